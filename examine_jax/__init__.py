@@ -1,0 +1,1 @@
+"""examine_jax: says which unlabelled medical images are worth labelling."""

@@ -1,0 +1,1 @@
+"""Command-line scripts, thin: flags to frozen dataclasses to one library call."""

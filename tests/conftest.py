@@ -1,0 +1,20 @@
+"""Shapes and types of the whole library are checked at run time, in the tests alone."""
+
+import os
+
+from jaxtyping import install_import_hook
+
+install_import_hook("examine_jax", "beartype.beartype")
+
+import pathlib
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> pathlib.Path:
+    """The folder of real image sets, named by EXAMINE_DATA."""
+    folder = os.environ.get("EXAMINE_DATA")
+    if not folder:
+        pytest.skip("EXAMINE_DATA is not set: it names the folder that holds lc25000_96/ and the other real image sets")
+    return pathlib.Path(folder)
