@@ -1,0 +1,8 @@
+"""Features [N, D] in, scores out. Imports jax and numpy alone."""
+
+from examine_jax.scoring.dense_svd import DenseSVD
+from examine_jax.scoring.examination import Diagnostics, Examination, Path
+from examine_jax.scoring.examine import examine
+from examine_jax.scoring.secular import Secular
+
+__all__ = ["DenseSVD", "Diagnostics", "Examination", "Path", "Secular", "examine"]

@@ -1,0 +1,107 @@
+"""The rows that are examined, as every solver sees them: masked, scaled, centred, a block at a time.
+
+Nothing here builds an N x D array when N > D: features may fill most of the memory.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from examine_jax._shapes import Array
+
+# Rows a block. Large enough that matrix products run at full rate, small enough that a block stays in a CPU's cache.
+BLOCK_ROWS = 2048
+
+
+class Rows(NamedTuple):
+    """N rows of features and what is done to them before anything else."""
+
+    features: Array  # [N, D] any floating dtype, as the caller gave them
+    where: Array | None  # [N] bool: rows that are there
+    scale: Array  # [] float64, a power of two: the largest entry becomes 1 to 2, so that nothing overflows
+    mean: Array | None  # [D] float64, of the scaled rows; None where rows are not centred
+    count: Array  # [] float64: rows that are there
+
+    @property
+    def downdate(self) -> Array | float:
+        """Factor of the rank-one downdate: leaving out centred row c takes N/(N-1) c c' from the scatter (else c c')."""
+        if self.mean is None:
+            return 1.0
+        return jnp.where(self.count > 1, self.count / jnp.maximum(self.count - 1, 1), 0.0)
+
+
+def rows_dtype(rows: Rows) -> Any:
+    """float64 for float64 features, float32 for all others."""
+    return jnp.float64 if rows.features.dtype == jnp.float64 else jnp.float32
+
+
+def block_starts(count: int, size: int) -> tuple[Array, Array]:
+    """Starts of the blocks that cover `count` rows, and the first row that is new in each (the last block may overlap)."""
+    first_new = jnp.arange(-(-count // size)) * size
+    return jnp.minimum(first_new, count - size), first_new
+
+
+def block_of(rows: Rows, start: Array | int, size: int, dtype: Any) -> Array:
+    """Rows start to start + size, ready for use, [size, D] in `dtype`."""
+    block = lax.dynamic_slice_in_dim(rows.features, start, size)
+    if rows.mean is None:
+        block = block.astype(dtype) * rows.scale.astype(dtype)
+    else:
+        # In float64 and rounded once: a float32 difference of a row and a mean of 100 would lose the row.
+        block = (block.astype(jnp.float64) * rows.scale - rows.mean).astype(dtype)
+    if rows.where is None:
+        return block
+    there = lax.dynamic_slice_in_dim(rows.where, start, size)
+    return jnp.where(there[:, None], block, 0)
+
+
+def reduce_blocks(rows: Rows, contribution: Callable[[Any, Array], Any], initial: Any, dtype: Any) -> Any:
+    """Fold `contribution(carry, block [B, D]) -> carry` over all rows, each once (overlapping rows come as zeros)."""
+    count = rows.features.shape[0]
+    size = min(BLOCK_ROWS, count)
+
+    def step(carry: Any, starts: tuple[Array, Array]) -> tuple[Any, None]:
+        start, first_new = starts
+        block = block_of(rows, start, size, dtype)
+        if count % size:
+            block = jnp.where((start + jnp.arange(size) >= first_new)[:, None], block, 0)
+        return contribution(carry, block), None
+
+    return lax.scan(step, initial, block_starts(count, size))[0]
+
+
+def map_blocks(rows: Rows, function: Callable[[Array], Any], dtype: Any) -> Any:
+    """`function(block [B, D]) -> pytree of [B] arrays`, for all rows: a pytree of [N] arrays."""
+    count = rows.features.shape[0]
+    size = min(BLOCK_ROWS, count)
+    if size == count:
+        return function(block_of(rows, 0, size, dtype))
+    shapes = jax.eval_shape(lambda: function(block_of(rows, 0, size, dtype)))
+    initial = jax.tree.map(lambda s: jnp.zeros((count, *s.shape[1:]), s.dtype), shapes)
+
+    def step(results: Any, start: Array) -> tuple[Any, None]:
+        values = function(block_of(rows, start, size, dtype))
+        return jax.tree.map(lambda all_, new: lax.dynamic_update_slice_in_dim(all_, new, start, 0), results, values), None
+
+    return lax.scan(step, initial, block_starts(count, size)[0])[0]
+
+
+def prepare(features: Array, where: Array | None, center: bool) -> Rows:
+    """Find the power of two that brings the largest entry to 1..2, the count and (for `center`) the mean."""
+    magnitude = jnp.abs(features) if where is None else jnp.where(where[:, None], jnp.abs(features), 0)
+    largest = jnp.max(magnitude, initial=0).astype(jnp.float64)
+    largest = jnp.where(jnp.isinf(largest), jnp.nan, largest)  # no number may come out of an infinite feature
+    _, exponent = jnp.frexp(jnp.where(largest > 0, largest, 1))
+    limit = 1000 if features.dtype == jnp.float64 else 126  # the scale itself must be a normal number
+    scale = jnp.where(jnp.isnan(largest), jnp.nan, jnp.ldexp(jnp.float64(1), jnp.clip(1 - exponent, -limit, limit)))
+    count = jnp.float64(features.shape[0]) if where is None else jnp.sum(where, dtype=jnp.float64)
+    rows = Rows(features, where, scale, None, count)
+    if not center:
+        return rows
+    total = reduce_blocks(
+        rows, lambda carry, block: carry + jnp.sum(block, 0), jnp.zeros(features.shape[1], jnp.float64), jnp.float64
+    )
+    return rows._replace(mean=total / jnp.maximum(count, 1))

@@ -1,0 +1,98 @@
+"""`examine`: the one entry point of the scorer."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from examine_jax._shapes import Array
+from examine_jax.scoring._float64 import with_float64
+from examine_jax.scoring._rows import Rows, prepare
+from examine_jax.scoring.examination import Examination
+from examine_jax.scoring.secular import Secular
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """A hashable value that knows how to examine rows."""
+
+    def solve(self, rows: Rows) -> Examination: ...
+
+
+def examine(features: Any, *, solver: Solver | None = None, center: bool = False, where: Any = None) -> Examination:
+    """EXAMINE of every row: how much the features' top singular value falls when the row is left out.
+
+        gap_i = sigma(F) - sigma(F without row i),    score_i = exp(-gap_i)
+
+    Works inside jit, vmap and scan. float64 features (NumPy's too) are computed in float64 and everything else in float32 with
+    float64 where it conditions the result, whatever JAX's own 64-bit setting.
+
+    Args:
+        features: [N, D] floating, N >= 2. bfloat16 and float16 are computed as float32. Nothing is done to them first: scale and
+            normalisation change the score, so they are the caller's explicit choice.
+        solver: `Secular()` (the default), `MaskedPower()` or `DenseSVD()`.
+        center: examine the rows less their mean, exactly: the mean too is that of the other rows when a row is left out.
+        where: [N] bool, rows that are there; the others may hold anything. Ragged sets padded to one shape share a compilation.
+
+    Returns:
+        `Examination`, in float64 for float64 features, else in float32.
+
+    Raises:
+        ValueError: features not [N, D] floating with N >= 2 and D >= 1; NaN or infinite entries (which rows). Under jit, where values
+            cannot be looked at, such entries give NaN throughout.
+
+    Source: Huang, Lei & Li, Efficient Medical Image Assessment via Self-supervised Learning, 2022, equation 3.
+    """
+    traced = isinstance(features, jax.core.Tracer) or isinstance(where, jax.core.Tracer)
+    if not isinstance(features, jax.Array):
+        features = np.asarray(features)
+    _check_features(features.shape, features.dtype)
+    if where is not None:
+        where = where if isinstance(where, jax.Array) else np.asarray(where)
+        if where.shape != features.shape[:1] or where.dtype != bool:
+            raise ValueError(
+                f"where must be a bool array of shape ({features.shape[0]},), one entry a row; got {where.dtype} {where.shape}"
+            )
+    solver = Secular() if solver is None else solver
+    if not isinstance(solver, Solver):
+        raise ValueError(f"solver must be a solver such as Secular() or MaskedPower(), got {solver!r}")
+    compute = _examiner(solver, bool(center), where is not None)
+    with jax.enable_x64(True):  # or JAX would make float64 NumPy features float32 on their way in
+        result = compute(features) if where is None else compute(features, where)
+    if not traced and bool(jnp.isnan(result.singular_value)):
+        raise ValueError(non_finite_rows(features, where))
+    return result
+
+
+def _check_features(shape: tuple[int, ...], dtype: Any) -> None:
+    if len(shape) != 2:
+        raise ValueError(f"features must be a matrix [N, D], one row an image; got shape {shape}. Use features.reshape(N, -1)")
+    if shape[0] < 2:
+        raise ValueError(f"leaving one out needs at least two rows; features have shape {shape}")
+    if shape[1] < 1:
+        raise ValueError(f"features have no columns: shape {shape}")
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"features must be floating, got {dtype}. Use features.astype('float32')")
+
+
+def non_finite_rows(features: Any, where: Any = None) -> str:
+    """A sentence that says which rows hold NaN or infinite entries."""
+    bad = ~np.isfinite(np.asarray(features).astype(np.float64)).all(1)
+    if where is not None:
+        bad &= np.asarray(where)
+    rows = np.flatnonzero(bad)
+    some = ", ".join(map(str, rows[:10])) + (", …" if len(rows) > 10 else "")
+    return f"features hold NaN or infinite entries in {len(rows)} of {len(bad)} rows: {some}. Leave these rows out or mend them"
+
+
+@functools.cache
+def _examiner(solver: Solver, center: bool, masked: bool) -> Callable[..., Examination]:
+    if masked:
+        return with_float64(lambda features, where: solver.solve(prepare(features, where, center)))
+    return with_float64(lambda features: solver.solve(prepare(features, None, center)))
+
+
+__all__ = ["Array", "Examination", "Solver", "examine", "non_finite_rows"]

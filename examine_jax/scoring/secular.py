@@ -1,0 +1,166 @@
+"""EXAMINE from one eigendecomposition and one secular equation a row: the default solver."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from examine_jax._shapes import Array
+from examine_jax.scoring import _secular_equation as equation
+from examine_jax.scoring._eigensystem import (
+    LEAD,
+    Eigensystem,
+    exact_eigensystem,
+    gram_of_rows,
+    refined_eigensystem,
+    rounding,
+    scatter,
+)
+from examine_jax.scoring._rows import Rows, map_blocks, rows_dtype
+from examine_jax.scoring.examination import Diagnostics, Examination, Path
+
+# Products of at most this many multiplications are done in float64 from the start: there they cost less than their check.
+_CHEAP_PRODUCT = 2**31
+# A float32 result is kept where its own bound is within these: of the largest gap, and of each gap over 1% of it.
+_OF_LARGEST = 5e-7
+_OF_OWN = 5e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Secular:
+    """All N leave-one-out values from one eigendecomposition of the smaller Gram matrix and N root-findings.
+
+    O(N D min(N, D)) for the products, O(min(N, D)^3) for the eigendecomposition, in the features' memory and O(D^2 + N) more where N >= D.
+    float32 features: matrix products in float32 (the highest precision that the device has), everything that conditions the result in
+    float64; should the error bound come out above 5e-7 of the largest gap, the products are done again in float64.
+    float64 features: float64 throughout.
+
+    Attributes:
+        tolerance: the relative change of a root at which its iteration stops; None: 1e-10 for float32 features, 4e-16 for float64.
+
+    Source: rank-one modification of the symmetric eigenproblem, Bunch, Nielsen & Sorensen, Numer. Math. 31:31 (1978).
+    """
+
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None and not 0 < self.tolerance < 1:
+            raise ValueError(f"Secular: tolerance must be between 0 and 1, got {self.tolerance!r}")
+
+    def solve(self, rows: Rows) -> Examination:
+        """The examination of scaled rows; traced with 64-bit types on."""
+        count, width = rows.features.shape
+        if rows.features.dtype == jnp.float64:
+            return self._full(rows, jnp.float64)
+        if count <= width or count * width * width <= _CHEAP_PRODUCT:
+            return self._full(rows, jnp.float64)
+        quick = self._full(rows, jnp.float32)
+        largest = jnp.max(quick.gap)
+        allowed = jnp.where(quick.gap > 0.01 * largest, jnp.minimum(_OF_OWN * quick.gap, _OF_LARGEST * largest), _OF_LARGEST * largest)
+        good = jnp.all(quick.error_bound <= allowed) | jnp.isnan(largest)
+        return lax.cond(good, lambda: quick, lambda: self._full(rows, jnp.float64))
+
+    def _full(self, rows: Rows, dtype: Any) -> Examination:
+        count, width = rows.features.shape
+        tolerance = self.tolerance or (4e-16 if rows.features.dtype == jnp.float64 else 1e-10)
+        if count <= width:
+            system = exact_eigensystem(gram_of_rows(rows), width)
+            roots = equation.solve(*_of_left_vectors(system, rows.downdate), tolerance)
+            path = Path.FULL_FLOAT64
+        else:
+            matrix = scatter(rows, dtype)
+            if dtype == jnp.float64:
+                system, path = exact_eigensystem(matrix, count), Path.FULL_FLOAT64
+            else:
+                system, path = refined_eigensystem(rows, matrix), Path.FULL_FLOAT32
+            roots = solve_rows(rows, system, dtype, tolerance)
+        return examination_of(roots, system.values[0], rows, path)
+
+
+def _poles(values: Array) -> tuple[Array, Array]:
+    """g_j = k_1 - k_j for j > 1: the LEAD nearest, and the rest; padded with the farthest pole, k_1 itself."""
+    gaps = values[0] - values[1:]
+    missing = max(0, LEAD + 1 - gaps.shape[0])
+    gaps = jnp.concatenate([gaps, jnp.broadcast_to(values[0], (missing,))])
+    return gaps[:LEAD], gaps[LEAD:]
+
+
+def _of_left_vectors(system: Eigensystem, downdate: Array | float) -> tuple[equation.Coordinates, equation.Errors]:
+    """Coordinates of all rows where the Gram matrix is N x N: z_ij = sqrt(k_j) u_ij."""
+    values = system.values
+    squares = system.vectors**2 * (values * downdate)
+    rest = jnp.pad(squares[:, 1:], ((0, 0), (0, max(0, LEAD + 1 - squares.shape[1] + 1))))
+    lead_poles, tail_poles = _poles(values)
+    coordinates = equation.Coordinates(squares[:, 0], rest[:, :LEAD].T, lead_poles, rest[:, LEAD:], tail_poles)
+    size = values.shape[0]
+    norm = jnp.sqrt(jnp.sum(squares, 1))
+    scale = jnp.sqrt(values[0] * downdate)
+    first = scale * (system.first_error * jnp.sqrt(jnp.sum(system.vectors[:, 1:] ** 2, 1)) + size * 2.0**-52)
+    # The error of G turns u_j within the complement too; the resolvent's shift covers it but for rounding.
+    rest_error = scale * size * 2.0**-52
+    errors = equation.Errors(first, system.shift, jnp.broadcast_to(rest_error, norm.shape), norm, 2.0**-50)
+    return coordinates, errors
+
+
+def solve_rows(rows: Rows, system: Eigensystem, dtype: Any, tolerance: float) -> equation.Roots:
+    """Roots of all rows from a D x D eigensystem, projected and solved a block at a time."""
+    width = rows.features.shape[1]
+    lead_vectors = system.vectors[:, : LEAD + 1]
+    lead_vectors = jnp.pad(lead_vectors, ((0, 0), (0, LEAD + 1 - lead_vectors.shape[1])))
+    tail_vectors = system.vectors[:, LEAD + 1 :].astype(dtype)
+    lead_poles, tail_poles = _poles(system.values)
+    tail_vectors = jnp.pad(tail_vectors, ((0, 0), (0, tail_poles.shape[0] - tail_vectors.shape[1])))
+    downdate = jnp.asarray(rows.downdate, jnp.float64)
+    epsilon = float(jnp.finfo(dtype).eps)
+
+    def solve_block(block: Array) -> equation.Roots:
+        exact = block.astype(jnp.float64)
+        lead = jnp.matmul(lead_vectors.T, exact.T) ** 2 * downdate  # [1 + LEAD, B]
+        tail = jnp.matmul(block.astype(dtype), tail_vectors, precision=lax.Precision.HIGHEST) ** 2 * downdate.astype(dtype)
+        norm = jnp.sqrt(jnp.sum(exact * exact, 1) * downdate)
+        coordinates = equation.Coordinates(lead[0], lead[1:], lead_poles, tail, tail_poles)
+        errors = equation.Errors(
+            first=norm * (system.first_error + rounding(width, 1)),
+            shift=system.shift,
+            rest=norm * 2 * epsilon * width**0.5,
+            norm=norm,
+            relative=8 * epsilon,
+        )
+        return equation.solve(coordinates, errors, tolerance)
+
+    # A centred row is rounded to float32 for the product alone: its leading coordinates may be small beside it.
+    return map_blocks(rows, solve_block, jnp.float64 if rows.mean is not None else rows_dtype(rows))
+
+
+def examination_of(roots: equation.Roots, first_value: Array, rows: Rows, path: Path) -> Examination:
+    """Gaps t / (sigma + sqrt(k_1 - t)) in the features' units and dtype."""
+    dtype = rows_dtype(rows)
+    sigma = jnp.sqrt(first_value)
+    without = jnp.sqrt(jnp.maximum(first_value - roots.t, 0))
+    gap = roots.t / jnp.where(sigma > 0, sigma + without, 1)
+    # A root off by d moves sqrt(k_1 - t) by no more than this; an error of k_1 acts on the difference of the two square roots alone.
+    below = without**2 - roots.bound
+    bound = jnp.where(
+        below > 0, roots.bound / (without + jnp.sqrt(jnp.maximum(below, 0)) + (below <= 0)), jnp.sqrt(roots.bound)
+    )
+    value_error = rounding(rows.features.shape[1], rows.features.shape[0]) * first_value
+    bound += gap * value_error / jnp.maximum(sigma * jnp.maximum(without, jnp.sqrt(value_error)), 1e-300)
+    bound += 2 * float(jnp.finfo(dtype).eps) * gap + float(jnp.finfo(dtype).tiny) * rows.scale * (gap > 0)
+    poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)  # no step above may have turned a NaN into a number
+    gap, bound, sigma, without = ((x + poison) / rows.scale for x in (gap, jnp.minimum(bound, sigma), sigma, without))
+    diagnostics = Diagnostics(
+        iterations=jnp.max(roots.steps).astype(jnp.int32),
+        residual=roots.residual.astype(dtype),
+        path=jnp.int32(path),
+    )
+    return Examination(
+        score=jnp.exp(-gap).astype(dtype),
+        gap=gap.astype(dtype),
+        singular_value=sigma.astype(dtype),
+        loo_singular_values=without.astype(dtype),
+        error_bound=bound.astype(dtype),
+        diagnostics=diagnostics,
+    )
+
+
