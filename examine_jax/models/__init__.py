@@ -1,0 +1,20 @@
+"""Encoders and decoders: frozen configurations, Flax Linen modules, presets."""
+
+from examine_jax.models.masked_autoencoder import DecoderConfig, MaskedAutoencoder
+from examine_jax.models.patches import patchify, unpatchify
+from examine_jax.models.positions import sincos_positions
+from examine_jax.models.presets import PRESETS, Architecture, architecture
+from examine_jax.models.vit import VisionTransformer, ViTConfig
+
+__all__ = [
+    "PRESETS",
+    "Architecture",
+    "DecoderConfig",
+    "MaskedAutoencoder",
+    "ViTConfig",
+    "VisionTransformer",
+    "architecture",
+    "patchify",
+    "sincos_positions",
+    "unpatchify",
+]

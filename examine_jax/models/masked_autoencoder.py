@@ -1,0 +1,81 @@
+"""The masked autoencoder's network (He et al., arXiv:2111.06377): an encoder of visible patches, a narrower decoder of all of them."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from examine_jax._shapes import Array, Float, Int
+from examine_jax.models.positions import sincos_positions
+from examine_jax.models.transformer import Block, xavier
+from examine_jax.models.vit import VisionTransformer, ViTConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderConfig:
+    """The decoder's transformer; heads and 4 divide width."""
+
+    width: int
+    depth: int
+    heads: int
+    mlp_width: int
+
+    def __post_init__(self) -> None:
+        for field in ("width", "depth", "heads", "mlp_width"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"DecoderConfig: {field} must be at least 1, got {getattr(self, field)}")
+        if self.width % self.heads or self.width % 4:
+            raise ValueError(f"DecoderConfig: width {self.width} must be a multiple of 4 and of heads ({self.heads})")
+
+
+class MaskedDecoder(nn.Module):
+    """Predicts the pixels of the masked patches.
+
+    It works in the shuffled order, visible patches first: a transformer does not mind the order of its tokens once their positions are
+    added, so nothing has to be put back in place, and the backward pass needs no scatter. Outputs are asked of the masked tokens alone,
+    for the loss reads no others.
+    """
+
+    config: DecoderConfig
+    encoder: ViTConfig
+
+    @nn.compact
+    def __call__(
+        self, encoded: Float[Array, "batch encoded width"], order: Int[Array, "batch tokens"]
+    ) -> Float[Array, "batch masked values"]:
+        config, dtype = self.config, jnp.dtype(self.encoder.dtype)
+        leading = int(self.encoder.class_token)
+        batch, count = order.shape
+        masked = count - (encoded.shape[1] - leading)
+        positions = sincos_positions(self.encoder.image_size // self.encoder.patch_size, config.width)
+        tokens = nn.Dense(config.width, dtype=dtype, kernel_init=xavier, name="embedding")(encoded)
+        mask_token = self.param("mask_token", nn.initializers.normal(0.02), (config.width,), jnp.float32)
+        fill = jnp.broadcast_to(mask_token.astype(dtype), (batch, masked, config.width))
+        placed = jnp.asarray(positions, dtype)[order]
+        if leading:
+            placed = jnp.pad(placed, ((0, 0), (leading, 0), (0, 0)))  # the class token has position zero
+        tokens = jnp.concatenate([tokens, fill], axis=1) + placed
+        for i in range(config.depth):
+            first_output = tokens.shape[1] - masked if i == config.depth - 1 else 0
+            block = Block(config.heads, config.mlp_width, self.encoder.layer_norm_epsilon, dtype, name=f"block_{i}")
+            tokens = block(tokens, first_output)
+        tokens = nn.LayerNorm(epsilon=self.encoder.layer_norm_epsilon, dtype=dtype, name="norm")(tokens)
+        return nn.Dense(self.encoder.patch_values, dtype=dtype, kernel_init=xavier, name="pixels")(tokens)
+
+
+class MaskedAutoencoder(nn.Module):
+    """Encoder and decoder together; parameters under "encoder" and "decoder"."""
+
+    encoder_config: ViTConfig
+    decoder_config: DecoderConfig
+
+    def setup(self) -> None:
+        self.encoder = VisionTransformer(self.encoder_config)
+        self.decoder = MaskedDecoder(self.decoder_config, self.encoder_config)
+
+    def __call__(
+        self, visible: Float[Array, "batch visible values"], order: Int[Array, "batch tokens"]
+    ) -> Float[Array, "batch masked values"]:
+        """Predicted pixels (float32, in the target's units) of the patches order[:, visible:], given those of order[:, :visible]."""
+        encoded = self.encoder.encode(visible, order[:, : visible.shape[1]])
+        return self.decoder(encoded, order).astype(jnp.float32)

@@ -1,0 +1,22 @@
+"""Fixed two-dimensional sine-cosine positions, as facebookresearch/mae computes them."""
+
+import numpy as np
+
+from examine_jax._shapes import Float
+
+
+def sincos_positions(side: int, width: int) -> Float[np.ndarray, "tokens width"]:
+    """Positions of a `side` x `side` grid of patches, row by row, float32.
+
+    The first half of the width encodes the column, the second half the row (facebookresearch/mae, util/pos_embed.py: "here w goes first");
+    each half holds sines, then cosines, at frequencies 10000^(-i / (width / 4)).
+    """
+    if width % 4:
+        raise ValueError(f"sin-cos positions need a width that is a multiple of 4, got {width}")
+    frequency = 1.0 / 10000.0 ** (np.arange(width // 4, dtype=np.float64) / (width // 4))
+    row, column = np.divmod(np.arange(side * side), side)
+    halves = []
+    for coordinate in (column, row):
+        angle = coordinate[:, None] * frequency[None, :]
+        halves += [np.sin(angle), np.cos(angle)]
+    return np.concatenate(halves, axis=1).astype(np.float32)

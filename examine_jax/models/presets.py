@@ -1,0 +1,62 @@
+"""Architectures by name."""
+
+import dataclasses
+
+from examine_jax.models.masked_autoencoder import DecoderConfig
+from examine_jax.models.vit import ViTConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """An encoder, and the decoder that the reconstructing methods put behind it."""
+
+    encoder: ViTConfig
+    decoder: DecoderConfig
+
+
+def examine_paper() -> Architecture:
+    """The EXAMINE paper's network, inferred: the paper says 72 px and patch 8 and publishes neither its ViT nor its code.
+
+    Width 1024, depth 6, 8 heads, MLP 2048, decoder 512 x 6, mean-pooled tokens, no class token: the sizes of the vit-pytorch
+    implementation whose wording the paper echoes, with the 1024-wide features of the group's sibling paper.
+    """
+    encoder = ViTConfig(
+        image_size=72, patch_size=8, channels=3, width=1024, depth=6, heads=8, mlp_width=2048, class_token=False
+    )
+    return Architecture(encoder, DecoderConfig(width=512, depth=6, heads=8, mlp_width=2048))
+
+
+def vit_s8() -> Architecture:
+    """ViT-S with patches of 8 pixels at 72 px, facebookresearch/mae's conventions and decoder (512 x 8, 16 heads)."""
+    encoder = ViTConfig(image_size=72, patch_size=8, channels=3, width=384, depth=12, heads=6, mlp_width=1536)
+    return Architecture(encoder, DecoderConfig(width=512, depth=8, heads=16, mlp_width=2048))
+
+
+def vit_b8() -> Architecture:
+    """ViT-B with patches of 8 pixels at 72 px, facebookresearch/mae's conventions and decoder (512 x 8, 16 heads)."""
+    encoder = ViTConfig(image_size=72, patch_size=8, channels=3, width=768, depth=12, heads=12, mlp_width=3072)
+    return Architecture(encoder, DecoderConfig(width=512, depth=8, heads=16, mlp_width=2048))
+
+
+def small() -> Architecture:
+    """For a CPU: trains to something useful in about two minutes on two cores."""
+    encoder = ViTConfig(
+        image_size=72, patch_size=8, channels=3, width=192, depth=4, heads=6, mlp_width=768, class_token=False
+    )
+    return Architecture(encoder, DecoderConfig(width=96, depth=2, heads=3, mlp_width=384))
+
+
+PRESETS = {"small": small, "examine_paper": examine_paper, "vit_s8": vit_s8, "vit_b8": vit_b8}
+
+
+def architecture(name: str, *, image_size: int | None = None, channels: int | None = None) -> Architecture:
+    """The preset of that name, for another image size or number of channels where given.
+
+    Raises:
+        ValueError: no such preset (says which there are), or an image size that its patches do not divide.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"no architecture is named {name!r}; there are: {', '.join(PRESETS)}")
+    preset = PRESETS[name]()
+    changes = {key: value for key, value in (("image_size", image_size), ("channels", channels)) if value is not None}
+    return dataclasses.replace(preset, encoder=dataclasses.replace(preset.encoder, **changes))

@@ -1,0 +1,117 @@
+"""The vision transformer: a frozen configuration and its Linen module."""
+
+import dataclasses
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from examine_jax._shapes import Array, Float, Int
+from examine_jax.models.patches import patchify
+from examine_jax.models.positions import sincos_positions
+from examine_jax.models.transformer import Block, xavier
+
+Pooling = Literal["mean", "class_token"]
+ComputeDtype = Literal["float32", "bfloat16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ViTConfig:
+    """A vision transformer.
+
+    Attributes:
+        image_size: side of the square input, in pixels.
+        patch_size: side of a square patch; divides image_size.
+        channels: channels of the input.
+        width, depth, heads, mlp_width: of the transformer; heads divides width, 4 divides width.
+        class_token: whether a learned token stands before the patches.
+        pooling: which tokens become the features: the mean of the patch tokens or the class token, both after the last layer norm.
+        layer_norm_epsilon: 1e-6 as in facebookresearch/mae.
+        dtype: of the computation; parameters are float32 always.
+    """
+
+    image_size: int
+    patch_size: int
+    channels: int
+    width: int
+    depth: int
+    heads: int
+    mlp_width: int
+    class_token: bool = True
+    pooling: Pooling = "mean"
+    layer_norm_epsilon: float = 1e-6
+    dtype: ComputeDtype = "float32"
+
+    def __post_init__(self) -> None:
+        for field in ("image_size", "patch_size", "channels", "width", "depth", "heads", "mlp_width"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"ViTConfig: {field} must be at least 1, got {getattr(self, field)}")
+        if self.image_size % self.patch_size:
+            raise ValueError(
+                f"ViTConfig: image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
+            )
+        if self.width % self.heads or self.width % 4:
+            raise ValueError(f"ViTConfig: width {self.width} must be a multiple of 4 and of heads ({self.heads})")
+        if self.pooling not in ("mean", "class_token"):
+            raise ValueError(f"ViTConfig: pooling must be 'mean' or 'class_token', got {self.pooling!r}")
+        if self.pooling == "class_token" and not self.class_token:
+            raise ValueError("ViTConfig: pooling='class_token' needs class_token=True")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"ViTConfig: dtype must be 'float32' or 'bfloat16', got {self.dtype!r}")
+
+    @property
+    def num_patches(self) -> int:
+        return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def patch_values(self) -> int:
+        return self.patch_size**2 * self.channels
+
+    @property
+    def features(self) -> int:
+        """Width of the pooled features."""
+        return self.width
+
+    def module(self) -> "VisionTransformer":
+        return VisionTransformer(self)
+
+
+class VisionTransformer(nn.Module):
+    """Images to tokens to features."""
+
+    config: ViTConfig
+
+    @nn.compact
+    def encode(
+        self, patches: Float[Array, "batch visible values"], where: Int[Array, "batch visible"] | None = None
+    ) -> Float[Array, "batch outputs width"]:
+        """Tokens after the last layer norm, the class token (if there is one) first.
+
+        patches: flattened as `patchify` does. where: which place of the grid each patch comes from; None: all of them, in order.
+        Patches are chosen before they are embedded: the embedding is linear in each patch, so this equals embedding all of them and
+        dropping the masked ones, and neither the work nor a scatter is spent on the latter.
+        """
+        config = self.config
+        dtype = jnp.dtype(config.dtype)
+        positions = jnp.asarray(sincos_positions(config.image_size // config.patch_size, config.width), dtype)
+        tokens = nn.Dense(config.width, dtype=dtype, kernel_init=xavier, name="patch_embedding")(patches)
+        tokens = tokens + (positions if where is None else positions[where])
+        if config.class_token:
+            token = self.param("class_token", nn.initializers.normal(0.02), (config.width,), jnp.float32)
+            tokens = jnp.concatenate(
+                [jnp.broadcast_to(token.astype(dtype), (len(tokens), 1, config.width)), tokens], axis=1
+            )
+        for i in range(config.depth):
+            tokens = Block(config.heads, config.mlp_width, config.layer_norm_epsilon, dtype, name=f"block_{i}")(tokens)
+        return nn.LayerNorm(epsilon=config.layer_norm_epsilon, dtype=dtype, name="norm")(tokens)
+
+    def tokens(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch outputs width"]:
+        """Tokens of whole images (normalised pixels), nothing masked."""
+        return self.encode(patchify(images, self.config.patch_size))
+
+    def __call__(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch features"]:
+        """Pooled features of whole images (normalised pixels), float32."""
+        tokens = self.tokens(images).astype(jnp.float32)
+        if self.config.pooling == "class_token":
+            return tokens[:, 0]
+        return tokens[:, int(self.config.class_token) :].mean(axis=1)

@@ -1,0 +1,63 @@
+"""Frozen dataclasses to JSON and back, and what differs between two of them."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+
+def to_plain(value: Any) -> Any:
+    """Dicts, lists and scalars; a dataclass carries its class's name under "type"."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, tuple | list):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
+    """The inverse of `to_plain`, for dataclasses out of `known` alone; lists come back as tuples.
+
+    Raises:
+        ValueError: an unknown class, a missing, unknown or invalid field; `where` says of what.
+    """
+    if isinstance(plain, list):
+        return tuple(from_plain(item, known, where) for item in plain)
+    if not isinstance(plain, dict):
+        return plain
+    classes = {cls.__name__: cls for cls in known}
+    name = plain.get("type")
+    if name not in classes:
+        raise ValueError(
+            f"{where}: {name!r} is none of the known settings ({', '.join(classes)}); was it written by a newer version?"
+        )
+    fields = {field.name: field for field in dataclasses.fields(classes[name])}
+    given = {key: from_plain(item, known, where) for key, item in plain.items() if key != "type"}
+    unknown = sorted(given.keys() - fields.keys())
+    if unknown:
+        raise ValueError(f"{where}: {name} has no field {unknown[0]!r}; was it written by a newer version?")
+    required = {
+        key
+        for key, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    missing = sorted(required - given.keys())
+    if missing:
+        raise ValueError(f"{where}: {name} lacks the field {missing[0]!r}")
+    try:
+        return classes[name](**given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def differences(there: Any, here: Any, path: str = "") -> list[str]:
+    """Where two plain values differ, one "path: old there, new here" a leaf."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        found = []
+        for key in dict.fromkeys([*there, *here]):
+            inner = f"{path}.{key}" if path else str(key)
+            found += differences(there.get(key, "nothing"), here.get(key, "nothing"), inner)
+        return found
+    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        return [line for i, pair in enumerate(zip(there, here)) for line in differences(*pair, f"{path}[{i}]")]
+    return [] if there == here else [f"{path}: {there} there, {here} here"]

@@ -1,0 +1,219 @@
+"""A trained encoder as one folder: config.json and model.safetensors."""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from examine_jax._shapes import Array, Float, Key, PyTree, Shaped, UInt8
+from examine_jax.models import DecoderConfig, ViTConfig
+from examine_jax.pretraining.augmentation import Dihedral
+from examine_jax.pretraining.configuration import from_plain, to_plain
+from examine_jax.pretraining.mae import MAE
+from examine_jax.pretraining.method import Method
+from examine_jax.pretraining.pixels import PixelScale
+
+FORMAT_VERSION = 1
+_SETTINGS = (MAE, ViTConfig, DecoderConfig, Dihedral, PixelScale)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoder:
+    """A trained encoder: images in, features out.
+
+    Attributes:
+        method: what it was trained with, and so the network.
+        params, state: of the method, all of them (an MAE's decoder too).
+        training: what `save_encoder` was told of the training; plain values.
+    """
+
+    method: Method
+    params: PyTree
+    state: PyTree
+    training: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def image_size(self) -> int:
+        return self.method.encoder.image_size
+
+    @property
+    def channels(self) -> int:
+        return self.method.encoder.channels
+
+    @property
+    def pooling(self) -> str:
+        """How tokens become features: "mean" or "class_token"."""
+        return self.method.encoder.pooling
+
+    def with_pooling(self, pooling: str) -> "Encoder":
+        """The same encoder with its tokens pooled otherwise: "mean" or "class_token"."""
+        encoder = dataclasses.replace(self.method.encoder, pooling=pooling)
+        return dataclasses.replace(self, method=dataclasses.replace(self.method, encoder=encoder))  # type: ignore[type-var]
+
+    def embed(
+        self,
+        images: UInt8[np.ndarray, "count height width channels"],
+        *,
+        batch_size: int = 64,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Float[np.ndarray, "count features"]:
+        """Features of images, float32, a batch at a time.
+
+        The last batch is filled up with black images whose features are dropped: one program serves all batches.
+        on_progress(done, count) is called after each batch.
+
+        Raises:
+            ValueError: images of another size, number of channels or type than the encoder's.
+        """
+        expected = (self.image_size, self.image_size, self.channels)
+        if images.ndim != 4 or images.dtype != np.uint8 or images.shape[1:] != expected:
+            raise ValueError(
+                f"the encoder takes uint8 images {list(expected)} (height, width, channels), got {images.dtype} {list(images.shape[1:])}; "
+                "resize them first"
+            )
+        if batch_size < 1:
+            raise ValueError(f"embed: batch_size must be at least 1, got {batch_size}")
+        features = np.zeros((len(images), self.method.encoder.features), np.float32)
+        for start in range(0, len(images), batch_size):
+            part = images[start : start + batch_size]
+            batch = np.zeros((batch_size, *expected), np.uint8)
+            batch[: len(part)] = part
+            features[start : start + len(part)] = np.asarray(_embed(self.method, self.params, self.state, batch))[
+                : len(part)
+            ]
+            if on_progress is not None:
+                on_progress(start + len(part), len(images))
+        return features
+
+    def reconstruct(
+        self, images: UInt8[np.ndarray, "count height width channels"], key: Key[Array, ""]
+    ) -> tuple[Float[np.ndarray, "count height width channels"], Float[np.ndarray, "count height width channels"]]:
+        """(images with hidden patches, the same painted in by the network), float32 in [0, 1]; of a masked autoencoder alone.
+
+        For a handful of images: they pass through in one batch.
+        """
+        if not isinstance(self.method, MAE):
+            raise ValueError(f"reconstruct: a {type(self.method).__name__} encoder has no decoder")
+        masked, painted = _reconstruct(self.method, self.params, images, key)
+        return np.asarray(masked), np.asarray(painted)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _embed(
+    method: Method, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
+) -> Array:
+    return method.embed(params, state, images)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _reconstruct(method: MAE, params: PyTree, images: Array, key: Array) -> tuple[Array, Array]:
+    return method.reconstruct(params, images, key)
+
+
+def save_encoder(
+    folder: str | os.PathLike[str],
+    method: Method,
+    params: PyTree,
+    state: PyTree,
+    training: dict[str, Any] | None = None,
+) -> None:
+    """Writes an encoder's folder, whole or not at all; one that is there is replaced.
+
+    training: what is worth remembering of the training; plain values for config.json.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ValueError: a file or another folder than an encoder's is in the way.
+    """
+    folder = pathlib.Path(folder)
+    if (
+        folder.exists()
+        and not (folder / "config.json").is_file()
+        and not (folder.is_dir() and not any(folder.iterdir()))
+    ):
+        raise ValueError(f"{folder} exists and is no encoder's folder; choose another name")
+    configuration = {"format_version": FORMAT_VERSION, "method": to_plain(method), "training": training or {}}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        save_file(
+            {name: np.asarray(leaf) for name, leaf in _flat(params, state).items()}, temporary / "model.safetensors"
+        )
+        (temporary / "config.json").write_text(json.dumps(configuration, indent=2) + "\n")
+        for file in temporary.iterdir():
+            descriptor = os.open(file, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def load_encoder(folder: str | os.PathLike[str]) -> Encoder:
+    """Reads an encoder's folder.
+
+    Raises:
+        ValueError: what is missing, of an unknown version, or of another shape than config.json says; names it.
+    """
+    folder = pathlib.Path(folder)
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} is not an encoder's folder: it has no {name}")
+    file = folder / "config.json"
+    try:
+        configuration = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file} is not readable JSON: {error}") from error
+    version = configuration.get("format_version") if isinstance(configuration, dict) else None
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{file}: format_version is {version!r}, this version of examine_jax reads {FORMAT_VERSION}")
+    method = from_plain(configuration.get("method"), _SETTINGS, str(file))
+    if not isinstance(method, MAE):
+        raise ValueError(f"{file}: 'method' is {type(method).__name__}, which is no pretraining method")
+    size, channels = method.encoder.image_size, method.encoder.channels
+    example = {"image": jax.ShapeDtypeStruct((1, size, size, channels), np.uint8)}
+    params, state = jax.eval_shape(method.init, jax.random.key(0), example)
+    tensors = _read_tensors(folder / "model.safetensors", _flat(params, state))
+    leaves = [jax.numpy.asarray(tensors[name]) for name in _flat(params, state)]
+    params, state = jax.tree.unflatten(jax.tree.structure((params, state)), leaves)
+    return Encoder(method, params, state, configuration.get("training", {}))
+
+
+def _read_tensors(file: pathlib.Path, wanted: dict[str, Any]) -> dict[str, np.ndarray]:
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            names = set(stored.keys())
+            for name, leaf in wanted.items():
+                if name not in names:
+                    raise ValueError(f"{file} lacks the tensor {name} {list(leaf.shape)}")
+                shape = tuple(stored.get_slice(name).get_shape())
+                if shape != tuple(leaf.shape):
+                    raise ValueError(
+                        f"{file}: the tensor {name} is {list(shape)}, config.json asks for {list(leaf.shape)}"
+                    )
+            return {name: stored.get_tensor(name).astype(leaf.dtype, copy=False) for name, leaf in wanted.items()}
+    except SafetensorError as error:
+        raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
+
+
+def _flat(params: PyTree, state: PyTree) -> dict[str, Any]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path((params, state))
+    prefix = ("params", "state")
+    return {
+        f"{prefix[path[0].idx]}.{jax.tree_util.keystr(path[1:], simple=True, separator='.')}": leaf
+        for path, leaf in leaves
+    }

@@ -1,0 +1,63 @@
+"""The settings of a pretraining run."""
+
+import dataclasses
+from typing import Literal
+
+import optax
+
+from examine_jax.pretraining.optimiser import AdamW, WarmupCosine
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One stretch of training on one set of images; its length in steps or in epochs of that set."""
+
+    steps: int | None = None
+    epochs: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("Phase: give either steps or epochs")
+        if (self.steps if self.steps is not None else self.epochs) <= 0:  # type: ignore[operator]
+            raise ValueError(
+                f"Phase: steps and epochs must be positive, got {self.steps if self.steps is not None else self.epochs}"
+            )
+
+    def count(self, steps_per_epoch: int) -> int:
+        return self.steps if self.steps is not None else max(1, round((self.epochs or 0) * steps_per_epoch))
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainSettings:
+    """How long and how a method is trained.
+
+    Attributes:
+        phases: one after the other, each on its own images; the paper trains on clean images first and on the mixed set afterwards.
+        batch_size: images a step; at most the number of images of every phase.
+        optimiser, schedule: as values.
+        phase_schedule: "continued": one schedule over all phases; "restarted": each phase warms up and decays by itself.
+        seed: of the initial parameters, the order of the images, masks and augmentation.
+    """
+
+    phases: tuple[Phase, ...]
+    batch_size: int = 256
+    optimiser: AdamW = AdamW()
+    schedule: WarmupCosine = WarmupCosine()
+    phase_schedule: Literal["continued", "restarted"] = "continued"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise ValueError("PretrainSettings: phases is empty; give at least one Phase")
+        if self.phase_schedule not in ("continued", "restarted"):
+            raise ValueError(
+                f"PretrainSettings: phase_schedule must be 'continued' or 'restarted', got {self.phase_schedule!r}"
+            )
+
+    def learning_rate(self, steps: tuple[int, ...]) -> optax.Schedule:
+        """The learning rate at each step of a run whose phases take that many steps."""
+        if self.phase_schedule == "continued":
+            return self.schedule.build(self.batch_size, sum(steps))
+        parts = [self.schedule.build(self.batch_size, count) for count in steps]
+        boundaries = [sum(steps[: i + 1]) for i in range(len(steps) - 1)]
+        return optax.join_schedules(parts, boundaries)
