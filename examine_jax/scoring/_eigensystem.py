@@ -34,9 +34,11 @@ def scatter(rows: Rows, dtype: Any) -> Array:
 
 
 def decompose(matrix: Array) -> tuple[Array, Array]:
-    """Eigenvalues, largest first, none negative, and eigenvectors in columns."""
+    """Eigenvalues, largest first, those that are rounding alone set to zero, and eigenvectors in columns."""
     values, vectors = jnp.linalg.eigh(matrix)
-    return jnp.maximum(values[::-1], 0), vectors[:, ::-1]
+    noise = 2.0**-50 * matrix.shape[0] ** 0.5 * values[-1]
+    # Their square roots would be far above rounding (a centred set of N < D rows always has one such eigenvalue).
+    return jnp.where(values < noise, 0, values)[::-1], vectors[:, ::-1]
 
 
 def rounding(size: int, count: int) -> float:

@@ -47,15 +47,22 @@ def block_starts(count: int, size: int) -> tuple[Array, Array]:
 def block_of(rows: Rows, start: Array | int, size: int, dtype: Any) -> Array:
     """Rows start to start + size, ready for use, [size, D] in `dtype`."""
     block = lax.dynamic_slice_in_dim(rows.features, start, size)
+    there = None if rows.where is None else lax.dynamic_slice_in_dim(rows.where, start, size)[:, None]
+    return _ready(rows, block, there, dtype)
+
+
+def row_at(rows: Rows, index: Array) -> Array:
+    """One row, ready for use, [D] float64."""
+    return _ready(rows, rows.features[index], None if rows.where is None else rows.where[index], jnp.float64)
+
+
+def _ready(rows: Rows, block: Array, there: Array | None, dtype: Any) -> Array:
     if rows.mean is None:
         block = block.astype(dtype) * rows.scale.astype(dtype)
     else:
         # In float64 and rounded once: a float32 difference of a row and a mean of 100 would lose the row.
         block = (block.astype(jnp.float64) * rows.scale - rows.mean).astype(dtype)
-    if rows.where is None:
-        return block
-    there = lax.dynamic_slice_in_dim(rows.where, start, size)
-    return jnp.where(there[:, None], block, 0)
+    return block if there is None else jnp.where(there, block, 0)
 
 
 def reduce_blocks(rows: Rows, contribution: Callable[[Any, Array], Any], initial: Any, dtype: Any) -> Any:
@@ -84,7 +91,9 @@ def map_blocks(rows: Rows, function: Callable[[Array], Any], dtype: Any) -> Any:
 
     def step(results: Any, start: Array) -> tuple[Any, None]:
         values = function(block_of(rows, start, size, dtype))
-        return jax.tree.map(lambda all_, new: lax.dynamic_update_slice_in_dim(all_, new, start, 0), results, values), None
+        return jax.tree.map(
+            lambda all_, new: lax.dynamic_update_slice_in_dim(all_, new, start, 0), results, values
+        ), None
 
     return lax.scan(step, initial, block_starts(count, size)[0])[0]
 

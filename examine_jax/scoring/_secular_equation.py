@@ -61,7 +61,9 @@ def _step(t: Array, first: Array, pole: Array, at_pole: Array, rest: Array, slop
     return jnp.where(denominator > 0, 2 * right * pole / jnp.where(denominator > 0, denominator, 1), 0)
 
 
-def _pole_sums(squares: Array, poles: Array, t: Array, pole: Array, tie: Array, axis: int) -> tuple[Array, Array, Array]:
+def _pole_sums(
+    squares: Array, poles: Array, t: Array, pole: Array, tie: Array, axis: int
+) -> tuple[Array, Array, Array]:
     """(sum of squares at the nearest pole, t * sum of the others' z^2/(g-t), and the derivative of that product)."""
     poles = poles[:, None] if axis == 0 else poles[None, :]
     t = t[None, :] if axis == 0 else t[:, None]

@@ -3,7 +3,12 @@
 import enum
 from typing import NamedTuple
 
+import jax.numpy as jnp
+
 from examine_jax._shapes import Array
+from examine_jax.scoring._eigensystem import rounding
+from examine_jax.scoring._rows import Rows, rows_dtype
+from examine_jax.scoring._secular_equation import Roots
 
 
 class Path(enum.IntEnum):
@@ -36,3 +41,34 @@ class Examination(NamedTuple):
     loo_singular_values: Array  # [N] the top singular value without row i
     error_bound: Array  # [N] the gap is off by no more than this
     diagnostics: Diagnostics
+
+
+def examination_of(roots: Roots, first_value: Array, rows: Rows, path: Path) -> Examination:
+    """Gaps t / (sigma + sqrt(k_1 - t)) in the features' units and dtype."""
+    dtype = rows_dtype(rows)
+    sigma = jnp.sqrt(first_value)
+    without = jnp.sqrt(jnp.maximum(first_value - roots.t, 0))
+    gap = roots.t / jnp.where(sigma > 0, sigma + without, 1)
+    # A root off by d moves sqrt(k_1 - t) by no more than this; an error of k_1 acts on the difference of the two square roots alone.
+    below = without**2 - roots.bound
+    bound = jnp.where(
+        below > 0, roots.bound / (without + jnp.sqrt(jnp.maximum(below, 0)) + (below <= 0)), jnp.sqrt(roots.bound)
+    )
+    value_error = rounding(rows.features.shape[1], rows.features.shape[0]) * first_value
+    bound += gap * value_error / jnp.maximum(sigma * jnp.maximum(without, jnp.sqrt(value_error)), 1e-300)
+    bound += 2 * float(jnp.finfo(dtype).eps) * gap + float(jnp.finfo(dtype).tiny) * rows.scale * (gap > 0)
+    poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)  # no step above may have turned a NaN into a number
+    gap, bound, sigma, without = ((x + poison) / rows.scale for x in (gap, jnp.minimum(bound, sigma), sigma, without))
+    diagnostics = Diagnostics(
+        iterations=jnp.max(roots.steps).astype(jnp.int32),
+        residual=roots.residual.astype(dtype),
+        path=jnp.int32(path),
+    )
+    return Examination(
+        score=jnp.exp(-gap).astype(dtype),
+        gap=gap.astype(dtype),
+        singular_value=sigma.astype(dtype),
+        loo_singular_values=without.astype(dtype),
+        error_bound=bound.astype(dtype),
+        diagnostics=diagnostics,
+    )

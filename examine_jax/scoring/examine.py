@@ -69,7 +69,9 @@ def examine(features: Any, *, solver: Solver | None = None, center: bool = False
 
 def _check_features(shape: tuple[int, ...], dtype: Any) -> None:
     if len(shape) != 2:
-        raise ValueError(f"features must be a matrix [N, D], one row an image; got shape {shape}. Use features.reshape(N, -1)")
+        raise ValueError(
+            f"features must be a matrix [N, D], one row an image; got shape {shape}. Use features.reshape(N, -1)"
+        )
     if shape[0] < 2:
         raise ValueError(f"leaving one out needs at least two rows; features have shape {shape}")
     if shape[1] < 1:

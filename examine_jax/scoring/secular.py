@@ -18,7 +18,7 @@ from examine_jax.scoring._eigensystem import (
     scatter,
 )
 from examine_jax.scoring._rows import Rows, map_blocks, rows_dtype
-from examine_jax.scoring.examination import Diagnostics, Examination, Path
+from examine_jax.scoring.examination import Examination, Path, examination_of
 
 # Products of at most this many multiplications are done in float64 from the start: there they cost less than their check.
 _CHEAP_PRODUCT = 2**31
@@ -57,7 +57,9 @@ class Secular:
             return self._full(rows, jnp.float64)
         quick = self._full(rows, jnp.float32)
         largest = jnp.max(quick.gap)
-        allowed = jnp.where(quick.gap > 0.01 * largest, jnp.minimum(_OF_OWN * quick.gap, _OF_LARGEST * largest), _OF_LARGEST * largest)
+        allowed = jnp.where(
+            quick.gap > 0.01 * largest, jnp.minimum(_OF_OWN * quick.gap, _OF_LARGEST * largest), _OF_LARGEST * largest
+        )
         good = jnp.all(quick.error_bound <= allowed) | jnp.isnan(largest)
         return lax.cond(good, lambda: quick, lambda: self._full(rows, jnp.float64))
 
@@ -117,7 +119,9 @@ def solve_rows(rows: Rows, system: Eigensystem, dtype: Any, tolerance: float) ->
     def solve_block(block: Array) -> equation.Roots:
         exact = block.astype(jnp.float64)
         lead = jnp.matmul(lead_vectors.T, exact.T) ** 2 * downdate  # [1 + LEAD, B]
-        tail = jnp.matmul(block.astype(dtype), tail_vectors, precision=lax.Precision.HIGHEST) ** 2 * downdate.astype(dtype)
+        tail = jnp.matmul(block.astype(dtype), tail_vectors, precision=lax.Precision.HIGHEST) ** 2 * downdate.astype(
+            dtype
+        )
         norm = jnp.sqrt(jnp.sum(exact * exact, 1) * downdate)
         coordinates = equation.Coordinates(lead[0], lead[1:], lead_poles, tail, tail_poles)
         errors = equation.Errors(
@@ -131,36 +135,3 @@ def solve_rows(rows: Rows, system: Eigensystem, dtype: Any, tolerance: float) ->
 
     # A centred row is rounded to float32 for the product alone: its leading coordinates may be small beside it.
     return map_blocks(rows, solve_block, jnp.float64 if rows.mean is not None else rows_dtype(rows))
-
-
-def examination_of(roots: equation.Roots, first_value: Array, rows: Rows, path: Path) -> Examination:
-    """Gaps t / (sigma + sqrt(k_1 - t)) in the features' units and dtype."""
-    dtype = rows_dtype(rows)
-    sigma = jnp.sqrt(first_value)
-    without = jnp.sqrt(jnp.maximum(first_value - roots.t, 0))
-    gap = roots.t / jnp.where(sigma > 0, sigma + without, 1)
-    # A root off by d moves sqrt(k_1 - t) by no more than this; an error of k_1 acts on the difference of the two square roots alone.
-    below = without**2 - roots.bound
-    bound = jnp.where(
-        below > 0, roots.bound / (without + jnp.sqrt(jnp.maximum(below, 0)) + (below <= 0)), jnp.sqrt(roots.bound)
-    )
-    value_error = rounding(rows.features.shape[1], rows.features.shape[0]) * first_value
-    bound += gap * value_error / jnp.maximum(sigma * jnp.maximum(without, jnp.sqrt(value_error)), 1e-300)
-    bound += 2 * float(jnp.finfo(dtype).eps) * gap + float(jnp.finfo(dtype).tiny) * rows.scale * (gap > 0)
-    poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)  # no step above may have turned a NaN into a number
-    gap, bound, sigma, without = ((x + poison) / rows.scale for x in (gap, jnp.minimum(bound, sigma), sigma, without))
-    diagnostics = Diagnostics(
-        iterations=jnp.max(roots.steps).astype(jnp.int32),
-        residual=roots.residual.astype(dtype),
-        path=jnp.int32(path),
-    )
-    return Examination(
-        score=jnp.exp(-gap).astype(dtype),
-        gap=gap.astype(dtype),
-        singular_value=sigma.astype(dtype),
-        loo_singular_values=without.astype(dtype),
-        error_bound=bound.astype(dtype),
-        diagnostics=diagnostics,
-    )
-
-
