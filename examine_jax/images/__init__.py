@@ -1,0 +1,20 @@
+"""Where pixels come from: folders, arrays, the sample, and the paper's corruption of them."""
+
+from examine_jax.images.arrays import load_array
+from examine_jax.images.corruption import GaussianCorruption, corrupt
+from examine_jax.images.folder import load_folder
+from examine_jax.images.image_set import ImageSet, SkippedImage, exact_duplicates
+from examine_jax.images.sample import sample_images
+from examine_jax.images.source import load_images
+
+__all__ = [
+    "GaussianCorruption",
+    "ImageSet",
+    "SkippedImage",
+    "corrupt",
+    "exact_duplicates",
+    "load_array",
+    "load_folder",
+    "load_images",
+    "sample_images",
+]

@@ -1,0 +1,68 @@
+"""What every source of images hands on: names, pixels, and what could not be read."""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from examine_jax._shapes import Shaped, UInt8
+
+
+@dataclasses.dataclass(frozen=True)
+class SkippedImage:
+    """A file that was met and not read: its name (as in `ImageSet.names`) and why, in one plain line."""
+
+    name: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images of one size, in a fixed order; row i of everything computed from them belongs to `names[i]`.
+
+    Attributes:
+        names: unique, and always encodable as UTF-8: paths below the folder with forward slashes, or `key[row]` for arrays. They
+            may hold quotes, newlines or markup: whoever writes them to CSV or HTML escapes them.
+        pixels: uint8 `[N, H, W, C]`.
+        skipped: what was met and not read.
+        resized_up: how many of the images had a side shorter than the size asked for.
+        labels: one row per image where the source has labels (MedMNIST), any dtype, else None. Nothing here is computed from them.
+        bits_stored: where images had more than 8 bits a sample as integers, the bits by which they were brought to 8
+            (value * 255 / (2**bits_stored - 1)), else None. Hand it to the loader of the next folder for the same encoder.
+    """
+
+    names: tuple[str, ...]
+    pixels: UInt8[np.ndarray, "images height width channels"]
+    skipped: tuple[SkippedImage, ...] = ()
+    resized_up: int = 0
+    labels: Shaped[np.ndarray, "labelled ..."] | None = None
+    bits_stored: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.pixels):
+            raise ValueError(f"ImageSet: {len(self.names)} names for {len(self.pixels)} images; give one each")
+        if self.labels is not None and len(self.labels) != len(self.pixels):
+            raise ValueError(f"ImageSet: {len(self.labels)} labels for {len(self.pixels)} images; give one each")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, indices: Iterable[int]) -> "ImageSet":
+        """The images at these indices, in this order; what is said of the reading (skipped, resized_up, bits_stored) stays."""
+        rows = np.fromiter(indices, dtype=np.int64)
+        return dataclasses.replace(
+            self,
+            names=tuple(self.names[row] for row in rows),
+            pixels=self.pixels[rows],
+            labels=None if self.labels is None else self.labels[rows],
+        )
+
+
+def exact_duplicates(image_set: ImageSet) -> tuple[tuple[int, ...], ...]:
+    """Groups of two or more indices whose pixels are equal to the byte, ascending in each group and by first index."""
+    groups: dict[bytes, list[int]] = {}
+    for index, pixels in enumerate(image_set.pixels):
+        digest = hashlib.blake2b(pixels.tobytes(), digest_size=32).digest()
+        groups.setdefault(digest, []).append(index)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)

@@ -1,0 +1,54 @@
+"""Work on the machine's cores, in threads: Pillow and numpy let go of the interpreter's lock while they compute."""
+
+import concurrent.futures
+import contextlib
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Enough to keep every core busy, few enough that results do not pile up.
+_ITEMS_AT_ONCE = 512
+
+
+def available_cores() -> int:
+    """The cores that this process may use, which in a container can be fewer than the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`map(function, items)` in threads; results in the order of the items, a bounded number of them in memory."""
+    pool = concurrent.futures.ThreadPoolExecutor(min(available_cores(), 16), thread_name_prefix="images")
+    remaining = iter(items)
+    try:
+        while block := list(itertools.islice(remaining, _ITEMS_AT_ONCE)):
+            yield from pool.map(function, block)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class Budget:
+    """A bound on what all threads together hold decoded: a claim waits until it fits, and one above the limit until it is alone."""
+
+    def __init__(self, limit: int):
+        self._limit = limit
+        self._claimed = 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def claim(self, amount: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._claimed == 0 or self._claimed + amount <= self._limit)
+            self._claimed += amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._claimed -= amount
+                self._changed.notify_all()

@@ -1,0 +1,125 @@
+"""Which files below a folder are images, by name alone: nothing is decoded here and nothing but plain files is opened."""
+
+import collections
+import dataclasses
+import os
+import stat
+
+from examine_jax.images.image_set import SkippedImage
+from examine_jax.images.names import unique_encodable
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".webp"})
+
+# Medical and other image files that somebody may expect to be read: they are reported, not passed over in silence.
+_NOT_READ = {
+    suffix: reason
+    for suffixes, reason in (
+        ((".dcm", ".dicom", ".ima"), "a DICOM file needs a reader that is not here; export it as PNG or 16-bit TIFF"),
+        ((".nii", ".nii.gz", ".mha", ".mhd", ".nrrd"), "a volume; export its slices as PNG or 16-bit TIFF"),
+        ((".svs", ".ndpi", ".scn", ".mrxs", ".czi"), "a whole-slide image; cut it into tiles as PNG or JPEG"),
+        ((".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".pgm", ".ppm"), "not a format read here; save it as PNG"),
+    )
+    for suffix in suffixes
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A file that calls itself an image. `name` is safe to write anywhere; `path` opens it."""
+
+    name: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """What lies below a folder, by name in code point order. `other` counts the files passed over, by suffix."""
+
+    candidates: tuple[Candidate, ...]
+    skipped: tuple[SkippedImage, ...]
+    other: dict[str, int]
+
+
+def scan(folder: str | os.PathLike[str]) -> Scan:
+    """Walks a folder and everything below it; names that begin with a dot are passed over.
+
+    Links to files and folders are followed, but no folder is entered twice: a link that leads to a folder already walked (its own
+    parent, in a loop) is reported instead. Folders that cannot be listed are reported too.
+
+    Raises:
+      OSError: the folder itself is missing, is no folder (NotADirectoryError) or cannot be listed.
+    """
+    root = os.fspath(folder)
+    images: dict[str, str] = {}  # Raw name below the root -> path.
+    problems: dict[str, str] = {}  # Raw name below the root -> reason.
+    other: collections.Counter[str] = collections.Counter()
+    visited: dict[tuple[int, int], str] = {}
+    # Real folders first, so that what a link also leads to goes by its own name.
+    real, linked = [""], list[str]()
+    while real or linked:
+        if real:
+            below = real.pop()
+        else:
+            linked.sort(reverse=True)
+            below = linked.pop()
+        path = os.path.join(root, below)
+        try:
+            status = os.stat(path)
+            identity = (status.st_dev, status.st_ino)
+            if identity in visited:
+                problems[below + "/"] = (
+                    f"a link to a folder that is read already, as {visited[identity] or 'the whole folder'!r}"
+                )
+                continue
+            visited[identity] = below
+            with os.scandir(path) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            if not below:
+                raise
+            problems[below + "/"] = f"the folder cannot be listed: {error.strerror or error}"
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            name = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                real.append(name)
+            elif entry.is_symlink() and os.path.isdir(entry.path):
+                linked.append(name)
+            elif (suffix := _suffix(entry.name)) in IMAGE_SUFFIXES:
+                images[name] = entry.path
+            elif suffix in _NOT_READ:
+                problems[name] = _NOT_READ[suffix]
+            elif _is_dicom(entry, suffix):
+                problems[name] = _NOT_READ[".dcm"]
+            else:
+                other[suffix or "no suffix"] += 1
+    safe = dict(zip([*images, *problems], unique_encodable([*images, *problems])))
+    return Scan(
+        candidates=tuple(
+            sorted((Candidate(safe[name], path) for name, path in images.items()), key=lambda item: item.name)
+        ),
+        skipped=tuple(
+            sorted((SkippedImage(safe[name], reason) for name, reason in problems.items()), key=lambda item: item.name)
+        ),
+        other=dict(other),
+    )
+
+
+def _suffix(name: str) -> str:
+    lowered = name.lower()
+    return ".nii.gz" if lowered.endswith(".nii.gz") else os.path.splitext(lowered)[1]
+
+
+def _is_dicom(entry: os.DirEntry[str], suffix: str) -> bool:
+    """Whether a file without a telling suffix is DICOM: they are often named by a number or a dotted identifier alone."""
+    if suffix and not suffix[1:].isdecimal():
+        return False
+    try:
+        if not stat.S_ISREG(os.stat(entry.path).st_mode):
+            return False
+        with open(entry.path, "rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
