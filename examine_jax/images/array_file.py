@@ -14,7 +14,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import IO
+from typing import cast
 
 import numpy as np
 
@@ -71,7 +71,7 @@ class StoredArray:
         """All of it, for arrays that are known to be small."""
         return np.concatenate(list(self.blocks())) if self.shape and self.shape[0] else np.empty(self.shape, self.dtype)
 
-    def _read(self, stream: IO[bytes], values: int) -> Shaped[np.ndarray, " values"]:
+    def _read(self, stream: io.BufferedIOBase, values: int) -> Shaped[np.ndarray, " values"]:
         expected = values * self.dtype.itemsize
         content = stream.read(expected)
         if len(content) != expected:
@@ -111,11 +111,11 @@ def stored_arrays(path: str | os.PathLike[str]) -> tuple[StoredArray, ...]:
         ) from error
 
 
-def _opened(path: str, key: str | None) -> IO[bytes]:
+def _opened(path: str, key: str | None) -> io.BufferedIOBase:
     if key is None:
         return open(path, "rb")
     with zipfile.ZipFile(path) as archive:  # The member keeps the file open by itself.
-        return archive.open(f"{key}.npy")
+        return cast(io.BufferedIOBase, archive.open(f"{key}.npy"))
 
 
 def _header(path: str, key: str | None) -> StoredArray:

@@ -1,6 +1,7 @@
 """Images in a .npy file or .npz archive."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Iterator
 
@@ -211,7 +212,7 @@ def _full_scale(stacks: list[_ImageStack], bits_stored: int | None) -> tuple[int
 
 def _range(array: StoredArray) -> tuple[float, float]:
     """The smallest and largest value. Raises: ValueError, where rows hold NaN or infinity; it names them."""
-    smallest, largest = np.inf, -np.inf
+    smallest, largest = math.inf, -math.inf
     bad: list[int] = []
     start = 0
     for block in array.blocks():
@@ -220,7 +221,7 @@ def _range(array: StoredArray) -> tuple[float, float]:
         finite = np.isfinite(low) & np.isfinite(high)
         bad += (start + np.flatnonzero(~finite)).tolist()
         if finite.any():
-            smallest, largest = min(smallest, low[finite].min().item()), max(largest, high[finite].max().item())
+            smallest, largest = min(smallest, float(low[finite].min())), max(largest, float(high[finite].max()))
         start += len(block)
     if bad:
         more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""

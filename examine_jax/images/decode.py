@@ -87,6 +87,7 @@ class ImageDecoder:
                 raise UnreadableImage("empty: 0 bytes")
             if status.st_size > self.max_bytes:
                 raise UnreadableImage(f"{status.st_size} bytes, more than max_bytes={self.max_bytes}")
+            # By its name Pillow would map the file into memory, where one that shrinks kills the process (and TIFFs turn wrongly).
             with open(path, "rb") as stream:
                 return self._read(stream)
         except UnreadableImage:

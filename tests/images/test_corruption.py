@@ -5,7 +5,6 @@ import pytest
 
 from examine_jax.images import GaussianCorruption, corrupt
 
-
 RECORDED_LEVEL = [1.0, 0.3, 0.1, 0.5]
 RECORDED_PIXELS = [
     [249, 255, 170, 192, 255, 255],
@@ -46,7 +45,8 @@ def test_the_clipped_result_is_the_unclipped_one_as_an_image_file_keeps_it(pixel
     clipped, level = corrupt(pixels, GaussianCorruption(), seed=5)
     free, level_again = corrupt(pixels, GaussianCorruption(clip=False), seed=5)
     assert clipped.dtype == np.uint8
-    assert free.max() > 1 and free.min() < 0
+    assert free.max() > 1
+    assert free.min() < 0
     np.testing.assert_array_equal(level, level_again)
     np.testing.assert_array_equal(clipped, np.rint(np.clip(free, 0, 1) * 255))
 
@@ -107,7 +107,7 @@ def test_levels_are_scaled_versions_of_the_same_draws(pixels):
 
 def test_images_do_not_share_their_noise():
     pixels = np.full((6, 32, 32, 3), 128, np.uint8)
-    corrupted, level = corrupt(pixels, GaussianCorruption(levels=(0.5,), portion=1.0, clip=False), seed=0)
+    corrupted, _ = corrupt(pixels, GaussianCorruption(levels=(0.5,), portion=1.0, clip=False), seed=0)
     correlation = np.corrcoef(corrupted.reshape(6, -1))
     assert np.abs(correlation - np.eye(6)).max() < 0.1
 

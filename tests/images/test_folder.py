@@ -146,8 +146,11 @@ def test_hostile_files_are_listed_with_their_reasons_and_the_rest_is_read(tmp_pa
     assert images.names == ("good.png",)
     assert [item.name for item in images.skipped] == sorted(expected)
     for item in images.skipped:
-        assert expected[item.name] in item.reason and item.reason, item
-        assert item.reason.isprintable() and len(item.reason) <= 300 and str(tmp_path) not in item.reason
+        assert item.reason
+        assert expected[item.name] in item.reason
+        assert item.reason.isprintable()
+        assert len(item.reason) <= 300
+        assert str(tmp_path) not in item.reason
     assert capfd.readouterr() == ("", "")
     for name, status in before.items():
         after = os.lstat(tmp_path / name)
@@ -192,22 +195,24 @@ def test_strange_names_survive(tmp_path):
 
 
 def test_no_image_names_the_folder_and_what_was_found(tmp_path):
-    with pytest.raises(ValueError, match="no readable image in .*: it holds no files") as empty:
+    with pytest.raises(ValueError, match=r"no readable image in .*: it holds no files") as empty:
         load_folder(tmp_path, image_size=8)
     assert str(tmp_path) in str(empty.value)
     for name in ("a.txt", "b.txt", "images.npz"):
         (tmp_path / name).write_text("x")
     (tmp_path / "bad\nname.png").write_text("x")
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="no readable image in") as caught:
         load_folder(tmp_path, image_size=8)
     message = str(caught.value)
-    assert "looked at 4 files" in message and "2 .txt, 1 .npz" in message
-    assert "'bad\\nname.png': its content is no PNG" in message and "name the .npy or .npz file itself" in message
+    assert "looked at 4 files" in message
+    assert "2 .txt, 1 .npz" in message
+    assert "'bad\\nname.png': its content is no PNG" in message
+    assert "name the .npy or .npz file itself" in message
     assert "\n" not in message
 
 
 def test_a_missing_folder_a_file_and_bad_arguments_are_errors(tmp_path):
-    with pytest.raises(FileNotFoundError, match="cannot read the folder .*missing: No such file"):
+    with pytest.raises(FileNotFoundError, match=r"cannot read the folder .*missing: No such file"):
         load_folder(tmp_path / "missing", image_size=8)
     save(tmp_path / "a.png", np.zeros((9, 9), np.uint8))
     with pytest.raises(NotADirectoryError, match=r"a\.png"):
@@ -251,9 +256,11 @@ def test_warnings_of_the_decoder_do_not_leak(tmp_path):
 
 def test_real_tiles_are_read_whole_with_their_known_duplicates(real_data):
     images = load_folder(real_data / "cxr_kermany_test300", image_size=300, channels=3)
-    assert len(images) == 624 and images.skipped == ()
+    assert len(images) == 624
+    assert images.skipped == ()
     duplicates = exact_duplicates(images)
-    assert len(duplicates) == 6 and all(len(group) == 2 for group in duplicates)  # As the data set's own notes say.
+    assert len(duplicates) == 6
+    assert all(len(group) == 2 for group in duplicates)
     for index in (0, 100, 623):
         with Image.open(real_data / "cxr_kermany_test300" / images.names[index]) as image:
             np.testing.assert_array_equal(images.pixels[index], np.asarray(image.convert("RGB")))

@@ -1,4 +1,5 @@
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -51,6 +52,6 @@ def test_a_scikit_image_without_its_pictures_is_a_clear_error(monkeypatch, tmp_p
     package.mkdir()
     (package / "__init__.py").write_text("")
     monkeypatch.setattr("sys.path", [str(tmp_path)])
-    monkeypatch.delitem(__import__("sys").modules, "skimage")
-    with pytest.raises(FileNotFoundError, match="data/ihc.png is not there; install scikit-image"):
+    monkeypatch.delitem(sys.modules, "skimage")
+    with pytest.raises(FileNotFoundError, match=r"data/ihc\.png is not there; install scikit-image"):
         sample_images(image_size=8)

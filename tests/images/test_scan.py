@@ -41,7 +41,8 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path):
         touch(tmp_path / name)
     result = scan(tmp_path)
     assert names(result) == ["seen.png"]
-    assert result.skipped == () and result.other == {}
+    assert result.skipped == ()
+    assert result.other == {}
 
 
 def test_a_link_that_loops_is_reported_and_the_walk_ends(tmp_path):
@@ -79,11 +80,9 @@ def test_dicom_and_other_formats_not_read_are_reported(tmp_path):
     result = scan(tmp_path)
     reasons = {item.name: item.reason for item in result.skipped}
     assert all("DICOM" in reasons[name] for name in ["scan.dcm", "1.2.840.113619.2", "IM0001"])
-    assert (
-        "volume" in reasons["brain.nii.gz"]
-        and "tiles" in reasons["slide.svs"]
-        and "save it as PNG" in reasons["moving.gif"]
-    )
+    assert "volume" in reasons["brain.nii.gz"]
+    assert "tiles" in reasons["slide.svs"]
+    assert "save it as PNG" in reasons["moving.gif"]
     assert len(reasons) == 6
     assert result.other == {"no suffix": 2}
 
