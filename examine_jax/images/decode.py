@@ -240,5 +240,8 @@ def _array(image: Image.Image) -> Shaped[np.ndarray, "height width ..."]:
 def _plain(error: Exception) -> str:
     """An error as one line of bounded length."""
     message = " ".join((error.strerror or str(error) if isinstance(error, OSError) else str(error)).split())
-    named = isinstance(error, OSError | SyntaxError | Image.DecompressionBombError) and message
-    return (message if named else f"{type(error).__name__}: {message}")[:300]
+    if not isinstance(error, OSError | SyntaxError | Image.DecompressionBombError) or not message:
+        message = f"damaged ({type(error).__name__}: {message})"
+    elif message.startswith("decoder error"):
+        message = f"damaged ({message})"
+    return message[:300]

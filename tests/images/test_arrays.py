@@ -319,7 +319,7 @@ def test_damaged_headers_are_one_line_errors(tmp_path, content):
 def test_an_archive_without_arrays_is_an_error(tmp_path):
     with zipfile.ZipFile(tmp_path / "pack.npz", "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(ValueError, match="an archive without .npy arrays"):
+    with pytest.raises(ValueError, match=r"an archive without \.npy arrays"):
         load_array(tmp_path / "pack.npz", image_size=8)
 
 
