@@ -1,5 +1,6 @@
 """Encoders and decoders: frozen configurations, Flax Linen modules, presets."""
 
+from examine_jax.models.apply import apply
 from examine_jax.models.masked_autoencoder import DecoderConfig, MaskedAutoencoder
 from examine_jax.models.patches import patchify, unpatchify
 from examine_jax.models.positions import sincos_positions
@@ -13,6 +14,7 @@ __all__ = [
     "MaskedAutoencoder",
     "ViTConfig",
     "VisionTransformer",
+    "apply",
     "architecture",
     "patchify",
     "sincos_positions",

@@ -7,7 +7,7 @@ from flax import linen as nn
 
 from examine_jax._shapes import Array, Float, Int
 from examine_jax.models.positions import sincos_positions
-from examine_jax.models.transformer import Block, xavier
+from examine_jax.models.transformer import Block, Dense, LayerNorm
 from examine_jax.models.vit import VisionTransformer, ViTConfig
 
 
@@ -48,7 +48,7 @@ class MaskedDecoder(nn.Module):
         batch, count = order.shape
         masked = count - (encoded.shape[1] - leading)
         positions = sincos_positions(self.encoder.image_size // self.encoder.patch_size, config.width)
-        tokens = nn.Dense(config.width, dtype=dtype, kernel_init=xavier, name="embedding")(encoded)
+        tokens = Dense(config.width, dtype, name="embedding")(encoded)
         mask_token = self.param("mask_token", nn.initializers.normal(0.02), (config.width,), jnp.float32)
         fill = jnp.broadcast_to(mask_token.astype(dtype), (batch, masked, config.width))
         placed = jnp.asarray(positions, dtype)[order]
@@ -59,8 +59,8 @@ class MaskedDecoder(nn.Module):
             first_output = tokens.shape[1] - masked if i == config.depth - 1 else 0
             block = Block(config.heads, config.mlp_width, self.encoder.layer_norm_epsilon, dtype, name=f"block_{i}")
             tokens = block(tokens, first_output)
-        tokens = nn.LayerNorm(epsilon=self.encoder.layer_norm_epsilon, dtype=dtype, name="norm")(tokens)
-        return nn.Dense(self.encoder.patch_values, dtype=dtype, kernel_init=xavier, name="pixels")(tokens)
+        tokens = LayerNorm(self.encoder.layer_norm_epsilon, name="norm")(tokens)
+        return Dense(self.encoder.patch_values, dtype, name="pixels")(tokens)
 
 
 class MaskedAutoencoder(nn.Module):

@@ -58,5 +58,9 @@ def architecture(name: str, *, image_size: int | None = None, channels: int | No
     if name not in PRESETS:
         raise ValueError(f"no architecture is named {name!r}; there are: {', '.join(PRESETS)}")
     preset = PRESETS[name]()
-    changes = {key: value for key, value in (("image_size", image_size), ("channels", channels)) if value is not None}
-    return dataclasses.replace(preset, encoder=dataclasses.replace(preset.encoder, **changes))
+    encoder = preset.encoder
+    if image_size is not None:
+        encoder = dataclasses.replace(encoder, image_size=image_size)
+    if channels is not None:
+        encoder = dataclasses.replace(encoder, channels=channels)
+    return dataclasses.replace(preset, encoder=encoder)

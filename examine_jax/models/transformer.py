@@ -2,13 +2,40 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from examine_jax._shapes import Array, Float
+from examine_jax.models import layers
 
-xavier = nn.initializers.xavier_uniform()
+
+class Dense(nn.Module):
+    """A dense layer with xavier-uniform weights and a zero bias (facebookresearch/mae); computed in `dtype`, float32 parameters."""
+
+    outputs: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*rows width"]) -> Float[Array, "*rows outputs"]:
+        kernel = self.param("kernel", nn.initializers.xavier_uniform(), (x.shape[-1], self.outputs), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.outputs,), jnp.float32)
+        rows = x.reshape(-1, x.shape[-1]).astype(self.dtype)
+        return layers.dense(rows, kernel.astype(self.dtype), bias.astype(self.dtype)).reshape(
+            *x.shape[:-1], self.outputs
+        )
+
+
+class LayerNorm(nn.Module):
+    """Layer norm over the last axis, in float32 whatever the dtype of its input, which it returns."""
+
+    epsilon: float
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*rows width"]) -> Float[Array, "*rows width"]:
+        width = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (width,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (width,), jnp.float32)
+        return layers.layer_norm(x.reshape(-1, width), scale, bias, self.epsilon).reshape(x.shape)
 
 
 class Attention(nn.Module):
@@ -26,14 +53,15 @@ class Attention(nn.Module):
         self, tokens: Float[Array, "batch tokens width"], outputs_from: int = 0
     ) -> Float[Array, "batch outputs width"]:
         batch, count, width = tokens.shape
-        head_width = width // self.heads
-        fused = nn.Dense(3 * width, dtype=self.dtype, kernel_init=xavier, name="qkv")(tokens)
-        query, key, value = jnp.moveaxis(fused.reshape(batch, count, 3, self.heads, head_width), (2, 3), (0, 2))
-        query = query[:, :, outputs_from:] * jnp.asarray(head_width**-0.5, self.dtype)
-        logits = jnp.einsum("bhqd,bhkd->bhqk", query, key)
-        weights = jax.nn.softmax(logits.astype(jnp.float32), axis=-1).astype(self.dtype)
-        mixed = jnp.einsum("bhqk,bhkd->bqhd", weights, value).reshape(batch, count - outputs_from, width)
-        return nn.Dense(width, dtype=self.dtype, kernel_init=xavier, name="projection")(mixed)
+        fused = Dense(3 * width, self.dtype, name="qkv")(tokens)
+
+        def heads_first(part: int, first: int) -> Float[Array, "batch heads tokens width"]:
+            columns = fused[:, first:, part * width : (part + 1) * width]
+            return columns.reshape(batch, count - first, self.heads, width // self.heads).transpose(0, 2, 1, 3)
+
+        mixed = layers.attend(heads_first(0, outputs_from), heads_first(1, 0), heads_first(2, 0))
+        mixed = mixed.transpose(0, 2, 1, 3).reshape(batch, count - outputs_from, width)
+        return Dense(width, self.dtype, name="projection")(mixed)
 
 
 class Block(nn.Module):
@@ -48,15 +76,9 @@ class Block(nn.Module):
     def __call__(
         self, tokens: Float[Array, "batch tokens width"], outputs_from: int = 0
     ) -> Float[Array, "batch outputs width"]:
-        width = tokens.shape[-1]
-
-        def normalised(name: str, x: Array) -> Array:
-            return nn.LayerNorm(epsilon=self.epsilon, dtype=self.dtype, name=name)(x)
-
-        attended = Attention(self.heads, self.dtype, name="attention")(normalised("norm_1", tokens), outputs_from)
-        tokens = tokens[:, outputs_from:] + attended
-        hidden = nn.Dense(self.mlp_width, dtype=self.dtype, kernel_init=xavier, name="expand")(
-            normalised("norm_2", tokens)
+        attended = Attention(self.heads, self.dtype, name="attention")(
+            LayerNorm(self.epsilon, name="norm_1")(tokens), outputs_from
         )
-        hidden = nn.gelu(hidden, approximate=False)
-        return tokens + nn.Dense(width, dtype=self.dtype, kernel_init=xavier, name="contract")(hidden)
+        tokens = tokens[:, outputs_from:] + attended
+        hidden = Dense(self.mlp_width, self.dtype, name="expand")(LayerNorm(self.epsilon, name="norm_2")(tokens))
+        return tokens + Dense(tokens.shape[-1], self.dtype, name="contract")(layers.gelu(hidden))

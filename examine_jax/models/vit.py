@@ -9,7 +9,7 @@ from flax import linen as nn
 from examine_jax._shapes import Array, Float, Int
 from examine_jax.models.patches import patchify
 from examine_jax.models.positions import sincos_positions
-from examine_jax.models.transformer import Block, xavier
+from examine_jax.models.transformer import Block, Dense, LayerNorm
 
 Pooling = Literal["mean", "class_token"]
 ComputeDtype = Literal["float32", "bfloat16"]
@@ -94,7 +94,7 @@ class VisionTransformer(nn.Module):
         config = self.config
         dtype = jnp.dtype(config.dtype)
         positions = jnp.asarray(sincos_positions(config.image_size // config.patch_size, config.width), dtype)
-        tokens = nn.Dense(config.width, dtype=dtype, kernel_init=xavier, name="patch_embedding")(patches)
+        tokens = Dense(config.width, dtype, name="patch_embedding")(patches)
         tokens = tokens + (positions if where is None else positions[where])
         if config.class_token:
             token = self.param("class_token", nn.initializers.normal(0.02), (config.width,), jnp.float32)
@@ -103,7 +103,7 @@ class VisionTransformer(nn.Module):
             )
         for i in range(config.depth):
             tokens = Block(config.heads, config.mlp_width, config.layer_norm_epsilon, dtype, name=f"block_{i}")(tokens)
-        return nn.LayerNorm(epsilon=config.layer_norm_epsilon, dtype=dtype, name="norm")(tokens)
+        return LayerNorm(config.layer_norm_epsilon, name="norm")(tokens)
 
     def tokens(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch outputs width"]:
         """Tokens of whole images (normalised pixels), nothing masked."""

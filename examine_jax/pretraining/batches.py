@@ -15,8 +15,8 @@ _ORDER = 0x6F72  # folded into the seed's key, so that the order shares no strea
 class BatchOrder:
     """Epochs of a fresh permutation each, cut into whole batches.
 
-    The images left over at an epoch's end (fewer than a batch) are dropped from that epoch alone; the next one's permutation takes others. So
-    every batch has the same shape, nothing recompiles, and no batch holds an image twice, which contrastive losses would suffer from.
+    The images left over at an epoch's end (fewer than a batch) are dropped from that epoch alone; the next one's permutation takes others.
+    So every batch has the same shape, nothing recompiles, and no batch holds an image twice, which contrastive losses would suffer from.
 
     Attributes:
         count: images.
@@ -33,7 +33,7 @@ class BatchOrder:
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= self.count:
             raise ValueError(
-                f"a batch of {self.batch_size} cannot be drawn from {self.count} images; choose a batch size up to {self.count}"
+                f"a batch of {self.batch_size} out of {self.count} images; choose a batch size up to {self.count}"
             )
 
     @property

@@ -3,6 +3,7 @@
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -37,7 +38,8 @@ class Checkpoints:
         """Starts to save; the arrays are copied before this returns, the files follow in the background."""
         step = int(state.step)
         if step != self.latest_step:
-            self._manager.save(step, args=ocp.args.StandardSave(_flat(state)))
+            # A copy, because the next step is given this state's memory to write into.
+            self._manager.save(step, args=ocp.args.StandardSave(jax.tree.map(jnp.copy, _flat(state))))
 
     def wait(self) -> None:
         self._manager.wait_until_finished()

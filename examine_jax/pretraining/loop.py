@@ -25,13 +25,12 @@ from examine_jax.pretraining.configuration import differences, to_plain
 from examine_jax.pretraining.history import Record, append_history, read_history
 from examine_jax.pretraining.method import Method
 from examine_jax.pretraining.settings import PretrainSettings
-from examine_jax.pretraining.train_step import initial_state, make_steps
+from examine_jax.pretraining.train_step import Steps, TrainState, initial_state, make_steps
 
 Images = UInt8[np.ndarray, "count height width channels"]
 
 _MOST_STEPS_A_DISPATCH = 64
 _SECONDS_A_DISPATCH = 1.0  # how often the bar moves and a signal is answered
-_SECONDS_A_CHECKPOINT = 30.0  # what a kill can cost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Pretrained:
 
     Attributes:
         method, params, state: hand these to `method.embed` or to `save_encoder`.
-        history: a record a step: "step" (steps done, from 1), "loss", "gradient_norm", "learning_rate", "seconds" since the run's (last) start,
-            and the method's own metrics. Everything but "seconds" is the same however often the run was interrupted.
+        history: a record a step: "step" (steps done, from 1), "loss", "gradient_norm", "learning_rate", "seconds" since the
+            run's (last) start, and the method's own metrics. Everything but "seconds" is the same however often the run was interrupted.
     """
 
     method: Method
@@ -69,19 +68,21 @@ def pretrain(
     settings: PretrainSettings,
     workdir: str | os.PathLike[str],
     *,
+    checkpoint_seconds: float = 30.0,
     progress: bool = True,
 ) -> Pretrained:
     """Trains a method on images; called again with the same arguments and workdir, goes on where it was.
 
     Parameters after k steps depend on the method, the settings and the images alone. A run killed at any moment and started again ends
-    with the same parameters (bitwise on a CPU) as one never killed; what a kill costs is at most half a minute of work. SIGTERM saves and
-    exits with code 143.
+    with the same parameters (bitwise on a CPU) as one never killed; a kill costs the work since the last checkpoint, no more. SIGTERM saves
+    and exits with code 143.
 
     Args:
         method: what is trained.
         images: uint8 [N, H, W, C]; a sequence of such arrays where settings.phases are several, one a phase. They live on the device.
         settings: how.
         workdir: receives checkpoints/, metrics.jsonl and pretraining.json (the configuration of this run).
+        checkpoint_seconds: how long after a checkpoint the next one is due; the latest two are kept.
         progress: a bar on stderr with the loss, images/s and the time left.
 
     Raises:
@@ -115,42 +116,48 @@ def pretrain(
         done = int(state.step)
         history = read_history(metrics_file, done)
         start = last_saved = time.monotonic()
-        with _bar(sum(steps), done, progress) as bar:
+        with tqdm(
+            total=sum(steps), initial=done, unit="step", desc="pretraining", disable=not progress, dynamic_ncols=True
+        ) as bar:
             for phase, (array, order) in enumerate(zip(sets, orders)):
                 first, end = sum(steps[:phase]), sum(steps[: phase + 1])
-                if done >= end:
-                    continue
-                on_device = jnp.asarray(array)
-                chunk = 1  # the first dispatch compiles, and times a step for the next ones
+                on_device = jnp.asarray(array) if done < end else None
+                count = 1  # the first dispatch compiles; the second one times a step
                 while done < end:
-                    chunk = min(chunk, end - done, _MOST_STEPS_A_DISPATCH)
-                    indices = order.indices(done - first, chunk)
-                    padded = np.zeros((_MOST_STEPS_A_DISPATCH, settings.batch_size), np.int32)
-                    padded[:chunk] = indices
                     begin = time.monotonic()
-                    state, metrics = run_steps(state, on_device, padded, np.int32(chunk), key)
-                    columns = {name: np.asarray(column)[:chunk] for name, column in metrics.items()}
-                    now = time.monotonic()
+                    indices = order.indices(done - first, min(count, end - done))
+                    state, columns = _dispatch(run_steps, state, on_device, indices, key)
                     _check_finite(columns["loss"], done, indices)
+                    now = time.monotonic()
                     records = _records(columns, done, learning_rate, now - start)
                     append_history(metrics_file, records)
                     history += records
-                    done += chunk
-                    bar.update(chunk)
+                    done += len(indices)
                     bar.set_postfix_str(
-                        f"loss {columns['loss'][-1]:.4f}, {chunk * settings.batch_size / (now - begin):.0f} images/s"
+                        f"loss {records[-1]['loss']:.4f}, {indices.size / (now - begin):.0f} images/s", refresh=False
                     )
-                    if terminated.is_set() or now - last_saved > _SECONDS_A_CHECKPOINT:
+                    bar.update(len(indices))
+                    if terminated.is_set() or now - last_saved > checkpoint_seconds:
                         checkpoints.save(state)
                         last_saved = now
                     if terminated.is_set():
                         checkpoints.wait()
                         raise SystemExit(128 + signal.SIGTERM)
-                    seconds_a_step = (now - begin) / chunk
-                    chunk = max(1, min(2 * chunk, round(_SECONDS_A_DISPATCH / max(seconds_a_step, 1e-6))))
+                    affordable = int(_SECONDS_A_DISPATCH * len(indices) / max(now - begin, 1e-6))
+                    count = max(1, min(affordable, 4 * count, _MOST_STEPS_A_DISPATCH))
         checkpoints.save(state)
         checkpoints.wait()
     return Pretrained(method, state.params, state.method_state, history)
+
+
+def _dispatch(
+    run_steps: Steps, state: TrainState, images: Any, indices: np.ndarray, key: Any
+) -> tuple[TrainState, dict[str, np.ndarray]]:
+    """Trains on the batches of `indices` [n, B], n up to the capacity; the metrics of each."""
+    padded = np.zeros((_MOST_STEPS_A_DISPATCH, indices.shape[1]), np.int32)
+    padded[: len(indices)] = indices
+    state, metrics = run_steps(state, images, jnp.asarray(padded), jnp.int32(len(indices)), key)
+    return state, {name: np.asarray(column)[: len(indices)] for name, column in metrics.items()}
 
 
 def _check_images(sets: tuple[Any, ...], settings: PretrainSettings) -> None:
@@ -166,7 +173,7 @@ def _check_images(sets: tuple[Any, ...], settings: PretrainSettings) -> None:
 
 
 def _fingerprint(array: np.ndarray) -> dict[str, Any]:
-    return {"shape": list(array.shape), "sha256": hashlib.sha256(np.ascontiguousarray(array)).hexdigest()}
+    return {"shape": list(array.shape), "sha256": hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()}
 
 
 def _claim(workdir: pathlib.Path, configuration: dict[str, Any]) -> None:
@@ -209,10 +216,6 @@ def _records(columns: dict[str, np.ndarray], done: int, learning_rate: Any, seco
         rate = float(learning_rate(done + i))
         records.append({"step": done + i + 1, **values, "learning_rate": rate, "seconds": round(seconds, 3)})
     return records
-
-
-def _bar(total: int, done: int, progress: bool) -> Any:
-    return tqdm(total=total, initial=done, unit="step", desc="pretraining", disable=not progress, dynamic_ncols=True)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from examine_jax._shapes import Array, Float, Int, Key, PyTree, Shaped
-from examine_jax.models import DecoderConfig, MaskedAutoencoder, ViTConfig, patchify, unpatchify
+from examine_jax.models import DecoderConfig, MaskedAutoencoder, ViTConfig, apply, patchify, unpatchify
 from examine_jax.models.presets import Architecture
 from examine_jax.pretraining.augmentation import Dihedral
 from examine_jax.pretraining.method import Batch
@@ -32,8 +32,8 @@ class MAE:
     mask_ratio: float = 0.4
     mask_rounding: Literal["keep", "drop"] = "keep"
     norm_pix: bool = False
-    pixels: PixelScale = PixelScale()
-    augmentation: Dihedral = Dihedral()
+    pixels: PixelScale = dataclasses.field(default_factory=PixelScale)
+    augmentation: Dihedral = dataclasses.field(default_factory=Dihedral)
 
     def __post_init__(self) -> None:
         if self.mask_rounding not in ("keep", "drop"):
@@ -95,14 +95,14 @@ class MAE:
     ) -> Float[Array, "batch features"]:
         """The pooled tokens of the encoder, nothing masked, pooled as `encoder.pooling` says."""
         self._check(images)
-        return self.encoder.module().apply({"params": params["encoder"]}, self.pixels(images))
+        return apply(self.encoder.module(), params["encoder"], self.pixels(images))
 
     def tokens(
         self, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
     ) -> Float[Array, "batch outputs width"]:
         """The encoder's tokens after its last layer norm, nothing masked; the class token (if there is one) first."""
         self._check(images)
-        return self.encoder.module().apply({"params": params["encoder"]}, self.pixels(images), method="tokens")
+        return apply(self.encoder.module(), params["encoder"], self.pixels(images), method="tokens")
 
     def reconstruct(
         self, params: PyTree, images: Shaped[Array, "batch height width channels"], key: Key[Array, ""]
@@ -144,7 +144,7 @@ class MAE:
         patches = jnp.take_along_axis(patches, order[:, :, None], axis=1)
         patches = self.pixels.of_patches(patches, self.encoder.channels)
         visible, target = patches[:, : self.num_visible], patches[:, self.num_visible :]
-        return target, self._network.apply({"params": params}, visible, order)
+        return target, apply(self._network, params, visible, order)
 
     def _normalised(self, target: Float[Array, "batch masked values"]) -> tuple[Array, Array | float, Array | float]:
         if not self.norm_pix:
@@ -157,5 +157,5 @@ class MAE:
         expected = (self.encoder.image_size, self.encoder.image_size, self.encoder.channels)
         if images.shape[1:] != expected:
             raise ValueError(
-                f"MAE: images are {images.shape[1:]} (height, width, channels), the encoder takes {expected}; resize them first"
+                f"images are {images.shape[1:]} (height, width, channels), the encoder takes {expected}; resize them first"
             )

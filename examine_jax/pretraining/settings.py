@@ -41,8 +41,8 @@ class PretrainSettings:
 
     phases: tuple[Phase, ...]
     batch_size: int = 256
-    optimiser: AdamW = AdamW()
-    schedule: WarmupCosine = WarmupCosine()
+    optimiser: AdamW = dataclasses.field(default_factory=AdamW)
+    schedule: WarmupCosine = dataclasses.field(default_factory=WarmupCosine)
     phase_schedule: Literal["continued", "restarted"] = "continued"
     seed: int = 0
 

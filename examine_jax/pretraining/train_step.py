@@ -21,6 +21,7 @@ class TrainState(NamedTuple):
 
 
 Step = Callable[[TrainState, Batch, Array], tuple[TrainState, dict[str, Array]]]
+Steps = Callable[[TrainState, Array, Array, Array, Array], tuple[TrainState, dict[str, Array]]]
 
 
 def initial_state(
@@ -51,9 +52,7 @@ def make_step(method: Method, optimiser: optax.GradientTransformation) -> Step:
     return step
 
 
-def make_steps(
-    method: Method, optimiser: optax.GradientTransformation
-) -> Callable[[TrainState, Array, Array, Array, Array], tuple[TrainState, dict[str, Array]]]:
+def make_steps(method: Method, optimiser: optax.GradientTransformation) -> Steps:
     """steps(state, images, indices, count, key) -> (state, metrics): `count` steps in one dispatch, jitted; the state is donated.
 
     images [N, H, W, C] uint8 live on the device; indices [M, B] int32 say which of them make up each batch; count <= M of these are
