@@ -1,0 +1,1 @@
+"""Measurements that show whether a ranking of images can be trusted."""

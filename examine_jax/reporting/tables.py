@@ -1,0 +1,144 @@
+r"""The tables of a run, as CSV in UTF-8 (RFC 4180 quoting, one line feed after each row).
+
+A name is written exactly as it is, because other tables are joined on it: quotes, commas, line breaks and HTML are quoted, never
+changed. Two consequences to know:
+
+- A spreadsheet may read a name that begins with = + - or @ as a formula. A prefix that prevents it would break the joins, so names
+  stay as they are and `formula_like` finds them, for a warning to the user (import the column as text).
+- A file name that is not valid UTF-8 reaches Python with lone surrogates; UTF-8 cannot hold them, so each is written as its
+  escape, `\udcXX`.
+
+Floats are written with the fewest digits that give the same number back in their own precision.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from examine_jax._shapes import Float, Int
+from examine_jax.reporting.atomic import replacing
+
+SCORES_HEADER = ("image", "index", "score", "gap", "error_bound", "rank")
+NOISE_LEVELS_HEADER = ("image", "index", "level", "score", "gap", "rank")
+SKIPPED_HEADER = ("image", "reason")
+
+
+@runtime_checkable
+class Skipped(Protocol):
+    """A file that could not be read, and why."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+def rank_by_gap(gap: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Ranks images by their gap, [N]: 1 is the smallest gap (the best), N the largest; ties go by index.
+
+    Raises:
+      ValueError: a gap is not a number; the message names the rows.
+    """
+    if np.isnan(gap).any():
+        raise ValueError(
+            f"the gap is not a number in rows {_some(np.flatnonzero(np.isnan(gap)))}: these cannot be ranked"
+        )
+    rank = np.empty(len(gap), dtype=np.int64)
+    rank[np.argsort(gap, kind="stable")] = np.arange(1, len(gap) + 1)
+    return rank
+
+
+def write_scores(
+    path: str | os.PathLike[str],
+    names: Sequence[str],
+    score: Float[np.ndarray, " n"],
+    gap: Float[np.ndarray, " n"],
+    error_bound: Float[np.ndarray, " n"],
+    rank: Int[np.ndarray, " n"],
+) -> None:
+    """Writes scores.csv: a row an image, in the order of the features' rows; `index` counts from 0.
+
+    Raises:
+      ValueError: not one name a row, or `rank` is no permutation of 1 to N.
+      OSError: as `atomic.replacing`.
+    """
+    _check_names(names, len(rank))
+    _check_ranks(rank)
+    columns = (names, range(len(rank)), _digits(score), _digits(gap), _digits(error_bound), rank.tolist())
+    write_table(path, SCORES_HEADER, zip(*columns, strict=True))
+
+
+def write_noise_levels(
+    path: str | os.PathLike[str],
+    names: Sequence[str],
+    level: Float[np.ndarray, " n"],
+    score: Float[np.ndarray, " n"],
+    gap: Float[np.ndarray, " n"],
+    rank: Int[np.ndarray, " n"],
+) -> None:
+    """Writes noise_levels.csv: scores beside the level of the noise that was added to each image. Raises: as `write_scores`."""
+    _check_names(names, len(rank))
+    _check_ranks(rank)
+    columns = (names, range(len(rank)), _digits(level), _digits(score), _digits(gap), rank.tolist())
+    write_table(path, NOISE_LEVELS_HEADER, zip(*columns, strict=True))
+
+
+def write_skipped(path: str | os.PathLike[str], skipped: Sequence[Skipped]) -> None:
+    """Writes skipped.csv: the files that could not be read, and why. Raises OSError: as `atomic.replacing`."""
+    write_table(path, SKIPPED_HEADER, ((file.name, file.reason) for file in skipped))
+
+
+def write_table(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes any table as CSV, whole or not at all.
+
+    Raises:
+      ValueError: a row is not as long as the header.
+      OSError: as `atomic.replacing`.
+    """
+    with replacing(path) as binary:
+        stream = io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
+        plain = csv.writer(stream, lineterminator="\n")
+        # Before Python 3.13, csv does not quote a lone carriage return unless it is part of the line terminator.
+        quoting = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        plain.writerow(header)
+        for row in rows:
+            if len(row) != len(header):
+                raise ValueError(
+                    f"{path}: a row has {len(row)} fields where the header has {len(header)}: {row!r:.200}"
+                )
+            writer = quoting if any(isinstance(field, str) and "\r" in field for field in row) else plain
+            writer.writerow(row)
+        stream.flush()
+        stream.detach()  # The stream below is closed by its owner.
+
+
+def formula_like(names: Iterable[str]) -> tuple[str, ...]:
+    """The names that a spreadsheet may read as a formula when the CSV is opened in it."""
+    return tuple(name for name in names if name.startswith(("=", "+", "-", "@", "\t", "\r")))
+
+
+def _digits(values: Float[np.ndarray, " n"]) -> list[str]:
+    """The fewest digits that read back as the same number; half precisions are written as the float32 that they equal."""
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(np.float32)
+    return values.astype("U32").tolist()
+
+
+def _check_names(names: Sequence[str], num_rows: int) -> None:
+    if len(names) != num_rows:
+        raise ValueError(f"there are {len(names)} names for {num_rows} rows; every row needs one name")
+
+
+def _check_ranks(rank: Int[np.ndarray, " n"]) -> None:
+    if not np.array_equal(np.sort(rank), np.arange(1, len(rank) + 1)):
+        raise ValueError(f"the ranks are no permutation of 1 to {len(rank)}; make them with rank_by_gap")
+
+
+def _some(rows: Int[np.ndarray, " n"], at_most: int = 8) -> str:
+    listed = ", ".join(map(str, rows[:at_most]))
+    return listed if len(rows) <= at_most else f"{listed} and {len(rows) - at_most} more"

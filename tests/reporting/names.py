@@ -1,0 +1,25 @@
+"""File names that have broken tables and pages."""
+
+HOSTILE_NAMES = (
+    "plain.png",
+    "comma,semicolon;tab\t.png",
+    "double \"quotes\" and 'single'.png",
+    "line\nfeed.png",
+    "carriage\rreturn.png",
+    "both\r\n.png",
+    "<script>alert('x')</script>.png",
+    '"><img src=x onerror=alert(1)>.png',
+    "&amp; &lt; &#13; {{ 7 * 7 }} {% raw %}.png",
+    "--></style></title><b>.png",
+    "日本語/é/Ελληνικά/🩻.png",
+    "\u202egnp.exe",
+    "next\x85line\u2028separator\x0bvertical.png",
+    '=HYPERLINK("http://example.org","x").png',
+    "-1+2.png",
+    "@sum.png",
+    "$\\frac{1}{0}$ $unclosed.png",
+    " leading and trailing ",
+    "bell\x07escape\x1b[31m.png",
+    "x" * 300,
+    "",
+)

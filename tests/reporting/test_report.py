@@ -1,0 +1,198 @@
+"""The page holds everything, fetches nothing, and shows hostile names as text."""
+
+import base64
+import html.parser
+import io
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examine_jax.evaluation.noise_separation import noise_separation
+from examine_jax.reporting import report as reporting
+from examine_jax.reporting.headline import headline
+from examine_jax.reporting.tables import rank_by_gap
+from tests.reporting.names import HOSTILE_NAMES
+
+_PIXEL = reporting.thumbnail(np.zeros((4, 4, 3), np.uint8))
+
+
+class _Page(html.parser.HTMLParser):
+    """The page's elements, and the text of every <bdi class=name>."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.elements, self.names, self.text, self._inside = [], [], "", False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag == "bdi":
+            self._inside = True
+            self.names.append("")
+
+    def handle_endtag(self, tag):
+        if tag == "bdi":
+            self._inside = False
+
+    def handle_data(self, data):
+        self.text += data
+        if self._inside:
+            self.names[-1] += data
+
+
+def _report(names, **changes):
+    count = len(names)
+    gap = np.linspace(0.1, 1, count)
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 12, 12, 3), dtype=np.uint8)
+    highest, lowest = reporting.ranked_images(names, np.exp(-gap), gap, gap * 1e-7, rank_by_gap(gap), pixels=pixels)
+    values = {"title": "An assessment", "headline": "A finding.", "summary": {"images": str(count)}}
+    return reporting.Report(**{**values, "highest": highest, "lowest": lowest, **changes})
+
+
+def test_hostile_names_are_text_everywhere():
+    skipped = tuple(types.SimpleNamespace(name=name, reason=f"cannot read {name}") for name in HOSTILE_NAMES)
+    report = _report(
+        HOSTILE_NAMES,
+        title=HOSTILE_NAMES[6],
+        headline=" ".join(HOSTILE_NAMES),
+        summary={name: name for name in HOSTILE_NAMES},
+        figures=tuple(reporting.Illustration(name, _PIXEL, name, name) for name in HOSTILE_NAMES),
+        tables=(reporting.Table("t", HOSTILE_NAMES, (HOSTILE_NAMES,), HOSTILE_NAMES[7]),),
+        duplicates=(HOSTILE_NAMES,),
+        skipped=skipped,
+        warnings=HOSTILE_NAMES,
+        settings={name: name for name in HOSTILE_NAMES},
+        versions={name: name for name in HOSTILE_NAMES},
+    )
+    text = reporting.render_report(report)
+    page = _Page(text)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "b", "iframe", "link", "object", "base", "form"}
+    for tag, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
+        if tag == "img":
+            assert attributes["src"].startswith("data:image/png;base64,")
+            assert "alt" in attributes
+    for name in HOSTILE_NAMES:
+        assert page.names.count(name) >= 4 - 2 * (name == ""), name  # gallery, ranking, duplicates, skipped
+        assert f"cannot read {name}" in page.names
+    described = {attributes["alt"] for tag, attributes in page.elements if tag == "img"}
+    assert set(HOSTILE_NAMES) <= described
+
+
+def test_page_forbids_and_needs_everything_from_outside():
+    text = reporting.render_report(_report(["a.png", "b.png"]))
+    page = _Page(text)
+    policies = [
+        attributes["content"]
+        for tag, attributes in page.elements
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert len(policies) == 1
+    for rule in ("default-src 'none'", "img-src data:", "style-src 'unsafe-inline'"):
+        assert rule in policies[0]
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "url(" not in text
+    assert not [attributes for _, attributes in page.elements if "href" in attributes]
+
+
+def test_gallery_and_rankings_show_names_scores_and_pictures():
+    names = [f"image {index}.png" for index in range(100)]
+    page = _Page(reporting.render_report(_report(names)))
+    assert page.names[:24] == names[:12] + names[:-13:-1]
+    assert page.names[24:] == names[:20] + names[:-21:-1]
+    pictures = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
+    assert len(pictures) == 24
+    opened = Image.open(io.BytesIO(base64.b64decode(pictures[0].partition(",")[2])))
+    assert opened.size == (12, 12)
+    assert f"score {np.exp(-0.1):.6g}" in page.text
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 39, 41])
+def test_no_image_is_at_both_ends(count):
+    gap = np.random.default_rng(0).random(count)
+    highest, lowest = reporting.ranked_images([str(index) for index in range(count)], gap, gap, gap, rank_by_gap(gap))
+    ranks = [image.rank for image in (*highest, *lowest[::-1])]
+    assert ranks == sorted(set(ranks))
+    assert ranks[0] == 1
+    assert ranks[-1] == count
+    assert all(image.gap == gap[image.index] and image.thumbnail is None for image in (*highest, *lowest))
+
+
+def test_page_without_pictures_or_extras_is_made():
+    text = reporting.render_report(reporting.Report("t", "h", {}, (), ()))
+    assert "What the score means, and what it does not mean" in text
+    assert "Files that were skipped" not in text
+    assert "Exact duplicates" not in text
+
+
+def test_long_lists_are_cut_and_counted():
+    skipped = tuple(types.SimpleNamespace(name=f"s{index}", reason="empty") for index in range(250))
+    duplicates = tuple((f"d{index}", f"e{index}") for index in range(130))
+    page = _Page(reporting.render_report(_report(["a", "b"], skipped=skipped, duplicates=duplicates)))
+    assert "250 files were not scored" in page.text
+    assert "… and 150 more." in page.text
+    assert "… and 30 more groups." in page.text
+    assert "s99" in page.names
+    assert "s100" not in page.names
+
+
+def test_lone_surrogates_do_not_stop_the_page(tmp_path):
+    reporting.write_report(tmp_path / "report.html", _report(["bad \udcff", "b"]))
+    assert "bad \\udcff" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_noise_level_is_shown_where_known():
+    gap = np.array([0.1, 0.2])
+    pixels = np.zeros((2, 4, 4, 1), np.uint8)
+    highest, lowest = reporting.ranked_images(
+        ["a", "b"], gap, gap, gap, np.array([1, 2]), pixels=pixels, level=np.array([0.0, 0.3])
+    )
+    text = _Page(reporting.render_report(reporting.Report("t", "h", {}, highest, lowest))).text
+    assert "clean" in text
+    assert "noise δ = 0.3" in text
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 1), (300, 20, 3), (1, 1, 4), (20, 500, 2)])
+def test_thumbnail_fits_its_box(shape):
+    image = Image.open(io.BytesIO(reporting.thumbnail(np.full(shape, 200, np.uint8))))
+    assert max(image.size) == min(160, max(shape[:2]))
+    assert np.asarray(image).max() == 200
+
+
+def test_versions_name_what_made_the_scores():
+    versions = reporting.package_versions()
+    assert {"python", "jax", "numpy"} <= set(versions)
+
+
+def test_headline_counts_what_stands_out():
+    gap = np.random.default_rng(0).normal(1.0, 0.01, 1000)
+    gap[:7] = 3.0
+    text = headline(source="the folder scans", encoder="an encoder", gap=gap, num_skipped=1, num_duplicate_groups=2)
+    assert text.startswith("1,000 images from the folder scans were described by an encoder")
+    assert "1 file could not be read" in text
+    assert "2 groups of exact duplicates" in text
+    found = int(text.partition(" images stand out")[0].rpartition("; ")[2])
+    expected = (gap > np.median(gap) + 3 * 1.4826 * np.median(np.abs(gap - np.median(gap)))).sum()
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "gap", [np.zeros(3), np.array([0.5]), np.array([-1e-7, 0.0, 1.0]), np.array([1.0, 1.0, 1.0, 9.0])]
+)
+def test_headline_is_made_of_awkward_gaps(gap):
+    text = headline(source="x", encoder="y", gap=gap)
+    assert "nan" not in text
+    assert "inf" not in text
+
+
+def test_headline_tells_of_the_noise_experiment():
+    level = np.repeat([0.0, 0.5, 1.0], 10)
+    separation = noise_separation(level + 0.01 * np.arange(30), level)
+    text = headline(source="x", encoder="y", gap=level, separation=separation)
+    assert "AUROC of 1.000" in text
+    assert "δ = 1" in text
