@@ -23,14 +23,14 @@ class Rows(NamedTuple):
     where: Array | None  # [N] bool: rows that are there
     scale: Array  # [] float64, a power of two: the largest entry becomes 1 to 2, so that nothing overflows
     mean: Array | None  # [D] float64, of the scaled rows; None where rows are not centred
-    count: Array  # [] float64: rows that are there
+    present: Array  # [] float64: how many rows are there
 
     @property
     def downdate(self) -> Array | float:
         """Factor of the rank-one downdate: leaving out centred row c takes N/(N-1) c c' from the scatter (else c c')."""
         if self.mean is None:
             return 1.0
-        return jnp.where(self.count > 1, self.count / jnp.maximum(self.count - 1, 1), 0.0)
+        return jnp.where(self.present > 1, self.present / jnp.maximum(self.present - 1, 1), 0.0)
 
 
 def rows_dtype(rows: Rows) -> Any:
@@ -106,11 +106,11 @@ def prepare(features: Array, where: Array | None, center: bool) -> Rows:
     _, exponent = jnp.frexp(jnp.where(largest > 0, largest, 1))
     limit = 1000 if features.dtype == jnp.float64 else 126  # the scale itself must be a normal number
     scale = jnp.where(jnp.isnan(largest), jnp.nan, jnp.ldexp(jnp.float64(1), jnp.clip(1 - exponent, -limit, limit)))
-    count = jnp.float64(features.shape[0]) if where is None else jnp.sum(where, dtype=jnp.float64)
-    rows = Rows(features, where, scale, None, count)
+    present = jnp.float64(features.shape[0]) if where is None else jnp.sum(where, dtype=jnp.float64)
+    rows = Rows(features, where, scale, None, present)
     if not center:
         return rows
     total = reduce_blocks(
         rows, lambda carry, block: carry + jnp.sum(block, 0), jnp.zeros(features.shape[1], jnp.float64), jnp.float64
     )
-    return rows._replace(mean=total / jnp.maximum(count, 1))
+    return rows._replace(mean=total / jnp.maximum(present, 1))

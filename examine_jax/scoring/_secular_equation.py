@@ -109,24 +109,24 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
     class Step(NamedTuple):
         t: Array
         change: Array
-        count: Array
+        steps: Array
         at_pole: Array
         rest: Array
         slope: Array
         remainder: Array
 
-    def descend(sums: object, start: Array, count: Array) -> Step:
+    def descend(sums: object, start: Array, steps: Array) -> Step:
         """Step down from a start at or right of every root until no row moves by more than the tolerance."""
 
         def step(state: Step) -> Step:
             t = _step(state.t, first, pole, state.at_pole, state.rest, state.slope)
             t = jnp.minimum(t, pole)
-            return Step(t, jnp.abs(state.t - t), state.count + 1, *sums(t))  # type: ignore[operator]
+            return Step(t, jnp.abs(state.t - t), state.steps + 1, *sums(t))  # type: ignore[operator]
 
         def moving(state: Step) -> Array:
-            return (state.count < _MOST_STEPS) & jnp.any(state.change > tolerance * state.t)
+            return (state.steps < _MOST_STEPS) & jnp.any(state.change > tolerance * state.t)
 
-        begin = Step(start, jnp.full_like(start, jnp.inf), count, *sums(start))  # type: ignore[operator]
+        begin = Step(start, jnp.full_like(start, jnp.inf), steps, *sums(start))  # type: ignore[operator]
         return lax.while_loop(moving, step, step(begin))
 
     # At t = 0 every term but the nearest pole's is at its smallest, so that the first step lands right of the root.
@@ -140,12 +140,12 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
 
     certified = state.remainder <= tolerance * derivative(state) * state.t
     state = lax.cond(
-        jnp.all(certified), lambda state: state, lambda state: descend(exactly, state.t, state.count), state
+        jnp.all(certified), lambda state: state, lambda state: descend(exactly, state.t, state.steps), state
     )
     t = state.t
     bound = _bound(t, first, pole, derivative(state), errors)
     bound += state.remainder / derivative(state)
-    return Roots(t, bound, state.change, jnp.full(t.shape, state.count))
+    return Roots(t, bound, state.change, jnp.full(t.shape, state.steps))
 
 
 def _bound(t: Array, first: Array, pole: Array, derivative: Array, errors: Errors) -> Array:

@@ -32,7 +32,7 @@ class DenseSVD:
         without = lax.map(lambda i: largest(there & (indices != i)), indices)
         gap = jnp.maximum(sigma - without, 0)
         rounding = 4 * 2.0**-52 * (count * width) ** 0.5 * sigma
-        bound = rounding + 2 * float(jnp.finfo(dtype).eps) * gap
+        bound = rounding + 2 * float(jnp.finfo(dtype).eps) * gap + float(jnp.finfo(dtype).tiny) * rows.scale
         bound = jnp.where(there, bound, 0)
         poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)
         gap, bound, sigma, without = ((x + poison) / rows.scale for x in (gap, bound, sigma, without))

@@ -46,6 +46,8 @@ class Examination(NamedTuple):
 def examination_of(roots: Roots, first_value: Array, rows: Rows, path: Path) -> Examination:
     """Gaps t / (sigma + sqrt(k_1 - t)) in the features' units and dtype."""
     dtype = rows_dtype(rows)
+    if rows.where is not None:
+        roots = roots._replace(t=jnp.where(rows.where, roots.t, 0), bound=jnp.where(rows.where, roots.bound, 0))
     sigma = jnp.sqrt(first_value)
     without = jnp.sqrt(jnp.maximum(first_value - roots.t, 0))
     gap = roots.t / jnp.where(sigma > 0, sigma + without, 1)

@@ -21,6 +21,8 @@ class Solver(Protocol):
 
     def solve(self, rows: Rows) -> Examination: ...
 
+    def __hash__(self) -> int: ...
+
 
 def examine(features: Any, *, solver: Solver | None = None, center: bool = False, where: Any = None) -> Examination:
     """EXAMINE of every row: how much the features' top singular value falls when the row is left out.
@@ -82,7 +84,7 @@ def _check_features(shape: tuple[int, ...], dtype: Any) -> None:
 
 def non_finite_rows(features: Any, where: Any = None) -> str:
     """A sentence that says which rows hold NaN or infinite entries."""
-    bad = ~np.isfinite(np.asarray(features).astype(np.float64)).all(1)
+    bad = np.logical_not(np.isfinite(np.asarray(features).astype(np.float64))).any(axis=1)
     if where is not None:
         bad &= np.asarray(where)
     rows = np.flatnonzero(bad)

@@ -1,11 +1,11 @@
 """EXAMINE by power iteration over leave-one-out masks, in one compiled kernel."""
 
 import dataclasses
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from examine_jax._shapes import Array
@@ -23,7 +23,6 @@ from examine_jax.scoring.examination import Examination, Path, examination_of
 
 # Masks iterated together: a matrix product of this width runs at full rate, and memory stays at a few times this many rows.
 _POOL = 512
-_NEAR_TIE = 2e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +33,9 @@ class MaskedPower:
     largest eigenvalue is t = (d'(k1 - G) d + (f.x)^2) / |x|^2, a sum of squares that no rounding can cancel. A step is the power
     method's product and then the best combination of it with the present vector and the last step (locally optimal, Knyazev 2001),
     which takes the square root of plain power iteration's steps; the components along the leading eigenvectors are kept apart, so that
-    ties among these cost nothing. A mask that has converged makes room for the next one, so none waits for another.
-    Where N < D the rows are replaced by those of their Gram matrix's square root, which have the same Gram matrix.
+    ties among these cost nothing. In float64: a t of 1e-8 k1, which nearly tied eigenvalues leave, is beyond float32. A mask that has
+    converged makes room for the next one, so none waits for another. Where N < D the rows are replaced by those of their Gram
+    matrix's square root, which have the same Gram matrix.
 
     Attributes:
         tolerance: the relative error of t at which a mask has converged, by Temple's bound; None: 1e-7, or 1e-13 for float64 features.
@@ -72,15 +72,7 @@ class MaskedPower:
                 return row_at(rows, index)
 
         problem = _Problem(system, matrix, row, jnp.sqrt(jnp.asarray(rows.downdate, jnp.float64)))
-        iterate = partial(_iterate, problem, count, tolerance, self.max_iterations)
-        if dtype == jnp.float64:
-            roots = iterate(dtype)
-        else:
-            # float32 resolves no t of 1e-8 k1, which is what nearly tied leading eigenvalues leave.
-            near_tie = (
-                system.values[0] - system.values[min(1, system.values.shape[0] - 1)] < _NEAR_TIE * system.values[0]
-            )
-            roots = lax.cond(near_tie & (count > 1), lambda: iterate(jnp.float64), lambda: iterate(dtype))
+        roots = _iterate(problem, count, tolerance, self.max_iterations)
         return examination_of(roots, system.values[0], rows, Path.MASKED_POWER)
 
 
@@ -130,7 +122,7 @@ def _apply(operator: _Operator, left_out: Array, vector: Array) -> Array:
 
 def _start(operator: _Operator, left_out: Array) -> _Column:
     """At v1, a little off it: v1 itself can be a wrong eigenvector, with no residual to show it (a row along v1)."""
-    off = jax.random.normal(jax.random.key(1), left_out.shape, left_out.dtype)
+    off = np.random.default_rng(1).standard_normal(left_out.shape[0])
     vector = jnp.zeros_like(left_out).at[0].set(1) + 1e-4 / left_out.shape[0] ** 0.5 * off
     vector /= jnp.sqrt(_dot(vector, vector))
     nothing = jnp.zeros_like(vector)
@@ -171,7 +163,7 @@ def _advance(operator: _Operator, column: _Column) -> _Column:
     return _Column(column.left_out, vector, image, step, step_image, column.steps + 1)
 
 
-def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: int, dtype: Any) -> Roots:
+def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: int) -> Roots:
     """All masks through a pool of columns: a finished column's place goes to the next mask."""
     values, vectors = problem.system.values, problem.system.vectors
     size = problem.matrix.shape[0]
@@ -179,8 +171,7 @@ def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: in
     lead_vectors = vectors[:, :apart]
     separation = values[0] - values[1] if size > 1 else values[0]
     lifted = jnp.matmul(lead_vectors * values[:apart], lead_vectors.T)
-    exact = _Operator(values[0] - values[:apart], values[0] * jnp.eye(size) - problem.matrix + lifted, values[0])
-    working = jax.tree.map(lambda x: x.astype(dtype), exact)
+    operator = _Operator(values[0] - values[:apart], values[0] * jnp.eye(size) - problem.matrix + lifted, values[0])
     negligible = 1e-8 * values[0] / count  # of a t: the largest is around k1 / count
 
     def augmented(index: Array) -> Array:
@@ -196,19 +187,16 @@ def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: in
         close = (square <= (tolerance * value) ** 2) & (value <= (1 + 1e-6) * separation)
         return temple | close | ((value <= negligible) & (square <= negligible**2)) | (column.steps >= max_iterations)
 
-    def result(index: Array, column: _Column) -> Roots:
-        left_out = augmented(index)
-        vector = column.vector.astype(jnp.float64)
-        vector /= jnp.sqrt(_dot(vector, vector))
-        image = _apply(exact, left_out, vector)
-        value = _dot(vector, image)
-        square = _dot(image - value * vector, image - value * vector)
-        t, bound = _quotient_bound(value, square, left_out, separation, problem.system, rounding(size, 1))
+    def result(column: _Column) -> Roots:
+        value = _dot(column.vector, column.image)
+        residual = column.image - value * column.vector
+        square = _dot(residual, residual)
+        t, bound = _quotient_bound(value, square, column.left_out, separation, problem.system, rounding(size, 1))
         return Roots(t, bound, jnp.sqrt(square), column.steps)
 
     pool = min(_POOL, count)
     indices = jnp.arange(pool)
-    columns = jax.vmap(lambda i: _start(working, augmented(i).astype(dtype)))(indices)
+    columns = jax.vmap(lambda i: _start(operator, augmented(i)))(indices)
     zeros = jnp.zeros(count, jnp.float64)
     results = Roots(zeros, zeros, zeros, jnp.zeros(count, jnp.int32))
 
@@ -217,16 +205,16 @@ def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: in
 
     def advance(state: tuple[Array, Any, Any, Array]) -> tuple[Array, Any, Any, Array]:
         indices, columns, results, upcoming = state
-        columns = jax.vmap(lambda column: _advance(working, column))(columns)
+        columns = jax.vmap(lambda column: _advance(operator, column))(columns)
         done = jax.vmap(finished)(columns) & (indices < count)
 
         def refill(_: None) -> tuple[Array, Any, Any, Array]:
-            found = jax.vmap(result)(jnp.minimum(indices, count - 1), columns)
+            found = jax.vmap(result)(columns)
             places = jnp.where(done, indices, count)  # out of range: dropped
             stored = jax.tree.map(lambda all_, new: all_.at[places].set(new, mode="drop"), results, found)
             order = jnp.cumsum(done) - 1
             following = jnp.where(done, jnp.minimum(upcoming + order, count), indices)
-            fresh = jax.vmap(lambda i: _start(working, augmented(jnp.minimum(i, count - 1)).astype(dtype)))(following)
+            fresh = jax.vmap(lambda i: _start(operator, augmented(jnp.minimum(i, count - 1))))(following)
             renewed = jax.tree.map(
                 lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old), fresh, columns
             )
