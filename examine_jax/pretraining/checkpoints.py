@@ -1,6 +1,7 @@
 """Checkpoints of a run: whole or not at all, the latest few kept, compared with the run before they are read."""
 
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +66,7 @@ class Checkpoints:
         return jax.tree.unflatten(jax.tree.structure(template), [restored[name] for name in wanted])
 
 
-def compare(found: dict[str, tuple[tuple[int, ...], np.dtype]], wanted: dict[str, jax.Array], where: str) -> None:
+def compare(found: dict[str, tuple[tuple[int, ...], np.dtype]], wanted: dict[str, Any], where: str) -> None:
     """Raises a ValueError that names the first parameter in which a checkpoint and the network differ.
 
     Compared before anything is read: partial restores can be silent.
@@ -84,6 +85,6 @@ def compare(found: dict[str, tuple[tuple[int, ...], np.dtype]], wanted: dict[str
             raise ValueError(f"{where} is of another architecture: it has a parameter {name} that this one lacks")
 
 
-def _flat(state: PyTree) -> dict[str, jax.Array]:
+def _flat(state: PyTree) -> dict[str, Any]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}

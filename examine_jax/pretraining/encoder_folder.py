@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from examine_jax._shapes import Array, Float, Key, PyTree, Shaped, UInt8
+from examine_jax._shapes import Array, Float, Key, PyTree, Shaped
 from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.pretraining.augmentation import Dihedral
 from examine_jax.pretraining.configuration import from_plain, to_plain
@@ -62,12 +62,12 @@ class Encoder:
 
     def embed(
         self,
-        images: UInt8[np.ndarray, "count height width channels"],
+        images: np.ndarray,
         *,
         batch_size: int = 64,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Float[np.ndarray, "count features"]:
-        """Features of images, float32, a batch at a time.
+        """Features of images (uint8 [N, H, W, C]), float32, a batch at a time.
 
         The last batch is filled up with black images whose features are dropped: one program serves all batches.
         on_progress(done, count) is called after each batch.
@@ -96,7 +96,7 @@ class Encoder:
         return features
 
     def reconstruct(
-        self, images: UInt8[np.ndarray, "count height width channels"], key: Key[Array, ""]
+        self, images: np.ndarray, key: Key[Array, ""]
     ) -> tuple[Float[np.ndarray, "count height width channels"], Float[np.ndarray, "count height width channels"]]:
         """(images with hidden patches, the same painted in by the network), float32 in [0, 1]; of a masked autoencoder alone.
 

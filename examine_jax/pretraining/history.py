@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-Record = dict[str, float]
+Record = dict[str, int | float]
 
 
 def read_history(file: pathlib.Path, steps: int) -> list[Record]:

@@ -1,6 +1,7 @@
 """A pretraining run: from images to parameters, resumable at any moment."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from examine_jax._shapes import PyTree, UInt8
+from examine_jax._shapes import PyTree
 from examine_jax.pretraining.batches import BatchOrder
 from examine_jax.pretraining.checkpoints import Checkpoints
 from examine_jax.pretraining.configuration import differences, to_plain
@@ -26,8 +27,6 @@ from examine_jax.pretraining.history import Record, append_history, read_history
 from examine_jax.pretraining.method import Method
 from examine_jax.pretraining.settings import PretrainSettings
 from examine_jax.pretraining.train_step import Steps, TrainState, initial_state, make_steps
-
-Images = UInt8[np.ndarray, "count height width channels"]
 
 _MOST_STEPS_A_DISPATCH = 64
 _SECONDS_A_DISPATCH = 1.0  # how often the bar moves and a signal is answered
@@ -64,7 +63,7 @@ class NonFiniteLossError(ValueError):
 
 def pretrain(
     method: Method,
-    images: Images | Sequence[Images],
+    images: np.ndarray | Sequence[np.ndarray],
     settings: PretrainSettings,
     workdir: str | os.PathLike[str],
     *,
@@ -102,12 +101,10 @@ def pretrain(
         {"method": to_plain(method), "settings": to_plain(settings), "images": [_fingerprint(array) for array in sets]},
     )
 
-    learning_rate = settings.learning_rate(steps)
-    optimiser = settings.optimiser.build(learning_rate)
+    learning_rate, start_state, run_steps = _programs(method, dataclasses.replace(settings, seed=0), steps)
     key, initial_key = jax.random.split(jax.random.key(settings.seed))
     example = {"image": jnp.asarray(sets[0][: settings.batch_size]), "index": jnp.arange(settings.batch_size)}
-    state = jax.jit(lambda key, batch: initial_state(method, optimiser, key, batch))(initial_key, example)
-    run_steps = make_steps(method, optimiser)
+    state = start_state(initial_key, example)
     metrics_file = workdir / "metrics.jsonl"
 
     with Checkpoints(workdir / "checkpoints") as checkpoints, _terminations() as terminated:
@@ -148,6 +145,17 @@ def pretrain(
         checkpoints.save(state)
         checkpoints.wait()
     return Pretrained(method, state.params, state.method_state, history)
+
+
+@functools.lru_cache(maxsize=8)
+def _programs(method: Method, settings: PretrainSettings, steps: tuple[int, ...]) -> tuple[Any, Any, Steps]:
+    """(learning rate by step, initial state from key and batch, steps): kept, so that a run with another seed compiles nothing."""
+    learning_rate = settings.learning_rate(steps)
+    optimiser = settings.optimiser.build(learning_rate)
+    # It runs once: what matters is how soon it is compiled.
+    quickly = {"xla_backend_optimization_level": 0}
+    start_state = jax.jit(functools.partial(initial_state, method, optimiser), compiler_options=quickly)
+    return learning_rate, start_state, make_steps(method, optimiser)
 
 
 def _dispatch(

@@ -1,7 +1,7 @@
 """Masked autoencoding (He et al., Masked Autoencoders Are Scalable Vision Learners, arXiv:2111.06377)."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -153,7 +153,7 @@ class MAE:
         deviation = jnp.sqrt(target.var(axis=-1, keepdims=True, ddof=1) + 1e-6)  # unbiased, as torch.var is
         return (target - mean) / deviation, mean, deviation
 
-    def _check(self, images: Array) -> None:
+    def _check(self, images: Any) -> None:
         expected = (self.encoder.image_size, self.encoder.image_size, self.encoder.channels)
         if images.shape[1:] != expected:
             raise ValueError(

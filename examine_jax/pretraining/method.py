@@ -17,6 +17,8 @@ class Method(Protocol):
     Everything is a pure function; randomness comes from the key alone.
     """
 
+    def __hash__(self) -> int: ...
+
     @property
     def encoder(self) -> Any:
         """The encoder's configuration: image_size, channels, features and module()."""

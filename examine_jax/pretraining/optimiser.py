@@ -1,6 +1,7 @@
 """Optimisers and their schedules, as values."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import optax
@@ -59,7 +60,7 @@ class AdamW:
 def decayed(params: PyTree) -> PyTree:
     """Which parameters weight decay pulls on: those of two axes or more, learned positions and tokens excepted."""
 
-    def is_decayed(path: tuple[jax.tree_util.DictKey, ...], leaf: jax.Array) -> bool:
+    def is_decayed(path: tuple[jax.tree_util.DictKey, ...], leaf: Any) -> bool:
         name = str(path[-1].key) if path else ""
         return leaf.ndim >= 2 and not name.endswith(("token", "positions"))
 

@@ -13,7 +13,7 @@ class Phase:
     """One stretch of training on one set of images; its length in steps or in epochs of that set."""
 
     steps: int | None = None
-    epochs: float | None = None
+    epochs: int | float | None = None
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):

@@ -131,7 +131,7 @@ def test_bfloat16_stays_near_float32(golden):
     losses, gradients = [], []
     for dtype in ("float32", "bfloat16"):
         method = MAE(ViTConfig(**{**vars(TINY), "dtype": dtype}), TINY_DECODER)
-        loss, gradient = jax.value_and_grad(method.masked_loss)(params, jnp.asarray(golden["images"]), noise)
+        loss, gradient = jax.jit(jax.value_and_grad(method.masked_loss))(params, jnp.asarray(golden["images"]), noise)
         assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
         losses.append(loss)
         gradients.append(jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradient)]))
