@@ -1,0 +1,48 @@
+"""What every script shares: the device, one-line errors, the exit code."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+DEVICE = flags.DEFINE_enum("device", None, ["cpu", "gpu", "tpu"], "Where to compute; the best that JAX finds if not given.")
+
+
+def choose_device() -> str:
+    """Select the device that was asked for and say which it is.
+
+    Raises:
+        ValueError: it is not there (never a silent fall-back to the CPU).
+    """
+    import jax
+
+    wanted = DEVICE.value
+    if wanted is not None:
+        jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda,rocm", "tpu": "tpu"}[wanted])
+    try:
+        devices = jax.devices() if wanted is None else jax.devices(wanted)
+    except RuntimeError as error:
+        raise ValueError(
+            f"--device={wanted}: JAX finds no such device; install JAX for it (for NVIDIA: pip install 'jax[cuda12]') "
+            "or leave --device out"
+        ) from error
+    cores = f", {os.cpu_count()} cores" if devices[0].platform == "cpu" else ""
+    name = f"{devices[0].platform} ({len(devices)} x {devices[0].device_kind}{cores})"
+    print(f"device: {name}", file=sys.stderr)
+    return name
+
+
+def run(job: Callable[[], None], name: str) -> None:
+    """Parse the flags and do the job; an expected error is one line on stderr and exit code 1, without a traceback."""
+
+    def main(arguments: list[str]) -> None:
+        try:
+            if len(arguments) > 1:
+                raise ValueError(f"unknown argument {arguments[1]!r}; settings are given as --name=value (see --help)")
+            job()
+        except (ValueError, OSError, ImportError) as error:
+            print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(1)
+
+    app.run(main)
