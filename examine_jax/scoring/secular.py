@@ -105,8 +105,13 @@ def _of_left_vectors(system: Eigensystem, downdate: Array | float) -> tuple[equa
     return coordinates, errors
 
 
-def solve_rows(rows: Rows, system: Eigensystem, dtype: Any, tolerance: float) -> equation.Roots:
-    """Roots of all rows from a D x D eigensystem, projected and solved a block at a time."""
+def solve_rows(
+    rows: Rows, system: Eigensystem, dtype: Any, tolerance: float, row_error: Array | float = 0.0
+) -> equation.Roots:
+    """Roots of all rows from a D x D eigensystem, projected and solved a block at a time.
+
+    `row_error` is the Euclidean norm of an error that all rows share, beside rounding: that of a mean which is not their own.
+    """
     width = rows.features.shape[1]
     lead_vectors = system.vectors[:, : LEAD + 1]
     lead_vectors = jnp.pad(lead_vectors, ((0, 0), (0, LEAD + 1 - lead_vectors.shape[1])))
@@ -123,11 +128,12 @@ def solve_rows(rows: Rows, system: Eigensystem, dtype: Any, tolerance: float) ->
             dtype
         )
         norm = jnp.sqrt(jnp.sum(exact * exact, 1) * downdate)
+        shared = row_error * jnp.sqrt(downdate)
         coordinates = equation.Coordinates(lead[0], lead[1:], lead_poles, tail, tail_poles)
         errors = equation.Errors(
-            first=norm * (system.first_error + rounding(width, 1)),
+            first=norm * (system.first_error + rounding(width, 1)) + shared,
             shift=system.shift,
-            rest=norm * 2 * epsilon * width**0.5,
+            rest=norm * 2 * epsilon * width**0.5 + shared,
             norm=norm,
             relative=8 * epsilon,
         )
