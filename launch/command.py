@@ -4,9 +4,11 @@ import os
 import sys
 from collections.abc import Callable
 
-from absl import app, flags
+from absl import app, flags, logging
 
-DEVICE = flags.DEFINE_enum("device", None, ["cpu", "gpu", "tpu"], "Where to compute; the best that JAX finds if not given.")
+DEVICE = flags.DEFINE_enum(
+    "device", None, ["cpu", "gpu", "tpu"], "Where to compute; the best that JAX finds if not given."
+)
 
 
 def choose_device() -> str:
@@ -37,6 +39,7 @@ def run(job: Callable[[], None], name: str) -> None:
     """Parse the flags and do the job; an expected error is one line on stderr and exit code 1, without a traceback."""
 
     def main(arguments: list[str]) -> None:
+        logging.set_verbosity(logging.WARNING)  # the checkpoint library reports every save at INFO
         try:
             if len(arguments) > 1:
                 raise ValueError(f"unknown argument {arguments[1]!r}; settings are given as --name=value (see --help)")
