@@ -1,0 +1,151 @@
+"""Features that do not fit the memory: chunk after chunk, once for the corpus' summary and once for the scores."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from examine_jax._shapes import Array, Bool, Float
+from examine_jax.scoring._float64 import with_float64
+from examine_jax.scoring.examination import Examination
+from examine_jax.scoring.examine import non_finite_rows
+from examine_jax.scoring.spectrum import Newcomers, Spectrum
+from examine_jax.scoring.summary import SpectralSummary, merged, summarise_rows
+
+# Rows that are computed at once. Chunks of any size are cut and joined to this one, so that all share a compilation.
+_BLOCK_ROWS = 8192
+_FEWEST_ROWS = 64  # of a last block, which has a power of two of rows
+
+_Result = TypeVar("_Result", Examination, Newcomers)
+
+
+def summarise_chunks(chunks: Iterable[Any]) -> SpectralSummary:
+    """The summary of a corpus that comes in chunks, in the memory of a few blocks of 8,192 rows and O(D^2).
+
+    Args:
+        chunks: arrays [B, D] floating, all of one D and dtype; each B may differ.
+
+    Raises:
+        ValueError: no chunks, or one that is not such an array, is empty, or holds NaN or infinite entries: which, and which rows.
+    """
+    summary: SpectralSummary | None = None
+    for block, where in _blocks(chunks):
+        waiting_for = summary
+        with jax.enable_x64(True):
+            summary = _first(block, where) if summary is None else _next(summary, block, where)
+        # One block is computed while the next is read, and no more are held than these.
+        if waiting_for is not None:
+            jax.block_until_ready(waiting_for)
+    if summary is None:
+        raise ValueError("there are no chunks: no rows to examine")
+    return summary
+
+
+def examine_chunks(
+    chunks: Iterable[Any], *, center: bool = False, summary: SpectralSummary | None = None
+) -> Examination:
+    """`examine` of a corpus that comes in chunks: two passes over them, in the memory of a few blocks, O(D^2) and the results.
+
+    Args:
+        chunks: as for `summarise_chunks`. Iterated twice, so a list or an object whose `__iter__` starts anew, not a generator.
+        center: examine the rows less their mean.
+        summary: of these very chunks, if at hand: spares the first pass.
+
+    Returns:
+        `Examination` of NumPy arrays, in float64 for float64 chunks, else in float32.
+
+    Raises:
+        ValueError: as `summarise_chunks`; fewer than two rows; chunks that can be iterated but once, or change between the passes.
+    """
+    if summary is None:
+        if isinstance(chunks, Iterator):
+            raise ValueError(
+                "the chunks are read twice: give a list or an object whose __iter__ starts anew, not an iterator"
+            )
+        summary = summarise_chunks(chunks)
+    found = _scores(chunks, summary.spectrum(center).examine)
+    if len(found.gap) != int(summary.count):
+        raise ValueError(
+            f"the chunks hold {len(found.gap)} rows, their summary {int(summary.count)}: they are not the same"
+        )
+    return found
+
+
+def examine_new_chunks(chunks: Iterable[Any], spectrum: Spectrum) -> Newcomers:
+    """`Spectrum.examine_new` of rows that come in chunks: one pass.
+
+    Args:
+        chunks: as for `summarise_chunks`.
+
+    Returns:
+        `Newcomers` of NumPy arrays.
+
+    Raises:
+        ValueError: as `summarise_chunks` and `Spectrum.examine_new`.
+    """
+    return _scores(chunks, spectrum.examine_new)
+
+
+_first: Callable[..., SpectralSummary] = with_float64(summarise_rows)
+
+
+@with_float64
+def _next(summary: SpectralSummary, block: Array, where: Array) -> SpectralSummary:
+    return merged(summary, summarise_rows(block, where))
+
+
+def _scores(chunks: Iterable[Any], examine: Callable[[Any], _Result]) -> _Result:
+    parts: list[_Result] = []
+    for block, where in _blocks(chunks):
+        parts.append(_leading(examine(block), int(where.sum())))
+    if not parts:
+        raise ValueError("there are no chunks: no rows to examine")
+    joined: _Result = jax.tree.map(lambda *x: np.concatenate(x) if x[0].ndim else np.max(x), *parts)
+    return joined
+
+
+def _leading(found: _Result, rows: int) -> _Result:
+    """What was found of the first rows, as NumPy arrays."""
+    first: _Result = jax.tree.map(lambda x: np.asarray(x)[:rows] if np.ndim(x) else np.asarray(x), found)
+    return first
+
+
+def _blocks(chunks: Iterable[Any]) -> Iterator[tuple[Float[np.ndarray, "block width"], Bool[np.ndarray, " block"]]]:
+    """The chunks' rows in blocks of one size, and which of them are there: all, but in the last."""
+    block: Float[np.ndarray, "block width"] | None = None
+    number = 0
+    like: np.ndarray | None = None
+    for position, given in enumerate(chunks):
+        chunk = np.asarray(given)
+        _check_chunk(chunk, position, like)
+        like = chunk
+        while len(chunk):
+            # Copied at once: the source may use its memory for the next chunk. And to a new array for each block: JAX on a
+            # CPU may go on using the one before.
+            if block is None:
+                block = np.zeros((_BLOCK_ROWS, chunk.shape[1]), chunk.dtype)
+            part = chunk[: _BLOCK_ROWS - number]
+            block[number : number + len(part)] = part
+            number += len(part)
+            chunk = chunk[len(part) :]
+            if number == _BLOCK_ROWS:
+                yield block, np.ones(number, bool)
+                block, number = None, 0
+    if block is not None:
+        size = max(_FEWEST_ROWS, 1 << (number - 1).bit_length())
+        yield block[:size], np.arange(size) < number
+
+
+def _check_chunk(chunk: np.ndarray, position: int, like: np.ndarray | None) -> None:
+    if chunk.ndim != 2 or 0 in chunk.shape or not jnp.issubdtype(chunk.dtype, jnp.floating):
+        raise ValueError(
+            f"chunk {position} must be a floating matrix [B, D] with B >= 1 and D >= 1; got {chunk.dtype} {chunk.shape}"
+        )
+    if like is not None and (chunk.shape[1] != like.shape[1] or chunk.dtype != like.dtype):
+        raise ValueError(
+            f"chunk {position} is of {chunk.shape[1]} {chunk.dtype} columns, the ones before of {like.shape[1]} {like.dtype}"
+        )
+    if not np.isfinite(chunk).all():
+        raise ValueError(f"chunk {position}: {non_finite_rows(chunk)}")

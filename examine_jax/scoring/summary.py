@@ -1,0 +1,292 @@
+"""What the scorer needs to know of a corpus, without its rows: count, mean and centred scatter, and how far rounding has moved them."""
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from examine_jax._shapes import Array
+from examine_jax.scoring._eigensystem import Eigensystem, _turned, decompose, rounding, scatter
+from examine_jax.scoring._float64 import with_float64
+from examine_jax.scoring._rows import prepare
+from examine_jax.scoring.examination import Examination
+from examine_jax.scoring.examine import non_finite_rows
+from examine_jax.scoring.spectrum import Newcomers, Spectrum, checked_rows
+
+_EPSILON = 2.0**-52
+# A removal is refused where rounding reaches this share of the trace of what is left: gaps would be off by more than 1e-6 of the largest.
+_MOST_ROUNDING = 1e-10
+
+
+class SpectralSummary(NamedTuple):
+    """A corpus of N rows as (count, mean, centred scatter), from which its members and newcomers can be scored.
+
+    Made with `of`; every operation returns a new summary. A pytree of float64 JAX arrays whatever JAX's own 64-bit setting: it passes
+    through jit, vmap and scan, where the errors that depend on values come out as NaN instead of being raised.
+
+    Source: Chan, Golub & LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
+    """
+
+    count: Array  # type: ignore[assignment]  # [] rows
+    mean: Array  # [D] of the rows times `scale`
+    scatter: Array  # [D, D] sum of (f - mean)(f - mean)' over the rows times `scale`
+    scale: Array  # [] a power of two that brings the largest entry to 1..2, so that nothing overflows
+    mean_error: Array  # [] the mean is off by no more than this (Euclidean norm)
+    scatter_error: Array  # [] the scatter is off by no more than this (spectral norm)
+
+    @classmethod
+    def of(cls, features: Any, where: Any = None) -> "SpectralSummary":
+        """The summary of rows.
+
+        Args:
+            features: [N, D] floating, N >= 1; what the corpus is made of, as `examine` would get it. Products are done in float64.
+            where: [N] bool, rows that are there; the others may hold anything.
+
+        Raises:
+            ValueError: features not [N, D] floating; NaN or infinite entries (which rows; under jit: NaN).
+        """
+        features, traced = checked_rows(features)
+        if where is not None:
+            where = jnp.asarray(where)
+            traced |= isinstance(where, jax.core.Tracer)
+            if where.shape != features.shape[:1] or where.dtype != bool:
+                raise ValueError(
+                    f"where must be a bool array of shape ({features.shape[0]},), one entry a row; got {where.dtype} {where.shape}"
+                )
+        with jax.enable_x64(True):  # or JAX would make float64 NumPy features float32 on their way in
+            summary = _of(features) if where is None else _of_masked(features, where)
+        if not traced and bool(jnp.isnan(summary.scale)):
+            raise ValueError(non_finite_rows(features, where))
+        return summary
+
+    def update(self, features: Any, where: Any = None) -> "SpectralSummary":
+        """The summary of these rows and the corpus together. Arguments and errors as for `of`; and rows of another width."""
+        features, _ = checked_rows(features, self.mean.shape[0])
+        return self.merge(SpectralSummary.of(features, where))
+
+    def merge(self, other: "SpectralSummary") -> "SpectralSummary":
+        """The summary of two corpora together; in any order and grouping the same to rounding.
+
+        Raises:
+            ValueError: the other is of another width.
+        """
+        self._check_width(other)
+        return _merge(self, other)
+
+    def remove(self, features: Any, where: Any = None) -> "SpectralSummary":
+        """The summary of the corpus without these rows.
+
+        Raises:
+            ValueError: as for `of`; rows of another width; more rows than there are; rows that cannot have been in the corpus; or
+                what is left is so small beside what was taken that rounding would show in the scores.
+        """
+        features, _ = checked_rows(features, self.mean.shape[0])
+        taken = SpectralSummary.of(features, where)
+        left = _remove(self, taken)
+        if not isinstance(left.count, jax.core.Tracer):
+            _check_removal(self, taken, left)
+        return left
+
+    def spectrum(self, center: bool = False) -> Spectrum:
+        """The eigendecomposition of the corpus' Gram matrix F'F, or of its centred scatter: once, O(D^3), for any number of rows."""
+        return _spectrum(bool(center))(self)
+
+    def examine(self, rows: Any, center: bool = False) -> Examination:
+        """`spectrum(center).examine(rows)`: of rows that are in the corpus."""
+        return self.spectrum(center).examine(rows)
+
+    def examine_new(self, rows: Any, center: bool = False) -> Newcomers:
+        """`spectrum(center).examine_new(rows)`: of rows that would join it."""
+        return self.spectrum(center).examine_new(rows)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the summary to one .npz file, whole or not at all. Raises OSError where it cannot be written."""
+        from examine_jax.scoring.summary_file import write_summary
+
+        write_summary(path, self._asdict())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "SpectralSummary":
+        """Reads what `save` wrote; nothing is unpickled.
+
+        Raises:
+            ValueError: the file is no summary, of another version, truncated or damaged.
+            OSError: it cannot be read.
+        """
+        from examine_jax.scoring.summary_file import read_summary
+
+        arrays = read_summary(path, cls._fields)
+        with jax.enable_x64(True):
+            return cls(**{name: jnp.asarray(array) for name, array in arrays.items()})
+
+    def _check_width(self, other: "SpectralSummary") -> None:
+        if self.mean.shape != other.mean.shape:
+            raise ValueError(
+                f"the summaries are of {self.mean.shape[0]} and {other.mean.shape[0]} columns: only features of one encoder can be merged"
+            )
+
+
+def _check_removal(before: SpectralSummary, taken: SpectralSummary, left: SpectralSummary) -> None:
+    count, number = int(before.count), int(taken.count)
+    if number > count:
+        raise ValueError(f"cannot remove {number} rows from a summary of {count}")
+    if bool(_impossible(left)):
+        raise ValueError(
+            f"these {number} rows cannot all have been among the {count} of the summary: without them its scatter would be negative"
+        )
+    if bool(_cancelled(left)):
+        raise ValueError(
+            f"removing these {number} of {count} rows leaves so little that rounding shows: summarise the rows that stay anew"
+        )
+
+
+def _trace(summary: SpectralSummary) -> Array:
+    return jnp.trace(summary.scatter)
+
+
+@with_float64
+def _impossible(left: SpectralSummary) -> Array:
+    return jnp.any(jnp.diagonal(left.scatter) < -2 * left.scatter_error)
+
+
+@with_float64
+def _cancelled(left: SpectralSummary) -> Array:
+    return (left.count >= 2) & (left.scatter_error > _MOST_ROUNDING * _trace(left))
+
+
+def summarise_rows(features: Array, where: Array | None) -> SpectralSummary:
+    """The summary of rows; traced with 64-bit types on."""
+    rows = prepare(features, where, center=True)
+    assert rows.mean is not None
+    matrix = scatter(rows, jnp.float64)
+    width, number = features.shape[1], features.shape[0]
+    square = jnp.trace(matrix) / jnp.maximum(rows.present, 1) + jnp.sum(rows.mean**2)
+    mean_error = rounding(1, number) * jnp.sqrt(square)
+    # The scatter about a mean that is off by e is N e e' too large.
+    scatter_error = rounding(width, number) * jnp.trace(matrix) + rows.present * mean_error**2
+    # One row is its own mean, exactly (the division by the count may have rounded it).
+    several = rows.present > 1
+    matrix = jnp.where(several | jnp.isnan(rows.scale), matrix, 0)
+    poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)
+    return SpectralSummary(
+        rows.present,
+        rows.mean + poison,
+        matrix + poison,
+        rows.scale,
+        mean_error + poison,
+        jnp.where(several, scatter_error, 0) + poison,
+    )
+
+
+_of: Callable[..., SpectralSummary] = with_float64(lambda features: summarise_rows(features, None))
+_of_masked: Callable[..., SpectralSummary] = with_float64(summarise_rows)
+
+
+def _at_one_scale(one: SpectralSummary, other: SpectralSummary) -> tuple[SpectralSummary, SpectralSummary]:
+    """Both at the scale of the one with the larger entries; a summary of zeros has no scale of its own."""
+
+    def nothing(summary: SpectralSummary) -> Array:
+        return (_trace(summary) == 0) & jnp.all(summary.mean == 0)
+
+    scale = jnp.minimum(one.scale, other.scale)
+    scale = jnp.where(nothing(one), other.scale, jnp.where(nothing(other), one.scale, scale))
+    return _scaled(one, scale), _scaled(other, scale)
+
+
+def _scaled(summary: SpectralSummary, scale: Array) -> SpectralSummary:
+    ratio = scale / summary.scale  # a power of two: exact
+    return SpectralSummary(
+        summary.count,
+        summary.mean * ratio,
+        summary.scatter * ratio * ratio,
+        scale,
+        summary.mean_error * ratio,
+        summary.scatter_error * ratio * ratio,
+    )
+
+
+def _length(vector: Array) -> Array:
+    return jnp.sqrt(jnp.sum(vector**2))
+
+
+def merged(one: SpectralSummary, other: SpectralSummary) -> SpectralSummary:
+    """The summary of two corpora together; traced with 64-bit types on."""
+    one, other = _at_one_scale(one, other)
+    count = one.count + other.count
+    share, other_share = (x.count / jnp.maximum(count, 1) for x in (one, other))
+    weight = share * other.count
+    apart = other.mean - one.mean
+    # Written so that the two can be exchanged to the last bit.
+    mean = one.mean * share + other.mean * other_share
+    matrix = (one.scatter + other.scatter) + weight * jnp.outer(apart, apart)
+    lengths = _length(one.mean) + _length(other.mean)
+    apart_error = one.mean_error + other.mean_error + _EPSILON * _length(apart)
+    return SpectralSummary(
+        count,
+        mean,
+        matrix,
+        one.scale,
+        one.mean_error * share + other.mean_error * other_share + 2 * _EPSILON * lengths,
+        one.scatter_error
+        + other.scatter_error
+        + weight * (2 * _length(apart) + apart_error) * apart_error
+        + 4 * _EPSILON * jnp.trace(matrix),
+    )
+
+
+_merge: Callable[..., SpectralSummary] = with_float64(merged)
+
+
+@with_float64
+def _remove(whole: SpectralSummary, part: SpectralSummary) -> SpectralSummary:
+    whole, part = _at_one_scale(whole, part)
+    count = whole.count - part.count
+    share, part_share = (x.count / jnp.maximum(count, 1) for x in (whole, part))
+    weight = part_share * whole.count
+    apart = part.mean - whole.mean
+    mean = whole.mean - apart * part_share
+    matrix = whole.scatter - part.scatter - weight * jnp.outer(apart, apart)
+    apart_error = whole.mean_error + part.mean_error + _EPSILON * _length(apart)
+    mean_error = whole.mean_error * share + part.mean_error * part_share + 4 * _EPSILON * _length(apart) * part_share
+    scatter_error = (
+        whole.scatter_error
+        + part.scatter_error
+        + weight * (2 * _length(apart) + apart_error) * apart_error
+        + 4 * _EPSILON * (_trace(whole) + _trace(part))
+    )
+    # Of one row there is no scatter, and of none no mean; of fewer nothing.
+    poison = jnp.where(count < 0, jnp.nan, 0)
+    some, several = count > 0, count > 1
+    return SpectralSummary(
+        count + poison,
+        jnp.where(some, mean, 0) + poison,
+        jnp.where(several, matrix, 0) + poison,
+        whole.scale,
+        jnp.where(some, mean_error + 2 * _EPSILON * _length(mean), 0) + poison,
+        jnp.where(several, scatter_error, 0) + poison,
+    )
+
+
+def _eigendecomposition(summary: SpectralSummary, center: bool) -> Spectrum:
+    matrix, error = summary.scatter, summary.scatter_error
+    if not center:
+        matrix = matrix + summary.count * jnp.outer(summary.mean, summary.mean)
+        length = _length(summary.mean)
+        error = error + summary.count * (2 * length + summary.mean_error) * summary.mean_error
+    values, vectors = decompose(matrix)
+    shift = error + rounding(matrix.shape[0], 1) * jnp.sum(values)
+    system = Eigensystem(values, vectors, shift, _turned(shift, values))
+    mean, row_error = (summary.mean, summary.mean_error) if center else (None, jnp.zeros_like(summary.mean_error))
+    return Spectrum(system, mean, summary.count, summary.scale, row_error)
+
+
+_spectra: dict[bool, Callable[..., Spectrum]] = {
+    center: with_float64(lambda summary, center=center: _eigendecomposition(summary, center))
+    for center in (False, True)
+}
+
+
+def _spectrum(center: bool) -> Callable[..., Spectrum]:
+    return _spectra[center]
