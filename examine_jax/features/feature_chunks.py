@@ -1,0 +1,130 @@
+"""Features of any size, from one file or a folder of shards, as an object that can be iterated again and again."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from examine_jax._shapes import Float
+from examine_jax.features.npy_shard import NpyShard
+
+_CHUNK_BYTES = 2**24
+_ENDINGS = (".npy", ".parquet")
+
+
+@runtime_checkable
+class Shard(Protocol):
+    """One file of features."""
+
+    @property
+    def path(self) -> pathlib.Path: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype: ...
+    def chunks(self, rows: int) -> Iterator[Float[np.ndarray, "chunk width"]]: ...
+    def image_names(self, column: str) -> list[str] | None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureChunks:
+    """All rows of the shards, in order, 16 MiB at a time. Make it with `open_features`.
+
+    Iterating raises ValueError where a shard is damaged, or holds NaN or infinite entries: which shard, which of its rows.
+    """
+
+    shards: tuple[Shard, ...]
+
+    @property
+    def rows(self) -> int:
+        """N, of all shards."""
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def width(self) -> int:
+        """D"""
+        return self.shards[0].width
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of all shards."""
+        return self.shards[0].dtype
+
+    def __iter__(self) -> Iterator[Float[np.ndarray, "chunk width"]]:
+        at_once = max(1, _CHUNK_BYTES // (self.width * self.dtype.itemsize))
+        for shard in self.shards:
+            start = 0
+            for chunk in shard.chunks(at_once):
+                if not np.isfinite(chunk).all():
+                    bad = start + np.flatnonzero(~np.isfinite(chunk).all(1))
+                    some = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
+                    raise ValueError(
+                        f"{shard.path} holds NaN or infinite entries in its rows {some}: leave these rows out or mend them"
+                    )
+                yield chunk
+                start += len(chunk)
+
+    def image_names(self, column: str = "image") -> list[str] | None:
+        """The names that the shards hold themselves (a Parquet column), one a row, or None.
+
+        Raises:
+            ValueError: some shards have that column and others have not.
+        """
+        names: list[str] = []
+        without: pathlib.Path | None = None
+        for shard in self.shards:
+            found = shard.image_names(column)
+            if found is None:
+                without = shard.path
+            else:
+                names += found
+            if names and without is not None:
+                raise ValueError(f"{without} has no column {column}, other shards have one")
+        return names or None
+
+
+def open_features(path: str | os.PathLike[str]) -> FeatureChunks:
+    """Opens an .npy or .parquet file, or a folder of either (its files in the order of their names; not below it).
+
+    Parquet: one column of lists of floats, or else all columns of floats, are the features.
+
+    Raises:
+        ValueError: another ending, no such files in the folder, both kinds; a shard that is no such file, cut short, empty, of another
+            width or dtype than the first.
+        OSError: it cannot be read.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in _ENDINGS and not file.name.startswith("."))
+        if not files:
+            raise ValueError(f"{path} holds no .npy or .parquet files")
+        if len({file.suffix for file in files}) > 1:
+            raise ValueError(
+                f"{path} holds .npy and .parquet files: keep the shards of one corpus in a folder of their own"
+            )
+    else:
+        files = [path]
+    shards = tuple(_open(file) for file in files)
+    for shard in shards[1:]:
+        if (shard.width, shard.dtype) != (shards[0].width, shards[0].dtype):
+            raise ValueError(
+                f"{shard.path} has {shard.width} columns of {shard.dtype}, {shards[0].path} has {shards[0].width} of {shards[0].dtype}: "
+                "all shards must come from one encoder"
+            )
+    return FeatureChunks(shards)
+
+
+def _open(path: pathlib.Path) -> Shard:
+    if path.suffix == ".npy":
+        return NpyShard.open(path)
+    if path.suffix == ".parquet":
+        from examine_jax.features.parquet_shard import ParquetShard
+
+        return ParquetShard.open(path)
+    os.stat(path)  # one that is not there at all says so
+    raise ValueError(f"{path}: features are read from .npy and .parquet files, or a folder of either")

@@ -1,0 +1,125 @@
+"""Features in a Parquet file: one column of lists, or many columns of floats."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from examine_jax._shapes import Float
+
+
+@dataclasses.dataclass(frozen=True)
+class ParquetShard:
+    """A Parquet file of features. Make it with `open`.
+
+    Attributes:
+        path: of the file.
+        columns: the one column of lists, or the columns of floats that are a row's features, in their order in the file.
+        rows, width: the features' shape.
+        dtype: of their entries.
+    """
+
+    path: pathlib.Path
+    columns: tuple[str, ...]
+    rows: int
+    width: int
+    dtype: np.dtype
+
+    @classmethod
+    def open(cls, path: pathlib.Path) -> "ParquetShard":
+        """Reads the file's own description of itself: which columns hold floats.
+
+        Raises:
+            ValueError: no Parquet file, cut short, no rows, no features: neither one column of lists of floats nor columns of floats.
+            OSError: it cannot be read.
+        """
+        with _reading(path), pq.ParquetFile(path) as file:
+            rows, schema = file.metadata.num_rows, file.schema_arrow
+            if rows == 0:
+                raise ValueError("it holds no rows")
+            lists = [field for field in schema if _is_list(field.type) and pa.types.is_floating(field.type.value_type)]
+            floats = [field for field in schema if pa.types.is_floating(field.type)]
+            if len(lists) == 1:
+                first = next(file.iter_batches(1, columns=[lists[0].name]))
+                width = _of_lists(first.column(0), None).shape[1]
+                entry, names = lists[0].type.value_type, [lists[0].name]
+            elif not lists and floats:
+                entry, names, width = floats[0].type, [field.name for field in floats], len(floats)
+                if any(field.type != entry for field in floats):
+                    raise ValueError("its columns of floats are not all of one type")
+            else:
+                raise ValueError(
+                    f"its features must be one column of lists of floats, or columns of floats; found {len(lists)} columns of lists"
+                )
+            if width == 0:
+                raise ValueError("its features have no columns")
+            return cls(path, tuple(names), rows, width, np.dtype(entry.to_pandas_dtype()))
+
+    def chunks(self, rows: int) -> Iterator[Float[np.ndarray, "chunk width"]]:
+        """The rows in order, at most `rows` at a time.
+
+        Raises:
+            ValueError: damaged; a missing value, or a list of another length (which row).
+        """
+        start = 0
+        with _reading(self.path), pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(rows, columns=list(self.columns)):
+                columns = [batch.column(name) for name in self.columns]
+                for name, column in zip(self.columns, columns):
+                    if column.null_count:
+                        row = start + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+                        raise ValueError(f"row {row} has no {name}")
+                if _is_list(columns[0].type):
+                    chunk = _of_lists(columns[0], self.width, start)
+                else:
+                    chunk = np.stack([column.to_numpy(zero_copy_only=False) for column in columns], 1)
+                if len(chunk):
+                    yield np.ascontiguousarray(chunk, self.dtype)
+                start += len(chunk)
+        if start != self.rows:
+            raise ValueError(f"{self.path} has changed while it was read: {start} rows where there were {self.rows}")
+
+    def image_names(self, column: str) -> list[str] | None:
+        """The column of names, or None where the file has no such column. Raises ValueError: it holds no strings."""
+        with _reading(self.path), pq.ParquetFile(self.path) as file:
+            if column not in file.schema_arrow.names:
+                return None
+            names = file.read(columns=[column]).column(0).to_pylist()
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{self.path}: the column {column} must hold a name in every row")
+        return names
+
+
+def _is_list(kind: Any) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _of_lists(column: Any, width: int | None, start: int = 0) -> Float[np.ndarray, "rows width"]:
+    """Lists of one length as a matrix; `start` is the first one's row in the file, for messages."""
+    lengths = column.value_lengths().to_numpy(zero_copy_only=False)
+    width = int(lengths[0]) if width is None and lengths[0] == lengths[0] else width
+    other = np.flatnonzero(lengths != width)
+    if len(other):
+        raise ValueError(f"row {start + other[0]} has {lengths[other[0]]} features where others have {width}")
+    entries = column.flatten()
+    if entries.null_count:
+        missing = int(np.flatnonzero(entries.is_null().to_numpy(zero_copy_only=False))[0])
+        raise ValueError(f"row {start + missing // (width or 1)} lacks a feature")
+    return entries.to_numpy(zero_copy_only=False).reshape(len(column), width or 0)
+
+
+@contextlib.contextmanager
+def _reading(path: pathlib.Path) -> Iterator[None]:
+    """Whatever is wrong inside a file that is there comes out as a ValueError of one line that names it."""
+    with open(path, "rb"):
+        pass  # a file that is missing or may not be read says so itself
+    try:
+        yield
+    except (ValueError, OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is no Parquet file of features, or is damaged: {reason}") from error
