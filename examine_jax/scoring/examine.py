@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from examine_jax._shapes import Array
+from examine_jax.scoring._derivative import differentiable
 from examine_jax.scoring._float64 import with_float64
 from examine_jax.scoring._rows import Rows, prepare
 from examine_jax.scoring.examination import Examination
@@ -29,7 +30,8 @@ def examine(features: Any, *, solver: Solver | None = None, center: bool = False
 
         gap_i = sigma(F) - sigma(F without row i),    score_i = exp(-gap_i)
 
-    Works inside jit, vmap and scan. float64 features (NumPy's too) are computed in float64 and everything else in float32 with
+    Works inside jit, vmap, scan and grad (first derivatives with respect to the features, forward or reverse; where a singular value is
+    tied, along one of its vectors: a subgradient). float64 features (NumPy's too) are computed in float64 and everything else in float32 with
     float64 where it conditions the result, whatever JAX's own 64-bit setting.
 
     Args:
@@ -95,8 +97,10 @@ def non_finite_rows(features: Any, where: Any = None) -> str:
 @functools.cache
 def _examiner(solver: Solver, center: bool, masked: bool) -> Callable[..., Examination]:
     if masked:
-        return with_float64(lambda features, where: solver.solve(prepare(features, where, center)))
-    return with_float64(lambda features: solver.solve(prepare(features, None, center)))
+        compute = with_float64(lambda features, where: solver.solve(prepare(features, where, center)))
+    else:
+        compute = with_float64(lambda features: solver.solve(prepare(features, None, center)))
+    return differentiable(compute, center)
 
 
 __all__ = ["Array", "Examination", "Solver", "examine", "non_finite_rows"]
