@@ -25,7 +25,9 @@ class ViTConfig:
         channels: channels of the input.
         width, depth, heads, mlp_width: of the transformer; heads divides width, 4 divides width.
         class_token: whether a learned token stands before the patches.
-        pooling: which tokens become the features: the mean of the patch tokens or the class token, both after the last layer norm.
+        pooling: which tokens become the features: the mean of the patch tokens or the class token.
+        final_norm: whether a layer norm ends the encoder (facebookresearch/mae); without it (vit-pytorch's of 2022) tokens keep their lengths,
+            and features say more of an image's contrast.
         layer_norm_epsilon: 1e-6 as in facebookresearch/mae.
         dtype: of the computation; parameters are float32 always.
     """
@@ -39,6 +41,7 @@ class ViTConfig:
     mlp_width: int
     class_token: bool = True
     pooling: Pooling = "mean"
+    final_norm: bool = True
     layer_norm_epsilon: float = 1e-6
     dtype: ComputeDtype = "float32"
 
@@ -85,7 +88,7 @@ class VisionTransformer(nn.Module):
     def encode(
         self, patches: Float[Array, "batch visible values"], where: Int[Array, "batch visible"] | None = None
     ) -> Float[Array, "batch outputs width"]:
-        """Tokens after the last layer norm, the class token (if there is one) first.
+        """The encoder's last tokens, the class token (if there is one) first.
 
         patches: flattened as `patchify` does. where: which place of the grid each patch comes from; None: all of them, in order.
         Patches are chosen before they are embedded: the embedding is linear in each patch, so this equals embedding all of them and
@@ -103,7 +106,7 @@ class VisionTransformer(nn.Module):
             )
         for i in range(config.depth):
             tokens = Block(config.heads, config.mlp_width, config.layer_norm_epsilon, dtype, name=f"block_{i}")(tokens)
-        return LayerNorm(config.layer_norm_epsilon, name="norm")(tokens)
+        return LayerNorm(config.layer_norm_epsilon, name="norm")(tokens) if config.final_norm else tokens
 
     def tokens(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch outputs width"]:
         """Tokens of whole images (normalised pixels), nothing masked."""
