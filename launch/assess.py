@@ -48,6 +48,12 @@ _LEVELS = flags.DEFINE_list(
 _SPREAD = flags.DEFINE_enum(
     "noise_spread", "variance", ["variance", "standard_deviation"], "What the second argument of N(d, d*m) is."
 )
+_NOISE_TRAINING = flags.DEFINE_enum(
+    "noise_training",
+    "clean",
+    ["clean", "clean_then_mixed"],
+    "With --noise_levels: train on clean images alone, or as the paper.",
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
 
 
@@ -126,6 +132,7 @@ def _settings():  # type: ignore[no-untyped-def]
         center=_CENTER.value,
         solver=solver,
         noise=noise,
+        noise_training=_NOISE_TRAINING.value,
         seed=_SEED.value,
     )
 

@@ -38,7 +38,7 @@ class Errors(NamedTuple):
     shift: Array  # [] spectral norm of the error of G outside the first eigenvector
     rest: Array  # [B] Euclidean norm of the errors of (z_2, z_3, ...)
     norm: Array  # [B] Euclidean norm of the rows themselves
-    relative: float  # of the sums over the tail
+    relative: float | Array  # of the sums over the tail
 
 
 class Roots(NamedTuple):

@@ -12,8 +12,9 @@ from examine_jax._shapes import Array
 from examine_jax.scoring._derivative import differentiable
 from examine_jax.scoring._float64 import with_float64
 from examine_jax.scoring._rows import Rows, prepare
+from examine_jax.scoring.adaptive_secular import AdaptiveSecular
 from examine_jax.scoring.examination import Examination
-from examine_jax.scoring.secular import Secular
+from examine_jax.scoring.secular import CHEAP_PRODUCT, Secular
 
 
 @runtime_checkable
@@ -37,7 +38,7 @@ def examine(features: Any, *, solver: Solver | None = None, center: bool = False
     Args:
         features: [N, D] floating, N >= 2. bfloat16 and float16 are computed as float32. Nothing is done to them first: scale and
             normalisation change the score, so they are the caller's explicit choice.
-        solver: `Secular()` (the default), `MaskedPower()` or `DenseSVD()`.
+        solver: `Secular()`, `AdaptiveSecular()`, `MaskedPower()` or `DenseSVD()`; None: `default_solver` chooses by shape.
         center: examine the rows less their mean, exactly: the mean too is that of the other rows when a row is left out.
         where: [N] bool, rows that are there; the others may hold anything. Ragged sets padded to one shape share a compilation.
 
@@ -60,7 +61,7 @@ def examine(features: Any, *, solver: Solver | None = None, center: bool = False
             raise ValueError(
                 f"where must be a bool array of shape ({features.shape[0]},), one entry a row; got {where.dtype} {where.shape}"
             )
-    solver = Secular() if solver is None else solver
+    solver = default_solver(features.shape, features.dtype) if solver is None else solver
     if not isinstance(solver, Solver):
         raise ValueError(f"solver must be a solver such as Secular() or MaskedPower(), got {solver!r}")
     compute = _examiner(solver, bool(center), where is not None)
@@ -69,6 +70,13 @@ def examine(features: Any, *, solver: Solver | None = None, center: bool = False
     if not traced and bool(jnp.isnan(result.singular_value)):
         raise ValueError(non_finite_rows(features, where))
     return result
+
+
+def default_solver(shape: tuple[int, ...], dtype: Any) -> Solver:
+    """`AdaptiveSecular` for a tall float32 matrix whose Gram matrix would be the main cost, else `Secular`."""
+    count, width = shape
+    tall = count >= 16 * width and count * width * width > CHEAP_PRODUCT
+    return AdaptiveSecular() if tall and dtype != np.float64 else Secular()
 
 
 def _check_features(shape: tuple[int, ...], dtype: Any) -> None:

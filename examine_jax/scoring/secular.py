@@ -21,7 +21,7 @@ from examine_jax.scoring._rows import Rows, map_blocks, rows_dtype
 from examine_jax.scoring.examination import Examination, Path, examination_of
 
 # Products of at most this many multiplications are done in float64 from the start: there they cost less than their check.
-_CHEAP_PRODUCT = 2**31
+CHEAP_PRODUCT = 2**31
 # A float32 result is kept where its own bound is within these: of the largest gap, and of each gap over 1% of it.
 _OF_LARGEST = 5e-7
 _OF_OWN = 5e-6
@@ -53,7 +53,7 @@ class Secular:
         count, width = rows.features.shape
         if rows.features.dtype == jnp.float64:
             return self._full(rows, jnp.float64)
-        if count <= width or count * width * width <= _CHEAP_PRODUCT:
+        if count <= width or count * width * width <= CHEAP_PRODUCT:
             return self._full(rows, jnp.float64)
         quick = self._full(rows, jnp.float32)
         largest = jnp.max(quick.gap)
