@@ -11,6 +11,7 @@ import numpy as np
 from examine_jax._shapes import Array
 from examine_jax.scoring._derivative import differentiable
 from examine_jax.scoring._float64 import with_float64
+from examine_jax.scoring._inputs import check_inputs, non_finite_rows
 from examine_jax.scoring._rows import Rows, prepare
 from examine_jax.scoring.adaptive_secular import AdaptiveSecular
 from examine_jax.scoring.examination import Examination
@@ -32,8 +33,8 @@ def examine(features: Any, *, solver: Solver | None = None, center: bool = False
         gap_i = sigma(F) - sigma(F without row i),    score_i = exp(-gap_i)
 
     Works inside jit, vmap, scan and grad (first derivatives with respect to the features, forward or reverse; where a singular value is
-    tied, along one of its vectors: a subgradient). float64 features (NumPy's too) are computed in float64 and everything else in float32 with
-    float64 where it conditions the result, whatever JAX's own 64-bit setting.
+    tied, along one of its vectors: a subgradient). float64 features (NumPy's too) are computed in float64 and everything else in
+    float32 with float64 where it conditions the result, whatever JAX's own 64-bit setting.
 
     Args:
         features: [N, D] floating, N >= 2. bfloat16 and float16 are computed as float32. Nothing is done to them first: scale and
@@ -52,15 +53,7 @@ def examine(features: Any, *, solver: Solver | None = None, center: bool = False
     Source: Huang, Lei & Li, Efficient Medical Image Assessment via Self-supervised Learning, 2022, equation 3.
     """
     traced = isinstance(features, jax.core.Tracer) or isinstance(where, jax.core.Tracer)
-    if not isinstance(features, jax.Array):
-        features = np.asarray(features)
-    _check_features(features.shape, features.dtype)
-    if where is not None:
-        where = where if isinstance(where, jax.Array) else np.asarray(where)
-        if where.shape != features.shape[:1] or where.dtype != bool:
-            raise ValueError(
-                f"where must be a bool array of shape ({features.shape[0]},), one entry a row; got {where.dtype} {where.shape}"
-            )
+    features, where = check_inputs(features, where)
     solver = default_solver(features.shape, features.dtype) if solver is None else solver
     if not isinstance(solver, Solver):
         raise ValueError(f"solver must be a solver such as Secular() or MaskedPower(), got {solver!r}")
@@ -77,29 +70,6 @@ def default_solver(shape: tuple[int, ...], dtype: Any) -> Solver:
     count, width = shape
     tall = count >= 16 * width and count * width * width > CHEAP_PRODUCT
     return AdaptiveSecular() if tall and dtype != np.float64 else Secular()
-
-
-def _check_features(shape: tuple[int, ...], dtype: Any) -> None:
-    if len(shape) != 2:
-        raise ValueError(
-            f"features must be a matrix [N, D], one row an image; got shape {shape}. Use features.reshape(N, -1)"
-        )
-    if shape[0] < 2:
-        raise ValueError(f"leaving one out needs at least two rows; features have shape {shape}")
-    if shape[1] < 1:
-        raise ValueError(f"features have no columns: shape {shape}")
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"features must be floating, got {dtype}. Use features.astype('float32')")
-
-
-def non_finite_rows(features: Any, where: Any = None) -> str:
-    """A sentence that says which rows hold NaN or infinite entries."""
-    bad = np.logical_not(np.isfinite(np.asarray(features).astype(np.float64))).any(axis=1)
-    if where is not None:
-        bad &= np.asarray(where)
-    rows = np.flatnonzero(bad)
-    some = ", ".join(map(str, rows[:10])) + (", …" if len(rows) > 10 else "")
-    return f"features hold NaN or infinite entries in {len(rows)} of {len(bad)} rows: {some}. Leave these rows out or mend them"
 
 
 @functools.cache
