@@ -26,8 +26,8 @@ class ViTConfig:
         width, depth, heads, mlp_width: of the transformer; heads divides width, 4 divides width.
         class_token: whether a learned token stands before the patches.
         pooling: which tokens become the features: the mean of the patch tokens or the class token.
-        final_norm: whether a layer norm ends the encoder (facebookresearch/mae); without it (vit-pytorch's of 2022) tokens keep their lengths,
-            and features say more of an image's contrast.
+        final_norm: whether a layer norm ends the encoder (facebookresearch/mae); without it (vit-pytorch's of 2022) tokens keep their
+            lengths, and features say more of an image's contrast.
         layer_norm_epsilon: 1e-6 as in facebookresearch/mae.
         dtype: of the computation; parameters are float32 always.
     """

@@ -100,7 +100,7 @@ class MAE:
     def tokens(
         self, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
     ) -> Float[Array, "batch outputs width"]:
-        """The encoder's tokens after its last layer norm, nothing masked; the class token (if there is one) first."""
+        """The encoder's last tokens, nothing masked; the class token (if there is one) first."""
         self._check(images)
         return apply(self.encoder.module(), params["encoder"], self.pixels(images), method="tokens")
 

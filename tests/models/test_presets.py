@@ -32,8 +32,9 @@ def test_every_preset_has_parameters_of_the_expected_number(name):
         ),
     ]:
         width, mlp = config.width, config.mlp_width
+        final_norm = 0 if config is arch.encoder and not config.final_norm else 2 * width
         block = 4 * width * width + 4 * width + 2 * width * mlp + mlp + width + 4 * width
-        assert parameters(part) == ends + config.depth * block + 2 * width
+        assert parameters(part) == ends + config.depth * block + final_norm
 
 
 def test_the_papers_network_has_its_sizes():
