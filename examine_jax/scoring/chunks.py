@@ -16,7 +16,7 @@ from examine_jax.scoring.summary import SpectralSummary, merged, summarise_rows
 
 # Rows that are computed at once. Chunks of any size are cut and joined to this one, so that all share a compilation.
 _BLOCK_ROWS = 8192
-_FEWEST_ROWS = 64  # of a last block, which has a power of two of rows
+_FEWEST_ROWS = 64  # of a block that is the only one, which has a power of two of rows
 
 _Result = TypeVar("_Result", Examination, Newcomers)
 
@@ -115,7 +115,7 @@ def _leading(found: _Result, rows: int) -> _Result:
 def _blocks(chunks: Iterable[Any]) -> Iterator[tuple[Float[np.ndarray, "block width"], Bool[np.ndarray, " block"]]]:
     """The chunks' rows in blocks of one size, and which of them are there: all, but in the last."""
     block: Float[np.ndarray, "block width"] | None = None
-    number = 0
+    number, yielded = 0, 0
     like: np.ndarray | None = None
     for position, given in enumerate(chunks):
         chunk = np.asarray(given)
@@ -132,9 +132,10 @@ def _blocks(chunks: Iterable[Any]) -> Iterator[tuple[Float[np.ndarray, "block wi
             chunk = chunk[len(part) :]
             if number == _BLOCK_ROWS:
                 yield block, np.ones(number, bool)
-                block, number = None, 0
+                block, number, yielded = None, 0, yielded + 1
     if block is not None:
-        size = max(_FEWEST_ROWS, 1 << (number - 1).bit_length())
+        # Computing rows that are not there takes less time than another compilation.
+        size = _BLOCK_ROWS if yielded else max(_FEWEST_ROWS, 1 << (number - 1).bit_length())
         yield block[:size], np.arange(size) < number
 
 
