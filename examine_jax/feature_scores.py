@@ -1,6 +1,7 @@
 """The scoring job: features of any size in files, a table of scores out."""
 
 import dataclasses
+import importlib.util
 import os
 import pathlib
 import sys
@@ -49,6 +50,10 @@ class ScoreSettings:
         output, features = pathlib.Path(self.output), pathlib.Path(self.features)
         if output.suffix not in (".csv", ".parquet"):
             raise ValueError(f"output {output} must end in .csv or .parquet")
+        if output.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+            raise ValueError(
+                f"{output} cannot be written without pyarrow: pip install 'examine-jax[score]', or end it in .csv"
+            )
         inputs = {_real(path) for path in (features, self.against, self.names) if path is not None}
         written = [pathlib.Path(path) for path in (output, self.save_summary) if path is not None]
         for path in written:

@@ -123,8 +123,10 @@ def _open(path: pathlib.Path) -> Shard:
     if path.suffix == ".npy":
         return NpyShard.open(path)
     if path.suffix == ".parquet":
-        from examine_jax.features.parquet_shard import ParquetShard
-
+        try:
+            from examine_jax.features.parquet_shard import ParquetShard
+        except ImportError as error:
+            raise ImportError(f"{path} cannot be read without pyarrow: pip install 'examine-jax[score]'") from error
         return ParquetShard.open(path)
     os.stat(path)  # one that is not there at all says so
     raise ValueError(f"{path}: features are read from .npy and .parquet files, or a folder of either")
