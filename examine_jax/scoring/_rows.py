@@ -56,6 +56,12 @@ def row_at(rows: Rows, index: Array) -> Array:
     return _ready(rows, rows.features[index], None if rows.where is None else rows.where[index], jnp.float64)
 
 
+def rows_at(rows: Rows, indices: Array) -> Array:
+    """The rows of these indices [B], ready for use, [B, D] float64."""
+    there = None if rows.where is None else rows.where[indices][:, None]
+    return _ready(rows, rows.features[indices], there, jnp.float64)
+
+
 def _ready(rows: Rows, block: Array, there: Array | None, dtype: Any) -> Array:
     if rows.mean is None:
         block = block.astype(dtype) * rows.scale.astype(dtype)
