@@ -87,7 +87,7 @@ def test_newcomers_in_chunks_are_scored_as_the_whole(features: np.ndarray) -> No
 
 
 def test_a_corpus_far_larger_than_the_memory_it_takes() -> None:
-    rows, chunk = 2_000_000, 50_000  # half a gigabyte
+    rows, chunk = 1_000_000, 50_000  # a quarter of a gigabyte
     process = psutil.Process()
     list(Virtual(2 * chunk, chunk))  # what the source itself takes
     warm = Virtual(20_000, 3000)
@@ -98,7 +98,7 @@ def test_a_corpus_far_larger_than_the_memory_it_takes() -> None:
     assert len(found.gap) == rows
     assert np.isfinite(found.gap).all()
     grown = max(corpus.most, process.memory_info().rss) - before
-    assert grown < 250 * 2**20, f"{grown / 2**20:.0f} MiB for {rows * WIDTH * 4 / 2**20:.0f} MiB of features"
+    assert grown < 150 * 2**20, f"{grown / 2**20:.0f} MiB for {rows * WIDTH * 4 / 2**20:.0f} MiB of features"
 
 
 def test_a_source_that_reuses_its_memory_is_scored_right() -> None:
