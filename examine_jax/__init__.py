@@ -1,1 +1,85 @@
-"""examine_jax: says which unlabelled medical images are worth labelling."""
+"""examine_jax: says which unlabelled medical images are worth labelling.
+
+The scorer is here at once and needs jax and numpy alone; what trains, reads images or writes reports is imported when first asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from examine_jax.scoring import (
+    AdaptiveSecular,
+    DenseSVD,
+    Diagnostics,
+    Examination,
+    MaskedPower,
+    Path,
+    Secular,
+    examine,
+)
+
+if TYPE_CHECKING:
+    from examine_jax.assess import Assessment, AssessSettings, assess_features, assess_images
+    from examine_jax.assessment_report import write_assessment
+    from examine_jax.images import GaussianCorruption, ImageSet, corrupt, load_images, sample_images
+    from examine_jax.pretraining import MAE, Encoder, PretrainSettings, load_encoder, pretrain, save_encoder
+
+_LATER = {
+    "AssessSettings": "examine_jax.assess",
+    "Assessment": "examine_jax.assess",
+    "assess_features": "examine_jax.assess",
+    "assess_images": "examine_jax.assess",
+    "write_assessment": "examine_jax.assessment_report",
+    "GaussianCorruption": "examine_jax.images",
+    "ImageSet": "examine_jax.images",
+    "corrupt": "examine_jax.images",
+    "load_images": "examine_jax.images",
+    "sample_images": "examine_jax.images",
+    "MAE": "examine_jax.pretraining",
+    "Encoder": "examine_jax.pretraining",
+    "PretrainSettings": "examine_jax.pretraining",
+    "load_encoder": "examine_jax.pretraining",
+    "pretrain": "examine_jax.pretraining",
+    "save_encoder": "examine_jax.pretraining",
+}
+
+__all__ = [
+    "MAE",
+    "AdaptiveSecular",
+    "AssessSettings",
+    "Assessment",
+    "DenseSVD",
+    "Diagnostics",
+    "Encoder",
+    "Examination",
+    "GaussianCorruption",
+    "ImageSet",
+    "MaskedPower",
+    "Path",
+    "PretrainSettings",
+    "Secular",
+    "assess_features",
+    "assess_images",
+    "corrupt",
+    "examine",
+    "load_encoder",
+    "load_images",
+    "pretrain",
+    "sample_images",
+    "save_encoder",
+    "write_assessment",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'examine_jax' has no attribute {name!r}")
+    try:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"examine_jax.{name} needs the package {error.name!r}: pip install 'examine-jax[assess]'"
+        ) from error
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -5,7 +5,7 @@ from examine_jax.pretraining.settings import Phase, PretrainSettings
 
 # `small` is for a CPU and a first look: few steps, so a larger learning rate than facebookresearch/mae's for 800 epochs.
 _RECIPES = {
-    "small": PretrainSettings((Phase(steps=300),), batch_size=64, schedule=WarmupCosine(learning_rate=4e-3)),
+    "small": PretrainSettings((Phase(steps=500),), batch_size=64, schedule=WarmupCosine(learning_rate=4e-3)),
     # The EXAMINE paper, section 4.1: 200 epochs, batch 256; the learning rate is not given, facebookresearch/mae's is used.
     "examine_paper": PretrainSettings((Phase(epochs=200),), batch_size=256),
     "vit_s8": PretrainSettings((Phase(epochs=200),), batch_size=256),
