@@ -76,7 +76,7 @@ def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
 
     exact = reduce_blocks(rows, apply, jnp.zeros_like(directions), jnp.float64)
     error = exact - jnp.matmul(matrix, directions)
-    floor = rounding(size, rows.features.shape[0]) * jnp.sum(values)
+    floor = rounding(size, rows.total) * jnp.sum(values)
     shift = 2 * jnp.sqrt(jnp.mean(jnp.sum(error[:, 1:] ** 2, 0))) + jnp.linalg.norm(error[:, 0]) + floor
 
     first = vectors[:, 0]

@@ -3,6 +3,7 @@
 Nothing here builds an N x D array when N > D: features may fill most of the memory.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -23,7 +24,13 @@ class Rows(NamedTuple):
     where: Array | None  # [N] bool: rows that are there
     scale: Array  # [] float64, a power of two: the largest entry becomes 1 to 2, so that nothing overflows
     mean: Array | None  # [D] float64, of the scaled rows; None where rows are not centred
-    present: Array  # [] float64: how many rows are there
+    present: Array  # [] float64: how many rows are there, on all devices
+    axes: tuple[str, ...] = ()  # mesh axes over which the rows are spread; inside shard_map these are one device's
+
+    @property
+    def total(self) -> int:
+        """How many rows all devices hold, there or not."""
+        return self.features.shape[0] * math.prod(lax.axis_size(axis) for axis in self.axes)
 
     @property
     def downdate(self) -> Array | float:
@@ -36,6 +43,16 @@ class Rows(NamedTuple):
 def rows_dtype(rows: Rows) -> Any:
     """float64 for float64 features, float32 for all others."""
     return jnp.float64 if rows.features.dtype == jnp.float64 else jnp.float32
+
+
+def over_devices(rows: Rows, values: Any, reduce: Callable[..., Any] = lax.psum) -> Any:
+    """The sum (or what `reduce` says) of every device's values."""
+    return reduce(values, rows.axes) if rows.axes else values
+
+
+def everywhere(rows: Rows, condition: Array) -> Array:
+    """Whether every device finds the condition true."""
+    return over_devices(rows, jnp.int32(condition), lax.pmin) > 0
 
 
 def block_starts(count: int, size: int) -> tuple[Array, Array]:
@@ -72,7 +89,10 @@ def _ready(rows: Rows, block: Array, there: Array | None, dtype: Any) -> Array:
 
 
 def reduce_blocks(rows: Rows, contribution: Callable[[Any, Array], Any], initial: Any, dtype: Any) -> Any:
-    """Fold `contribution(carry, block [B, D]) -> carry` over all rows, each once (overlapping rows come as zeros)."""
+    """Fold a sum, `contribution(carry, block [B, D]) -> carry` from zeros, over all rows, on all devices.
+
+    Each row is met once; where blocks overlap, rows come as zeros the second time.
+    """
     count = rows.features.shape[0]
     size = min(BLOCK_ROWS, count)
 
@@ -83,7 +103,7 @@ def reduce_blocks(rows: Rows, contribution: Callable[[Any, Array], Any], initial
             block = jnp.where((start + jnp.arange(size) >= first_new)[:, None], block, 0)
         return contribution(carry, block), None
 
-    return lax.scan(step, initial, block_starts(count, size))[0]
+    return over_devices(rows, lax.scan(step, initial, block_starts(count, size))[0])
 
 
 def map_blocks(rows: Rows, function: Callable[[Array], Any], dtype: Any) -> Any:
@@ -104,16 +124,19 @@ def map_blocks(rows: Rows, function: Callable[[Array], Any], dtype: Any) -> Any:
     return lax.scan(step, initial, block_starts(count, size)[0])[0]
 
 
-def prepare(features: Array, where: Array | None, center: bool) -> Rows:
+def prepare(features: Array, where: Array | None, center: bool, axes: tuple[str, ...] = ()) -> Rows:
     """Find the power of two that brings the largest entry to 1..2, the count and (for `center`) the mean."""
+    rows = Rows(features, where, jnp.float64(1), None, jnp.float64(0), axes)
     magnitude = jnp.abs(features) if where is None else jnp.where(where[:, None], jnp.abs(features), 0)
     largest = jnp.max(magnitude, initial=0).astype(jnp.float64)
-    largest = jnp.where(jnp.isinf(largest), jnp.nan, largest)  # no number may come out of an infinite feature
+    # No number may come out of an infinite feature; and a maximum over devices may lose a NaN.
+    spoilt = over_devices(rows, jnp.int32(~jnp.isfinite(largest)), lax.pmax)
+    largest = jnp.where(spoilt > 0, jnp.nan, over_devices(rows, largest, lax.pmax))
     _, exponent = jnp.frexp(jnp.where(largest > 0, largest, 1))
     limit = 1000 if features.dtype == jnp.float64 else 126  # the scale itself must be a normal number
     scale = jnp.where(jnp.isnan(largest), jnp.nan, jnp.ldexp(jnp.float64(1), jnp.clip(1 - exponent, -limit, limit)))
-    present = jnp.float64(features.shape[0]) if where is None else jnp.sum(where, dtype=jnp.float64)
-    rows = Rows(features, where, scale, None, present)
+    present = jnp.float64(rows.total) if where is None else over_devices(rows, jnp.sum(where, dtype=jnp.float64))
+    rows = rows._replace(scale=scale, present=present)
     if not center:
         return rows
     total = reduce_blocks(

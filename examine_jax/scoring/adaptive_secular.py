@@ -10,7 +10,7 @@ from jax import lax
 from examine_jax._shapes import Array
 from examine_jax.scoring import _secular_equation as equation
 from examine_jax.scoring._eigensystem import LEAD, rounding
-from examine_jax.scoring._rows import BLOCK_ROWS, Rows, block_of, block_starts, map_blocks
+from examine_jax.scoring._rows import BLOCK_ROWS, Rows, block_of, block_starts, everywhere, map_blocks, over_devices
 from examine_jax.scoring.examination import Examination, Path, examination_of
 from examine_jax.scoring.secular import Secular
 
@@ -50,7 +50,7 @@ class AdaptiveSecular:
 
     def solve(self, rows: Rows) -> Examination:
         """The examination of scaled rows; traced with 64-bit types on."""
-        count, width = rows.features.shape
+        count, width = rows.total, rows.features.shape[1]
         full = Secular().solve
         if rows.features.dtype == jnp.float64 or min(count, width) < 2 * _BLOCK * self.max_passes:
             return full(rows)  # float64 asks for more than a certificate of 1e-5; a small matrix for less than a pass
@@ -58,9 +58,9 @@ class AdaptiveSecular:
         ritz = _ritz(space, rounding(width, count))
         roots = _solve(space, ritz, rows)
         quick = examination_of(roots, ritz.values[0], rows, Path.KRYLOV)
-        largest = jnp.max(quick.gap)
+        largest = over_devices(rows, jnp.max(quick.gap), lax.pmax)
         own = jnp.where(quick.gap > 0.01 * largest, self.tolerance * quick.gap, jnp.inf)
-        certified = jnp.all(quick.error_bound <= jnp.minimum(own, 0.1 * self.tolerance * largest))
+        certified = everywhere(rows, jnp.all(quick.error_bound <= jnp.minimum(own, 0.1 * self.tolerance * largest)))
         # NaN features, like zeros, have nothing to certify: NaN out at once, and zeros are zeros.
         return lax.cond(certified | jnp.isnan(rows.scale), lambda: quick, lambda: full(rows))
 
@@ -72,6 +72,7 @@ class _Space(NamedTuple):
     images: Array  # [p, D, b]
     coordinates: Array  # [N, p b] float64: the features times the basis
     norms: Array  # [N] squared lengths of the rows
+    energy: Array  # [] their sum, over all devices
     passes: Array  # [] int32
     promising: Array  # [] bool: whether a certificate was still possible
     angle: Array  # [] of the leading Ritz vector
@@ -103,7 +104,8 @@ def _pass(rows: Rows, vectors: Array) -> tuple[Array, Array, Array]:
         return (products, image, norms), None
 
     initial = (jnp.zeros((count, vectors.shape[1])), jnp.zeros_like(vectors), jnp.zeros(count))
-    return lax.scan(step, initial, block_starts(count, size))[0]
+    products, image, norms = lax.scan(step, initial, block_starts(count, size))[0]
+    return products, over_devices(rows, image), norms
 
 
 def _orthonormal(vectors: Array, basis: Array) -> Array:
@@ -124,6 +126,7 @@ def _krylov(rows: Rows, max_passes: int) -> _Space:
         images=jnp.zeros((max_passes, width, _BLOCK)),
         coordinates=jnp.zeros((count, size)),
         norms=jnp.zeros(count),
+        energy=jnp.float64(0),
         passes=jnp.int32(0),
         promising=jnp.bool_(True),
         angle=jnp.float64(jnp.inf),
@@ -137,8 +140,11 @@ def _krylov(rows: Rows, max_passes: int) -> _Space:
         grown = basis.at[following].set(_orthonormal(image, basis))
         basis = jnp.where(index + 1 < max_passes, grown, basis)
         coordinates = lax.dynamic_update_slice_in_dim(space.coordinates, products, index * _BLOCK, 1)
-        space = space._replace(basis=basis, images=images, coordinates=coordinates, norms=norms, passes=index + 1)
-        ritz = _ritz(space, rounding(width, count))
+        energy = over_devices(rows, jnp.sum(norms))
+        space = space._replace(
+            basis=basis, images=images, coordinates=coordinates, norms=norms, energy=energy, passes=index + 1
+        )
+        ritz = _ritz(space, rounding(width, rows.total))
         return space._replace(promising=(index < 1) | (ritz.rest < 0.9 * ritz.values[0]), angle=ritz.angle)
 
     def wanted(space: _Space) -> Array:
@@ -158,7 +164,7 @@ def _ritz(space: _Space, epsilon: float) -> _Ritz:
     values, vectors = jnp.maximum(values[::-1], 0), vectors[:, ::-1]
     lead = vectors[:, : 1 + LEAD]
     residual = jnp.matmul(images, lead) - jnp.matmul(basis, lead) * values[: 1 + LEAD]
-    energy = jnp.sum(space.norms)
+    energy = space.energy
     floor = epsilon * energy
     left = (
         jnp.maximum(energy - jnp.sum(values), 0) + floor

@@ -56,7 +56,7 @@ def examination_of(roots: Roots, first_value: Array, rows: Rows, path: Path) -> 
     bound = jnp.where(
         below > 0, roots.bound / (without + jnp.sqrt(jnp.maximum(below, 0)) + (below <= 0)), jnp.sqrt(roots.bound)
     )
-    value_error = rounding(rows.features.shape[1], rows.features.shape[0]) * first_value
+    value_error = rounding(rows.features.shape[1], rows.total) * first_value
     bound += gap * value_error / jnp.maximum(sigma * jnp.maximum(without, jnp.sqrt(value_error)), 1e-300)
     bound += 2 * float(jnp.finfo(dtype).eps) * gap + float(jnp.finfo(dtype).tiny) * rows.scale * (gap > 0)
     poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)  # no step above may have turned a NaN into a number

@@ -13,6 +13,7 @@ from examine_jax.scoring._derivative import differentiable
 from examine_jax.scoring._float64 import with_float64
 from examine_jax.scoring._inputs import check_inputs, non_finite_rows
 from examine_jax.scoring._rows import Rows, prepare
+from examine_jax.scoring._sharded import row_sharding, spread
 from examine_jax.scoring.adaptive_secular import AdaptiveSecular
 from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.secular import CHEAP_PRODUCT, Secular
@@ -38,7 +39,9 @@ def examine(features: Any, *, solver: Solver | None = None, center: bool = False
 
     Args:
         features: [N, D] floating, N >= 2. bfloat16 and float16 are computed as float32. Nothing is done to them first: scale and
-            normalisation change the score, so they are the caller's explicit choice.
+            normalisation change the score, so they are the caller's explicit choice. A JAX array whose rows are spread over the
+            devices of a mesh, of one host or many, is examined where its rows are, and the results are spread likewise (pad with `where`
+            to a number of rows that the devices divide).
         solver: `Secular()`, `AdaptiveSecular()`, `MaskedPower()` or `DenseSVD()`; None: `default_solver` chooses by shape.
         center: examine the rows less their mean, exactly: the mean too is that of the other rows when a row is left out.
         where: [N] bool, rows that are there; the others may hold anything. Ragged sets padded to one shape share a compilation.
@@ -57,7 +60,7 @@ def examine(features: Any, *, solver: Solver | None = None, center: bool = False
     solver = default_solver(features.shape, features.dtype) if solver is None else solver
     if not isinstance(solver, Solver):
         raise ValueError(f"solver must be a solver such as Secular() or MaskedPower(), got {solver!r}")
-    compute = _examiner(solver, bool(center), where is not None)
+    compute = _examiner(solver, bool(center), where is not None, row_sharding(features))
     with jax.enable_x64(True):  # or JAX would make float64 NumPy features float32 on their way in
         result = compute(features) if where is None else compute(features, where)
     if not traced and bool(jnp.isnan(result.singular_value)):
@@ -73,7 +76,9 @@ def default_solver(shape: tuple[int, ...], dtype: Any) -> Solver:
 
 
 @functools.cache
-def _examiner(solver: Solver, center: bool, masked: bool) -> Callable[..., Examination]:
+def _examiner(solver: Solver, center: bool, masked: bool, sharding: Any) -> Callable[..., Examination]:
+    if sharding is not None:
+        return spread(solver, center, masked, *sharding)
     if masked:
         compute = with_float64(lambda features, where: solver.solve(prepare(features, where, center)))
     else:

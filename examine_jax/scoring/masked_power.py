@@ -56,7 +56,7 @@ class MaskedPower:
         count, width = rows.features.shape
         dtype = rows_dtype(rows)
         tolerance = self.tolerance or (1e-13 if dtype == jnp.float64 else 1e-7)
-        if count <= width:
+        if rows.total <= width:
             matrix = gram_of_rows(rows)
             system = exact_eigensystem(matrix, width)
             root = jnp.matmul(system.vectors * jnp.sqrt(system.values), system.vectors.T)
@@ -66,7 +66,7 @@ class MaskedPower:
 
         else:
             matrix = scatter(rows, jnp.float64)
-            system = exact_eigensystem(matrix, count)
+            system = exact_eigensystem(matrix, rows.total)
 
             def row(index: Array) -> Array:
                 return row_at(rows, index)

@@ -17,7 +17,7 @@ from examine_jax.scoring._eigensystem import (
     rounding,
     scatter,
 )
-from examine_jax.scoring._rows import Rows, map_blocks, rows_dtype
+from examine_jax.scoring._rows import Rows, everywhere, map_blocks, over_devices, rows_dtype
 from examine_jax.scoring.examination import Examination, Path, examination_of
 
 # Products of at most this many multiplications are done in float64 from the start: there they cost less than their check.
@@ -50,21 +50,21 @@ class Secular:
 
     def solve(self, rows: Rows) -> Examination:
         """The examination of scaled rows; traced with 64-bit types on."""
-        count, width = rows.features.shape
+        count, width = rows.total, rows.features.shape[1]
         if rows.features.dtype == jnp.float64:
             return self._full(rows, jnp.float64)
         if count <= width or count * width * width <= CHEAP_PRODUCT:
             return self._full(rows, jnp.float64)
         quick = self._full(rows, jnp.float32)
-        largest = jnp.max(quick.gap)
+        largest = over_devices(rows, jnp.max(quick.gap), lax.pmax)
         allowed = jnp.where(
             quick.gap > 0.01 * largest, jnp.minimum(_OF_OWN * quick.gap, _OF_LARGEST * largest), _OF_LARGEST * largest
         )
-        good = jnp.all(quick.error_bound <= allowed) | jnp.isnan(largest)
+        good = everywhere(rows, jnp.all(quick.error_bound <= allowed)) | jnp.isnan(largest)
         return lax.cond(good, lambda: quick, lambda: self._full(rows, jnp.float64))
 
     def _full(self, rows: Rows, dtype: Any) -> Examination:
-        count, width = rows.features.shape
+        count, width = rows.total, rows.features.shape[1]
         tolerance = self.tolerance or (4e-16 if rows.features.dtype == jnp.float64 else 1e-10)
         if count <= width:
             system = exact_eigensystem(gram_of_rows(rows), width)
