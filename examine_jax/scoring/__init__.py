@@ -7,6 +7,7 @@ from examine_jax.scoring.examine import examine
 from examine_jax.scoring.groups import GroupExamination, examine_groups
 from examine_jax.scoring.masked_power import MaskedPower
 from examine_jax.scoring.secular import Secular
+from examine_jax.scoring.top_k import KyFanExamination, examine_ky_fan, leave_one_out_singular_values
 
 __all__ = [
     "AdaptiveSecular",
@@ -14,9 +15,12 @@ __all__ = [
     "Diagnostics",
     "Examination",
     "GroupExamination",
+    "KyFanExamination",
     "MaskedPower",
     "Path",
     "Secular",
     "examine",
     "examine_groups",
+    "examine_ky_fan",
+    "leave_one_out_singular_values",
 ]
