@@ -20,8 +20,8 @@ SPECTRA = ("gaussian", "encoder-like")
 
 
 def features(size: Size, spectrum: str) -> np.ndarray:
-    """ "gaussian": no direction stands out. "encoder-like": a mean and a decaying spectrum, as trained encoders' features have."""
-    count, width = size
+    """No direction stands out in "gaussian"; "encoder-like" has a mean and a decaying spectrum, as trained encoders' features do."""
+    _, width = size
     generator = np.random.default_rng(0)
     rows = generator.standard_normal(size, dtype=np.float32)
     if spectrum == "gaussian":

@@ -57,7 +57,7 @@ class AssessSettings:
     image_size: int | None = None
     channels: int | None = None
     preprocessing: Preprocessing | None = None
-    pooling: str | None = None
+    pooling: Literal["mean", "class_token"] | None = None
     center: bool = False
     solver: Solver | None = None
     noise: GaussianCorruption | None = None
@@ -173,7 +173,7 @@ def assess_images(
         names=assessed.names,
         features=scored,
         examination=examination,
-        rank=rank_by_gap(examination.gap),
+        rank=rank_by_gap(np.asarray(examination.gap)),
         preprocessing=kind,
         images=assessed,
         level=level,
@@ -219,7 +219,7 @@ def assess_features(
         names=tuple(f"row {index}" for index in range(len(array))),
         features=array,
         examination=examination,
-        rank=rank_by_gap(examination.gap),
+        rank=rank_by_gap(np.asarray(examination.gap)),
         preprocessing=kind,
         seconds=seconds,
     )
@@ -364,9 +364,13 @@ def _separations(
     for name, make in makers.items():
         features = make(pixels)
         statistics = FeatureStatistics.of(make(reference)) if kind == "zscore" else None
-        found[name] = noise_separation(_examine(preprocess(features, kind, statistics), settings).gap, level)
+        found[name] = noise_separation(
+            np.asarray(_examine(preprocess(features, kind, statistics), settings).gap), level
+        )
     if kind != "none":
-        found["raw pixels, nothing done"] = noise_separation(_examine(raw_pixels(pixels), settings).gap, level)
+        found["raw pixels, nothing done"] = noise_separation(
+            np.asarray(_examine(raw_pixels(pixels), settings).gap), level
+        )
     return found
 
 

@@ -68,7 +68,7 @@ def _job() -> None:
     from examine_jax.assessment_report import write_assessment
 
     settings = _settings()
-    workdir = pathlib.Path(_WORKDIR.value)
+    workdir = pathlib.Path(_WORKDIR.value or "")
     if _FEATURES.value is not None:
         assessment = assess_features(_FEATURES.value, workdir, settings)
         source = f"the file {pathlib.Path(_FEATURES.value).name}"
