@@ -124,6 +124,16 @@ def map_blocks(rows: Rows, function: Callable[[Array], Any], dtype: Any) -> Any:
     return lax.scan(step, initial, block_starts(count, size)[0])[0]
 
 
+def unit_scale(largest: Array, limit: int) -> Array:
+    """The power of two, from 2^-limit to 2^limit, that brings float64 magnitudes to 1..2; 1 for zeros.
+
+    From the bits: jax 0.12 expands jnp.frexp and jnp.ldexp late, when 64-bit types may be off again.
+    """
+    bits = lax.bitcast_convert_type(jnp.where(largest > 0, largest, 1), jnp.int64)
+    exponent = jnp.clip(1023 - (bits >> 52), -limit, limit)
+    return lax.bitcast_convert_type((exponent + 1023) << 52, jnp.float64)
+
+
 def prepare(features: Array, where: Array | None, center: bool, axes: tuple[str, ...] = ()) -> Rows:
     """Find the power of two that brings the largest entry to 1..2, the count and (for `center`) the mean."""
     rows = Rows(features, where, jnp.float64(1), None, jnp.float64(0), axes)
@@ -132,9 +142,8 @@ def prepare(features: Array, where: Array | None, center: bool, axes: tuple[str,
     # No number may come out of an infinite feature; and a maximum over devices may lose a NaN.
     spoilt = over_devices(rows, jnp.int32(~jnp.isfinite(largest)), lax.pmax)
     largest = jnp.where(spoilt > 0, jnp.nan, over_devices(rows, largest, lax.pmax))
-    _, exponent = jnp.frexp(jnp.where(largest > 0, largest, 1))
     limit = 1000 if features.dtype == jnp.float64 else 126  # the scale itself must be a normal number
-    scale = jnp.where(jnp.isnan(largest), jnp.nan, jnp.ldexp(jnp.float64(1), jnp.clip(1 - exponent, -limit, limit)))
+    scale = jnp.where(jnp.isnan(largest), jnp.nan, unit_scale(largest, limit))
     present = jnp.float64(rows.total) if where is None else over_devices(rows, jnp.sum(where, dtype=jnp.float64))
     rows = rows._replace(scale=scale, present=present)
     if not center:

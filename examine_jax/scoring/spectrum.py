@@ -10,7 +10,7 @@ from examine_jax._shapes import Array
 from examine_jax.scoring import _newcomer_equation as equation
 from examine_jax.scoring._eigensystem import Eigensystem, rounding
 from examine_jax.scoring._float64 import with_float64
-from examine_jax.scoring._rows import Rows, map_blocks, rows_dtype
+from examine_jax.scoring._rows import Rows, map_blocks, rows_dtype, unit_scale
 from examine_jax.scoring._secular_equation import Roots
 from examine_jax.scoring.examination import Examination, Path, examination_of
 from examine_jax.scoring.examine import non_finite_rows
@@ -142,8 +142,7 @@ def _examine_new(spectrum: Spectrum, features: Array) -> Newcomers:
         scale: Array
 
     def solve_block(block: Array) -> Scaled:
-        _, exponent = jnp.frexp(jnp.max(jnp.abs(block), 1))
-        own = jnp.minimum(scale, jnp.ldexp(jnp.float64(1), jnp.clip(1 - exponent, -1000, 1000)))
+        own = jnp.minimum(scale, unit_scale(jnp.max(jnp.abs(block), 1), 1000))
         ratio = own / scale
         exact = block * own[:, None]
         if spectrum.mean is not None:
