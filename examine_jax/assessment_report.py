@@ -89,7 +89,8 @@ def write_assessment(
             },
             highest=highest,
             lowest=lowest,
-            figures=tuple(illustrations.values()),
+            # The page shows the gallery as cards; its picture is for slides.
+            figures=tuple(shown for name, shown in illustrations.items() if name != "gallery"),
             tables=tables,
             duplicates=tuple(tuple(assessment.names[i] for i in group) for group in assessment.duplicates),
             skipped=skipped,
