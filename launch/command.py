@@ -20,8 +20,8 @@ def choose_device() -> str:
     import jax
 
     wanted = DEVICE.value
-    if wanted is not None:
-        jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda,rocm", "tpu": "tpu"}[wanted])
+    if wanted == "cpu":
+        jax.config.update("jax_platforms", "cpu")  # an accelerator that is there is JAX's default
     try:
         devices = jax.devices() if wanted is None else jax.devices(wanted)
     except RuntimeError as error:
