@@ -1,6 +1,6 @@
 """Self-supervised pretraining: methods, the train step, the resumable loop, a trained encoder's folder."""
 
-from examine_jax.pretraining.augmentation import Dihedral
+from examine_jax.images.augmentation import Dihedral
 from examine_jax.pretraining.encoder_folder import Encoder, load_encoder, save_encoder
 from examine_jax.pretraining.loop import NonFiniteLossError, Pretrained, pretrain
 from examine_jax.pretraining.mae import MAE

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from examine_jax._shapes import Array, Float, Key, PyTree, Shaped
+from examine_jax.images.augmentation import Dihedral
 from examine_jax.models import DecoderConfig, ViTConfig
-from examine_jax.pretraining.augmentation import Dihedral
 from examine_jax.pretraining.configuration import from_plain, to_plain
 from examine_jax.pretraining.mae import MAE
 from examine_jax.pretraining.method import Method

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from examine_jax._shapes import Array, Float, Int, Key, PyTree, Shaped
+from examine_jax.images.augmentation import Dihedral
 from examine_jax.models import DecoderConfig, MaskedAutoencoder, ViTConfig, apply, patchify, unpatchify
 from examine_jax.models.presets import Architecture
-from examine_jax.pretraining.augmentation import Dihedral
 from examine_jax.pretraining.method import Batch
 from examine_jax.pretraining.pixels import PixelScale
 

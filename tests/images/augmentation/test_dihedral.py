@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from examine_jax.pretraining import Dihedral
+from examine_jax.images.augmentation import Dihedral
 
 
 def test_all_eight_symmetries_occur_equally_often_and_nothing_else():
