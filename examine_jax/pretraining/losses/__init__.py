@@ -1,0 +1,25 @@
+"""The losses of the methods as plain functions of embeddings, for other codes to use as they are."""
+
+from examine_jax.pretraining.losses.contrastive import Directions, decoupled_contrastive, nt_xent
+from examine_jax.pretraining.losses.similarity import (
+    cosine,
+    embedding_deviation,
+    negative_cosine,
+    normalise,
+    normalised_regression,
+)
+from examine_jax.pretraining.losses.variance_covariance import covariance_penalty, invariance, variance_hinge
+
+__all__ = [
+    "Directions",
+    "cosine",
+    "covariance_penalty",
+    "decoupled_contrastive",
+    "embedding_deviation",
+    "invariance",
+    "negative_cosine",
+    "normalise",
+    "normalised_regression",
+    "nt_xent",
+    "variance_hinge",
+]
