@@ -1,6 +1,7 @@
 """Encoders and decoders: frozen configurations, Flax Linen modules, presets."""
 
-from examine_jax.models.apply import apply
+from examine_jax.models.apply import apply, init_network, run_network
+from examine_jax.models.flax_encoder import FlaxEncoder
 from examine_jax.models.masked_autoencoder import DecoderConfig, MaskedAutoencoder
 from examine_jax.models.patches import patchify, unpatchify
 from examine_jax.models.positions import sincos_positions
@@ -11,12 +12,15 @@ __all__ = [
     "PRESETS",
     "Architecture",
     "DecoderConfig",
+    "FlaxEncoder",
     "MaskedAutoencoder",
     "ViTConfig",
     "VisionTransformer",
     "apply",
     "architecture",
+    "init_network",
     "patchify",
+    "run_network",
     "sincos_positions",
     "unpatchify",
 ]

@@ -112,8 +112,10 @@ class VisionTransformer(nn.Module):
         """Tokens of whole images (normalised pixels), nothing masked."""
         return self.encode(patchify(images, self.config.patch_size))
 
-    def __call__(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch features"]:
-        """Pooled features of whole images (normalised pixels), float32."""
+    def __call__(
+        self, images: Float[Array, "batch height width channels"], *, train: bool = False
+    ) -> Float[Array, "batch features"]:
+        """Pooled features of whole images (normalised pixels), float32; in training as elsewhere: nothing in it depends on the batch."""
         tokens = self.tokens(images).astype(jnp.float32)
         if self.config.pooling == "class_token":
             return tokens[:, 0]
