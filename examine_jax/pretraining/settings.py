@@ -5,7 +5,7 @@ from typing import Literal
 
 import optax
 
-from examine_jax.pretraining.optimiser import AdamW, WarmupCosine
+from examine_jax.pretraining.optimiser import AdamW, LearningRate, Optimiser, Schedule, WarmupCosine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,28 +36,36 @@ class PretrainSettings:
         batch_size: images a step; at most the number of images of every phase.
         optimiser, schedule: as values.
         phase_schedule: "continued": one schedule over all phases; "restarted": each phase warms up and decays by itself.
+        accumulate: micro-batches that a batch is cut into, one after the other, their gradients averaged: memory of batch_size / accumulate
+            images at a time. Losses that compare the images of a batch, and batch norms, see a micro-batch alone.
         seed: of the initial parameters, the order of the images, masks and augmentation.
     """
 
     phases: tuple[Phase, ...]
     batch_size: int = 256
-    optimiser: AdamW = dataclasses.field(default_factory=AdamW)
-    schedule: WarmupCosine = dataclasses.field(default_factory=WarmupCosine)
+    optimiser: Optimiser = dataclasses.field(default_factory=AdamW)
+    schedule: Schedule = dataclasses.field(default_factory=WarmupCosine)
     phase_schedule: Literal["continued", "restarted"] = "continued"
+    accumulate: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.phases:
             raise ValueError("PretrainSettings: phases is empty; give at least one Phase")
+        if self.accumulate < 1 or self.batch_size % self.accumulate:
+            raise ValueError(
+                f"PretrainSettings: a batch of {self.batch_size} cannot be cut into {self.accumulate} equal micro-batches; "
+                "choose accumulate among the divisors of batch_size"
+            )
         if self.phase_schedule not in ("continued", "restarted"):
             raise ValueError(
                 f"PretrainSettings: phase_schedule must be 'continued' or 'restarted', got {self.phase_schedule!r}"
             )
 
-    def learning_rate(self, steps: tuple[int, ...]) -> optax.Schedule:
+    def learning_rate(self, steps: tuple[int, ...]) -> LearningRate:
         """The learning rate at each step of a run whose phases take that many steps."""
         if self.phase_schedule == "continued":
             return self.schedule.build(self.batch_size, sum(steps))
         parts = [self.schedule.build(self.batch_size, count) for count in steps]
         boundaries = [sum(steps[: i + 1]) for i in range(len(steps) - 1)]
-        return optax.join_schedules(parts, boundaries)
+        return LearningRate(optax.join_schedules(parts, boundaries), parts[0].peak)
