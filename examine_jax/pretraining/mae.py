@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from examine_jax._shapes import Array, Float, Int, Key, PyTree, Shaped
-from examine_jax.images.augmentation import Dihedral
+from examine_jax.images.augmentation import Augmentation, Dihedral
 from examine_jax.models import DecoderConfig, MaskedAutoencoder, ViTConfig, apply, patchify, unpatchify
 from examine_jax.models.presets import Architecture
 from examine_jax.pretraining.method import Batch
@@ -24,7 +24,7 @@ class MAE:
         mask_rounding: "keep": int(L * (1 - ratio)) patches stay (facebookresearch/mae); "drop": int(L * ratio) go (vit-pytorch).
         norm_pix: whether each target patch is brought to mean 0, variance 1 (facebookresearch/mae's norm_pix_loss).
         pixels: how pixel values in [0, 1] are scaled before the network sees them.
-        augmentation: what is done to training images.
+        augmentation: what is done to training images; hands out images of the encoder's size.
     """
 
     encoder: ViTConfig
@@ -33,7 +33,7 @@ class MAE:
     mask_rounding: Literal["keep", "drop"] = "keep"
     norm_pix: bool = False
     pixels: PixelScale = dataclasses.field(default_factory=PixelScale)
-    augmentation: Dihedral = dataclasses.field(default_factory=Dihedral)
+    augmentation: Augmentation = dataclasses.field(default_factory=Dihedral)
 
     def __post_init__(self) -> None:
         if self.mask_rounding not in ("keep", "drop"):
@@ -59,7 +59,7 @@ class MAE:
 
     def init(self, key: Key[Array, ""], batch: Batch) -> tuple[PyTree, PyTree]:
         """Parameters {"encoder", "decoder"} and an empty state."""
-        self._check(batch["image"])
+        self._check(jax.eval_shape(self.augmentation, key, batch["image"]))
         config = self.encoder
         visible = jnp.zeros((1, self.num_visible, config.patch_values), jnp.float32)
         order = jnp.zeros((1, config.num_patches), jnp.int32)
@@ -69,9 +69,9 @@ class MAE:
         self, params: PyTree, state: PyTree, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
         """Mean squared error over the values of the hidden patches, of augmented images with a mask from the key."""
-        self._check(batch["image"])
         mask_key, augmentation_key = jax.random.split(key)
         images = self.augmentation(augmentation_key, batch["image"])
+        self._check(images)
         noise = jax.random.uniform(mask_key, (len(images), self.encoder.num_patches))
         return self.masked_loss(params, images, noise), (state, {})
 

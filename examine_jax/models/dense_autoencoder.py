@@ -1,0 +1,50 @@
+"""An autoencoder of patches: the vision transformer with nothing masked, and a decoder of all patches."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from examine_jax._shapes import Array, Float
+from examine_jax.models.masked_autoencoder import DecoderConfig
+from examine_jax.models.patches import patchify
+from examine_jax.models.positions import sincos_positions
+from examine_jax.models.transformer import Block, Dense, LayerNorm
+from examine_jax.models.vit import VisionTransformer, ViTConfig
+
+
+class DenseDecoder(nn.Module):
+    """Predicts the pixels of every patch; the masked autoencoder's decoder without its mask token."""
+
+    config: DecoderConfig
+    encoder: ViTConfig
+
+    @nn.compact
+    def __call__(self, encoded: Float[Array, "batch encoded width"]) -> Float[Array, "batch tokens values"]:
+        config, dtype = self.config, jnp.dtype(self.encoder.dtype)
+        leading = int(self.encoder.class_token)
+        positions = sincos_positions(self.encoder.image_size // self.encoder.patch_size, config.width)
+        tokens = Dense(config.width, dtype, name="embedding")(encoded)
+        tokens = tokens + jnp.pad(
+            jnp.asarray(positions, dtype), ((leading, 0), (0, 0))
+        )  # the class token has position zero
+        for i in range(config.depth):
+            first_output = leading if i == config.depth - 1 else 0
+            block = Block(config.heads, config.mlp_width, self.encoder.layer_norm_epsilon, dtype, name=f"block_{i}")
+            tokens = block(tokens, first_output)
+        tokens = LayerNorm(self.encoder.layer_norm_epsilon, name="norm")(tokens)
+        return Dense(self.encoder.patch_values, dtype, name="pixels")(tokens)
+
+
+class DenseAutoencoder(nn.Module):
+    """Encoder and decoder together; parameters under "encoder" and "decoder"."""
+
+    encoder_config: ViTConfig
+    decoder_config: DecoderConfig
+
+    def setup(self) -> None:
+        self.encoder = VisionTransformer(self.encoder_config)
+        self.decoder = DenseDecoder(self.decoder_config, self.encoder_config)
+
+    def __call__(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch tokens values"]:
+        """Predicted pixels (float32, in the images' units) of all patches, as `patchify` cuts them."""
+        encoded = self.encoder.encode(patchify(images, self.encoder_config.patch_size))
+        return self.decoder(encoded).astype(jnp.float32)
