@@ -1,0 +1,218 @@
+"""Classification by the nearest training images in feature space, in bounded memory."""
+
+import dataclasses
+import functools
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from examine_jax._shapes import Array, Float, Int, Num, Shaped
+
+# A block of distances is 32 MiB, whatever the number of images; blocks this large keep matrix products at full rate.
+_TRAIN_BLOCK = 8192
+_QUERY_BLOCK = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class UniformEuclidean:
+    """One vote a neighbour, nearest by Euclidean distance of the features as they come (scikit-learn's default)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightedCosine:
+    """Votes of exp(cosine / temperature), nearest by cosine (Wu et al., arXiv:1805.01978, section 3.4)."""
+
+    temperature: float = 0.07
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"WeightedCosine: temperature must be positive, got {self.temperature}")
+
+
+Voting = UniformEuclidean | WeightedCosine
+
+
+def knn_predict(
+    train_features: Num[Array | np.ndarray, "n d"],
+    train_labels: Int[Array | np.ndarray, " n"],
+    features: Num[Array | np.ndarray, "m d"],
+    *,
+    k: int = 200,
+    num_classes: int,
+    voting: Voting = UniformEuclidean(),
+) -> Int[np.ndarray, " m"]:
+    """The class [M] int32 with the most votes among the k nearest training images; of several such classes the lowest.
+
+    Arguments, memory and errors as in `knn_scores`.
+    """
+    scores = knn_scores(train_features, train_labels, features, k=k, num_classes=num_classes, voting=voting)
+    return scores.argmax(axis=1).astype(np.int32)
+
+
+def knn_scores(
+    train_features: Num[Array | np.ndarray, "n d"],
+    train_labels: Int[Array | np.ndarray, " n"],
+    features: Num[Array | np.ndarray, "m d"],
+    *,
+    k: int = 200,
+    num_classes: int,
+    voting: Voting = UniformEuclidean(),
+) -> Float[np.ndarray, "m num_classes"]:
+    """Each class's share [M, num_classes] of the votes of the k nearest training images, float32; rows sum to 1.
+
+    Beside its arguments it holds blocks of fixed size and 8 M k bytes: no N x M array is ever made.
+
+    Args:
+      train_features, features: [N, D] and [M, D], finite.
+      train_labels: classes from 0 to num_classes - 1.
+      k: how many neighbours vote; 200 in the papers. Of training images at the same distance the first ones are taken.
+      voting: what is near, and what a neighbour's vote counts.
+
+    Raises:
+      ValueError: k is not in 1 .. N; features of two widths or not finite; a label outside the classes.
+    """
+    labels = np.asarray(train_labels).astype(np.int32)
+    if len(labels) != len(train_features):
+        raise ValueError(f"{len(train_features)} training rows have {len(labels)} labels; give one each")
+    outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(outside):
+        raise ValueError(
+            f"label {labels[outside[0]]} of training row {outside[0]} is outside 0 .. {num_classes - 1} "
+            f"({len(outside)} such rows): leave unlabelled images out, or raise num_classes"
+        )
+    scores = np.zeros((len(features), num_classes), np.float32)
+    if isinstance(voting, WeightedCosine):
+        nearest, nearness = nearest_neighbours(train_features, features, k=k, metric="cosine")
+        # From the nearest one's cosine: weights of any small temperature stay finite, and shares are the same.
+        votes = np.exp((nearness - nearness[:, :1]) / np.float32(voting.temperature))
+    else:
+        nearest, _ = nearest_neighbours(train_features, features, k=k)
+        votes = np.ones((len(features), k), np.float32)
+    rows = np.arange(len(features))
+    for neighbour in range(k):
+        scores[rows, labels[nearest[:, neighbour]]] += votes[:, neighbour]
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+def nearest_neighbours(
+    train_features: Num[Array | np.ndarray, "n d"],
+    features: Num[Array | np.ndarray, "m d"],
+    *,
+    k: int,
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+) -> tuple[Int[np.ndarray, "m k"], Float[np.ndarray, "m k"]]:
+    """(indices [M, k] int32 of the nearest training rows, how near they are [M, k] float32), the nearest first.
+
+    Near is the Euclidean distance (metric="euclidean", ascending) or the cosine (metric="cosine", descending; rows of zeros have cosine
+    0 with everything). At the same distance the lower index comes first. Products are float32 of full precision, for the distance of
+    features less their mean (about): an offset that all features share costs no digits. Squared distances are right to about 1e-6 of
+    the squared norms that are left, so that the distance between near-copies is right to 1e-3 of the features' spread.
+
+    Raises:
+      ValueError: k is not in 1 .. N; features of two widths or not finite.
+    """
+    count, width = train_features.shape
+    if features.shape[1] != width:
+        raise ValueError(
+            f"training features are {width} wide, the others {features.shape[1]}: embed both with one encoder"
+        )
+    if not 1 <= k <= count:
+        raise ValueError(f"k is {k}, but there are {count} training images: give k in 1 .. {count}")
+    mean, largest = _checked(train_features, "training features")
+    largest = max(largest, _checked(features, "features")[1])
+    # A power of two: no square overflows or underflows, and no digit changes.
+    scale = 2.0 ** -np.clip(np.frexp(largest)[1], -126, 126)
+    if metric == "cosine":
+        mean = np.zeros_like(mean)
+
+    train_block, query_block = min(_TRAIN_BLOCK, count), min(_QUERY_BLOCK, max(len(features), 1))
+    starts = range(0, len(features), query_block)
+    best = [(jnp.full((query_block, k), -jnp.inf, jnp.float32), jnp.zeros((query_block, k), jnp.int32)) for _ in starts]
+    for first in range(0, count, train_block):
+        rows = jnp.asarray(_block(train_features, first, train_block, mean, scale))
+        for place, start in enumerate(starts):
+            queries = jnp.asarray(_block(features, start, query_block, mean, scale))
+            best[place] = _merge(
+                *best[place], queries, rows, jnp.int32(first), jnp.int32(count), cosine=metric == "cosine"
+            )
+    indices = np.empty((len(features), k), np.int32)
+    nearness = np.empty((len(features), k), np.float32)
+    for (near, found), start in zip(best, starts):
+        stop = min(start + query_block, len(features))
+        indices[start:stop], nearness[start:stop] = found[: stop - start], near[: stop - start]
+        if metric == "euclidean":
+            centred = _block(features, start, query_block, mean, scale)[: stop - start]
+            squared = np.square(centred, dtype=np.float64).sum(axis=1, keepdims=True) - nearness[start:stop]
+            nearness[start:stop] = np.sqrt(np.maximum(squared, 0)) / scale
+    return indices, nearness
+
+
+@functools.partial(jax.jit, static_argnames="cosine", donate_argnums=(0, 1))
+def _merge(
+    near: Float[Array, "q k"],
+    indices: Int[Array, "q k"],
+    queries: Float[Array, "q d"],
+    rows: Float[Array, "t d"],
+    first: Int[Array, ""],
+    count: Int[Array, ""],
+    *,
+    cosine: bool,
+) -> tuple[Float[Array, "q k"], Int[Array, "q k"]]:
+    """The k best of those found so far and of training rows first .. first + t - 1 (below `count`)."""
+    if cosine:
+        queries, rows = _normalised(queries), _normalised(rows)
+    products = jnp.matmul(queries, rows.T, precision=lax.Precision.HIGHEST)
+    # |q|^2 - distance^2: larger is nearer, and |q| is the same for all rows.
+    values = products if cosine else 2 * products - jnp.square(rows).sum(axis=1)
+    own = first + jnp.arange(len(rows), dtype=jnp.int32)
+    values = jnp.where(own < count, values, -jnp.inf)
+    # Those found so far have lower indices and come first: top_k gives the first of equals.
+    best, place = lax.top_k(jnp.concatenate([near, values], axis=1), near.shape[1])
+    found = jnp.take_along_axis(indices, jnp.minimum(place, near.shape[1] - 1), axis=1)
+    return best, jnp.where(place < near.shape[1], found, first + place - near.shape[1])
+
+
+def _normalised(rows: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    rows = rows / jnp.maximum(jnp.abs(rows).max(axis=1, keepdims=True), jnp.finfo(jnp.float32).tiny)
+    return rows / jnp.maximum(jnp.linalg.norm(rows, axis=1, keepdims=True), jnp.finfo(jnp.float32).tiny)
+
+
+def _block(
+    features: Shaped[Array | np.ndarray, "n d"], start: int, size: int, mean: np.ndarray, scale: float
+) -> np.ndarray:
+    """Rows start .. start + size - 1 less the mean, scaled, float32; rows of zeros where there are no more."""
+    rows = np.asarray(features[start : start + size])
+    # float64 features lose their offset before they lose digits; all others are exact in float32.
+    rows = rows - mean if rows.dtype == np.float64 else rows.astype(np.float32) - mean.astype(np.float32)
+    rows = rows * rows.dtype.type(scale)
+    block = np.zeros((size, rows.shape[1]), np.float32)
+    block[: len(rows)] = rows
+    return block
+
+
+def _checked(features: Shaped[Array | np.ndarray, "n d"], name: str) -> tuple[np.ndarray, float]:
+    """A row [D] close to the mean and the largest absolute entry.
+
+    The mean is rounded to a power of two no larger than the column's deviation. That takes the offset as well, and integers and other short
+    numbers, whose distances can be the same, stay short: their products have no rounding, and the same distances come out the same.
+    """
+    total, squares, largest = np.zeros(features.shape[1]), np.zeros(features.shape[1]), 0.0
+    for start in range(0, len(features), _TRAIN_BLOCK):
+        rows = np.asarray(features[start : start + _TRAIN_BLOCK]).astype(np.float64)
+        extent = np.abs(rows).max(axis=1, initial=0)
+        bad = np.flatnonzero(~np.isfinite(extent))
+        if len(bad):
+            raise ValueError(
+                f"{name}: row {start + bad[0]} is not finite; leave that image out, or look at how it was embedded"
+            )
+        total += rows.sum(axis=0)
+        squares += np.einsum("nd,nd->d", rows, rows)
+        largest = max(largest, float(extent.max(initial=0)))
+    count = max(len(features), 1)
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
+    step = np.exp2(np.floor(np.log2(np.maximum(deviation, np.finfo(np.float64).tiny))))
+    return np.where(deviation > 0, np.round(mean / step) * step, mean), largest
