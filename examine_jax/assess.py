@@ -1,7 +1,6 @@
 """The main job: images in, a ranked and illustrated assessment out."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import sys
@@ -21,9 +20,8 @@ from examine_jax.images import GaussianCorruption, ImageSet, corrupt, exact_dupl
 from examine_jax.models.presets import architecture as named_architecture
 from examine_jax.preprocessing import PREPROCESSINGS, FeatureStatistics, Preprocessing, preprocess
 from examine_jax.pretraining import MAE, Encoder, Phase, PretrainSettings, load_encoder, pretrain, save_encoder
-from examine_jax.pretraining.configuration import differences, to_plain
+from examine_jax.pretraining.configuration import claim, to_plain
 from examine_jax.pretraining.recipes import recipe
-from examine_jax.reporting.atomic import write_text
 from examine_jax.reporting.tables import rank_by_gap
 from examine_jax.scoring import Examination, examine
 from examine_jax.scoring.examine import Solver
@@ -140,11 +138,8 @@ def assess_images(
     else:
         trained = trained if settings.pooling is None else trained.with_pooling(settings.pooling)
         method = trained.method  # type: ignore[assignment]
-    claim_workdir(
-        workdir,
-        {"images": _path(images), "pretrain_images": _path(pretrain_images), "encoder": _path(encoder)},
-        settings,
-    )
+    sources = {"images": _path(images), "pretrain_images": _path(pretrain_images), "encoder": _path(encoder)}
+    claim(workdir / "config.json", {**sources, "settings": to_plain(settings)})
     seconds: dict[str, float] = {}
     kind: Preprocessing = settings.preprocessing or "zscore"
 
@@ -208,7 +203,7 @@ def assess_features(
         ) from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{file} holds several arrays; give an .npy file with one matrix [N, D]")
-    claim_workdir(pathlib.Path(workdir), {"features": _path(features)}, settings)
+    claim(pathlib.Path(workdir) / "config.json", {"features": _path(features), "settings": to_plain(settings)})
     kind: Preprocessing = settings.preprocessing or "none"
     if array.dtype.kind == "f" and array.ndim == 2:
         array = preprocess(array, kind)
@@ -223,29 +218,6 @@ def assess_features(
         preprocessing=kind,
         seconds=seconds,
     )
-
-
-def claim_workdir(workdir: pathlib.Path, sources: dict[str, str | None], settings: AssessSettings) -> None:
-    """Write config.json into the workdir, or compare with the one that is there.
-
-    Raises:
-        ValueError: it holds another run (which settings differ). OSError: it cannot be written.
-    """
-    configuration = {**sources, "settings": to_plain(settings)}
-    file = workdir / "config.json"
-    workdir.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
-        write_text(file, json.dumps(configuration, indent=2) + "\n")
-        return
-    try:
-        there = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file} is not readable JSON ({error}); choose another --workdir") from error
-    found = differences(there, json.loads(json.dumps(configuration)))
-    if found:
-        raise ValueError(
-            f"{workdir} holds another run ({'; '.join(found[:5])}); choose another --workdir or the same settings"
-        )
 
 
 def _load(

@@ -1,6 +1,8 @@
 """Checkpoints of a run: whole or not at all, the latest few kept, compared with the run before they are read."""
 
 import pathlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -18,7 +20,9 @@ class Checkpoints:
     """The folder of a run's checkpoints; a context manager, because saves go on in the background until it is closed."""
 
     def __init__(self, folder: pathlib.Path) -> None:
-        options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, enable_async_checkpointing=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=_KEPT, enable_async_checkpointing=True, cleanup_tmp_directories=True
+        )
         self._folder = folder
         self._manager = ocp.CheckpointManager(
             folder.absolute(), options=options, item_handlers=ocp.StandardCheckpointHandler()
@@ -27,8 +31,12 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._manager.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._manager.close()
+        except Exception:
+            if kind is None:  # else it would hide what went wrong first
+                raise
 
     @property
     def latest_step(self) -> int | None:
@@ -36,14 +44,40 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, state: TrainState) -> None:
-        """Starts to save; the arrays are copied before this returns, the files follow in the background."""
+        """Starts to save; the arrays are copied before this returns, the files follow in the background.
+
+        Raises:
+            OSError: as `check`, of the checkpoint before.
+        """
         step = int(state.step)
-        if step != self.latest_step:
-            # A copy, because the next step is given this state's memory to write into.
-            self._manager.save(step, args=ocp.args.StandardSave(jax.tree.map(jnp.copy, _flat(state))))
+        with self._failures():
+            self._manager.wait_until_finished()
+            if step != self.latest_step:
+                # A copy, because the next step is given this state's memory to write into.
+                self._manager.save(step, args=ocp.args.StandardSave(jax.tree.map(jnp.copy, _flat(state))))
+
+    def check(self) -> None:
+        """Raises the OSError of a checkpoint that could not be written in the background; does not wait for it."""
+        with self._failures():
+            self._manager.check_for_errors()
 
     def wait(self) -> None:
-        self._manager.wait_until_finished()
+        """Returns once the last checkpoint is whole, or raises as `check`."""
+        with self._failures():
+            self._manager.wait_until_finished()
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # the writer's own errors are of many classes: RuntimeError, ValueError, OSError
+            whole = [int(entry.name) for entry in self._folder.iterdir() if entry.name.isdigit()]
+            kept = f"the checkpoint of step {max(whole)} is whole" if whole else "there is no earlier one"
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise OSError(
+                f"cannot write a checkpoint in {self._folder} (is the disk full?); {kept}; make room and start the run again, "
+                f"and it goes on from there ({reason})"
+            ) from error
 
     def restore(self, template: TrainState) -> TrainState:
         """The newest checkpoint in the template's structure.

@@ -1,8 +1,12 @@
-"""Frozen dataclasses to JSON and back, and what differs between two of them."""
+"""Frozen dataclasses to JSON and back, what differs between two of them, and the folder that belongs to one run."""
 
 import dataclasses
+import json
+import pathlib
 from collections.abc import Sequence
 from typing import Any
+
+from examine_jax.reporting.atomic import write_text
 
 
 def to_plain(value: Any) -> Any:
@@ -61,3 +65,29 @@ def differences(there: Any, here: Any, path: str = "") -> list[str]:
     if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         return [line for i, pair in enumerate(zip(there, here)) for line in differences(*pair, f"{path}[{i}]")]
     return [] if there == here else [f"{path}: {there} there, {here} here"]
+
+
+def claim(file: pathlib.Path, configuration: dict[str, Any]) -> None:
+    """Writes a run's configuration to `file`, or compares it with the one that is there; makes the folder.
+
+    Args:
+        file: in the run's workdir.
+        configuration: plain values, as `to_plain` makes them.
+
+    Raises:
+        ValueError: the folder holds another run (which settings differ), or something unreadable. OSError: it cannot be written.
+    """
+    text = json.dumps(configuration, indent=2) + "\n"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        write_text(file, text)
+        return
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is not readable JSON ({error}); choose another workdir") from error
+    found = differences(there, json.loads(text))
+    if found:
+        raise ValueError(
+            f"{file.parent} holds another run ({'; '.join(found[:5])}); choose another workdir or the same settings"
+        )

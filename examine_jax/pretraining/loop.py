@@ -3,33 +3,38 @@
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import pathlib
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from tqdm import tqdm
 
-from examine_jax._shapes import PyTree
+from examine_jax._shapes import Array, PyTree
 from examine_jax.pretraining.batches import BatchOrder
 from examine_jax.pretraining.checkpoints import Checkpoints
-from examine_jax.pretraining.configuration import differences, to_plain
-from examine_jax.pretraining.history import Record, append_history, read_history
+from examine_jax.pretraining.configuration import claim, to_plain
+from examine_jax.pretraining.devices import agreed, data_mesh, on_each, place_on_each, wait_for_all
+from examine_jax.pretraining.feeding import MOST_STEPS_A_DISPATCH, Columns, Pixels, Train, fits, resident, streamed
+from examine_jax.pretraining.history import Record, append_history, read_history, write_history
 from examine_jax.pretraining.method import Method
+from examine_jax.pretraining.optimiser import LearningRate
 from examine_jax.pretraining.settings import PretrainSettings
-from examine_jax.pretraining.train_step import Steps, TrainState, initial_state, make_steps
+from examine_jax.pretraining.train_step import Step, Steps, TrainState, initial_state, make_steps, make_streamed_step
 
-_MOST_STEPS_A_DISPATCH = 64
 _SECONDS_A_DISPATCH = 1.0  # how often the bar moves and a signal is answered
+_SHOWN = 5  # names in a message
+_FINGERPRINTED = 16  # images of a set that is read on demand
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +43,9 @@ class Pretrained:
 
     Attributes:
         method, params, state: hand these to `method.embed` or to `save_encoder`.
-        history: a record a step: "step" (steps done, from 1), "loss", "gradient_norm", "learning_rate", "seconds" since the
-            run's (last) start, and the method's own metrics. Everything but "seconds" is the same however often the run was interrupted.
+        history: a record a step: "step" (steps done, from 1), "loss", "gradient_norm", "learning_rate", the method's own metrics,
+            "seconds" since the run's (last) start and "images_per_second". Everything but these two is the same however often the
+            run was interrupted.
     """
 
     method: Method
@@ -49,24 +55,26 @@ class Pretrained:
 
 
 class NonFiniteLossError(ValueError):
-    """The loss became NaN or infinite.
+    """The loss or its gradient became NaN or infinite.
 
     Attributes:
-        step: the step (from 1); indices: of the images in its batch.
+        step: the step (from 1); indices: of the images in its batch; names: of these, where names were given.
     """
 
-    def __init__(self, message: str, step: int, indices: np.ndarray) -> None:
+    def __init__(self, message: str, step: int, indices: np.ndarray, names: tuple[str, ...]) -> None:
         super().__init__(message)
         self.step = step
         self.indices = indices
+        self.names = names
 
 
 def pretrain(
     method: Method,
-    images: np.ndarray | Sequence[np.ndarray],
+    images: Pixels | Sequence[Pixels],
     settings: PretrainSettings,
     workdir: str | os.PathLike[str],
     *,
+    names: Sequence[str] | Sequence[Sequence[str]] | None = None,
     checkpoint_seconds: float = 30.0,
     progress: bool = True,
 ) -> Pretrained:
@@ -74,37 +82,55 @@ def pretrain(
 
     Parameters after k steps depend on the method, the settings and the images alone. A run killed at any moment and started again ends
     with the same parameters (bitwise on a CPU) as one never killed; a kill costs the work since the last checkpoint, no more. SIGTERM saves
-    and exits with code 143.
+    and exits with code 143. Every device is trained on, those of all processes after `jax.distributed.initialize` (each calls this
+    with the same arguments and a workdir that all share); another number of devices gives the same run to rounding, also halfway.
 
     Args:
         method: what is trained.
-        images: uint8 [N, H, W, C]; a sequence of such arrays where settings.phases are several, one a phase. They live on the device.
+        images: uint8 [N, H, W, C]: an array, which lives on the devices if it takes up to two fifths of their memory, or anything with
+            len(), .shape and [int32 indices], which is read ahead of the steps. A list or tuple of them where settings.phases are
+            several, one a phase.
         settings: how.
         workdir: receives checkpoints/, metrics.jsonl and pretraining.json (the configuration of this run).
+        names: of the images, for messages; a list of them a phase where there are several.
         checkpoint_seconds: how long after a checkpoint the next one is due; the latest two are kept.
         progress: a bar on stderr with the loss, images/s and the time left.
 
     Raises:
         ValueError: unusable images or settings; a workdir that holds another run (names the fields that differ) or a checkpoint of another
             architecture (names the parameter).
-        NonFiniteLossError: a ValueError; the step and what to try.
-        OSError: the workdir cannot be written.
+        NonFiniteLossError: a ValueError; the step, the images of its batch and what to try.
+        OSError: the workdir cannot be written, or no longer: says which checkpoint is whole, from which the run can go on.
     """
     workdir = pathlib.Path(workdir)
-    sets = (images,) if isinstance(images, np.ndarray) else tuple(images)
+    sets = tuple(images) if isinstance(images, list | tuple) else (images,)
     _check_images(sets, settings)
-    orders = [BatchOrder(len(array), settings.batch_size, settings.seed, stream) for stream, array in enumerate(sets)]
+    set_names = _names(names, sets)
+    orders = [BatchOrder(len(pixels), settings.batch_size, settings.seed, stream) for stream, pixels in enumerate(sets)]
     steps = tuple(phase.count(order.steps_per_epoch) for phase, order in zip(settings.phases, orders))
-    workdir.mkdir(parents=True, exist_ok=True)
-    _claim(
-        workdir,
-        {"method": to_plain(method), "settings": to_plain(settings), "images": [_fingerprint(array) for array in sets]},
+    mesh = data_mesh(settings.batch_size // settings.accumulate)
+    if progress and mesh.size < jax.device_count():
+        print(
+            f"{mesh.size} of {jax.device_count()} devices share a batch of {settings.batch_size} evenly",
+            file=sys.stderr,
+        )
+    first_process = jax.process_index() == 0
+    if not first_process:
+        wait_for_all("workdir")  # until the first process has claimed it
+    claim(
+        workdir / "pretraining.json",
+        {
+            "method": to_plain(method),
+            "settings": to_plain(settings),
+            "images": [_fingerprint(pixels) for pixels in sets],
+        },
     )
+    if first_process:
+        wait_for_all("workdir")
 
-    learning_rate, start_state, run_steps = _programs(method, dataclasses.replace(settings, seed=0), steps)
-    key, initial_key = jax.random.split(jax.random.key(settings.seed))
-    example = {"image": jnp.asarray(sets[0][: settings.batch_size]), "index": jnp.arange(settings.batch_size)}
-    state = start_state(initial_key, example)
+    programs = _programs(method, dataclasses.replace(settings, seed=0), steps, mesh, tuple(sets[0].shape[1:]))
+    key, initial_key = _keys(settings.seed, mesh)
+    state = programs.start(initial_key)
     metrics_file = workdir / "metrics.jsonl"
 
     with Checkpoints(workdir / "checkpoints") as checkpoints, _terminations() as terminated:
@@ -112,117 +138,179 @@ def pretrain(
             state = checkpoints.restore(state)
         done = int(state.step)
         history = read_history(metrics_file, done)
+        wait_for_all("history")
+        if first_process:
+            write_history(metrics_file, history)
         start = last_saved = time.monotonic()
         with tqdm(
-            total=sum(steps), initial=done, unit="step", desc="pretraining", disable=not progress, dynamic_ncols=True
+            total=sum(steps),
+            initial=done,
+            unit="step",
+            desc="pretraining",
+            disable=not (progress and first_process),
+            dynamic_ncols=True,
         ) as bar:
-            for phase, (array, order) in enumerate(zip(sets, orders)):
+            for phase, (pixels, order) in enumerate(zip(sets, orders)):
                 first, end = sum(steps[:phase]), sum(steps[: phase + 1])
-                on_device = jnp.asarray(array) if done < end else None
-                count = 1  # the first dispatch compiles; the second one times a step
-                while done < end:
-                    begin = time.monotonic()
-                    indices = order.indices(done - first, min(count, end - done))
-                    state, columns = _dispatch(run_steps, state, on_device, indices, key)
-                    _check_finite(columns["loss"], done, indices)
-                    now = time.monotonic()
-                    records = _records(columns, done, learning_rate, now - start)
-                    append_history(metrics_file, records)
-                    history += records
-                    done += len(indices)
-                    bar.set_postfix_str(
-                        f"loss {records[-1]['loss']:.4f}, {indices.size / (now - begin):.0f} images/s", refresh=False
-                    )
-                    bar.update(len(indices))
-                    if terminated.is_set() or now - last_saved > checkpoint_seconds:
-                        checkpoints.save(state)
-                        last_saved = now
-                    if terminated.is_set():
-                        checkpoints.wait()
-                        raise SystemExit(128 + signal.SIGTERM)
-                    affordable = int(_SECONDS_A_DISPATCH * len(indices) / max(now - begin, 1e-6))
-                    count = max(1, min(affordable, 4 * count, _MOST_STEPS_A_DISPATCH))
+                if done >= end:
+                    continue
+                with _feed(programs, pixels, order, range(done - first, end - first), mesh, key) as train:
+                    count = 1  # the first dispatch compiles; the second one times a step
+                    while done < end:
+                        begin = time.monotonic()
+                        indices = order.indices(done - first, min(count, end - done))
+                        state, columns = train(state, indices)
+                        now = time.monotonic()
+                        records = _records(
+                            columns, done, programs.learning_rate, now - start, indices.size / (now - begin)
+                        )
+                        bad = _first_non_finite(columns)
+                        if first_process:
+                            append_history(metrics_file, records[:bad])
+                        if bad is not None:
+                            raise _non_finite(columns, done, bad, indices[bad], set_names[phase])
+                        history += records
+                        done += len(indices)
+                        bar.set_postfix_str(
+                            f"loss {records[-1]['loss']:.4f}, {records[-1]['images_per_second']:.0f} images/s",
+                            refresh=False,
+                        )
+                        bar.update(len(indices))
+                        checkpoints.check()
+                        affordable = int(_SECONDS_A_DISPATCH * len(indices) / max(now - begin, 1e-6))
+                        count = max(1, min(affordable, 4 * count, MOST_STEPS_A_DISPATCH))
+                        # All processes do what the first one's clock says, and end when any of them is told to.
+                        decisions = agreed(count, now - last_saved > checkpoint_seconds, terminated.is_set())
+                        count, due = int(decisions[0][0]), bool(decisions[0][1])
+                        ending = any(decision[2] for decision in decisions)
+                        if due or ending:
+                            checkpoints.save(state)
+                            last_saved = now
+                        if ending:
+                            checkpoints.wait()
+                            raise SystemExit(128 + signal.SIGTERM)
         checkpoints.save(state)
         checkpoints.wait()
-    return Pretrained(method, state.params, state.method_state, history)
+    return Pretrained(method, _at_hand(state.params), _at_hand(state.method_state), history)
+
+
+class _Programs(NamedTuple):
+    learning_rate: LearningRate
+    start: Callable[[Array], TrainState]  # from the initial key
+    steps: Steps  # of images on the devices
+    step: Step  # of images that come in batches
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(method: Method, settings: PretrainSettings, steps: tuple[int, ...]) -> tuple[Any, Any, Steps]:
-    """(learning rate by step, initial state from key and batch, steps): kept, so that a run with another seed compiles nothing."""
+def _programs(
+    method: Method, settings: PretrainSettings, steps: tuple[int, ...], mesh: Mesh, image_shape: tuple[int, ...]
+) -> _Programs:
+    """Kept, so that a run with another seed compiles nothing."""
     learning_rate = settings.learning_rate(steps)
     optimiser = settings.optimiser.build(learning_rate)
+
+    def start(key: Array) -> TrainState:
+        shape = (settings.batch_size, *image_shape)
+        example = {"image": jnp.zeros(shape, jnp.uint8), "index": jnp.arange(settings.batch_size, dtype=jnp.int32)}
+        return initial_state(method, optimiser, key, example)
+
     # It runs once: what matters is how soon it is compiled.
     quickly = {"xla_backend_optimization_level": 0}
-    start_state = jax.jit(functools.partial(initial_state, method, optimiser), compiler_options=quickly)
-    return learning_rate, start_state, make_steps(method, optimiser)
+    return _Programs(
+        learning_rate,
+        jax.jit(start, out_shardings=on_each(mesh), compiler_options=quickly),
+        make_steps(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
+        make_streamed_step(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
+    )
 
 
-def _dispatch(
-    run_steps: Steps, state: TrainState, images: Any, indices: np.ndarray, key: Any
-) -> tuple[TrainState, dict[str, np.ndarray]]:
-    """Trains on the batches of `indices` [n, B], n up to the capacity; the metrics of each."""
-    padded = np.zeros((_MOST_STEPS_A_DISPATCH, indices.shape[1]), np.int32)
-    padded[: len(indices)] = indices
-    state, metrics = run_steps(state, images, jnp.asarray(padded), jnp.int32(len(indices)), key)
-    return state, {name: np.asarray(column)[: len(indices)] for name, column in metrics.items()}
+def _keys(seed: int, mesh: Mesh) -> tuple[Array, Array]:
+    """(of the steps, of the initial parameters), on every device."""
+    keys = jax.random.key_data(jax.random.split(jax.random.key(seed)))
+    key, initial_key = (jax.random.wrap_key_data(place_on_each(mesh, data)) for data in np.asarray(keys))
+    return key, initial_key
+
+
+def _feed(
+    programs: _Programs, pixels: Pixels, order: BatchOrder, steps: range, mesh: Mesh, key: Array
+) -> AbstractContextManager[Train]:
+    if fits(pixels, mesh):
+        return resident(programs.steps, pixels, mesh, key)  # type: ignore[arg-type]
+    batches = (order.indices(step, 1)[0] for step in steps)
+    return streamed(programs.step, pixels, batches, order.batch_size, mesh, key)
+
+
+def _at_hand(tree: PyTree) -> PyTree:
+    """On this process's first device, as any other code's arrays are."""
+    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
 
 
 def _check_images(sets: tuple[Any, ...], settings: PretrainSettings) -> None:
     if len(sets) != len(settings.phases):
         raise ValueError(f"pretrain: {len(settings.phases)} phases need as many arrays of images, got {len(sets)}")
-    for array in sets:
-        if array.dtype != np.uint8 or array.ndim != 4:
+    for pixels in sets:
+        dtype = getattr(pixels, "dtype", np.dtype(np.uint8))
+        if dtype != np.uint8 or len(pixels.shape) != 4:
             raise ValueError(
-                f"pretrain: images must be uint8 [N, height, width, channels], got {array.dtype} {array.shape}"
+                f"pretrain: images must be uint8 [N, height, width, channels], got {dtype} {tuple(pixels.shape)}"
             )
-        if array.shape[1:] != sets[0].shape[1:]:
-            raise ValueError(f"pretrain: the phases' images differ in shape: {sets[0].shape[1:]} and {array.shape[1:]}")
-
-
-def _fingerprint(array: np.ndarray) -> dict[str, Any]:
-    return {"shape": list(array.shape), "sha256": hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()}
-
-
-def _claim(workdir: pathlib.Path, configuration: dict[str, Any]) -> None:
-    """Writes pretraining.json, or compares with the one that is there."""
-    file = workdir / "pretraining.json"
-    if file.exists():
-        try:
-            there = json.loads(file.read_text())
-        except ValueError as error:
-            raise ValueError(f"{file} is not readable JSON ({error}); choose another workdir") from error
-        found = differences(there, json.loads(json.dumps(configuration)))
-        if found:
+        if tuple(pixels.shape[1:]) != tuple(sets[0].shape[1:]):
             raise ValueError(
-                f"{workdir} holds another run ({'; '.join(found[:5])}); choose another workdir or the same settings"
+                f"pretrain: the phases' images differ in shape: {tuple(sets[0].shape[1:])} and {tuple(pixels.shape[1:])}"
             )
-        return
-    temporary = file.with_name(file.name + ".tmp")
-    with temporary.open("w") as stream:
-        json.dump(configuration, stream, indent=2)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
 
 
-def _check_finite(losses: np.ndarray, done: int, indices: np.ndarray) -> None:
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if bad.size:
-        step = done + int(bad[0]) + 1
-        raise NonFiniteLossError(
-            f"the loss is {losses[bad[0]]} at step {step}: try a lower learning rate, AdamW(clip_norm=1.0), or dtype='float32'",
-            step,
-            indices[bad[0]],
+def _names(names: Any, sets: tuple[Pixels, ...]) -> tuple[Sequence[str] | None, ...]:
+    if names is None:
+        return (None,) * len(sets)
+    lists = tuple(names) if len(sets) > 1 else (names,)
+    if [len(each) for each in lists] != [len(pixels) for pixels in sets]:
+        raise ValueError(
+            f"pretrain: {[len(each) for each in lists]} names for {[len(pixels) for pixels in sets]} images; give one each"
         )
+    return lists
 
 
-def _records(columns: dict[str, np.ndarray], done: int, learning_rate: Any, seconds: float) -> list[Record]:
+def _fingerprint(pixels: Pixels) -> dict[str, Any]:
+    """Tells one set of images from another: by all bytes of an array, by a few images of what would have to be read."""
+    if isinstance(pixels, np.ndarray):
+        return {"shape": list(pixels.shape), "sha256": hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()}
+    some = np.unique(np.linspace(0, len(pixels) - 1, _FINGERPRINTED).astype(np.int32))
+    sample = np.ascontiguousarray(pixels[some])
+    return {"shape": [int(n) for n in pixels.shape], "sha256_of_some": hashlib.sha256(sample.data).hexdigest()}
+
+
+def _first_non_finite(columns: Columns) -> int | None:
+    bad = np.flatnonzero(~np.isfinite(columns["loss"]) | ~np.isfinite(columns["gradient_norm"]))
+    return int(bad[0]) if bad.size else None
+
+
+def _non_finite(
+    columns: Columns, done: int, bad: int, indices: np.ndarray, names: Sequence[str] | None
+) -> NonFiniteLossError:
+    values = {name: columns[name][bad] for name in ("loss", "gradient_norm")}
+    what, value = next((name, value) for name, value in values.items() if not np.isfinite(value))
+    batch = tuple(names[i] for i in indices) if names is not None else ()
+    shown = [repr(name) for name in batch[:_SHOWN]] or [f"image {i}" for i in indices[:_SHOWN]]
+    more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
+    return NonFiniteLossError(
+        f"the {what.replace('_', ' ')} is {value} at step {done + bad + 1}: try a lower learning rate, a longer warm-up, "
+        f"AdamW(clip_norm=1.0) or dtype='float32'; its batch was {', '.join(shown)}{more}",
+        done + bad + 1,
+        indices,
+        batch,
+    )
+
+
+def _records(
+    columns: Columns, done: int, learning_rate: LearningRate, seconds: float, images_per_second: float
+) -> list[Record]:
     records = []
     for i in range(len(columns["loss"])):
         values = {name: float(column[i]) for name, column in columns.items()}
         rate = float(learning_rate(done + i))
-        records.append({"step": done + i + 1, **values, "learning_rate": rate, "seconds": round(seconds, 3)})
+        clock = {"seconds": round(seconds, 3), "images_per_second": round(images_per_second, 1)}
+        records.append({"step": done + i + 1, **values, "learning_rate": rate, **clock})
     return records
 
 

@@ -6,8 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from examine_jax._shapes import Array, Float, Int, Key, PyTree, Shaped
+from examine_jax.pretraining.devices import on_each, over_batch
 from examine_jax.pretraining.method import Batch, Method
 
 
@@ -20,8 +22,9 @@ class TrainState(NamedTuple):
     optimiser_state: PyTree
 
 
-Step = Callable[[TrainState, Batch, Array], tuple[TrainState, dict[str, Array]]]
-Steps = Callable[[TrainState, Array, Array, Array, Array], tuple[TrainState, dict[str, Array]]]
+Metrics = dict[str, Array]
+Step = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
+Steps = Callable[[TrainState, Array, Array, Array, Array], tuple[TrainState, Metrics]]
 
 
 def initial_state(
@@ -32,34 +35,69 @@ def initial_state(
     return TrainState(jnp.zeros((), jnp.int32), params, method_state, optimiser.init(params))
 
 
-def make_step(method: Method, optimiser: optax.GradientTransformation) -> Step:
+def make_step(
+    method: Method, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
+) -> Step:
     """step(state, batch, key) -> (state, metrics); not jitted, so that it can be put inside loops and other codes' jit.
 
     The key is the run's; step k draws from fold_in(key, k). Metrics are float32 scalars: "loss", "gradient_norm" and the method's own.
+
+    Args:
+        accumulate: the batch is cut into that many equal micro-batches, one after the other; gradients, losses and metrics are their means.
+            Where a loss is a mean over images, that is the whole batch's gradient; losses that compare images, and batch norms, see
+            a micro-batch alone. Micro-batch a of several draws from fold_in(fold_in(key, k), a); the method's state goes through
+            them in turn.
+        mesh: of one axis, over which every (micro-)batch is spread; None: the batch stays as it is placed.
     """
+    differentiate = jax.value_and_grad(method.loss, has_aux=True)
+
+    def spread(batch: Batch) -> Batch:
+        return batch if mesh is None else jax.lax.with_sharding_constraint(batch, over_batch(mesh))
+
+    def whole(params: PyTree, method_state: PyTree, batch: Batch, key: Array) -> tuple[PyTree, PyTree, Metrics]:
+        (loss, (method_state, metrics)), gradient = differentiate(params, method_state, spread(batch), key)
+        return gradient, method_state, {"loss": loss, **metrics}
+
+    def in_parts(params: PyTree, method_state: PyTree, batch: Batch, key: Array) -> tuple[PyTree, PyTree, Metrics]:
+        # Every `accumulate`-th image makes a micro-batch: so each device's images stay on it.
+        parts = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, accumulate, *x.shape[1:]), 1, 0), spread(batch))
+
+        def body(carry: tuple[PyTree, PyTree], part: tuple[Array, Batch]) -> tuple[tuple[PyTree, PyTree], Metrics]:
+            total, method_state = carry
+            number, micro_batch = part
+            gradient, method_state, metrics = whole(params, method_state, micro_batch, jax.random.fold_in(key, number))
+            return (jax.tree.map(jnp.add, total, gradient), method_state), metrics
+
+        nothing = jax.tree.map(jnp.zeros_like, params)
+        (total, method_state), metrics = jax.lax.scan(body, (nothing, method_state), (jnp.arange(accumulate), parts))
+        gradient = jax.tree.map(lambda leaf: leaf / accumulate, total)
+        return gradient, method_state, {name: jnp.mean(values) for name, values in metrics.items()}
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
         step_key = jax.random.fold_in(key, state.step)
-        differentiate = jax.value_and_grad(method.loss, has_aux=True)
-        (loss, (method_state, metrics)), gradient = differentiate(state.params, state.method_state, batch, step_key)
+        gradient, method_state, metrics = (whole if accumulate == 1 else in_parts)(
+            state.params, state.method_state, batch, step_key
+        )
         updates, optimiser_state = optimiser.update(gradient, state.optimiser_state, state.params)
         params = optax.apply_updates(state.params, updates)
         done = state.step + 1
         method_state = method.after_update(params, method_state, done)
-        metrics = {"loss": loss, "gradient_norm": optax.global_norm(gradient), **metrics}
+        metrics = {"loss": metrics["loss"], "gradient_norm": optax.global_norm(gradient), **metrics}
         return TrainState(done, params, method_state, optimiser_state), metrics
 
     return step
 
 
-def make_steps(method: Method, optimiser: optax.GradientTransformation) -> Steps:
+def make_steps(
+    method: Method, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
+) -> Steps:
     """steps(state, images, indices, count, key) -> (state, metrics): `count` steps in one dispatch, jitted; the state is donated.
 
     images [N, H, W, C] uint8 live on the device; indices [M, B] int32 say which of them make up each batch; count <= M of these are
     trained on. The count is an argument of the program and no part of its shape: however a run is cut into dispatches, by progress,
     checkpoints or a kill, the same compiled steps run, and nothing recompiles. Metrics are arrays [M], the first `count` filled.
     """
-    step = make_step(method, optimiser)
+    step = make_step(method, optimiser, accumulate=accumulate, mesh=mesh)
 
     def steps(
         state: TrainState,
@@ -70,9 +108,11 @@ def make_steps(method: Method, optimiser: optax.GradientTransformation) -> Steps
     ) -> tuple[TrainState, dict[str, Float[Array, " most"]]]:
         def batch_of(i: Array) -> Batch:
             index = indices[i]
+            if mesh is not None:  # so that each device gathers its own share alone
+                index = jax.lax.with_sharding_constraint(index, over_batch(mesh))
             return {"image": images[index], "index": index}
 
-        def body(i: Array, carry: tuple[TrainState, dict[str, Array]]) -> tuple[TrainState, dict[str, Array]]:
+        def body(i: Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
             state, history = carry
             state, metrics = step(state, batch_of(i), key)
             return state, {name: history[name].at[i].set(value) for name, value in metrics.items()}
@@ -81,4 +121,12 @@ def make_steps(method: Method, optimiser: optax.GradientTransformation) -> Steps
         history = {name: jnp.zeros((len(indices),), jnp.float32) for name in shapes}
         return jax.lax.fori_loop(0, count, body, (state, history))
 
-    return jax.jit(steps, donate_argnums=0)
+    return jax.jit(steps, donate_argnums=0, out_shardings=None if mesh is None else on_each(mesh))
+
+
+def make_streamed_step(
+    method: Method, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
+) -> Step:
+    """step(state, batch, key) -> (state, metrics), jitted, for batches that come from outside; the state is donated."""
+    step = make_step(method, optimiser, accumulate=accumulate, mesh=mesh)
+    return jax.jit(step, donate_argnums=0, out_shardings=None if mesh is None else on_each(mesh))

@@ -16,6 +16,7 @@ import pytest
 
 from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.pretraining import MAE, AdamW, NonFiniteLossError, Phase, PretrainSettings, WarmupCosine, pretrain
+from examine_jax.pretraining.batches import BatchOrder
 from examine_jax.pretraining.checkpoints import Checkpoints
 from examine_jax.pretraining.train_step import initial_state
 
@@ -26,6 +27,7 @@ METHOD = MAE(
 
 
 STEPS = 400
+CLOCK = ("seconds", "images_per_second")
 
 
 def settings(steps=STEPS, **changes):
@@ -131,7 +133,7 @@ def test_a_run_killed_and_started_again_ends_with_the_same_parameters(images, tr
     whole, _ = trained
     assert same(resumed.params, whole.params)
     without_clock = [
-        [{k: v for k, v in record.items() if k != "seconds"} for record in run.history] for run in (resumed, whole)
+        [{k: v for k, v in record.items() if k not in CLOCK} for record in run.history] for run in (resumed, whole)
     ]
     assert without_clock[0] == without_clock[1]
 
@@ -159,11 +161,13 @@ def test_phases_train_on_their_own_images_and_resume(images, tmp_path, monkeypat
 
     from examine_jax.pretraining import loop
 
-    def fail_late(losses, done, indices):
+    def fail_late(columns, done, *others):
         if done >= 8:
             raise KeyboardInterrupt
+        return records(columns, done, *others)
 
-    monkeypatch.setattr(loop, "_check_finite", fail_late)
+    records = loop._records
+    monkeypatch.setattr(loop, "_records", fail_late)
     with pytest.raises(KeyboardInterrupt):
         pretrain(METHOD, [images, other], two, tmp_path / "cut", checkpoint_seconds=0.0, progress=False)
     monkeypatch.undo()
@@ -215,13 +219,24 @@ def test_a_checkpoint_of_another_architecture_names_the_parameter(trained, chang
         checkpoints.restore(template)
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_step(images, tmp_path):
+def test_a_loss_that_is_not_finite_stops_with_the_step_and_its_images(images, tmp_path):
     wild = PretrainSettings(phases=(Phase(steps=50),), batch_size=8, schedule=WarmupCosine(1e30, warmup=0.0))
+    names = [f"slide {i}.png" for i in range(len(images))]
     with pytest.raises(NonFiniteLossError, match=r"at step \d+: try a lower learning rate") as error:
-        pretrain(METHOD, images, wild, tmp_path, progress=False)
+        pretrain(METHOD, images, wild, tmp_path, names=names, progress=False)
     assert error.value.step > 1
-    assert error.value.indices.shape == (8,)
+    expected = BatchOrder(len(images), 8, seed=0).indices(error.value.step - 1, 1)[0]
+    assert error.value.indices.tolist() == expected.tolist()
+    assert error.value.names == tuple(names[i] for i in expected)
+    assert f"'slide {expected[4]}.png' and 3 more" in str(error.value)
     assert not any(name.name.isdigit() for name in (tmp_path / "checkpoints").iterdir())
+    recorded = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in recorded] == list(range(1, error.value.step))
+
+
+def test_names_are_as_many_as_images(images, tmp_path):
+    with pytest.raises(ValueError, match=r"\[3\] names for \[44\] images"):
+        pretrain(METHOD, images, settings(), tmp_path, names=["a", "b", "c"], progress=False)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +245,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step(images, tmp_path):
         (lambda images: images.astype(np.float32), "uint8"),
         (lambda images: images[..., 0], "uint8"),
         (lambda images: images[:7], "batch of 8 out of 7 images"),
-        (lambda images: images[:, :12], r"\(12, 16, 1\)"),
+        (lambda images: images[:, :12], "12(, | x )16"),
         (lambda images: [images, images], "1 phases"),
     ],
 )
