@@ -6,6 +6,7 @@ from examine_jax.models.masked_autoencoder import DecoderConfig, MaskedAutoencod
 from examine_jax.models.patches import patchify, unpatchify
 from examine_jax.models.positions import sincos_positions
 from examine_jax.models.presets import PRESETS, Architecture, architecture
+from examine_jax.models.resnet import ResNet, ResNetConfig
 from examine_jax.models.vit import VisionTransformer, ViTConfig
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "DecoderConfig",
     "FlaxEncoder",
     "MaskedAutoencoder",
+    "ResNet",
+    "ResNetConfig",
     "ViTConfig",
     "VisionTransformer",
     "apply",

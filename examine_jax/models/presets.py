@@ -3,15 +3,16 @@
 import dataclasses
 
 from examine_jax.models.masked_autoencoder import DecoderConfig
+from examine_jax.models.resnet import ResNetConfig
 from examine_jax.models.vit import ViTConfig
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """An encoder, and the decoder that the reconstructing methods put behind it."""
+    """An encoder, and the decoder that the masked autoencoder puts behind it; None: it has none, for its encoder is no transformer."""
 
-    encoder: ViTConfig
-    decoder: DecoderConfig
+    encoder: ViTConfig | ResNetConfig
+    decoder: DecoderConfig | None
 
 
 def examine_paper() -> Architecture:
@@ -67,7 +68,24 @@ def small() -> Architecture:
     return Architecture(encoder, DecoderConfig(width=96, depth=2, heads=3, mlp_width=384))
 
 
-PRESETS = {"small": small, "examine_paper": examine_paper, "vit_s8": vit_s8, "vit_b8": vit_b8}
+def resnet18() -> Architecture:
+    """ResNet-18 at 72 px with the stem for small images: 512 features."""
+    return Architecture(ResNetConfig(image_size=72, channels=3, stem="small_image"), None)
+
+
+def resnet50() -> Architecture:
+    """ResNet-50 (v1.5) at 224 px, as torchvision and the two-view methods' papers have it: 2048 features."""
+    return Architecture(ResNetConfig(image_size=224, channels=3, block="bottleneck", depths=(3, 4, 6, 3)), None)
+
+
+PRESETS = {
+    "small": small,
+    "examine_paper": examine_paper,
+    "vit_s8": vit_s8,
+    "vit_b8": vit_b8,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+}
 
 
 def architecture(name: str, *, image_size: int | None = None, channels: int | None = None) -> Architecture:

@@ -1,12 +1,13 @@
 """Architectures by name, and what a configuration refuses."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from examine_jax.models import PRESETS, DecoderConfig, ViTConfig, architecture
+from examine_jax.models import PRESETS, DecoderConfig, ViTConfig, architecture, init_network
 from examine_jax.pretraining import MAE
 
 
@@ -14,7 +15,7 @@ def parameters(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset().decoder is not None])
 def test_every_preset_has_parameters_of_the_expected_number(name):
     arch = architecture(name)
     batch = {"image": jax.ShapeDtypeStruct((1, 72, 72, 3), jnp.uint8)}
@@ -35,6 +36,18 @@ def test_every_preset_has_parameters_of_the_expected_number(name):
         final_norm = 0 if config is arch.encoder and not config.final_norm else 2 * width
         block = 4 * width * width + 4 * width + 2 * width * mlp + mlp + width + 4 * width
         assert parameters(part) == ends + config.depth * block + final_norm
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "features"),
+    [("resnet18", 11_176_512 - 7 * 7 * 192 + 9 * 192, 512), ("resnet50", 23_508_032, 2048)],
+)
+def test_residual_networks_have_torchvisions_number_of_parameters(name, count, features):
+    encoder = architecture(name).encoder
+    images = jax.ShapeDtypeStruct((1, encoder.image_size, encoder.image_size, 3), jnp.float32)
+    params, _ = jax.eval_shape(functools.partial(init_network, encoder.module()), jax.random.key(0), images)
+    assert parameters(params) == count
+    assert encoder.features == features
 
 
 def test_the_papers_network_has_its_sizes():

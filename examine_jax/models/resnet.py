@@ -1,0 +1,165 @@
+"""Residual networks (He et al., arXiv:1512.03385) in torchvision's form, v1.5: a bottleneck's stride sits in its 3 x 3 convolution."""
+
+import dataclasses
+import functools
+from typing import Any, Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from examine_jax._shapes import Array, Float
+from examine_jax.models.vit import ComputeDtype
+
+
+@dataclasses.dataclass(frozen=True)
+class ResNetConfig:
+    """A residual network; ResNet-18 as it stands, ResNet-50 with block="bottleneck" and depths=(3, 4, 6, 3).
+
+    Attributes:
+        image_size: side of the square input, in pixels; what images are resized to. The network itself takes any.
+        channels: channels of the input.
+        block: "basic": two 3 x 3 convolutions; "bottleneck": 1 x 1, 3 x 3, 1 x 1, whose output is four times as wide.
+        depths: blocks of each stage; each stage but the first halves the sides and doubles the width.
+        width: channels of the first stage's 3 x 3 convolutions.
+        stem: "imagenet": 7 x 7 with stride 2, then a max-pool with stride 2; "small_image": 3 x 3 with stride 1, no max-pool (SimCLR's for
+            CIFAR), for images too small to lose a fourth of their sides at once. It costs 16 times the work a pixel.
+        zero_init_residual: whether each block starts as the identity: the scale of its last batch norm is initialised at zero
+            (Goyal et al., arXiv:1706.02677).
+        dtype: of the computation; parameters and batch statistics are float32 always.
+        remat: whether the backward pass computes each block again instead of keeping its activations: less memory, a third more work.
+    """
+
+    image_size: int
+    channels: int
+    block: Literal["basic", "bottleneck"] = "basic"
+    depths: tuple[int, ...] = (2, 2, 2, 2)
+    width: int = 64
+    stem: Literal["imagenet", "small_image"] = "imagenet"
+    zero_init_residual: bool = True
+    dtype: ComputeDtype = "float32"
+    remat: bool = False
+
+    def __post_init__(self) -> None:
+        for field in ("image_size", "channels", "width"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"ResNetConfig: {field} must be at least 1, got {getattr(self, field)}")
+        if not self.depths or min(self.depths) < 1:
+            raise ValueError(f"ResNetConfig: depths must be one or more positive numbers, got {self.depths}")
+        for field, choices in (
+            ("block", ("basic", "bottleneck")),
+            ("stem", ("imagenet", "small_image")),
+            ("dtype", ("float32", "bfloat16")),
+        ):
+            if getattr(self, field) not in choices:
+                raise ValueError(
+                    f"ResNetConfig: {field} must be '{choices[0]}' or '{choices[1]}', got {getattr(self, field)!r}"
+                )
+
+    @property
+    def features(self) -> int:
+        """Channels of the last stage's outputs, whose mean over the image is the features: 512 and 2048 for ResNet-18 and -50."""
+        return self.width * 2 ** (len(self.depths) - 1) * (4 if self.block == "bottleneck" else 1)
+
+    def module(self) -> "ResNet":
+        return ResNet(self)
+
+
+class Convolution(nn.Module):
+    """A square convolution without bias, padded by half its size on both sides (torch's padding, not "SAME"); He-normal by fan-out.
+
+    One of size 1 is a matrix product: XLA's convolution of it takes five times as long on a CPU for the kernel's gradient.
+    """
+
+    outputs: int
+    size: int
+    stride: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns outputs"]:
+        shape = (self.size, self.size, x.shape[-1], self.outputs)
+        initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        kernel = self.param("kernel", initialiser, shape, jnp.float32).astype(self.dtype)
+        x = x.astype(self.dtype)
+        if self.size == 1:
+            return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
+        padding = ((self.size // 2, self.size // 2),) * 2
+        return lax.conv_general_dilated(
+            x, kernel, (self.stride, self.stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+
+class ResidualBlock(nn.Module):
+    """relu(x + convolutions(x)); where the shape changes, x goes through a 1 x 1 convolution and a batch norm."""
+
+    config: ResNetConfig
+    width: int
+    stride: int
+    train: bool
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns outputs"]:
+        # (size, outputs, stride) of each convolution
+        if self.config.block == "basic":
+            layers = [(3, self.width, self.stride), (3, self.width, 1)]
+        else:
+            layers = [(1, self.width, 1), (3, self.width, self.stride), (1, 4 * self.width, 1)]
+        outputs, dtype = layers[-1][1], jnp.dtype(self.config.dtype)
+        y = x
+        for i, (size, width, stride) in enumerate(layers, start=1):
+            last = i == len(layers)
+            y = Convolution(width, size, stride, dtype, name=f"conv_{i}")(y)
+            y = _batch_norm(self.config, self.train, f"norm_{i}", last and self.config.zero_init_residual)(y)
+            y = y if last else nn.relu(y)
+        if self.stride != 1 or x.shape[-1] != outputs:
+            x = Convolution(outputs, 1, self.stride, dtype, name="shortcut")(x)
+            x = _batch_norm(self.config, self.train, "shortcut_norm")(x)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """Images to features."""
+
+    config: ResNetConfig
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch height width channels"], *, train: bool = False
+    ) -> Float[Array, "batch features"]:
+        """Features of images (normalised pixels): the last stage's outputs averaged over the image, float32."""
+        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        size, stride = (7, 2) if config.stem == "imagenet" else (3, 1)
+        x = Convolution(config.width, size, stride, dtype, name="stem")(images)
+        x = nn.relu(_batch_norm(config, train, "stem_norm")(x))
+        if config.stem == "imagenet":
+            x = _max_pool(x)
+        block = nn.remat(ResidualBlock) if config.remat else ResidualBlock
+        for stage, depth in enumerate(config.depths):
+            for i in range(depth):
+                stride = 2 if stage > 0 and i == 0 else 1
+                x = block(config, config.width * 2**stage, stride, train, name=f"stage_{stage}_block_{i}")(x)
+        return x.astype(jnp.float32).mean(axis=(1, 2))
+
+
+def _batch_norm(config: ResNetConfig, train: bool, name: str, zero: bool = False) -> nn.BatchNorm:
+    scale_init = nn.initializers.zeros if zero else nn.initializers.ones
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        epsilon=1e-5,
+        dtype=jnp.dtype(config.dtype),
+        scale_init=scale_init,
+        name=name,
+    )
+
+
+def _max_pool(x: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns channels"]:
+    """The largest of each 3 x 3 window, stride 2, padding 1, of numbers that are not negative.
+
+    As the largest of nine shifted images: the gradient of XLA's windowed maximum is a scatter, slow on a CPU.
+    """
+    rows, columns = ((side - 1) // 2 + 1 for side in x.shape[1:3])
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # zeros cannot win against a ReLU's outputs
+    shifted = [padded[:, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2] for i in range(3) for j in range(3)]
+    return functools.reduce(jnp.maximum, shifted)

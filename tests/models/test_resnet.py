@@ -1,0 +1,118 @@
+"""Residual networks: shapes, statistics, precision, memory for time."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from examine_jax.models import ResNetConfig, init_network, resnet, run_network
+
+TINY = ResNetConfig(image_size=16, channels=3, depths=(1, 1), width=4, stem="small_image")
+BOTTLENECK = ResNetConfig(image_size=16, channels=3, block="bottleneck", depths=(2, 1), width=4)
+IMAGES = jnp.asarray(np.random.default_rng(0).uniform(size=(5, 16, 16, 3)), jnp.float32)
+
+
+@functools.cache
+def variables(config):
+    """Parameters and statistics with nothing at zero."""
+    generator = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda leaf: np.asarray(leaf + 0.3 * generator.uniform(size=leaf.shape), np.float32), fresh(config)
+    )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def gradient(config, params, stats):
+    def loss(params):
+        features, moved = run_network(config.module(), params, stats, IMAGES, train=True)
+        return jnp.square(features - 1).mean(), (features, moved)
+
+    return jax.grad(loss, has_aux=True)(params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def embed(config, params, stats):
+    return run_network(config.module(), params, stats, IMAGES, train=False)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def fresh(config):
+    return init_network(config.module(), jax.random.key(0), IMAGES)
+
+
+@pytest.mark.parametrize("config", [TINY, BOTTLENECK])
+def test_training_uses_the_batchs_statistics_and_moves_the_running_ones(config):
+    params, stats = variables(config)
+    gradients, (trained, moved) = gradient(config, params, stats)
+    embedded, same = embed(config, params, stats)
+    assert trained.shape == embedded.shape == (5, config.features)
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, stats, same)))
+    assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, stats, moved)))
+    assert not np.allclose(trained, embedded)
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradients))
+
+
+def test_each_block_starts_as_the_identity():
+    params, _ = fresh(TINY)
+    assert not params["stage_0_block_0"]["norm_2"]["scale"].any()
+    assert (params["stage_0_block_0"]["norm_1"]["scale"] == 1).all()
+    assert (params["stage_1_block_0"]["shortcut_norm"]["scale"] == 1).all()
+    plain = dataclasses.replace(TINY, zero_init_residual=False)
+    params, _ = fresh(plain)
+    assert (params["stage_0_block_0"]["norm_2"]["scale"] == 1).all()
+
+
+def test_weights_start_with_torchvisions_spread():
+    config = ResNetConfig(image_size=16, channels=3, depths=(1,), width=64)
+    params, _ = fresh(config)
+    kernel = params["stage_0_block_0"]["conv_1"]["kernel"]
+    assert abs(kernel.std() / np.sqrt(2 / (9 * 64)) - 1) < 0.02
+
+
+@pytest.mark.parametrize("config", [TINY, BOTTLENECK])
+def test_blocks_computed_again_give_the_same_gradient(config):
+    params, stats = variables(config)
+    plain = gradient(config, params, stats)
+    again = gradient(dataclasses.replace(config, remat=True), params, stats)
+    assert jax.tree.structure(plain) == jax.tree.structure(again)
+    for actual, expected in zip(jax.tree.leaves(again), jax.tree.leaves(plain)):
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+def test_bfloat16_keeps_float32_parameters_and_statistics():
+    params, stats = variables(TINY)
+    half = dataclasses.replace(TINY, dtype="bfloat16")
+    gradients, (features, moved) = gradient(half, params, stats)
+    _, (expected, _) = gradient(TINY, params, stats)
+    assert {leaf.dtype for leaf in jax.tree.leaves((gradients, features, moved))} == {jnp.dtype("float32")}
+    assert np.abs(features - expected).max() < 0.05 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 9, 7, 2), (1, 1, 2, 1)])
+def test_the_pool_is_the_windowed_maximum(shape):
+    x = jnp.asarray(np.random.default_rng(0).uniform(size=shape), jnp.float32)
+
+    def windowed(x):
+        return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+
+    expected, pull = jax.vjp(windowed, x)
+    actual, pull_ours = jax.vjp(resnet._max_pool, x)
+    np.testing.assert_array_equal(actual, expected)
+    np.testing.assert_allclose(pull_ours(expected)[0], pull(expected)[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depths": ()}, "depths must be one or more"),
+        ({"depths": (2, 0)}, "depths must be one or more"),
+        ({"width": 0}, "width must be at least 1"),
+    ],
+)
+def test_an_impossible_network_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(TINY, **changes)
