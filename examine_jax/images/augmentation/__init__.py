@@ -1,16 +1,57 @@
 """Augmentation on the device: frozen dataclasses called with a key and a batch, made for use inside a jitted step."""
 
+from examine_jax.images.augmentation.blur import GaussianBlur
+from examine_jax.images.augmentation.colour import ColorJitter, RandomGrayscale, Solarize
 from examine_jax.images.augmentation.compose import Augmentation, Compose, TwoViews
-from examine_jax.images.augmentation.crop import RandomResizedCrop, resized_crop
-from examine_jax.images.augmentation.dihedral import Dihedral, Flip, QuarterTurns
+from examine_jax.images.augmentation.crop import RandomResizedCrop
+from examine_jax.images.augmentation.noise import GaussianNoise
+from examine_jax.images.augmentation.recipes import (
+    byol_views,
+    histology_crop,
+    histology_views,
+    low_resource_released_views,
+    mae_crop,
+    simclr_views,
+    simsiam_views,
+    vicreg_views,
+)
+from examine_jax.images.augmentation.symmetries import Dihedral, Flip, QuarterTurns
+
+# What a method's `augmentation` may be made of: the classes to name when a configuration is read back.
+AUGMENTATIONS = (
+    ColorJitter,
+    Compose,
+    Dihedral,
+    Flip,
+    GaussianBlur,
+    GaussianNoise,
+    QuarterTurns,
+    RandomGrayscale,
+    RandomResizedCrop,
+    Solarize,
+    TwoViews,
+)
 
 __all__ = [
+    "AUGMENTATIONS",
     "Augmentation",
+    "ColorJitter",
     "Compose",
     "Dihedral",
     "Flip",
+    "GaussianBlur",
+    "GaussianNoise",
     "QuarterTurns",
+    "RandomGrayscale",
     "RandomResizedCrop",
+    "Solarize",
     "TwoViews",
-    "resized_crop",
+    "byol_views",
+    "histology_crop",
+    "histology_views",
+    "low_resource_released_views",
+    "mae_crop",
+    "simclr_views",
+    "simsiam_views",
+    "vicreg_views",
 ]

@@ -48,11 +48,10 @@ class RandomResizedCrop:
 
     def boxes(self, key: Key[Array, ""], count: int, height: int, width: int) -> Float[Array, "count 4"]:
         """The boxes drawn for images of this size: top, left, height, width; whole pixels, as float32."""
-        area_key, ratio_key, top_key, left_key = jax.random.split(key, 4)
-        share = jax.random.uniform(area_key, (count, _ATTEMPTS), minval=self.scale[0], maxval=self.scale[1])
+        draws = jax.random.uniform(key, (count, 2 * _ATTEMPTS + 2))
+        area = (self.scale[0] + (self.scale[1] - self.scale[0]) * draws[:, :_ATTEMPTS]) * (height * width)
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
-        ratio = jnp.exp(jax.random.uniform(ratio_key, (count, _ATTEMPTS), minval=low, maxval=high))
-        area = share * (height * width)
+        ratio = jnp.exp(low + (high - low) * draws[:, _ATTEMPTS:-2])
         widths, heights = jnp.round(jnp.sqrt(area * ratio)), jnp.round(jnp.sqrt(area / ratio))
         fits = (widths >= 1) & (widths <= width) & (heights >= 1) & (heights <= height)
         first = jnp.argmax(fits, axis=1)[:, None]
@@ -62,8 +61,8 @@ class RandomResizedCrop:
         box_width = jnp.where(fitted, jnp.take_along_axis(widths, first, axis=1)[:, 0], fallback_width)
         # floor(u * n) is below n for every float32 u < 1 once n is bounded by n - 1.
         free_top, free_left = height - box_height, width - box_width
-        top = jnp.minimum(jnp.floor(jax.random.uniform(top_key, (count,)) * (free_top + 1)), free_top)
-        left = jnp.minimum(jnp.floor(jax.random.uniform(left_key, (count,)) * (free_left + 1)), free_left)
+        top = jnp.minimum(jnp.floor(draws[:, -2] * (free_top + 1)), free_top)
+        left = jnp.minimum(jnp.floor(draws[:, -1] * (free_left + 1)), free_left)
         top = jnp.where(fitted, top, free_top // 2)
         left = jnp.where(fitted, left, free_left // 2)
         return jnp.stack([top, left, box_height, box_width], axis=1)

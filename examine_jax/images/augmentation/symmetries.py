@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from examine_jax._shapes import Array, Key, Shaped
+from examine_jax.images.augmentation.draws import check_probability
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +76,6 @@ class QuarterTurns:
         half, quarter = jax.random.bernoulli(key, shape=(2, len(images), 1, 1, 1))
         images = jnp.where(half, images[:, ::-1, ::-1], images)
         return jnp.where(quarter, images.swapaxes(1, 2)[:, ::-1], images)
-
-
-def check_probability(name: str, probability: float) -> None:
-    if not 0 <= probability <= 1:
-        raise ValueError(f"{name}: a probability of {probability}; give one from 0 to 1")
 
 
 def _check_square(images: Shaped[Array, "batch height width channels"]) -> None:

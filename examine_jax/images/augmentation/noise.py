@@ -1,0 +1,36 @@
+"""Gaussian noise."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from examine_jax._shapes import Array, Float, Key
+from examine_jax.images.augmentation.draws import check_probability, check_range, for_some
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianNoise:
+    """Independent normal noise of mean 0 on every pixel and channel, clipped to [0, 1], with a probability.
+
+    Attributes:
+        deviation: the range of the noise's standard deviation (pixels in [0, 1]), drawn uniformly for each image.
+        probability: of an image getting any.
+    """
+
+    deviation: tuple[float, float] = (0.0, 0.1)
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_range("GaussianNoise", "deviation", *self.deviation)
+        check_probability("GaussianNoise", self.probability)
+
+    def __call__(
+        self, key: Key[Array, ""], images: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch height width channels"]:
+        """float32 in [0, 1] in and out, each image by its own draws; any number of channels."""
+        uniform_key, noise_key = jax.random.split(key)
+        draws = jax.random.uniform(uniform_key, (2, len(images)))
+        deviation = self.deviation[0] + (self.deviation[1] - self.deviation[0]) * draws[0]
+        noisy = jnp.clip(images + deviation[:, None, None, None] * jax.random.normal(noise_key, images.shape), 0, 1)
+        return for_some(draws[1], self.probability, noisy, images)

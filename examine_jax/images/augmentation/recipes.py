@@ -1,0 +1,78 @@
+"""What each method's paper does to its images, as data.
+
+The numbers are those of the reference codes. Colours are jittered by torchvision's formulas throughout; the TensorFlow and JAX codes of
+SimCLR and BYOL use others of the same strengths (BYOL's adds to the brightness instead of scaling it).
+"""
+
+from examine_jax.images.augmentation.blur import GaussianBlur
+from examine_jax.images.augmentation.colour import ColorJitter, RandomGrayscale, Solarize
+from examine_jax.images.augmentation.compose import Compose, TwoViews
+from examine_jax.images.augmentation.crop import RandomResizedCrop
+from examine_jax.images.augmentation.symmetries import Flip, QuarterTurns
+
+
+def mae_crop(size: int) -> Compose:
+    """He et al., arXiv:2111.06377: random resized crop (20 % to 100 %, bicubic) and flip; one view."""
+    return Compose((RandomResizedCrop(size, (0.2, 1.0)), Flip()))
+
+
+def byol_views(size: int) -> TwoViews:
+    """Grill et al., arXiv:2006.07733, table 6: the views differ in blur (always, one in ten) and solarising (never, one in five)."""
+
+    def view(blur: float, solarize: float) -> Compose:
+        colours = (ColorJitter(0.4, 0.4, 0.2, 0.1, probability=0.8), RandomGrayscale(0.2))
+        tail = (Solarize(probability=solarize),) if solarize else ()
+        return Compose((RandomResizedCrop(size), Flip(), *colours, GaussianBlur(probability=blur), *tail))
+
+    return TwoViews(view(1.0, 0.0), view(0.1, 0.2))
+
+
+def vicreg_views(size: int) -> TwoViews:
+    """Bardes et al., arXiv:2105.04906: BYOL's."""
+    return byol_views(size)
+
+
+def simclr_views(size: int) -> TwoViews:
+    """Chen et al., arXiv:2002.05709, appendix A, at colour strength 1; DCL takes the same."""
+    view = Compose(
+        (
+            RandomResizedCrop(size),
+            Flip(),
+            ColorJitter(0.8, 0.8, 0.8, 0.2, probability=0.8),
+            RandomGrayscale(0.2),
+            GaussianBlur(probability=0.5),
+        )
+    )
+    return TwoViews(view, view)
+
+
+def simsiam_views(size: int) -> TwoViews:
+    """Chen and He, arXiv:2011.10566: MoCo v2's, crops from 20 % of the area, resized bilinearly."""
+    view = Compose(
+        (
+            RandomResizedCrop(size, (0.2, 1.0), interpolation="bilinear"),
+            ColorJitter(0.4, 0.4, 0.4, 0.1, probability=0.8),
+            RandomGrayscale(0.2),
+            GaussianBlur(probability=0.5),
+            Flip(),
+        )
+    )
+    return TwoViews(view, view)
+
+
+def low_resource_released_views(size: int) -> TwoViews:
+    """The low-resource paper's released code: SimCLR's views, but crops of 8 % to 10 % of the area alone."""
+    first = simclr_views(size).first
+    assert isinstance(first, Compose)
+    view = Compose((RandomResizedCrop(size, (0.08, 0.1), interpolation="bilinear"), *first.steps[1:]))
+    return TwoViews(view, view)
+
+
+def histology_views(views: TwoViews) -> TwoViews:
+    """A recipe for tissue, which has no up: each view is also turned by quarters (with mirror images, all eight symmetries)."""
+    return TwoViews(Compose((views.first, QuarterTurns())), Compose((views.second, QuarterTurns())))
+
+
+def histology_crop(crop: Compose) -> Compose:
+    """The same for one view."""
+    return Compose((*crop.steps, QuarterTurns()))
