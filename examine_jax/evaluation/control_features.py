@@ -23,6 +23,32 @@ def channel_means(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n
     return _unit(pixels).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
 
 
+def colour_statistics(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n d"]:
+    """Each colour channel's mean and standard deviation: [N, 2 C] float32, means first, from uint8, or floats in [0, 1], [N, H, W, C].
+
+    Raises:
+      ValueError: another dtype, or values outside [0, 1].
+    """
+    unit = _unit(pixels)
+    mean, deviation = (moment(unit, axis=(1, 2), dtype=np.float64) for moment in (np.mean, np.std))
+    return np.concatenate([mean, deviation], axis=1).astype(np.float32)
+
+
+def colour_histogram(pixels: Shaped[np.ndarray, "n h w c"], *, bins: int = 16) -> Float[np.ndarray, "n d"]:
+    """Each colour channel's histogram over [0, 1]: shares of the pixels [N, C * bins] float32; the stronger control of the two.
+
+    Raises:
+      ValueError: another dtype, or values outside [0, 1].
+    """
+    place = np.minimum((_unit(pixels) * bins).astype(np.int32), bins - 1)
+    # One count for all images and channels: each has its own range of bins.
+    num_images, height, width, channels = pixels.shape
+    own = bins * (np.arange(num_images)[:, None] * channels + np.arange(channels))
+    counts = np.bincount((place + own[:, None, None]).ravel(), minlength=num_images * channels * bins)
+    shares = counts.reshape(num_images, channels * bins) / max(height * width, 1)
+    return shares.astype(np.float32)
+
+
 def _unit(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w c"]:
     if pixels.dtype == np.uint8:
         return pixels.astype(np.float32) / np.float32(255)
