@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any, Literal
 
-import jax.numpy as jnp
-
 from examine_jax._shapes import Array, Float, Key, PyTree, Shaped
 from examine_jax.images.augmentation import TwoViews
 from examine_jax.models.heads import HeadConfig
@@ -55,12 +53,9 @@ class SimCLR:
     ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
         """NT-Xent of two views drawn from the key."""
         first, second = two_views.make_views(self.augmentation, self.pixels, self.encoder, batch, key)
-        if self.batch_norm_over == "both_views":
-            outputs, stats = self._chain.on_batch(params, state["batch_stats"], jnp.concatenate([first, second]))
-            z_first, z_second = jnp.split(outputs["projector"], 2)
-        else:
-            of_first, of_second, stats = self._chain.on_views(params, state["batch_stats"], first, second)
-            z_first, z_second = of_first["projector"], of_second["projector"]
+        run = self._chain.on_both if self.batch_norm_over == "both_views" else self._chain.on_views
+        of_first, of_second, stats = run(params, state["batch_stats"], first, second)
+        z_first, z_second = of_first["projector"], of_second["projector"]
         loss = nt_xent(z_first, z_second, self.temperature, self.directions)
         return loss, ({"batch_stats": stats}, two_views.watched(z_first, z_second))
 

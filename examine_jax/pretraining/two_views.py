@@ -42,11 +42,17 @@ class Chain:
             example = jnp.zeros((1, width), jnp.float32)
         return params, batch_stats
 
-    def on_batch(
-        self, params: PyTree, batch_stats: PyTree, images: Float[Array, "batch height width channels"]
-    ) -> tuple[Outputs, PyTree]:
-        """(outputs by name, batch_stats): batch norms see all the images as one batch."""
-        return self._run(self._modules(), params, batch_stats, images)
+    def on_both(
+        self,
+        params: PyTree,
+        batch_stats: PyTree,
+        first: Float[Array, "batch height width channels"],
+        second: Float[Array, "batch height width channels"],
+    ) -> tuple[Outputs, Outputs, PyTree]:
+        """(outputs of the first view by name, of the second, batch_stats): batch norms see both views as one batch, as SimCLR's."""
+        outputs, batch_stats = self._run(self._modules(), params, batch_stats, _interleaved(first, second))
+        of_first, of_second = ({name: _apart(output)[i] for name, output in outputs.items()} for i in (0, 1))
+        return of_first, of_second, batch_stats
 
     def on_views(
         self,
@@ -55,8 +61,9 @@ class Chain:
         first: Float[Array, "batch height width channels"],
         second: Float[Array, "batch height width channels"],
     ) -> tuple[Outputs, Outputs, PyTree]:
-        """(outputs of the first view, of the second, batch_stats): batch norms see the views one after the other, as BYOL's, SimSiam's,
-        VICReg's and DCL's codes call their networks. An encoder without batch norm takes both at once, which is the same and faster.
+        """The same, but batch norms see the views one after the other, as BYOL's, SimSiam's, VICReg's and DCL's codes call their networks.
+
+        An encoder without batch norm takes both at once, which gives the same and is faster.
         """
         modules = self._modules()
         if "encoder" in batch_stats:
@@ -64,9 +71,9 @@ class Chain:
             of_second, batch_stats = self._run(modules, params, batch_stats, second)
             return of_first, of_second, batch_stats
         encoder = modules.pop("encoder")
-        features, _ = run_network(encoder, params["encoder"], {}, jnp.concatenate([first, second]), train=True)
-        of_first, batch_stats = self._run(modules, params, batch_stats, features[: len(first)])
-        of_second, batch_stats = self._run(modules, params, batch_stats, features[len(first) :])
+        features, _ = run_network(encoder, params["encoder"], {}, _interleaved(first, second), train=True)
+        of_first, batch_stats = self._run(modules, params, batch_stats, _apart(features)[0])
+        of_second, batch_stats = self._run(modules, params, batch_stats, _apart(features)[1])
         return of_first, of_second, batch_stats
 
     def _modules(self) -> dict[str, Any]:
@@ -81,6 +88,16 @@ class Chain:
             if stats:
                 batch_stats[name] = stats
         return outputs, batch_stats
+
+
+def _interleaved(first: Array, second: Array) -> Array:
+    """Both views of an image side by side [2 B, ...]: where the batch is spread over devices, no image has to move."""
+    return jnp.stack([first, second], axis=1).reshape(-1, *first.shape[1:])
+
+
+def _apart(both: Array) -> tuple[Array, Array]:
+    pairs = both.reshape(-1, 2, *both.shape[1:])
+    return pairs[:, 0], pairs[:, 1]
 
 
 def make_views(
