@@ -7,7 +7,7 @@ from flax import linen as nn
 
 from examine_jax._shapes import Array, Float, Int
 from examine_jax.models.positions import sincos_positions
-from examine_jax.models.transformer import Block, Dense, LayerNorm
+from examine_jax.models.transformer import Dense, LayerNorm, block_type
 from examine_jax.models.vit import VisionTransformer, ViTConfig
 
 
@@ -57,7 +57,9 @@ class MaskedDecoder(nn.Module):
         tokens = jnp.concatenate([tokens, fill], axis=1) + placed
         for i in range(config.depth):
             first_output = tokens.shape[1] - masked if i == config.depth - 1 else 0
-            block = Block(config.heads, config.mlp_width, self.encoder.layer_norm_epsilon, dtype, name=f"block_{i}")
+            block = block_type(self.encoder.remat)(
+                config.heads, config.mlp_width, self.encoder.layer_norm_epsilon, dtype, name=f"block_{i}"
+            )
             tokens = block(tokens, first_output)
         tokens = LayerNorm(self.encoder.layer_norm_epsilon, name="norm")(tokens)
         return Dense(self.encoder.patch_values, dtype, name="pixels")(tokens)

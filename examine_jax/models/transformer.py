@@ -1,5 +1,6 @@
 """The pre-norm transformer block that encoders and decoders are stacked from."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,11 +15,15 @@ class Dense(nn.Module):
 
     outputs: int
     dtype: Any
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "*rows width"]) -> Float[Array, "*rows outputs"]:
         kernel = self.param("kernel", nn.initializers.xavier_uniform(), (x.shape[-1], self.outputs), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.outputs,), jnp.float32)
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.outputs,), jnp.float32)
+        else:
+            bias = jnp.zeros((self.outputs,), jnp.float32)
         rows = x.reshape(-1, x.shape[-1]).astype(self.dtype)
         return layers.dense(rows, kernel.astype(self.dtype), bias.astype(self.dtype)).reshape(
             *x.shape[:-1], self.outputs
@@ -47,13 +52,14 @@ class Attention(nn.Module):
 
     heads: int
     dtype: Any
+    qkv_bias: bool = True
 
     @nn.compact
     def __call__(
         self, tokens: Float[Array, "batch tokens width"], outputs_from: int = 0
     ) -> Float[Array, "batch outputs width"]:
         batch, count, width = tokens.shape
-        fused = Dense(3 * width, self.dtype, name="qkv")(tokens)
+        fused = Dense(3 * width, self.dtype, self.qkv_bias, name="qkv")(tokens)
 
         def heads_first(part: int, first: int) -> Float[Array, "batch heads tokens width"]:
             columns = fused[:, first:, part * width : (part + 1) * width]
@@ -65,20 +71,43 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x)), with the exact (erf) GELU of facebookresearch/mae."""
+    """x + attention(norm(x)), then x + mlp(norm(x)), with the exact (erf) GELU of facebookresearch/mae.
+
+    What other vision transformers have besides: mlp="swiglu", silu(a) * b of two halves (Shazeer, arXiv:2002.05202); layer_scale, a
+    learned factor for each channel of both branches, which starts at this number (Touvron et al., arXiv:2103.17239); None: no factor.
+    """
 
     heads: int
     mlp_width: int
     epsilon: float
     dtype: Any
+    qkv_bias: bool = True
+    mlp: str = "gelu"
+    layer_scale: float | None = None
 
     @nn.compact
     def __call__(
         self, tokens: Float[Array, "batch tokens width"], outputs_from: int = 0
     ) -> Float[Array, "batch outputs width"]:
-        attended = Attention(self.heads, self.dtype, name="attention")(
+        attended = Attention(self.heads, self.dtype, self.qkv_bias, name="attention")(
             LayerNorm(self.epsilon, name="norm_1")(tokens), outputs_from
         )
-        tokens = tokens[:, outputs_from:] + attended
-        hidden = Dense(self.mlp_width, self.dtype, name="expand")(LayerNorm(self.epsilon, name="norm_2")(tokens))
-        return tokens + Dense(tokens.shape[-1], self.dtype, name="contract")(layers.gelu(hidden))
+        tokens = tokens[:, outputs_from:] + self._scaled(attended, "scale_1")
+        normal = LayerNorm(self.epsilon, name="norm_2")(tokens)
+        if self.mlp == "swiglu":
+            gate, hidden = jnp.split(Dense(2 * self.mlp_width, self.dtype, name="expand")(normal), 2, axis=-1)
+            hidden = nn.silu(gate) * hidden
+        else:
+            hidden = layers.gelu(Dense(self.mlp_width, self.dtype, name="expand")(normal))
+        return tokens + self._scaled(Dense(tokens.shape[-1], self.dtype, name="contract")(hidden), "scale_2")
+
+    def _scaled(self, branch: Float[Array, "batch tokens width"], name: str) -> Float[Array, "batch tokens width"]:
+        if self.layer_scale is None:
+            return branch
+        initialiser = nn.initializers.constant(self.layer_scale)
+        return branch * self.param(name, initialiser, branch.shape[-1:], jnp.float32).astype(branch.dtype)
+
+
+def block_type(remat: bool) -> Callable[..., Block]:
+    """Block, or the same that is computed again in the backward pass; its `outputs_from` must then be given, by position."""
+    return nn.remat(Block, static_argnums=(2,)) if remat else Block

@@ -9,7 +9,7 @@ from flax import linen as nn
 from examine_jax._shapes import Array, Float, Int
 from examine_jax.models.patches import patchify
 from examine_jax.models.positions import sincos_positions
-from examine_jax.models.transformer import Block, Dense, LayerNorm
+from examine_jax.models.transformer import Dense, LayerNorm, block_type
 
 Pooling = Literal["mean", "class_token"]
 ComputeDtype = Literal["float32", "bfloat16"]
@@ -30,6 +30,11 @@ class ViTConfig:
             lengths, and features say more of an image's contrast.
         layer_norm_epsilon: 1e-6 as in facebookresearch/mae.
         dtype: of the computation; parameters are float32 always.
+        positions: "sincos": fixed (facebookresearch/mae); "learned": parameters, one vector a patch, that start as normal(0.02).
+        qkv_bias: whether queries, keys and values have a bias.
+        mlp: "gelu": two dense layers around the exact GELU; "swiglu": silu(a) * b between them, a and b each mlp_width wide.
+        layer_scale: where a learned factor for each channel of a block's branches starts; None: there is none.
+        remat: whether the backward pass computes each block again instead of keeping its activations: less memory, a third more work.
     """
 
     image_size: int
@@ -44,6 +49,11 @@ class ViTConfig:
     final_norm: bool = True
     layer_norm_epsilon: float = 1e-6
     dtype: ComputeDtype = "float32"
+    positions: Literal["sincos", "learned"] = "sincos"
+    qkv_bias: bool = True
+    mlp: Literal["gelu", "swiglu"] = "gelu"
+    layer_scale: float | None = None
+    remat: bool = False
 
     def __post_init__(self) -> None:
         for field in ("image_size", "patch_size", "channels", "width", "depth", "heads", "mlp_width"):
@@ -59,8 +69,15 @@ class ViTConfig:
             raise ValueError(f"ViTConfig: pooling must be 'mean' or 'class_token', got {self.pooling!r}")
         if self.pooling == "class_token" and not self.class_token:
             raise ValueError("ViTConfig: pooling='class_token' needs class_token=True")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"ViTConfig: dtype must be 'float32' or 'bfloat16', got {self.dtype!r}")
+        for field, choices in (
+            ("dtype", ("float32", "bfloat16")),
+            ("positions", ("sincos", "learned")),
+            ("mlp", ("gelu", "swiglu")),
+        ):
+            if getattr(self, field) not in choices:
+                raise ValueError(
+                    f"ViTConfig: {field} must be '{choices[0]}' or '{choices[1]}', got {getattr(self, field)!r}"
+                )
 
     @property
     def num_patches(self) -> int:
@@ -96,7 +113,11 @@ class VisionTransformer(nn.Module):
         """
         config = self.config
         dtype = jnp.dtype(config.dtype)
-        positions = jnp.asarray(sincos_positions(config.image_size // config.patch_size, config.width), dtype)
+        if config.positions == "learned":
+            initialiser, shape = nn.initializers.normal(0.02), (config.num_patches, config.width)
+            positions = self.param("positions", initialiser, shape, jnp.float32).astype(dtype)
+        else:
+            positions = jnp.asarray(sincos_positions(config.image_size // config.patch_size, config.width), dtype)
         tokens = Dense(config.width, dtype, name="patch_embedding")(patches)
         tokens = tokens + (positions if where is None else positions[where])
         if config.class_token:
@@ -105,7 +126,17 @@ class VisionTransformer(nn.Module):
                 [jnp.broadcast_to(token.astype(dtype), (len(tokens), 1, config.width)), tokens], axis=1
             )
         for i in range(config.depth):
-            tokens = Block(config.heads, config.mlp_width, config.layer_norm_epsilon, dtype, name=f"block_{i}")(tokens)
+            block = block_type(config.remat)(
+                config.heads,
+                config.mlp_width,
+                config.layer_norm_epsilon,
+                dtype,
+                config.qkv_bias,
+                config.mlp,
+                config.layer_scale,
+                name=f"block_{i}",
+            )
+            tokens = block(tokens, 0)
         return LayerNorm(config.layer_norm_epsilon, name="norm")(tokens) if config.final_norm else tokens
 
     def tokens(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch outputs width"]:
