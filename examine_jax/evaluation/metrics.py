@@ -1,0 +1,159 @@
+"""What a classifier's scores are worth: scikit-learn's metrics, with one answer to classes that the test images lack.
+
+A figure of one class that cannot be had (no test image of the class, or no other) is nan, and so is every mean over classes that it enters:
+none is dropped in silence. `splits.stratified_split` makes parts in which this does not happen.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from examine_jax._shapes import Bool, Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassificationMetrics:
+    """Figures of a classifier that gives every image one class, all in [0, 1], or nan where a class is missing.
+
+    Attributes:
+      accuracy: share of images given their class.
+      weighted_f1: mean of the classes' F1 scores, weighted by how many images they have.
+      balanced_accuracy: mean over classes of their recall; also called BMA, balanced multi-class accuracy.
+      macro_auroc: mean over classes of the area under the ROC curve of that class against all others.
+      macro_average_precision: mean over classes of the average precision.
+      class_recall, class_auroc, class_average_precision: the same a class.
+      num_images: test images a class.
+    """
+
+    accuracy: float
+    weighted_f1: float
+    balanced_accuracy: float
+    macro_auroc: float
+    macro_average_precision: float
+    class_recall: tuple[float, ...]
+    class_auroc: tuple[float, ...]
+    class_average_precision: tuple[float, ...]
+    num_images: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiLabelMetrics:
+    """Figures of a classifier whose images have any number of labels; all in [0, 1], or nan as in `ClassificationMetrics`.
+
+    Attributes:
+      macro_auroc, macro_average_precision: means over labels.
+      class_auroc, class_average_precision: the same a label.
+      num_images: test images that have the label.
+    """
+
+    macro_auroc: float
+    macro_average_precision: float
+    class_auroc: tuple[float, ...]
+    class_average_precision: tuple[float, ...]
+    num_images: tuple[int, ...]
+
+
+def classification_metrics(
+    labels: Int[np.ndarray, " n"], scores: Float[np.ndarray, "n classes"]
+) -> ClassificationMetrics:
+    """The figures of scores [N, classes] (the higher the likelier; of equal ones the first class is predicted) for labels [N].
+
+    Raises:
+      ValueError: no image; a label outside the classes; scores that are not finite.
+    """
+    num_classes = scores.shape[1]
+    is_class = one_hot(labels, num_classes)
+    areas = _ranking_metrics(is_class, scores)
+    predicted = scores.argmax(axis=1)
+    recall = class_recall(labels, predicted, num_classes)
+    return ClassificationMetrics(
+        accuracy=accuracy(labels, predicted),
+        weighted_f1=weighted_f1(labels, predicted),
+        balanced_accuracy=float(recall.mean()),
+        macro_auroc=areas.macro_auroc,
+        macro_average_precision=areas.macro_average_precision,
+        class_recall=tuple(recall.tolist()),
+        class_auroc=areas.class_auroc,
+        class_average_precision=areas.class_average_precision,
+        num_images=areas.num_images,
+    )
+
+
+def multilabel_metrics(
+    labels: Bool[np.ndarray, "n classes"] | Int[np.ndarray, "n classes"], scores: Float[np.ndarray, "n classes"]
+) -> MultiLabelMetrics:
+    """The figures of scores [N, classes] (the higher the likelier) for labels [N, classes], true or 1 where an image has the label.
+
+    Raises:
+      ValueError: no image; labels other than 0 and 1; scores that are not finite.
+    """
+    outside = np.flatnonzero(~np.isin(labels, (0, 1)).all(axis=1))
+    if len(outside):
+        raise ValueError(
+            f"labels of row {outside[0]} are not 0 and 1 ({len(outside)} such rows): code unsure ones as 0 or 1"
+        )
+    return _ranking_metrics(labels.astype(bool), scores)
+
+
+def accuracy(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"]) -> float:
+    """The share of images [N] given their class."""
+    return float(np.mean(labels == predicted))
+
+
+def weighted_f1(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"]) -> float:
+    """The mean of the classes' F1 scores, weighted by how many images [N] they have; a class never predicted has F1 0."""
+    return float(f1_score(labels, predicted, average="weighted", zero_division=0))
+
+
+def balanced_accuracy(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], num_classes: int) -> float:
+    """The mean over classes of their recall (BMA); nan where a class has no image, which scikit-learn leaves out of the mean."""
+    return float(class_recall(labels, predicted, num_classes).mean())
+
+
+def class_recall(
+    labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], num_classes: int
+) -> Float[np.ndarray, " classes"]:
+    """The share of each class's images that were given it: [classes], nan for a class without images."""
+    images = np.bincount(labels, minlength=num_classes)
+    right = np.bincount(labels[labels == predicted], minlength=num_classes)
+    return np.divide(right, images, out=np.full(num_classes, math.nan), where=images > 0)
+
+
+def one_hot(labels: Int[np.ndarray, " n"], num_classes: int) -> Bool[np.ndarray, "n classes"]:
+    """[N, classes]: true at each image's class.
+
+    Raises:
+      ValueError: a label outside the classes.
+    """
+    outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(outside):
+        raise ValueError(
+            f"label {labels[outside[0]]} of row {outside[0]} is outside 0 .. {num_classes - 1} ({len(outside)} such rows)"
+        )
+    return labels[:, None] == np.arange(num_classes)
+
+
+def _ranking_metrics(
+    labels: Bool[np.ndarray, "n classes"], scores: Float[np.ndarray, "n classes"]
+) -> MultiLabelMetrics:
+    if not len(labels):
+        raise ValueError("there is no test image")
+    bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"scores of rows {bad[:8].tolist()} are not finite ({len(bad)} in all): the classifier diverged"
+        )
+    auroc, precision = [], []
+    for own, score in zip(labels.T, scores.T):
+        both = own.any() and not own.all()
+        auroc.append(float(roc_auc_score(own, score)) if both else math.nan)
+        precision.append(float(average_precision_score(own, score)) if own.any() else math.nan)
+    return MultiLabelMetrics(
+        macro_auroc=float(np.mean(auroc)),
+        macro_average_precision=float(np.mean(precision)),
+        class_auroc=tuple(auroc),
+        class_average_precision=tuple(precision),
+        num_images=tuple(labels.sum(axis=0).tolist()),
+    )
