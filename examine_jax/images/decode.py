@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as ExifTag
 
 from examine_jax._shapes import Shaped
-from examine_jax.images.depth import float_problem, integer_problem
+from examine_jax.images.depth import float_problem, integer_problem, to_bytes
 from examine_jax.images.parallel import Budget
 from examine_jax.images.resize import luma, resize_image, resize_values
 
@@ -77,8 +77,15 @@ class ImageDecoder:
     max_bytes: int
     budget: Budget
 
-    def __call__(self, path: str) -> DecodedImage:
-        """Reads a file. Raises: UnreadableImage, whatever is wrong with it."""
+    def __call__(self, path: str, frame: int = 0) -> DecodedImage:
+        """Reads a file, of a DICOM file one of its frames. Raises: UnreadableImage, whatever is wrong with it."""
+        return self._decode(path, [frame])[0]
+
+    def frames(self, path: str) -> list[DecodedImage]:
+        """Reads a file: all frames of a DICOM file, else the one image. Raises: UnreadableImage, as above."""
+        return self._decode(path, None)
+
+    def _decode(self, path: str, indices: list[int] | None) -> list[DecodedImage]:
         try:
             status = os.stat(path)
             if not stat.S_ISREG(status.st_mode):
@@ -89,11 +96,16 @@ class ImageDecoder:
                 raise UnreadableImage(f"{status.st_size} bytes, more than max_bytes={self.max_bytes}")
             # By its name Pillow would map the file into memory, where one that shrinks kills the process (and TIFFs turn wrongly).
             with open(path, "rb") as stream:
-                return self._read(stream)
+                if stream.read(132)[128:] == b"DICM":
+                    return self._dicom(stream, indices)
+                stream.seek(0)
+                return [self._read(stream)]
         except UnreadableImage:
             raise
         except UnidentifiedImageError:
-            raise UnreadableImage("its content is no PNG, JPEG, TIFF, BMP or WebP image that can be read") from None
+            raise UnreadableImage(
+                "its content is no PNG, JPEG, TIFF, BMP, WebP or DICOM image that can be read"
+            ) from None
         # Damaged files raise whatever the decoder met first: SyntaxError, IndexError, zlib.error, MemoryError and more.
         except Exception as error:
             raise UnreadableImage(_plain(error)) from error
@@ -108,6 +120,30 @@ class ImageDecoder:
             _check_samples(image)
             pixels, largest = self._deep(stream, image) if _is_deep(image) else (self._shallow(image), 255.0)
         return DecodedImage(pixels, largest, resized_up)
+
+    def _dicom(self, stream: BinaryIO, indices: list[int] | None) -> list[DecodedImage]:
+        try:
+            from examine_jax.images import dicom
+        except ImportError:
+            raise UnreadableImage("a DICOM file, which is read by the package pydicom; pip install pydicom") from None
+        header = dicom.read_header(stream, self.max_pixels, self.max_bytes)
+        held = self.image_size**2 * self.channels * (dicom.frame_count(header) if indices is None else len(indices))
+        if held > self.max_bytes:
+            raise UnreadableImage(
+                f"{dicom.frame_count(header)} frames, which take more than max_bytes={self.max_bytes}"
+            )
+        results = []
+        with self.budget.claim(header.Rows * header.Columns):
+            for values in dicom.frames(stream, header, indices):
+                resized_up = min(values.shape[:2]) < self.image_size
+                if values.dtype == np.uint16:
+                    results.append(DecodedImage(*self._resized(values), resized_up))
+                    continue
+                if values.shape[-1] == 3 and self.channels == 1:
+                    values = luma(values)
+                pixels = to_bytes(resize_values(values, self.image_size), 1.0)
+                results.append(DecodedImage(pixels, 255.0, resized_up))
+        return results
 
     def _shallow(self, image: Image.Image) -> Shaped[np.ndarray, "image_size image_size channels"]:
         # The mode is left to the file (None); formats other than JPEG take no draft.
@@ -132,7 +168,13 @@ class ImageDecoder:
             image, values = _sixteen_bit_colour(stream)
         else:
             values = _array(image)[..., None]
-        orientation = _orientation(image)  # Asked once it is decoded: what Pillow has turned by itself is then upright.
+        # Its orientation is asked once it is decoded: what Pillow has turned by itself is then upright.
+        return self._resized(values, _orientation(image))
+
+    def _resized(
+        self, values: Shaped[np.ndarray, "height width stored"], orientation: int = 1
+    ) -> tuple[Shaped[np.ndarray, "image_size image_size channels"], float]:
+        """Deep values in the size and number of channels asked for, uint16 or float32 as they were, and the largest before that."""
         floating = values.dtype.kind == "f"
         smallest, largest = values.min().item(), values.max().item()
         problem = float_problem(smallest, largest) if floating else integer_problem(smallest, largest, self.bits_stored)

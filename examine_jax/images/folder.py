@@ -25,17 +25,19 @@ def load_folder(
     max_bytes: int = 2**30,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
-    """Reads every PNG, JPEG, TIFF, BMP and WebP below a folder, in the order of their names.
+    """Reads every PNG, JPEG, TIFF, BMP, WebP and DICOM file below a folder, in the order of their names.
 
     Each image is squashed to the square by an antialiased (Lanczos) resize; one with a side shorter than `image_size` is resized up
     and counted. EXIF orientation is applied; of several frames or pages the first is taken; transparency is laid on white; grey is
     repeated to 3 channels, colour brought to grey by ITU-R 601 luma; CMYK is converted without its colour profile. JPEGs more than
     8 times as large as asked for are decoded at a reduced scale first. Integers of 16 bits (grey, RGB, with alpha) and
-    floats become 8 bits by one rule for the whole folder, which examine_jax/images/depth.py states.
+    floats become 8 bits by one rule for the whole folder, which examine_jax/images/depth.py states. DICOM files (read where pydicom is
+    installed) become 8 bits by their own modality LUT and window, as examine_jax/images/dicom.py states; each frame of one that holds
+    several is an image, named `file.dcm[3]`.
 
     Hidden files and files that do not call themselves images are passed over. What calls itself one and cannot be read (damaged,
-    empty, mislabelled, too large, a pipe, a link to nothing, DICOM, ...) is listed in `skipped` with its reason. No file is changed,
-    and only plain files are opened.
+    empty, mislabelled, too large, a pipe, a link to nothing, DICOM without pixels, ...) is listed in `skipped` with its reason.
+    No file is changed, and only plain files are opened.
 
     Args:
         folder: links inside it are followed, no folder is entered twice.
@@ -58,9 +60,9 @@ def load_folder(
     total = len(found.candidates)
     decoder = ImageDecoder(image_size, channels, bits_stored, max_pixels, max_bytes, budget=Budget(max_pixels))
 
-    def decode(path: str) -> DecodedImage | UnreadableImage:
+    def decode(path: str) -> list[DecodedImage] | UnreadableImage:
         try:
-            return decoder(path)
+            return decoder.frames(path)
         except UnreadableImage as error:
             return error
 
@@ -74,20 +76,23 @@ def load_folder(
     Image.init()  # All plug-ins now, not by the first thread that meets a strange file.
     with warnings.catch_warnings():
         # Pillow warns of odd metadata and of large images; what matters of that ends in a reason.
-        warnings.filterwarnings("ignore", module=r"PIL\b")
+        warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
         for done, (candidate, result) in enumerate(
             zip(found.candidates, in_order(decode, (c.path for c in found.candidates))), 1
         ):
             if isinstance(result, UnreadableImage):
                 skipped.append(SkippedImage(candidate.name, str(result)))
             else:
-                row = len(names)
-                names.append(candidate.name)
-                resized_up += result.resized_up
-                if result.pixels.dtype == np.uint8:
-                    pixels[row] = result.pixels
-                else:
-                    deep[row] = result
+                if len(result) > 1:  # Frames that nobody knew of before. Growing in place copies nothing.
+                    pixels.resize((len(pixels) + len(result) - 1, *pixels.shape[1:]), refcheck=False)
+                for frame, image in enumerate(result):
+                    row = len(names)
+                    names.append(candidate.name if len(result) == 1 else f"{candidate.name}[{frame}]")
+                    resized_up += image.resized_up
+                    if image.pixels.dtype == np.uint8:
+                        pixels[row] = image.pixels
+                    else:
+                        deep[row] = image
             report(done, total)
     skipped.sort(key=lambda item: item.name)
     if not names:
@@ -128,7 +133,7 @@ def _nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[Ski
     message = f"no readable image in {shown(folder)}"
     looked_at = len(skipped) + sum(found.other.values())
     if not looked_at:
-        return f"{message}: it holds no files; name a folder with PNG, JPEG, TIFF, BMP or WebP images"
+        return f"{message}: it holds no files; name a folder with PNG, JPEG, TIFF, BMP, WebP or DICOM images"
     message += f": looked at {looked_at} file{'s' * (looked_at > 1)}"
     if found.other:
         most = sorted(found.other.items(), key=lambda item: (-item[1], item[0]))[:3]

@@ -8,13 +8,14 @@ import stat
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import unique_encodable
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".dcm", ".dicom", ".ima"}
+)
 
 # Medical and other image files that somebody may expect to be read: they are reported, not passed over in silence.
 _NOT_READ = {
     suffix: reason
     for suffixes, reason in (
-        ((".dcm", ".dicom", ".ima"), "a DICOM file needs a reader that is not here; export it as PNG or 16-bit TIFF"),
         ((".nii", ".nii.gz", ".mha", ".mhd", ".nrrd"), "a volume; export its slices as PNG or 16-bit TIFF"),
         ((".svs", ".ndpi", ".scn", ".mrxs", ".czi"), "a whole-slide image; cut it into tiles as PNG or JPEG"),
         ((".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".pgm", ".ppm"), "not a format read here; save it as PNG"),
@@ -92,7 +93,7 @@ def scan(folder: str | os.PathLike[str]) -> Scan:
             elif suffix in _NOT_READ:
                 problems[name] = _NOT_READ[suffix]
             elif _is_dicom(entry, suffix):
-                problems[name] = _NOT_READ[".dcm"]
+                images[name] = entry.path
             else:
                 other[suffix or "no suffix"] += 1
     safe = dict(zip([*images, *problems], unique_encodable([*images, *problems])))
