@@ -1,0 +1,167 @@
+"""Logistic regression on features, to its optimum."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from examine_jax._shapes import Array, Float, Int, Num
+from examine_jax.evaluation.targets import as_targets, probabilities, summed_loss
+
+_BLOCK = 4096  # rows whose logits are held at a time
+_PATIENCE = 10  # iterations without a lower loss: float32 has no more to give
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearProbe:
+    """Multinomial logistic regression (for several labels an image: one of each label against its absence).
+
+    The loss is sum over images of -log p(label) + l2 / 2 |weights|^2, the bias free: scikit-learn's LogisticRegression with C = 1 / l2.
+
+    Attributes:
+      l2: the penalty.
+      standardise: whether features are first brought to mean 0 and deviation 1 over the training images, column by column, so that
+        the penalty does not depend on their scales. Without, the optimum is that of the features as they are.
+      tolerance: on the largest entry of the gradient of the loss an image, with respect to scaled features' weights.
+      max_iterations: of L-BFGS.
+    """
+
+    l2: float = 1.0
+    standardise: bool = True
+    tolerance: float = 1e-5
+    max_iterations: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.l2 > 0:
+            raise ValueError(
+                f"LinearProbe: l2 must be positive, got {self.l2}; of separable classes nothing else is finite"
+            )
+
+    def fit(
+        self,
+        features: Num[Array | np.ndarray, "n d"],
+        labels: Num[Array | np.ndarray, "n *classes"],
+        *,
+        num_classes: int,
+    ) -> "LinearClassifier":
+        """The optimum for features [N, D] and labels: a class [N], or 0 and 1 [N, classes] for several labels an image.
+
+        Beside its arguments it holds one float32 copy of the features and blocks of fixed size.
+
+        Raises:
+          ValueError: labels outside the classes, a class without an image, features that are not finite.
+        """
+        targets, multilabel = as_targets(labels, num_classes)
+        values = np.asarray(features)
+        mean = values.mean(axis=0, dtype=np.float64)
+        deviation = values.std(axis=0, dtype=np.float64)
+        if not np.isfinite(deviation).all():
+            raise ValueError(
+                f"features of rows {np.flatnonzero(~np.isfinite(values).all(axis=1))[:8].tolist()} are not finite: "
+                "leave these images out, or look at how they were embedded"
+            )
+        if (
+            not self.standardise
+        ):  # one scale for all, undone below: only so that L-BFGS starts with steps of a fit length
+            deviation = np.full_like(deviation, np.sqrt(np.square(deviation).mean()))
+        deviation = np.where(deviation > 0, deviation, 1)
+        count, width = values.shape
+        size = min(_BLOCK, count)
+        num_blocks = -(-count // size)
+        rows = np.zeros((num_blocks * size, width), np.float32)
+        rows[:count] = (values - mean) / deviation
+        padded = np.zeros((num_blocks * size, *targets.shape[1:]), targets.dtype)
+        padded[:count] = targets
+        present = np.arange(num_blocks * size) < count
+        blocks = tuple(x.reshape(num_blocks, size, *x.shape[1:]) for x in (rows, padded, present.astype(np.float32)))
+        penalty = self.l2 if self.standardise else self.l2 / deviation[0] ** 2
+        (weights, bias), iterations, gradient = _minimise(
+            *blocks, jnp.float32(penalty), num_classes, self.tolerance, self.max_iterations
+        )
+        weights = np.asarray(weights, np.float64) / deviation[:, None]
+        bias = np.asarray(bias, np.float64) - mean @ weights
+        return LinearClassifier(
+            weights, bias, multilabel, int(iterations), float(gradient), bool(gradient <= self.tolerance)
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LinearClassifier:
+    """A fitted probe.
+
+    Attributes:
+      weights, bias: logits are features @ weights + bias, [D, classes] and [classes], float64, of the features as they come.
+      multilabel: whether scores are of labels that do not exclude each other.
+      iterations: that L-BFGS took.
+      gradient: the largest entry of the gradient at the end.
+      converged: whether that is within the tolerance.
+    """
+
+    weights: Float[np.ndarray, "d classes"]
+    bias: Float[np.ndarray, " classes"]
+    multilabel: bool
+    iterations: int
+    gradient: float
+    converged: bool
+
+    def scores(self, features: Num[Array | np.ndarray, "n d"]) -> Float[np.ndarray, "n classes"]:
+        """Probabilities [N, classes] float32 of features [N, D]."""
+        scores = np.empty((len(features), len(self.bias)), np.float32)
+        for start in range(0, len(features), _BLOCK):
+            logits = np.asarray(features[start : start + _BLOCK]).astype(np.float64) @ self.weights + self.bias
+            scores[start : start + _BLOCK] = probabilities(logits, self.multilabel)
+        return scores
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5, 6))
+def _minimise(
+    rows: Float[Array, "blocks size d"],
+    targets: Num[Array, "blocks size *classes"],
+    present: Float[Array, "blocks size"],
+    l2: Float[Array, ""],
+    num_classes: int,
+    tolerance: float,
+    max_iterations: int,
+) -> tuple[tuple[Float[Array, "d classes"], Float[Array, " classes"]], Int[Array, ""], Float[Array, ""]]:
+    """((weights, bias), iterations, largest entry of the gradient)."""
+    count = present.sum()
+
+    def objective(params: tuple[Array, Array]) -> Array:
+        weights, bias = params
+
+        @jax.checkpoint  # logits are computed again for the gradient: N x classes of them are never held
+        def add(total: Array, block: tuple[Array, Array, Array]) -> tuple[Array, None]:
+            own, target, mask = block
+            logits = jnp.matmul(own, weights, precision=lax.Precision.HIGHEST) + bias
+            return total + summed_loss(logits, target, mask), None
+
+        total, _ = lax.scan(add, jnp.float32(0), (rows, targets, present))
+        return (total + l2 / 2 * jnp.square(weights).sum()) / count
+
+    def largest(tree: tuple[Array, Array]) -> Array:
+        return jnp.maximum(*(jnp.abs(leaf).max() for leaf in tree))
+
+    optimiser = optax.lbfgs(memory_size=20)
+    value_and_grad = optax.value_and_grad_from_state(objective)
+
+    def step(carry: tuple) -> tuple:
+        params, state, iteration, lowest, since, _ = carry
+        value, gradient = value_and_grad(params, state=state)
+        updates, state = optimiser.update(gradient, state, params, value=value, grad=gradient, value_fn=objective)
+        params = optax.apply_updates(params, updates)
+        value, gradient = optax.tree.get(state, "value"), optax.tree.get(state, "grad")
+        since = jnp.where(value < lowest, 0, since + 1)
+        return params, state, iteration + 1, jnp.minimum(value, lowest), since, largest(gradient)
+
+    def going(carry: tuple) -> Array:
+        _, _, iteration, _, since, gradient = carry
+        return (iteration < max_iterations) & (since < _PATIENCE) & (gradient > tolerance)
+
+    start = (jnp.zeros((rows.shape[-1], num_classes), jnp.float32), jnp.zeros(num_classes, jnp.float32))
+    carry = (start, optimiser.init(start), jnp.int32(0), jnp.float32(jnp.inf), jnp.int32(0), jnp.float32(jnp.inf))
+    params, _, iterations, _, _, gradient = lax.while_loop(going, step, carry)
+    return params, iterations, gradient

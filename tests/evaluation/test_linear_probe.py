@@ -1,0 +1,91 @@
+"""Logistic regression, against scikit-learn's."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from examine_jax.evaluation import linear_probe
+from examine_jax.evaluation.linear_probe import LinearProbe
+
+
+def _data(seed=0, count=150, width=6, classes=3):
+    rng = np.random.default_rng(seed)
+    centres = 1.5 * rng.standard_normal((classes, width))
+    labels = np.concatenate([np.arange(classes), rng.integers(0, classes, count - classes)])
+    return (centres[labels] + rng.standard_normal((count, width))).astype(np.float32), labels
+
+
+def _reference(features, labels, l2):
+    model = LogisticRegression(C=1 / l2, tol=1e-10, max_iter=10_000)
+    return model.fit(features.astype(np.float64), labels)
+
+
+@pytest.mark.parametrize("block", [4096, 64], ids=["one block", "ragged blocks"])
+@pytest.mark.parametrize("l2", [1.0, 100.0])
+def test_optimum_is_scikit_learn_s(block, l2, monkeypatch):
+    monkeypatch.setattr(linear_probe, "_BLOCK", block)
+    features, labels = _data()
+    found = LinearProbe(l2=l2, standardise=False, tolerance=1e-6).fit(features, labels, num_classes=3)
+    model = _reference(features, labels, l2)
+    # The bias is free up to a constant common to all classes.
+    np.testing.assert_allclose(found.weights.T, model.coef_, atol=2e-4)
+    np.testing.assert_allclose(found.bias - found.bias.mean(), model.intercept_ - model.intercept_.mean(), atol=5e-4)
+    np.testing.assert_allclose(found.scores(features), model.predict_proba(features), atol=2e-4)
+
+
+def test_standardised_optimum_is_scikit_learn_s_behind_a_scaler():
+    features, labels = _data()
+    features = features * np.geomspace(1e-4, 1e4, 6, dtype=np.float32) + np.float32(100)
+    features[:, 3] = 7.0  # a dead unit
+    found = LinearProbe().fit(features, labels, num_classes=3)
+    scaler = StandardScaler().fit(features.astype(np.float64))
+    model = _reference(scaler.transform(features.astype(np.float64)), labels, 1.0)
+    expected = model.predict_proba(scaler.transform(features.astype(np.float64)))
+    np.testing.assert_allclose(found.scores(features), expected, atol=3e-4)
+    assert found.converged
+
+
+def test_several_labels_are_as_many_binary_regressions():
+    features, labels = _data()
+    several = np.stack([labels == 0, labels != 1], axis=1).astype(int)
+    found = LinearProbe(standardise=False, tolerance=1e-6).fit(features, several, num_classes=2)
+    for column in range(2):
+        expected = _reference(features, several[:, column], 1.0).predict_proba(features)[:, 1]
+        np.testing.assert_allclose(found.scores(features)[:, column], expected, atol=2e-4)
+
+
+def test_separable_classes_have_an_optimum_and_it_is_reached():
+    features = np.repeat([[-10.0], [10.0]], 20, axis=0).astype(np.float32)
+    found = LinearProbe().fit(features, np.repeat([0, 1], 20), num_classes=2)
+    assert found.converged
+    assert (found.scores(features).argmax(axis=1) == np.repeat([0, 1], 20)).all()
+
+
+def test_running_out_of_iterations_is_told():
+    found = LinearProbe(max_iterations=2).fit(*_data(), num_classes=3)
+    assert (found.converged, found.iterations) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, 3], "label 3 of row 2 is outside 0 .. 2"),
+        ([0, 1, -1], "label -1 of row 2"),
+        ([0, 1, 1], "class 2 has no training image"),
+        ([[1, 0, 2]] * 3, "zeros and ones"),
+        ([[1, 0, 1]] * 3, "class 1 has no training image"),
+    ],
+)
+def test_labels_that_cannot_be_learnt_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        LinearProbe().fit(np.eye(3, dtype=np.float32), np.array(labels), num_classes=3)
+
+
+def test_features_that_are_not_finite_are_refused():
+    features, labels = _data()
+    features[4, 1] = np.nan
+    with pytest.raises(ValueError, match=r"rows \[4\]"):
+        LinearProbe().fit(features, labels, num_classes=3)
+    with pytest.raises(ValueError, match="l2"):
+        LinearProbe(l2=0.0)
