@@ -1,6 +1,8 @@
 """Checkpoints of a run: whole or not at all, the latest few kept, compared with the run before they are read."""
 
+import errno
 import pathlib
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +16,7 @@ from examine_jax._shapes import PyTree
 from examine_jax.pretraining.train_step import TrainState
 
 _KEPT = 2
+_BESIDE_ARRAYS = 1_000_000  # bytes that names, shapes and directories take at most, about
 
 
 class Checkpoints:
@@ -47,14 +50,21 @@ class Checkpoints:
         """Starts to save; the arrays are copied before this returns, the files follow in the background.
 
         Raises:
-            OSError: as `check`, of the checkpoint before.
+            OSError: there is no room for it, or, as `check`, was none for the checkpoint before.
         """
         step = int(state.step)
         with self._failures():
             self._manager.wait_until_finished()
-            if step != self.latest_step:
-                # A copy, because the next step is given this state's memory to write into.
-                self._manager.save(step, args=ocp.args.StandardSave(jax.tree.map(jnp.copy, _flat(state))))
+        if step == self.latest_step:
+            return
+        flat = _flat(state)
+        needed = sum(leaf.nbytes for leaf in flat.values()) + _BESIDE_ARRAYS
+        free = shutil.disk_usage(self._folder).free
+        if free < needed:
+            raise self._failure(f"it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", errno.ENOSPC)
+        with self._failures():
+            # A copy, because the next step is given this state's memory to write into.
+            self._manager.save(step, args=ocp.args.StandardSave(jax.tree.map(jnp.copy, flat)))
 
     def check(self) -> None:
         """Raises the OSError of a checkpoint that could not be written in the background; does not wait for it."""
@@ -71,13 +81,17 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # the writer's own errors are of many classes: RuntimeError, ValueError, OSError
-            whole = [int(entry.name) for entry in self._folder.iterdir() if entry.name.isdigit()]
-            kept = f"the checkpoint of step {max(whole)} is whole" if whole else "there is no earlier one"
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise OSError(
-                f"cannot write a checkpoint in {self._folder} (is the disk full?); {kept}; make room and start the run again, "
-                f"and it goes on from there ({reason})"
-            ) from error
+            reason = str(error) or type(error).__name__
+            raise self._failure(reason.splitlines()[0].rsplit(": ", 1)[-1], getattr(error, "errno", None)) from error
+
+    def _failure(self, reason: str, number: int | None) -> OSError:
+        whole = [int(entry.name) for entry in self._folder.iterdir() if entry.name.isdigit()]
+        kept = f"that of step {max(whole)} is whole, the run goes on from there" if whole else "there is no earlier one"
+        error = OSError(
+            f"cannot write a checkpoint in {self._folder} ({reason}): make room and start the run again; {kept}"
+        )
+        error.errno = number
+        return error
 
     def restore(self, template: TrainState) -> TrainState:
         """The newest checkpoint in the template's structure.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import os
 import pathlib
 import signal
@@ -12,13 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 from examine_jax._shapes import Array, PyTree
 from examine_jax.pretraining.batches import BatchOrder
@@ -26,15 +24,20 @@ from examine_jax.pretraining.checkpoints import Checkpoints
 from examine_jax.pretraining.configuration import claim, to_plain
 from examine_jax.pretraining.devices import agreed, data_mesh, on_each, place_on_each, wait_for_all
 from examine_jax.pretraining.feeding import MOST_STEPS_A_DISPATCH, Columns, Pixels, Train, fits, resident, streamed
-from examine_jax.pretraining.history import Record, append_history, read_history, write_history
+from examine_jax.pretraining.history import Record
 from examine_jax.pretraining.method import Method
+from examine_jax.pretraining.non_finite import NonFiniteLossError, first_non_finite, non_finite_error
 from examine_jax.pretraining.optimiser import LearningRate
+from examine_jax.pretraining.recording import recording
 from examine_jax.pretraining.settings import PretrainSettings
+from examine_jax.pretraining.throughput import share_of_peak_a_rate
 from examine_jax.pretraining.train_step import Step, Steps, TrainState, initial_state, make_steps, make_streamed_step
+from examine_jax.pretraining.training_sets import check_images, fingerprint, names_by_set
+from examine_jax.pretraining.watching import Watching, make_look
+
+__all__ = ["NonFiniteLossError", "Pretrained", "pretrain"]
 
 _SECONDS_A_DISPATCH = 1.0  # how often the bar moves and a signal is answered
-_SHOWN = 5  # names in a message
-_FINGERPRINTED = 16  # images of a set that is read on demand
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,29 +46,15 @@ class Pretrained:
 
     Attributes:
         method, params, state: hand these to `method.embed` or to `save_encoder`.
-        history: a record a step: "step" (steps done, from 1), "loss", "gradient_norm", "learning_rate", the method's own metrics,
-            "seconds" since the run's (last) start and "images_per_second". Everything but these two is the same however often the
-            run was interrupted.
+        history: a record a step: "step" (steps done, from 1), "loss", "gradient_norm", "learning_rate", the method's own metrics, what
+            `Watching` saw, and by the clock "seconds" since the run's (last) start, "images_per_second" and, on GPUs that are known,
+            "share_of_peak". Everything but these three is the same however often the run was interrupted.
     """
 
     method: Method
     params: PyTree
     state: PyTree
     history: list[Record]
-
-
-class NonFiniteLossError(ValueError):
-    """The loss or its gradient became NaN or infinite.
-
-    Attributes:
-        step: the step (from 1); indices: of the images in its batch; names: of these, where names were given.
-    """
-
-    def __init__(self, message: str, step: int, indices: np.ndarray, names: tuple[str, ...]) -> None:
-        super().__init__(message)
-        self.step = step
-        self.indices = indices
-        self.names = names
 
 
 def pretrain(
@@ -75,6 +64,8 @@ def pretrain(
     workdir: str | os.PathLike[str],
     *,
     names: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    watching: Watching | None = None,
+    tensorboard: bool = False,
     checkpoint_seconds: float = 30.0,
     progress: bool = True,
 ) -> Pretrained:
@@ -93,6 +84,8 @@ def pretrain(
         settings: how.
         workdir: receives checkpoints/, metrics.jsonl and pretraining.json (the configuration of this run).
         names: of the images, for messages; a list of them a phase where there are several.
+        watching: images whose features are looked at on the way, for collapse and classes; it changes no parameter.
+        tensorboard: whether the records go to workdir/tensorboard as event files too (needs tensorboardX).
         checkpoint_seconds: how long after a checkpoint the next one is due; the latest two are kept.
         progress: a bar on stderr with the loss, images/s and the time left.
 
@@ -104,8 +97,8 @@ def pretrain(
     """
     workdir = pathlib.Path(workdir)
     sets = tuple(images) if isinstance(images, list | tuple) else (images,)
-    _check_images(sets, settings)
-    set_names = _names(names, sets)
+    check_images(sets, settings)
+    set_names = names_by_set(names, sets)
     orders = [BatchOrder(len(pixels), settings.batch_size, settings.seed, stream) for stream, pixels in enumerate(sets)]
     steps = tuple(phase.count(order.steps_per_epoch) for phase, order in zip(settings.phases, orders))
     mesh = data_mesh(settings.batch_size // settings.accumulate)
@@ -122,7 +115,7 @@ def pretrain(
         {
             "method": to_plain(method),
             "settings": to_plain(settings),
-            "images": [_fingerprint(pixels) for pixels in sets],
+            "images": [fingerprint(pixels) for pixels in sets],
         },
     )
     if first_process:
@@ -131,25 +124,17 @@ def pretrain(
     programs = _programs(method, dataclasses.replace(settings, seed=0), steps, mesh, tuple(sets[0].shape[1:]))
     key, initial_key = _keys(settings.seed, mesh)
     state = programs.start(initial_key)
-    metrics_file = workdir / "metrics.jsonl"
+    look = None if watching is None else make_look(method, watching, sum(steps), mesh)
+    peak_share = share_of_peak_a_rate(
+        method, state, tuple(sets[0].shape[1:]), settings.batch_size // settings.accumulate, list(mesh.devices.flat)
+    )
 
     with Checkpoints(workdir / "checkpoints") as checkpoints, _terminations() as terminated:
         if checkpoints.latest_step is not None:
             state = checkpoints.restore(state)
         done = int(state.step)
-        history = read_history(metrics_file, done)
-        wait_for_all("history")
-        if first_process:
-            write_history(metrics_file, history)
         start = last_saved = time.monotonic()
-        with tqdm(
-            total=sum(steps),
-            initial=done,
-            unit="step",
-            desc="pretraining",
-            disable=not (progress and first_process),
-            dynamic_ncols=True,
-        ) as bar:
+        with recording(workdir, done, sum(steps), tensorboard=tensorboard, progress=progress) as (history, tell):
             for phase, (pixels, order) in enumerate(zip(sets, orders)):
                 first, end = sum(steps[:phase]), sum(steps[: phase + 1])
                 if done >= end:
@@ -158,31 +143,29 @@ def pretrain(
                     count = 1  # the first dispatch compiles; the second one times a step
                     while done < end:
                         begin = time.monotonic()
-                        indices = order.indices(done - first, min(count, end - done))
+                        until_look = end if watching is None else watching.steps_until_look(done)
+                        indices = order.indices(done - first, min(count, end - done, until_look))
                         state, columns = train(state, indices)
                         now = time.monotonic()
-                        records = _records(
-                            columns, done, programs.learning_rate, now - start, indices.size / (now - begin)
-                        )
-                        bad = _first_non_finite(columns)
-                        if first_process:
-                            append_history(metrics_file, records[:bad])
+                        clock = {"seconds": now - start, "images_per_second": indices.size / (now - begin)}
+                        if peak_share is not None:
+                            clock["share_of_peak"] = clock["images_per_second"] * peak_share
+                        records = _records(columns, done, programs.learning_rate, clock)
+                        bad = first_non_finite(columns)
                         if bad is not None:
-                            raise _non_finite(columns, done, bad, indices[bad], set_names[phase])
-                        history += records
+                            tell(records[:bad])
+                            raise non_finite_error(columns, done, bad, indices[bad], set_names[phase])
                         done += len(indices)
-                        bar.set_postfix_str(
-                            f"loss {records[-1]['loss']:.4f}, {records[-1]['images_per_second']:.0f} images/s",
-                            refresh=False,
-                        )
-                        bar.update(len(indices))
-                        checkpoints.check()
+                        if look is not None:
+                            records[-1] |= look(done, state.params, state.method_state)
+                        tell(records)
                         affordable = int(_SECONDS_A_DISPATCH * len(indices) / max(now - begin, 1e-6))
                         count = max(1, min(affordable, 4 * count, MOST_STEPS_A_DISPATCH))
                         # All processes do what the first one's clock says, and end when any of them is told to.
                         decisions = agreed(count, now - last_saved > checkpoint_seconds, terminated.is_set())
                         count, due = int(decisions[0][0]), bool(decisions[0][1])
                         ending = any(decision[2] for decision in decisions)
+                        checkpoints.check()
                         if due or ending:
                             checkpoints.save(state)
                             last_saved = now
@@ -245,72 +228,12 @@ def _at_hand(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
 
 
-def _check_images(sets: tuple[Any, ...], settings: PretrainSettings) -> None:
-    if len(sets) != len(settings.phases):
-        raise ValueError(f"pretrain: {len(settings.phases)} phases need as many arrays of images, got {len(sets)}")
-    for pixels in sets:
-        dtype = getattr(pixels, "dtype", np.dtype(np.uint8))
-        if dtype != np.uint8 or len(pixels.shape) != 4:
-            raise ValueError(
-                f"pretrain: images must be uint8 [N, height, width, channels], got {dtype} {tuple(pixels.shape)}"
-            )
-        if tuple(pixels.shape[1:]) != tuple(sets[0].shape[1:]):
-            raise ValueError(
-                f"pretrain: the phases' images differ in shape: {tuple(sets[0].shape[1:])} and {tuple(pixels.shape[1:])}"
-            )
-
-
-def _names(names: Any, sets: tuple[Pixels, ...]) -> tuple[Sequence[str] | None, ...]:
-    if names is None:
-        return (None,) * len(sets)
-    lists = tuple(names) if len(sets) > 1 else (names,)
-    if [len(each) for each in lists] != [len(pixels) for pixels in sets]:
-        raise ValueError(
-            f"pretrain: {[len(each) for each in lists]} names for {[len(pixels) for pixels in sets]} images; give one each"
-        )
-    return lists
-
-
-def _fingerprint(pixels: Pixels) -> dict[str, Any]:
-    """Tells one set of images from another: by all bytes of an array, by a few images of what would have to be read."""
-    if isinstance(pixels, np.ndarray):
-        return {"shape": list(pixels.shape), "sha256": hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()}
-    some = np.unique(np.linspace(0, len(pixels) - 1, _FINGERPRINTED).astype(np.int32))
-    sample = np.ascontiguousarray(pixels[some])
-    return {"shape": [int(n) for n in pixels.shape], "sha256_of_some": hashlib.sha256(sample.data).hexdigest()}
-
-
-def _first_non_finite(columns: Columns) -> int | None:
-    bad = np.flatnonzero(~np.isfinite(columns["loss"]) | ~np.isfinite(columns["gradient_norm"]))
-    return int(bad[0]) if bad.size else None
-
-
-def _non_finite(
-    columns: Columns, done: int, bad: int, indices: np.ndarray, names: Sequence[str] | None
-) -> NonFiniteLossError:
-    values = {name: columns[name][bad] for name in ("loss", "gradient_norm")}
-    what, value = next((name, value) for name, value in values.items() if not np.isfinite(value))
-    batch = tuple(names[i] for i in indices) if names is not None else ()
-    shown = [repr(name) for name in batch[:_SHOWN]] or [f"image {i}" for i in indices[:_SHOWN]]
-    more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
-    return NonFiniteLossError(
-        f"the {what.replace('_', ' ')} is {value} at step {done + bad + 1}: try a lower learning rate, a longer warm-up, "
-        f"AdamW(clip_norm=1.0) or dtype='float32'; its batch was {', '.join(shown)}{more}",
-        done + bad + 1,
-        indices,
-        batch,
-    )
-
-
-def _records(
-    columns: Columns, done: int, learning_rate: LearningRate, seconds: float, images_per_second: float
-) -> list[Record]:
-    records = []
+def _records(columns: Columns, done: int, learning_rate: LearningRate, clock: dict[str, int | float]) -> list[Record]:
+    records: list[Record] = []
+    clock = {name: round(value, 3) for name, value in clock.items()}
     for i in range(len(columns["loss"])):
         values = {name: float(column[i]) for name, column in columns.items()}
-        rate = float(learning_rate(done + i))
-        clock = {"seconds": round(seconds, 3), "images_per_second": round(images_per_second, 1)}
-        records.append({"step": done + i + 1, **values, "learning_rate": rate, **clock})
+        records.append({"step": done + i + 1, **values, "learning_rate": float(learning_rate(done + i)), **clock})
     return records
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -107,11 +108,11 @@ pretrain(METHOD, np.load(sys.argv[2]), settings(int(sys.argv[4])), sys.argv[3], 
 """
 
 
-def start_child(folder, images, steps, lines, environment):
+def start_child(folder, images, steps, lines, environment, **pipes):
     """A process that trains, once it has recorded that many steps."""
     np.save(folder / "images.npy", images)
     arguments = [str(pathlib.Path(__file__).parent), str(folder / "images.npy"), str(folder / "run"), str(steps)]
-    child = subprocess.Popen([sys.executable, "-c", CHILD, *arguments], env={**os.environ, **environment})
+    child = subprocess.Popen([sys.executable, "-c", CHILD, *arguments], env={**os.environ, **environment}, **pipes)
     metrics = folder / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not metrics.exists() or metrics.read_bytes().count(b"\n") < lines:
@@ -144,6 +145,62 @@ def test_sigterm_saves_and_exits(images, tmp_path, compilation_cache):
     assert child.wait(60) == 143
     recorded = (tmp_path / "run" / "metrics.jsonl").read_bytes().count(b"\n")
     assert str(recorded) in {folder.name for folder in (tmp_path / "run" / "checkpoints").iterdir()}
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process are Linux's")
+def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(images, trained, tmp_path, compilation_cache):
+    child = start_child(tmp_path, images, STEPS, 1, compilation_cache, stderr=subprocess.PIPE, text=True)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    while not any(folder.name.isdigit() for folder in checkpoints.iterdir()):
+        assert child.poll() is None
+        time.sleep(0.002)
+    # Files of this size and more cannot be written from now on: not a checkpoint, but the metrics still.
+    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (30_000, 30_000))
+    _, stderr = child.communicate(timeout=120)
+    assert child.returncode == 1
+    message = next(line for line in stderr.splitlines() if line.startswith("OSError: "))
+    whole = max(int(folder.name) for folder in checkpoints.iterdir() if folder.name.isdigit())
+    assert "cannot write a checkpoint in" in message
+    assert "File too large" in message
+    assert f"start the run again; that of step {whole} is whole, the run goes on from there" in message
+    assert whole < STEPS
+    resumed = pretrain(METHOD, images, settings(), tmp_path / "run", progress=False)
+    assert same(resumed.params, trained[0].params)
+    assert all(folder.name.isdigit() for folder in checkpoints.iterdir()), "nothing half-written is left"
+
+
+IN_LITTLE_SPACE = """
+mount -t tmpfs -o size=1700k tmpfs "$0" || exit 77
+cp "$0"/../images.npy "$0"
+"$1" -c "$2" "$3" "$0"/images.npy "$0"/run 100000
+status=$?
+ls "$0"/run/checkpoints
+exit $status
+"""
+
+
+def test_a_checkpoint_without_room_is_not_begun(images, tmp_path, compilation_cache):
+    """On a file system of 1.7 MB in a mount namespace of its own, which checkpoints and metrics fill up."""
+    (tmp_path / "small").mkdir()
+    np.save(tmp_path / "images.npy", images)
+    arguments = [str(tmp_path / "small"), sys.executable, CHILD, str(pathlib.Path(__file__).parent)]
+    command = ["unshare", "--user", "--map-root-user", "--mount", "bash", "-c", IN_LITTLE_SPACE, *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=200, env={**os.environ, **compilation_cache}
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no unshare here")
+    if done.returncode == 77 or "unshare:" in done.stderr:
+        pytest.skip("small file systems cannot be mounted here")
+    assert done.returncode == 1
+    message = done.stderr.strip().splitlines()[-1]
+    whole = [name for name in done.stdout.split() if name.isdigit()]
+    assert whole
+    assert done.stdout.split() == whole, "nothing half-written is left"
+    assert "OSError: cannot write a checkpoint" in message
+    assert "MB are free" in message
+    assert f"that of step {max(whole, key=int)} is whole" in message
 
 
 def test_phases_train_on_their_own_images_and_resume(images, tmp_path, monkeypatch):
