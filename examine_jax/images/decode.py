@@ -8,7 +8,9 @@ import dataclasses
 import os
 import stat
 import sys
-from typing import BinaryIO
+from collections.abc import Callable
+from types import ModuleType
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -18,6 +20,8 @@ from examine_jax._shapes import Shaped
 from examine_jax.images.depth import float_problem, integer_problem, to_bytes
 from examine_jax.images.parallel import Budget
 from examine_jax.images.resize import luma, resize_image, resize_values
+
+Result = TypeVar("Result")
 
 # Pillow reads others too, PostScript among them, which it hands to an interpreter.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
@@ -85,7 +89,20 @@ class ImageDecoder:
         """Reads a file: all frames of a DICOM file, else the one image. Raises: UnreadableImage, as above."""
         return self._decode(path, None)
 
+    def look(self, path: str) -> tuple[int, bool]:
+        """(images in the file, whether they are integers of more than 8 bits that wait for a full scale), by its header alone.
+
+        Raises: UnreadableImage, as above.
+        """
+        return self._opened(path, self._look)
+
     def _decode(self, path: str, indices: list[int] | None) -> list[DecodedImage]:
+        def decode(stream: BinaryIO) -> list[DecodedImage]:
+            return self._dicom(stream, indices) if _is_dicom(stream) else [self._read(stream)]
+
+        return self._opened(path, decode)
+
+    def _opened(self, path: str, read: Callable[[BinaryIO], Result]) -> Result:
         try:
             status = os.stat(path)
             if not stat.S_ISREG(status.st_mode):
@@ -96,10 +113,7 @@ class ImageDecoder:
                 raise UnreadableImage(f"{status.st_size} bytes, more than max_bytes={self.max_bytes}")
             # By its name Pillow would map the file into memory, where one that shrinks kills the process (and TIFFs turn wrongly).
             with open(path, "rb") as stream:
-                if stream.read(132)[128:] == b"DICM":
-                    return self._dicom(stream, indices)
-                stream.seek(0)
-                return [self._read(stream)]
+                return read(stream)
         except UnreadableImage:
             raise
         except UnidentifiedImageError:
@@ -110,11 +124,25 @@ class ImageDecoder:
         except Exception as error:
             raise UnreadableImage(_plain(error)) from error
 
-    def _read(self, stream: BinaryIO) -> DecodedImage:
+    def _look(self, stream: BinaryIO) -> tuple[int, bool]:
+        if _is_dicom(stream):
+            dicom = _dicom_reader()
+            header = dicom.read_header(stream, self.max_pixels, self.max_bytes)
+            return dicom.frame_count(header), dicom.waits_for_full_scale(header)
+        image = self._open(stream)
+        _check_samples(image)
+        return 1, _is_deep(image) and image.mode != "F"
+
+    def _open(self, stream: BinaryIO) -> Image.Image:
         image = Image.open(stream, formats=FORMATS)
         width, height = image.size
         if width * height > self.max_pixels:
             raise UnreadableImage(f"{width} x {height} pixels in its header, more than max_pixels={self.max_pixels}")
+        return image
+
+    def _read(self, stream: BinaryIO) -> DecodedImage:
+        image = self._open(stream)
+        width, height = image.size
         resized_up = min(width, height) < self.image_size
         with self.budget.claim(width * height):
             _check_samples(image)
@@ -122,10 +150,7 @@ class ImageDecoder:
         return DecodedImage(pixels, largest, resized_up)
 
     def _dicom(self, stream: BinaryIO, indices: list[int] | None) -> list[DecodedImage]:
-        try:
-            from examine_jax.images import dicom
-        except ImportError:
-            raise UnreadableImage("a DICOM file, which is read by the package pydicom; pip install pydicom") from None
+        dicom = _dicom_reader()
         header = dicom.read_header(stream, self.max_pixels, self.max_bytes)
         held = self.image_size**2 * self.channels * (dicom.frame_count(header) if indices is None else len(indices))
         if held > self.max_bytes:
@@ -190,6 +215,20 @@ class ImageDecoder:
             ]
             values = np.stack([np.asarray(plane) for plane in planes], axis=-1)
         return (values if floating else np.clip(np.rint(values), 0, 65535).astype(np.uint16)), float(largest)
+
+
+def _is_dicom(stream: BinaryIO) -> bool:
+    beginning = stream.read(132)
+    stream.seek(0)
+    return beginning[128:] == b"DICM"
+
+
+def _dicom_reader() -> ModuleType:
+    try:
+        from examine_jax.images import dicom
+    except ImportError:
+        raise UnreadableImage("a DICOM file, which is read by the package pydicom; pip install pydicom") from None
+    return dicom
 
 
 def _rawmode(image: Image.Image) -> str:

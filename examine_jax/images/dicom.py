@@ -67,6 +67,17 @@ def frame_count(header: pydicom.Dataset) -> int:
     return int(header.get("NumberOfFrames") or 1)
 
 
+def waits_for_full_scale(header: pydicom.Dataset) -> bool:
+    """Whether its values may come out as uint16 that wait for the full scale of their source (some do only if none is below 0)."""
+    return (
+        header.get("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
+        and 8 < int(header.get("BitsStored", 0)) <= 16
+        and not any(name in header for name in ("RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence"))
+        and header.get("WindowWidth") is None
+        and _of_frame(header, 0) is header
+    )
+
+
 def frames(
     stream: BinaryIO, header: pydicom.Dataset, indices: Sequence[int] | None = None
 ) -> Iterator[Shaped[np.ndarray, "height width channels"]]:

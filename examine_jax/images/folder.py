@@ -56,7 +56,7 @@ def load_folder(
     """
     check_size(image_size, channels)
     check_bits_stored(bits_stored)
-    found = _scan(folder)
+    found = scan_folder(folder)
     total = len(found.candidates)
     decoder = ImageDecoder(image_size, channels, bits_stored, max_pixels, max_bytes, budget=Budget(max_pixels))
 
@@ -96,7 +96,7 @@ def load_folder(
             report(done, total)
     skipped.sort(key=lambda item: item.name)
     if not names:
-        raise ValueError(_nothing_read(folder, found, skipped))
+        raise ValueError(nothing_read(folder, found, skipped))
     integers = {row: image for row, image in deep.items() if image.pixels.dtype == np.uint16}
     if integers:
         bits_stored = bits_stored or bits_that_hold(int(max(image.largest for image in integers.values())))
@@ -119,7 +119,7 @@ def check_size(image_size: int, channels: int) -> None:
         raise ValueError(f"channels={channels}: give 1 (grey) or 3 (colour)")
 
 
-def _scan(folder: str | os.PathLike[str]) -> Scan:
+def scan_folder(folder: str | os.PathLike[str]) -> Scan:
     try:
         return scan(folder)
     except OSError as error:
@@ -129,7 +129,7 @@ def _scan(folder: str | os.PathLike[str]) -> Scan:
         raise failure from error
 
 
-def _nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[SkippedImage]) -> str:
+def nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[SkippedImage]) -> str:
     message = f"no readable image in {shown(folder)}"
     looked_at = len(skipped) + sum(found.other.values())
     if not looked_at:

@@ -105,7 +105,7 @@ def test_lookup_tables_for_modality_and_values_of_interest(tmp_path: pathlib.Pat
     assert np.array_equal(apply_modality_lut(values, modality).ravel(), 16 * square)
     assert np.abs(read(tmp_path, modality) - square.reshape(64, 64) * (16 * 255 / 65535)).max() <= 0.51
     interest = grey(12, values, VOILUTSequence=[lookup_table(4095 - square, 0, 12)])
-    assert np.abs(read(tmp_path, interest) - (4095 - square.reshape(64, 64)) * 255 / 4095).max() <= 0.51
+    assert np.abs(read(tmp_path, interest) - (4095 - square.reshape(64, 64)) * (255 / 4095)).max() <= 0.51
 
 
 def test_monochrome_1_is_inverted(tmp_path: pathlib.Path) -> None:

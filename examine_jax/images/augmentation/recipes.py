@@ -61,10 +61,17 @@ def simsiam_views(size: int) -> TwoViews:
 
 
 def low_resource_released_views(size: int) -> TwoViews:
-    """The low-resource paper's released code: SimCLR's views, but crops of 8 % to 10 % of the area alone."""
-    first = simclr_views(size).first
-    assert isinstance(first, Compose)
-    view = Compose((RandomResizedCrop(size, (0.08, 0.1), interpolation="bilinear"), *first.steps[1:]))
+    """The low-resource paper's released code (SmallDataSSL, dataset.py): crops of 8 % to 10 % of the area, colours always jittered."""
+    view = Compose(
+        (
+            RandomResizedCrop(size, (0.08, 0.1), interpolation="bilinear"),
+            Flip(),
+            ColorJitter(0.4, 0.4, 0.2, 0.1, probability=1.0),
+            RandomGrayscale(0.2),
+            GaussianBlur(probability=0.5),
+            Solarize(probability=0.1),
+        )
+    )
     return TwoViews(view, view)
 
 

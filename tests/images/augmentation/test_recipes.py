@@ -74,8 +74,10 @@ def test_bytes_without_any_step_become_floats() -> None:
 
 
 def test_the_released_low_resource_code_sees_a_tenth_of_each_image() -> None:
-    crop = augmentation.low_resource_released_views(224).first.steps[0]
+    crop, _, jitter, *_, solarize = augmentation.low_resource_released_views(224).first.steps
     assert (crop.size, crop.scale) == (224, (0.08, 0.1))
+    assert jitter == augmentation.ColorJitter(0.4, 0.4, 0.2, 0.1, probability=1.0)
+    assert solarize == Solarize(probability=0.1)
 
 
 def test_byols_views_differ_in_blur_and_solarising_alone() -> None:
