@@ -9,7 +9,7 @@ import pytest
 
 from examine_jax.models import DecoderConfig, ViTConfig, architecture
 from examine_jax.models.patches import patchify
-from examine_jax.models.transformers_weights import from_vit_mae
+from examine_jax.models.weights import from_vit_mae
 from examine_jax.pretraining import MAE, PixelScale
 
 TINY = ViTConfig(image_size=24, patch_size=6, channels=3, width=24, depth=2, heads=3, mlp_width=40)
@@ -34,18 +34,18 @@ def assert_close(actual, expected, name, relative=1e-5):
 @pytest.mark.parametrize("norm_pix", [False, True])
 def test_the_loss_equals_transformers(golden, norm_pix):
     method = MAE(TINY, TINY_DECODER, norm_pix=norm_pix)
-    params = from_vit_mae(tensors(golden, "weight"))
+    params = from_vit_mae(tensors(golden, "weight"), TINY, TINY_DECODER)
     loss = jax.jit(method.masked_loss)(params, golden["images"], jnp.asarray(golden["noise"], jnp.float32))
     assert_close(loss, golden[f"loss.norm_pix={norm_pix}"], "loss")
 
 
 def test_the_gradients_equal_transformers(golden):
     method = MAE(TINY, TINY_DECODER, norm_pix=True)
-    params = from_vit_mae(tensors(golden, "weight"))
+    params = from_vit_mae(tensors(golden, "weight"), TINY, TINY_DECODER)
     gradient = jax.jit(jax.grad(method.masked_loss))(
         params, golden["images"], jnp.asarray(golden["noise"], jnp.float32)
     )
-    expected = from_vit_mae(tensors(golden, "gradient"))
+    expected = from_vit_mae(tensors(golden, "gradient"), TINY, TINY_DECODER)
     assert jax.tree.structure(gradient) == jax.tree.structure(expected)
     for (path, actual), wanted in zip(jax.tree_util.tree_flatten_with_path(gradient)[0], jax.tree.leaves(expected)):
         assert np.abs(wanted).max() > 1e-6, path
@@ -54,7 +54,7 @@ def test_the_gradients_equal_transformers(golden):
 
 def test_the_latent_equals_transformers(golden):
     method = MAE(TINY, TINY_DECODER)
-    params = from_vit_mae(tensors(golden, "weight"))
+    params = from_vit_mae(tensors(golden, "weight"), TINY, TINY_DECODER)
     order = np.argsort(golden["noise"], axis=1)[:, : method.num_visible]
     patches = np.asarray(patchify(jnp.asarray(golden["images"] / 255.0, jnp.float32), 6))
     visible = np.take_along_axis(patches, order[:, :, None], axis=1)
@@ -95,7 +95,7 @@ def test_images_of_another_size_are_refused():
 
 def test_features_do_not_depend_on_the_batch_and_pool_as_asked(golden):
     method = MAE(TINY, TINY_DECODER)
-    params = from_vit_mae(tensors(golden, "weight"))
+    params = from_vit_mae(tensors(golden, "weight"), TINY, TINY_DECODER)
     tokens = method.tokens(params, {}, jnp.asarray(golden["images"]))
     assert tokens.shape == (3, 17, 24)
     features = method.embed(params, {}, jnp.asarray(golden["images"]))
@@ -112,7 +112,7 @@ def test_features_do_not_depend_on_the_batch_and_pool_as_asked(golden):
 @pytest.mark.parametrize("norm_pix", [False, True])
 def test_a_reconstruction_keeps_the_visible_patches(golden, norm_pix):
     method = MAE(TINY, TINY_DECODER, norm_pix=norm_pix, pixels=PixelScale((0.5, 0.4, 0.3), (0.2, 0.3, 0.4)))
-    params = from_vit_mae(tensors(golden, "weight"))
+    params = from_vit_mae(tensors(golden, "weight"), TINY, TINY_DECODER)
     masked, painted = method.reconstruct(params, jnp.asarray(golden["images"]), jax.random.key(1))
     truth = golden["images"] / 255.0
     cut = [np.asarray(patchify(jnp.asarray(x, jnp.float32), 6)) for x in (masked, painted, truth)]
@@ -126,7 +126,7 @@ def test_a_reconstruction_keeps_the_visible_patches(golden, norm_pix):
 
 
 def test_bfloat16_stays_near_float32(golden):
-    params = from_vit_mae(tensors(golden, "weight"))
+    params = from_vit_mae(tensors(golden, "weight"), TINY, TINY_DECODER)
     noise = jnp.asarray(golden["noise"], jnp.float32)
     losses, gradients = [], []
     for dtype in ("float32", "bfloat16"):

@@ -1,0 +1,108 @@
+"""Residual networks from the state dicts of torchvision, timm and transformers."""
+
+import re
+
+import numpy as np
+
+from examine_jax._shapes import PyTree
+from examine_jax.models.resnet import ResNetConfig
+from examine_jax.models.weights.tensors import Tensors
+
+# transformers' names to torchvision's, which are timm's too.
+_FROM_TRANSFORMERS = (
+    (r"^(resnet\.|)embedder\.embedder\.convolution\.", "conv1."),
+    (r"^(resnet\.|)embedder\.embedder\.normalization\.", "bn1."),
+    (r"^(resnet\.|)encoder\.stages\.(\d+)\.layers\.(\d+)\.", lambda m: f"layer{int(m[2]) + 1}.{m[3]}."),
+    (r"\.layer\.(\d+)\.convolution\.", lambda m: f".conv{int(m[1]) + 1}."),
+    (r"\.layer\.(\d+)\.normalization\.", lambda m: f".bn{int(m[1]) + 1}."),
+    (r"\.shortcut\.convolution\.", ".downsample.0."),
+    (r"\.shortcut\.normalization\.", ".downsample.1."),
+)
+
+
+def with_torchvision_names(tensors: Tensors) -> Tensors:
+    """The same tensors of a transformers ResNet under torchvision's names."""
+
+    def rename(name: str) -> str:
+        for pattern, replacement in _FROM_TRANSFORMERS:
+            name = re.sub(pattern, replacement, name)  # type: ignore[call-overload]
+        return name
+
+    return Tensors({rename(name): array for name, array in tensors.arrays.items()}, tensors.where)
+
+
+def resnet_config(tensors: Tensors, image_size: int | None) -> ResNetConfig:
+    """The network that a state dict under torchvision's names is of. image_size: None: 224.
+
+    Raises:
+        ValueError: it is no ResNet's; or its stem is the one for small images, whose size then has to be given.
+    """
+    arrays = tensors.arrays
+    stem = arrays.get("conv1.weight")
+    if stem is None or stem.ndim != 4 or "layer1.0.conv1.weight" not in arrays:
+        lacking = "layer1.0.conv1.weight" if "conv1.weight" in arrays else "conv1.weight"
+        raise ValueError(
+            f"{tensors.where} holds no ResNet-18 or -50 as torchvision or timm names it: it lacks the tensor {lacking}"
+        )
+    if stem.shape[2] not in (3, 7):
+        raise ValueError(
+            f"{tensors.where}: the tensor conv1.weight is {list(stem.shape)}; its last sides must be 7 or 3"
+        )
+    if stem.shape[2] == 3 and image_size is None:
+        raise ValueError(
+            f"{tensors.where} is a ResNet for small images; say of which size: image_size=32, for instance"
+        )
+    depths: list[int] = []
+    while f"layer{len(depths) + 1}.0.conv1.weight" in arrays:
+        pattern = re.compile(rf"layer{len(depths) + 1}\.(\d+)\.")
+        depths.append(1 + max(int(match[1]) for match in map(pattern.match, arrays) if match))
+    return ResNetConfig(
+        image_size=image_size or 224,
+        channels=stem.shape[1],
+        block="bottleneck" if "layer1.0.conv3.weight" in arrays else "basic",
+        depths=tuple(depths),
+        width=stem.shape[0],
+        stem="imagenet" if stem.shape[2] == 7 else "small_image",
+    )
+
+
+def resnet_variables(tensors: Tensors, config: ResNetConfig) -> tuple[PyTree, PyTree]:
+    """(params, batch_stats) of a ResNet from tensors under torchvision's names; the classifier, if there is one, is left.
+
+    Raises:
+        ValueError: a tensor is missing or of another shape; says which.
+    """
+    params: dict[str, PyTree] = {}
+    stats: dict[str, PyTree] = {}
+
+    def convolution(name: str, inputs: int, outputs: int, size: int) -> PyTree:
+        kernel = tensors.take(f"{name}.weight", (outputs, inputs, size, size))
+        return {"kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))}
+
+    def running(name: str, width: int) -> PyTree:
+        return {
+            "mean": tensors.take(f"{name}.running_mean", (width,)),
+            "var": tensors.take(f"{name}.running_var", (width,)),
+        }
+
+    stem = 7 if config.stem == "imagenet" else 3
+    params["stem"] = convolution("conv1", config.channels, config.width, stem)
+    params["stem_norm"], stats["stem_norm"] = tensors.norm("bn1", config.width), running("bn1", config.width)
+    inputs = config.width
+    for stage, depth in enumerate(config.depths):
+        width = config.width * 2**stage
+        for i in range(depth):
+            ours, theirs = f"stage_{stage}_block_{i}", f"layer{stage + 1}.{i}"
+            sizes = [(3, width), (3, width)] if config.block == "basic" else [(1, width), (3, width), (1, 4 * width)]
+            block, block_stats, channels = {}, {}, inputs
+            for k, (size, outputs) in enumerate(sizes, start=1):
+                block[f"conv_{k}"] = convolution(f"{theirs}.conv{k}", channels, outputs, size)
+                block[f"norm_{k}"] = tensors.norm(f"{theirs}.bn{k}", outputs)
+                block_stats[f"norm_{k}"] = running(f"{theirs}.bn{k}", outputs)
+                channels = outputs
+            if channels != inputs or (stage > 0 and i == 0):
+                block["shortcut"] = convolution(f"{theirs}.downsample.0", inputs, channels, 1)
+                block["shortcut_norm"] = tensors.norm(f"{theirs}.downsample.1", channels)
+                block_stats["shortcut_norm"] = running(f"{theirs}.downsample.1", channels)
+            params[ours], stats[ours], inputs = block, block_stats, channels
+    return params, stats
