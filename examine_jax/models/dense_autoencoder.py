@@ -7,7 +7,7 @@ from examine_jax._shapes import Array, Float
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.patches import patchify
 from examine_jax.models.positions import sincos_positions
-from examine_jax.models.transformer import Block, Dense, LayerNorm
+from examine_jax.models.transformer import Dense, LayerNorm, block_type
 from examine_jax.models.vit import VisionTransformer, ViTConfig
 
 
@@ -28,7 +28,9 @@ class DenseDecoder(nn.Module):
         )  # the class token has position zero
         for i in range(config.depth):
             first_output = leading if i == config.depth - 1 else 0
-            block = Block(config.heads, config.mlp_width, self.encoder.layer_norm_epsilon, dtype, name=f"block_{i}")
+            block = block_type(self.encoder.remat)(
+                config.heads, config.mlp_width, self.encoder.layer_norm_epsilon, dtype, name=f"block_{i}"
+            )
             tokens = block(tokens, first_output)
         tokens = LayerNorm(self.encoder.layer_norm_epsilon, name="norm")(tokens)
         return Dense(self.encoder.patch_values, dtype, name="pixels")(tokens)

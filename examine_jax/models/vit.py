@@ -139,7 +139,7 @@ class VisionTransformer(nn.Module):
             tokens = block(tokens, 0)
         return LayerNorm(config.layer_norm_epsilon, name="norm")(tokens) if config.final_norm else tokens
 
-    def tokens(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch outputs width"]:
+    def tokens(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch outputs features"]:
         """Tokens of whole images (normalised pixels), nothing masked."""
         return self.encode(patchify(images, self.config.patch_size))
 

@@ -99,7 +99,7 @@ class MAE:
 
     def tokens(
         self, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
-    ) -> Float[Array, "batch outputs width"]:
+    ) -> Float[Array, "batch outputs features"]:
         """The encoder's last tokens, nothing masked; the class token (if there is one) first."""
         self._check(images)
         return apply(self.encoder.module(), params["encoder"], self.pixels(images), method="tokens")

@@ -18,7 +18,7 @@ import dataclasses
 from collections.abc import Callable
 
 from examine_jax.images.augmentation import AUGMENTATIONS
-from examine_jax.models import DecoderConfig, ViTConfig
+from examine_jax.models import DecoderConfig, ResNetConfig, ViTConfig
 from examine_jax.models.heads import HeadConfig
 from examine_jax.models.presets import Architecture
 from examine_jax.pretraining.autoencoder import Autoencoder
@@ -37,7 +37,16 @@ from examine_jax.pretraining.vicreg import VICReg
 METHODS = (MAE, Autoencoder, SimCLR, DCL, BYOL, SimSiam, VICReg)
 
 # Every class that a method may hold: those to name when a configuration is read back.
-METHOD_CLASSES = (*METHODS, HeadConfig, MovingAverage, PixelScale, ViTConfig, DecoderConfig, *AUGMENTATIONS)
+METHOD_CLASSES = (
+    *METHODS,
+    HeadConfig,
+    MovingAverage,
+    PixelScale,
+    ViTConfig,
+    ResNetConfig,
+    DecoderConfig,
+    *AUGMENTATIONS,
+)
 
 Preset = Callable[[Architecture], tuple[Method, PretrainSettings]]
 

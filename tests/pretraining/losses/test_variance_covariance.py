@@ -15,11 +15,11 @@ def vicreg(first, second, variance_weight=25):
 
 
 def test_the_weighted_sum_and_its_gradients_equal_pytorch_metric_learning(check_against):
-    check_against(vicreg, "vicreg")
+    check_against(vicreg, "vicreg", shapes=("narrow", "wide", "pair"))  # narrow: more images than coordinates
 
 
 def test_summed_variance_terms_are_twice_the_weight(check_against):
-    check_against(lambda first, second: vicreg(first, second, variance_weight=50), "vicreg_low_resource")
+    check_against(lambda first, second: vicreg(first, second, variance_weight=50), "vicreg_low_resource", shapes=("wide",))
 
 
 @pytest.mark.parametrize("shape", [(6, 40), (40, 6), (7, 7), (2, 9)])
