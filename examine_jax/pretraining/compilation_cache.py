@@ -28,8 +28,9 @@ def keep_compiled_programs(folder: str | os.PathLike[str] | None = None) -> path
     Returns:
         The folder; None where none can be written, or where others may write to it.
     """
-    if jax.config.jax_compilation_cache_dir is not None:
-        return pathlib.Path(jax.config.jax_compilation_cache_dir)
+    before = jax.config.values["jax_compilation_cache_dir"]
+    if before is not None:
+        return pathlib.Path(before)
     chosen = pathlib.Path(folder) if folder is not None else _user_folder() / f"programs-{_machine()}"
     try:
         chosen.mkdir(parents=True, exist_ok=True, mode=0o700)

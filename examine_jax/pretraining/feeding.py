@@ -72,7 +72,8 @@ def streamed(
     from examine_jax.images.streaming import prefetch
 
     rows = local_rows(mesh, batch_size)
-    with closing(prefetch(pixels, (indices[rows] for indices in batches), _WORKERS, _DEPTH)) as read:
+    batches_here = (indices[rows] for indices in batches)
+    with closing(prefetch(pixels, batches_here, _WORKERS, _DEPTH)) as read:  # type: ignore[type-var]  # it is a generator
         placed = _ahead(
             {
                 "image": place_batch(mesh, images, batch_size),

@@ -28,8 +28,9 @@ def check_images(sets: tuple[Any, ...], settings: PretrainSettings) -> None:
 
 
 def names_by_set(names: Any, sets: tuple[Pixels, ...]) -> tuple[Sequence[str] | None, ...]:
+    """Of each set its images' names: those given, else its own if it has any."""
     if names is None:
-        return (None,) * len(sets)
+        return tuple(getattr(pixels, "names", None) for pixels in sets)
     lists = tuple(names) if len(sets) > 1 else (names,)
     if [len(each) for each in lists] != [len(pixels) for pixels in sets]:
         raise ValueError(
