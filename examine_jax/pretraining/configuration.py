@@ -10,13 +10,22 @@ from examine_jax.reporting.atomic import write_text
 
 
 def to_plain(value: Any) -> Any:
-    """Dicts, lists and scalars; a dataclass carries its class's name under "type"."""
+    """Dicts, lists and scalars; a dataclass carries its class's name under "type".
+
+    What a network of one's own may hold besides, functions, types and the like, goes by its name; it is not read back.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"type": type(value).__name__, **fields}
+        # Fields that repr leaves out say nothing of the value (a Linen module's parent).
+        shown = [field.name for field in dataclasses.fields(value) if field.repr]
+        return {"type": type(value).__name__, **{name: to_plain(getattr(value, name)) for name in shown}}
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]
-    return value
+    if isinstance(value, dict):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if value is None or isinstance(value, str | int | float):
+        return value
+    name = getattr(value, "__qualname__", None)
+    return f"{getattr(value, '__module__', None)}.{name}" if name else str(value)
 
 
 def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
@@ -33,7 +42,8 @@ def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
     name = plain.get("type")
     if name not in classes:
         raise ValueError(
-            f"{where}: {name!r} is none of the known settings ({', '.join(classes)}); was it written by a newer version?"
+            f"{where}: {name!r} is none of the known settings ({', '.join(classes)}); "
+            "was it written by a newer version, or is it a class of your own (load_encoder(folder, method=...))?"
         )
     fields = {field.name: field for field in dataclasses.fields(classes[name])}
     given = {key: from_plain(item, known, where) for key, item in plain.items() if key != "type"}

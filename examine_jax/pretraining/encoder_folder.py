@@ -1,4 +1,4 @@
-"""A trained encoder as one folder: config.json and model.safetensors."""
+"""A trained encoder as one folder, config.json and model.safetensors; those of other libraries, read and written."""
 
 import dataclasses
 import functools
@@ -16,15 +16,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from examine_jax._shapes import Array, Float, Key, PyTree, Shaped
-from examine_jax.images.augmentation import Dihedral
-from examine_jax.models import DecoderConfig, ViTConfig
-from examine_jax.pretraining.configuration import from_plain, to_plain
+from examine_jax.models.weights import read_json, read_network, vit_mae_tensors
+from examine_jax.pretraining.configuration import differences, from_plain, to_plain
+from examine_jax.pretraining.imported import method_of
+from examine_jax.pretraining.known_settings import KNOWN
 from examine_jax.pretraining.mae import MAE
 from examine_jax.pretraining.method import Method
-from examine_jax.pretraining.pixels import PixelScale
 
 FORMAT_VERSION = 1
-_SETTINGS = (MAE, ViTConfig, DecoderConfig, Dihedral, PixelScale)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,12 +50,20 @@ class Encoder:
         return self.method.encoder.channels
 
     @property
-    def pooling(self) -> str:
-        """How tokens become features: "mean" or "class_token"."""
-        return self.method.encoder.pooling
+    def pooling(self) -> str | None:
+        """How a vision transformer's tokens become features, "mean" or "class_token"; None: another encoder, which has no such choice."""
+        return getattr(self.method.encoder, "pooling", None)
 
     def with_pooling(self, pooling: str) -> "Encoder":
-        """The same encoder with its tokens pooled otherwise: "mean" or "class_token"."""
+        """The same encoder with its tokens pooled otherwise: "mean" or "class_token".
+
+        Raises:
+            ValueError: it is no vision transformer, or has no class token.
+        """
+        if self.pooling is None:
+            raise ValueError(
+                f"pooling={pooling!r}: a {type(self.method.encoder).__name__} has no tokens to pool; leave pooling away"
+            )
         encoder = dataclasses.replace(self.method.encoder, pooling=pooling)
         return dataclasses.replace(self, method=dataclasses.replace(self.method, encoder=encoder))  # type: ignore[type-var]
 
@@ -135,21 +142,81 @@ def save_encoder(
         OSError: the folder cannot be written.
         ValueError: a file or another folder than an encoder's is in the way.
     """
-    folder = pathlib.Path(folder)
+    configuration = {"format_version": FORMAT_VERSION, "method": to_plain(method), "training": training or {}}
+    tensors = {name: np.asarray(leaf) for name, leaf in _flat(params, state).items()}
+    _write_folder(pathlib.Path(folder), tensors, {"config.json": configuration})
+
+
+def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
+    """Writes a masked autoencoder as transformers' ViTMAE, for ViTMAEForPreTraining.from_pretrained(folder), or for `load_encoder`.
+
+    config.json, model.safetensors and preprocessor_config.json (the pixels' scale), whole or not at all, as `save_encoder`.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ValueError: the method is no MAE, or its encoder has something that ViTMAE has no place for (says what); a file or another folder
+            is in the way.
+    """
+    method = encoder.method
+    if not isinstance(method, MAE):
+        raise ValueError(
+            f"export_vit_mae: the encoder was trained by {type(method).__name__}; only an MAE's is a ViTMAE"
+        )
+    network, decoder = method.encoder, method.decoder
+    configuration = {
+        "architectures": ["ViTMAEForPreTraining"],
+        "model_type": "vit_mae",
+        "image_size": network.image_size,
+        "patch_size": network.patch_size,
+        "num_channels": network.channels,
+        "hidden_size": network.width,
+        "num_hidden_layers": network.depth,
+        "num_attention_heads": network.heads,
+        "intermediate_size": network.mlp_width,
+        "decoder_hidden_size": decoder.width,
+        "decoder_num_hidden_layers": decoder.depth,
+        "decoder_num_attention_heads": decoder.heads,
+        "decoder_intermediate_size": decoder.mlp_width,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "initializer_range": 0.02,
+        "layer_norm_eps": network.layer_norm_epsilon,
+        "qkv_bias": True,
+        "mask_ratio": method.mask_ratio,
+        "norm_pix_loss": method.norm_pix,
+        "dtype": "float32",
+    }
+    preprocessor = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": network.image_size, "width": network.image_size},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [*method.pixels.mean] * (network.channels // len(method.pixels.mean)),
+        "image_std": [*method.pixels.deviation] * (network.channels // len(method.pixels.deviation)),
+    }
+    tensors = vit_mae_tensors(network, decoder, encoder.params)
+    files = {"config.json": configuration, "preprocessor_config.json": preprocessor}
+    _write_folder(pathlib.Path(folder), tensors, files)
+
+
+def _write_folder(folder: pathlib.Path, tensors: dict[str, np.ndarray], files: dict[str, dict[str, Any]]) -> None:
+    """Tensors and JSON files, whole or not at all, in the place of an encoder's folder that may be there."""
     if (
         folder.exists()
         and not (folder / "config.json").is_file()
         and not (folder.is_dir() and not any(folder.iterdir()))
     ):
         raise ValueError(f"{folder} exists and is no encoder's folder; choose another name")
-    configuration = {"format_version": FORMAT_VERSION, "method": to_plain(method), "training": training or {}}
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        save_file(
-            {name: np.asarray(leaf) for name, leaf in _flat(params, state).items()}, temporary / "model.safetensors"
-        )
-        (temporary / "config.json").write_text(json.dumps(configuration, indent=2) + "\n")
+        # transformers reads no file that does not say of which framework it is.
+        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
+        for name, content in files.items():
+            (temporary / name).write_text(json.dumps(content, indent=2) + "\n")
         for file in temporary.iterdir():
             descriptor = os.open(file, os.O_RDONLY)
             os.fsync(descriptor)
@@ -163,29 +230,59 @@ def save_encoder(
         raise
 
 
-def load_encoder(folder: str | os.PathLike[str]) -> Encoder:
-    """Reads an encoder's folder.
+def load_encoder(
+    path: str | os.PathLike[str], *, method: Method | None = None, image_size: int | None = None
+) -> Encoder:
+    """Reads an encoder from local files.
+
+    path: an encoder's folder as `save_encoder` writes it; a folder of transformers (ViTMAE, ViT, DINOv2, ResNet) or timm (ResNet) with
+    config.json and model.safetensors; or a .safetensors file, the state dict of a torchvision or timm ResNet. Pickles (.pth, .bin) are
+    refused with the conversion to run.
+
+    method: for a folder of ours whose method or network is one's own: the same value that it was trained with.
+    image_size: for others' networks: another one than they were trained at; a vision transformer's positions are resampled.
 
     Raises:
-        ValueError: what is missing, of an unknown version, or of another shape than config.json says; names it.
+        ValueError: what is missing, of an unknown kind or version, or of another shape than config.json says; names it.
     """
-    folder = pathlib.Path(folder)
+    path = pathlib.Path(path)
+    if path.is_dir() and (path / "config.json").is_file():
+        configuration = read_json(path / "config.json")
+        ours = "model_type" not in configuration and "architecture" not in configuration
+    else:
+        configuration, ours = {}, not path.is_file()
+    if ours:
+        if image_size is not None:
+            raise ValueError(f"{path}: image_size is for networks that others trained; this one has its own")
+        return _load_ours(path, configuration, method)
+    if method is not None:
+        raise ValueError(f"{path}: method is for folders that save_encoder wrote; this is another library's")
+    network_method, params, state = method_of(read_network(path, image_size=image_size))
+    return Encoder(network_method, params, state, {"imported_from": path.name})
+
+
+def _load_ours(folder: pathlib.Path, configuration: dict[str, Any], method: Method | None) -> Encoder:
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} is not an encoder's folder: it has no {name}")
     file = folder / "config.json"
-    try:
-        configuration = json.loads(file.read_text())
-    except ValueError as error:
-        raise ValueError(f"{file} is not readable JSON: {error}") from error
-    version = configuration.get("format_version") if isinstance(configuration, dict) else None
+    version = configuration.get("format_version")
     if version != FORMAT_VERSION:
         raise ValueError(f"{file}: format_version is {version!r}, this version of examine_jax reads {FORMAT_VERSION}")
-    method = from_plain(configuration.get("method"), _SETTINGS, str(file))
-    if not isinstance(method, MAE):
-        raise ValueError(f"{file}: 'method' is {type(method).__name__}, which is no pretraining method")
+    stored = configuration.get("method")
+    if method is None:
+        method = from_plain(stored, KNOWN, str(file))
+        if not isinstance(method, Method):
+            raise ValueError(f"{file}: 'method' is {type(method).__name__}, which is no pretraining method")
+    else:
+        changed = differences(stored, to_plain(method))
+        if changed:
+            raise ValueError(f"{file}: method is not the one that was trained: {changed[0]}")
     size, channels = method.encoder.image_size, method.encoder.channels
-    example = {"image": jax.ShapeDtypeStruct((1, size, size, channels), np.uint8)}
+    example = {
+        "image": jax.ShapeDtypeStruct((1, size, size, channels), np.uint8),
+        "index": jax.ShapeDtypeStruct((1,), np.int32),
+    }
     params, state = jax.eval_shape(method.init, jax.random.key(0), example)
     tensors = _read_tensors(folder / "model.safetensors", _flat(params, state))
     leaves = [jax.numpy.asarray(tensors[name]) for name in _flat(params, state)]
