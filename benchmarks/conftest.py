@@ -5,6 +5,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sizes", default="500x192,500x1024,5000x768", help="N x D, comma separated")
+    parser.addoption("--torch", help="a Python interpreter with torch and transformers, to time PyTorch's step too")
     parser.addoption("--peers", action="store_true", help="also time the SVD loops and LAPACK's dlasd4")
 
 

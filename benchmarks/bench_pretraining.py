@@ -1,0 +1,140 @@
+"""Speed of a training step, interleaved with the same model in PyTorch, and the time to a run's first step.
+
+pytest benchmarks/bench_pretraining.py --torch=PYTHON --benchmark-json=benchmarks/results/FILE.json
+
+PYTHON is an interpreter with torch and transformers (the peer is left out without it). Ours and PyTorch's steps take turns, one of each a
+round, in processes that otherwise wait, so that whatever else the machine does meets both alike. A step is forward, backward and AdamW on
+a batch of 64 images of 72 px in float32: patches of 8, encoder 192 x 6, decoder 96 x 2, four tenths of the patches masked. Ours also
+draws its batch from images on the device and turns and flips it, PyTorch's gets one batch of floats again and again.
+"""
+
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from examine_jax.models import DecoderConfig, ViTConfig
+from examine_jax.pretraining import MAE, AdamW, WarmupCosine
+from examine_jax.pretraining.devices import data_mesh
+from examine_jax.pretraining.train_step import initial_state, make_steps
+
+BATCH, ROUNDS = 64, 15
+METHOD = MAE(ViTConfig(72, 8, 3, 192, 6, 6, 768), DecoderConfig(96, 2, 3, 384), mask_ratio=0.4)
+
+PEER = """
+import sys, torch
+from transformers import ViTMAEConfig, ViTMAEForPreTraining
+torch.set_num_threads(int(sys.argv[1]))
+model = ViTMAEForPreTraining(ViTMAEConfig(hidden_size=192, num_hidden_layers=6, num_attention_heads=6, intermediate_size=768, image_size=72,
+    patch_size=8, decoder_hidden_size=96, decoder_num_hidden_layers=2, decoder_num_attention_heads=3, decoder_intermediate_size=384,
+    mask_ratio=0.4, layer_norm_eps=1e-6)).train()
+optimiser = torch.optim.AdamW(model.parameters(), 1e-4, betas=(0.9, 0.95), weight_decay=0.05)
+images = torch.rand(int(sys.argv[2]), 3, 72, 72)
+print(torch.__version__, flush=True)
+for _ in sys.stdin:
+    optimiser.zero_grad()
+    loss = model(pixel_values=images).loss
+    loss.backward()
+    optimiser.step()
+    print(float(loss.detach()), flush=True)
+"""
+
+
+def our_step(accumulate: int) -> Callable[[], None]:
+    """One step a call, its state kept and donated as in a run."""
+    optimiser = AdamW().build(WarmupCosine().build(BATCH, 1000))
+    mesh = data_mesh(BATCH // accumulate)
+    steps = make_steps(METHOD, optimiser, accumulate=accumulate, mesh=mesh)
+    pixels = jnp.asarray(np.random.default_rng(0).integers(0, 256, (512, 72, 72, 3), dtype=np.uint8))
+    key = jax.random.key(0)
+    held = [jax.jit(lambda: initial_state(METHOD, optimiser, key, {"image": pixels[:BATCH]}))()]
+    orders = np.random.default_rng(1)
+
+    def step() -> None:
+        indices = jnp.asarray(orders.permutation(len(pixels))[None, :BATCH].astype(np.int32))
+        held[0], metrics = steps(held[0], pixels, indices, jnp.int32(1), key)
+        jax.block_until_ready((held[0], metrics))
+
+    return step
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 4, 8])
+def test_mae_step(benchmark: Any, request: pytest.FixtureRequest, accumulate: int) -> None:
+    """Ours is what is benchmarked; `extra_info` has PyTorch's times of the same rounds and the ratio of the medians."""
+    step = our_step(accumulate)
+    step()
+    step()
+    python = request.config.getoption("--torch")
+    if not python:
+        benchmark.pedantic(step, rounds=ROUNDS)
+        return
+    threads = len(os.sched_getaffinity(0))
+    arguments = [python, "-c", PEER, str(threads), str(BATCH)]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
+        assert peer.stdin is not None
+        assert peer.stdout is not None
+        version = peer.stdout.readline().strip()
+        theirs: list[float] = []
+
+        def peer_step() -> None:
+            begin = time.perf_counter()
+            print(file=peer.stdin, flush=True)
+            assert np.isfinite(float(peer.stdout.readline()))  # type: ignore[union-attr]
+            theirs.append(time.perf_counter() - begin)
+
+        for _ in range(2):
+            peer_step()
+        theirs.clear()
+        benchmark.pedantic(step, setup=peer_step, rounds=ROUNDS)
+        peer.stdin.close()
+    benchmark.extra_info |= {
+        "torch": version,
+        "torch_median_s": statistics.median(theirs),
+        "torch_min_s": min(theirs),
+        "torch_over_ours": statistics.median(theirs) / benchmark.stats.stats.median,
+        "device": str(jax.devices()[0]),
+        "threads": threads,
+        "jax": jax.__version__,
+    }
+
+
+FIRST_STEP = """
+import sys, time
+begin = time.perf_counter()
+import numpy as np
+from examine_jax.pretraining import Phase, PretrainSettings, pretrain
+from examine_jax.pretraining.compilation_cache import keep_compiled_programs
+from benchmarks.bench_pretraining import METHOD
+if sys.argv[2] != "none":
+    assert keep_compiled_programs(sys.argv[2])
+images = np.random.default_rng(0).integers(0, 256, (512, 72, 72, 3), dtype=np.uint8)
+pretrain(METHOD, images, PretrainSettings((Phase(steps=1),), batch_size=64), sys.argv[1], progress=False)
+print(time.perf_counter() - begin)
+"""
+
+
+@pytest.mark.parametrize("cache", ["none", "empty", "filled"])
+def test_time_to_the_first_step(
+    benchmark: Any, cache: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: pathlib.Path
+) -> None:
+    """A fresh process, from its imports to the end of step 1, saved; with programs kept from a run before ("filled") or not."""
+    folder = tmp_path / "programs"
+    runs = iter(range(100))
+
+    def first_step() -> None:
+        arguments = [str(tmp_path / str(next(runs))), "none" if cache == "none" else str(folder)]
+        checkout = pathlib.Path(__file__).parents[1]
+        subprocess.run([sys.executable, "-c", FIRST_STEP, *arguments], check=True, cwd=checkout, capture_output=True)
+
+    if cache == "filled":
+        first_step()
+    benchmark.pedantic(first_step, rounds=1 if cache == "empty" else 3)
