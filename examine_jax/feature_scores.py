@@ -13,13 +13,16 @@ from tqdm import tqdm
 from examine_jax._shapes import Float
 from examine_jax.features.feature_chunks import FeatureChunks, open_features
 from examine_jax.features.image_names import names_beside, read_names
+from examine_jax.labels import read_groups
 from examine_jax.reporting.atomic import replacing
 from examine_jax.reporting.tables import SCORES_HEADER, rank_by_gap, write_table
 from examine_jax.scoring.chunks import examine_chunks, examine_new_chunks, summarise_chunks
 from examine_jax.scoring.examination import Examination
+from examine_jax.scoring.groups import GroupExamination, examine_groups
 from examine_jax.scoring.spectrum import Newcomers
 from examine_jax.scoring.summary import SpectralSummary
 
+GROUPS_HEADER = ("group", "images", "score", "gap", "error_bound", "rank")
 NEWCOMERS_HEADER = ("image", "index", "score", "gap", "singular_value_with", "rank")
 _ROWS_WRITTEN = 65_536  # at once
 
@@ -36,6 +39,9 @@ class ScoreSettings:
         save_summary: write the corpus' summary here; with `against`, of that corpus and the newcomers together.
         names: a .csv or .txt file of names; None: the one beside the features, if any, or their Parquet column.
         image_column: the header of the names' column.
+        groups: a .csv file that says which group (patient, slide) each row belongs to, by its image's name or its index: whole groups
+            are left out, and the table has one row a group. The features are then held in memory.
+        group_column: the header of the groups' column.
     """
 
     features: str | os.PathLike[str]
@@ -45,6 +51,8 @@ class ScoreSettings:
     save_summary: str | os.PathLike[str] | None = None
     names: str | os.PathLike[str] | None = None
     image_column: str = "image"
+    groups: str | os.PathLike[str] | None = None
+    group_column: str = "group"
 
     def __post_init__(self) -> None:
         output, features = pathlib.Path(self.output), pathlib.Path(self.features)
@@ -54,7 +62,11 @@ class ScoreSettings:
             raise ValueError(
                 f"{output} cannot be written without pyarrow: pip install 'examine-jax[score]', or end it in .csv"
             )
-        inputs = {_real(path) for path in (features, self.against, self.names) if path is not None}
+        if self.groups is not None and (self.against is not None or self.save_summary is not None):
+            raise ValueError(
+                "groups are left out of the features themselves: give neither a summary to compare with nor one to save"
+            )
+        inputs = {_real(path) for path in (features, self.against, self.names, self.groups) if path is not None}
         written = [pathlib.Path(path) for path in (output, self.save_summary) if path is not None]
         for path in written:
             if not path.parent.is_dir():
@@ -67,11 +79,11 @@ class ScoreSettings:
             raise ValueError(f"the table and the summary cannot both be {output}")
 
 
-def score_features(settings: ScoreSettings, *, progress: bool = True) -> Examination | Newcomers:
+def score_features(settings: ScoreSettings, *, progress: bool = True) -> Examination | Newcomers | GroupExamination:
     """Score features without holding them in memory, and write the table; nothing is written unless all went well.
 
     The table has the columns image, index, score, gap, error_bound, rank; against a summary image, index, score, gap,
-    singular_value_with, rank. Rank 1 is the smallest gap; ties go by index. An image without a name is called "row 17".
+    singular_value_with, rank; of groups group, images (how many), score, gap, error_bound, rank. Rank 1 is the smallest gap; ties go by index. An image without a name is called "row 17".
 
     Args:
         settings: what, how and where to.
@@ -85,6 +97,8 @@ def score_features(settings: ScoreSettings, *, progress: bool = True) -> Examina
     """
     chunks = open_features(settings.features)
     names = _names(settings, chunks)
+    if settings.groups is not None:
+        return _score_groups(settings, chunks, names, progress)
     if settings.against is None:
         summary = summarise_chunks(_Watched(chunks, "summarise", progress))
         found: Examination | Newcomers = examine_chunks(
@@ -103,14 +117,36 @@ def score_features(settings: ScoreSettings, *, progress: bool = True) -> Examina
         if settings.save_summary is not None:
             summary = corpus.merge(summarise_chunks(_Watched(chunks, "summarise", progress)))
     ranks = rank_by_gap(np.asarray(found.gap))
-    table = [names or _Unnamed(len(ranks)), range(len(ranks)), *map(np.asarray, columns), ranks]
-    if pathlib.Path(settings.output).suffix == ".csv":
-        write_table(settings.output, header, _records(table))
-    else:
-        _write_parquet(settings.output, header, table)
+    _write(
+        settings.output, header, [names or _Unnamed(len(ranks)), range(len(ranks)), *map(np.asarray, columns), ranks]
+    )
     if settings.save_summary is not None:
         summary.save(settings.save_summary)
     return found
+
+
+def _score_groups(
+    settings: ScoreSettings, chunks: FeatureChunks, names: list[str] | None, progress: bool
+) -> GroupExamination:
+    groups = read_groups(settings.groups or "", chunks.rows, names, settings.image_column, settings.group_column)
+    features = np.empty((chunks.rows, chunks.width), chunks.dtype)
+    start = 0
+    for chunk in _Watched(chunks, "read", progress):
+        features[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    found = examine_groups(features, groups.values, num_groups=len(groups.classes), center=settings.center)
+    gap = np.asarray(found.gap)
+    images = np.bincount(groups.values, minlength=len(groups.classes))
+    columns = [groups.classes, images, np.asarray(found.score), gap, np.asarray(found.error_bound), rank_by_gap(gap)]
+    _write(settings.output, GROUPS_HEADER, columns)
+    return found
+
+
+def _write(path: str | os.PathLike[str], header: Sequence[str], table: Sequence[Sequence[object] | np.ndarray]) -> None:
+    if pathlib.Path(path).suffix == ".csv":
+        write_table(path, header, _records(table))
+    else:
+        _write_parquet(path, header, table)
 
 
 class _Watched:

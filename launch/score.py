@@ -1,6 +1,7 @@
 """Score features of any size: which rows are worth labelling?
 
 python -m launch.score --features=PATH --output=FILE                     (PATH: .npy, .parquet or a folder of either)
+python -m launch.score --features=PATH --groups=GROUPS.csv --output=FILE    (whole patients or slides left out)
 python -m launch.score --features=NEW.npy --against=SUMMARY --output=FILE  (new images, against a corpus' saved summary)
 """
 
@@ -29,6 +30,12 @@ _NAMES = flags.DEFINE_string(
     "A .csv or .txt file of image names; F.names.csv or names.csv (.txt) beside the features if not given.",
 )
 _IMAGE_COLUMN = flags.DEFINE_string("image_column", "image", "The header of the names' column.")
+_GROUPS = flags.DEFINE_string(
+    "groups",
+    None,
+    "A .csv file with the group (patient, slide) of each image or index: whole groups are left out, one row a group.",
+)
+_GROUP_COLUMN = flags.DEFINE_string("group_column", "group", "The header of the groups' column.")
 
 
 def main() -> None:
@@ -50,6 +57,8 @@ def _job() -> None:
         save_summary=_SAVE_SUMMARY.value,
         names=_NAMES.value,
         image_column=_IMAGE_COLUMN.value,
+        groups=_GROUPS.value,
+        group_column=_GROUP_COLUMN.value,
     )
     found = score_features(settings)
     print(f"{len(found.gap)} scored; sigma = {float(found.singular_value):.6g}; see {output}", file=sys.stderr)

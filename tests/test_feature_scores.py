@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from examine_jax.feature_scores import NEWCOMERS_HEADER, ScoreSettings, score_features
+from examine_jax.feature_scores import GROUPS_HEADER, NEWCOMERS_HEADER, ScoreSettings, score_features
 from examine_jax.reporting.tables import SCORES_HEADER
 from examine_jax.scoring.summary import SpectralSummary
 from tests.scoring.spectra import reference_gaps, top_singular_value
@@ -137,3 +137,35 @@ def test_nothing_is_written_where_an_input_is_bad(
         _score(output=folder / "s.csv", save_summary=folder / "s.npz", **paths)
     assert "\n" not in str(raised.value)
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("keyed_by", ["image", "index"])
+def test_groups_leave_whole_patients_out(folder: pathlib.Path, keyed_by: str) -> None:
+    patients = np.random.default_rng(1).integers(0, 4, ROWS)
+    keys = [f"{row}.png" if keyed_by == "image" else str(row) for row in range(ROWS)]
+    (folder / "names.txt").write_text("".join(f"{row}.png\n" for row in range(ROWS)))
+    lines = [f"{key},p{patient}\n" for key, patient in zip(keys, patients)]
+    (folder / "groups.csv").write_text(f"{keyed_by},patient\n" + "".join(lines[::-1]))
+    _score(folder / "f.npy", folder / "s.csv", groups=folder / "groups.csv", group_column="patient")
+    table = _table(folder / "s.csv")
+    assert tuple(table) == GROUPS_HEADER
+    assert table["group"] == ["p0", "p1", "p2", "p3"]
+    assert [int(count) for count in table["images"]] == [int(np.sum(patients == patient)) for patient in range(4)]
+    rows = FEATURES.astype(np.float64)
+    sigma = top_singular_value(rows)
+    exact = [sigma - top_singular_value(rows[patients != patient]) for patient in range(4)]
+    np.testing.assert_allclose(np.array(table["gap"], float), exact, rtol=1e-6)
+    assert [int(rank) for rank in table["rank"]] == (np.argsort(np.argsort(exact)) + 1).tolist()
+
+
+def test_groups_that_do_not_fit_the_rows_are_refused_and_nothing_is_written(folder: pathlib.Path) -> None:
+    groups = folder / "groups.csv"
+    groups.write_text("index,group\n" + "".join(f"{row},a\n" for row in range(ROWS - 1)))
+    with pytest.raises(ValueError, match=rf"groups.csv has no row for '{ROWS - 1}'"):
+        _score(folder / "f.npy", folder / "s.csv", groups=groups)
+    groups.write_text("image,group\n" + "".join(f"{row}.png,a\n" for row in range(ROWS)))
+    with pytest.raises(ValueError, match=r"names images, the features have no names"):
+        _score(folder / "f.npy", folder / "s.csv", groups=groups)
+    with pytest.raises(ValueError, match=r"neither a summary"):
+        _score(folder / "f.npy", folder / "s.csv", groups=groups, save_summary=folder / "c.npz")
+    assert not (folder / "s.csv").exists()

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from examine_jax.images.labels import read_labels
+from examine_jax.labels import read_labels
 
 NAMES = ("b.png", 'quo"te,\n.png', "größe.png")
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from examine_jax._shapes import Int
-from examine_jax.images.names import shown
 
 MAX_BYTES = 2**30
 _SHOWN = 5
@@ -52,7 +51,7 @@ def read_labels(
             UTF-8 or CSV. The message names the file, the images and what to do.
         OSError: the file cannot be read.
     """
-    where = shown(path)
+    where = os.fspath(path)
     rows = {name: row for row, name in enumerate(names)}
     found: dict[str, str] = {}
     strangers: list[str] = []
@@ -79,9 +78,36 @@ def read_labels(
     return Labels(values, classes)
 
 
+def read_groups(
+    path: str | os.PathLike[str],
+    rows: int,
+    names: Sequence[str] | None,
+    image_column: str = "image",
+    group_column: str = "group",
+) -> Labels:
+    """The group (patient, slide) of each of the rows of a matrix, by the images' names or, in a file without such a column, by `index` from 0.
+
+    Raises:
+        ValueError, OSError: as `read_labels`; names are asked for where the rows have none.
+    """
+    if image_column in _header(path):
+        if names is None:
+            raise ValueError(
+                f"{os.fspath(path)} names images, the features have no names: give a file of names, or a column index in place of {image_column}"
+            )
+        return read_labels(path, names, image_column=image_column, label_column=group_column)
+    indices = [str(row) for row in range(rows)]
+    return read_labels(path, indices, image_column="index", label_column=group_column)
+
+
+def _header(path: str | os.PathLike[str]) -> Sequence[str]:
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
+        return next(csv.reader([stream.readline(2**20)]), [])
+
+
 def _records(path: str | os.PathLike[str], image_column: str, label_column: str) -> list[tuple[int, str, str]]:
     """(line, image, label) of each row."""
-    where = shown(path)
+    where = os.fspath(path)
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{where}: not a plain file; name a CSV file with the columns {image_column}, {label_column}")
