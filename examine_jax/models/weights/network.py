@@ -21,6 +21,7 @@ from examine_jax.models.weights.tensors import Tensors, read_tensors, refuse_pic
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _HALVES = ((0.5,), (0.5,))
 _RAW = ((0.0,), (1.0,))
+_Scale = tuple[tuple[float, ...], tuple[float, ...]]
 _MODEL_TYPES = ("vit_mae", "vit", "dinov2", "resnet")
 _LARGEST_CONFIGURATION = 1 << 22  # bytes
 
@@ -108,13 +109,14 @@ def _read_folder(folder: pathlib.Path, image_size: int | None) -> ImportedNetwor
             if configuration.get(field):
                 raise ValueError(f"{where}: {field} is set; such a ResNet cannot be read")
         return _resnet(resnet.with_torchvision_names(tensors), image_size, pixels)
-    return _vit(tensors, kind, configuration, where, image_size, pixels)
+    return _vit(tensors, str(kind), configuration, where, image_size, pixels)
 
 
-def _resnet(tensors: Tensors, image_size: int | None, pixels: tuple[Any, Any] | None) -> ImportedNetwork:
+def _resnet(tensors: Tensors, image_size: int | None, pixels: _Scale | None) -> ImportedNetwork:
     config = resnet.resnet_config(tensors, image_size)
     params, stats = jax.tree.map(jnp.asarray, resnet.resnet_variables(tensors, config))
-    return ImportedNetwork(config, params, stats, *(pixels or (_IMAGENET if config.channels == 3 else _RAW)))
+    mean, deviation = pixels or (_IMAGENET if config.channels == 3 else _RAW)
+    return ImportedNetwork(config, params, stats, mean, deviation)
 
 
 def _vit(
@@ -123,7 +125,7 @@ def _vit(
     configuration: dict[str, Any],
     where: str,
     image_size: int | None,
-    pixels: tuple[Any, Any] | None,
+    pixels: _Scale | None,
 ) -> ImportedNetwork:
     stored = _vit_config(configuration, kind, where)
     prefix = next((p for p in ("vit.", "dinov2.") if f"{p}embeddings.cls_token" in tensors.arrays), "")
@@ -144,7 +146,8 @@ def _vit(
     if kind == "vit_mae" and config.num_patches == stored.num_patches:
         decoder = _decoder(tensors, configuration, stored, where)
     default = _RAW if config.channels != 3 and kind != "vit" else _HALVES if kind == "vit" else _IMAGENET
-    return ImportedNetwork(config, jax.tree.map(jnp.asarray, params), {}, *(pixels or default), decoder)
+    mean, deviation = pixels or default
+    return ImportedNetwork(config, jax.tree.map(jnp.asarray, params), {}, mean, deviation, decoder)
 
 
 def _vit_config(configuration: dict[str, Any], kind: str, where: str) -> ViTConfig:
@@ -223,7 +226,7 @@ def _is_sincos(positions: np.ndarray) -> bool:
     return bool(np.abs(positions[1:] - sincos_positions(side, positions.shape[1])).max() < 1e-5)
 
 
-def _preprocessing(file: pathlib.Path) -> tuple[Any, Any] | None:
+def _preprocessing(file: pathlib.Path) -> _Scale | None:
     if not file.is_file():
         return None
     settings = read_json(file)
@@ -235,7 +238,7 @@ def _preprocessing(file: pathlib.Path) -> tuple[Any, Any] | None:
     return _scale(mean, deviation, factor, file)
 
 
-def _scale(mean: Any, deviation: Any, factor: float, where: pathlib.Path) -> tuple[Any, Any] | None:
+def _scale(mean: Any, deviation: Any, factor: float, where: pathlib.Path) -> _Scale | None:
     if mean is None or deviation is None:
         return None
     try:

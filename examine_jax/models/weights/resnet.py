@@ -25,7 +25,7 @@ def with_torchvision_names(tensors: Tensors) -> Tensors:
 
     def rename(name: str) -> str:
         for pattern, replacement in _FROM_TRANSFORMERS:
-            name = re.sub(pattern, replacement, name)  # type: ignore[call-overload]
+            name = re.sub(pattern, replacement, name)
         return name
 
     return Tensors({rename(name): array for name, array in tensors.arrays.items()}, tensors.where)

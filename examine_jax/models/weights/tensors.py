@@ -69,8 +69,8 @@ def refuse_pickle(file: pathlib.Path) -> None:
     converted = file.with_name("model.safetensors" if file.name == "pytorch_model.bin" else f"{file.stem}.safetensors")
     program = (
         "import torch, safetensors.torch as s; "
-        f"d = torch.load({str(file)!r}, map_location='cpu', weights_only=True); d = d.get('state_dict', d); "
-        f"s.save_file({{k: v.clone() for k, v in d.items()}}, {str(converted)!r}, metadata={{'format': 'pt'}})"
+        f"d = torch.load({str(file)!r}, map_location='cpu', weights_only=True); d = d.get('state_dict', d.get('model', d)); "
+        f"s.save_file({{k: v.contiguous().clone() for k, v in d.items()}}, {str(converted)!r}, metadata={{'format': 'pt'}})"
     )
     raise ValueError(
         f"{file} may be a pickle, which is never read here; convert it where torch is installed: python -c {shlex.quote(program)}"
