@@ -2,6 +2,7 @@
 
 from examine_jax.models.apply import apply, init_network, run_network
 from examine_jax.models.flax_encoder import FlaxEncoder
+from examine_jax.models.heads import HeadConfig
 from examine_jax.models.masked_autoencoder import DecoderConfig, MaskedAutoencoder
 from examine_jax.models.patches import patchify, unpatchify
 from examine_jax.models.positions import sincos_positions
@@ -14,6 +15,7 @@ __all__ = [
     "Architecture",
     "DecoderConfig",
     "FlaxEncoder",
+    "HeadConfig",
     "MaskedAutoencoder",
     "ResNet",
     "ResNetConfig",

@@ -17,36 +17,11 @@ What a source leaves open is said beside the value, in the folder `presets`. The
 import dataclasses
 from collections.abc import Callable
 
-from examine_jax.images.augmentation import AUGMENTATIONS
-from examine_jax.models import DecoderConfig, ResNetConfig, ViTConfig
-from examine_jax.models.heads import HeadConfig
 from examine_jax.models.presets import Architecture
-from examine_jax.pretraining.autoencoder import Autoencoder
 from examine_jax.pretraining.byol import BYOL
-from examine_jax.pretraining.dcl import DCL
-from examine_jax.pretraining.mae import MAE
 from examine_jax.pretraining.method import Method
-from examine_jax.pretraining.moving_average import MovingAverage
-from examine_jax.pretraining.pixels import PixelScale
 from examine_jax.pretraining.presets import contrastive, reconstruction, without_negatives
 from examine_jax.pretraining.settings import Phase, PretrainSettings
-from examine_jax.pretraining.simclr import SimCLR
-from examine_jax.pretraining.simsiam import SimSiam
-from examine_jax.pretraining.vicreg import VICReg
-
-METHODS = (MAE, Autoencoder, SimCLR, DCL, BYOL, SimSiam, VICReg)
-
-# Every class that a method may hold: those to name when a configuration is read back.
-METHOD_CLASSES = (
-    *METHODS,
-    HeadConfig,
-    MovingAverage,
-    PixelScale,
-    ViTConfig,
-    ResNetConfig,
-    DecoderConfig,
-    *AUGMENTATIONS,
-)
 
 Preset = Callable[[Architecture], tuple[Method, PretrainSettings]]
 

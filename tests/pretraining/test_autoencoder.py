@@ -1,5 +1,7 @@
 """The plain autoencoder: what it rebuilds, what it has in common with the masked one, what it cannot take."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,9 @@ from examine_jax.pretraining import MAE, PixelScale
 from examine_jax.pretraining.autoencoder import Autoencoder
 from examine_jax.pretraining.method import Method
 
+# What is compiled here runs once.
+quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
 ENCODER = ViTConfig(image_size=12, patch_size=4, channels=3, width=24, depth=1, heads=3, mlp_width=32)
 DECODER = DecoderConfig(width=16, depth=2, heads=2, mlp_width=24)
 METHOD = Autoencoder(ENCODER, DECODER, pixels=PixelScale((0.5, 0.4, 0.3), (0.2, 0.3, 0.4)))
@@ -20,7 +25,7 @@ BATCH = {"image": IMAGES, "index": jnp.arange(6)}
 
 @pytest.fixture(scope="module")
 def params():
-    return jax.jit(METHOD.init)(jax.random.key(0), BATCH)[0]
+    return quickly(METHOD.init)(jax.random.key(0), BATCH)[0]
 
 
 def test_the_loss_is_the_squared_error_of_what_is_rebuilt(params):
@@ -29,10 +34,10 @@ def test_the_loss_is_the_squared_error_of_what_is_rebuilt(params):
     # Near grey, so that clipping to [0, 1] takes nothing away.
     dim = jax.tree.map(lambda leaf: leaf, params)
     dim["decoder"]["pixels"]["kernel"] = 0.1 * params["decoder"]["pixels"]["kernel"]
-    rebuilt = jax.jit(METHOD.reconstruct)(dim, IMAGES)
+    rebuilt = quickly(METHOD.reconstruct)(dim, IMAGES)
     assert rebuilt.shape == IMAGES.shape
     difference = (np.asarray(rebuilt) - np.asarray(IMAGES) / 255) / np.array([0.2, 0.3, 0.4])
-    np.testing.assert_allclose(jax.jit(METHOD.dense_loss)(dim, IMAGES), np.mean(difference**2), rtol=1e-4)
+    np.testing.assert_allclose(quickly(METHOD.dense_loss)(dim, IMAGES), np.mean(difference**2), rtol=1e-4)
 
 
 def test_its_networks_are_the_masked_autoencoders_without_the_mask_token(params):
@@ -53,7 +58,7 @@ def test_thirty_steps_lower_the_loss(params):
         updates, moments = optimiser.update(gradient, moments)
         return (optax.apply_updates(params, updates), moments), loss
 
-    train = jax.jit(lambda carry, keys: jax.lax.scan(step, carry, keys)[1])
+    train = quickly(lambda carry, keys: jax.lax.scan(step, carry, keys)[1])
     losses = train((params, optimiser.init(params)), jax.random.split(jax.random.key(1), 30))
     assert losses[-5:].mean() < 0.8 * losses[:5].mean()
 

@@ -9,8 +9,9 @@ from examine_jax.models import architecture
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import AdamW, PixelScale
 from examine_jax.pretraining.configuration import from_plain, to_plain
+from examine_jax.pretraining.known_settings import KNOWN
 from examine_jax.pretraining.method import Method
-from examine_jax.pretraining.method_presets import METHOD_CLASSES, method_names, method_preset, preset_names
+from examine_jax.pretraining.method_presets import method_names, method_preset, preset_names
 from examine_jax.pretraining.optimiser import LARS, SGD, Constant, WarmupCosine
 from examine_jax.pretraining.settings import Phase
 
@@ -26,7 +27,7 @@ def test_every_preset_is_a_value_that_configuration_files_hold(method, preset):
         assert isinstance(value, Method)
         assert isinstance(hash((value, settings)), int)
         plain = json.loads(json.dumps(to_plain(value)))
-        assert from_plain(plain, METHOD_CLASSES, "config.json") == value
+        assert from_plain(plain, KNOWN, "config.json") == value
 
 
 def test_every_method_of_the_seed_papers_has_their_preset():

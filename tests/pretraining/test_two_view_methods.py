@@ -1,6 +1,7 @@
 """SimCLR, DCL, BYOL, SimSiam and VICReg: which networks see what, what is constant, what is kept."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,9 @@ class Convolutional(nn.Module):
         return nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)).mean(axis=(1, 2))
 
 
+# What is compiled here runs once.
+quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
 VIT = ViTConfig(image_size=8, patch_size=4, channels=3, width=12, depth=1, heads=3, mlp_width=16)
 CONVOLUTIONAL = FlaxEncoder(Convolutional(), image_size=8, channels=3, features=6)
 VIEWS = TwoViews(Noisy(0.05), Noisy(0.1))
@@ -89,8 +93,8 @@ def trained():
     def run(name):
         if name not in results:
             method = methods(CONVOLUTIONAL)[name]
-            params, state = method.init(jax.random.key(1), BATCH)
-            (loss, (after, metrics)), gradient = jax.jit(jax.value_and_grad(method.loss, has_aux=True))(
+            params, state = quickly(method.init)(jax.random.key(1), BATCH)
+            (loss, (after, metrics)), gradient = quickly(jax.value_and_grad(method.loss, has_aux=True))(
                 params, state, BATCH, KEY
             )
             results[name] = method, params, state, loss, after, metrics, gradient
@@ -199,7 +203,7 @@ def test_no_gradient_reaches_byols_target(trained):
         moved = {**state, "target": {**state["target"], "params": target_params}}
         return method.loss(params, moved, BATCH, KEY)[0]
 
-    gradient = jax.jit(jax.grad(loss_of_target))(state["target"]["params"])
+    gradient = quickly(jax.grad(loss_of_target))(state["target"]["params"])
     assert not any(leaf.any() for leaf in jax.tree.leaves(gradient))
 
 
@@ -237,7 +241,7 @@ def test_features_come_from_running_averages_and_do_not_depend_on_the_batch(trai
 @pytest.mark.parametrize("name", ["simclr", "byol", "simsiam", "vicreg"])
 def test_thirty_steps_on_a_transformer_lower_the_loss_without_collapse(name):
     method = methods(VIT)[name]
-    params, state = method.init(jax.random.key(1), BATCH)
+    params, state = quickly(method.init)(jax.random.key(1), BATCH)
     assert "encoder" not in state["batch_stats"]
     optimiser = optax.adam(3e-3)
 
@@ -249,7 +253,7 @@ def test_thirty_steps_on_a_transformer_lower_the_loss_without_collapse(name):
         params = optax.apply_updates(params, updates)
         return (params, method.after_update(params, state, number + 1), moments), (loss, metrics["embedding_deviation"])
 
-    train = jax.jit(lambda carry: jax.lax.scan(step, carry, jnp.arange(30)))
+    train = quickly(lambda carry: jax.lax.scan(step, carry, jnp.arange(30)))
     _, (losses, deviations) = train((params, state, optimiser.init(params)))
     assert losses[-5:].mean() < losses[:5].mean()
     assert deviations[-1] > 0.3 * 6**-0.5
@@ -267,7 +271,7 @@ def test_larger_images_are_left_to_the_augmentation():
 
 def test_views_of_another_size_than_the_encoders_are_refused():
     method = dataclasses.replace(methods(VIT)["dcl"], augmentation=TwoViews(Noisy(size=6), Noisy(size=6)))
-    params, state = method.init(jax.random.key(1), BATCH)
+    params, state = quickly(method.init)(jax.random.key(1), BATCH)
     with pytest.raises(ValueError, match=r"the augmentation .*\(6, 6, 3\).*\(8, 8, 3\)"):
         method.loss(params, state, BATCH, KEY)
 

@@ -1,11 +1,15 @@
 """Golden values and gradients (golden/make_ssl_losses.py), and how a loss is held against them in both widths."""
 
+import functools
 import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+# What is compiled here runs once.
+quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +23,7 @@ def check_against(golden):
     """check(loss, name): loss and gradients equal the golden ones of that name, in float64, for one shape also in float32."""
 
     def check(loss, name, shapes=("wide", "pair")):
-        differentiate = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
+        differentiate = quickly(jax.value_and_grad(loss, argnums=(0, 1)))
         for shape in shapes:
             views = golden[f"{shape}.first"], golden[f"{shape}.second"]
             expected = [golden[f"{shape}.{name}.{part}"] for part in ("value", "gradient.first", "gradient.second")]

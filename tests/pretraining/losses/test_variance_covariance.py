@@ -19,7 +19,9 @@ def test_the_weighted_sum_and_its_gradients_equal_pytorch_metric_learning(check_
 
 
 def test_summed_variance_terms_are_twice_the_weight(check_against):
-    check_against(lambda first, second: vicreg(first, second, variance_weight=50), "vicreg_low_resource", shapes=("wide",))
+    check_against(
+        lambda first, second: vicreg(first, second, variance_weight=50), "vicreg_low_resource", shapes=("wide",)
+    )
 
 
 @pytest.mark.parametrize("shape", [(6, 40), (40, 6), (7, 7), (2, 9)])
