@@ -1,0 +1,352 @@
+"""Utilities: what a set of rows is worth, as the accuracy on a validation set of a logistic regression fitted to it."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from examine_jax._shapes import Bool, Float, Int
+from examine_jax.valuation.logistic import Fitter, LogisticRegression, parts_of
+from examine_jax.valuation.metrics import METRICS, Metric, MetricName, chance
+
+_SCORED_AT_ONCE = 2**24  # decisions held at a time
+_LEFT_OUT_AT_ONCE = 64
+
+
+@runtime_checkable
+class Game(Protocol):
+    """What sets of rows are worth. `FunctionGame` makes one of any function."""
+
+    @property
+    def players(self) -> int:
+        """N"""
+        ...
+
+    @property
+    def empty(self) -> float:
+        """The worth of no row."""
+        ...
+
+    def full(self) -> float:
+        """The worth of all rows."""
+        ...
+
+    def bootstrapped_full(self, resamples: int, seed: int) -> float:
+        """The mean worth of all rows over resampled validation sets; `full` where there is none."""
+        ...
+
+    def leave_one_out(self, on_progress: Callable[[int], None]) -> Float[np.ndarray, " n"]:
+        """[N] the worth of all rows but one; told how many are done."""
+        ...
+
+    def subsets(self, members: Bool[np.ndarray, "b n"]) -> Float[np.ndarray, " b"]:
+        """The worth of these sets."""
+        ...
+
+    def prefixes(
+        self, permutations: Int[np.ndarray, "q n"]
+    ) -> Iterator[tuple[Float[np.ndarray, "q k"], Int[np.ndarray, "q k"]]]:
+        """Block by block, the worth of the first 1, 2, … N rows of each order, and how many fits each cost (0 or 1)."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FunctionGame:
+    """A game of any function: `function(indices) -> worth`, indices an ascending int array."""
+
+    players: int
+    function: Callable[[Int[np.ndarray, " k"]], float]
+
+    @property
+    def empty(self) -> float:
+        return float(self.function(np.arange(0)))
+
+    def full(self) -> float:
+        return float(self.function(np.arange(self.players)))
+
+    def bootstrapped_full(self, resamples: int, seed: int) -> float:
+        return self.full()
+
+    def leave_one_out(self, on_progress: Callable[[int], None]) -> Float[np.ndarray, " n"]:
+        everyone = np.arange(self.players)
+        return np.array([float(self.function(np.delete(everyone, row))) for row in everyone])
+
+    def subsets(self, members: Bool[np.ndarray, "b n"]) -> Float[np.ndarray, " b"]:
+        return np.array([float(self.function(np.flatnonzero(row))) for row in members])
+
+    def prefixes(
+        self, permutations: Int[np.ndarray, "q n"]
+    ) -> Iterator[tuple[Float[np.ndarray, "q k"], Int[np.ndarray, "q k"]]]:
+        for size in range(1, self.players + 1):
+            worth = [[float(self.function(np.sort(order[:size])))] for order in permutations]
+            yield np.array(worth), np.ones((len(permutations), 1), np.int64)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Utility:
+    """The worth of a set of rows: a metric, on this validation set, of the logistic regression fitted to them.
+
+    Attributes:
+        features: [M, D] floating: the validation set.
+        labels: [M] int, classes counted from 0.
+        model: what is fitted.
+        metric: "accuracy", "balanced_accuracy", "log_loss" (minus it) or "auroc".
+
+    A set without a row of every class is not fitted: it is worth what no model is (accuracy: the validation set's majority class' rate),
+    as in DataShapley.
+
+    Raises:
+        ValueError: features or labels of another shape, not finite, of one class only; an unknown metric.
+    """
+
+    features: Float[np.ndarray, "m d"]
+    labels: Int[np.ndarray, " m"]
+    model: LogisticRegression = LogisticRegression()
+    metric: MetricName = "accuracy"
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise ValueError(f"metric {self.metric!r} is none of {', '.join(METRICS)}")
+        check_labelled(self.features, self.labels, "the validation set")
+
+    @property
+    def num_classes(self) -> int:
+        return int(self.labels.max()) + 1
+
+    def game(self, features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> "LogisticGame":
+        """The game of these rows, every fit's shared work done.
+
+        Raises:
+            ValueError: as for the validation set; another number of columns; classes that only one of the two sets has.
+        """
+        check_labelled(features, labels, "the assessed set")
+        if features.shape[1] != self.features.shape[1]:
+            raise ValueError(
+                f"the assessed features have {features.shape[1]} columns, the validation set's {self.features.shape[1]}: use one encoder"
+            )
+        ours, theirs = set(np.unique(self.labels).tolist()), set(np.unique(labels).tolist())
+        if ours != theirs:
+            raise ValueError(
+                f"classes {sorted(ours ^ theirs)[:8]} are only in {'the validation' if ours - theirs else 'the assessed'} set: "
+                "both sets need rows of every class"
+            )
+        return LogisticGame(self, Fitter.of(features, labels, self.model, self.num_classes))
+
+
+def check_labelled(features: Any, labels: Any, name: str) -> None:
+    """Raises: ValueError, where they are no finite matrix and its labels 0, 1, … of two or more classes."""
+    if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
+        raise ValueError(
+            f"{name}'s features are {features.dtype} of shape {features.shape}; give a floating matrix [N, D]"
+        )
+    if labels.shape != (len(features),) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} has {len(features)} rows and labels {labels.dtype} of shape {labels.shape}; give one integer each"
+        )
+    bad = np.flatnonzero(~np.isfinite(features).all(1))
+    if len(bad):
+        raise ValueError(
+            f"{name}'s features are not finite in rows {bad[:8].tolist()} ({len(bad)} in all): leave these rows out"
+        )
+    found = np.unique(labels)
+    if found[0] < 0 or len(found) < 2 or found[-1] != len(found) - 1:
+        raise ValueError(
+            f"{name} has classes {found[:8].tolist()}; there must be two or more, counted from 0 without a gap"
+        )
+
+
+class LogisticGame:
+    """Rows under a `Utility`. Made by `Utility.game`."""
+
+    def __init__(self, utility: Utility, fitter: Fitter):
+        self.utility, self.fitter = utility, fitter
+        self.metric = Metric(utility.metric, utility.num_classes, utility.model.objective == "liblinear")
+        with jax.enable_x64(True):
+            self._validation = jnp.asarray(utility.features)
+            self._labels = jnp.asarray(utility.labels, jnp.int32)
+            self._once = jnp.ones(len(utility.labels), jnp.float64)
+            # What multiplies a change of the fit's own unknowns: the kernel with the rows, or the features.
+            features = jnp.asarray(fitter.features)
+            if features.dtype != self._validation.dtype:
+                features = features.astype(jnp.float64)
+            self._of_change = _product(self._validation, features) if fitter.is_dual else self._validation
+            weights, intercept = fitter.coefficients(fitter.full)
+            self._full_decisions = _exactly(self._validation, weights[..., 0]) + intercept[:, 0]
+            self._full_parts = fitter.parts(fitter.full)
+
+    @property
+    def players(self) -> int:
+        return len(self.fitter.labels)
+
+    @property
+    def empty(self) -> float:
+        return chance(self.utility.metric, self.utility.labels, self.utility.num_classes)
+
+    def full(self) -> float:
+        with jax.enable_x64(True):
+            return float(_worth(self._full_decisions, self._labels, self._once, self.metric))
+
+    def bootstrapped_full(self, resamples: int, seed: int) -> float:
+        generator = np.random.default_rng(seed)
+        count = len(self.utility.labels)
+        with jax.enable_x64(True):
+            found = []
+            for _ in range(resamples):
+                weight = np.bincount(generator.integers(count, size=count), minlength=count).astype(np.float64)
+                found.append(float(_worth(self._full_decisions, self._labels, jnp.asarray(weight), self.metric)))
+        return float(np.mean(found))
+
+    def leave_one_out(self, on_progress: Callable[[int], None]) -> Float[np.ndarray, " n"]:
+        worth = np.full(self.players, self.empty)
+        order = self.fitter.by_influence()
+        # A class's only row cannot be left out.
+        counts = np.bincount(self.fitter.labels)
+        order = order[counts[self.fitter.labels[order]] > 1]
+        size = min(_LEFT_OUT_AT_ONCE, len(order))
+        with jax.enable_x64(True):
+            for start in range(0, len(order), max(size, 1)):
+                chosen = order[max(0, min(start, len(order) - size)) :][:size]  # the last chunk overlaps: one shape
+                fits = self.fitter.leave_one_out(chosen)
+                worth[chosen] = self._worth_near_full(self.fitter.parts(fits))
+                on_progress(min(start + size, len(order)))
+        return worth
+
+    def subsets(self, members: Bool[np.ndarray, "b n"]) -> Float[np.ndarray, " b"]:
+        worth = np.full(len(members), self.empty)
+        onehot = np.eye(self.utility.num_classes, dtype=bool)[self.fitter.labels]
+        fitted = np.flatnonzero((members[:, :, None] & onehot[None]).any(1).all(1))
+        if len(fitted):
+            with jax.enable_x64(True):
+                fits = self.fitter.subsets(members[fitted].astype(np.float64))
+                weights, intercept = self.fitter.coefficients(fits)
+                worth[fitted] = _worth_of_weights(
+                    self._validation, weights, intercept, self._labels, self._once, self.metric
+                )
+        return worth
+
+    def prefixes(
+        self, permutations: Int[np.ndarray, "q n"]
+    ) -> Iterator[tuple[Float[np.ndarray, "q k"], Int[np.ndarray, "q k"]]]:
+        labels = self.fitter.labels[permutations]
+        seen = np.maximum.accumulate(np.eye(self.utility.num_classes, dtype=bool)[labels], axis=1).all(2)  # [q, n]
+        nowhere = int((~seen).all(0).sum())  # prefixes that lack a class in every order
+        if nowhere:
+            yield np.full((len(permutations), nowhere), self.empty), np.zeros((len(permutations), nowhere), np.int64)
+        ordered, fits, done = self.fitter.order(permutations), None, nowhere
+        while done < self.players:
+            block = _block_size(done)
+            sizes = np.minimum(np.arange(done + 1, done + block + 1), self.players)
+            fits = self.fitter.prefixes(ordered, fits, sizes)
+            new = min(block, self.players - done)
+            worth = self._worth_of_prefixes(fits, permutations)[:, :new]
+            fitted = seen[:, done : done + new]
+            yield np.where(fitted, worth, self.empty), fitted.astype(np.int64)
+            done += new
+
+    def _worth_near_full(self, parts: tuple[Any, Any]) -> Any:
+        change = parts[0] - self._full_parts[0]
+        shift = parts[1] - self._full_parts[1]
+        return np.asarray(
+            _worth_of_changes(
+                self._of_change, change, shift, self._full_decisions, self._labels, self._once, self.metric
+            )
+        )
+
+    def _worth_of_prefixes(self, fits: Any, permutations: Any) -> Any:
+        """Decisions at each block's last prefix in the validation set's own precision and float64, the others by their change."""
+        with jax.enable_x64(True):
+            held = fits.coefficients.shape[2]
+            rows = jnp.asarray(permutations[:, :held], jnp.int32) if self.fitter.is_dual else None
+            found = [
+                _worth_of_prefixes(
+                    self._validation,
+                    jnp.asarray(self.fitter.features),
+                    self._of_change,
+                    jax.tree.map(lambda x: x[q], fits),  # noqa: B023
+                    None if rows is None else rows[q],
+                    self._labels,
+                    self._once,
+                    self.metric,
+                    self.fitter.is_dual,
+                    self.utility.model.objective == "lbfgs",
+                )
+                for q in range(len(permutations))
+            ]
+            return np.stack([np.asarray(x) for x in found])
+
+
+def _block_size(done: int) -> int:
+    """Prefixes fitted together: the curvature at the last must suit them all."""
+    return 8 if done < 56 else 16 if done < 128 else 32
+
+
+def _make_worth_of_changes(
+    of_change: Any, change: Any, shift: Any, decisions: Any, labels: Any, weight: Any, metric: Metric
+) -> Any:
+    """[b]: the change is small, so that the precision of its product does not matter."""
+    columns, fits = change.shape[1:]
+    flat = change.reshape(change.shape[0], -1).astype(of_change.dtype)
+    moved = jnp.matmul(of_change, flat, precision="highest").reshape(-1, columns, fits)
+    return jax.vmap(lambda m, s: metric(decisions + (m + s), labels, weight), in_axes=(2, 1))(moved, shift)
+
+
+def _make_worth_of_prefixes(
+    validation: Any,
+    features: Any,
+    of_change: Any,
+    fits: Any,
+    rows: Any,
+    labels: Any,
+    weight: Any,
+    metric: Metric,
+    is_dual: bool,
+    free_intercept: bool,
+) -> Any:
+    coefficients, intercept = parts_of(fits, is_dual, free_intercept)
+    base = coefficients[..., -1]
+    weights = base
+    if is_dual:
+        weights = jnp.einsum("nd,nc->dc", features[rows].astype(jnp.float64), base)
+        coefficients = jnp.zeros((features.shape[0], *coefficients.shape[1:])).at[rows].set(coefficients)
+    decisions = _exact_product(validation, weights) + intercept[:, -1]
+    change = coefficients - coefficients[..., -1:]
+    return _make_worth_of_changes(of_change, change, intercept - intercept[:, -1:], decisions, labels, weight, metric)
+
+
+def _exact_product(validation: Any, weights: Any) -> Any:
+    """In float64, a part of the rows at a time: they are not all held in float64."""
+    size = 2048
+    if validation.dtype == jnp.float64 or validation.shape[0] <= size:
+        return jnp.matmul(validation.astype(jnp.float64), weights)
+    whole = validation.shape[0] // size * size
+    blocks = validation[:whole].reshape(-1, size, validation.shape[1])
+    found = jax.lax.map(lambda block: block.astype(jnp.float64) @ weights, blocks).reshape(whole, -1)
+    return jnp.concatenate([found, validation[whole:].astype(jnp.float64) @ weights])
+
+
+def _worth_of_weights(validation: Any, weights: Any, intercept: Any, labels: Any, once: Any, metric: Metric) -> Any:
+    """[b] of weights [d, c, b]."""
+    columns, fits = weights.shape[1:]
+    at_once = max(1, _SCORED_AT_ONCE // (validation.shape[0] * columns))
+    found = []
+    for start in range(0, fits, at_once):
+        part = slice(start, start + at_once)
+        found.append(_worth_of_some(validation, weights[..., part], intercept[:, part], labels, once, metric))
+    return np.concatenate([np.asarray(x) for x in found])
+
+
+def _make_worth_of_some(validation: Any, weights: Any, intercept: Any, labels: Any, once: Any, metric: Metric) -> Any:
+    columns, fits = weights.shape[1:]
+    decisions = _exact_product(validation, weights.reshape(-1, columns * fits)).reshape(-1, columns, fits) + intercept
+    return jax.vmap(lambda one: metric(one, labels, once), in_axes=2)(decisions)
+
+
+_product = jax.jit(lambda validation, features: jnp.matmul(validation, features.T, precision="highest"))
+_exactly = jax.jit(_exact_product)
+_worth = jax.jit(lambda decisions, labels, weight, metric: metric(decisions, labels, weight), static_argnums=3)
+_worth_of_changes = jax.jit(_make_worth_of_changes, static_argnums=6)
+_worth_of_prefixes = jax.jit(_make_worth_of_prefixes, static_argnums=(7, 8, 9))
+_worth_of_some = jax.jit(_make_worth_of_some, static_argnums=5)
