@@ -290,3 +290,16 @@ def test_views_of_another_size_than_the_encoders_are_refused():
 def test_impossible_settings_are_refused(name, changes, said):
     with pytest.raises(ValueError, match=said):
         dataclasses.replace(methods(VIT)[name], **changes)
+
+
+def test_bfloat16_stays_near_float32_and_its_loss_and_gradients_are_float32():
+    losses = []
+    for dtype in ("float32", "bfloat16"):
+        method = methods(dataclasses.replace(VIT, dtype=dtype))["vicreg"]
+        params, state = quickly(method.init)(jax.random.key(1), BATCH)
+        (loss, (after, metrics)), gradient = quickly(jax.value_and_grad(method.loss, has_aux=True))(
+            params, state, BATCH, KEY
+        )
+        assert {leaf.dtype for leaf in jax.tree.leaves((loss, after, metrics, gradient))} == {jnp.dtype("float32")}
+        losses.append(loss)
+    assert 0 < abs(losses[0] - losses[1]) < 0.02 * losses[0]
