@@ -37,3 +37,8 @@ def resize_values(
 def luma(values: Float[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width 1"]:
     """ITU-R 601, the weights of Pillow's own conversion to grey."""
     return (values @ np.array([[0.299], [0.587], [0.114]], np.float32)).astype(np.float32)
+
+
+def to_grey(pixels: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "height width 1"]:
+    """The same for bytes, rounded to bytes, by Pillow."""
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[..., None]
