@@ -5,16 +5,21 @@ from examine_jax.images.corruption import GaussianCorruption, corrupt
 from examine_jax.images.folder import load_folder
 from examine_jax.images.image_set import ImageSet, SkippedImage, exact_duplicates
 from examine_jax.images.sample import sample_images
-from examine_jax.images.source import load_images
+from examine_jax.images.source import load_images, stream_images
+from examine_jax.images.streaming import StreamedImages, prefetch, stream_folder
 
 __all__ = [
     "GaussianCorruption",
     "ImageSet",
     "SkippedImage",
+    "StreamedImages",
     "corrupt",
     "exact_duplicates",
     "load_array",
     "load_folder",
     "load_images",
+    "prefetch",
     "sample_images",
+    "stream_folder",
+    "stream_images",
 ]

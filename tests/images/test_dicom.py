@@ -6,15 +6,18 @@ import warnings
 import zlib
 
 import numpy as np
-import pydicom
 import pytest
+
+pytest.importorskip("pydicom", reason="DICOM needs examine-jax[dicom]")
+
+import pydicom
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 import examine_jax.images
-from examine_jax.images import load_folder
+from examine_jax.images import load_folder, stream_folder
 from examine_jax.images.decode import ImageDecoder, UnreadableImage
 from examine_jax.images.parallel import Budget
 
@@ -182,6 +185,14 @@ def test_each_frame_is_an_image_with_a_name_of_its_own(tmp_path: pathlib.Path) -
     assert np.array_equal(images.pixels[1:6, ..., 0], values)
     assert np.array_equal(images.pixels[6, ..., 0], values[1])
     assert np.array_equal(decoder(16)(str(tmp_path / "b.dcm"), frame=3).pixels[..., 0], values[3])
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_rle_2frame.dcm", "MR_small.dcm", "CT_small.dcm"])
+def test_frames_read_on_demand_are_those_of_the_folder(tmp_path: pathlib.Path, name: str) -> None:
+    (tmp_path / "a.dcm").write_bytes((SHIPPED / name).read_bytes())
+    loaded, streamed = load_folder(tmp_path, image_size=20), stream_folder(tmp_path, image_size=20)
+    assert streamed.names == loaded.names
+    assert np.array_equal(streamed[np.arange(len(loaded))], loaded.pixels)
 
 
 def test_the_windows_of_enhanced_files_hold_for_their_frames(tmp_path: pathlib.Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examine_jax.images import load_array, load_folder, load_images
+from examine_jax.images import load_array, load_folder, load_images, stream_images
 
 
 @pytest.fixture
@@ -42,3 +42,15 @@ def test_what_is_no_source_says_what_would_be(sources):
         load_images(sources / "folder/a.png", image_size=8)
     with pytest.raises(ValueError, match=r"table\.csv is neither a folder of images nor a \.npy or \.npz file"):
         load_images(sources / "table.csv", image_size=8)
+
+
+def test_a_folder_is_streamed_and_a_file_is_not(tmp_path):
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
+    assert stream_images(tmp_path, image_size=4).shape == (1, 4, 4, 3)
+    np.save(tmp_path / "a.npy", np.zeros((2, 4, 4), np.uint8))
+    with pytest.raises(ValueError, match="only folders are read on demand"):
+        stream_images(tmp_path / "a.npy", image_size=4)
+    with pytest.raises(ValueError, match="no split 'train'"):
+        stream_images(tmp_path, image_size=4, split="train")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        stream_images(tmp_path / "nowhere", image_size=4)

@@ -16,6 +16,7 @@ pytest.importorskip("array_record", reason="TFDS sources need array-record, whic
 
 import tensorflow_datasets as tfds
 
+from examine_jax.images import load_images, stream_images
 from examine_jax.images.streaming import prefetch
 from examine_jax.images.tfds_source import load_tfds, stream_tfds
 
@@ -190,3 +191,13 @@ def test_no_tensorflow_is_brought_in() -> None:
     code = "import sys, examine_jax.images.tfds_source; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_images_of_any_source_may_be_a_prepared_folder_or_a_name(prepared: pathlib.Path) -> None:
+    loaded = load_images(prepared, image_size=16)
+    assert np.array_equal(loaded.pixels, load_tfds(prepared, "train", image_size=16).pixels)
+    streamed = stream_images(prepared, image_size=16, split="test")
+    assert streamed.names == ("test[0]", "test[1]", "test[2]")
+    with tfds.testing.mock_data(num_examples=3):
+        assert load_images("tfds:patch_camelyon", image_size=16, split="test").pixels.shape == (3, 16, 16, 3)
+        assert stream_images("tfds:patch_camelyon", image_size=16).shape == (3, 16, 16, 3)
