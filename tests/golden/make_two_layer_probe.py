@@ -1,0 +1,40 @@
+"""Makes two_layer_probe.npz: PyTorch's losses and logits of the low-resource paper's probe, trained on a few rows from given weights.
+
+Run in an environment of its own: pip install torch==2.13.0 numpy; python make_two_layer_probe.py
+"""
+
+import pathlib
+
+import numpy as np
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+torch.set_default_dtype(torch.float64)
+width, hidden, classes, count = 10, 8, 3, 24
+model = nn.Sequential(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.LeakyReLU(), nn.Linear(hidden, classes))
+with torch.no_grad():
+    for parameter in model.parameters():
+        parameter.copy_(parameter.float().double())  # exactly what float32 holds
+names = ("hidden.weight", "hidden.bias", "norm.weight", "norm.bias", "logits.weight", "logits.bias")
+arrays = {name: parameter.detach().numpy().copy() for name, parameter in zip(names, model.parameters())}
+
+rng = np.random.default_rng(0)
+arrays["labels"] = rng.integers(0, classes, count)
+arrays["labels"][:classes] = np.arange(classes)
+arrays["features"] = rng.standard_normal((count, width)).astype(np.float32)
+features, labels = torch.as_tensor(arrays["features"]).double(), torch.as_tensor(arrays["labels"])
+
+optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+schedule = torch.optim.lr_scheduler.StepLR(optimiser, step_size=25, gamma=0.5)
+losses = []
+for _ in range(60):  # every row in every batch: the order of the rows does not matter
+    loss = nn.functional.cross_entropy(model(features), labels)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    schedule.step()
+    losses.append(loss.item())
+arrays["losses"] = np.array(losses)
+np.savez_compressed(pathlib.Path(__file__).with_name("two_layer_probe.npz"), **arrays)
+print(losses[::20], losses[-1])
