@@ -4,7 +4,8 @@ from examine_jax.images.augmentation import Dihedral
 from examine_jax.pretraining.autoencoder import Autoencoder
 from examine_jax.pretraining.byol import BYOL
 from examine_jax.pretraining.dcl import DCL
-from examine_jax.pretraining.encoder_folder import Encoder, load_encoder, save_encoder
+from examine_jax.pretraining.encoder_folder import Encoder, export_vit_mae, load_encoder, save_encoder
+from examine_jax.pretraining.imported import ImportedEncoder
 from examine_jax.pretraining.loop import NonFiniteLossError, Pretrained, pretrain
 from examine_jax.pretraining.mae import MAE
 from examine_jax.pretraining.method import Batch, Method
@@ -32,6 +33,7 @@ __all__ = [
     "Constant",
     "Dihedral",
     "Encoder",
+    "ImportedEncoder",
     "Method",
     "MovingAverage",
     "NonFiniteLossError",
@@ -44,6 +46,7 @@ __all__ = [
     "VICReg",
     "WarmupCosine",
     "Watching",
+    "export_vit_mae",
     "load_encoder",
     "method_names",
     "method_preset",

@@ -263,3 +263,28 @@ def test_a_folder_with_a_pickle_or_in_several_files_says_what_to_do(saved):
     (folder / "pytorch_model.bin").rename(folder / "model.safetensors.index.json")
     with pytest.raises(ValueError, match="several files"):
         read_network(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "mean", "deviation"),
+    [
+        ({"image_mean": [0.2, 0.2], "image_std": [0.5, 0.5]}, (0.2, 0.2), (0.5, 0.5)),
+        ({"do_normalize": False, "image_mean": [0.2, 0.2], "image_std": [0.5, 0.5]}, (0.0,), (1.0,)),
+        ({"rescale_factor": 1 / 127.5, "image_mean": [1.0, 1.0], "image_std": [1.0, 1.0]}, (0.5, 0.5), (0.5, 0.5)),
+        ({"do_rescale": False, "image_mean": [51.0, 51.0], "image_std": [255.0, 255.0]}, (0.2, 0.2), (1.0, 1.0)),
+        ({}, (0.5,), (0.5,)),
+    ],
+)
+def test_pixels_are_normalised_as_the_preprocessor_says(saved, settings, mean, deviation):
+    folder = saved("vit")
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    network = read_network(folder)
+    np.testing.assert_allclose(network.pixel_mean, mean, rtol=1e-6)
+    np.testing.assert_allclose(network.pixel_deviation, deviation, rtol=1e-6)
+
+
+def test_a_preprocessor_without_sense_is_refused(saved):
+    folder = saved("vit")
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": 0.5, "image_std": "many"}))
+    with pytest.raises(ValueError, match=r"preprocessor_config.json: mean 0.5 .* no lists of numbers"):
+        read_network(folder)

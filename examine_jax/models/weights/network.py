@@ -100,8 +100,9 @@ def _read_folder(folder: pathlib.Path, image_size: int | None) -> ImportedNetwor
         )
     tensors = read_tensors(file)
     if is_timm:
-        pixels = configuration.get("pretrained_cfg", {})
-        return _resnet(tensors, image_size, _scale(pixels.get("mean"), pixels.get("std"), 1.0, folder / "config.json"))
+        said = configuration.get("pretrained_cfg")
+        said = said if isinstance(said, dict) else {}
+        return _resnet(tensors, image_size, _scale(said.get("mean"), said.get("std"), 1.0, folder / "config.json"))
     pixels = _preprocessing(folder / "preprocessor_config.json")
     where = str(folder / "config.json")
     if kind == "resnet":
