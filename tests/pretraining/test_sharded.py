@@ -68,3 +68,8 @@ def test_two_processes_see_what_one_sees(runs: dict[str, dict[str, np.ndarray]],
 
 def test_four_devices_go_on_where_one_stopped(runs: dict[str, dict[str, np.ndarray]]) -> None:
     assert_same(runs["4x1-0"], runs["1x1-0"], "resumed", "byol")
+
+
+def test_each_process_reads_its_own_share_of_a_batch(runs: dict[str, dict[str, np.ndarray]]) -> None:
+    for process in range(2):
+        assert runs[f"2x2-{process}"]["read at once"] == 4
