@@ -156,7 +156,7 @@ def _without(coordinates: Array, values: Array, downdate: Array | float) -> _Wit
     squares = jnp.pad(scaled[:, 1:] ** 2, ((0, 0), (0, missing)))
     equations = equation.Coordinates(first**2, squares[:, :LEAD].T, padded[:LEAD], squares[:, LEAD:], padded[LEAD:])
     zeros = jnp.zeros_like(first)
-    no_errors = equation.Errors(zeros, jnp.zeros_like(largest), zeros, zeros, 0.0)
+    no_errors = equation.Errors(zeros, jnp.zeros_like(largest), 0.0, zeros, zeros, zeros, 0.0)
     t = jnp.minimum(equation.solve(equations, no_errors, _EPSILON).t, largest)
     if size > 1:
         others = scaled[:, 1:]

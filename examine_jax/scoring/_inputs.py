@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+_ROWS_LOOKED_AT = 8192  # at once: features may fill most of the memory
+
 
 def check_inputs(features: Any, where: Any) -> tuple[Any, Any]:
     """Features [N, D] and mask [N] (or None) as NumPy or JAX arrays, or a ValueError that says what to change."""
@@ -50,10 +52,11 @@ def _all_here(array: Any) -> bool:
 
 
 def _by_row(array: Any, function: Any) -> np.ndarray:
-    """`function(block [B, ...]) -> [B] bool` of all rows; False for rows that another host holds."""
-    if _all_here(array):
-        return np.array(function(np.asarray(array)))
+    """`function(block [B, ...]) -> [B] bool` of all rows, a block at a time; False for rows that another host holds."""
     result = np.zeros(array.shape[0], bool)
-    for shard in array.addressable_shards:
-        result[shard.index[0]] |= function(np.asarray(shard.data))
+    shards = [((slice(None),), array)] if _all_here(array) else [(s.index, s.data) for s in array.addressable_shards]
+    for index, data in shards:
+        here, rows = result[index[0]], np.asarray(data)
+        for start in range(0, len(rows), _ROWS_LOOKED_AT):
+            here[start : start + _ROWS_LOOKED_AT] |= function(rows[start : start + _ROWS_LOOKED_AT])
     return result

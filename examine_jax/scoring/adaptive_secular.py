@@ -14,8 +14,10 @@ from examine_jax.scoring._rows import BLOCK_ROWS, Rows, block_of, block_starts, 
 from examine_jax.scoring.examination import Examination, Path, examination_of
 from examine_jax.scoring.secular import Secular
 
-_BLOCK = LEAD + 1  # vectors a pass
-_CONVERGED = 1e-9  # angle of the leading vector at which another pass would gain nothing in float32
+_BLOCK = 8  # vectors a pass: a ninth would cost a third more, by the width of the registers
+_SAMPLE = 32  # every so many rows are sampled for the start
+_SMALLEST_SAMPLE = 2048
+_SAMPLE_PASSES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +25,13 @@ class AdaptiveSecular:
     """A block Krylov space of the features' Gram matrix, built straight from the rows, and the secular equation in it.
 
     Each pass reads the features once, multiplies them by a block of vectors and the transpose by the result; the leading eigenvectors
-    come from the Rayleigh-Ritz values in the span of all blocks. What the space does not hold enters the secular equation through its
+    come from the Rayleigh-Ritz values in the span of all blocks. The first block is what a sample of the rows says (its choice costs speed
+    alone, never truth: what it missed is in the certificate). What the space does not hold enters the secular equation through its
     exact energy |f|^2 - sum z_j^2 between its two extreme poles. The certificate of every row covers the leading vector's residual
     (its angle is at most residual / (theta_1 - k_2)), the coupling to what was left out, a direction that no vector met (the
     second eigenvalue is bounded by ||F||_F^2 less the Ritz values, not by what was seen), and the spread of the tail.
-    Rows that it cannot certify send the whole set down `Secular`'s full path; so does a spectrum that promises none, after two passes.
+    Rows that it cannot certify send the whole set down `Secular`'s full path; so does a spectrum that promises none, be it the
+    sample's, before any pass, or after two passes.
 
     O(N D) a pass. Memory O(N) more than the features (the rows' coordinates in the space).
 
@@ -54,13 +58,14 @@ class AdaptiveSecular:
         full = Secular().solve
         if rows.features.dtype == jnp.float64 or min(count, width) < 2 * _BLOCK * self.max_passes:
             return full(rows)  # float64 asks for more than a certificate of 1e-5; a small matrix for less than a pass
-        space = _krylov(rows, self.max_passes)
+        space = _krylov(rows, self.max_passes, *_start(rows), self.tolerance)
         ritz = _ritz(space, rounding(width, count))
         roots = _solve(space, ritz, rows)
         quick = examination_of(roots, ritz.values[0], rows, Path.KRYLOV)
         largest = over_devices(rows, jnp.max(quick.gap), lax.pmax)
         own = jnp.where(quick.gap > 0.01 * largest, self.tolerance * quick.gap, jnp.inf)
-        certified = everywhere(rows, jnp.all(quick.error_bound <= jnp.minimum(own, 0.1 * self.tolerance * largest)))
+        within = jnp.all(quick.error_bound <= jnp.minimum(own, 0.1 * self.tolerance * largest))
+        certified = everywhere(rows, within & (space.passes > 0))
         # NaN features, like zeros, have nothing to certify: NaN out at once, and zeros are zeros.
         return lax.cond(certified | jnp.isnan(rows.scale), lambda: quick, lambda: full(rows))
 
@@ -75,7 +80,7 @@ class _Space(NamedTuple):
     energy: Array  # [] their sum, over all devices
     passes: Array  # [] int32
     promising: Array  # [] bool: whether a certificate was still possible
-    angle: Array  # [] of the leading Ritz vector
+    converged: Array  # [] bool: whether the leading vector's angle is within the tolerance
 
 
 class _Ritz(NamedTuple):
@@ -117,10 +122,23 @@ def _orthonormal(vectors: Array, basis: Array) -> Array:
     return vectors
 
 
-def _krylov(rows: Rows, max_passes: int) -> _Space:
+def _start(rows: Rows) -> tuple[Array, Array]:
+    """(_BLOCK leading vectors of a sample of the rows [D, b], whether its spectrum promises a certificate)."""
+    count, width = rows.features.shape
+    stride = max(1, min(_SAMPLE, count // _SMALLEST_SAMPLE))
+    sample = rows._replace(features=rows.features[::stride], where=None if rows.where is None else rows.where[::stride])
+    random = jnp.linalg.qr(jnp.asarray(np.random.default_rng(2).standard_normal((width, _BLOCK))))[0]
+    space = _krylov(sample, _SAMPLE_PASSES, random, jnp.bool_(True), 0.0)
+    ritz = _ritz(space, rounding(width, sample.total))
+    basis = space.basis.transpose(1, 0, 2).reshape(width, -1)
+    vectors = jnp.linalg.qr(jnp.matmul(basis, ritz.vectors[:, :_BLOCK]))[0]
+    # Twice the largest value outside is far from a certificate; a sample's scatter is taken into account thereby. Zeros are certain.
+    return vectors, (ritz.rest <= 2 * ritz.values[0]) | (space.energy == 0)
+
+
+def _krylov(rows: Rows, max_passes: int, start: Array, promising: Array, tolerance: float) -> _Space:
     count, width = rows.features.shape
     size = _BLOCK * max_passes
-    start = jnp.linalg.qr(jnp.asarray(np.random.default_rng(2).standard_normal((width, _BLOCK))))[0]
     empty = _Space(
         basis=jnp.zeros((max_passes, width, _BLOCK)).at[0].set(start),
         images=jnp.zeros((max_passes, width, _BLOCK)),
@@ -128,8 +146,8 @@ def _krylov(rows: Rows, max_passes: int) -> _Space:
         norms=jnp.zeros(count),
         energy=jnp.float64(0),
         passes=jnp.int32(0),
-        promising=jnp.bool_(True),
-        angle=jnp.float64(jnp.inf),
+        promising=promising,
+        converged=jnp.bool_(False),
     )
 
     def advance(space: _Space) -> _Space:
@@ -145,10 +163,16 @@ def _krylov(rows: Rows, max_passes: int) -> _Space:
             basis=basis, images=images, coordinates=coordinates, norms=norms, energy=energy, passes=index + 1
         )
         ritz = _ritz(space, rounding(width, rows.total))
-        return space._replace(promising=(index < 1) | (ritz.rest < 0.9 * ritz.values[0]), angle=ritz.angle)
+        # An angle a moves z_1^2 by 2 |z_1| |f| a, which may be a tenth of the tolerance of the largest z_1^2, half of it for the rest.
+        first = over_devices(rows, jnp.max(jnp.abs(jnp.matmul(coordinates, ritz.vectors[:, 0]))), lax.pmax)
+        longest = over_devices(rows, jnp.sqrt(jnp.max(norms)), lax.pmax)
+        return space._replace(
+            promising=(index < 1) | (ritz.rest < 0.9 * ritz.values[0]),
+            converged=40 * longest * ritz.angle <= tolerance * first,
+        )
 
     def wanted(space: _Space) -> Array:
-        return (space.passes < max_passes) & space.promising & (space.angle > _CONVERGED)
+        return (space.passes < max_passes) & space.promising & ~space.converged
 
     return lax.while_loop(wanted, advance, empty)
 
@@ -209,7 +233,9 @@ def _solve(space: _Space, ritz: _Ritz, rows: Rows) -> equation.Roots:
         errors = equation.Errors(
             first=norm * (ritz.angle + rounding(width, 1)),
             shift=ritz.coupling + ritz.value_error,
+            tail_shift=0.0,
             rest=norm * (2 * ritz.angle + width**0.5 * 2.0**-50),
+            tail=jnp.zeros_like(norm),
             norm=norm,
             relative=spread,
         )

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from examine_jax._shapes import Array
@@ -60,10 +59,12 @@ def examine(features: Any, *, solver: Solver | None = None, center: bool = False
     solver = default_solver(features.shape, features.dtype) if solver is None else solver
     if not isinstance(solver, Solver):
         raise ValueError(f"solver must be a solver such as Secular() or MaskedPower(), got {solver!r}")
-    compute = _examiner(solver, bool(center), where is not None, row_sharding(features))
+    compute, compiled = _examiner(solver, bool(center), where is not None, row_sharding(features))
+    if not traced:
+        compute = compiled
     with jax.enable_x64(True):  # or JAX would make float64 NumPy features float32 on their way in
         result = compute(features) if where is None else compute(features, where)
-    if not traced and bool(jnp.isnan(result.singular_value)):
+    if not traced and np.isnan(result.singular_value):
         raise ValueError(non_finite_rows(features, where))
     return result
 
@@ -76,14 +77,19 @@ def default_solver(shape: tuple[int, ...], dtype: Any) -> Solver:
 
 
 @functools.cache
-def _examiner(solver: Solver, center: bool, masked: bool, sharding: Any) -> Callable[..., Examination]:
+def _examiner(
+    solver: Solver, center: bool, masked: bool, sharding: Any
+) -> tuple[Callable[..., Examination], Callable[..., Examination]]:
+    """The computation, for use in a trace, and compiled as a whole, which saves an eager call its interpretation."""
     if sharding is not None:
-        return spread(solver, center, masked, *sharding)
+        compute = spread(solver, center, masked, *sharding)
+        return compute, compute
     if masked:
         compute = with_float64(lambda features, where: solver.solve(prepare(features, where, center)))
     else:
         compute = with_float64(lambda features: solver.solve(prepare(features, None, center)))
-    return differentiable(compute, center)
+    compute = differentiable(compute, center)
+    return compute, jax.jit(compute)
 
 
 __all__ = ["Array", "Examination", "Solver", "examine", "non_finite_rows"]

@@ -23,8 +23,8 @@ from examine_jax.scoring.examination import Examination, Path, examination_of
 # Products of at most this many multiplications are done in float64 from the start: there they cost less than their check.
 CHEAP_PRODUCT = 2**31
 # A float32 result is kept where its own bound is within these: of the largest gap, and of each gap over 1% of it.
-_OF_LARGEST = 5e-7
-_OF_OWN = 5e-6
+_OF_LARGEST = 1e-6
+_OF_OWN = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Secular:
 
     O(N D min(N, D)) for the products, O(min(N, D)^3) for the eigendecomposition, in the features' memory and O(D^2 + N) more where N >= D.
     float32 features: matrix products in float32 (the highest precision that the device has), everything that conditions the result in
-    float64; should the error bound come out above 5e-7 of the largest gap, the products are done again in float64.
+    float64; should the error bound come out above 1e-6 of the largest gap (or 1e-5 of a gap over 1% of it), the products are done again in
+    float64.
     float64 features: float64 throughout.
 
     Attributes:
@@ -101,7 +102,8 @@ def _of_left_vectors(system: Eigensystem, downdate: Array | float) -> tuple[equa
     first = scale * (system.first_error * jnp.sqrt(jnp.sum(system.vectors[:, 1:] ** 2, 1)) + size * 2.0**-52)
     # The error of G turns u_j within the complement too; the resolvent's shift covers it but for rounding.
     rest_error = scale * size * 2.0**-52
-    errors = equation.Errors(first, system.shift, jnp.broadcast_to(rest_error, norm.shape), norm, 2.0**-50)
+    rest_error = jnp.broadcast_to(rest_error, norm.shape)
+    errors = equation.Errors(first, system.shift, 0.0, rest_error, jnp.zeros_like(norm), norm, 2.0**-50)
     return coordinates, errors
 
 
@@ -132,8 +134,10 @@ def solve_rows(
         coordinates = equation.Coordinates(lead[0], lead[1:], lead_poles, tail, tail_poles)
         errors = equation.Errors(
             first=norm * (system.first_error + rounding(width, 1)) + shared,
-            shift=system.shift,
-            rest=norm * 2 * epsilon * width**0.5 + shared,
+            shift=system.shift if system.lead_shift is None else system.lead_shift,
+            tail_shift=0.0 if system.lead_shift is None else system.shift,
+            rest=norm * 2.0**-51 * width**0.5 + shared,
+            tail=norm * epsilon / 2,  # of a dot product in `dtype`; a fifth of it is seen
             norm=norm,
             relative=8 * epsilon,
         )
