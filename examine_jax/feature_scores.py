@@ -83,7 +83,8 @@ def score_features(settings: ScoreSettings, *, progress: bool = True) -> Examina
     """Score features without holding them in memory, and write the table; nothing is written unless all went well.
 
     The table has the columns image, index, score, gap, error_bound, rank; against a summary image, index, score, gap,
-    singular_value_with, rank; of groups group, images (how many), score, gap, error_bound, rank. Rank 1 is the smallest gap; ties go by index. An image without a name is called "row 17".
+    singular_value_with, rank; of groups group, images (how many), score, gap, error_bound, rank. Rank 1 is the smallest gap;
+    ties go by index. An image without a name is called "row 17".
 
     Args:
         settings: what, how and where to.

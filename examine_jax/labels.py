@@ -85,7 +85,7 @@ def read_groups(
     image_column: str = "image",
     group_column: str = "group",
 ) -> Labels:
-    """The group (patient, slide) of each of the rows of a matrix, by the images' names or, in a file without such a column, by `index` from 0.
+    """The group (patient, slide) of each row of a matrix, by its image's name or, in a file without that column, by `index` from 0.
 
     Raises:
         ValueError, OSError: as `read_labels`; names are asked for where the rows have none.
@@ -93,7 +93,7 @@ def read_groups(
     if image_column in _header(path):
         if names is None:
             raise ValueError(
-                f"{os.fspath(path)} names images, the features have no names: give a file of names, or a column index in place of {image_column}"
+                f"{os.fspath(path)} names images, the features have no names: give a file of names, or a column index instead"
             )
         return read_labels(path, names, image_column=image_column, label_column=group_column)
     indices = [str(row) for row in range(rows)]

@@ -86,6 +86,19 @@ def loss_curve(step: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"]) -> by
         return png(figure)
 
 
+def watched_curve(step: Int[np.ndarray, " t"], value: Float[np.ndarray, " t"], title: str) -> bytes:
+    """Something that was looked at every so many steps, [T] each."""
+    with style():
+        figure = new_figure(5.6, 3.2)
+        axes = figure.subplots()
+        axes.plot(step, value, color=BLUE, linewidth=1.6, marker="o", markersize=3)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
+        axes.grid(axis="y")
+        axes.set(xlabel="training step", ylabel=title, title=title.capitalize())
+        return png(figure)
+
+
 def feature_map(features: Float[np.ndarray, "n d"], gap: Float[np.ndarray, " n"]) -> bytes:
     """The features [N, D] on their first two principal components, coloured by gap [N]; the largest gaps are drawn on top.
 

@@ -1,6 +1,6 @@
 """Pictures made of the images themselves, each a pure function from arrays to a PNG (bytes)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -75,17 +75,42 @@ def reconstructions(
     Raises:
       ValueError: there is no image.
     """
+    return _columns({"original": original, "masked": masked, "reconstruction": reconstruction})
+
+
+def before_and_after(original: Shaped[np.ndarray, "k h w c"], reconstruction: Shaped[np.ndarray, "k h w c"]) -> bytes:
+    """Images and what an autoencoder made of them: a column an image; integers, or floats in [0, 1].
+
+    Raises:
+      ValueError: there is no image.
+    """
+    return _columns({"original": original, "reconstruction": reconstruction})
+
+
+def view_pairs(
+    original: Shaped[np.ndarray, "k h w c"],
+    first: Shaped[np.ndarray, "k h2 w2 c"],
+    second: Shaped[np.ndarray, "k h2 w2 c"],
+) -> bytes:
+    """Images and the two views that a method takes for the same thing: a column an image; integers, or floats in [0, 1].
+
+    Raises:
+      ValueError: there is no image.
+    """
+    return _columns({"original": original, "first view": first, "second view": second})
+
+
+def _columns(rows: Mapping[str, Shaped[np.ndarray, "k h w c"]]) -> bytes:
+    original = next(iter(rows.values()))
     if len(original) == 0:
-        raise ValueError("there is no image to show beside its reconstruction; give at least one")
+        raise ValueError("there is no image to show; give at least one")
     with style():
         columns = len(original)
         size = min(1.15, 7.2 / columns) if columns > 4 else 1.5
         height, width = original.shape[1:3]
-        figure = new_figure(max(5.0, size * columns + 1.1), 3 * (size - 0.05) * height / width + 0.1, pad=0.025)
-        axes = figure.subplots(3, columns, squeeze=False)
-        for row, (text, pictures) in enumerate(
-            (("original", original), ("masked", masked), ("reconstruction", reconstruction))
-        ):
+        figure = new_figure(max(5.0, size * columns + 1.1), len(rows) * (size - 0.05) * height / width + 0.1, pad=0.025)
+        axes = figure.subplots(len(rows), columns, squeeze=False)
+        for row, (text, pictures) in enumerate(rows.items()):
             axes[row, 0].set_ylabel(text, rotation=0, ha="right", va="center", labelpad=8)
             for column in range(columns):
                 image_axes(axes[row, column])

@@ -1,0 +1,171 @@
+"""What each method learns in the same CPU minutes, on histology tiles of groups that it was not trained on.
+
+python -m benchmarks.learning --data=FOLDER_OF_lc25000_96 --workdir=OUT --output=benchmarks/results/FILE.json
+
+Tiles are split by group, 3/4 to train on. A run takes the steps that its minutes pay for, by the CPU time of a step measured beforehand
+(kept in the workdir, so that a killed run goes on). Two figures each, of features that saw no label:
+- balanced accuracy of the 20 nearest training tiles' (cosine, weighted) vote on the held-out tiles;
+- noise separation of 500 held-out tiles, z-scored against clean training features (the EXAMINE paper's Fig. 2b).
+Controls: the same network untrained, colour statistics, raw pixels. Records are written as they come; finished ones are kept.
+"""
+
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from examine_jax.evaluation.control_features import colour_statistics, raw_pixels
+from examine_jax.evaluation.feature_rank import feature_deviation, rank_me
+from examine_jax.evaluation.knn import UniformEuclidean, WeightedCosine, knn_predict
+from examine_jax.evaluation.metrics import balanced_accuracy
+from examine_jax.evaluation.noise_separation import noise_separation
+from examine_jax.images import GaussianCorruption, corrupt, load_folder
+from examine_jax.models import architecture
+from examine_jax.preprocessing import FeatureStatistics, preprocess
+from examine_jax.pretraining import Encoder, Method, method_names, method_preset, pretrain
+from examine_jax.reporting.atomic import write_text
+from examine_jax.reporting.report import package_versions
+from examine_jax.scoring import examine
+
+_DATA = flags.DEFINE_string("data", None, "The folder lc25000_96, with groups.csv.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the runs live.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the records; those in it are kept.", required=True)
+_METHODS = flags.DEFINE_list("methods", None, "Which methods; all if not given.")
+_SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
+_MINUTES = flags.DEFINE_float("minutes", 10.0, "CPU minutes of training a run.")
+_ARCHITECTURE = flags.DEFINE_string("architecture", "small", "What is trained.")
+
+_LEVELS = (0.0, 0.1, 0.3, 0.5, 1.0)
+_ASSESSED = 500
+_REFERENCE = 2000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tiles:
+    training: np.ndarray
+    training_label: np.ndarray
+    held: np.ndarray
+    held_label: np.ndarray
+    classes: int
+    noisy: np.ndarray
+    level: np.ndarray
+
+
+def read_tiles(folder: pathlib.Path, image_size: int, seed: int) -> Tiles:
+    images = load_folder(folder, image_size=image_size)
+    with (folder / "groups.csv").open(newline="") as stream:
+        rows = {row["file"]: row for row in csv.DictReader(stream)}
+    groups = np.array([rows[name]["group"] for name in images.names])
+    _, label = np.unique([rows[name]["class"] for name in images.names], return_inverse=True)
+    generator = np.random.default_rng(seed)
+    held_groups = generator.permutation(np.unique(groups))[: len(np.unique(groups)) // 4]
+    held = np.isin(groups, held_groups)
+    chosen = generator.permutation(np.flatnonzero(held))[:_ASSESSED]
+    corruption = GaussianCorruption(levels=_LEVELS, portion=1.0)
+    noisy, level = corrupt(images.pixels[chosen], corruption, seed=seed, mean=float(images.pixels[~held].mean()) / 255)
+    if noisy.dtype != np.uint8:
+        noisy = np.round(np.clip(noisy, 0, 1) * 255).astype(np.uint8)
+    label = label.astype(np.int32)
+    return Tiles(
+        images.pixels[~held], label[~held], images.pixels[held], label[held], int(label.max()) + 1, noisy, level
+    )
+
+
+def figures(embed: Callable[[np.ndarray], np.ndarray], tiles: Tiles) -> dict[str, object]:
+    known, asked = embed(tiles.training), embed(tiles.held)
+    found: dict[str, object] = {}
+    statistics = FeatureStatistics.of(known)
+    scaled = preprocess(known, "zscore", statistics), preprocess(asked, "zscore", statistics)
+    for name, (train, test), voting in (
+        ("knn", (known, asked), WeightedCosine()),
+        ("knn_zscored", scaled, WeightedCosine()),
+        ("knn_euclidean", scaled, UniformEuclidean()),
+    ):
+        predicted = knn_predict(train, tiles.training_label, test, k=20, num_classes=tiles.classes, voting=voting)
+        found[name] = balanced_accuracy(tiles.held_label, np.asarray(predicted), tiles.classes)
+    reference = FeatureStatistics.of(known[:: max(1, len(known) // _REFERENCE)])
+    gap = np.asarray(examine(preprocess(embed(tiles.noisy), "zscore", reference)).gap)
+    found["noise_separation"] = dataclasses.asdict(noise_separation(gap, tiles.level))
+    found["feature_deviation"] = float(feature_deviation(asked))
+    found["rank_me"] = float(rank_me(asked))
+    return found
+
+
+def cpu_seconds_a_step(method: Method, images: np.ndarray, batch_size: int) -> float:
+    """Of the loss and its gradients, which are nearly all of a step."""
+    batch = {"image": images[:batch_size], "index": np.arange(batch_size, dtype=np.int32)}
+    params, state = method.init(jax.random.key(0), batch)
+    step = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
+    jax.block_until_ready(step(params, state, batch, jax.random.key(1)))
+    begin = time.process_time()
+    for _ in range(4):
+        jax.block_until_ready(step(params, state, batch, jax.random.key(1)))
+    return (time.process_time() - begin) / 4
+
+
+def train_and_measure(name: str, seed: int, tiles: Tiles, workdir: pathlib.Path) -> dict[str, object]:
+    chosen = architecture(_ARCHITECTURE.value)
+    plan = workdir / f"{name}.json"  # of all seeds
+    if not plan.exists():
+        method, settings = method_preset(name, chosen)
+        cost = cpu_seconds_a_step(method, tiles.training, settings.batch_size)
+        write_text(plan, json.dumps({"cpu_seconds_a_step": cost, "steps": round(_MINUTES.value * 60 / cost)}))
+    planned = json.loads(plan.read_text())
+    method, settings = method_preset(name, chosen, steps=planned["steps"])
+    settings = dataclasses.replace(settings, seed=seed)
+    begin = time.process_time()
+    result = pretrain(method, tiles.training, settings, workdir / f"{name}_{seed}")
+    cpu_seconds = time.process_time() - begin
+    encoder = Encoder(method, result.params, result.state)
+    losses = [record["loss"] for record in result.history]
+    return {
+        **figures(encoder.embed, tiles),
+        **planned,
+        "first_loss": float(np.mean(losses[:20])),
+        "final_loss": float(np.mean(losses[-20:])),
+        "cpu_seconds_of_the_last_start": cpu_seconds,
+    }
+
+
+def controls(seed: int, tiles: Tiles) -> dict[str, dict[str, object]]:
+    method, _ = method_preset("mae", architecture(_ARCHITECTURE.value))
+    example = {"image": tiles.training[:1], "index": np.arange(1)}
+    untrained = Encoder(method, *method.init(jax.random.key(seed), example))
+    makers = {"untrained": untrained.embed, "colour statistics": colour_statistics, "raw pixels": raw_pixels}
+    return {name: figures(make, tiles) for name, make in makers.items()}
+
+
+def main(_: list[str]) -> None:
+    workdir, output = pathlib.Path(_WORKDIR.value), pathlib.Path(_OUTPUT.value)
+    workdir.mkdir(parents=True, exist_ok=True)
+    told = json.loads(output.read_text()) if output.exists() else {"records": {}}
+    told["machine"] = {"device": str(jax.devices()[0]), "cores": os.cpu_count(), "versions": package_versions()}
+    told["settings"] = {"minutes": _MINUTES.value, "architecture": _ARCHITECTURE.value}
+    image_size = architecture(_ARCHITECTURE.value).encoder.image_size
+
+    def keep(seed: int, name: str, record: dict[str, object]) -> None:
+        told["records"].setdefault(str(seed), {})[name] = record
+        write_text(output, json.dumps(told, indent=1) + "\n")
+        separation = record["noise_separation"]["rank_correlation"]  # type: ignore[index]
+        print(f"seed {seed} {name:18s} knn {record['knn']:.3f}  noise {separation:.3f}", flush=True)
+
+    for seed in map(int, _SEEDS.value):
+        tiles = read_tiles(pathlib.Path(_DATA.value), image_size, seed)
+        done = told["records"].get(str(seed), {})
+        if "untrained" not in done:
+            for name, record in controls(seed, tiles).items():
+                keep(seed, name, record)
+        for name in _METHODS.value or method_names():
+            if name not in done:
+                keep(seed, name, train_and_measure(name, seed, tiles, workdir))
+
+
+if __name__ == "__main__":
+    app.run(main)
