@@ -38,9 +38,7 @@ def fit(
     free_intercept: bool,
 ) -> DualFits:
     """One fit (b = 1) by damped Newton; rows of no cost are not there."""
-    rows, columns = targets.shape
     there = cost > 0
-    penalty_of_start = jnp.where(there[:, None], start.coefficients[:, :, 0], 0.0)
 
     def evaluate(a: Array, b: Array) -> tuple[Array, Array, Array]:
         decisions = kernel @ a + b
@@ -68,7 +66,7 @@ def fit(
         count, _, _, _, _, residual, length = state
         return (count < NEWTON_STEPS) & ~(residual <= tolerance) & (length > 0)
 
-    a, b = penalty_of_start, start.intercept[:, 0]
+    a, b = jnp.where(there[:, None], start.coefficients[:, :, 0], 0.0), start.intercept[:, 0]
     initial = (jnp.int32(0), a, b, *evaluate(a, b), jnp.float64(1))
     _, a, b, _, _, residual, _ = lax.while_loop(unfinished, step, initial)
     return DualFits(a[..., None], b[:, None], residual[None])

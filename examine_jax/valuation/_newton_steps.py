@@ -8,10 +8,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from examine_jax._shapes import Array, Float
-from examine_jax.valuation import _logistic_loss as logistic
 
 # Conjugate steps before a fit is handed to Newton's method of its own; each costs a few matrix products shared by all fits.
-FROZEN_STEPS = 60
+FROZEN_STEPS = 150
 NEWTON_STEPS = 60
 _HALVINGS = 24
 _LINE_STEPS = 3

@@ -29,7 +29,7 @@ class LogisticRegression:
 
     objective: Literal["liblinear", "lbfgs"] = "liblinear"
     C: float = 1.0
-    tolerance: float = 1e-8
+    tolerance: float = 1e-7
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:

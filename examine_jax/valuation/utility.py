@@ -53,6 +53,13 @@ class Game(Protocol):
         ...
 
 
+@runtime_checkable
+class GameMaker(Protocol):
+    """What valuers ask for: `Utility`, or any value that makes a `Game` of rows and labels."""
+
+    def game(self, features: Any, labels: Any) -> Game: ...
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class FunctionGame:
     """A game of any function: `function(indices) -> worth`, indices an ascending int array."""
@@ -104,7 +111,7 @@ class Utility:
 
     features: Float[np.ndarray, "m d"]
     labels: Int[np.ndarray, " m"]
-    model: LogisticRegression = LogisticRegression()
+    model: LogisticRegression = dataclasses.field(default_factory=LogisticRegression)
     metric: MetricName = "accuracy"
 
     def __post_init__(self) -> None:

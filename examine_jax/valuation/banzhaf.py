@@ -1,0 +1,92 @@
+"""Data Banzhaf: what a row adds to a set drawn by fair coins."""
+
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+
+from examine_jax._shapes import Float, Int
+from examine_jax.valuation._fingerprint import fingerprint
+from examine_jax.valuation.sampling_state import Samples, load_samples
+from examine_jax.valuation.utility import GameMaker
+from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, silent
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Banzhaf:
+    """value_i = mean of V over sampled sets with i - mean of V over those without: every set serves every row (maximum sample reuse).
+
+    Attributes:
+        utility: V, which holds the validation set.
+        sets: how many are drawn.
+        first: the index of the first set; index s is the same set on every machine.
+        at_once: sets that are fitted and saved together.
+
+    Source: Wang & Jia, Data Banzhaf, 2023.
+    """
+
+    utility: GameMaker
+    sets: int = 1000
+    first: int = 0
+    at_once: int = 32
+
+    def __post_init__(self) -> None:
+        if self.sets < 2 or self.at_once < 1:
+            raise ValueError(f"sets must be at least 2 and at_once at least 1, got {self.sets!r} and {self.at_once!r}")
+
+    def value(
+        self,
+        features: Float[np.ndarray, "n d"],
+        labels: Int[np.ndarray, " n"] | None = None,
+        key: Any = None,
+        *,
+        on_progress: Progress | None = None,
+        state: str | os.PathLike[str] | None = None,
+    ) -> Valuation:
+        """As `Valuer.value`.
+
+        Raises:
+            ValueError: also where a row is in every set, or in none (draw more).
+        """
+        check_features(features)
+        check_labels(features, labels)
+        seed_of(key, 0)
+        told, players = on_progress or silent, len(features)
+        mark = fingerprint("Banzhaf", self.utility, features, labels, key) if state is not None else ""
+        samples = Samples.none(mark, 1) if state is None else load_samples(state, mark, 1)
+        game = self.utility.game(features, labels)
+        for start in range(self.first, self.first + self.sets, self.at_once):
+            group = np.arange(start, min(start + self.at_once, self.first + self.sets))
+            missing = group[~np.isin(group, samples.indices)]
+            if len(missing):
+                members = np.stack([coin_set(key, int(index), players) for index in missing])
+                for index, worth in zip(missing, game.subsets(members)):
+                    samples = samples.with_sample(int(index), np.array([worth]), 1)
+                if state is not None:
+                    samples.save(state)
+            told(int(group[-1]) + 1 - self.first, self.sets)
+        return banzhaf_of(samples, key, players)
+
+
+def banzhaf_of(samples: Samples, key: Any, players: int) -> Valuation:
+    """The values of sampled worths [S, 1] (merged ones too)."""
+    members = np.stack([coin_set(key, int(index), players) for index in samples.indices])
+    worth = samples.contributions[:, 0]
+    inside, outside = members.sum(axis=0), (~members).sum(axis=0)
+    lone = np.flatnonzero((inside == 0) | (outside == 0))
+    if len(lone):
+        raise ValueError(
+            f"rows {lone[:8].tolist()} are in every sampled set or in none: draw more sets than {len(worth)}"
+        )
+    with_row, without = worth @ members / inside, worth @ ~members / outside
+    square = lambda of, mean, count: (worth**2) @ of / count - mean**2  # noqa: E731
+    variance = square(members, with_row, inside) / np.maximum(inside - 1, 1) + square(
+        ~members, without, outside
+    ) / np.maximum(outside - 1, 1)
+    return Valuation(with_row - without, np.sqrt(np.maximum(variance, 0.0)), {"fits": float(samples.fits.sum())})
+
+
+def coin_set(key: Any, index: int, players: int) -> Any:
+    """[players] bool: the index-th set."""
+    return seed_of(key, index).integers(2, size=players).astype(bool)
