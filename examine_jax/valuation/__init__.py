@@ -1,1 +1,63 @@
-"""Ways to value data: what each row of features is worth. Imports jax and numpy alone; what needs more says so."""
+"""Ways to value data: what each row of features is worth. Imports jax and numpy alone; k-means and Ledoit-Wolf need scikit-learn.
+
+Every valuer is a frozen dataclass with `value(features, labels, key, on_progress=, state=) -> Valuation`; higher is better.
+"""
+
+from examine_jax.valuation.banzhaf import Banzhaf
+from examine_jax.valuation.coverage import FacilityLocation, KCentre, ProbCover
+from examine_jax.valuation.data_oob import DataOOB
+from examine_jax.valuation.image_quality import IMAGE_QUALITIES
+from examine_jax.valuation.knn_shapley import KNNShapley
+from examine_jax.valuation.label_free import (
+    Examine,
+    KNNDistance,
+    Leverage,
+    Mahalanobis,
+    PrototypeDistance,
+    Random,
+    Typicality,
+)
+from examine_jax.valuation.leave_one_out import LeaveOneOut
+from examine_jax.valuation.logistic import Coefficients, LogisticRegression, fit_logistic
+from examine_jax.valuation.shapley import BetaShapley, TMCShapley
+from examine_jax.valuation.stopping import (
+    DataShapleyStopping,
+    DataShapleyTruncation,
+    HistoryDeviation,
+    RelativeTruncation,
+)
+from examine_jax.valuation.utility import FunctionGame, Game, GameMaker, Utility
+from examine_jax.valuation.valuation import Valuation, Valuer
+
+__all__ = [
+    "IMAGE_QUALITIES",
+    "Banzhaf",
+    "BetaShapley",
+    "Coefficients",
+    "DataOOB",
+    "DataShapleyStopping",
+    "DataShapleyTruncation",
+    "Examine",
+    "FacilityLocation",
+    "FunctionGame",
+    "Game",
+    "GameMaker",
+    "HistoryDeviation",
+    "KCentre",
+    "KNNDistance",
+    "KNNShapley",
+    "LeaveOneOut",
+    "Leverage",
+    "LogisticRegression",
+    "Mahalanobis",
+    "ProbCover",
+    "PrototypeDistance",
+    "Random",
+    "RelativeTruncation",
+    "TMCShapley",
+    "Typicality",
+    "Utility",
+    "Valuation",
+    "Valuer",
+    "fit_logistic",
+]

@@ -11,6 +11,7 @@ from examine_jax._shapes import Float, Int
 from examine_jax.valuation import _dual_newton as dual
 from examine_jax.valuation import _logistic_loss as logistic
 from examine_jax.valuation import _primal_newton as primal
+from examine_jax.valuation._blas_threads import one_blas_thread
 
 OBJECTIVES = ("liblinear", "lbfgs")
 
@@ -110,7 +111,7 @@ class Fitter:
         onehot = np.eye(classes)[labels]
         targets = onehot[:, 1:].T[..., None] if classes == 2 else onehot.T[..., None] if columns == 1 else onehot[None]
         is_dual = count <= width
-        with jax.enable_x64(True):
+        with jax.enable_x64(True), one_blas_thread():
             system = _system(jnp.asarray(features), is_dual, model.objective == "liblinear")
             wanted = jnp.asarray(targets, jnp.float64)
             unknowns = count if is_dual else width + 1
@@ -120,6 +121,7 @@ class Fitter:
             cost = jnp.full((1, count), model.C, jnp.float64)
             tolerance = model.tolerance * (1 + model.C * count**0.5)
             full = _fit_alone(system, wanted, cost, nothing, tolerance, is_dual, model.objective == "lbfgs")
+            jax.block_until_ready(full)
         return cls(model, features, labels, classes, is_dual, system, wanted, full)
 
     @property
@@ -128,7 +130,7 @@ class Fitter:
 
     def leave_one_out(self, left_out: Any) -> Fits:
         """The fits without each of these rows [b]. Rows of like influence are best handed over together: see `by_influence`."""
-        with jax.enable_x64(True):
+        with jax.enable_x64(True), one_blas_thread():
             left_out = np.asarray(left_out, np.int32)
             found = _fit_leave_one_out(
                 self.system, self.targets, self.model.C, self.full, left_out, self.tolerance, self.is_dual, self._free
@@ -143,10 +145,11 @@ class Fitter:
 
     def subsets(self, weights: Float[np.ndarray, "b n"]) -> Fits:
         """The fits to rows counted this often each (0: not there), by Newton's method from nothing."""
-        with jax.enable_x64(True):
+        with jax.enable_x64(True), one_blas_thread():
             nothing = jax.tree.map(jnp.zeros_like, self.full)
             cost = jnp.asarray(weights, jnp.float64) * self.model.C
-            return _fit_alone(self.system, self.targets, cost, nothing, self.tolerance, self.is_dual, self._free)
+            found = _fit_alone(self.system, self.targets, cost, nothing, self.tolerance, self.is_dual, self._free)
+            return jax.block_until_ready(found)
 
     def order(self, permutations: Int[np.ndarray, "q n"]) -> tuple[Any, Any]:
         """System and targets [q, …] with the rows in these orders, for `prefixes`."""
@@ -159,8 +162,8 @@ class Fitter:
         The rows' coordinates are those of the order.
         """
         system, targets = ordered
-        count, held = len(self.labels), _held(int(sizes[-1]), len(self.labels))
-        with jax.enable_x64(True):
+        held = _held(int(sizes[-1]), len(self.labels))
+        with jax.enable_x64(True), one_blas_thread():
             if self.is_dual:
                 system = system[:, :held, :held]
             else:
@@ -177,7 +180,6 @@ class Fitter:
                 coefficients = jnp.pad(coefficients, ((0, 0), (0, 0), (0, missing), (0, 0), (0, 0)))
                 intercept = start.intercept[..., -1:]
             begin = Fits(coefficients, intercept, jnp.zeros((*lead, 1)))
-            del count
             found = _fit_prefixes(
                 system,
                 targets,
