@@ -1,0 +1,28 @@
+"""Whether valuers rank the same rows alike."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.stats import rankdata
+
+from examine_jax._shapes import Float
+
+
+def rank_agreement(values: Mapping[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "v v"]:
+    """Spearman's rank correlation of each pair of valuers, in their order; nan where one gives all rows the same value.
+
+    Raises:
+      ValueError: no valuer, fewer than two rows, or values that are not finite or of different lengths (whose).
+    """
+    if not values:
+        raise ValueError("there is no valuer to compare; give at least one")
+    rows = len(next(iter(values.values())))
+    for name, value in values.items():
+        if len(value) != rows or rows < 2 or not np.isfinite(value).all():
+            raise ValueError(f"{name} needs a finite value for each of at least two rows, the same rows as the others'")
+    ranks = np.stack([rankdata(value) for value in values.values()])
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    length = np.sqrt(np.square(ranks).sum(axis=1))
+    product = ranks @ ranks.T
+    scale = np.outer(length, length)
+    return np.clip(np.divide(product, scale, out=np.full_like(product, np.nan), where=scale > 0), -1, 1)
