@@ -174,7 +174,8 @@ def train_classifier(
             # Copies: the next step overwrites the state.
             params, batch_stats = jax.tree.map(jnp.array, (state.params, state.batch_stats))
             kept.append(Kept(epoch + 1, params, batch_stats, float(program.learning_rate(len(losses) - 1))))
-    return Classifier(network, state.params, state.batch_stats, fixed, multilabel, np.array(losses, np.float32))
+    losses_at_hand = np.array(losses, np.float32)
+    return Classifier(network, state.params, state.batch_stats, fixed, multilabel, losses_at_hand, tuple(kept))
 
 
 class _State(NamedTuple):

@@ -1,0 +1,30 @@
+"""Which training images a model's answers come from: TracIn over checkpoints, exact or in a last layer's closed form."""
+
+from examine_jax.influence.influences import Extremes, InfluenceBlock, Influences
+from examine_jax.influence.last_layer import (
+    LayerPass,
+    cross_entropy_gradients,
+    gradient_products,
+    last_layer_self_influence,
+    last_layer_tracin,
+    normalised_regression_gradients,
+)
+from examine_jax.influence.mislabelled import flip_labels, precision_at
+from examine_jax.influence.tracin import Checkpoint, self_influence, tracin
+
+__all__ = [
+    "Checkpoint",
+    "Extremes",
+    "InfluenceBlock",
+    "Influences",
+    "LayerPass",
+    "cross_entropy_gradients",
+    "flip_labels",
+    "gradient_products",
+    "last_layer_self_influence",
+    "last_layer_tracin",
+    "normalised_regression_gradients",
+    "precision_at",
+    "self_influence",
+    "tracin",
+]

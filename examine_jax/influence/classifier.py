@@ -1,0 +1,58 @@
+"""Influence of the images that a classifier of this library was trained on."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from examine_jax._shapes import Array, Float, Num, PyTree
+from examine_jax.evaluation.classifier_training import Classifier, Network
+from examine_jax.evaluation.targets import as_targets, summed_loss
+from examine_jax.influence.tracin import Checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierLoss:
+    """The cross-entropy of one example of a classifier in evaluation mode: a `Loss` of `classifier_checkpoints` and `labelled_examples`."""
+
+    network: Network
+
+    def __call__(self, variables: PyTree, example: dict[str, Array]) -> Float[Array, ""]:
+        constant = lax.stop_gradient({name: variables[name] for name in ("batch_stats", "fixed")})
+        logits, _ = self.network.logits(
+            variables["params"],
+            constant["batch_stats"],
+            constant["fixed"],
+            example["input"][None],
+            jax.random.key(0),
+            train=False,
+        )
+        return summed_loss(logits, example["label"][None], jnp.ones(1))
+
+
+def classifier_checkpoints(classifier: Classifier) -> list[Checkpoint]:
+    """The epochs that `ClassifierTraining.kept_epochs` kept, as `tracin` takes them with `ClassifierLoss(classifier.network)`.
+
+    Raises:
+      ValueError: none was kept.
+    """
+    if not classifier.kept:
+        raise ValueError(
+            "the classifier kept no epoch of its training: train it with ClassifierTraining(kept_epochs=...)"
+        )
+    return [
+        Checkpoint(
+            {"params": kept.params, "batch_stats": kept.batch_stats, "fixed": classifier.fixed}, kept.learning_rate
+        )
+        for kept in classifier.kept
+    ]
+
+
+def labelled_examples(
+    inputs: Any, labels: Num[Array | np.ndarray, "n *classes"], *, num_classes: int
+) -> dict[str, np.ndarray]:
+    """Examples of `ClassifierLoss`: features or images [N, ...] with their labels, as the classifier was trained on."""
+    return {"input": np.asarray(inputs), "label": as_targets(labels, num_classes)[0]}

@@ -1,0 +1,40 @@
+"""How well a score finds images with wrong labels."""
+
+import numpy as np
+
+from examine_jax._shapes import Bool, Float, Int
+
+
+def flip_labels(
+    labels: Int[np.ndarray, " n"], *, share: float, num_classes: int, seed: int
+) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """(labels of which round(share * N) are replaced by another class drawn evenly, which ones these are), both [N].
+
+    Raises:
+      ValueError: share outside [0, 1], or fewer than two classes.
+    """
+    if not 0 <= share <= 1 or num_classes < 2:
+        raise ValueError(f"share {share} must lie in [0, 1], and there must be two classes at least, got {num_classes}")
+    rng = np.random.default_rng(seed)
+    flipped = np.zeros(len(labels), bool)
+    flipped[rng.choice(len(labels), round(share * len(labels)), replace=False)] = True
+    other = (labels + rng.integers(1, num_classes, len(labels))) % num_classes
+    return np.where(flipped, other, labels), flipped
+
+
+def precision_at(score: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], *, share: float) -> float:
+    """The share of wrong labels among the round(share * N) images of highest score, one at least; of equal scores the first count.
+
+    Raises:
+      ValueError: no image, share outside (0, 1], or a score that is nan.
+    """
+    if not len(score) or not 0 < share <= 1:
+        raise ValueError(
+            f"precision of {len(score)} images at share {share}: give one image at least and a share in (0, 1]"
+        )
+    if np.isnan(score).any():
+        raise ValueError(
+            f"the score is nan in rows {np.flatnonzero(np.isnan(score))[:8].tolist()}: leave these images out"
+        )
+    first = np.argsort(-score, kind="stable")[: max(1, round(share * len(score)))]
+    return float(wrong[first].mean())

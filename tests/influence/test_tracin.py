@@ -1,0 +1,160 @@
+"""TracIn, against captum's and per-sample gradients taken one by one."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+from examine_jax.influence import (
+    Checkpoint,
+    LayerPass,
+    cross_entropy_gradients,
+    last_layer_self_influence,
+    last_layer_tracin,
+    self_influence,
+    tracin,
+)
+
+_GOLDEN = dict(np.load(pathlib.Path(__file__).parent.parent / "golden" / "tracin.npz"))
+
+
+def _hidden(params, x):
+    return jnp.tanh(x @ params["hidden.weight"].T + params["hidden.bias"])
+
+
+def _logits(params, x):
+    return _hidden(params, x) @ params["last.weight"].T + params["last.bias"]
+
+
+def _loss(params, example):
+    return optax.softmax_cross_entropy_with_integer_labels(_logits(params, example["input"]), example["label"])
+
+
+def _checkpoints(dtype):
+    names = ("hidden.weight", "hidden.bias", "last.weight", "last.bias")
+    return [
+        Checkpoint(
+            {name: jnp.asarray(_GOLDEN[f"{i}.{name}"], dtype) for name in names}, float(_GOLDEN[f"{i}.learning_rate"])
+        )
+        for i in range(3)
+    ]
+
+
+def _examples(part, dtype):
+    return {"input": _GOLDEN[f"{part}_input"].astype(dtype), "label": _GOLDEN[f"{part}_label"].astype(np.int32)}
+
+
+_DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-5), (np.float64, 1e-10)])
+_BLOCKS = pytest.mark.parametrize("block_bytes", [2**28, 4000, 1], ids=["one block", "ragged blocks", "one by one"])
+
+
+@_DTYPES
+@_BLOCKS
+def test_influences_are_captum_s(dtype, tolerance, block_bytes):
+    with jax.enable_x64(dtype == np.float64):
+        found = tracin(
+            _loss, _checkpoints(dtype), _examples("train", dtype), _examples("test", dtype), block_bytes=block_bytes
+        )
+        matrix = found.matrix()
+        assert matrix.dtype == dtype
+        np.testing.assert_allclose(matrix, _GOLDEN["whole.influence"].T, rtol=tolerance, atol=tolerance)
+        extremes = found.extremes(4)
+        np.testing.assert_array_equal(extremes.helpful, _GOLDEN["helpful"])
+        np.testing.assert_array_equal(extremes.harmful, _GOLDEN["harmful"])
+        own = self_influence(_loss, _checkpoints(dtype), _examples("train", dtype), block_bytes=block_bytes)
+    np.testing.assert_allclose(own, _GOLDEN["whole.self_influence"], rtol=tolerance)
+
+
+@_DTYPES
+@pytest.mark.parametrize(("bias", "name"), [(True, "last"), (False, "last_without_bias")])
+def test_closed_form_of_the_last_layer_is_captum_s(dtype, tolerance, bias, name):
+    with jax.enable_x64(dtype == np.float64):
+
+        def passes(part):
+            examples = _examples(part, dtype)
+            return [
+                LayerPass(
+                    _hidden(params, examples["input"]),
+                    cross_entropy_gradients(_logits(params, examples["input"]), jnp.asarray(examples["label"])),
+                    rate,
+                )
+                for params, rate in _checkpoints(dtype)
+            ]
+
+        matrix = last_layer_tracin(passes("train"), passes("test"), bias=bias).matrix()
+        np.testing.assert_allclose(matrix, _GOLDEN[f"{name}.influence"].T, rtol=tolerance, atol=tolerance)
+        own = last_layer_self_influence(passes("train"), bias=bias)
+    np.testing.assert_allclose(own, _GOLDEN[f"{name}.self_influence"], rtol=tolerance)
+
+
+class _Normed(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.relu(nn.Conv(4, (3, 3))(x))
+        x = nn.LayerNorm()(x).mean(axis=(1, 2))
+        return nn.Dense(3, use_bias=False)(x)
+
+
+def test_of_a_convolutional_network_agrees_with_gradients_one_by_one():
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((7, 6, 6, 2)).astype(np.float32), rng.integers(0, 3, 7)
+    module = _Normed()
+    checkpoints = [Checkpoint(module.init(jax.random.key(i), images[:1]), rate) for i, rate in enumerate((0.3, 0.7))]
+
+    def loss(params, example):
+        logits = module.apply(params, example[0][None])[0]
+        return optax.softmax_cross_entropy_with_integer_labels(logits, example[1])
+
+    found = tracin(loss, checkpoints, (images, labels), (images[:3], labels[:3]), block_bytes=2000).matrix()
+    expected = np.zeros((7, 3))
+    for params, rate in checkpoints:
+        gradients = [
+            np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(jax.grad(loss)(params, (image, label)))])
+            for image, label in zip(images, labels)
+        ]
+        expected += rate * np.array(gradients) @ np.array(gradients[:3]).T
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+    own = self_influence(loss, checkpoints, (images, labels))
+    np.testing.assert_allclose(own[:3], np.diag(expected[:3]), rtol=1e-5)
+
+
+def test_what_is_behind_a_stop_gradient_does_not_count():
+    def loss(variables, example):
+        params = {
+            **variables,
+            **jax.lax.stop_gradient({name: variables[name] for name in variables if "hidden" in name}),
+        }
+        return _loss(params, example)
+
+    found = tracin(loss, _checkpoints(np.float32), _examples("train", np.float32), _examples("test", np.float32))
+    np.testing.assert_allclose(found.matrix(), _GOLDEN["last.influence"].T, rtol=2e-5, atol=2e-5)
+
+
+def test_a_positive_influence_lowers_the_test_loss_when_a_step_is_taken():
+    params, _ = _checkpoints(np.float32)[0]
+    train, test = _examples("train", np.float32), _examples("test", np.float32)
+    influence = tracin(_loss, [Checkpoint(params, 1.0)], train, test).matrix()
+    rate, change = 1e-3, np.empty_like(influence)
+    for i in range(len(influence)):
+        gradient = jax.grad(_loss)(params, jax.tree.map(lambda leaf, i=i: leaf[i], train))
+        moved = jax.tree.map(lambda p, g: p - rate * g, params, gradient)
+        before, after = (jax.vmap(_loss, (None, 0))(p, test) for p in (params, moved))
+        change[i] = (before - after) / rate
+    np.testing.assert_allclose(change, influence, atol=0.02 * np.abs(influence).max())
+
+
+@pytest.mark.parametrize("call", [tracin, self_influence])
+def test_without_a_checkpoint_there_is_no_influence(call):
+    examples = [_examples("train", np.float32)] * (2 if call is tracin else 1)
+    with pytest.raises(ValueError, match="no checkpoint"):
+        call(_loss, [], *examples)
+
+
+def test_examples_of_two_lengths_are_refused():
+    bad = {"input": np.zeros((3, 5), np.float32), "label": np.zeros(4, np.int32)}
+    with pytest.raises(ValueError, match=r"train: .* lengths \[3, 4\]"):
+        tracin(_loss, _checkpoints(np.float32), bad, bad)
