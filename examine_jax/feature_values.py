@@ -171,7 +171,9 @@ def value_features(
         else:
             games = [
                 (np.setdiff1d(np.arange(len(labels)), held), labels, rows.features[held], labels[held])
-                for held in _folds(labels, rows.groups, settings)
+                for held in _folds(
+                    labels, None if rows.groups is None else _texts(rows.groups, rows.names, "groups"), settings
+                )
             ]
         _check_estimate(rows, games, supervised, settings)
     key = jax.random.key(settings.seed)
@@ -288,7 +290,7 @@ def _encoded(rows: LabelledRows, validation: LabelledRows | None) -> tuple[Any, 
     """Labels as 0, 1, … and the classes' names in that order."""
     if rows.labels is None:
         raise ValueError(f"{', '.join(SUPERVISED)} need labels: give --labels, or ask for label-free valuers alone")
-    classes = tuple(np.unique(_texts(rows.labels, rows.names, "the assessed set")).tolist())
+    classes = tuple(np.unique(_texts(rows.labels, rows.names, "labels of the assessed set")).tolist())
     if len(classes) < 2:
         raise ValueError(f"all rows have the label {classes[0]!r}: values by a classifier need two classes or more")
     if len(classes) >= len(rows.features):
@@ -312,14 +314,14 @@ def _encoded(rows: LabelledRows, validation: LabelledRows | None) -> tuple[Any, 
 def _codes(rows: LabelledRows, classes: tuple[str, ...]) -> Int[np.ndarray, " n"]:
     if rows.labels is None:
         raise ValueError("the validation set needs labels: give --validation_labels")
-    texts = _texts(rows.labels, rows.names, "the validation set")
+    texts = _texts(rows.labels, rows.names, "labels")
     strange = np.setdiff1d(texts, classes)
     if len(strange):
         raise ValueError(f"classes {', '.join(strange[:8].tolist())} are in the validation set alone")
     return np.searchsorted(np.array(classes), texts).astype(np.int64)
 
 
-def _texts(labels: Any, names: Sequence[str] | None, where: str) -> Any:
+def _texts(labels: Any, names: Sequence[str] | None, what: str) -> Any:
     """Labels as text (whole numbers without a point); missing ones are named."""
     values = np.asarray(labels)
     if values.dtype.kind == "f":
@@ -332,7 +334,7 @@ def _texts(labels: Any, names: Sequence[str] | None, where: str) -> Any:
     if len(rows):
         shown = [names[row] if names is not None else f"row {row}" for row in rows[:8]]
         raise ValueError(
-            f"labels of {where} are missing for {', '.join(shown)} ({len(rows)} in all): give them, or leave these out"
+            f"{what} are missing for {', '.join(shown)} ({len(rows)} in all): give them, or leave these out"
         )
     return texts
 
@@ -340,7 +342,8 @@ def _texts(labels: Any, names: Sequence[str] | None, where: str) -> Any:
 def _check_groups(rows: LabelledRows, validation: LabelledRows, force: bool) -> None:
     if rows.groups is None or validation.groups is None:
         return
-    shared = np.intersect1d(rows.groups.astype(np.str_), validation.groups.astype(np.str_))
+    ours, theirs = (_texts(part.groups, part.names, "groups") for part in (rows, validation))
+    shared = np.intersect1d(ours, theirs)
     if len(shared) and not force:
         raise ValueError(
             f"groups {', '.join(shared[:8].tolist())} ({len(shared)} in all) are in the assessed and the validation set: values would "

@@ -10,7 +10,7 @@ from examine_jax._shapes import Float, Int
 from examine_jax.valuation._fingerprint import fingerprint
 from examine_jax.valuation.sampling_state import Samples, load_samples
 from examine_jax.valuation.utility import GameMaker
-from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, silent
+from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of, silent
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,9 +60,8 @@ class Banzhaf:
             group = np.arange(start, min(start + self.at_once, self.first + self.sets))
             missing = group[~np.isin(group, samples.indices)]
             if len(missing):
-                members = np.stack([coin_set(key, int(index), players) for index in missing])
-                for index, worth in zip(missing, game.subsets(members)):
-                    samples = samples.with_sample(int(index), np.array([worth]), 1)
+                worth = game.subsets(coin_sets(key, missing, players))
+                samples = samples.with_samples(missing, worth[:, None], np.ones(len(missing), np.int64))
                 if state is not None:
                     samples.save(state)
             told(int(group[-1]) + 1 - self.first, self.sets)
@@ -71,7 +70,7 @@ class Banzhaf:
 
 def banzhaf_of(samples: Samples, key: Any, players: int) -> Valuation:
     """The values of sampled worths [S, 1] (merged ones too)."""
-    members = np.stack([coin_set(key, int(index), players) for index in samples.indices])
+    members = coin_sets(key, samples.indices, players)
     worth = samples.contributions[:, 0]
     inside, outside = members.sum(axis=0), (~members).sum(axis=0)
     lone = np.flatnonzero((inside == 0) | (outside == 0))
@@ -87,6 +86,6 @@ def banzhaf_of(samples: Samples, key: Any, players: int) -> Valuation:
     return Valuation(with_row - without, np.sqrt(np.maximum(variance, 0.0)), {"fits": float(samples.fits.sum())})
 
 
-def coin_set(key: Any, index: int, players: int) -> Any:
-    """[players] bool: the index-th set."""
-    return seed_of(key, index).integers(2, size=players).astype(bool)
+def coin_sets(key: Any, indices: Any, players: int) -> Any:
+    """[sets, players] bool: the sets of these indices."""
+    return np.stack([seed.integers(2, size=players).astype(bool) for seed in seeds_of(key, indices)])

@@ -12,7 +12,7 @@ from examine_jax.valuation._fingerprint import fingerprint
 from examine_jax.valuation.logistic import Fitter, LogisticRegression
 from examine_jax.valuation.sampling_state import Samples, load_samples
 from examine_jax.valuation.utility import check_labelled
-from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, silent
+from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of, silent
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +64,8 @@ class DataOOB:
             group = np.arange(start, min(start + self.at_once, self.first + self.bags))
             missing = group[~np.isin(group, samples.indices)]
             if len(missing):
-                for index, right, fitted in zip(missing, *_out_of_bag(fitter, features, labels, key, missing)):
-                    samples = samples.with_sample(int(index), right, int(fitted))
+                right, fitted = _out_of_bag(fitter, features, labels, key, missing)
+                samples = samples.with_samples(missing, right, fitted.astype(np.int64))
                 if state is not None:
                     samples.save(state)
             told(int(group[-1]) + 1 - self.first, self.bags)
@@ -81,7 +81,7 @@ class DataOOB:
 def _out_of_bag(fitter: Fitter, features: Any, labels: Any, key: Any, indices: Any) -> tuple[Any, Any]:
     """[b, N] 1 where a row outside the bag is predicted rightly, 0 where wrongly, nan inside; and [b] whether the bag was fitted."""
     players = len(features)
-    drawn = [seed_of(key, int(index)).integers(players, size=players) for index in indices]
+    drawn = [seed.integers(players, size=players) for seed in seeds_of(key, indices)]
     bags = np.stack([np.bincount(rows, minlength=players) for rows in drawn]).astype(np.float64)
     classes = np.eye(fitter.num_classes)[labels]
     fitted = (bags @ classes > 0).all(axis=1)

@@ -1,6 +1,7 @@
 """Logistic regression as scikit-learn defines it, solved to its optimum, many fits at once."""
 
 import dataclasses
+import functools
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -24,8 +25,9 @@ class LogisticRegression:
         objective: "liblinear" (DataShapley's choice): the intercept is penalised like a weight; several classes one against the rest.
             "lbfgs" (scikit-learn's default): the intercept is free; several classes by one softmax.
         C: the inverse strength of the penalty.
-        tolerance: a fit is done when the gradient's norm is below tolerance * (1 + C * sqrt(rows)). The weights are then off by less
-            than that, because no eigenvalue of the objective's curvature is below 1 (with a free intercept: nearly so).
+        tolerance: a fit is done when the gradient's norm is below tolerance * (1 + C * sqrt(rows)), or what rounding allows. The weights
+            are then off by less than that, because no eigenvalue of the objective's curvature is below 1 (with a free intercept: nearly
+            so).
     """
 
     objective: Literal["liblinear", "lbfgs"] = "liblinear"
@@ -119,14 +121,15 @@ class Fitter:
                 jnp.zeros((problems, unknowns, columns, 1)), jnp.zeros((problems, columns, 1)), jnp.zeros((problems, 1))
             )
             cost = jnp.full((1, count), model.C, jnp.float64)
-            tolerance = model.tolerance * (1 + model.C * count**0.5)
+            tolerance = _tolerance(features, model)
             full = _fit_alone(system, wanted, cost, nothing, tolerance, is_dual, model.objective == "lbfgs")
-            jax.block_until_ready(full)
+            _check_arrived(np.asarray(full.residual), tolerance)
         return cls(model, features, labels, classes, is_dual, system, wanted, full)
 
-    @property
+    @functools.cached_property
     def tolerance(self) -> float:
-        return self.model.tolerance * (1 + self.model.C * len(self.labels) ** 0.5)
+        """The gradient's norm at which a fit is done."""
+        return _tolerance(self.features, self.model)
 
     def leave_one_out(self, left_out: Any) -> Fits:
         """The fits without each of these rows [b]. Rows of like influence are best handed over together: see `by_influence`."""
@@ -149,7 +152,8 @@ class Fitter:
             nothing = jax.tree.map(jnp.zeros_like, self.full)
             cost = jnp.asarray(weights, jnp.float64) * self.model.C
             found = _fit_alone(self.system, self.targets, cost, nothing, self.tolerance, self.is_dual, self._free)
-            return jax.block_until_ready(found)
+            _check_arrived(np.asarray(found.residual), self.tolerance)
+            return found
 
     def order(self, permutations: Int[np.ndarray, "q n"]) -> tuple[Any, Any]:
         """System and targets [q, …] with the rows in these orders, for `prefixes`."""
@@ -216,14 +220,37 @@ class Fitter:
         late = np.flatnonzero(~(np.asarray(found.residual).max(0) <= self.tolerance))
         if not len(late):
             return found
-        padded = np.resize(late, _power_of_two(len(late)))  # few shapes: few compilations
-        cost = jnp.asarray(np.asarray(cost)[padded], jnp.float64)
-        alone = _fit_alone(system, targets, cost, start, self.tolerance, self.is_dual, self._free)
-        return jax.tree.map(lambda all_, new: all_.at[..., padded].set(new), found, alone)
+        # From nothing, where every row's curvature is large, Newton's method arrives that lost its way from a confident start.
+        for begin in (start, jax.tree.map(jnp.zeros_like, start)):
+            padded = np.resize(late, _power_of_two(len(late)))  # few shapes: few compilations
+            weight = jnp.asarray(np.asarray(cost)[padded], jnp.float64)
+            alone = _fit_alone(system, targets, weight, begin, self.tolerance, self.is_dual, self._free)
+            found = jax.tree.map(lambda all_, new: all_.at[..., padded].set(new), found, alone)  # noqa: B023
+            late = np.flatnonzero(~(np.asarray(found.residual).max(0) <= self.tolerance))
+            if not len(late):
+                return found
+        _check_arrived(np.asarray(found.residual), self.tolerance)
+        return found
 
     @property
     def _free(self) -> bool:
         return self.model.objective == "lbfgs"
+
+
+def _tolerance(features: Any, model: LogisticRegression) -> float:
+    """With what rounding leaves of a gradient: decisions are off by eps * rows * |x|^2, the gradient by that times |x|."""
+    norm = float(np.sqrt(np.mean(np.sum(np.asarray(features, np.float64) ** 2, axis=1))))
+    rounding = 0.1 * np.finfo(np.float64).eps * model.C * len(features) * norm**3
+    return model.tolerance * (1 + model.C * len(features) ** 0.5) + rounding
+
+
+def _check_arrived(residual: Any, tolerance: float) -> None:
+    worst = float(residual.max())
+    if not worst <= 1e3 * tolerance:
+        raise ValueError(
+            f"a logistic regression did not reach its optimum (gradient {worst:.2g}, wanted {tolerance:.2g}): scale the features, say "
+            "to unit variance, or lower C"
+        )
 
 
 def _held(size: int, count: int) -> int:

@@ -40,10 +40,10 @@ class Samples:
     def none(cls, fingerprint: str, players: int) -> "Samples":
         return cls(fingerprint, np.zeros(0, np.int64), np.zeros((0, players)), np.zeros(0, np.int64))
 
-    def with_sample(self, index: int, contribution: Float[np.ndarray, " n"], fits: int) -> "Samples":
-        return merge(
-            [self, Samples(self.fingerprint, np.array([index]), contribution[None], np.array([fits], np.int64))]
-        )
+    def with_samples(
+        self, indices: Int[np.ndarray, " k"], contributions: Float[np.ndarray, "k n"], fits: Int[np.ndarray, " k"]
+    ) -> "Samples":
+        return merge([self, Samples(self.fingerprint, indices, contributions, fits)])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Raises: OSError, as `reporting.atomic`."""
@@ -71,7 +71,7 @@ def load_samples(path: str | os.PathLike[str], fingerprint: str, players: int) -
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"{path} is larger than any state of ours; name another file")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             there = bytes(stored["fingerprint"]).decode()
             samples = Samples(there, stored["indices"], stored["contributions"], stored["fits"])
             form = int(stored["format"])

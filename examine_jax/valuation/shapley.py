@@ -12,7 +12,7 @@ from examine_jax.valuation._fingerprint import fingerprint
 from examine_jax.valuation.sampling_state import Samples, load_samples
 from examine_jax.valuation.stopping import DataShapleyStopping, DataShapleyTruncation, Stopping, Truncation
 from examine_jax.valuation.utility import Game, GameMaker
-from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, silent
+from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of, silent
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -107,11 +107,6 @@ def beta_weights(players: int, alpha: float, beta: float) -> Float[np.ndarray, "
     return np.array([math.exp(log_weight(j)) for j in range(1, players + 1)])
 
 
-def permutation(key: Any, index: int, players: int) -> Int[np.ndarray, " n"]:
-    """The index-th order of 0 … players - 1, the same on every machine."""
-    return seed_of(key, index).permutation(players)
-
-
 def sampled_mean(samples: Samples, extra: dict[str, float]) -> Valuation:
     """The mean of the contributions, and its standard error (nan for one sample)."""
     count = len(samples.indices)
@@ -136,10 +131,8 @@ def _sample(valuer: Any, weights: Any, features: Any, labels: Any, key: Any, tol
         group = np.arange(start, min(start + valuer.at_once, last))
         missing = group[~np.isin(group, samples.indices)]
         if len(missing):
-            orders = np.stack([permutation(key, int(index), len(features)) for index in missing])
-            contributions, fits = _contributions(game, orders, weights, valuer.truncation, full)
-            for index, contribution, count in zip(missing, contributions, fits):
-                samples = samples.with_sample(int(index), contribution, int(count))
+            orders = np.stack([seed.permutation(len(features)) for seed in seeds_of(key, missing)])
+            samples = samples.with_samples(missing, *_contributions(game, orders, weights, valuer.truncation, full))
             if state is not None:
                 samples.save(state)
         done = int(np.isin(samples.indices, np.arange(valuer.first, group[-1] + 1)).sum())

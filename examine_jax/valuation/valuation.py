@@ -70,6 +70,14 @@ def seed_of(key: Any, index: int) -> np.random.Generator:
     return np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(key, index))).astype(np.uint32))
 
 
+def seeds_of(key: Any, indices: Any) -> list[np.random.Generator]:
+    """`seed_of` for many indices at once."""
+    if key is None:
+        raise ValueError("this valuer draws at random: give key=jax.random.key(0)")
+    keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(np.asarray(indices, np.uint32))
+    return [np.random.default_rng(data.astype(np.uint32)) for data in np.asarray(jax.random.key_data(keys))]
+
+
 def check_features(features: Any, at_least: int = 2) -> None:
     """Raises: ValueError, where they are no finite floating matrix [N, D] with N >= at_least."""
     if features.ndim != 2 or features.dtype.kind != "f" or features.shape[1] == 0:

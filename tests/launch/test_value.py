@@ -1,0 +1,161 @@
+"""The valuation job and its command: what is written, and what is refused before anything is."""
+
+import csv
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from examine_jax.feature_values import LabelledRows, ValueSettings, value_features
+from examine_jax.features.row_column import read_column
+from examine_jax.valuation_report import write_values
+
+ROOT = pathlib.Path(__file__).parents[2]
+GENERATOR = np.random.default_rng(0)
+FEATURES = GENERATOR.normal(size=(24, 4)).astype(np.float32)
+LABELS = np.where(np.arange(24) % 2, "tumour", "normal")
+FEATURES[:, 0] += np.where(LABELS == "tumour", 2, 0)
+
+
+def _run(*flags: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "launch.value", *flags]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def _read(path: pathlib.Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("value")
+    np.save(folder / "f.npy", FEATURES)
+    lines = [f'"<b>{row}</b>.png",{label},p{row // 2}' for row, label in enumerate(LABELS)]
+    (folder / "l.csv").write_text("\n".join(["image,label,group", *lines]) + "\n")
+    (folder / "f.names.csv").write_text("image\n" + "".join(f"<b>{row}</b>.png\n" for row in range(24)))
+    return folder
+
+
+def test_every_row_gets_a_value_by_folds_and_a_page(folder: pathlib.Path) -> None:
+    flags = [f"--features={folder / 'f.npy'}", f"--labels={folder / 'l.csv'}", f"--workdir={folder / 'out'}"]
+    flags += ["--valuers=examine,loo,tmc_shapley,knn_shapley,random", "--permutations=2", "--folds=2", "--device=cpu"]
+    done = _run(*flags)
+    assert done.returncode == 0, done.stderr
+    records = _read(folder / "out" / "values.csv")
+    assert list(records[0]) == ["image", "index", "examine", "loo", "tmc_shapley", "knn_shapley", "random"]
+    assert [int(record["index"]) for record in records] == list(range(24))
+    assert records[3]["image"] == "<b>3</b>.png"
+    assert np.isfinite([float(record["tmc_shapley"]) for record in records]).all()
+    assert list(_read(folder / "out" / "standard_errors.csv")[0]) == ["image", "index", "tmc_shapley"]
+    page = (folder / "out" / "values.html").read_text()
+    assert "&lt;b&gt;3&lt;/b&gt;.png" in page
+    assert "<b>3" not in page
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["--features={}/f.npy", "--workdir={}/x"], "need labels"),
+        (["--features={}/f.npy", "--workdir={}/x", "--valuers=shap"], "valuers shap"),
+        (["--features={}/f.npy", "--workdir={}/x", "--valuers=help"], "label-free: examine"),
+        (["--features={}/f.npy", "--images={}", "--workdir={}/x"], "--features=FILE, or --images"),
+    ],
+)
+def test_an_error_is_one_line_and_nothing_is_written(folder: pathlib.Path, flags: list[str], reason: str) -> None:
+    done = _run(*(flag.format(folder) for flag in flags))
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("device:")]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("examine-value: ")
+    assert reason in lines[0]
+    assert not (folder / "x" / "values.csv").exists()
+
+
+def _with(**changes: Any) -> LabelledRows:
+    return LabelledRows(**{"features": FEATURES, "labels": LABELS, **changes})
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "validation", "reason"),
+    [
+        (_with(labels=np.where(np.arange(24) == 5, "", LABELS)), {}, None, "missing for row 5"),
+        (_with(labels=np.where(np.arange(24) == 5, np.nan, 1.0)), {}, None, "missing for row 5"),
+        (_with(labels=np.full(24, "normal")), {}, None, "all rows have the label 'normal'"),
+        (_with(labels=np.arange(24)), {}, None, "24 classes for 24 rows"),
+        (_with(labels=np.where(np.arange(24) == 5, "rare", LABELS)), {}, None, "classes rare have one row each"),
+        (_with(groups=np.zeros(24, int)), {}, None, "all rows are of one group"),
+        (_with(groups=np.where(np.arange(24) == 7, "", "a")), {}, None, "groups are missing for row 7"),
+        (_with(groups=np.arange(24)), {}, _with(groups=np.arange(23, 47)), r"groups 23 \(1 in all\)"),
+        (_with(), {}, _with(features=FEATURES[:, :3]), "3 columns, the assessed 4"),
+        (_with(), {}, _with(labels=None), "validation set needs labels"),
+        (_with(), {}, _with(labels=np.where(np.arange(24) == 5, "new", LABELS)), "classes new"),
+        (_with(), {"permutations": 10**9}, None, r"tmc_shapley: \d+ hours.*--yes"),
+        (_with(), {"valuers": ("sharpness",)}, None, "sharpness need images"),
+    ],
+)
+def test_bad_input_is_refused_before_any_work(
+    tmp_path: pathlib.Path, rows: LabelledRows, settings: dict[str, Any], validation: LabelledRows | None, reason: str
+) -> None:
+    chosen = ValueSettings(**{"valuers": ("loo", "tmc_shapley"), **settings})
+    with pytest.raises(ValueError, match=reason):
+        value_features(rows, tmp_path, chosen, validation=validation)
+    assert not list(tmp_path.iterdir())
+
+
+def test_shared_groups_go_through_by_force_and_constant_features_are_said(tmp_path: pathlib.Path) -> None:
+    rows = _with(features=np.ones_like(FEATURES), groups=np.arange(24))
+    settings = ValueSettings(valuers=("knn_shapley", "examine", "leverage"), force=True)
+    found = value_features(rows, tmp_path, settings, validation=rows)
+    assert np.ptp(found.valuations["leverage"].values) == 0
+    assert any("constant" in warning for warning in found.warnings)
+    assert any("copies" in warning for warning in found.warnings)
+
+
+def test_folds_keep_groups_whole_and_a_second_call_goes_on(tmp_path: pathlib.Path) -> None:
+    rows = _with(groups=np.arange(24) // 2)
+    settings = ValueSettings(valuers=("tmc_shapley", "data_oob"), permutations=2, bags=32, folds=2)
+    told: list[str] = []
+    first = value_features(
+        rows, tmp_path, settings, on_progress=lambda name, done, of: told.append(f"{name} {done}/{of}")
+    )
+    assert {"tmc_shapley 2/4", "tmc_shapley 4/4", "data_oob 32/32"} <= set(told)
+    states = {path: path.read_bytes() for path in (tmp_path / "state").iterdir()}
+    again = value_features(rows, tmp_path, settings)
+    for name, valuation in first.valuations.items():
+        np.testing.assert_array_equal(valuation.values, again.valuations[name].values)
+    assert {path: path.read_bytes() for path in (tmp_path / "state").iterdir()} == states
+    page = write_values(tmp_path, again, settings, names=None, source="f.npy", validation="by folds", device="cpu")
+    assert page.is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("label\na\nb\n", "2 lines for 3 rows"),
+        ("class\na\nb\nc\n", "no column 'label'"),
+        ("index,label\n0,a\n0,b\n", "rows 0 more than once"),
+        ("index,label\n7,a\n", "index '7' is none of 0 to 2"),
+        ("image,label\nx,a\n", "names none of the images"),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused(tmp_path: pathlib.Path, text: str, reason: str) -> None:
+    (tmp_path / "l.csv").write_text(text)
+    names = ("a.png", "b.png", "c.png") if "image" in text else None
+    with pytest.raises(ValueError, match=reason):
+        read_column(tmp_path / "l.csv", 3, "label", names)
+
+
+def test_labels_are_matched_by_name_and_by_index(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "l.csv").write_text("image,label\nc,3\nelse,9\na,1\n")
+    assert read_column(tmp_path / "l.csv", 3, "label", ("a", "b", "c")).tolist() == ["1", "", "3"]
+    (tmp_path / "l.csv").write_text("index,label\n2,3\n0,1\n1,2\n")
+    assert read_column(tmp_path / "l.csv", 3, "label").tolist() == ["1", "2", "3"]
+    np.save(tmp_path / "l.npy", np.array(["a", "b"], object), allow_pickle=True)
+    with pytest.raises(ValueError, match="no readable .npy file"):
+        read_column(tmp_path / "l.npy", 2, "label")
