@@ -57,10 +57,9 @@ def test_prefixes_are_fits_to_their_rows(case: tuple[Any, Any, str, Fitter]) -> 
         fits = fitter.prefixes(ordered, fits, sizes)
         assert float(np.asarray(fits.residual).max()) <= fitter.tolerance
         for which, order in enumerate(orders):
-            coefficients, intercept = (
-                np.asarray(part)
-                for part in fitter.parts(jax.tree.map(lambda part: part[which], fits))  # noqa: B023
-            )
+            with jax.enable_x64(True):
+                one = jax.tree.map(lambda part: part[which], fits)  # noqa: B023
+                coefficients, intercept = (np.asarray(part) for part in fitter.parts(one))
             if fitter.is_dual:
                 held = features[order[: len(coefficients)]]
                 coefficients = np.einsum("nd,ncb->dcb", held, coefficients)

@@ -1,0 +1,168 @@
+"""EXAMINE, LOO and TMC-Shapley on the same features, with fits counted, beside a scikit-learn loop.
+
+python -m benchmarks.bench_valuation [--rows=500 --width=1024 --validation=20000 --permutations=100] [--features=F.npy …] --output=FILE.json
+
+The scikit-learn loop is sampled: `--sampled` of its fits at its default tolerance are timed (fit and score) and their mean extrapolated
+to all fits; as many more at tol=1e-12 say whether the values agree. Seconds are of a second run, after compilation; the first is given too.
+pyDVL and OpenDataVal are timed where they are installed.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from absl import app, flags
+from scipy.stats import spearmanr
+from sklearn.linear_model import LogisticRegression as Sklearn
+
+from examine_jax.reporting.atomic import write_text
+from examine_jax.reporting.report import package_versions
+from examine_jax.valuation import Examine, LeaveOneOut, TMCShapley, Utility
+from examine_jax.valuation.valuation import seeds_of
+
+_ROWS = flags.DEFINE_integer("rows", 500, "Assessed.")
+_WIDTH = flags.DEFINE_integer("width", 1024, "Features.")
+_VALIDATION = flags.DEFINE_integer("validation", 20_000, "Validation points.")
+_PERMUTATIONS = flags.DEFINE_integer("permutations", 100, "Of TMC, without truncation.")
+_SAMPLED = flags.DEFINE_integer("sampled", 40, "scikit-learn fits that are timed for each valuer.")
+_OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    features: Any
+    labels: Any
+    validation: Any
+    validation_labels: Any
+
+
+def synthetic(rows: int, width: int, validation: int) -> Data:
+    """Features with a decaying spectrum, each column of unit variance; labels linear in them but for noise."""
+    generator = np.random.default_rng(0)
+    mixing = generator.normal(size=(width, width)) * np.exp(-np.arange(width) / (width / 16))[:, None]
+    features = generator.normal(size=(rows + validation, width)) @ mixing
+    features = (features / features.std(0)).astype(np.float32)
+    direction = generator.normal(size=width)
+    signal = features @ direction / np.std(features @ direction)
+    labels = (signal + 0.7 * generator.normal(size=len(features)) > 0).astype(np.int64)
+    return Data(features[:rows], labels[:rows], features[rows:], labels[rows:])
+
+
+def timed(job: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    """What it found; wall seconds, and CPU seconds over all cores, which other work on the machine stretches less."""
+    begin, cpu = time.perf_counter(), time.process_time()
+    found = job()
+    return found, {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu}
+
+
+def twice(job: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+    """What it found; the times of the second run, and the first one's seconds."""
+    _, first = timed(job)
+    found, second = timed(job)
+    return found, {**second, "seconds_with_compilation": first["seconds"]}
+
+
+def sklearn_worths(data: Data, sets: list[Any], tolerance: float) -> list[float]:
+    """The accuracies of fits to these rows."""
+    worths = []
+    for rows in sets:
+        model = Sklearn(solver="liblinear", max_iter=5000, tol=tolerance).fit(data.features[rows], data.labels[rows])
+        worths.append(float(model.score(data.validation, data.validation_labels)))
+    return worths
+
+
+def compare(data: Data, sets: list[Any], worths: Any, fits: int) -> dict[str, Any]:
+    """A sampled and extrapolated loop, and how its worths at the optimum agree with ours."""
+    _, spent = timed(lambda: sklearn_worths(data, sets, 1e-4))
+    exact = sklearn_worths(data, sets, 1e-12)
+    return {
+        "sklearn_fits_sampled": len(sets),
+        "sklearn_seconds_a_fit_sampled": spent["seconds"] / len(sets),
+        "sklearn_seconds_extrapolated": spent["seconds"] / len(sets) * fits,
+        "sklearn_cpu_seconds_extrapolated": spent["cpu_seconds"] / len(sets) * fits,
+        "largest_difference_of_a_worth": float(np.max(np.abs(np.array(exact) - worths))),
+        "rank_correlation_of_worths": float(spearmanr(exact, worths).statistic),
+    }
+
+
+def times_faster(result: dict[str, Any]) -> dict[str, float]:
+    return {
+        "times_faster": result["sklearn_seconds_extrapolated"] / result["seconds"],
+        "times_less_cpu": result["sklearn_cpu_seconds_extrapolated"] / result["cpu_seconds"],
+    }
+
+
+def main(_: list[str]) -> None:
+    data = synthetic(_ROWS.value, _WIDTH.value, _VALIDATION.value)
+    count, generator, key = _ROWS.value, np.random.default_rng(1), jax.random.key(0)
+    utility = Utility(data.validation, data.validation_labels)
+    results: dict[str, dict[str, Any]] = {}
+
+    _, spent = twice(lambda: Examine().value(data.features))
+    results["examine"] = {**spent, "fits": 0}
+    print("examine", results["examine"], flush=True)
+
+    found, spent = twice(lambda: LeaveOneOut(utility).value(data.features, data.labels))
+    chosen = generator.permutation(count)[: _SAMPLED.value]
+    worths = found.diagnostics["full_worth"] - found.values[chosen]
+    sets = [np.delete(np.arange(count), row) for row in chosen]
+    results["loo"] = {
+        **spent,
+        "fits": found.diagnostics["fits"],
+        **compare(data, sets, worths, int(found.diagnostics["fits"])),
+    }
+    results["loo"] |= times_faster(results["loo"])
+    print("loo", results["loo"], flush=True)
+
+    valuer = TMCShapley(utility, permutations=_PERMUTATIONS.value, truncation=None, stopping=None)
+    dataclasses.replace(valuer, permutations=valuer.at_once).value(data.features, data.labels, key)  # compiles
+    found, spent = timed(lambda: valuer.value(data.features, data.labels, key))
+    game = utility.game(data.features, data.labels)
+    order = seeds_of(key, np.arange(valuer.at_once))
+    orders = np.stack([seed.permutation(count) for seed in order])
+    prefixes = np.concatenate([worth for worth, _ in game.prefixes(orders)], axis=1)
+    which = generator.integers(valuer.at_once, size=_SAMPLED.value)
+    sizes = np.linspace(10, count, _SAMPLED.value).astype(int)  # evenly over the sizes: the loop's mean cost
+    sets = [orders[q][:size] for q, size in zip(which, sizes)]
+    fits = int(found.diagnostics["fits"])
+    results["tmc_shapley"] = {
+        **spent,
+        "permutations": found.diagnostics["permutations"],
+        "fits": fits,
+        "milliseconds_a_fit": 1e3 * spent["seconds"] / fits,
+        **compare(data, sets, prefixes[which, sizes - 1], fits),
+    }
+    results["tmc_shapley"] |= times_faster(results["tmc_shapley"])
+    print("tmc_shapley", results["tmc_shapley"], flush=True)
+    if importlib.util.find_spec("pydvl") is not None:
+        results["pydvl_loo"] = pydvl_loo(data)
+        print("pydvl_loo", results["pydvl_loo"], flush=True)
+    machine = {"device": str(jax.devices()[0]), "cores": os.cpu_count(), "versions": package_versions()}
+    shape = {"rows": count, "width": _WIDTH.value, "validation": _VALIDATION.value}
+    record = {"machine": machine, "load": os.getloadavg(), "shape": shape, "results": results}
+    if _OUTPUT.value is not None:
+        write_text(pathlib.Path(_OUTPUT.value), json.dumps(record, indent=2) + "\n")
+
+
+def pydvl_loo(data: Data) -> dict[str, Any]:
+    """pyDVL's leave-one-out with the same model, one process, on the first `--sampled` rows."""
+    from pydvl.valuation import Dataset, LOOValuation, ModelUtility, SupervisedScorer
+
+    few = max(_SAMPLED.value, 20)
+    train = Dataset(data.features[:few], data.labels[:few])
+    test = Dataset(data.validation, data.validation_labels)
+    model = Sklearn(solver="liblinear", max_iter=5000)
+    begin = time.perf_counter()
+    LOOValuation(ModelUtility(model, SupervisedScorer("accuracy", test, default=0.5))).fit(train)
+    return {"rows": few, "seconds": time.perf_counter() - begin}
+
+
+if __name__ == "__main__":
+    app.run(main)
