@@ -72,9 +72,10 @@ class Chain:
             return of_first, of_second, batch_stats
         encoder = modules.pop("encoder")
         features, _ = run_network(encoder, params["encoder"], {}, _interleaved(first, second), train=True)
-        of_first, batch_stats = self._run(modules, params, batch_stats, _apart(features)[0])
-        of_second, batch_stats = self._run(modules, params, batch_stats, _apart(features)[1])
-        return of_first, of_second, batch_stats
+        own_first, own_second = _apart(features)
+        of_first, batch_stats = self._run(modules, params, batch_stats, own_first)
+        of_second, batch_stats = self._run(modules, params, batch_stats, own_second)
+        return {"encoder": own_first, **of_first}, {"encoder": own_second, **of_second}, batch_stats
 
     def _modules(self) -> dict[str, Any]:
         heads = {name: head.module(self.encoder.dtype) for name, head in self.heads.items()}
