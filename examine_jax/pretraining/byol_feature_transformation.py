@@ -57,7 +57,7 @@ class BYOLFeatureTransformation:
         of_first, of_second, stats = online.on_views(params, state["batch_stats"], first, second)
         to_first, to_second, target_stats = following.on_views(target["params"], target["batch_stats"], first, second)
         weight_key = jax.random.fold_in(key, 0x6674)  # the views take the key as it is
-        loss = 0.0
+        loss: Any = 0.0
         for i, (q, z) in enumerate(
             ((of_first["predictor"], to_second["projector"]), (of_second["predictor"], to_first["projector"]))
         ):

@@ -1,0 +1,74 @@
+"""Galleries of neighbours and maps of features: drawn whole, with any text, from the right images."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examine_jax.reporting import neighbour_gallery as file
+from examine_jax.reporting.feature_map import feature_maps
+from examine_jax.reporting.neighbour_gallery import Neighbours, neighbour_gallery
+
+_PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 12, 3), dtype=np.uint8)
+_LABELS = ["NV", "MEL", "NV", "$x_1$<b>", "NV\n", "漢", "MEL", "NV", ""]
+_METHODS = [
+    Neighbours("TracIn", np.array([[1, 2, 3], [4, 5, 6]]), np.array([[0.023, 0.018, 0.016]] * 2)),
+    Neighbours("feature similarity", np.array([[8, 7, 6], [0, 1, 2]]), np.array([[0.9, 0.89, -1.0]] * 2)),
+]
+
+
+@pytest.mark.parametrize("labels", [None, _LABELS])
+def test_gallery_shows_anchors_and_their_neighbours_with_any_text(labels, monkeypatch):
+    shown = []
+    monkeypatch.setattr(file, "as_rgb", lambda image: shown.append(image) or np.zeros((2, 2, 3)))
+    picture = Image.open(io.BytesIO(neighbour_gallery(_PIXELS, np.array([0, 3]), _METHODS, labels)))
+    assert picture.width > 1000
+    expected = [0, 1, 2, 3, 8, 7, 6, 3, 4, 5, 6, 0, 1, 2]
+    assert len(shown) == len(expected)
+    for image, row in zip(shown, expected):
+        np.testing.assert_array_equal(image, _PIXELS[row])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"anchors": np.zeros(0, int)}, "0 anchors"),
+        ({"methods": []}, "0 methods"),
+        ({"anchors": np.array([0, 9])}, "row 9 is not among the 9 images"),
+        ({"labels": ["a"]}, "1 labels for 9 images"),
+        (
+            {"methods": [*_METHODS, Neighbours("odd", np.zeros((2, 1), int), np.zeros((2, 1)))]},
+            r"odd has rows \[2, 1\]",
+        ),
+    ],
+)
+def test_galleries_that_cannot_be_drawn_are_refused(change, message):
+    arguments = {"pixels": _PIXELS, "anchors": np.array([0, 3]), "methods": _METHODS, "labels": None}
+    with pytest.raises(ValueError, match=message):
+        neighbour_gallery(**{**arguments, **change})
+
+
+@pytest.mark.parametrize("panels", [1, 4])
+def test_maps_of_features_are_drawn_and_repeat(panels):
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 8
+    features = [(3 * np.eye(8, 60)[labels] + rng.standard_normal((40, 60))).astype(np.float32) for _ in range(panels)]
+    names = [f"encoder $ {i}" for i in range(panels)]
+    classes = [f"class {i}" for i in range(8)]
+    first = feature_maps(features, names, labels, classes)
+    assert Image.open(io.BytesIO(first)).width > 1000
+    assert panels > 1 or first == feature_maps(features, names, labels, classes)
+
+
+@pytest.mark.parametrize(
+    ("count", "classes", "names", "message"),
+    [
+        (4, 8, 1, "4 images make no map"),
+        (10, 2, 1, "there are 2 class names"),
+        (10, 8, 2, "1 sets of features have 2 names"),
+    ],
+)
+def test_maps_that_cannot_be_drawn_are_refused(count, classes, names, message):
+    with pytest.raises(ValueError, match=message):
+        feature_maps([np.zeros((count, 3))], ["a"] * names, np.arange(count) % 8, ["c"] * classes)
