@@ -34,7 +34,7 @@ _WIDTH = 768
 
 
 def hostile(generator: np.random.Generator, count: int, width: int) -> np.ndarray:
-    """Twin leading values, steps, ties, slow and fast decay, means, rows of very different length, outliers, rows orthogonal to the first."""
+    """Twin leading values, steps, ties, any decay, means, rows of very different length, outliers, rows orthogonal to the first."""
     kind = generator.integers(8)
     index = np.arange(width)
     decay = [

@@ -2,10 +2,10 @@
 
 python -m benchmarks.scoring_speed --output=benchmarks/results/FILE.json [--sizes=500x1024,100000x768] [--torch]
 
-Everything is warmed up and blocked on; medians of several rounds; all of a size in one run. Loops are timed on a few rows and scaled to all (their
-column says so). Ceilings are measured in the same run: the memory's rate by adding a number to a large array, the matrix rate by a
-product at the highest precision of the scorer's own shape. Shares say how much of the smaller time that either ceiling allows was reached:
-the full path's two products and one reading of the features a pass; the Krylov path's readings.
+Everything is warmed up and blocked on; medians of several rounds; all of a size in one run. Loops are timed on a few rows and scaled to
+all. Ceilings are measured in the same run: the memory's rate by adding a number to a large array, the matrix rate by a product at the
+highest precision and of the scorer's own shape. `share_of_ceiling` is the least time that they allow over the time taken: of the full
+path for its two products, of the Krylov path for its readings of the features.
 """
 
 import json

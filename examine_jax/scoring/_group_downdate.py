@@ -14,7 +14,7 @@ from jax import lax
 
 from examine_jax._shapes import Array
 from examine_jax.scoring._eigensystem import LEAD, Eigensystem
-from examine_jax.scoring._rows import BLOCK_ROWS, Rows, rows_at
+from examine_jax.scoring._rows import Rows, block_rows, rows_at
 from examine_jax.scoring._secular_equation import Roots
 
 _POOL = 256  # groups that are iterated together
@@ -108,7 +108,7 @@ def _fold(
     """
     count = rows.features.shape[0]
     pooled = groups.pool
-    size = min(BLOCK_ROWS, count, max(128, -(-count * pooled // groups.number)))
+    size = min(block_rows(count), max(128, -(-count * pooled // groups.number)))
     end = groups.starts[last]
 
     def body(state: tuple[Array, Any]) -> tuple[Array, Any]:

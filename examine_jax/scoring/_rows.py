@@ -13,8 +13,14 @@ from jax import lax
 
 from examine_jax._shapes import Array
 
-# Rows a block. Large enough that matrix products run at full rate, small enough that a block stays in a CPU's cache.
-BLOCK_ROWS = 2048
+# Rows a block: large enough that matrix products run at full rate, small enough that a block stays in a CPU's cache.
+_ROWS_ON_CPU = 2048
+_ROWS_ON_ACCELERATOR = 16_384
+
+
+def block_rows(count: int) -> int:
+    """Rows a block, of so many rows in all."""
+    return min(_ROWS_ON_CPU if jax.default_backend() == "cpu" else _ROWS_ON_ACCELERATOR, count)
 
 
 class Rows(NamedTuple):
@@ -22,7 +28,7 @@ class Rows(NamedTuple):
 
     features: Array  # [N, D] any floating dtype, as the caller gave them
     where: Array | None  # [N] bool: rows that are there
-    scale: Array  # [] float64, a power of two: the largest entry becomes 1 to 2, so that nothing overflows
+    scale: Array | None  # [] float64, a power of two: the largest entry becomes 1 to 2, so that nothing overflows; None: as they are
     mean: Array | None  # [D] float64, of the scaled rows; None where rows are not centred
     present: Array  # [] float64: how many rows are there, on all devices
     axes: tuple[str, ...] = ()  # mesh axes over which the rows are spread; inside shard_map these are one device's
@@ -81,7 +87,8 @@ def rows_at(rows: Rows, indices: Array) -> Array:
 
 def _ready(rows: Rows, block: Array, there: Array | None, dtype: Any) -> Array:
     if rows.mean is None:
-        block = block.astype(dtype) * rows.scale.astype(dtype)
+        block = block.astype(dtype)
+        block = block if rows.scale is None else block * rows.scale.astype(dtype)
     else:
         # In float64 and rounded once: a float32 difference of a row and a mean of 100 would lose the row.
         block = (block.astype(jnp.float64) * rows.scale - rows.mean).astype(dtype)
@@ -91,25 +98,25 @@ def _ready(rows: Rows, block: Array, there: Array | None, dtype: Any) -> Array:
 def reduce_blocks(rows: Rows, contribution: Callable[[Any, Array], Any], initial: Any, dtype: Any) -> Any:
     """Fold a sum, `contribution(carry, block [B, D]) -> carry` from zeros, over all rows, on all devices.
 
-    Each row is met once; where blocks overlap, rows come as zeros the second time.
+    Each row is met once: the rows after the last whole block are a smaller one.
     """
     count = rows.features.shape[0]
-    size = min(BLOCK_ROWS, count)
+    size = block_rows(count)
+    whole = count // size
 
-    def step(carry: Any, starts: tuple[Array, Array]) -> tuple[Any, None]:
-        start, first_new = starts
-        block = block_of(rows, start, size, dtype)
-        if count % size:
-            block = jnp.where((start + jnp.arange(size) >= first_new)[:, None], block, 0)
-        return contribution(carry, block), None
+    def step(carry: Any, start: Array) -> tuple[Any, None]:
+        return contribution(carry, block_of(rows, start, size, dtype)), None
 
-    return over_devices(rows, lax.scan(step, initial, block_starts(count, size))[0])
+    total = lax.scan(step, initial, jnp.arange(whole) * size)[0]
+    if count % size:
+        total = contribution(total, block_of(rows, whole * size, count % size, dtype))
+    return over_devices(rows, total)
 
 
 def map_blocks(rows: Rows, function: Callable[[Array], Any], dtype: Any) -> Any:
     """`function(block [B, D]) -> pytree of [B] arrays`, for all rows: a pytree of [N] arrays."""
     count = rows.features.shape[0]
-    size = min(BLOCK_ROWS, count)
+    size = block_rows(count)
     if size == count:
         return function(block_of(rows, 0, size, dtype))
     shapes = jax.eval_shape(lambda: function(block_of(rows, 0, size, dtype)))

@@ -10,6 +10,7 @@ phi, so each step solves that quadratic and comes down on the root from the righ
 Golub 1973; Bunch, Nielsen & Sorensen 1978; Li, LAPACK Working Note 93.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -80,11 +81,16 @@ def _pole_sums(squares: Array, poles: Array, t: Array, pole: Array, tie: Array, 
     inverse = 1 / jnp.where(tied, 1, poles - t)
     terms = jnp.where(tied, 0, squares * inverse)
     slopes = terms * poles * inverse
+
+    def total(values: Array) -> Array:
+        # A few rows are added one to the other: XLA's sums over the first axis are slow on a CPU.
+        return functools.reduce(jnp.add, list(values)) if axis == 0 else jnp.sum(values, 1)
+
     return _Sums(
-        jnp.sum(jnp.where(tied, squares, 0), axis),
-        jnp.sum(terms * t, axis),
-        jnp.sum(slopes, axis),
-        2 * jnp.sum(slopes * inverse, axis),
+        total(jnp.where(tied, squares, 0)),
+        total(terms * t),
+        total(slopes),
+        2 * total(slopes * inverse),
     )
 
 
@@ -142,7 +148,9 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
         return sums, jnp.where(inside, remainder, jnp.inf)
 
     def read_tail(t: Array) -> _Tail:
-        tail = coordinates.tail.astype(jnp.float64)
+        # The barrier keeps the conversion in here: ahead of the loop, every block would pay for it.
+        tail, t = lax.optimization_barrier((coordinates.tail, t))
+        tail = tail.astype(jnp.float64)
         return _Tail(t, _pole_sums(tail, coordinates.tail_poles, t, pole, tie + 2 * errors.tail_shift, 1))
 
     def of_tangent(tail: _Tail, t: Array) -> tuple[_Sums, Array]:

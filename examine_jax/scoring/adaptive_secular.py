@@ -10,7 +10,7 @@ from jax import lax
 from examine_jax._shapes import Array
 from examine_jax.scoring import _secular_equation as equation
 from examine_jax.scoring._eigensystem import LEAD, rounding
-from examine_jax.scoring._rows import BLOCK_ROWS, Rows, block_of, block_starts, everywhere, map_blocks, over_devices
+from examine_jax.scoring._rows import Rows, block_of, block_rows, block_starts, everywhere, map_blocks, over_devices
 from examine_jax.scoring.examination import Examination, Path, examination_of
 from examine_jax.scoring.secular import Secular
 
@@ -95,7 +95,7 @@ class _Ritz(NamedTuple):
 def _pass(rows: Rows, vectors: Array) -> tuple[Array, Array, Array]:
     """(F v, F'F v, squared lengths of the rows) in one reading of the features."""
     count = rows.features.shape[0]
-    size = min(BLOCK_ROWS, count)
+    size = block_rows(count)
 
     def step(carry: tuple[Array, Array, Array], starts: tuple[Array, Array]) -> tuple[tuple[Array, Array, Array], None]:
         products, image, norms = carry

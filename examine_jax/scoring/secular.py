@@ -117,19 +117,26 @@ def solve_rows(
     width = rows.features.shape[1]
     lead_vectors = system.vectors[:, : LEAD + 1]
     lead_vectors = jnp.pad(lead_vectors, ((0, 0), (0, LEAD + 1 - lead_vectors.shape[1])))
-    tail_vectors = system.vectors[:, LEAD + 1 :].astype(dtype)
+    tail_vectors = system.vectors[:, LEAD + 1 :]
     lead_poles, tail_poles = _poles(system.values)
     tail_vectors = jnp.pad(tail_vectors, ((0, 0), (0, tail_poles.shape[0] - tail_vectors.shape[1])))
     downdate = jnp.asarray(rows.downdate, jnp.float64)
     epsilon = float(jnp.finfo(dtype).eps)
+    # Rows that are not centred are multiplied as they lie in memory: part of their scale is the vectors', part the products'.
+    inner = outer = jnp.float64(1)
+    if rows.mean is None:
+        inner = jnp.clip(rows.scale, 2.0**-30, 2.0**30)
+        outer = rows.scale / inner
+        rows = rows._replace(scale=None)
+    lead_vectors, tail_vectors = lead_vectors * inner, (tail_vectors * inner).astype(dtype)
 
     def solve_block(block: Array) -> equation.Roots:
-        exact = block.astype(jnp.float64)
-        lead = jnp.matmul(lead_vectors.T, exact.T) ** 2 * downdate  # [1 + LEAD, B]
-        tail = jnp.matmul(block.astype(dtype), tail_vectors, precision=lax.Precision.HIGHEST) ** 2 * downdate.astype(
-            dtype
-        )
-        norm = jnp.sqrt(jnp.sum(exact * exact, 1) * downdate)
+        lead = (jnp.matmul(lead_vectors.T, block.astype(jnp.float64).T) * outer) ** 2 * downdate  # [1 + LEAD, B]
+        tail = jnp.matmul(block.astype(dtype), tail_vectors, precision=lax.Precision.HIGHEST)
+        tail = (tail * outer.astype(dtype)) ** 2 * downdate.astype(dtype)
+        # Of use in bounds alone, so the tail's own precision will do; and a product reads it faster than a sum.
+        squares = jnp.matmul(tail, jnp.ones(tail.shape[1], tail.dtype), precision=lax.Precision.HIGHEST)
+        norm = jnp.sqrt(jnp.sum(lead, 0) + squares.astype(jnp.float64))
         shared = row_error * jnp.sqrt(downdate)
         coordinates = equation.Coordinates(lead[0], lead[1:], lead_poles, tail, tail_poles)
         errors = equation.Errors(
