@@ -5,30 +5,27 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from examine_jax._shapes import Float, Int, UInt8
-from examine_jax.evaluation.control_features import channel_means, raw_pixels
-from examine_jax.evaluation.noise_separation import NoiseSeparation, noise_separation
+from examine_jax.encoder_training import progress_bar, train_and_save
+from examine_jax.evaluation.noise_separation import NoiseSeparation
 from examine_jax.images import GaussianCorruption, ImageSet, corrupt, exact_duplicates, load_images, sample_images
+from examine_jax.models import ViTConfig
 from examine_jax.models.presets import architecture as named_architecture
+from examine_jax.noise_experiment import as_bytes, in_two, mixed_training_set, separations_with_controls
 from examine_jax.preprocessing import PREPROCESSINGS, FeatureStatistics, Preprocessing, preprocess
-from examine_jax.pretraining import MAE, Encoder, Phase, PretrainSettings, load_encoder, pretrain, save_encoder
+from examine_jax.pretraining import Encoder, Method, PretrainSettings, load_encoder, method_preset
 from examine_jax.pretraining.configuration import claim, to_plain
 from examine_jax.pretraining.recipes import recipe
 from examine_jax.reporting.tables import rank_by_gap
 from examine_jax.scoring import Examination, examine
 from examine_jax.scoring.examine import Solver
-
-_REFERENCE_IMAGES = 2000  # training images whose features the z-scores refer to
-_MIXED_NOISE = 0.375  # the paper corrupts 60,000 of its 160,000 training images
-_CLEAN_STEPS = 2 / 3  # of the training, before the mixed set; the paper does not say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +33,7 @@ class AssessSettings:
     """Everything that an assessment depends on but the images themselves.
 
     Attributes:
+        method: what trains the encoder, by name (`pretraining.method_names`), as its preset `small` has it; unused with a given encoder.
         architecture: a preset's name (`models.presets`); unused with a given encoder.
         training: how it is trained; None: the preset's recipe.
         image_size, channels: of what the encoder sees; None: the preset's.
@@ -50,6 +48,7 @@ class AssessSettings:
         seed: of everything random.
     """
 
+    method: str = "mae"
     architecture: str = "small"
     training: PretrainSettings | None = None
     image_size: int | None = None
@@ -130,30 +129,27 @@ def assess_images(
     workdir = pathlib.Path(workdir)
     trained = None if encoder is None else load_encoder(encoder)
     if trained is None:
-        method = MAE.of(
-            named_architecture(settings.architecture, image_size=settings.image_size, channels=settings.channels)
-        )
-        if settings.pooling is not None:
-            method = dataclasses.replace(method, encoder=dataclasses.replace(method.encoder, pooling=settings.pooling))
+        method, training = _method(settings)
     else:
         trained = trained if settings.pooling is None else trained.with_pooling(settings.pooling)
-        method = trained.method  # type: ignore[assignment]
+        method, training = trained.method, None
     sources = {"images": _path(images), "pretrain_images": _path(pretrain_images), "encoder": _path(encoder)}
     claim(workdir / "config.json", {**sources, "settings": to_plain(settings)})
     seconds: dict[str, float] = {}
     kind: Preprocessing = settings.preprocessing or "zscore"
 
     with _stage("read images", seconds, progress):
-        assessed, training = _load(images, pretrain_images, method, trained, progress)
-    level, clean_mean = None, float(training.pixels.mean()) / 255
+        assessed, images_trained_on = _load(images, pretrain_images, method, trained, progress)
+    level, clean_mean = None, float(images_trained_on.pixels.mean()) / 255
     if settings.noise is not None:
         noisy, level = corrupt(assessed.pixels, settings.noise, seed=settings.seed, mean=clean_mean)
-        assessed = dataclasses.replace(assessed, pixels=_as_bytes(noisy))
+        assessed = dataclasses.replace(assessed, pixels=as_bytes(noisy))
 
     loss = None
     if trained is None:
         with _stage("train", seconds, progress):
-            trained, loss = _train(method, training.pixels, clean_mean, settings, workdir, progress)
+            assert training is not None  # with no encoder given there is something to train
+            trained, loss = _train(method, training, images_trained_on, clean_mean, settings, workdir, progress)
     with _stage("embed", seconds, progress):
         features = _embed(trained, assessed.pixels, progress)
         reference = _reference(trained) if kind == "zscore" else None
@@ -163,7 +159,9 @@ def assess_images(
     separations = {}
     if level is not None:
         with _stage("controls", seconds, progress):
-            separations = _separations(trained, training.pixels, assessed.pixels, level, examination, kind, settings)
+            separations = separations_with_controls(
+                trained, images_trained_on.pixels, assessed.pixels, level, examination, kind, settings
+            )
     return Assessment(
         names=assessed.names,
         features=scored,
@@ -221,13 +219,13 @@ def assess_features(
 
 
 def _load(
-    images: Any, pretrain_images: Any, method: MAE, trained: Encoder | None, progress: bool
+    images: Any, pretrain_images: Any, method: Method, trained: Encoder | None, progress: bool
 ) -> tuple[ImageSet, ImageSet]:
     size, channels = method.encoder.image_size, method.encoder.channels
     bits = None if trained is None else trained.training.get("bits_stored")
 
     def load(source: Any, bits: int | None) -> ImageSet:
-        with _bar("images", progress) as report:
+        with progress_bar("images", progress) as report:
             return load_images(source, image_size=size, channels=channels, bits_stored=bits, on_progress=report)
 
     if images is None:
@@ -244,56 +242,46 @@ def _load(
     return assessed, training
 
 
+def _method(settings: AssessSettings) -> tuple[Method, PretrainSettings]:
+    """What is trained, and how but for the number of images."""
+    chosen = named_architecture(settings.architecture, image_size=settings.image_size, channels=settings.channels)
+    if settings.pooling is not None:
+        if not isinstance(chosen.encoder, ViTConfig):
+            raise ValueError(f"pooling is of a vision transformer's tokens: {settings.architecture} has none")
+        chosen = dataclasses.replace(chosen, encoder=dataclasses.replace(chosen.encoder, pooling=settings.pooling))
+    training = settings.training or recipe(settings.architecture, settings.method)
+    method, _ = method_preset(settings.method, chosen, steps=training.phases[0].steps)
+    return method, training
+
+
 def _train(
-    method: MAE,
-    clean: UInt8[np.ndarray, "n h w c"],
+    method: Method,
+    training: PretrainSettings,
+    images: ImageSet,
     mean: float,
     settings: AssessSettings,
     workdir: pathlib.Path,
     progress: bool,
 ) -> tuple[Encoder, tuple[np.ndarray, np.ndarray]]:
-    training = settings.training or recipe(settings.architecture)
+    clean = images.pixels
     training = dataclasses.replace(training, batch_size=min(training.batch_size, len(clean)), seed=settings.seed)
     sets = [clean]
     if settings.noise is not None and settings.noise_training == "clean_then_mixed" and len(training.phases) == 1:
-        corruption = dataclasses.replace(
-            settings.noise, levels=tuple(level for level in settings.noise.levels if level > 0), portion=_MIXED_NOISE
-        )
-        # The assessed images' noise must be new to the encoder: another stream.
-        mixed, _ = corrupt(clean, corruption, seed=settings.seed + 1_000_003, mean=mean)
-        sets.append(_as_bytes(mixed))
-        training = dataclasses.replace(training, phases=_in_two(training.phases[0]))
-    result = pretrain(method, sets, training, workdir, progress=progress)
-    encoder = Encoder(method, result.params, result.state)
-    statistics = FeatureStatistics.of(encoder.embed(_some(clean, settings.seed)))
-    remembered = {
-        "architecture": settings.architecture,
-        "settings": to_plain(training),
-        "images": len(clean),
-        "steps": len(result.history),
-        "final_loss": result.history[-1]["loss"],
-        "feature_mean": statistics.mean.tolist(),
-        "feature_deviation": statistics.deviation.tolist(),
-    }
-    save_encoder(workdir / "encoder", method, result.params, result.state, remembered)
-    steps = np.array([record["step"] for record in result.history])
-    losses = np.array([record["loss"] for record in result.history], np.float64)
-    return Encoder(method, result.params, result.state, remembered), (steps, losses)
-
-
-def _in_two(phase: Phase) -> tuple[Phase, Phase]:
-    """The clean phase and the mixed one."""
-    if phase.steps is not None:
-        first = max(1, round(phase.steps * _CLEAN_STEPS))
-        return Phase(steps=first), Phase(steps=max(1, phase.steps - first))
-    epochs = phase.epochs or 1.0
-    return Phase(epochs=epochs * _CLEAN_STEPS), Phase(epochs=epochs * (1 - _CLEAN_STEPS))
-
-
-def _some(images: UInt8[np.ndarray, "n h w c"], seed: int) -> UInt8[np.ndarray, "m h w c"]:
-    if len(images) <= _REFERENCE_IMAGES:
-        return images
-    return images[np.sort(np.random.default_rng(seed).choice(len(images), _REFERENCE_IMAGES, replace=False))]
+        sets.append(mixed_training_set(clean, settings.noise, mean, settings.seed))
+        training = dataclasses.replace(training, phases=in_two(training.phases[0]))
+    encoder, history = train_and_save(
+        method,
+        sets,
+        training,
+        workdir,
+        architecture=settings.architecture,
+        names=images.names,
+        bits_stored=images.bits_stored,
+        progress=progress,
+    )
+    steps = np.array([record["step"] for record in history])
+    losses = np.array([record["loss"] for record in history], np.float64)
+    return encoder, (steps, losses)
 
 
 def _reference(encoder: Encoder) -> FeatureStatistics | None:
@@ -306,49 +294,12 @@ def _reference(encoder: Encoder) -> FeatureStatistics | None:
 
 
 def _embed(encoder: Encoder, pixels: UInt8[np.ndarray, "n h w c"], progress: bool) -> Float[np.ndarray, "n d"]:
-    with _bar("embedded", progress) as report:
+    with progress_bar("embedded", progress) as report:
         return encoder.embed(pixels, on_progress=report)
 
 
 def _examine(features: np.ndarray, settings: AssessSettings) -> Examination:
     return jax.tree.map(np.asarray, examine(features, solver=settings.solver, center=settings.center))
-
-
-def _separations(
-    encoder: Encoder,
-    training: UInt8[np.ndarray, "t h w c"],
-    pixels: UInt8[np.ndarray, "n h w c"],
-    level: Float[np.ndarray, " n"],
-    examination: Examination,
-    kind: Preprocessing,
-    settings: AssessSettings,
-) -> dict[str, NoiseSeparation]:
-    """Of the encoder's features, and of what needs no training, treated the same way."""
-    reference = _some(training, settings.seed)
-    example = {"image": pixels[:1], "index": np.arange(1)}
-    untrained = Encoder(encoder.method, *encoder.method.init(jax.random.key(settings.seed), example))
-    makers: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "untrained encoder": untrained.embed,
-        "raw pixels": raw_pixels,
-        "channel means": channel_means,
-    }
-    found = {"trained encoder": noise_separation(np.asarray(examination.gap), level)}
-    for name, make in makers.items():
-        features = make(pixels)
-        statistics = FeatureStatistics.of(make(reference)) if kind == "zscore" else None
-        found[name] = noise_separation(
-            np.asarray(_examine(preprocess(features, kind, statistics), settings).gap), level
-        )
-    if kind != "none":
-        found["raw pixels, nothing done"] = noise_separation(
-            np.asarray(_examine(raw_pixels(pixels), settings).gap), level
-        )
-    return found
-
-
-def _as_bytes(images: np.ndarray) -> UInt8[np.ndarray, "n h w c"]:
-    """Noise that was not clipped leaves the range of an image file; the encoder takes bytes, so it is clipped here."""
-    return images if images.dtype == np.uint8 else np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
 def _path(path: str | os.PathLike[str] | None) -> str | None:
@@ -362,14 +313,3 @@ def _stage(name: str, seconds: dict[str, float], progress: bool) -> Iterator[Non
     seconds[name] = time.perf_counter() - begin
     if progress:
         print(f"{name}: {seconds[name]:.1f} s", file=sys.stderr)
-
-
-@contextmanager
-def _bar(unit: str, progress: bool) -> Iterator[Callable[[int, int], None]]:
-    with tqdm(unit=f" {unit}", disable=not progress, file=sys.stderr, dynamic_ncols=True) as bar:
-
-        def report(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield report

@@ -166,7 +166,8 @@ def _encoder_in_words(assessment: Assessment) -> str:
     if assessment.encoder is None:
         return "features made elsewhere"
     training = assessment.encoder.training
-    name = "a masked autoencoder"
+    kind = type(assessment.encoder.method).__name__
+    name = {"MAE": "a masked autoencoder", "Autoencoder": "an autoencoder"}.get(kind, f"an encoder ({kind})")
     if assessment.training_loss is not None:
         return f"{name} trained for {training.get('steps')} steps on {training.get('images')} images"
     return f"{name} that was trained before"
@@ -204,8 +205,8 @@ def _settings(assessment: Assessment, settings: AssessSettings) -> Mapping[str, 
     if assessment.encoder is not None:
         encoder = assessment.encoder.method.encoder
         described |= {
-            "pooling": encoder.pooling,
-            "architecture": f"{encoder.image_size} px, patch {encoder.patch_size}, width {encoder.width}, depth {encoder.depth}",
+            "method": type(assessment.encoder.method).__name__,
+            "encoder": to_plain(encoder),
             "training": assessment.encoder.training.get("settings", "unknown"),
         }
     if assessment.images is not None and assessment.images.bits_stored is not None:

@@ -119,7 +119,9 @@ def train_encoder(
     tensorboard: bool = False,
     progress: bool = True,
 ) -> TrainedEncoder:
-    """Trains an encoder on images and writes workdir/encoder, which `load_encoder` reads; the same call again goes on where a killed one was.
+    """Trains an encoder on images and writes workdir/encoder, which `load_encoder` reads.
+
+    The same call again goes on where a killed one was.
 
     Args:
         images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME"; None: the sample that ships with scikit-image.

@@ -40,8 +40,8 @@ def write_training(
         page,
         Report(
             title=f"Training of an encoder: {settings.method}",
-            headline=f"{settings.method} ({settings.preset}) on {trained.images} images from {source}: loss {trained.history[0]['loss']:.4g} at "
-            f"the first of {len(trained.history)} steps, {last['loss']:.4g} at the last.",
+            headline=f"{settings.method} ({settings.preset}) on {trained.images} images from {source}: "
+            f"loss {trained.history[0]['loss']:.4g} at the first of {len(trained.history)} steps, {last['loss']:.4g} at the last.",
             summary={
                 "images": str(trained.images),
                 "steps": str(len(trained.history)),

@@ -20,7 +20,12 @@ _WORKDIR = flags.DEFINE_string(
 )
 _PRETRAIN = flags.DEFINE_string("pretrain_images", None, "Train the encoder on these images instead.")
 _ENCODER = flags.DEFINE_string("encoder", None, "A trained encoder's folder; nothing is trained.")
-_ARCHITECTURE = flags.DEFINE_string("architecture", "small", "What to train: small, examine_paper, vit_s8, vit_b8.")
+_METHOD = flags.DEFINE_string(
+    "method", "mae", "How to train it: mae, autoencoder, simclr, dcl, dclw, byol, simsiam or vicreg."
+)
+_ARCHITECTURE = flags.DEFINE_string(
+    "architecture", "small", "What to train: small, examine_paper, vit_s8, vit_b8, resnet18 or resnet50."
+)
 _STEPS = flags.DEFINE_integer("steps", None, "Training steps; the architecture's recipe if not given.", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch_size", None, "Images a training step; the recipe's if not given.", lower_bound=1)
 _SIZE = flags.DEFINE_integer(
@@ -105,7 +110,7 @@ def _settings():  # type: ignore[no-untyped-def]
 
     training = None
     if _ENCODER.value is None and _FEATURES.value is None:
-        training = recipe(_ARCHITECTURE.value)
+        training = recipe(_ARCHITECTURE.value, _METHOD.value)
         if _STEPS.value is not None:
             training = dataclasses.replace(training, phases=(Phase(steps=_STEPS.value),))
         if _BATCH.value is not None:
@@ -123,6 +128,7 @@ def _settings():  # type: ignore[no-untyped-def]
             raise ValueError("--noise_levels needs at least two different levels, as in 0,.1,.3,.5,1")
     solver = {None: None, "secular": Secular(), "masked_power": MaskedPower(), "dense_svd": DenseSVD()}[_SOLVER.value]
     return AssessSettings(
+        method=_METHOD.value,
         architecture=_ARCHITECTURE.value,
         training=training,
         image_size=_SIZE.value,

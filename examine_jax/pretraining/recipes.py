@@ -1,5 +1,6 @@
 """How each architecture is trained when nobody says otherwise."""
 
+from examine_jax.models.presets import architecture as named_architecture
 from examine_jax.pretraining.optimiser import WarmupCosine
 from examine_jax.pretraining.settings import Phase, PretrainSettings
 
@@ -13,12 +14,16 @@ _RECIPES = {
 }
 
 
-def recipe(architecture: str) -> PretrainSettings:
-    """The training settings that go with a preset's name.
+def recipe(architecture: str, method: str = "mae") -> PretrainSettings:
+    """The training settings that go with an architecture's name, for a method: its preset `small` but for MAE, which has one for each.
 
     Raises:
-        ValueError: no such preset (says which there are).
+        ValueError: no such architecture or method (says which there are), or an architecture that the method cannot use.
     """
+    if method != "mae":
+        from examine_jax.pretraining.method_presets import method_preset  # which itself uses the recipes of MAE
+
+        return method_preset(method, named_architecture(architecture))[1]
     if architecture not in _RECIPES:
         raise ValueError(f"no architecture is named {architecture!r}; there are: {', '.join(_RECIPES)}")
     return _RECIPES[architecture]
