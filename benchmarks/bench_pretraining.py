@@ -112,7 +112,7 @@ import sys, time
 begin = time.perf_counter()
 import numpy as np
 from examine_jax.pretraining import Phase, PretrainSettings, pretrain
-from examine_jax.pretraining.compilation_cache import keep_compiled_programs
+from examine_jax.compilation_cache import keep_compiled_programs
 from benchmarks.bench_pretraining import METHOD
 if sys.argv[2] != "none":
     assert keep_compiled_programs(sys.argv[2])

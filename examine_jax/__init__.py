@@ -31,8 +31,19 @@ from examine_jax.scoring import (
 if TYPE_CHECKING:
     from examine_jax.assess import Assessment, AssessSettings, assess_features, assess_images
     from examine_jax.assessment_report import write_assessment
+    from examine_jax.embedding import embed_images
+    from examine_jax.encoder_training import TrainedEncoder, TrainingSettings, train_encoder
     from examine_jax.images import GaussianCorruption, ImageSet, corrupt, load_images, sample_images
-    from examine_jax.pretraining import MAE, Encoder, PretrainSettings, load_encoder, pretrain, save_encoder
+    from examine_jax.pretraining import (
+        MAE,
+        Encoder,
+        PretrainSettings,
+        load_encoder,
+        method_preset,
+        pretrain,
+        save_encoder,
+    )
+    from examine_jax.pretraining.encoder_folder import export_vit_mae
 
 _LATER = {
     "AssessSettings": "examine_jax.assess",
@@ -40,6 +51,10 @@ _LATER = {
     "assess_features": "examine_jax.assess",
     "assess_images": "examine_jax.assess",
     "write_assessment": "examine_jax.assessment_report",
+    "embed_images": "examine_jax.embedding",
+    "TrainedEncoder": "examine_jax.encoder_training",
+    "TrainingSettings": "examine_jax.encoder_training",
+    "train_encoder": "examine_jax.encoder_training",
     "GaussianCorruption": "examine_jax.images",
     "ImageSet": "examine_jax.images",
     "corrupt": "examine_jax.images",
@@ -48,7 +63,9 @@ _LATER = {
     "MAE": "examine_jax.pretraining",
     "Encoder": "examine_jax.pretraining",
     "PretrainSettings": "examine_jax.pretraining",
+    "export_vit_mae": "examine_jax.pretraining.encoder_folder",
     "load_encoder": "examine_jax.pretraining",
+    "method_preset": "examine_jax.pretraining",
     "pretrain": "examine_jax.pretraining",
     "save_encoder": "examine_jax.pretraining",
 }
@@ -73,21 +90,27 @@ __all__ = [
     "Secular",
     "SpectralSummary",
     "Spectrum",
+    "TrainedEncoder",
+    "TrainingSettings",
     "assess_features",
     "assess_images",
     "corrupt",
+    "embed_images",
     "examine",
     "examine_chunks",
     "examine_groups",
     "examine_ky_fan",
     "examine_new_chunks",
+    "export_vit_mae",
     "leave_one_out_singular_values",
     "load_encoder",
     "load_images",
+    "method_preset",
     "pretrain",
     "sample_images",
     "save_encoder",
     "summarise_chunks",
+    "train_encoder",
     "write_assessment",
 ]
 

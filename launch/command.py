@@ -12,7 +12,7 @@ DEVICE = flags.DEFINE_enum(
 
 
 def choose_device() -> str:
-    """Select the device that was asked for and say which it is.
+    """Select the device that was asked for, say which it is, and let compiled programs be kept for the next run.
 
     Raises:
         ValueError: it is not there (never a silent fall-back to the CPU).
@@ -29,6 +29,9 @@ def choose_device() -> str:
             f"--device={wanted}: JAX finds no such device; install JAX for it (for NVIDIA: pip install 'jax[cuda12]') "
             "or leave --device out"
         ) from error
+    from examine_jax.compilation_cache import keep_compiled_programs
+
+    keep_compiled_programs()
     cores = f", {os.cpu_count()} cores" if devices[0].platform == "cpu" else ""
     name = f"{devices[0].platform} ({len(devices)} x {devices[0].device_kind}{cores})"
     print(f"device: {name}", file=sys.stderr)

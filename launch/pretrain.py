@@ -55,10 +55,8 @@ def _job() -> None:
         raise ValueError("--labels are for watching, which --watch_every=0 turns off: leave one of them out")
     device = choose_device()
     from examine_jax.encoder_training import TrainingSettings, train_encoder
-    from examine_jax.pretraining.compilation_cache import keep_compiled_programs
     from examine_jax.training_report import write_training
 
-    keep_compiled_programs()
     settings = TrainingSettings(
         method=_METHOD.value,
         preset=_PRESET.value,

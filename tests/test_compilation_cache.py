@@ -6,7 +6,7 @@ import pathlib
 import jax
 import pytest
 
-from examine_jax.pretraining.compilation_cache import keep_compiled_programs
+from examine_jax.compilation_cache import keep_compiled_programs
 
 NAMES = (
     "jax_compilation_cache_dir",
