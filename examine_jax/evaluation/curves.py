@@ -38,7 +38,7 @@ class Curve:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LabelledRows:
+class CodedRows:
     """Features [N, D], floating, and their labels [N], counted from 0."""
 
     features: Float[np.ndarray, "n d"]
@@ -72,8 +72,8 @@ class CurveSettings:
 
 def valuation_curves(
     utility: GameMaker,
-    assessed: LabelledRows,
-    clean: LabelledRows,
+    assessed: CodedRows,
+    clean: CodedRows,
     values: Mapping[str, Float[np.ndarray, " n"]],
     settings: CurveSettings = CurveSettings(),
     *,

@@ -8,7 +8,7 @@ from examine_jax.evaluation.curves import (
     CHOOSINGS,
     Curve,
     CurveSettings,
-    LabelledRows,
+    CodedRows,
     adding_curve,
     best_first,
     mean_curve,
@@ -19,11 +19,11 @@ from examine_jax.evaluation.curves import (
 from examine_jax.valuation.utility import FunctionGame, Utility
 
 
-def draw(count: int, seed: int) -> LabelledRows:
+def draw(count: int, seed: int) -> CodedRows:
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     features = generator.normal(size=(count, 6)) + labels[:, None] * 0.8
-    return LabelledRows(features.astype(np.float32), labels)
+    return CodedRows(features.astype(np.float32), labels)
 
 
 ASSESSED, CLEAN, VALIDATION = draw(30, 0), draw(8, 1), draw(400, 2)

@@ -1,0 +1,144 @@
+"""The experiments' images: read once, divided anew for every seed."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from examine_jax._shapes import Float, Int, Shaped, UInt8
+from examine_jax.evaluation.splits import check_split, stratified_split
+from examine_jax.experiments.settings import ExperimentSettings, NoiseSettings
+from examine_jax.images import GaussianCorruption, corrupt, load_images
+from examine_jax.labels import read_labels
+
+_OTHER_NOISE = 1_000_003  # the training images' noise is another stream than the assessed ones'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """All images that there are.
+
+    Attributes:
+        names: of the images.
+        pixels: uint8 [N, H, W, C].
+        labels: [N] an index into `classes`.
+        classes: names of the labels.
+        groups: [N] what must not be torn apart, or None: every image for itself.
+        skipped: files that could not be read.
+    """
+
+    names: tuple[str, ...]
+    pixels: UInt8[np.ndarray, "n h w c"]
+    labels: Int[np.ndarray, " n"]
+    classes: tuple[str, ...]
+    groups: Shaped[np.ndarray, " n"] | None
+    skipped: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Division:
+    """Row numbers of one seed's sets, ascending; no row or group is in two of them.
+
+    Attributes:
+        pretraining, assessed, clean: [.] each.
+        valued_on, measured_on: the validation set: what defines V, and what the curves are measured on (the same, or its halves).
+    """
+
+    pretraining: Int[np.ndarray, " p"]
+    assessed: Int[np.ndarray, " a"]
+    clean: Int[np.ndarray, " c"]
+    valued_on: Int[np.ndarray, " v"]
+    measured_on: Int[np.ndarray, " m"]
+
+
+def read_labelled(
+    images: str | os.PathLike[str],
+    *,
+    image_size: int,
+    channels: int,
+    labels: str | os.PathLike[str] | None = None,
+    groups: str | os.PathLike[str] | None = None,
+    image_column: str = "image",
+    label_column: str = "label",
+    group_column: str = "group",
+    split: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> LabelledImages:
+    """Images with labels, and groups where there are any.
+
+    Args:
+        images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME".
+        labels, groups: CSV files; without `labels` the source's own labels are taken (TFDS, MedMNIST).
+        split: of a TFDS data set or an .npz file.
+
+    Raises:
+        ValueError, OSError, ImportError: nothing readable, no labels, labels missing (of which images), one class only.
+    """
+    found = load_images(images, image_size=image_size, channels=channels, split=split, on_progress=on_progress)
+    if labels is not None:
+        read = read_labels(labels, found.names, image_column=image_column, label_column=label_column)
+        values, classes = read.values.astype(np.int64), read.classes
+    elif found.labels is not None and found.labels.ndim == 1:
+        numbers, values = np.unique(found.labels, return_inverse=True)
+        classes = tuple(str(number) for number in numbers)
+    else:
+        raise ValueError(f"{images} comes without one label an image; give a CSV file of labels")
+    if not 2 <= len(classes) < len(values):
+        raise ValueError(
+            f"there are {len(classes)} classes for {len(values)} images ({', '.join(classes[:4])}); two or more are needed, "
+            "with several images each: is this the column of labels?"
+        )
+    grouped = None
+    if groups is not None:
+        grouped = read_labels(groups, found.names, image_column=image_column, label_column=group_column).values
+    return LabelledImages(found.names, found.pixels, values, classes, grouped, len(found.skipped))
+
+
+def divide(images: LabelledImages, settings: ExperimentSettings, seed: int) -> Division:
+    """The four sets of a seed, each with all classes, groups whole.
+
+    Raises:
+        ValueError: too few images or groups of a class for four sets.
+    """
+    sizes = dataclasses.astuple(settings.sizes)
+    parts = stratified_split(images.labels, images.groups, shares=sizes, seed=seed)
+    generator = np.random.default_rng(seed)
+    kept = [np.sort(generator.choice(part, min(size, len(part)), replace=False)) for part, size in zip(parts, sizes)]
+    check_split(kept, images.labels, images.groups)
+    pretraining, assessed, clean, validation = kept
+    if settings.valued_on == "validation":
+        return Division(pretraining, assessed, clean, validation, validation)
+    groups = None if images.groups is None else images.groups[validation]
+    halves = stratified_split(images.labels[validation], groups, shares=(1.0, 1.0), seed=seed)
+    return Division(pretraining, assessed, clean, validation[halves[0]], validation[halves[1]])
+
+
+def noisy_assessed(
+    pixels: UInt8[np.ndarray, "n h w c"], noise: NoiseSettings, seed: int, mean: float
+) -> tuple[UInt8[np.ndarray, "n h w c"], Float[np.ndarray, " n"]]:
+    """The assessed images with their noise, and its level; `mean` is the clean training images'."""
+    noisy, level = corrupt(pixels, _corruption(noise, noise.assessed, len(pixels), seed), seed=seed, mean=mean)
+    return noisy.astype(np.uint8, copy=False), level
+
+
+def noisy_pretraining(
+    pixels: UInt8[np.ndarray, "n h w c"], noise: NoiseSettings, seed: int, mean: float
+) -> UInt8[np.ndarray, "n h w c"]:
+    """The mixed training set of the second phase."""
+    stream = seed + _OTHER_NOISE
+    noisy, _ = corrupt(pixels, _corruption(noise, noise.pretraining, len(pixels), stream), seed=stream, mean=mean)
+    return noisy.astype(np.uint8, copy=False)
+
+
+def mean_of(pixels: UInt8[np.ndarray, "n h w c"]) -> float:
+    """m, in [0, 1]: of whole numbers, so that it is exact."""
+    return int(pixels.sum(dtype=np.int64)) / (255 * pixels.size)
+
+
+def _corruption(noise: NoiseSettings, portion: float, images: int, seed: int) -> GaussianCorruption:
+    levels = noise.levels
+    if noise.division == "drawn":  # a level an image
+        count = max(1, round(portion * images))
+        levels = tuple(np.random.default_rng(seed).choice(noise.levels, count).tolist())
+    return GaussianCorruption(levels=levels, portion=portion, spread=noise.spread)

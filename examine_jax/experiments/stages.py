@@ -1,0 +1,49 @@
+"""Results on the way, each a small file written whole: what is there is not computed again."""
+
+import json
+import pathlib
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from examine_jax._shapes import Shaped
+from examine_jax.reporting.atomic import replacing, write_text
+
+
+def record(file: pathlib.Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The JSON object in `file`; where there is no such file, what `compute` gives, which is then kept in it.
+
+    Raises:
+        ValueError: the file is no JSON object. OSError: it cannot be written.
+    """
+    if not file.exists():
+        found = compute()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(found) + "\n")
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is not readable JSON ({error}); delete it, and it is computed anew") from error
+    if not isinstance(there, dict):
+        raise ValueError(f"{file} holds no JSON object; delete it, and it is computed anew")
+    return there
+
+
+def arrays(file: pathlib.Path, compute: Callable[[], dict[str, Shaped[np.ndarray, "..."]]]) -> dict[str, np.ndarray]:
+    """The same for numeric arrays in an .npz file.
+
+    Raises:
+        ValueError: the file is no .npz file. OSError: it cannot be written.
+    """
+    if not file.exists():
+        found = compute()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as stream:
+            np.savez(stream, **found)  # type: ignore[arg-type]
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file} is not a readable .npz file ({error}); delete it, and it is computed anew") from error
