@@ -7,6 +7,7 @@ python -m launch.value --images=DIR --encoder=FOLDER --labels=L.csv --workdir=OU
 
 import pathlib
 import sys
+from typing import Any, cast
 
 from absl import flags
 
@@ -68,8 +69,8 @@ def _job() -> None:
 
     settings = ValueSettings(
         valuers=tuple(_VALUERS.value),
-        model=LogisticRegression(_OBJECTIVE.value, _C.value),
-        metric=_METRIC.value,
+        model=LogisticRegression(cast(Any, _OBJECTIVE.value), _C.value),
+        metric=cast(Any, _METRIC.value),
         permutations=_PERMUTATIONS.value,
         truncate=_TRUNCATE.value,
         sets=_SETS.value,
@@ -122,7 +123,7 @@ def _job() -> None:
         if validation is None
         else f"against {len(validation.features)} validation rows"
     )
-    source = pathlib.Path(_FEATURES.value or _IMAGES.value).name
+    source = pathlib.Path(_FEATURES.value or _IMAGES.value or "").name
     page = write_values(workdir, found, settings, names=names, source=source, validation=against, device=device)
     for warning in found.warnings:
         print(f"note: {warning}", file=sys.stderr)

@@ -45,7 +45,7 @@ def fit(
         rest = jnp.where(there[:, None], logistic.gradient(decisions, targets, cost) - a, 0.0)
         return decisions, rest, _norm(rest, kernel @ rest, _imbalance(a, rest, free_intercept))
 
-    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(state: Any) -> Any:
         count, a, b, decisions, rest, _, _ = state
         root, factor = frozen_curvature(kernel, decisions, cost)
         direction, shift = _solve(kernel, root, _by_factor(factor, None), a[..., None], rest[..., None], free_intercept)

@@ -5,6 +5,7 @@ import hashlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -18,7 +19,7 @@ def fingerprint(*parts: Any) -> str:
             for field in dataclasses.fields(part):
                 digest.update(field.name.encode())
                 add(getattr(part, field.name))
-        elif isinstance(part, jax.Array) and jax.dtypes.issubdtype(part.dtype, jax.dtypes.prng_key):
+        elif isinstance(part, jax.Array) and jnp.issubdtype(part.dtype, jax.dtypes.prng_key):
             add(np.asarray(jax.random.key_data(part)))
         elif isinstance(part, np.ndarray | jax.Array):
             array = np.ascontiguousarray(part)

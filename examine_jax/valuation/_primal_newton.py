@@ -43,7 +43,7 @@ def fit(
         descent = rows.T @ logistic.gradient(decisions, targets, cost) - penalty[:, None] * w
         return decisions, descent, jnp.linalg.norm(descent)
 
-    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(state: Any) -> Any:
         count, w, decisions, descent, _, _ = state
         root = logistic.curvature_root(decisions, cost)
         direction = cho_solve(cho_factor(_hessian(rows, root, penalty)), descent.reshape(-1)).reshape(w.shape)

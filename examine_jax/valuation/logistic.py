@@ -304,8 +304,8 @@ def _make_leave_one_out(
 ) -> Fits:
     def problem(target: Any, begin: Fits) -> Fits:
         if is_dual:
-            start = dual.DualFits(*begin)
-            return Fits(*dual.fit_leave_one_out(system, target, cost, start, left_out, tolerance, free_intercept))
+            full_fit = dual.DualFits(*begin)
+            return Fits(*dual.fit_leave_one_out(system, target, cost, full_fit, left_out, tolerance, free_intercept))
         start = primal.PrimalFits(begin.coefficients, begin.residual)
         found = primal.fit_leave_one_out(system, target, cost, start, left_out, tolerance, free_intercept)
         return Fits(found.weights, jnp.zeros((target.shape[1], left_out.shape[0])), found.residual)

@@ -12,7 +12,8 @@ from examine_jax._shapes import Float
 class Truncation(Protocol):
     """Says after how many rows a permutation is cut; later marginals are zero."""
 
-    resamples: int
+    @property
+    def resamples(self) -> int: ...
 
     def cut(self, worths: Float[np.ndarray, " k"], full: float, players: int) -> int | None: ...
 

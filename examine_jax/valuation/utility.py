@@ -238,7 +238,7 @@ class LogisticGame:
         self, permutations: Int[np.ndarray, "q n"]
     ) -> Iterator[tuple[Float[np.ndarray, "q k"], Int[np.ndarray, "q k"]]]:
         labels = self.fitter.labels[permutations]
-        seen = np.maximum.accumulate(np.eye(self.utility.num_classes, dtype=bool)[labels], axis=1).all(2)  # [q, n]
+        seen: Any = np.maximum.accumulate(np.eye(self.utility.num_classes, dtype=bool)[labels], axis=1).all(2)  # [q, n]
         nowhere = int((~seen).all(0).sum())  # prefixes that lack a class in every order
         if nowhere:
             yield np.full((len(permutations), nowhere), self.empty), np.zeros((len(permutations), nowhere), np.int64)
@@ -267,21 +267,33 @@ class LogisticGame:
         with jax.enable_x64(True):
             held = fits.coefficients.shape[2]
             rows = jnp.asarray(permutations[:, :held], jnp.int32) if self.fitter.is_dual else None
-            found = [
-                _worth_of_prefixes(
-                    self._validation,
-                    jnp.asarray(self.fitter.features),
-                    self._of_change,
-                    jax.tree.map(lambda x: x[q], fits),  # noqa: B023
-                    None if rows is None else rows[q],
-                    self._labels,
-                    self._once,
-                    self.metric,
-                    self.fitter.is_dual,
-                    self.utility.model.objective == "lbfgs",
-                )
+            features = jnp.asarray(self.fitter.features)
+            dual, free = self.fitter.is_dual, self.utility.model.objective == "lbfgs"
+            each = [
+                (jax.tree.map(lambda x: x[q], fits), None if rows is None else rows[q])  # noqa: B023
                 for q in range(len(permutations))
             ]
+            # One pass over the validation set for all orders: bringing it to float64 costs more than the product.
+            last = [_weights_of_last(features, one, of_order, dual, free) for one, of_order in each]
+            columns = last[0][0].shape[1]
+            product = _exactly(self._validation, jnp.concatenate([weights for weights, _ in last], axis=1))
+            found = []
+            for q, (one, of_order) in enumerate(each):
+                decisions = product[:, q * columns : (q + 1) * columns] + last[q][1]
+                found.append(
+                    _worth_of_prefixes(
+                        len(features),
+                        self._of_change,
+                        one,
+                        of_order,
+                        decisions,
+                        self._labels,
+                        self._once,
+                        self.metric,
+                        dual,
+                        free,
+                    )
+                )
             return np.stack([np.asarray(x) for x in found])
 
 
@@ -300,25 +312,31 @@ def _make_worth_of_changes(
     return jax.vmap(lambda m, s: metric(decisions + (m + s), labels, weight), in_axes=(2, 1))(moved, shift)
 
 
+def _make_weights_of_last(features: Any, fits: Any, rows: Any, is_dual: bool, free_intercept: bool) -> tuple[Any, Any]:
+    """Weights [d, c] and intercepts [c] of the last of the fits."""
+    coefficients, intercept = parts_of(fits, is_dual, free_intercept)
+    weights = coefficients[..., -1]
+    if is_dual:
+        weights = jnp.einsum("nd,nc->dc", features[rows].astype(jnp.float64), weights)
+    return weights, intercept[:, -1]
+
+
 def _make_worth_of_prefixes(
-    validation: Any,
-    features: Any,
+    count: int,
     of_change: Any,
     fits: Any,
     rows: Any,
+    decisions: Any,
     labels: Any,
     weight: Any,
     metric: Metric,
     is_dual: bool,
     free_intercept: bool,
 ) -> Any:
+    """[b], from the decisions of the last fit."""
     coefficients, intercept = parts_of(fits, is_dual, free_intercept)
-    base = coefficients[..., -1]
-    weights = base
     if is_dual:
-        weights = jnp.einsum("nd,nc->dc", features[rows].astype(jnp.float64), base)
-        coefficients = jnp.zeros((features.shape[0], *coefficients.shape[1:])).at[rows].set(coefficients)
-    decisions = _exact_product(validation, weights) + intercept[:, -1]
+        coefficients = jnp.zeros((count, *coefficients.shape[1:])).at[rows].set(coefficients)
     change = coefficients - coefficients[..., -1:]
     return _make_worth_of_changes(of_change, change, intercept - intercept[:, -1:], decisions, labels, weight, metric)
 
@@ -355,5 +373,6 @@ _product = jax.jit(lambda validation, features: jnp.matmul(validation, features.
 _exactly = jax.jit(_exact_product)
 _worth = jax.jit(lambda decisions, labels, weight, metric: metric(decisions, labels, weight), static_argnums=3)
 _worth_of_changes = jax.jit(_make_worth_of_changes, static_argnums=6)
-_worth_of_prefixes = jax.jit(_make_worth_of_prefixes, static_argnums=(7, 8, 9))
+_worth_of_prefixes = jax.jit(_make_worth_of_prefixes, static_argnums=(0, 7, 8, 9))
+_weights_of_last = jax.jit(_make_weights_of_last, static_argnums=(3, 4))
 _worth_of_some = jax.jit(_make_worth_of_some, static_argnums=5)
