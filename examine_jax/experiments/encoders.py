@@ -20,10 +20,11 @@ from examine_jax.preprocessing import FeatureStatistics, Preprocessing, preproce
 from examine_jax.pretraining import Encoder, Method, Phase, PretrainSettings, load_encoder, method_preset
 
 Pixels = UInt8[np.ndarray, "n h w c"]
+Embed = Callable[[Pixels], Float[np.ndarray, "n d"]]
 _REFERENCE_IMAGES = 2000
 
 
-def embedder(encoder: Encoder, kind: Preprocessing) -> Callable[[Pixels], Float[np.ndarray, "n d"]]:
+def embedder(encoder: Encoder, kind: Preprocessing) -> Embed:
     """Images to features as they are examined; z-scores are against the features of the clean training images."""
     reference = None
     if kind == "zscore":
@@ -32,16 +33,14 @@ def embedder(encoder: Encoder, kind: Preprocessing) -> Callable[[Pixels], Float[
     return lambda pixels: preprocess(encoder.embed(pixels), kind, reference)
 
 
-def controls(
-    plan: TrainingPlan, clean: Pixels, kind: Preprocessing, seed: int
-) -> dict[str, Callable[[Pixels], Float[np.ndarray, "n d"]]]:
+def controls(plan: TrainingPlan, clean: Pixels, kind: Preprocessing, seed: int) -> dict[str, Embed]:
     """What a trained encoder has to beat: the main encoder untrained, and colours alone."""
     method, _ = method_preset(plan.methods[0], plan.chosen(), preset=plan.presets[0])
     example = {"image": clean[:2], "index": np.arange(2, dtype=np.int32)}
     untrained = Encoder(method, *method.init(jax.random.key(seed), example))
     some = clean[some_of(len(clean), _REFERENCE_IMAGES, seed)]
 
-    def scaled(make: Callable[[Pixels], np.ndarray]) -> Callable[[Pixels], np.ndarray]:
+    def scaled(make: Embed) -> Embed:
         reference = FeatureStatistics.of(make(some)) if kind == "zscore" else None
         return lambda pixels: preprocess(make(pixels), kind, reference)
 
@@ -74,8 +73,8 @@ def train(
 
     def told() -> dict[str, float]:
         return {
-            "steps": len(history),
-            "final_loss": history[-1]["loss"],
+            "steps": float(len(history)),
+            "final_loss": float(history[-1]["loss"]),
             # Of the last start, where a run was killed.
             "seconds": time.perf_counter() - begin,
             "cpu_seconds": time.process_time() - computing,
@@ -100,13 +99,13 @@ def resolve(
 
         def measured() -> dict[str, float]:
             cost = seconds_a_step(method, pixels, batch_size)
-            return {"seconds_a_step": cost, "steps": max(2, round(60 * minutes / cost))}
+            return {"seconds_a_step": cost, "steps": float(max(2, round(60 * minutes / cost)))}
 
         steps = int(record(workdir / "steps" / f"{name}.json", measured)["steps"])
     else:
         steps = training.phases[0].count(max(1, len(pixels) // batch_size))
     method, training = method_preset(name, chosen, preset=preset, steps=steps)
-    phases = (Phase(steps=steps),)
+    phases: tuple[Phase, ...] = (Phase(steps=steps),)
     if settings.noise.training == "clean_then_mixed":
         first = min(max(1, round(steps * settings.noise.clean_share)), max(1, steps - 1))
         phases = (Phase(steps=first), Phase(steps=max(1, steps - first)))

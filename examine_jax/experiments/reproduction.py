@@ -1,18 +1,18 @@
 """The experiments of the EXAMINE paper (sections 4.2 to 4.4), a seed after the other; what is done is kept and never done again."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
 import sys
-from typing import Any
 
 import numpy as np
 
 from examine_jax._shapes import Float
 from examine_jax.evaluation.curves import Choosing, Curve
 from examine_jax.evaluation.mislabelled import Detection, detection
-from examine_jax.experiments.encoders import controls, embedder, train, training_record
+from examine_jax.experiments.encoders import Embed, Pixels, controls, embedder, train, training_record
 from examine_jax.experiments.repetition import Repetition, curves_of, valued_by
 from examine_jax.experiments.sets import LabelledImages, divide, mean_of, noisy_assessed
 from examine_jax.experiments.settings import ExperimentSettings
@@ -65,7 +65,7 @@ def claim_workdir(workdir: str | os.PathLike[str], images: LabelledImages, setti
     for part in (images.pixels, images.labels, images.groups):
         if part is not None:
             digest.update(f"{part.dtype}{part.shape}".encode())
-            digest.update(np.ascontiguousarray(part))
+            digest.update(np.ascontiguousarray(part).data)
     claim(pathlib.Path(workdir) / "config.json", {"images": digest.hexdigest(), "settings": to_plain(same)})
 
 
@@ -100,7 +100,7 @@ def run_seed(
         embed = embedder(train(name, clean, workdir, settings, seed, progress), settings.preprocessing)
         if name == plan.methods[0]:
 
-            def embedded(embed: Any = embed) -> dict[str, np.ndarray]:
+            def embedded(embed: Embed = embed) -> dict[str, np.ndarray]:
                 _say(f"seed {seed}: features of all sets", progress)
                 sets = {"assessed": noisy, "clean": images.pixels[division.clean]}
                 sets["valued_on"] = images.pixels[division.valued_on]
@@ -110,7 +110,7 @@ def run_seed(
 
             features = arrays(folder / "features.npz", embedded)
             features.setdefault("measured_on", features["valued_on"])
-        gaps[name] = arrays(folder / name / "gaps.npz", lambda embed=embed: {"gap": _gaps(embed(noisy))})["gap"]
+        gaps[name] = arrays(folder / name / "gaps.npz", functools.partial(_gap_arrays, embed, noisy))["gap"]
 
     def of_controls() -> dict[str, np.ndarray]:
         made = controls(plan, clean, settings.preprocessing, seed)
@@ -144,6 +144,10 @@ def run_seed(
         detections,
         {name: training_record(workdir, seed, name) for name in plan.methods},
     )
+
+
+def _gap_arrays(embed: Embed, pixels: Pixels) -> dict[str, np.ndarray]:
+    return {"gap": _gaps(embed(pixels))}
 
 
 def _gaps(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:

@@ -102,7 +102,7 @@ def divide(images: LabelledImages, settings: ExperimentSettings, seed: int) -> D
         ValueError: too few images or groups of a class for four sets.
     """
     sizes = dataclasses.astuple(settings.sizes)
-    parts = stratified_split(images.labels, images.groups, shares=sizes, seed=seed)
+    parts = stratified_split(images.labels, images.groups, shares=tuple(map(float, sizes)), seed=seed)
     generator = np.random.default_rng(seed)
     kept = [np.sort(generator.choice(part, min(size, len(part)), replace=False)) for part, size in zip(parts, sizes)]
     check_split(kept, images.labels, images.groups)

@@ -43,7 +43,7 @@ def arrays(file: pathlib.Path, compute: Callable[[], dict[str, Shaped[np.ndarray
         with replacing(file) as stream:
             np.savez(stream, **found)  # type: ignore[arg-type]
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{file} is not a readable .npz file ({error}); delete it, and it is computed anew") from error

@@ -33,7 +33,7 @@ def agreement_map(names: Sequence[str], correlation: Float[np.ndarray, "v v"]) -
                     axes.text(
                         column,
                         row,
-                        f"{value:.2f}".replace("-", "\N{MINUS SIGN}"),
+                        f"{round(float(value), 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}"),
                         ha="center",
                         va="center",
                         fontsize=7.5,
