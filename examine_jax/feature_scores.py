@@ -138,8 +138,8 @@ def _score_groups(
     found = examine_groups(features, groups.values, num_groups=len(groups.classes), center=settings.center)
     gap = np.asarray(found.gap)
     images = np.bincount(groups.values, minlength=len(groups.classes))
-    columns = [groups.classes, images, np.asarray(found.score), gap, np.asarray(found.error_bound), rank_by_gap(gap)]
-    _write(settings.output, GROUPS_HEADER, columns)
+    columns = [np.asarray(found.score), gap, np.asarray(found.error_bound), rank_by_gap(gap)]
+    _write(settings.output, GROUPS_HEADER, [groups.classes, images, *columns])
     return found
 
 

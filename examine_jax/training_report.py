@@ -3,6 +3,7 @@
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.encoder_training import TrainedEncoder, TrainingSettings
@@ -80,7 +81,9 @@ def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
     method, params, key = trained.encoder.method, trained.encoder.params, jax.random.key(0)
     examples = trained.examples
     if isinstance(method, MAE):
-        pictures = galleries.reconstructions(examples, *map(np.asarray, method.reconstruct(params, examples, key)))
+        pictures = galleries.reconstructions(
+            examples, *map(np.asarray, method.reconstruct(params, jnp.asarray(examples), key))
+        )
         made["reconstructions"] = Illustration(
             "Reconstructions",
             pictures,
@@ -88,7 +91,7 @@ def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
             "Images and reconstructions",
         )
     elif isinstance(method, Autoencoder):
-        painted = np.asarray(method.reconstruct(params, examples))
+        painted = np.asarray(method.reconstruct(params, jnp.asarray(examples)))
         made["reconstructions"] = Illustration(
             "Reconstructions",
             galleries.before_and_after(examples, painted),

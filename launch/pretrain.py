@@ -7,6 +7,7 @@ OUT/encoder is what --encoder takes everywhere; the same command again goes on w
 
 import pathlib
 import sys
+from typing import Literal, cast
 
 from absl import flags
 
@@ -66,7 +67,7 @@ def _job() -> None:
         steps=_STEPS.value,
         batch_size=_BATCH.value,
         accumulate=_ACCUMULATE.value,
-        dtype=_DTYPE.value,
+        dtype=cast(Literal["float32", "bfloat16"] | None, _DTYPE.value),
         remat=_REMAT.value,
         seed=_SEED.value,
     )

@@ -59,6 +59,8 @@ class MAE:
 
     def init(self, key: Key[Array, ""], batch: Batch) -> tuple[PyTree, PyTree]:
         """Parameters {"encoder", "decoder"} and an empty state."""
+        if isinstance(self.augmentation, Dihedral):  # turns and flips need squares, and would say so less clearly
+            self._check(batch["image"])
         self._check(jax.eval_shape(self.augmentation, key, batch["image"]))
         config = self.encoder
         visible = jnp.zeros((1, self.num_visible, config.patch_values), jnp.float32)

@@ -28,10 +28,11 @@ class Rows(NamedTuple):
 
     features: Array  # [N, D] any floating dtype, as the caller gave them
     where: Array | None  # [N] bool: rows that are there
-    scale: Array | None  # [] float64, a power of two: the largest entry becomes 1 to 2, so that nothing overflows; None: as they are
+    scale: Array  # [] float64, a power of two: the largest entry becomes 1 to 2, so that nothing overflows
     mean: Array | None  # [D] float64, of the scaled rows; None where rows are not centred
     present: Array  # [] float64: how many rows are there, on all devices
     axes: tuple[str, ...] = ()  # mesh axes over which the rows are spread; inside shard_map these are one device's
+    as_they_lie: bool = False  # not centred, handed out unscaled: whoever reads them scales what comes of them
 
     @property
     def total(self) -> int:
@@ -88,7 +89,7 @@ def rows_at(rows: Rows, indices: Array) -> Array:
 def _ready(rows: Rows, block: Array, there: Array | None, dtype: Any) -> Array:
     if rows.mean is None:
         block = block.astype(dtype)
-        block = block if rows.scale is None else block * rows.scale.astype(dtype)
+        block = block if rows.as_they_lie else block * rows.scale.astype(dtype)
     else:
         # In float64 and rounded once: a float32 difference of a row and a mean of 100 would lose the row.
         block = (block.astype(jnp.float64) * rows.scale - rows.mean).astype(dtype)

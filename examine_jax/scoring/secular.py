@@ -127,7 +127,7 @@ def solve_rows(
     if rows.mean is None:
         inner = jnp.clip(rows.scale, 2.0**-30, 2.0**30)
         outer = rows.scale / inner
-        rows = rows._replace(scale=None)
+        rows = rows._replace(as_they_lie=True)
     lead_vectors, tail_vectors = lead_vectors * inner, (tail_vectors * inner).astype(dtype)
 
     def solve_block(block: Array) -> equation.Roots:

@@ -85,7 +85,12 @@ def test_agreement_is_drawn_also_where_it_is_undefined(count: int) -> None:
 def test_running_times_are_drawn_from_microseconds_to_hours() -> None:
     opened(running_time_chart({"examine": [0.02, 0.01, 1.0], "loo": [3.0], "tmc_shapley": [27_600.0]}))
     opened(running_time_chart({"one": [1.0]}))
-    assert [in_words(seconds) for seconds in (0.0123, 23.0, 600.0, 27_600.0)] == ["0.0123 s", "23 s", "10 min", "7.67 h"]
+    assert [in_words(seconds) for seconds in (0.0123, 23.0, 600.0, 27_600.0)] == [
+        "0.0123 s",
+        "23 s",
+        "10 min",
+        "7.67 h",
+    ]
     for bad in ({}, {"a": []}, {"a": [0.0]}):
         with pytest.raises(ValueError, match="time"):
             running_time_chart(bad)
