@@ -115,7 +115,9 @@ class BYOLTracIn:
         else:
             evidence = scorer_evidence(_read_scorer(self.scorer).method, state["scorer"], first, second, labels)
         choice_key = jax.random.fold_in(key, 0x6578)  # the views take the key as it is
-        weights = jax.lax.stop_gradient(self.choice.weights(jax.lax.stop_gradient(evidence), choice_key))
+        constant_features, constant_views = jax.lax.stop_gradient((evidence.features, evidence.views))
+        evidence = evidence._replace(features=constant_features, views=constant_views)
+        weights = self.choice.weights(evidence, choice_key)
 
         loss = normalised_regression(q[0], z[1]) + normalised_regression(q[1], z[0])
         for view in (0, 1):

@@ -69,9 +69,9 @@ def neighbour_gallery(
     rows = len(anchors) * len(methods)
     with style():
         figure = new_figure(
-            _LABELS + (num_shown + 1.4) * (_TILE + 0.08) + 0.1, rows * (_TILE + _CAPTION) + _TITLE, pad=0.02
+            _LABELS + (num_shown + 1) * (_TILE + 0.1) + 0.1, rows * (_TILE + _CAPTION) + _TITLE, pad=0.04
         )
-        grid = figure.add_gridspec(rows, num_shown + 2, width_ratios=[1, 0.4, *[1] * num_shown])
+        grid = figure.add_gridspec(rows, num_shown + 2, width_ratios=[1, 0.02, *[1] * num_shown])
         for block, anchor in enumerate(anchors):
             axes = figure.add_subplot(grid[block * len(methods) : (block + 1) * len(methods), 0])
             axes.imshow(as_rgb(pixels[anchor]))
