@@ -137,7 +137,7 @@ def _axes(axes: Axes) -> None:
 
 def _legend(figure: Any, handles: Mapping[str, Any]) -> None:
     figure.legend(
-        handles.values(), [label(name, 32) for name in handles], loc="outside lower center", ncols=min(6, len(handles))
+        handles.values(), [label(name, 32) for name in handles], loc="outside lower center", ncols=min(4, len(handles))
     )
 
 
