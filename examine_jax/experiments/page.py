@@ -263,7 +263,8 @@ def _headline(found: Sequence[SeedFindings], curves: Curves, settings: Experimen
         good = ours > chance if choosing in ("add_best", "remove_worst") else ours < chance
         sides.append(f"{choosing.replace('_', ' ')} first {good.sum()} of {len(good)}")
     return (
-        f"EXAMINE on {source}, {len(found)} seed{'s' if len(found) > 1 else ''}: the gap's rank correlation with the noise level is {correlation:.2f} for {main}. "
+        f"EXAMINE on {source}, {len(found)} seed{'s' if len(found) > 1 else ''}: "
+        f"the gap's rank correlation with the noise level is {correlation:.2f} for {main}. "
         f"Seeds in which choosing by EXAMINE is better than a random order: {'; '.join(sides)}."
     )
 
