@@ -61,11 +61,11 @@ def chestx_ray14(folder: pathlib.Path, a_class: int = 6) -> None:
         second = f"|{CHESTX_RAY14_CLASSES[(code + 1) % 14]}" if number % 4 == 1 else ""
         rows.append([name, f"{CHESTX_RAY14_CLASSES[code]}{second}", number % 2, patient, 58, ""])
         split[number >= 4 * 14].append(name)
-    for number in range(2):
+    for number in range(10):
         name = f"{900 + number:08d}_000.png"
         draw(folder / "images_001" / "images" / name, 0, grey=True)
         rows.append([name, "No Finding", 0, 900 + number, 31, ""])
-        split[number == 1].append(name)
+        split[number % 2 == 1].append(name)
     write(folder / "Data_Entry_2017.csv", rows)
     (folder / "train_val_list.txt").write_text("\n".join(split[False]) + "\n")
     (folder / "test_list.txt").write_text("\n".join(split[True]) + "\n")

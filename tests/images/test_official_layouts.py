@@ -36,7 +36,7 @@ def test_isic_2016_has_its_test_set(tmp_path: pathlib.Path) -> None:
 def test_chestx_ray14_has_several_labels_patients_and_a_split(tmp_path: pathlib.Path, on_demand: bool) -> None:
     miniatures.chestx_ray14(tmp_path)
     found = read_official("chestx_ray14", tmp_path, image_size=12, channels=1, on_demand=on_demand)
-    assert found.labels.shape == (86, 14)
+    assert found.labels.shape == (94, 14)
     assert found.tested is not None
     assert found.groups is not None
     by_name = {name.rpartition("/")[2]: row for row, name in enumerate(found.names)}
@@ -48,14 +48,14 @@ def test_chestx_ray14_has_several_labels_patients_and_a_split(tmp_path: pathlib.
     assert not found.tested[row]
     rows = np.array([row, 0], np.int32)
     assert found.pixels[rows].shape == (2, 12, 12, 1)
-    assert found.pixels.shape == (86, 12, 12, 1)
+    assert found.pixels.shape == (94, 12, 12, 1)
 
 
 def test_images_on_demand_are_those_that_are_read_at_once(tmp_path: pathlib.Path) -> None:
     miniatures.chestx_ray14(tmp_path)
     demanded = read_official("chestx_ray14", tmp_path, image_size=12, on_demand=True)
     at_once = read_official("chestx_ray14", tmp_path, image_size=12)
-    np.testing.assert_array_equal(demanded.pixels[np.arange(86)], at_once.pixels)
+    np.testing.assert_array_equal(demanded.pixels[np.arange(94)], at_once.pixels)
     assert demanded.names == at_once.names
 
 
