@@ -1,0 +1,221 @@
+"""BYOL-TracIn's study, a seed after the other; what is done is kept and never done again."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+from examine_jax.experiments.byol_tracin.downstream import colours, fine_tuned
+from examine_jax.experiments.byol_tracin.gallery import likes
+from examine_jax.experiments.byol_tracin.sets import Split, StudySet, divide, some_rows
+from examine_jax.experiments.byol_tracin.settings import COLOURS, UNTRAINED, StudySettings
+from examine_jax.experiments.byol_tracin.training import resolve, train, untrained
+from examine_jax.experiments.encoders import training_record
+from examine_jax.experiments.stages import arrays, record
+from examine_jax.pretraining import Encoder, load_encoder
+from examine_jax.pretraining.configuration import claim, to_plain
+from examine_jax.pretraining.extra_positives import TracInPositive
+from examine_jax.reporting.neighbour_gallery import Neighbours
+
+_GALLERY_BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SeedFindings:
+    """What one repetition found.
+
+    Attributes:
+        seed: of all of it.
+        sizes: images of each part.
+        semi_supervised: by row (controls first, then methods) and share of the labels: figures by name.
+        transfer: by row: figures by name.
+        trainings: by method: steps, final_loss, seconds, cpu_seconds and, where there are extra positives, the share of images that have
+            one, that of right ones, and what chance would give; means over the last quarter of the training.
+    """
+
+    seed: int
+    sizes: dict[str, int]
+    semi_supervised: dict[str, dict[float, dict[str, float]]]
+    transfer: dict[str, dict[str, float]]
+    trainings: dict[str, dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Gallery:
+    """The batch's images and classes, the anchors among them and their neighbours by two methods."""
+
+    rows: np.ndarray
+    anchors: np.ndarray
+    methods: tuple[Neighbours, ...]
+    encoder: str
+
+
+def claim_workdir(
+    workdir: str | os.PathLike[str], source: StudySet, other: StudySet, settings: StudySettings
+) -> list[tuple[Split, Split]]:
+    """Makes the folder this study's own, and divides both sets for every seed: what does not fit shows before anything is trained.
+
+    Seeds and methods may be added later on: they change no other result.
+
+    Raises:
+        ValueError: the folder holds another study (which settings differ); sets that cannot be divided. OSError: it cannot be written.
+    """
+    splits = [
+        (divide(source, settings, seed, settings.shares), divide(other, settings, seed, (1.0,)))
+        for seed in settings.seeds
+    ]
+    same = dataclasses.replace(settings, seeds=(0,), methods=("byol",), anchors=1)
+    sets = {"source": source.fingerprint(), "transfer": other.fingerprint()}
+    claim(pathlib.Path(workdir) / "config.json", {"sets": sets, "settings": to_plain(same)})
+    return splits
+
+
+def expected_time(
+    workdir: str | os.PathLike[str], source: StudySet, splits: list[tuple[Split, Split]], settings: StudySettings
+) -> str:
+    """What the whole study will take, in one sentence; a step is timed once, of the first method."""
+    workdir = pathlib.Path(workdir)
+    name = settings.trained_first()[0]
+    split, other = splits[0]
+    _, training = resolve(name, *_training(source, split), workdir, settings, settings.seeds[0])
+    steps = training.phases[0].steps or 1
+    cost = _seconds_a_step(workdir, name, source, split, settings)
+    pretraining = cost * steps
+    # BYOL's step runs four networks of a batch forward and two of them back; fine-tuning one of each.
+    epochs = settings.fine_tuning.epochs
+    labelled = epochs * (sum(len(rows) for rows in split.labelled.values()) + len(other.training))
+    tuning = cost / training.batch_size * 3 / 8 * labelled
+    rows = len(settings.methods) + 1
+    whole = len(settings.seeds) * (len(settings.methods) * pretraining + rows * tuning)
+    return (
+        f"{len(settings.seeds)} seeds x {len(settings.methods)} pre-trainings of {_minutes(pretraining)} "
+        f"({steps:,} steps of {training.batch_size} images), and {rows} rows of fine-tuning of {_minutes(tuning)} a seed: "
+        f"about {whole / 3600:.1f} hours of computing in all, less what is done already"
+    )
+
+
+def run_seed(
+    source: StudySet,
+    other: StudySet,
+    splits: tuple[Split, Split],
+    workdir: str | os.PathLike[str],
+    settings: StudySettings,
+    seed: int,
+    *,
+    progress: bool = True,
+) -> SeedFindings:
+    """One repetition, in workdir/seed_S; a killed one goes on where it was.
+
+    Raises:
+        ValueError, OSError: a one-line reason and remedy.
+    """
+    workdir = pathlib.Path(workdir)
+    folder = workdir / f"seed_{seed}"
+    split, other_split = splits
+    pixels, codes = _training(source, split)
+    semi: dict[str, dict[float, dict[str, float]]] = {}
+    transfer: dict[str, dict[str, float]] = {}
+
+    semi[COLOURS] = {
+        share: record(
+            folder / "colours" / f"{share:g}.json", functools.partial(colours, source, split, share, settings)
+        )
+        for share in settings.shares
+    }
+    transfer[COLOURS] = record(
+        folder / "colours" / "transfer.json", functools.partial(colours, other, other_split, 1.0, settings)
+    )
+    for name in (UNTRAINED, *settings.trained_first()):
+        if name == UNTRAINED:
+            kept, made = folder / "untrained", functools.partial(untrained, settings, pixels, seed)
+        else:
+            kept = folder / name
+            made = functools.partial(train, name, pixels, codes, workdir, settings, seed, progress)
+        encoder = functools.cache(made)  # read only where something is left to do
+
+        def tuned(
+            images: StudySet, parts: Split, share: float, encoder: Callable[[], Encoder] = encoder, name: str = name
+        ) -> dict[str, float]:
+            there = encoder()
+            _say(f"seed {seed}: {name}, fine-tuning on {share:.0%} of the labels of {images.name}", progress)
+            return fine_tuned(there, images, parts, share, settings, seed)
+
+        semi[name] = {
+            share: record(kept / f"labels_{share:g}.json", functools.partial(tuned, source, split, share))
+            for share in settings.shares
+        }
+        transfer[name] = record(kept / "transfer.json", functools.partial(tuned, other, other_split, 1.0))
+    order = (UNTRAINED, COLOURS, *settings.methods)
+    sizes = {
+        "pre-training": len(split.training),
+        **{f"labelled, {share:.0%}": len(rows) for share, rows in split.labelled.items()},
+        "test": len(split.test),
+        "transfer, training": len(other_split.training),
+        "transfer, test": len(other_split.test),
+    }
+    return SeedFindings(
+        seed,
+        sizes,
+        {name: semi[name] for name in order},
+        {name: transfer[name] for name in order},
+        {name: training_record(workdir, seed, name) for name in settings.methods},
+    )
+
+
+def gallery(
+    source: StudySet, split: Split, workdir: str | os.PathLike[str], settings: StudySettings, seed: int
+) -> Gallery:
+    """Of a batch of training images, of a seed that is done: by TracIn's encoder where there is one, else the first method's."""
+    name = "byol_tracin" if "byol_tracin" in settings.methods else settings.methods[0]
+    folder = pathlib.Path(workdir) / f"seed_{seed}" / name
+    count = min(_GALLERY_BATCH, len(split.training))
+    rows = np.random.default_rng(seed).choice(split.training, count, replace=False)
+
+    def found() -> dict[str, np.ndarray]:
+        anchors, methods = likes(
+            load_encoder(folder / "encoder"),
+            source.pixels[rows],
+            TracInPositive(settings.scored),
+            anchors=settings.anchors,
+            seed=seed,
+        )
+        return {
+            "anchors": anchors,
+            **{f"rows_{i}": method.rows for i, method in enumerate(methods)},
+            **{f"scores_{i}": method.scores for i, method in enumerate(methods)},
+        }
+
+    kept = arrays(folder / f"gallery_{settings.anchors}.npz", found)
+    names = ("TracIn", "feature similarity")
+    methods = tuple(Neighbours(which, kept[f"rows_{i}"], kept[f"scores_{i}"]) for i, which in enumerate(names))
+    return Gallery(rows, kept["anchors"], methods, name)
+
+
+def _training(source: StudySet, split: Split) -> tuple[object, np.ndarray]:
+    return some_rows(source.pixels, split.training), source.codes()[split.training]
+
+
+def _seconds_a_step(workdir: pathlib.Path, name: str, source: StudySet, split: Split, settings: StudySettings) -> float:
+    def measured() -> dict[str, float]:
+        from examine_jax.experiments.encoders import seconds_a_step
+
+        pixels, codes = _training(source, split)
+        method, training = resolve(name, pixels, codes, workdir, settings, settings.seeds[0])
+        some = source.pixels[split.training[: training.batch_size]]
+        return {"seconds_a_step": seconds_a_step(method, some, training.batch_size)}
+
+    known = workdir / "steps" / f"{name}.json"
+    return float(record(known if known.exists() else workdir / "steps" / "expected.json", measured)["seconds_a_step"])
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min"
+
+
+def _say(text: str, progress: bool) -> None:
+    if progress:
+        print(text, file=sys.stderr)

@@ -1,0 +1,125 @@
+"""The study's encoders, trained one a method and seed; a killed training goes on where it was."""
+
+import dataclasses
+import pathlib
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from examine_jax.experiments.byol_tracin.settings import PRETRAINED, StudySettings
+from examine_jax.experiments.encoders import seconds_a_step
+from examine_jax.experiments.stages import record
+from examine_jax.pretraining import (
+    Encoder,
+    Phase,
+    PretrainSettings,
+    load_encoder,
+    method_preset,
+    pretrain,
+    save_encoder,
+)
+from examine_jax.pretraining.byol import BYOL
+from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTransformation
+from examine_jax.pretraining.byol_tracin import BYOLTracIn
+from examine_jax.pretraining.configuration import to_plain
+from examine_jax.pretraining.extra_positives import TracInPositive
+
+
+def train(
+    name: str, pixels: Any, codes: np.ndarray, workdir: pathlib.Path, settings: StudySettings, seed: int, progress: bool
+) -> Encoder:
+    """The encoder in workdir/seed_S/NAME/encoder, a plain BYOL's whatever trained it; trained where it is not there yet.
+
+    Args:
+        pixels: the training images.
+        codes: their classes, by which the right extra positives are counted, and byol_sup's are chosen; no other method sees them.
+        workdir: of all seeds, in whose folder `steps` it is written how long the method is trained.
+
+    Raises:
+        ValueError, OSError: as `pretrain`.
+    """
+    folder = workdir / f"seed_{seed}" / name
+    if (folder / "training.json").exists():
+        return load_encoder(folder / "encoder")
+    method, training = resolve(name, pixels, codes, workdir, settings, seed)
+    if progress:
+        print(f"seed {seed}: {name}, {training.phases[0].steps} steps of {training.batch_size} images", file=sys.stderr)
+    begin, computing = time.perf_counter(), time.process_time()
+    result = pretrain(method, pixels, training, folder, progress=progress)
+    byol = method if isinstance(method, BYOL) else method.byol
+    # Without labels and scorer: the encoder's folder is to serve where these are not.
+    state = {key: result.state[key] for key in ("batch_stats", "target")}
+    save_encoder(folder / "encoder", byol, result.params, state, {"trained_as": name, "settings": to_plain(training)})
+    last = result.history[-max(1, len(result.history) // 4) :]
+
+    def told() -> dict[str, float]:
+        found = {
+            "steps": float(len(result.history)),
+            "final_loss": float(np.mean([step["loss"] for step in last])),
+            # Of the last start, where a run was killed.
+            "seconds": time.perf_counter() - begin,
+            "cpu_seconds": time.process_time() - computing,
+        }
+        for key in ("extra_positives", "extra_positives_right", "extra_positives_chance"):
+            if key in last[0]:
+                values = np.array([step[key] for step in last])
+                if np.isfinite(values).any():
+                    found[key] = float(np.nanmean(values))
+        return found
+
+    record(folder / "training.json", told)
+    return load_encoder(folder / "encoder")
+
+
+def resolve(
+    name: str, pixels: Any, codes: np.ndarray, workdir: pathlib.Path, settings: StudySettings, seed: int
+) -> tuple[BYOL | BYOLTracIn | BYOLFeatureTransformation, PretrainSettings]:
+    """The method and its training; the steps that minutes pay for are measured once, for all seeds."""
+
+    def preset(steps: int | None) -> tuple[Any, PretrainSettings]:
+        base = name.removesuffix(PRETRAINED)
+        which = settings.preset if base != "byol" or settings.preset == "small" else "study"
+        method, training = method_preset(base, settings.chosen(), preset=which, steps=steps)
+        if isinstance(method, BYOLTracIn):
+            choice = method.choice
+            if isinstance(choice, TracInPositive):
+                choice = dataclasses.replace(choice, scored=settings.scored)
+            scorer = None
+            if name.endswith(PRETRAINED):
+                scorer = settings.scorer or str(workdir / f"seed_{seed}" / "byol" / "encoder")
+            method = dataclasses.replace(
+                method,
+                choice=choice,
+                weight=settings.weight,
+                extra_views=settings.extra_views,
+                scorer=scorer,
+                labels=tuple(codes.tolist()),
+            )
+        return method, training
+
+    method, training = preset(None)
+    batch_size = min(settings.batch_size or training.batch_size, len(pixels))
+    if settings.steps is not None:
+        steps = settings.steps
+    elif settings.minutes is not None:
+        minutes = settings.minutes
+
+        def measured() -> dict[str, float]:
+            cost = seconds_a_step(method, pixels[np.arange(batch_size, dtype=np.int32)], batch_size)
+            return {"seconds_a_step": cost, "steps": float(max(2, round(60 * minutes / cost)))}
+
+        steps = int(record(workdir / "steps" / f"{name}.json", measured)["steps"])
+    else:
+        steps = training.phases[0].count(max(1, len(pixels) // batch_size))
+    method, training = preset(steps)
+    return method, dataclasses.replace(training, phases=(Phase(steps=steps),), batch_size=batch_size, seed=seed)
+
+
+def untrained(settings: StudySettings, pixels: Any, seed: int) -> Encoder:
+    """The control: the same network at its start."""
+    method, _ = method_preset("byol", settings.chosen(), preset="small" if settings.preset == "small" else "study")
+    example = {"image": pixels[np.arange(2, dtype=np.int32)], "index": np.arange(2, dtype=np.int32)}
+    return Encoder(method, *method.init(jax.random.key(seed), example))

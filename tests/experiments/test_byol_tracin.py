@@ -1,0 +1,148 @@
+"""BYOL-TracIn's paper preset in miniature, from the official layouts to the page; a killed run goes on and ends the same."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+
+from examine_jax.experiments.byol_tracin.page import cell, learned, write_study
+from examine_jax.experiments.byol_tracin.sets import StudySet, read_set
+from examine_jax.experiments.byol_tracin.settings import COLOURS, METHODS, UNTRAINED, StudySettings, study_preset
+from examine_jax.experiments.byol_tracin.study import SeedFindings, claim_workdir, expected_time, gallery, run_seed
+from examine_jax.models.presets import Architecture
+from examine_jax.models.vit import ViTConfig
+from examine_jax.pretraining import load_encoder
+from examine_jax.pretraining.byol import BYOL
+from tests.images import official_miniatures as miniatures
+
+TINY = Architecture(ViTConfig(image_size=16, patch_size=8, channels=3, width=16, depth=1, heads=2, mlp_width=16), None)
+Sets = tuple[StudySet, StudySet]
+
+
+def miniature(methods: tuple[str, ...] = METHODS) -> StudySettings:
+    paper = study_preset("paper")
+    return dataclasses.replace(
+        paper,
+        methods=methods,
+        network=TINY,
+        steps=2,
+        batch_size=16,
+        fine_tuning=dataclasses.replace(paper.fine_tuning, epochs=1, batch_size=8),
+        anchors=2,
+        seeds=(0,),
+    )
+
+
+def read(folder: pathlib.Path, *layouts: str) -> Sets:
+    sets = []
+    for layout in layouts:
+        getattr(miniatures, layout)(folder / layout)
+        sets.append(read_set(folder / layout, layout, image_size=16, channels=3))
+    return sets[0], sets[1]
+
+
+@pytest.fixture(scope="module")
+def skin(tmp_path_factory: pytest.TempPathFactory) -> Sets:
+    return read(tmp_path_factory.mktemp("skin"), "isic_2019", "isic_2016")
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    return tmp_path_factory.mktemp("study")
+
+
+@pytest.fixture(scope="module")
+def found(skin: Sets, workdir: pathlib.Path) -> SeedFindings:
+    (splits,) = claim_workdir(workdir, *skin, miniature())
+    return run_seed(*skin, splits, workdir, miniature(), 0, progress=False)
+
+
+def test_every_row_of_the_papers_tables_has_its_figures(found: SeedFindings) -> None:
+    assert tuple(found.semi_supervised) == (UNTRAINED, COLOURS, *METHODS) == tuple(found.transfer)
+    for by_share in found.semi_supervised.values():
+        assert tuple(by_share) == (0.1, 0.5, 1.0)
+        for one in by_share.values():
+            assert set(one) == {"bma", "auc", "average_precision"}
+            assert all(0 <= value <= 1 for value in one.values())
+    assert all(record["steps"] == 2 for record in found.trainings.values())
+
+
+def test_the_upper_bounds_extra_positives_are_right_and_chance_is_known(found: SeedFindings) -> None:
+    assert found.trainings["byol_sup"]["extra_positives_right"] == 1
+    for name in ("byol_fs", "byol_fs_pretrained", "byol_tracin", "byol_tracin_pretrained"):
+        assert 0 <= found.trainings[name]["extra_positives_right"] <= 1
+        assert found.trainings[name]["extra_positives"] == 1
+        assert 0 < found.trainings[name]["extra_positives_chance"] < 0.3  # eight classes of about equal size
+    assert "extra_positives" not in found.trainings["byol_ft"]
+
+
+def test_encoders_are_plain_byols_that_need_neither_labels_nor_scorer(
+    found: SeedFindings, workdir: pathlib.Path
+) -> None:
+    encoder = load_encoder(workdir / "seed_0" / "byol_tracin_pretrained" / "encoder")
+    assert isinstance(encoder.method, BYOL)
+    assert encoder.embed(np.zeros((2, 16, 16, 3), np.uint8)).shape == (2, 16)
+
+
+def test_a_killed_run_does_what_is_missing_alone_and_ends_the_same(
+    found: SeedFindings, skin: Sets, workdir: pathlib.Path
+) -> None:
+    gone = workdir / "seed_0" / "byol" / "transfer.json"
+    kept = {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file() and path != gone}
+    gone.unlink()
+    (splits,) = claim_workdir(workdir, *skin, miniature())
+    again = run_seed(*skin, splits, workdir, miniature(), 0, progress=False)
+    assert again.transfer == found.transfer
+    assert again.semi_supervised == found.semi_supervised
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+
+
+def test_the_page_has_tables_charts_and_the_gallery(found: SeedFindings, skin: Sets, workdir: pathlib.Path) -> None:
+    splits = claim_workdir(workdir, *skin, miniature())
+    shown = gallery(skin[0], splits[0][0], workdir, miniature(), 0)
+    assert shown.encoder == "byol_tracin"
+    assert [method.rows.shape for method in shown.methods] == [(2, 3), (2, 3)]
+    assert all((method.rows != shown.anchors[:, None]).all() for method in shown.methods)
+    assert all((np.diff(method.scores, axis=1) <= 0).all() for method in shown.methods)
+    page = write_study(workdir, [found, found], *skin, miniature(), shown, device="a test")
+    text = page.read_text()
+    assert "not learned (" in text  # byol itself, were it no better; the same seed twice has no deviation
+    assert "0.408(.007)" in text
+    for name in ("semi_supervised_bma.csv", "transfer.csv", "extra_positives.csv", "paper.csv", "likes.png"):
+        assert (workdir / name).stat().st_size > 0
+
+
+def test_the_time_is_said_beforehand(found: SeedFindings, skin: Sets, workdir: pathlib.Path) -> None:
+    splits = claim_workdir(workdir, *skin, miniature())
+    said = expected_time(workdir, skin[0], splits, miniature())
+    assert said.startswith("1 seeds x 8 pre-trainings of ")
+    assert "2 steps of 16 images" in said
+
+
+def test_the_same_folder_takes_no_other_study(found: SeedFindings, skin: Sets, workdir: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="another run"):
+        claim_workdir(workdir, *skin, dataclasses.replace(miniature(), weight=0.5))
+
+
+def test_chest_images_of_several_labels_run_whole(tmp_path: pathlib.Path) -> None:
+    chest = read(tmp_path, "chestx_ray14", "shenzhen")
+    settings = miniature(("byol", "byol_tracin", "byol_sup"))
+    splits = claim_workdir(tmp_path / "out", *chest, settings)
+    one = run_seed(*chest, splits[0], tmp_path / "out", settings, 0, progress=False)
+    assert set(one.semi_supervised["byol"][0.1]) == {"auc", "average_precision"}
+    assert set(one.transfer["byol_tracin"]) == {"bma", "auc", "average_precision"}
+    assert one.sizes["pre-training"] + one.sizes["test"] == 94
+    assert one.trainings["byol_sup"]["extra_positives"] < 1 or one.trainings["byol_sup"]["extra_positives_right"] == 1
+    shown = gallery(chest[0], splits[0][0], tmp_path / "out", settings, 0)
+    assert write_study(tmp_path / "out", [one], *chest, settings, shown, device="a test").exists()
+
+
+def test_learned_is_two_standard_errors_above_random_initialisation() -> None:
+    """Gains .1, .2, .3: mean .2, standard error .1 / sqrt(3) = .058."""
+    assert learned([0.6, 0.7, 0.8], [0.5, 0.5, 0.5]) is True
+    assert learned([0.4, 0.7, 0.6], [0.5, 0.5, 0.5]) is False
+    assert learned([0.9], [0.1]) is None
+    assert cell([0.4, 0.6], [0.5, 0.5]) == "not learned (0.500 ± 0.141)"
+    assert cell([0.9, 0.9], [0.5, 0.5]) == "0.900 ± 0.000"
+    assert cell([0.25], [0.5]) == "0.250"
