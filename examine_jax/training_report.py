@@ -99,7 +99,7 @@ def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
             "Images and reconstructions",
         )
     elif hasattr(method, "augmentation"):
-        views = method.augmentation(key, examples)
+        views = method.augmentation(key, jnp.asarray(examples))
         made["views"] = Illustration(
             "Pairs of views",
             galleries.view_pairs(examples, *map(np.asarray, views)),
