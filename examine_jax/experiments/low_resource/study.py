@@ -112,9 +112,7 @@ def run_set(
     size = settings.chosen().encoder.image_size
     supervised = None if imagenet is None else load_encoder(imagenet, image_size=size)
     if supervised is not None and supervised.channels != images.pixels.shape[-1]:
-        raise ValueError(
-            f"{imagenet} takes {supervised.channels} channels, the images have {images.pixels.shape[-1]}"
-        )
+        raise ValueError(f"{imagenet} takes {supervised.channels} channels, the images have {images.pixels.shape[-1]}")
     home = pathlib.Path(workdir) / set_name
     digest = hashlib.blake2b(digest_size=16)
     for part in (images.pixels, images.labels, images.groups):
@@ -122,6 +120,10 @@ def run_set(
             digest.update(f"{part.dtype}{part.shape}".encode())
             digest.update(np.ascontiguousarray(part).data)
     claim(home / "config.json", {"images": digest.hexdigest()})
+    if imagenet is not None:  # its figures are kept under one name
+        claim(home / "imagenet.json", {"file": pathlib.Path(imagenet).name})
+    # The controls' probes have the choices that the methods' have.
+    swept = settings.batches_on(set_name) if settings.probe_batch_size is None else (settings.probe_batch_size,)
     for seed, division in divisions.items():
         folder = home / f"seed_{seed}"
         controls: dict[str, Embed] = {
@@ -132,7 +134,7 @@ def run_set(
             controls[IMAGENET] = supervised.embed
         for name, embed in controls.items():
             own = folder / name.replace(" ", "_")
-            figures = _figures(own, embed, images, division, settings, settings.batch_sizes, seed)
+            figures = _figures(own, embed, images, division, settings, swept, seed)
             yield RunFindings(set_name, seed, name, None, figures, {}, own / "test_features.npz")
         for name in settings.methods:
             for batch_size in settings.batches_on(set_name):
