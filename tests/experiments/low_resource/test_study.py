@@ -1,0 +1,120 @@
+"""The study on the official folders in miniature, from the files to the page; what is done is not done again."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examine_jax.experiments.low_resource.layouts import describe, read_official
+from examine_jax.experiments.low_resource.page import write_study
+from examine_jax.experiments.low_resource.settings import LowResourceSettings, low_resource_preset
+from examine_jax.experiments.low_resource.study import claim_study, divide, run_set
+from examine_jax.experiments.sets import LabelledImages, read_labelled
+from examine_jax.models.presets import Architecture
+from examine_jax.models.resnet import ResNetConfig
+
+TINY = Architecture(ResNetConfig(image_size=16, channels=3, depths=(1,), width=8, stem="small_image"), None)
+
+
+def miniature(preset: str) -> LowResourceSettings:
+    whole = low_resource_preset(preset)
+    return dataclasses.replace(
+        whole,
+        network=TINY,
+        batch_sizes=(4, 8),
+        table_batch=8,
+        ablated=("breast",),
+        steps=2,
+        minutes=None,
+        probe=dataclasses.replace(whole.probe, epochs=1),
+        probe_learning_rates=(0.01, 0.5),
+        probe_batch_size=8,
+        seeds=(0,),
+    )
+
+
+def save(folder: pathlib.Path, name: str, seed: int) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / name)
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LabelledImages]:
+    folder = tmp_path_factory.mktemp("official")
+    for slide in range(12):
+        kind, tumour = ("benign", "B_A") if slide % 2 else ("malignant", "M_DC")
+        for image in range(3):
+            patient = f"14-{100 + slide}"
+            for zoom in (100, 400):
+                name = f"SOB_{tumour.replace('_', '_')}-{patient}-{zoom}-{image:03d}.png"
+                save(folder, f"breast/{kind}/SOB/x/SOB_{tumour}_{patient}/{zoom}X/{name}", 10 * slide + image)
+    for number in range(16):
+        save(folder, f"pneumonia/train/NORMAL/IM-{number:04d}-0001.jpeg", number)
+        save(folder, f"pneumonia/test/PNEUMONIA/person{number}_virus_{number}.jpeg", number)
+    return {
+        name: read_official(str(folder / name), name, image_size=16, channels=3) for name in ("breast", "pneumonia")
+    }
+
+
+def test_the_official_folders_are_read_at_400x_with_groups(sets: dict[str, LabelledImages]) -> None:
+    assert len(sets["breast"].names) == 36
+    assert sets["breast"].classes == ("benign", "malignant")
+    assert describe(sets["breast"]).groups == 12
+    assert describe(sets["pneumonia"]).classes == {"normal": 16, "pneumonia": 16}
+
+
+def test_groups_stay_whole_unless_the_papers_random_split_is_asked_for(sets: dict[str, LabelledImages]) -> None:
+    images = sets["breast"]
+    assert images.groups is not None
+    parts = dataclasses.astuple(divide(images, miniature("paper"), 0))
+    assert sum(map(len, parts)) == 36
+    assert sum(len(np.unique(images.groups[rows])) for rows in parts) == 12
+    torn = dataclasses.astuple(divide(images, dataclasses.replace(miniature("paper"), keep_groups=False), 0))
+    assert sum(len(np.unique(images.groups[rows])) for rows in torn) > 12
+
+
+def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledImages], tmp_path: pathlib.Path) -> None:
+    settings = dataclasses.replace(miniature("paper"), methods=("dcl",), batch_sizes=(8,))
+    images = sets["breast"]
+    claim_study(tmp_path, settings)
+    found = list(run_set("breast", images, tmp_path, settings, progress=False))
+    assert [one.name for one in found] == ["random initialisation", "colour statistics", "dcl"]
+    assert found[-1].training["steps"] == 2
+    assert all(len(one.figures["probes"]) == 2 for one in found)
+    assert all(0 < one.figures["k"] < 36 for one in found)
+
+    text = write_study(tmp_path, found, {"breast": describe(images)}, settings, device="cpu").read_text()
+    assert "0.837 / 0.829" in text  # the paper's DCL on breast, table 2
+    assert "all training images, in place of 200" in text
+    assert "not judged: one seed" in text
+    for name in ("table_1.csv", "table_2.csv", "table_3.csv", "sweep.csv"):
+        assert (tmp_path / name).exists(), name
+    for name in ("fig_3.png", "fig_4_breast.png", "imbalance.png"):
+        assert (tmp_path / name).exists(), name
+
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/seed_0/*/*.json")}
+    again = list(run_set("breast", images, tmp_path, settings, progress=False))
+    assert [one.figures for one in again] == [one.figures for one in found]
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/seed_0/*/*.json")} == before
+    with pytest.raises(ValueError, match="holds another run"):
+        claim_study(tmp_path, dataclasses.replace(settings, k=7))
+
+
+def test_colorectal_comes_through_tfds() -> None:
+    tfds = pytest.importorskip("tensorflow_datasets", reason="colorectal_histology comes through examine-jax[tfds]")
+    with tfds.testing.mock_data(num_examples=120):
+        images = read_labelled("tfds:colorectal_histology", image_size=16, channels=3)
+    division = divide(images, miniature("paper"), 0)
+    assert len(division.training) + len(division.validation) + len(division.test) == 120
+
+
+def test_a_batch_larger_than_the_training_images_is_refused_before_anything_is_written(
+    sets: dict[str, LabelledImages], tmp_path: pathlib.Path
+) -> None:
+    settings = dataclasses.replace(miniature("paper"), batch_sizes=(8, 64))
+    with pytest.raises(ValueError, match="a batch of 64 out of"):
+        next(run_set("breast", sets["breast"], tmp_path, settings))
+    assert not list(tmp_path.iterdir())
