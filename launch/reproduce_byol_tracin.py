@@ -10,10 +10,14 @@ The same command goes on where it was killed; --seeds and --methods may be added
 import dataclasses
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from .command import choose_device, run
+
+if TYPE_CHECKING:
+    from examine_jax.experiments.byol_tracin.settings import StudySettings
 
 _LAYOUTS = ["folder", "isic_2019", "isic_2016", "chestx_ray14", "shenzhen"]
 _PRESET = flags.DEFINE_enum("preset", "small", ["small", "paper"], "For two CPU cores, or the paper's.")
@@ -39,7 +43,9 @@ _METHODS = flags.DEFINE_list(
 )
 _ARCHITECTURE = flags.DEFINE_string("architecture", None, "The preset's if not given.")
 _STEPS = flags.DEFINE_integer("steps", None, "Of each pre-training, in place of the preset's length.", lower_bound=2)
-_MINUTES = flags.DEFINE_float("minutes", None, "Of computing, of each pre-training: CPU time on a CPU.")
+_MINUTES = flags.DEFINE_float(
+    "minutes", None, "Of computing, of BYOL's pre-training (CPU time on a CPU); the others take as many steps."
+)
 _BATCH = flags.DEFINE_integer("batch_size", None, "Images a step; the preset's if not given.", lower_bound=2)
 _SCORER = flags.DEFINE_string(
     "scorer", None, "A BYOL encoder's folder for ..._pretrained; the seed's BYOL if not given."
@@ -47,7 +53,8 @@ _SCORER = flags.DEFINE_string(
 _SCORED = flags.DEFINE_enum("scored", None, ["first", "second", "both"], "The views whose gradients TracIn compares.")
 _WEIGHT = flags.DEFINE_float("extra_weight", None, "Of the extra positive in the loss.", lower_bound=0.0)
 _VIEWS = flags.DEFINE_enum("extra_views", None, ["both", "other"], "The views of the extra image that enter.")
-_EPOCHS = flags.DEFINE_integer("epochs", None, "Of each fine-tuning.", lower_bound=1)
+_EPOCHS = flags.DEFINE_integer("epochs", None, "Of each fine-tuning, in place of the preset's length.", lower_bound=1)
+_TUNING_STEPS = flags.DEFINE_integer("fine_tuning_steps", None, "Of each fine-tuning, to whole epochs.", lower_bound=1)
 _RATE = flags.DEFINE_float("learning_rate", None, "Of the fine-tuning, at a batch of 256.")
 
 
@@ -104,7 +111,7 @@ def _job() -> None:
         print(f"{len(found)} of {len(settings.seeds)} seeds are done; open {page}", file=sys.stderr)
 
 
-def _settings():  # type: ignore[no-untyped-def]
+def _settings() -> "StudySettings":
     from examine_jax.experiments.byol_tracin.settings import study_preset
     from examine_jax.pretraining.optimiser import WarmupCosine
 
@@ -117,7 +124,10 @@ def _settings():  # type: ignore[no-untyped-def]
         raise ValueError(f"--seeds takes whole numbers, got {','.join(_SEEDS.value)}") from error
     tuning = settings.fine_tuning
     if _EPOCHS.value is not None:
+        if _TUNING_STEPS.value is not None:
+            raise ValueError("give either --epochs or --fine_tuning_steps")
         tuning = dataclasses.replace(tuning, epochs=_EPOCHS.value)
+        settings = dataclasses.replace(settings, fine_tuning_steps=None)
     if _RATE.value is not None:
         tuning = dataclasses.replace(tuning, schedule=WarmupCosine(_RATE.value))
     given = {
@@ -131,6 +141,7 @@ def _settings():  # type: ignore[no-untyped-def]
         "weight": _WEIGHT.value,
         "extra_views": _VIEWS.value,
         "fine_tuning": tuning,
+        "fine_tuning_steps": _TUNING_STEPS.value,
         "seeds": seeds,
     }
     return dataclasses.replace(settings, **{name: value for name, value in given.items() if value is not None})

@@ -68,10 +68,10 @@ class BYOLTracIn:
         return self.byol.pixels
 
     def init(self, key: Key[Array, ""], batch: Batch) -> tuple[PyTree, PyTree]:
-        """BYOL's parameters and state; the state gains "scorer" where there is one."""
+        """BYOL's parameters and state; the state gains "scorer" where there is one (raises as `read_scorer`)."""
         params, state = self.byol.init(key, batch)
         if self.scorer is not None:
-            scorer = _read_scorer(self.scorer)
+            scorer = read_scorer(self.scorer, self.byol)
             variables = {"params": scorer.params, **scorer.state}
             state = {**state, "scorer": jax.tree.map(jnp.asarray, variables)}
         return params, state
@@ -238,12 +238,37 @@ def _rightness(weights: Float[Array, "batch batch"], labels: Array) -> dict[str,
     }
 
 
+def read_scorer(folder: str, byol: BYOL) -> Any:
+    """The encoder of a BYOL in a folder, which is to find the extra positives among views made for `byol`.
+
+    Raises:
+        ValueError: it is another method's, or takes images of another size, of other channels, or scaled otherwise. OSError: it cannot be
+            read.
+    """
+    scorer = _read_scorer(folder)
+    its, ours = (
+        (one.encoder.image_size, one.encoder.channels, one.pixels.mean, one.pixels.deviation)
+        for one in (scorer.method, byol)
+    )
+    if its != ours:
+        raise ValueError(
+            f"{folder} takes images of {_told(*its)}; the scorer sees what is trained on: {_told(*ours)}; name an encoder trained on such"
+        )
+    return scorer
+
+
+def _told(size: int, channels: int, mean: Any, deviation: Any) -> str:
+    return f"{size} px, {channels} channels, less {mean}, over {deviation}"
+
+
 @functools.lru_cache(maxsize=4)
 def _read_scorer(folder: str) -> Any:
     # Here, as encoder_folder knows all methods, this one among them.
     from examine_jax.pretraining.encoder_folder import load_encoder
 
-    encoder = load_encoder(folder)
+    # Set-up is traced, and what is kept here outlives the trace: its arrays must be values.
+    with jax.ensure_compile_time_eval():
+        encoder = load_encoder(folder)
     method: Any = encoder.method
     if isinstance(method, BYOLTracIn):
         encoder = dataclasses.replace(

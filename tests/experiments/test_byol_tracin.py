@@ -10,9 +10,10 @@ from examine_jax.experiments.byol_tracin.page import cell, learned, write_study
 from examine_jax.experiments.byol_tracin.sets import StudySet, read_set
 from examine_jax.experiments.byol_tracin.settings import COLOURS, METHODS, UNTRAINED, StudySettings, study_preset
 from examine_jax.experiments.byol_tracin.study import SeedFindings, claim_workdir, expected_time, gallery, run_seed
+from examine_jax.experiments.byol_tracin.training import resolve
 from examine_jax.models.presets import Architecture
 from examine_jax.models.vit import ViTConfig
-from examine_jax.pretraining import load_encoder
+from examine_jax.pretraining import Phase, load_encoder
 from examine_jax.pretraining.byol import BYOL
 from tests.images import official_miniatures as miniatures
 
@@ -88,13 +89,23 @@ def test_encoders_are_plain_byols_that_need_neither_labels_nor_scorer(
 def test_a_killed_run_does_what_is_missing_alone_and_ends_the_same(
     found: SeedFindings, skin: Sets, workdir: pathlib.Path
 ) -> None:
-    gone = workdir / "seed_0" / "byol" / "transfer.json"
-    kept = {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file() and path != gone}
-    gone.unlink()
+    folder = workdir / "seed_0"
+    # One killed between two results, the other as soon as its encoder was trained.
+    gone = [
+        folder / "byol" / "transfer.json",
+        *(path for path in (folder / "byol_fs").iterdir() if path.suffix == ".json"),
+    ]
+    kept = {
+        path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file() and "byol_fs" not in path.parts
+    }
+    for path in gone:
+        kept.pop(path, None)
+        path.unlink()
     (splits,) = claim_workdir(workdir, *skin, miniature())
     again = run_seed(*skin, splits, workdir, miniature(), 0, progress=False)
     assert again.transfer == found.transfer
     assert again.semi_supervised == found.semi_supervised
+    assert again.trainings["byol_fs"]["final_loss"] == found.trainings["byol_fs"]["final_loss"]
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
 
 
@@ -109,7 +120,14 @@ def test_the_page_has_tables_charts_and_the_gallery(found: SeedFindings, skin: S
     text = page.read_text()
     assert "not learned (" in text  # byol itself, were it no better; the same seed twice has no deviation
     assert "0.408(.007)" in text
-    for name in ("semi_supervised_bma.csv", "transfer.csv", "extra_positives.csv", "paper.csv", "likes.png"):
+    for name in (
+        "semi_supervised_bma.csv",
+        "transfer.csv",
+        "extra_positives.csv",
+        "extra_positives.png",
+        "paper.csv",
+        "likes.png",
+    ):
         assert (workdir / name).stat().st_size > 0
 
 
@@ -117,7 +135,39 @@ def test_the_time_is_said_beforehand(found: SeedFindings, skin: Sets, workdir: p
     splits = claim_workdir(workdir, *skin, miniature())
     said = expected_time(workdir, skin[0], splits, miniature())
     assert said.startswith("1 seeds x 8 pre-trainings of ")
+    assert said.endswith("less what is done already")
     assert "2 steps of 16 images" in said
+
+
+def test_all_methods_train_for_the_steps_that_minutes_of_byol_pay_for(skin: Sets, tmp_path: pathlib.Path) -> None:
+    settings = dataclasses.replace(miniature(), steps=None, minutes=2.0)
+    (tmp_path / "byol_step.json").write_text('{"seconds_a_step": 7}')
+    codes = skin[0].codes()
+    for name in ("byol", "byol_tracin", "byol_ft"):
+        _, training = resolve(name, skin[0].pixels, codes, tmp_path, settings, 0)
+        assert training.phases == (Phase(steps=18),)  # 120 seconds are 17 steps and a bit
+        assert training.batch_size == 16
+
+
+def test_few_labels_get_as_many_steps_as_many() -> None:
+    settings = dataclasses.replace(miniature(), fine_tuning_steps=12)
+    assert [settings.tuning(images).epochs for images in (3, 8, 24, 100, 800)] == [12, 12, 4, 1, 1]
+    assert miniature().tuning(100).epochs == 1
+
+
+def test_a_scorer_that_does_not_fit_is_refused_before_anything_is_written(
+    found: SeedFindings, skin: Sets, workdir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    own = dataclasses.replace(miniature(), scorer=str(workdir / "seed_0" / "byol" / "encoder"))
+    assert claim_workdir(tmp_path / "fits", *skin, own)
+    larger = Architecture(dataclasses.replace(TINY.encoder, image_size=24), None)
+    for settings in (
+        dataclasses.replace(own, network=larger),
+        dataclasses.replace(own, scorer=str(tmp_path / "nowhere")),
+    ):
+        with pytest.raises(ValueError, match=r"takes images of 16 px|is not an encoder's folder"):
+            claim_workdir(tmp_path / "out", *skin, settings)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_same_folder_takes_no_other_study(found: SeedFindings, skin: Sets, workdir: pathlib.Path) -> None:

@@ -14,7 +14,7 @@ from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import PixelScale, two_views
 from examine_jax.pretraining.byol import BYOL
 from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTransformation, extrapolated
-from examine_jax.pretraining.byol_tracin import BYOLTracIn, weighted_regression
+from examine_jax.pretraining.byol_tracin import BYOLTracIn, read_scorer, weighted_regression
 from examine_jax.pretraining.encoder_folder import load_encoder, save_encoder
 from examine_jax.pretraining.extra_positives import (
     Evidence,
@@ -246,6 +246,23 @@ def test_a_pretrained_scorer_chooses_in_evaluation_mode_and_never_changes(batch,
     )
     assert np.isfinite(loss)
     assert float(loss) != float(without)
+
+
+def test_one_scorer_serves_several_trainings_of_a_process_each_set_up_in_a_trace(batch, tmp_path):
+    byol = dataclasses.replace(_byol(), augmentation=_readable())
+    params, state = byol.init(jax.random.key(5), batch)
+    save_encoder(tmp_path, byol, params, state)
+    for choice in (TracInPositive(), SimilarPositive()):
+        method = BYOLTracIn(byol, choice, scorer=str(tmp_path))
+        _, own_state = jax.jit(method.init)(jax.random.key(1), batch)
+        jax.tree.map(np.testing.assert_array_equal, own_state["scorer"]["params"], params)
+
+
+def test_a_scorer_of_other_images_is_refused(batch, tmp_path):
+    byol = dataclasses.replace(_byol(), augmentation=_readable())
+    save_encoder(tmp_path, byol, *byol.init(jax.random.key(5), batch))
+    with pytest.raises(ValueError, match=r"takes images of 8 px, 3 channels, less \(0.5,\)"):
+        read_scorer(str(tmp_path), dataclasses.replace(byol, pixels=PixelScale()))
 
 
 def _readable():

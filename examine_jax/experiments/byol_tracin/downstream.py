@@ -42,7 +42,7 @@ def fine_tuned(
         some_rows(images.pixels, rows),
         images.labels[rows],
         num_classes=len(images.classes),
-        training=dataclasses.replace(settings.fine_tuning, seed=seed),
+        training=dataclasses.replace(settings.tuning(len(rows)), seed=seed),
         augmentation=_augmentation(encoder.image_size),
     )
     return figures(images, split.test, classifier.scores(some_rows(images.pixels, split.test)))

@@ -133,6 +133,21 @@ def _illustrations(
         else [source.classes[code] for code in codes]
     )
     about = "A dot a seed, a bar at the mean; the dashed line is random initialisation's mean."
+    right = {name: shares for name in settings.methods if (shares := _extra(found, name, _RIGHT))}
+    extra = {}
+    if right:
+        first = next(iter(right))
+        extra["extra_positives"] = Illustration(
+            "Right extra positives",
+            method_dots(
+                {f"{source.name}, pre-training": {_CHANCE_ROW: _extra(found, first, _CHANCE), **right}},
+                _CHANCE_ROW,
+                "share",
+            ),
+            "The share of extra positives that are of the image's own class: the paper's explanation of its gains. A dot a seed, a bar "
+            "at the mean; the dashed line is what drawing among the batch's other images gives.",
+            "Dots by method",
+        )
     return {
         "semi_supervised": Illustration(
             "Fine-tuned on a share of the labels",
@@ -143,6 +158,7 @@ def _illustrations(
         "transfer": Illustration(
             "Transferred to the second set", method_dots(transfer, UNTRAINED, "figure"), about, "Dots by method"
         ),
+        **extra,
         "likes": Illustration(
             "An image and its likes in a mini-batch",
             neighbour_gallery(source.pixels[shown.rows], shown.anchors, shown.methods, texts),
@@ -223,11 +239,17 @@ def _tables(
     return tables
 
 
-_EXTRA = ("extra_positives", "extra_positives_right", "extra_positives_chance")
+_RIGHT, _CHANCE = "extra_positives_right", "extra_positives_chance"
+_EXTRA = ("extra_positives", _RIGHT, _CHANCE)
+_CHANCE_ROW = "by chance"
+
+
+def _extra(found: Sequence[SeedFindings], name: str, key: str) -> list[float]:
+    return [one.trainings[name][key] for one in found if key in one.trainings[name]]
 
 
 def _mean(found: Sequence[SeedFindings], name: str, key: str) -> str:
-    values = [one.trainings[name][key] for one in found if key in one.trainings[name]]
+    values = _extra(found, name, key)
     return cell(values, None) if values else "unknown"
 
 
@@ -252,6 +274,11 @@ def _warnings(found: Sequence[SeedFindings], source: StudySet, other: StudySet) 
         for images in (source, other)
         if images.groups is None and images.tested is None
     ]
+    told += [
+        f"{images.name}: {images.skipped} files could not be read and were left out."
+        for images in (source, other)
+        if images.skipped
+    ]
     if len(found) < 2:
         told.append("One seed: no deviation, and none of the rows is judged as learned or not.")
     elif len(found) < 3:
@@ -274,6 +301,7 @@ def _settings(settings: StudySettings, source: StudySet, other: StudySet) -> dic
         "weight",
         "extra_views",
         "fine_tuning",
+        "fine_tuning_steps",
     )
     for name, value in to_plain(settings).items():
         if name != "type":

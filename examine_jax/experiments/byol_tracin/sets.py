@@ -28,6 +28,7 @@ class StudySet:
         classes: their names.
         groups: [N] what must not be torn apart; None: every image for itself.
         tested: [N] whether the official split tests on the image; None: there is none.
+        skipped: files that could not be read.
     """
 
     name: str
@@ -36,6 +37,7 @@ class StudySet:
     classes: tuple[str, ...]
     groups: Shaped[np.ndarray, " n"] | None
     tested: Shaped[np.ndarray, " n"] | None
+    skipped: int = 0
 
     @property
     def multilabel(self) -> bool:
@@ -134,7 +136,7 @@ def read_set(
             group_column=group_column,
             on_progress=on_progress,
         )
-        return StudySet(name, read.pixels, read.labels, read.classes, read.groups, None)
+        return StudySet(name, read.pixels, read.labels, read.classes, read.groups, None, read.skipped)
     images = load_folder(folder, image_size=image_size, channels=channels, on_progress=on_progress)
     parents = [image.partition("/") for image in images.names]
     loose = [head for head, slash, _ in parents if not slash]
@@ -150,7 +152,9 @@ def read_set(
         from examine_jax.labels import read_labels
 
         grouped = read_labels(groups, images.names, image_column=image_column, label_column=group_column).values
-    return StudySet(name, images.pixels, codes.astype(np.int64), tuple(map(str, classes)), grouped, None)
+    return StudySet(
+        name, images.pixels, codes.astype(np.int64), tuple(map(str, classes)), grouped, None, len(images.skipped)
+    )
 
 
 def divide(images: StudySet, settings: StudySettings, seed: int, shares: tuple[float, ...]) -> Split:

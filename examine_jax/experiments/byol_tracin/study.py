@@ -13,7 +13,7 @@ from examine_jax.experiments.byol_tracin.downstream import colours, fine_tuned
 from examine_jax.experiments.byol_tracin.gallery import likes
 from examine_jax.experiments.byol_tracin.sets import Split, StudySet, divide, some_rows
 from examine_jax.experiments.byol_tracin.settings import COLOURS, UNTRAINED, StudySettings
-from examine_jax.experiments.byol_tracin.training import resolve, train, untrained
+from examine_jax.experiments.byol_tracin.training import byol_cost, check_scorer, resolve, train, untrained
 from examine_jax.experiments.encoders import training_record
 from examine_jax.experiments.stages import arrays, record
 from examine_jax.pretraining import Encoder, load_encoder
@@ -62,8 +62,10 @@ def claim_workdir(
     Seeds and methods may be added later on: they change no other result.
 
     Raises:
-        ValueError: the folder holds another study (which settings differ); sets that cannot be divided. OSError: it cannot be written.
+        ValueError: the folder holds another study (which settings differ); sets that cannot be divided; a scorer that does not fit.
+        OSError: it cannot be written.
     """
+    check_scorer(settings)
     splits = [
         (divide(source, settings, seed, settings.shares), divide(other, settings, seed, (1.0,)))
         for seed in settings.seeds
@@ -77,23 +79,27 @@ def claim_workdir(
 def expected_time(
     workdir: str | os.PathLike[str], source: StudySet, splits: list[tuple[Split, Split]], settings: StudySettings
 ) -> str:
-    """What the whole study will take, in one sentence; a step is timed once, of the first method."""
+    """What the whole study will take, in one sentence; a step of plain BYOL is timed for it."""
     workdir = pathlib.Path(workdir)
-    name = settings.trained_first()[0]
     split, other = splits[0]
-    _, training = resolve(name, *_training(source, split), workdir, settings, settings.seeds[0])
-    steps = training.phases[0].steps or 1
-    cost = _seconds_a_step(workdir, name, source, split, settings)
-    pretraining = cost * steps
-    # BYOL's step runs four networks of a batch forward and two of them back; fine-tuning one of each.
-    epochs = settings.fine_tuning.epochs
-    labelled = epochs * (sum(len(rows) for rows in split.labelled.values()) + len(other.training))
-    tuning = cost / training.batch_size * 3 / 8 * labelled
+    pixels, codes = _training(source, split)
+    cost = byol_cost(pixels, workdir, settings)
+    name = settings.trained_first()[0]
+    _, training = resolve(name, pixels, codes, workdir, settings, settings.seeds[0])
+    count = training.phases[0].steps or 1
+    pretraining = cost * count
+    # Forward passes of an image, going back being two more: BYOL's step has eight (two views of an image, forth and back in the network
+    # that is trained, forth in the target), a fine-tuning's three; a scorer adds its own, FS without the target's.
+    trained = (
+        sum({"byol_fs_pretrained": 10, "byol_tracin_pretrained": 12}.get(name, 8) for name in settings.methods) / 8
+    )
+    labelled = [len(rows) for rows in (*split.labelled.values(), other.training)]
+    tuning = cost / training.batch_size * 3 / 8 * sum(settings.tuning(rows).epochs * rows for rows in labelled)
     rows = len(settings.methods) + 1
-    whole = len(settings.seeds) * (len(settings.methods) * pretraining + rows * tuning)
+    whole = len(settings.seeds) * (trained * pretraining + rows * tuning)
     return (
-        f"{len(settings.seeds)} seeds x {len(settings.methods)} pre-trainings of {_minutes(pretraining)} "
-        f"({steps:,} steps of {training.batch_size} images), and {rows} rows of fine-tuning of {_minutes(tuning)} a seed: "
+        f"{len(settings.seeds)} seeds x {len(settings.methods)} pre-trainings of {_minutes(pretraining)} or more "
+        f"({count:,} steps of {training.batch_size} images), and {rows} rows of fine-tuning of {_minutes(tuning)} a seed: "
         f"about {whole / 3600:.1f} hours of computing in all, less what is done already"
     )
 
@@ -197,19 +203,6 @@ def gallery(
 
 def _training(source: StudySet, split: Split) -> tuple[object, np.ndarray]:
     return some_rows(source.pixels, split.training), source.codes()[split.training]
-
-
-def _seconds_a_step(workdir: pathlib.Path, name: str, source: StudySet, split: Split, settings: StudySettings) -> float:
-    def measured() -> dict[str, float]:
-        from examine_jax.experiments.encoders import seconds_a_step
-
-        pixels, codes = _training(source, split)
-        method, training = resolve(name, pixels, codes, workdir, settings, settings.seeds[0])
-        some = source.pixels[split.training[: training.batch_size]]
-        return {"seconds_a_step": seconds_a_step(method, some, training.batch_size)}
-
-    known = workdir / "steps" / f"{name}.json"
-    return float(record(known if known.exists() else workdir / "steps" / "expected.json", measured)["seconds_a_step"])
 
 
 def _minutes(seconds: float) -> str:

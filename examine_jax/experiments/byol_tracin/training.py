@@ -1,6 +1,7 @@
 """The study's encoders, trained one a method and seed; a killed training goes on where it was."""
 
 import dataclasses
+import math
 import pathlib
 import sys
 import time
@@ -23,7 +24,7 @@ from examine_jax.pretraining import (
 )
 from examine_jax.pretraining.byol import BYOL
 from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTransformation
-from examine_jax.pretraining.byol_tracin import BYOLTracIn
+from examine_jax.pretraining.byol_tracin import BYOLTracIn, read_scorer
 from examine_jax.pretraining.configuration import to_plain
 from examine_jax.pretraining.extra_positives import TracInPositive
 
@@ -36,7 +37,7 @@ def train(
     Args:
         pixels: the training images.
         codes: their classes, by which the right extra positives are counted, and byol_sup's are chosen; no other method sees them.
-        workdir: of all seeds, in whose folder `steps` it is written how long the method is trained.
+        workdir: of all seeds.
 
     Raises:
         ValueError, OSError: as `pretrain`.
@@ -77,49 +78,68 @@ def train(
 def resolve(
     name: str, pixels: Any, codes: np.ndarray, workdir: pathlib.Path, settings: StudySettings, seed: int
 ) -> tuple[BYOL | BYOLTracIn | BYOLFeatureTransformation, PretrainSettings]:
-    """The method and its training; the steps that minutes pay for are measured once, for all seeds."""
+    """The method and its training, which has as many steps as every other method's."""
+    count = steps(pixels, workdir, settings)
+    method, training = _preset(name, settings, count)
+    if isinstance(method, BYOLTracIn):
+        choice = method.choice
+        if isinstance(choice, TracInPositive):
+            choice = dataclasses.replace(choice, scored=settings.scored)
+        scorer = None
+        if name.endswith(PRETRAINED):
+            scorer = settings.scorer or str(workdir / f"seed_{seed}" / "byol" / "encoder")
+        method = dataclasses.replace(
+            method,
+            choice=choice,
+            weight=settings.weight,
+            extra_views=settings.extra_views,
+            scorer=scorer,
+            labels=tuple(codes.tolist()),
+        )
+    batch_size = _batch_size(training, pixels, settings)
+    return method, dataclasses.replace(training, phases=(Phase(steps=count),), batch_size=batch_size, seed=seed)
 
-    def preset(steps: int | None) -> tuple[Any, PretrainSettings]:
-        base = name.removesuffix(PRETRAINED)
-        which = settings.preset if base != "byol" or settings.preset == "small" else "study"
-        method, training = method_preset(base, settings.chosen(), preset=which, steps=steps)
-        if isinstance(method, BYOLTracIn):
-            choice = method.choice
-            if isinstance(choice, TracInPositive):
-                choice = dataclasses.replace(choice, scored=settings.scored)
-            scorer = None
-            if name.endswith(PRETRAINED):
-                scorer = settings.scorer or str(workdir / f"seed_{seed}" / "byol" / "encoder")
-            method = dataclasses.replace(
-                method,
-                choice=choice,
-                weight=settings.weight,
-                extra_views=settings.extra_views,
-                scorer=scorer,
-                labels=tuple(codes.tolist()),
-            )
-        return method, training
 
-    method, training = preset(None)
-    batch_size = min(settings.batch_size or training.batch_size, len(pixels))
+def steps(pixels: Any, workdir: pathlib.Path, settings: StudySettings) -> int:
+    """Of every pre-training of all seeds."""
     if settings.steps is not None:
-        steps = settings.steps
-    elif settings.minutes is not None:
-        minutes = settings.minutes
+        return settings.steps
+    if settings.minutes is not None:
+        return max(2, math.ceil(60 * settings.minutes / byol_cost(pixels, workdir, settings)))
+    _, training = _preset("byol", settings, None)
+    return training.phases[0].count(max(1, len(pixels) // _batch_size(training, pixels, settings)))
 
-        def measured() -> dict[str, float]:
-            cost = seconds_a_step(method, pixels[np.arange(batch_size, dtype=np.int32)], batch_size)
-            return {"seconds_a_step": cost, "steps": float(max(2, round(60 * minutes / cost)))}
 
-        steps = int(record(workdir / "steps" / f"{name}.json", measured)["steps"])
-    else:
-        steps = training.phases[0].count(max(1, len(pixels) // batch_size))
-    method, training = preset(steps)
-    return method, dataclasses.replace(training, phases=(Phase(steps=steps),), batch_size=batch_size, seed=seed)
+def byol_cost(pixels: Any, workdir: pathlib.Path, settings: StudySettings) -> float:
+    """Seconds of a step of plain BYOL, measured once and kept, so that a run that goes on takes the steps it set out to."""
+
+    def measured() -> dict[str, float]:
+        method, training = _preset("byol", settings, None)
+        batch_size = _batch_size(training, pixels, settings)
+        return {"seconds_a_step": seconds_a_step(method, pixels[np.arange(batch_size, dtype=np.int32)], batch_size)}
+
+    return float(record(workdir / "byol_step.json", measured)["seconds_a_step"])
 
 
 def untrained(settings: StudySettings, pixels: Any, seed: int) -> Encoder:
     """The control: the same network at its start."""
-    method, _ = method_preset("byol", settings.chosen(), preset="small" if settings.preset == "small" else "study")
+    method, _ = _preset("byol", settings, None)
     example = {"image": pixels[np.arange(2, dtype=np.int32)], "index": np.arange(2, dtype=np.int32)}
     return Encoder(method, *method.init(jax.random.key(seed), example))
+
+
+def check_scorer(settings: StudySettings) -> None:
+    """Raises a ValueError or an OSError where the scorer that is named cannot look at this study's images."""
+    if settings.scorer is not None:
+        read_scorer(settings.scorer, _preset("byol", settings, None)[0])
+
+
+def _preset(name: str, settings: StudySettings, steps: int | None) -> tuple[Any, PretrainSettings]:
+    base = name.removesuffix(PRETRAINED)
+    # What the study makes of plain BYOL is "study" there: its "paper" is another paper's.
+    preset = "study" if (base, settings.preset) == ("byol", "paper") else settings.preset
+    return method_preset(base, settings.chosen(), preset=preset, steps=steps)
+
+
+def _batch_size(training: PretrainSettings, pixels: Any, settings: StudySettings) -> int:
+    return min(settings.batch_size or training.batch_size, len(pixels))

@@ -1,0 +1,98 @@
+"""What the extra positive costs: a step of BYOL-TracIn, FS and FNC beside a step of plain BYOL on the same batch.
+
+python -m benchmarks.byol_tracin_cost --rounds=10 --output=benchmarks/results/FILE.json
+
+Everything is compiled and warmed up first; then the methods take turns, one step each a round, in a new order every round, so that
+whatever else the machine does meets all alike. A step is views, forward, backward, update and the target's move, waited for. Ratios are of
+medians over the rounds: of the process's CPU time, which is what holds where other programs run, and of the clock's.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from examine_jax.models import architecture
+from examine_jax.pretraining import Method, PretrainSettings, method_preset
+from examine_jax.pretraining.train_step import initial_state, make_step
+from examine_jax.reporting.atomic import write_text
+from examine_jax.reporting.report import package_versions
+
+_ARCHITECTURE = flags.DEFINE_string("architecture", "small", "What is trained.")
+_BATCH = flags.DEFINE_integer("batch_size", 64, "Images a step.", lower_bound=2)
+_ROUNDS = flags.DEFINE_integer("rounds", 10, "Steps of each method.", lower_bound=2)
+_METHODS = flags.DEFINE_list("methods", ["byol_tracin", "byol_fs", "byol_fnc"], "What is compared with byol.")
+_OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record; printed alone if not given.")
+
+
+class Stepper:
+    """A compiled step with its state; one call is one step."""
+
+    def __init__(self, method: Method, settings: PretrainSettings, batch: dict[str, jax.Array]) -> None:
+        count = len(batch["image"])
+        optimiser = settings.optimiser.build(settings.schedule.build(count, 1000))
+        key = jax.random.key(0)
+        self._batch, self._key = batch, jax.random.key(1)
+        self._state = jax.jit(lambda: initial_state(method, optimiser, key, batch))()
+        step = jax.jit(make_step(method, optimiser), donate_argnums=0)
+        self._step = step.lower(self._state, batch, self._key).compile()
+        self.flops = float(self._step.cost_analysis()["flops"])
+
+    def __call__(self) -> tuple[float, float]:
+        """Seconds of the process's CPUs, and of the clock."""
+        begin, computing = time.perf_counter(), time.process_time()
+        self._state, metrics = self._step(self._state, self._batch, self._key)
+        jax.block_until_ready((self._state, metrics))
+        return time.process_time() - computing, time.perf_counter() - begin
+
+
+def main(arguments: list[str]) -> None:
+    del arguments
+    names = ["byol", *_METHODS.value]
+    chosen = architecture(_ARCHITECTURE.value)
+    size, channels = chosen.encoder.image_size, chosen.encoder.channels
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (_BATCH.value, size, size, channels), dtype=np.uint8)
+    batch = {"image": jnp.asarray(images), "index": jnp.arange(_BATCH.value, dtype=jnp.int32)}
+    steppers = {name: Stepper(*method_preset(name, chosen, steps=1000), batch) for name in names}
+    for stepper in steppers.values():
+        stepper()
+        stepper()
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for _ in range(_ROUNDS.value):
+        for name in generator.permutation(names):
+            seconds[name].append(steppers[name]())
+    record = {
+        "what": f"one training step, {_ARCHITECTURE.value}, batch {_BATCH.value}, {size} px, float32, {_ROUNDS.value} rounds",
+        "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores",
+        "versions": package_versions(),
+        "methods": {name: _figures(seconds[name], seconds["byol"], steppers, name) for name in names},
+    }
+    print(json.dumps(record, indent=1))
+    if _OUTPUT.value:
+        write_text(pathlib.Path(_OUTPUT.value), json.dumps(record, indent=1) + "\n")
+
+
+def _figures(
+    own: list[tuple[float, float]], byol: list[tuple[float, float]], steppers: dict[str, Stepper], name: str
+) -> dict[str, float]:
+    own_cpu, own_wall = map(statistics.median, zip(*own))
+    byol_cpu, byol_wall = map(statistics.median, zip(*byol))
+    figures = {
+        "cpu_seconds": own_cpu,
+        "wall_seconds": own_wall,
+        "cpu_over_byol": own_cpu / byol_cpu,
+        "wall_over_byol": own_wall / byol_wall,
+        "flops_over_byol": steppers[name].flops / steppers["byol"].flops,
+    }
+    return {key: round(value, 4) for key, value in figures.items()}
+
+
+if __name__ == "__main__":
+    app.run(main)
