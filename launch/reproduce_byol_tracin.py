@@ -10,7 +10,7 @@ The same command goes on where it was killed; --seeds and --methods may be added
 import dataclasses
 import pathlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -130,7 +130,7 @@ def _settings() -> "StudySettings":
         settings = dataclasses.replace(settings, fine_tuning_steps=None)
     if _RATE.value is not None:
         tuning = dataclasses.replace(tuning, schedule=WarmupCosine(_RATE.value))
-    given = {
+    given: dict[str, Any] = {
         "methods": None if _METHODS.value is None else tuple(_METHODS.value),
         "architecture": _ARCHITECTURE.value,
         "steps": _STEPS.value,

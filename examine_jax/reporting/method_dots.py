@@ -34,7 +34,7 @@ def method_dots(panels: Mapping[str, Mapping[str, Sequence[float]]], reference: 
                 )
                 mean = float(np.mean(values))
                 axes.plot([mean, mean], [place - 0.3, place + 0.3], color=INK, linewidth=1.4, solid_capstyle="butt")
-            axes.set(title=title, xlabel=axis)
+            axes.set(title=label(title, 32), xlabel=axis)
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.xaxis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
             axes.grid(axis="x")

@@ -1,0 +1,37 @@
+"""Dots by method come out for any names and however many seeds are done."""
+
+import pytest
+
+from examine_jax.reporting.method_dots import method_dots
+from tests.reporting.names import HOSTILE_NAMES
+from tests.reporting.test_experiment_figures import opened
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_panels_of_any_name_and_of_equal_figures_are_drawn(seeds: int) -> None:
+    methods = {"random initialisation": [0.5] * seeds, **{name: [0.5] * seeds for name in HOSTILE_NAMES[:6]}}
+    panels = {name: methods for name in HOSTILE_NAMES[-6:-1]}
+    opened(method_dots(panels, "random initialisation", "BMA"))
+
+
+def test_a_better_method_stands_further_right() -> None:
+    """The blue dots of the one method, the only coloured ones, move."""
+
+    def place(value: float) -> float:
+        picture = opened(method_dots({"a set": {"random": [0.1, 0.9], "ours": [value]}}, "random", "AUC")).astype(int)
+        return float((picture[:, :, 2] - picture[:, :, 0] > 60).nonzero()[1].mean())
+
+    assert place(0.3) + 100 < place(0.7)
+
+
+@pytest.mark.parametrize(
+    ("panels", "reason"),
+    [
+        ({}, "nothing to draw"),
+        ({"a": {"byol": [0.5]}}, "same methods, random among them"),
+        ({"a": {"random": [0.5]}, "b": {"random": [0.5], "byol": [0.5]}}, "same methods"),
+    ],
+)
+def test_panels_that_cannot_stand_beside_each_other_are_refused(panels, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        method_dots(panels, "random", "AUC")
