@@ -91,10 +91,8 @@ def test_a_killed_run_does_what_is_missing_alone_and_ends_the_same(
 ) -> None:
     folder = workdir / "seed_0"
     # One killed between two results, the other as soon as its encoder was trained.
-    gone = [
-        folder / "byol" / "transfer.json",
-        *(path for path in (folder / "byol_fs").iterdir() if path.suffix == ".json"),
-    ]
+    names = ("transfer.json", "training.json", "labels_0.1.json", "labels_0.5.json", "labels_1.json")
+    gone = [folder / "byol" / "transfer.json", *(folder / "byol_fs" / name for name in names)]
     kept = {
         path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file() and "byol_fs" not in path.parts
     }

@@ -87,7 +87,7 @@ def resolve(
             choice = dataclasses.replace(choice, scored=settings.scored)
         scorer = None
         if name.endswith(PRETRAINED):
-            scorer = settings.scorer or str(workdir / f"seed_{seed}" / "byol" / "encoder")
+            scorer = settings.scorer or str((workdir / f"seed_{seed}" / "byol" / "encoder").resolve())
         method = dataclasses.replace(
             method,
             choice=choice,
