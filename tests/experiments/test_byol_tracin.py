@@ -2,7 +2,9 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 
+import jax
 import numpy as np
 import pytest
 
@@ -41,6 +43,14 @@ def read(folder: pathlib.Path, *layouts: str) -> Sets:
         getattr(miniatures, layout)(folder / layout)
         sets.append(read_set(folder / layout, layout, image_size=16, channels=3))
     return sets[0], sets[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_compile_fast_and_run_slowly() -> Iterator[None]:
+    """Two steps of each of eight methods: nearly all of the time is the compiler's."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")

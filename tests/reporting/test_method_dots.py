@@ -18,7 +18,11 @@ def test_a_better_method_stands_further_right() -> None:
     """The blue dots of the one method, the only coloured ones, move."""
 
     def place(value: float) -> float:
-        picture = opened(method_dots({"a set": {"random": [0.1, 0.9], "ours": [value]}}, "random", "AUC")).astype(int)
+        picture = opened(
+            method_dots(
+                {place: {"random": [0.1, 0.9], "ours": [value]} for place in ("here", "there")}, "random", "AUC"
+            )
+        ).astype(int)
         return float((picture[:, :, 2] - picture[:, :, 0] > 60).nonzero()[1].mean())
 
     assert place(0.3) + 100 < place(0.7)

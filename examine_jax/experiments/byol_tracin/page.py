@@ -118,11 +118,11 @@ def _illustrations(
     order = [COLOURS, UNTRAINED, *settings.methods]
     metric = main_metric(source)
     semi = {
-        f"{source.name}, {share:.0%}": {name: _semi(found, name, share, metric) for name in order}
+        f"{share:.0%} of the labels": {name: _semi(found, name, share, metric) for name in order}
         for share in settings.shares
     }
     transfer = {
-        f"{other.name}, {METRICS[key]}": {name: _transfer(found, name, key) for name in order}
+        METRICS[key]: {name: _transfer(found, name, key) for name in order}
         for key in METRICS
         if key in found[0].transfer[UNTRAINED]
     }
@@ -140,7 +140,7 @@ def _illustrations(
         extra["extra_positives"] = Illustration(
             "Right extra positives",
             method_dots(
-                {f"{source.name}, pre-training": {_CHANCE_ROW: _extra(found, first, _CHANCE), **right}},
+                {"pre-training": {_CHANCE_ROW: _extra(found, first, _CHANCE), **right}},
                 _CHANCE_ROW,
                 "share",
             ),
@@ -150,20 +150,20 @@ def _illustrations(
         )
     return {
         "semi_supervised": Illustration(
-            "Fine-tuned on a share of the labels",
+            f"Fine-tuned on a share of {source.name}'s labels",
             method_dots(semi, UNTRAINED, METRICS[metric]),
             about,
             "Dots by method",
         ),
         "transfer": Illustration(
-            "Transferred to the second set", method_dots(transfer, UNTRAINED, "figure"), about, "Dots by method"
+            f"Transferred to {other.name}", method_dots(transfer, UNTRAINED, "figure"), about, "Dots by method"
         ),
         **extra,
         "likes": Illustration(
             "An image and its likes in a mini-batch",
             neighbour_gallery(source.pixels[shown.rows], shown.anchors, shown.methods, texts),
             f"The first images of a random batch of training images of seed {found[0].seed}, by the encoder of {shown.encoder}; "
-            "under each the label and the score.",
+            "under each the label and the score: TracIn at the predictor's last layer but for the learning rate, or the cosine.",
             "Anchor images, each with its top three by TracIn and by feature similarity",
         ),
     }
@@ -204,17 +204,15 @@ def _tables(
     tables["transfer"] = Table(
         f"Transfer to {other.name}", ("method", *(METRICS[key] for key in keys)), tuple(rows), note
     )
-    tables["extra_positives"] = Table(
-        "Right extra positives",
-        ("method", "images that have one", "of the right class", "by chance"),
-        tuple(
-            (name, *(_mean(found, name, key) for key in _EXTRA))
-            for name in settings.methods
-            if "extra_positives" in found[0].trainings[name]
-        ),
-        "The share of the extra positives' weight that lies on images of the same class (of exactly the same labels, where images have "
-        "several), over the last quarter of the training; chance draws evenly among the other images of the batch.",
-    )
+    chosen = [name for name in settings.methods if "extra_positives" in found[0].trainings[name]]
+    if chosen:
+        tables["extra_positives"] = Table(
+            "Right extra positives",
+            ("method", "images that have one", "of the right class", "by chance"),
+            tuple((name, *(_mean(found, name, key) for key in _EXTRA)) for name in chosen),
+            "The share of the extra positives' weight that lies on images of the same class (of exactly the same labels, where images "
+            "have several), over the last quarter of the training; chance draws evenly among the other images of the batch.",
+        )
     tables["training"] = Table(
         "Pre-training",
         ("method", "steps", "loss (last quarter)", "time (median)", "CPU time (median)"),

@@ -88,13 +88,10 @@ def expected_time(
     _, training = resolve(name, pixels, codes, workdir, settings, settings.seeds[0])
     count = training.phases[0].steps or 1
     pretraining = cost * count
-    # Forward passes of an image, going back being two more: BYOL's step has eight (two views of an image, forth and back in the network
-    # that is trained, forth in the target), a fine-tuning's three; a scorer adds its own, FS without the target's.
-    trained = (
-        sum({"byol_fs_pretrained": 10, "byol_tracin_pretrained": 12}.get(name, 8) for name in settings.methods) / 8
-    )
+    # Of plain BYOL's step, as measured with `small`: a scorer's share, and an image's in a fine-tuning, which has one view and no target.
+    trained = sum({"byol_fs_pretrained": 1.1, "byol_tracin_pretrained": 1.2}.get(name, 1) for name in settings.methods)
     labelled = [len(rows) for rows in (*split.labelled.values(), other.training)]
-    tuning = cost / training.batch_size * 3 / 8 * sum(settings.tuning(rows).epochs * rows for rows in labelled)
+    tuning = cost / training.batch_size / 4 * sum(settings.tuning(rows).epochs * rows for rows in labelled)
     rows = len(settings.methods) + 1
     whole = len(settings.seeds) * (trained * pretraining + rows * tuning)
     return (
