@@ -1,17 +1,20 @@
 """EXAMINE, LOO and TMC-Shapley on the same features, with fits counted, beside a scikit-learn loop.
 
-python -m benchmarks.bench_valuation [--rows=500 --width=1024 --validation=20000 --permutations=100] [--features=F.npy …] --output=FILE.json
+python -m benchmarks.bench_valuation [--rows=500 --width=1024 --validation=20000 --permutations=100] [--pydvl_python=PYTHON]
+    --output=FILE.json
 
 The scikit-learn loop is sampled: `--sampled` of its fits at its default tolerance are timed (fit and score) and their mean extrapolated
 to all fits; as many more at tol=1e-12 say whether the values agree. Seconds are of a second run, after compilation; the first is given too.
-pyDVL and OpenDataVal are timed where they are installed.
+With --pydvl_python, an interpreter of an environment that has pyDVL, its leave-one-out and one permutation of its Shapley on the first
+`--sampled` rows are timed too, and compared with ours on these rows.
 """
 
 import dataclasses
-import importlib.util
 import json
 import os
 import pathlib
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +35,7 @@ _WIDTH = flags.DEFINE_integer("width", 1024, "Features.")
 _VALIDATION = flags.DEFINE_integer("validation", 20_000, "Validation points.")
 _PERMUTATIONS = flags.DEFINE_integer("permutations", 100, "Of TMC, without truncation.")
 _SAMPLED = flags.DEFINE_integer("sampled", 40, "scikit-learn fits that are timed for each valuer.")
+_PYDVL = flags.DEFINE_string("pydvl_python", None, "The interpreter of an environment that has pyDVL.")
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.")
 
 
@@ -141,9 +145,9 @@ def main(_: list[str]) -> None:
     }
     results["tmc_shapley"] |= times_faster(results["tmc_shapley"])
     print("tmc_shapley", results["tmc_shapley"], flush=True)
-    if importlib.util.find_spec("pydvl") is not None:
-        results["pydvl_loo"] = pydvl_loo(data)
-        print("pydvl_loo", results["pydvl_loo"], flush=True)
+    if _PYDVL.value is not None:
+        results["pydvl"] = beside_pydvl(data, _PYDVL.value, max(_SAMPLED.value, 20))
+        print("pydvl", results["pydvl"], flush=True)
     machine = {"device": str(jax.devices()[0]), "cores": os.cpu_count(), "versions": package_versions()}
     shape = {"rows": count, "width": _WIDTH.value, "validation": _VALIDATION.value}
     record = {"machine": machine, "load": os.getloadavg(), "shape": shape, "results": results}
@@ -151,17 +155,39 @@ def main(_: list[str]) -> None:
         write_text(pathlib.Path(_OUTPUT.value), json.dumps(record, indent=2) + "\n")
 
 
-def pydvl_loo(data: Data) -> dict[str, Any]:
-    """pyDVL's leave-one-out with the same model, one process, on the first `--sampled` rows."""
-    from pydvl.valuation import Dataset, LOOValuation, ModelUtility, SupervisedScorer
+def beside_pydvl(data: Data, python: str, few: int) -> dict[str, Any]:
+    """pyDVL's leave-one-out and one permutation on the first rows, in a process of its own, and ours."""
+    features, labels = data.features[:few], data.labels[:few]
+    utility = Utility(data.validation, data.validation_labels)
+    order = np.random.default_rng(2).permutation(few)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "rows.npz"
+        validation = {"validation": data.validation, "validation_labels": data.validation_labels}
+        np.savez(path, features=features, labels=labels, order=order, **validation)
+        script = pathlib.Path(__file__).with_name("pydvl_values.py")
+        done = subprocess.run([python, "-W", "ignore", script, path], stdout=subprocess.PIPE, check=True)
+    theirs = json.loads(done.stdout)
 
-    few = max(_SAMPLED.value, 20)
-    train = Dataset(data.features[:few], data.labels[:few])
-    test = Dataset(data.validation, data.validation_labels)
-    model = Sklearn(solver="liblinear", max_iter=5000)
-    begin = time.perf_counter()
-    LOOValuation(ModelUtility(model, SupervisedScorer("accuracy", test, default=0.5))).fit(train)
-    return {"rows": few, "seconds": time.perf_counter() - begin}
+    def permutation() -> Any:
+        game = utility.game(features, labels)
+        worth = np.concatenate([worth for worth, _ in game.prefixes(order[None])], axis=1)[0]
+        values = np.zeros(few)
+        values[order] = np.diff(worth, prepend=game.empty)
+        return values
+
+    found: dict[str, Any] = {"rows": few}
+    for name, job in (
+        ("loo", lambda: LeaveOneOut(utility).value(features, labels).values),
+        ("permutation", permutation),
+    ):
+        ours, spent = twice(job)
+        values = np.array(theirs[name].pop("values"))
+        found[name] = {
+            "ours": spent,
+            "pydvl": theirs[name],
+            "largest_difference_of_a_value": float(np.max(np.abs(values - ours))),
+        }
+    return found
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from examine_jax.evaluation.noise_separation import noise_separation
 from examine_jax.images import GaussianCorruption, corrupt, load_folder
 from examine_jax.models import architecture
 from examine_jax.preprocessing import FeatureStatistics, preprocess
-from examine_jax.pretraining import Encoder, Method, method_names, method_preset, pretrain
+from examine_jax.pretraining import Encoder, Method, method_preset, pretrain
 from examine_jax.reporting.atomic import write_text
 from examine_jax.reporting.report import package_versions
 from examine_jax.scoring import examine
@@ -37,7 +37,9 @@ from examine_jax.scoring import examine
 _DATA = flags.DEFINE_string("data", None, "The folder lc25000_96, with groups.csv.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the runs live.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the records; those in it are kept.", required=True)
-_METHODS = flags.DEFINE_list("methods", None, "Which methods; all if not given.")
+_METHODS = flags.DEFINE_list(
+    "methods", ["mae", "autoencoder", "simclr", "dcl", "byol", "simsiam", "vicreg"], "Which of `method_names()`."
+)
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
 _MINUTES = flags.DEFINE_float("minutes", 10.0, "CPU minutes of training a run.")
 _ARCHITECTURE = flags.DEFINE_string("architecture", "small", "What is trained.")
@@ -162,7 +164,7 @@ def main(_: list[str]) -> None:
         if "untrained" not in done:
             for name, record in controls(seed, tiles).items():
                 keep(seed, name, record)
-        for name in _METHODS.value or method_names():
+        for name in _METHODS.value:
             if name not in done:
                 keep(seed, name, train_and_measure(name, seed, tiles, workdir))
 

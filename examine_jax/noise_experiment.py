@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ _MIXED_NOISE = 0.375  # the paper corrupts 60,000 of its 160,000 training images
 _CLEAN_STEPS = 2 / 3  # of the training, before the mixed set; the paper does not say
 
 
+@runtime_checkable
 class Scoring(Protocol):
     """How features are scored."""
 

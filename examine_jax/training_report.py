@@ -81,9 +81,7 @@ def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
     method, params, key = trained.encoder.method, trained.encoder.params, jax.random.key(0)
     examples = trained.examples
     if isinstance(method, MAE):
-        pictures = galleries.reconstructions(
-            examples, *map(np.asarray, method.reconstruct(params, jnp.asarray(examples), key))
-        )
+        pictures = galleries.reconstructions(examples, *trained.encoder.reconstruct(examples, key))
         made["reconstructions"] = Illustration(
             "Reconstructions",
             pictures,
@@ -91,7 +89,7 @@ def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
             "Images and reconstructions",
         )
     elif isinstance(method, Autoencoder):
-        painted = np.asarray(method.reconstruct(params, jnp.asarray(examples)))
+        painted = np.asarray(jax.jit(method.reconstruct)(params, jnp.asarray(examples)))
         made["reconstructions"] = Illustration(
             "Reconstructions",
             galleries.before_and_after(examples, painted),
@@ -99,7 +97,7 @@ def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
             "Images and reconstructions",
         )
     elif hasattr(method, "augmentation"):
-        views = method.augmentation(key, examples)
+        views = jax.jit(method.augmentation)(key, jnp.asarray(examples))
         made["views"] = Illustration(
             "Pairs of views",
             galleries.view_pairs(examples, *map(np.asarray, views)),

@@ -17,7 +17,11 @@ _IMAGES = flags.DEFINE_string(
     "images", None, "A folder, .npy, .npz, a prepared TFDS folder or tfds:NAME; the sample if not given."
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written.")
-_METHOD = flags.DEFINE_string("method", "mae", "mae, autoencoder, simclr, dcl, dclw, byol, simsiam or vicreg.")
+_METHOD = flags.DEFINE_string(
+    "method",
+    "mae",
+    "mae, autoencoder, simclr, dcl, dclw, byol, simsiam, vicreg, byol_tracin, byol_fs, byol_fnc or byol_ft.",
+)
 _PRESET = flags.DEFINE_string(
     "preset", "small", "How it is trained: small, paper, and where they differ original, released_code."
 )

@@ -7,8 +7,17 @@ from jaxtyping import install_import_hook
 install_import_hook("examine_jax", "beartype.beartype")
 
 import pathlib
+from collections.abc import Iterator
 
+import jax
 import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_go_with_their_module() -> Iterator[None]:
+    """Thousands of compiled programs would exhaust the memory mappings that a process may have, which ends it."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

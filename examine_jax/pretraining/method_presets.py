@@ -7,6 +7,7 @@ Presets:
         same strategy" for its other encoders) for mae, autoencoder and byol; Exploring SSL for Low-Resource Medical Image Analysis
         (section 3.1: SGD .01, 250 epochs, the batch of 64 of its best kNN results) for simclr, dcl, simsiam and vicreg.
     examine: simclr as EXAMINE trains it.
+    study: byol as BYOL-TracIn's paper may have trained it (`presets.extra_positive`), beside `paper` of byol_tracin and its variants.
     original: the method's own paper and code on ImageNet.
     released_code: github.com/soumitri2001/SmallDataSSL, which differs from the low-resource paper's text.
 
@@ -19,16 +20,18 @@ from collections.abc import Callable
 
 from examine_jax.models.presets import Architecture
 from examine_jax.pretraining.byol import BYOL
+from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTransformation
+from examine_jax.pretraining.byol_tracin import BYOLTracIn
 from examine_jax.pretraining.method import Method
-from examine_jax.pretraining.presets import contrastive, reconstruction, without_negatives
+from examine_jax.pretraining.presets import contrastive, extra_positive, reconstruction, without_negatives
 from examine_jax.pretraining.settings import Phase, PretrainSettings
 
 Preset = Callable[[Architecture], tuple[Method, PretrainSettings]]
 
 
 def method_names() -> tuple[str, ...]:
-    """What `method_preset` knows."""
-    return tuple(_PRESETS)
+    """What `method_preset` knows and images alone can train: all but byol_sup, whose value needs `labels` set."""
+    return tuple(name for name in _PRESETS if name != "byol_sup")
 
 
 def preset_names(method: str) -> tuple[str, ...]:
@@ -70,9 +73,18 @@ def method_preset(
         settings = dataclasses.replace(settings, phases=(Phase(steps=steps),))
     elif num_images is not None:
         steps = settings.phases[0].count(max(1, num_images // settings.batch_size))
-    if steps is not None and isinstance(value, BYOL):
-        value = dataclasses.replace(value, moving_average=dataclasses.replace(value.moving_average, steps=steps))
+    if steps is not None:
+        value = _averaged_over(value, steps)
     return value, settings
+
+
+def _averaged_over(value: Method, steps: int) -> Method:
+    """With BYOL's moving average told how long the training is."""
+    byol = value.byol if isinstance(value, BYOLTracIn | BYOLFeatureTransformation) else value
+    if not isinstance(byol, BYOL):
+        return value
+    byol = dataclasses.replace(byol, moving_average=dataclasses.replace(byol.moving_average, steps=steps))
+    return dataclasses.replace(value, byol=byol) if isinstance(value, BYOLTracIn | BYOLFeatureTransformation) else byol
 
 
 _PRESETS: dict[str, dict[str, Preset]] = {
@@ -104,6 +116,7 @@ _PRESETS: dict[str, dict[str, Preset]] = {
         "small": without_negatives.byol_small,
         "paper": without_negatives.byol_paper,
         "original": without_negatives.byol_original,
+        "study": extra_positive.byol_study,
     },
     "simsiam": {
         "small": without_negatives.simsiam_small,
@@ -116,5 +129,12 @@ _PRESETS: dict[str, dict[str, Preset]] = {
         "paper": without_negatives.vicreg_paper,
         "original": without_negatives.vicreg_original,
         "released_code": without_negatives.vicreg_released,
+    },
+    **{
+        name: {
+            "small": extra_positive.ExtraPositivePreset(choice, paper=False),
+            "paper": extra_positive.ExtraPositivePreset(choice, paper=True),
+        }
+        for name, choice in extra_positive.CHOICES.items()
     },
 }

@@ -100,7 +100,7 @@ def view_pairs(
     return _columns({"original": original, "first view": first, "second view": second})
 
 
-def _columns(rows: Mapping[str, Shaped[np.ndarray, "k h w c"]]) -> bytes:
+def _columns(rows: Mapping[str, Shaped[np.ndarray, "k _ _ c"]]) -> bytes:
     original = next(iter(rows.values()))
     if len(original) == 0:
         raise ValueError("there is no image to show; give at least one")

@@ -325,7 +325,9 @@ def _make_prefixes(
         found = primal.fit_prefixes(system, target, cost, first, sizes, tolerance, free_intercept)
         return Fits(found.weights, jnp.zeros((target.shape[1], sizes.shape[0])), found.residual)
 
-    return jax.vmap(jax.vmap(problem, in_axes=(None, 0, 0)))(systems, targets, start)
+    every = jax.vmap(problem, in_axes=(None, 0, 0))
+    # One order after another: each stops when its own fits have arrived.
+    return jax.lax.map(lambda order: every(*order), (systems, targets, start))
 
 
 def _make_pull(system: Any, targets: Any, full: Fits, is_dual: bool) -> Any:

@@ -53,11 +53,11 @@ class DataShapleyTruncation:
 
 @dataclasses.dataclass(frozen=True)
 class RelativeTruncation:
-    """Cut at the first prefix, after the burn-in, that numpy.allclose finds equal to the full worth.
+    """Cut at the first prefix, of burn_in of the rows or more, that numpy.allclose finds equal to the full worth.
 
     Attributes:
         rtol: of the full worth (and an absolute 1e-8).
-        burn_in: the fraction of the rows that is always looked at.
+        burn_in: the fraction of the rows before which nothing is cut.
 
     Source: pyDVL's rule of that name.
     """
@@ -68,7 +68,7 @@ class RelativeTruncation:
 
     def cut(self, worths: Float[np.ndarray, " k"], full: float, players: int) -> int | None:
         """The number of rows that count, or None where the permutation goes on."""
-        near = np.isclose(worths, full, rtol=self.rtol) & (np.arange(len(worths)) >= self.burn_in * players)
+        near = np.isclose(worths, full, rtol=self.rtol) & (np.arange(1, len(worths) + 1) >= self.burn_in * players)
         return int(np.argmax(near)) + 1 if near.any() else None
 
 
@@ -93,19 +93,21 @@ class DataShapleyStopping:
 
 @dataclasses.dataclass(frozen=True)
 class HistoryDeviation:
-    """Enough when no running mean has changed by more than rtol of its size over the last `steps` permutations.
+    """Enough when the running means have changed by less than rtol of their size, in the mean over rows, over the last `steps`
+    permutations; a mean of zero counts with its whole change. Never before `steps` + 2 permutations.
 
-    Source: pyDVL's rule of that name; it divides by the signed mean, this by its size.
+    Source: pyDVL's rule of that name; it divides by the signed mean, and so can stop early, this by its size.
     """
 
     steps: int = 100
     rtol: float = 0.01
 
     def enough(self, contributions: Float[np.ndarray, "s n"]) -> bool:
-        if len(contributions) <= self.steps:
+        if len(contributions) < self.steps + 2:
             return False
         means = _running_means(contributions)
-        return bool((np.abs(means[-1] - means[-1 - self.steps]) <= self.rtol * np.abs(means[-1])).all())
+        size, change = np.abs(means[-1]), np.abs(means[-1] - means[-1 - self.steps])
+        return bool(np.mean(change / np.where(size > 0, size, 1.0)) < self.rtol)
 
 
 def _running_means(contributions: Float[np.ndarray, "s n"]) -> Float[np.ndarray, "s n"]:

@@ -123,7 +123,7 @@ class Utility:
     def num_classes(self) -> int:
         return int(self.labels.max()) + 1
 
-    def game(self, features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> "LogisticGame":
+    def game(self, features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " labels"]) -> "LogisticGame":
         """The game of these rows, every fit's shared work done.
 
         Raises:

@@ -6,9 +6,9 @@ from sklearn.linear_model import LogisticRegression
 
 from examine_jax.evaluation.curves import (
     CHOOSINGS,
+    CodedRows,
     Curve,
     CurveSettings,
-    CodedRows,
     adding_curve,
     best_first,
     mean_curve,

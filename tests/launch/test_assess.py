@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
 import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -14,24 +11,10 @@ import pytest
 from PIL import Image
 
 from examine_jax.scoring import examine
+from tests.launch.commands import run, run_each, start
 from tests.scoring.spectra import reference_gaps
 
-ROOT = pathlib.Path(__file__).parents[2]
 QUICK = ("--image_size=24", "--steps=3", "--batch_size=8")
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "launch.assess", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-
-
-def assess(*arguments: object) -> tuple[int, str]:
-    process = start(*arguments)
-    _, errors = process.communicate(timeout=600)
-    return process.returncode, errors
 
 
 def read(file: pathlib.Path) -> list[dict[str, str]]:
@@ -59,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def finished(folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     workdir = tmp_path_factory.mktemp("out")
-    code, errors = assess(f"--images={folder}", f"--workdir={workdir}", *QUICK)
+    code, errors = run("assess", f"--images={folder}", f"--workdir={workdir}", *QUICK)
     assert code == 0, errors
     assert "device: cpu" in errors
     return workdir
@@ -102,7 +85,7 @@ def test_the_page_and_the_pictures_are_there_and_the_settings_are_recorded(finis
 
 def test_the_same_command_again_changes_nothing(folder: pathlib.Path, finished: pathlib.Path) -> None:
     before = (finished / "scores.csv").read_bytes()
-    code, errors = assess(f"--images={folder}", f"--workdir={finished}", *QUICK)
+    code, errors = run("assess", f"--images={folder}", f"--workdir={finished}", *QUICK)
     assert code == 0, errors
     assert (finished / "scores.csv").read_bytes() == before
 
@@ -110,7 +93,9 @@ def test_the_same_command_again_changes_nothing(folder: pathlib.Path, finished: 
 def test_a_trained_encoder_gives_the_same_scores(
     folder: pathlib.Path, finished: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    code, errors = assess(f"--images={folder}", f"--workdir={tmp_path / 'o'}", f"--encoder={finished / 'encoder'}")
+    code, errors = run(
+        "assess", f"--images={folder}", f"--workdir={tmp_path / 'o'}", f"--encoder={finished / 'encoder'}"
+    )
     assert code == 0, errors
     assert (tmp_path / "o" / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
 
@@ -120,20 +105,21 @@ def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_scores(
 ) -> None:
     workdir = tmp_path / "o"
     for wait_for in ("config.json", "metrics.jsonl", "encoder"):
-        process = start(f"--images={folder}", f"--workdir={workdir}", *QUICK)
+        process = start("assess", f"--images={folder}", f"--workdir={workdir}", *QUICK)
         deadline = time.monotonic() + 300
         while not (workdir / wait_for).exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert not (workdir / "report.html").exists()
-    code, errors = assess(f"--images={folder}", f"--workdir={workdir}", *QUICK)
+    code, errors = run("assess", f"--images={folder}", f"--workdir={workdir}", *QUICK)
     assert code == 0, errors
     assert (workdir / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
 
 
 def test_noise_levels_are_told_apart_and_compared_with_controls(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    code, errors = assess(
+    code, errors = run(
+        "assess",
         f"--images={folder}",
         f"--workdir={tmp_path}",
         "--noise_levels=0,.5,1",
@@ -151,7 +137,7 @@ def test_noise_levels_are_told_apart_and_compared_with_controls(folder: pathlib.
 def test_features_made_elsewhere_are_scored_as_they_are(tmp_path: pathlib.Path, dtype: type) -> None:
     features = np.random.default_rng(0).normal(size=(30, 8)).astype(dtype)
     np.save(tmp_path / "f.npy", features)
-    code, errors = assess(f"--features={tmp_path / 'f.npy'}", f"--workdir={tmp_path / 'o'}")
+    code, errors = run("assess", f"--features={tmp_path / 'f.npy'}", f"--workdir={tmp_path / 'o'}")
     assert code == 0, errors
     gaps, _ = reference_gaps(features)
     rows = read(tmp_path / "o" / "scores.csv")
@@ -204,31 +190,44 @@ def _case(tmp_path: pathlib.Path, name: str) -> list[str]:
             return [out]
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("no workdir", "--workdir"),
-        ("no such folder", "nothing"),
-        ("no image", "a.png"),
-        ("one image", "at least two"),
-        ("nan features", "1 of 3 rows: 1"),
-        ("flat features", "matrix"),
-        ("pickled features", "a.npy"),
-        ("no gpu", "--device=gpu"),
-        ("unknown architecture", "small, examine_paper"),
-        ("no encoder", "config.json"),
-        ("bad levels", "numbers"),
-        ("another run", "another run"),
-        ("workdir is a file", "o"),
-    ],
-)
+REFUSED = [
+    ("no workdir", "--workdir"),
+    ("no such folder", "nothing"),
+    ("no image", "a.png"),
+    ("one image", "at least two"),
+    ("nan features", "1 of 3 rows: 1"),
+    ("flat features", "matrix"),
+    ("pickled features", "a.npy"),
+    ("no gpu", "--device=gpu"),
+    ("unknown architecture", "small, examine_paper"),
+    ("no encoder", "config.json"),
+    ("bad levels", "numbers"),
+    ("another run", "another run"),
+    ("workdir is a file", "o"),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[pathlib.Path, int, str]]:
+    folders = [tmp_path_factory.mktemp("refused") for _ in REFUSED]
+    ended = run_each("assess", [_case(folder, name) for folder, (name, _) in zip(folders, REFUSED, strict=True)])
+    return {name: (folder, *end) for (name, _), folder, end in zip(REFUSED, folders, ended, strict=True)}
+
+
+@pytest.mark.parametrize(("name", "message"), REFUSED)
 def test_what_cannot_be_done_is_one_line_and_leaves_nothing_behind(
-    tmp_path: pathlib.Path, name: str, message: str
+    refused: dict[str, tuple[pathlib.Path, int, str]], name: str, message: str
 ) -> None:
-    code, errors = assess(*_case(tmp_path, name))
+    folder, code, errors = refused[name]
     lines = [line for line in errors.splitlines() if line.startswith("examine-assess: ")]
     assert code == 1, errors
     assert len(lines) == 1
     assert message in lines[0]
     assert "Traceback" not in errors
-    assert not (tmp_path / "o" / "scores.csv").exists()
+    assert not (folder / "o" / "scores.csv").exists()
+
+
+def test_a_process_that_is_refused_ends_with_an_exit_code(tmp_path: pathlib.Path) -> None:
+    code, errors = run("assess", *_case(tmp_path, "no such folder"))
+    assert code == 1
+    assert "Traceback" not in errors

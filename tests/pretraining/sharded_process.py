@@ -59,6 +59,7 @@ RUNS = {name: (method, SETTINGS) for name, method in METHODS.items()} | {
     "simclr": (METHODS["simclr"], dataclasses.replace(SETTINGS, optimiser=LARS())),
 }
 ACROSS_PROCESSES = ("vicreg", "mae in micro-batches")
+RESUMED = "byol"
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
 
 
@@ -89,13 +90,14 @@ def main(folder: pathlib.Path, devices: int, port: str = "", process: int = 0, p
         workdir = folder / f"{devices}x{processes}" / name
         streamed = Streamed()
         images = streamed if processes > 1 and name == "vicreg" else IMAGES
-        run = pretrain(method, images, settings, workdir, checkpoint_seconds=0.0, progress=False)
+        often = 0.0 if name == RESUMED else 3600.0  # a checkpoint takes longer than a step
+        run = pretrain(method, images, settings, workdir, checkpoint_seconds=often, progress=False)
         saved |= outcome(name, run)
         if images is streamed:
             saved["read at once"] = np.array(streamed.most)
         if devices > 1:  # goes on in a folder that one device left behind
             left = folder / "1x1" / name / "checkpoints"
-            if processes == 1 and name == "byol":
+            if processes == 1 and name == RESUMED:
                 newest = max(int(step.name) for step in left.iterdir() if step.name.isdigit())
                 shutil.rmtree(left / str(newest))
                 saved |= outcome("resumed", pretrain(method, IMAGES, settings, left.parent, progress=False))

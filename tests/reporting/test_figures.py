@@ -129,10 +129,32 @@ def test_reconstructions_are_drawn(count, channels):
     _opened(galleries.reconstructions((original * 255).astype(np.uint8), original, original * 1.5 - 0.2))
 
 
-def test_reconstructions_of_nothing_are_refused():
+def test_images_stand_above_what_was_made_of_them():
+    original = np.zeros((2, 8, 8, 3), np.uint8)
+    original[..., 0] = 255
+    made = np.zeros((2, 8, 8, 3), np.float32)
+    made[..., 2] = 1
+    first, second = np.zeros((2, 2, 4, 4, 3), np.float32)
+    first[..., 1], second[..., 2] = 1, 1
+    for picture, colours in (
+        (galleries.before_and_after(original, made), ([255, 0, 0], [0, 0, 255])),
+        (galleries.view_pairs(original, first, second), ([255, 0, 0], [0, 255, 0], [0, 0, 255])),
+    ):
+        shown = _opened(picture, width=500)
+        rows = [np.median(np.nonzero((shown == colour).all(axis=-1))[0]) for colour in colours]
+        assert rows == sorted(set(rows)), "one above the other, in this order"
+
+
+def test_pictures_of_nothing_are_refused():
     nothing = np.zeros((0, 4, 4, 3))
-    with pytest.raises(ValueError, match="at least one"):
-        galleries.reconstructions(nothing, nothing, nothing)
+    for draw, rows in ((galleries.reconstructions, 3), (galleries.before_and_after, 2), (galleries.view_pairs, 3)):
+        with pytest.raises(ValueError, match="no image to show; give at least one"):
+            draw(*[nothing] * rows)
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.2, 0.15], [0.3], [0.0, 0.0], [1.0, np.nan, 2.0]])
+def test_what_was_watched_is_drawn(values):
+    _opened(figures.watched_curve(100 * np.arange(1, len(values) + 1), np.array(values), "rank me"))
 
 
 def _separations(strength, seeds=3, clean=True):

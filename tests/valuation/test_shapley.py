@@ -137,6 +137,7 @@ def test_pydvl_cuts_at_the_first_hit_after_the_burn_in() -> None:
     near = np.array([1.0, 0.5, 1.0, 1.0])
     assert RelativeTruncation().cut(near, 1.0, 4) == 1
     assert RelativeTruncation(burn_in=0.5).cut(near, 1.0, 4) == 3
+    assert RelativeTruncation(burn_in=0.75).cut(near, 1.0, 4) == 3  # as many as the burn-in are enough
 
 
 def test_rows_after_the_cut_get_nothing_and_cost_no_fit() -> None:

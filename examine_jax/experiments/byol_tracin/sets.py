@@ -1,0 +1,188 @@
+"""The study's two sets: read once, divided anew for every seed, before anything is trained."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from examine_jax._shapes import Int, Shaped
+from examine_jax.evaluation.splits import check_split, stratified_split
+from examine_jax.experiments.byol_tracin.settings import StudySettings
+from examine_jax.experiments.sets import read_labelled
+from examine_jax.images import load_folder
+from examine_jax.images.official_layouts import read_official
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StudySet:
+    """Labelled images.
+
+    Attributes:
+        name: for the reader.
+        pixels: uint8 [N, H, W, C], or anything with len(), .shape and [int32 indices] that gives them.
+        labels: [N] a class, or [N, classes] 0 and 1.
+        classes: their names.
+        groups: [N] what must not be torn apart; None: every image for itself.
+        tested: [N] whether the official split tests on the image; None: there is none.
+    """
+
+    name: str
+    pixels: Any
+    labels: Int[np.ndarray, "n *classes"]
+    classes: tuple[str, ...]
+    groups: Shaped[np.ndarray, " n"] | None
+    tested: Shaped[np.ndarray, " n"] | None
+
+    @property
+    def multilabel(self) -> bool:
+        return self.labels.ndim == 2
+
+    def codes(self) -> Int[np.ndarray, " n"]:
+        """One number a class [N]; where images have several labels, one a set of labels, so that alike means all labels alike."""
+        if not self.multilabel:
+            return self.labels
+        return np.unique(self.labels, axis=0, return_inverse=True)[1].reshape(-1)
+
+    def fingerprint(self) -> str:
+        """Of labels, groups and split, and of up to 256 images spread over the set."""
+        some = np.linspace(0, len(self.labels) - 1, min(256, len(self.labels))).astype(np.int32)
+        digest = hashlib.blake2b(digest_size=16)
+        for part in (self.labels, self.groups, self.tested, self.pixels[some]):
+            if part is not None:
+                digest.update(f"{part.dtype}{part.shape}".encode())
+                digest.update(np.ascontiguousarray(part).data)
+        return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Row numbers of one seed's training and test images, and of the training images whose labels are used at each share."""
+
+    training: Int[np.ndarray, " p"]
+    test: Int[np.ndarray, " t"]
+    labelled: dict[float, Int[np.ndarray, " l"]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rows:
+    """Some images of a set, read when they are asked for."""
+
+    pixels: Any
+    rows: Int[np.ndarray, " r"]
+    dtype = np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.rows), *self.pixels.shape[1:])
+
+    def __getitem__(self, indices: Int[np.ndarray, " b"]) -> Shaped[np.ndarray, "b h w c"]:
+        return self.pixels[self.rows[indices]]
+
+
+def some_rows(pixels: Any, rows: Int[np.ndarray, " r"]) -> Any:
+    """These images: an array where the set is one, else still on demand."""
+    return pixels[rows] if isinstance(pixels, np.ndarray) else Rows(pixels, rows)
+
+
+def read_set(
+    folder: str | os.PathLike[str],
+    layout: str,
+    *,
+    image_size: int,
+    channels: int,
+    labels: str | os.PathLike[str] | None = None,
+    groups: str | os.PathLike[str] | None = None,
+    image_column: str = "image",
+    label_column: str = "label",
+    group_column: str = "group",
+    on_demand: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> StudySet:
+    """Reads a set in an official layout, or ("folder") images whose classes a CSV file or, without one, their sub-folders tell.
+
+    Raises:
+        ValueError, OSError: as `read_official`, `read_labelled`; images of a folder that lie in no class's sub-folder.
+    """
+    name = pathlib.Path(folder).name
+    if layout != "folder":
+        if labels is not None or groups is not None:
+            raise ValueError(
+                f"the layout {layout} brings labels and groups of its own: leave the CSV files away, or use layout folder"
+            )
+        found = read_official(
+            layout, folder, image_size=image_size, channels=channels, on_demand=on_demand, on_progress=on_progress
+        )
+        return StudySet(name, found.pixels, found.labels, found.classes, found.groups, found.tested)
+    if on_demand:
+        raise ValueError("on_demand is for official layouts; a plain folder is read at once")
+    if labels is not None:
+        read = read_labelled(
+            folder,
+            image_size=image_size,
+            channels=channels,
+            labels=labels,
+            groups=groups,
+            image_column=image_column,
+            label_column=label_column,
+            group_column=group_column,
+            on_progress=on_progress,
+        )
+        return StudySet(name, read.pixels, read.labels, read.classes, read.groups, None)
+    images = load_folder(folder, image_size=image_size, channels=channels, on_progress=on_progress)
+    parents = [image.partition("/") for image in images.names]
+    loose = [head for head, slash, _ in parents if not slash]
+    if loose:
+        raise ValueError(
+            f"{folder}: {len(loose)} images lie in no class's sub-folder (such as {loose[0]!r}); give a CSV file of labels, or sort them"
+        )
+    classes, codes = np.unique([head for head, _, _ in parents], return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"{folder} has one class, {classes[0]}: name the folder whose sub-folders are the classes")
+    grouped = None
+    if groups is not None:
+        from examine_jax.labels import read_labels
+
+        grouped = read_labels(groups, images.names, image_column=image_column, label_column=group_column).values
+    return StudySet(name, images.pixels, codes.astype(np.int64), tuple(map(str, classes)), grouped, None)
+
+
+def divide(images: StudySet, settings: StudySettings, seed: int, shares: tuple[float, ...]) -> Split:
+    """One seed's split, every class in every part, groups whole.
+
+    Raises:
+        ValueError: a class with too few images or groups, an official split without one; which set and class.
+    """
+    classes = _with_none(images)
+    try:
+        if images.tested is None:
+            wanted = (1 - settings.tested, settings.tested)
+            training, test = stratified_split(classes, images.groups, shares=wanted, seed=seed)
+        else:
+            training, test = np.flatnonzero(~images.tested), np.flatnonzero(images.tested)
+        check_split((training, test), images.labels, images.groups)
+        labelled = {}
+        groups = None if images.groups is None else images.groups[training]
+        for share in shares:
+            rows = training
+            if share < 1:
+                some, _ = stratified_split(classes[training], groups, shares=(share, 1 - share), seed=seed)
+                rows = training[some]
+            labelled[share] = rows
+    except ValueError as error:
+        raise ValueError(f"{images.name}: {error}") from error
+    return Split(training, test, labelled)
+
+
+def _with_none(images: StudySet) -> Int[np.ndarray, "n *columns"]:
+    """The labels; where images have several, with a further column for those that have none, which are to be divided evenly too."""
+    if not images.multilabel:
+        return images.labels
+    none = images.labels.sum(axis=1) == 0
+    return np.concatenate([images.labels, none[:, np.newaxis]], axis=1) if none.any() else images.labels

@@ -1,0 +1,326 @@
+"""Published medical sets as they are handed out: images in a folder, labels, patients and splits in files beside them.
+
+Layouts (what lies where, below the folder that is named):
+    isic_2019: ISIC_2019_Training_Input/*.jpg, ISIC_2019_Training_GroundTruth.csv (a column a class, one of them 1) and, for the lesions,
+        ISIC_2019_Training_Metadata.csv.
+    isic_2016: ISBI2016_ISIC_Part3_Training_Data/*.jpg, ISBI2016_ISIC_Part3_Training_GroundTruth.csv (no header; benign, malignant);
+        with ISBI2016_ISIC_Part3_Test_Data and ..._Test_GroundTruth.csv (0.0, 1.0) where they are there.
+    chestx_ray14: Data_Entry_2017*.csv, images/*.png or images_001 to images_012/images/*.png; with train_val_list.txt and test_list.txt
+        where they are there. Several labels an image, patients as groups.
+    shenzhen: CXR_png/CHNCXR_NNNN_L.png, L being 0 (normal) or 1 (tuberculosis); where shenzhen_metadata.csv is there, its study_id
+        names the images.
+"""
+
+import collections
+import csv
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from examine_jax._shapes import Int, Shaped
+from examine_jax.images.folder import load_folder
+from examine_jax.images.streaming import stream_folder
+
+_MAX_BYTES = 2**30
+ISIC_2019_CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")
+ISIC_2016_CLASSES = ("benign", "malignant")
+CHESTX_RAY14_CLASSES = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Effusion",
+    "Emphysema",
+    "Fibrosis",
+    "Hernia",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pleural_Thickening",
+    "Pneumonia",
+    "Pneumothorax",
+)
+SHENZHEN_CLASSES = ("normal", "tuberculosis")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OfficialSet:
+    """Images and what the set's files say of them.
+
+    Attributes:
+        names: of the images: their files, below the folder.
+        pixels: uint8 [N, H, W, C], or `StreamedImages` where they are read on demand.
+        labels: [N] a class, or [N, classes] 0 and 1 where images have several.
+        classes: names of the classes.
+        groups: [N] of one number a patient or lesion; None: the files do not tell.
+        tested: [N] whether the official split tests on the image; None: there is none.
+    """
+
+    names: tuple[str, ...]
+    pixels: Any
+    labels: Int[np.ndarray, "n *classes"]
+    classes: tuple[str, ...]
+    groups: Int[np.ndarray, " n"] | None
+    tested: Shaped[np.ndarray, " n"] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    label: int | tuple[int, ...]
+    group: str | None = None
+    tested: bool | None = None
+
+
+def read_official(
+    layout: str,
+    folder: str | os.PathLike[str],
+    *,
+    image_size: int,
+    channels: int = 3,
+    on_demand: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> OfficialSet:
+    """Reads a published set from its folder.
+
+    Args:
+        layout: one of `LAYOUTS`.
+        image_size, channels: as in `load_folder`.
+        on_demand: decode images when they are asked for, for sets larger than memory.
+
+    Raises:
+        ValueError: no such layout; a row that names a missing file or an unknown class; an image without a row; an unreadable image.
+        OSError: the folder or one of its files is missing (which).
+    """
+    if layout not in LAYOUTS:
+        raise ValueError(f"no layout is named {layout!r}; there are: {', '.join(LAYOUTS)}")
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}: name the one that holds the {layout} files")
+    # Files before images: what is wrong with them shows at once.
+    entries, classes, image_folders = LAYOUTS[layout](folder)
+    read: Callable[..., Any] = stream_folder if on_demand else load_folder
+    parts = [read(part, image_size=image_size, channels=channels, on_progress=on_progress) for part in image_folders]
+    names = [
+        (f"{part.relative_to(folder)}/{name}", name)
+        for part, found in zip(image_folders, parts)
+        for name in found.names
+    ]
+    stems = [pathlib.PurePosixPath(name).stem for _, name in names]
+    doubled = [stem for stem, count in collections.Counter(stems).items() if count > 1]
+    if doubled:
+        raise ValueError(f"{folder}: two images are called {_listed(doubled)}; keep one of each")
+    unreadable = [f"{item.name} ({item.reason})" for found in parts for item in found.skipped]
+    missing = sorted(entries.keys() - set(stems))
+    if missing:
+        because = f"; not readable: {_listed(unreadable)}" if unreadable else ""
+        raise ValueError(
+            f"{folder}: {len(missing)} images that the {layout} labels name are not there: {_listed(missing)}{because}; "
+            "add the files, or remove their rows"
+        )
+    strangers = sorted(set(stems) - entries.keys())
+    if strangers:
+        raise ValueError(
+            f"{folder}: {len(strangers)} images have no {layout} label: {_listed(strangers)}; remove them, or add rows"
+        )
+    rows = [entries[stem] for stem in stems]
+    tested = None if rows[0].tested is None else np.array([row.tested for row in rows])
+    groups = None
+    if any(row.group is not None for row in rows):
+        # An image whose group is not told is a group of its own.
+        _, groups = np.unique([row.group or f" {stem}" for row, stem in zip(rows, stems)], return_inverse=True)
+    pixels = parts[0] if on_demand else np.concatenate([part.pixels for part in parts])
+    if on_demand and len(parts) > 1:
+        pixels = _Joined(tuple(parts))
+    labels = np.array([row.label for row in rows], np.int64)
+    return OfficialSet(tuple(name for name, _ in names), pixels, labels, classes, groups, tested)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Joined:
+    """Several folders' images on demand, one after the other."""
+
+    parts: tuple[Any, ...]
+    dtype = np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), *self.parts[0].shape[1:])
+
+    def __getitem__(self, indices: Int[np.ndarray, " batch"]) -> Shaped[np.ndarray, "batch h w c"]:
+        starts = np.cumsum([0, *map(len, self.parts)])
+        which = np.searchsorted(starts, indices, side="right") - 1
+        return np.concatenate(
+            [self.parts[part][np.array([index - starts[part]])] for part, index in zip(which, indices)]
+        )
+
+
+Found = tuple[dict[str, _Entry], tuple[str, ...], Sequence[pathlib.Path]]
+
+
+def _isic_2019(folder: pathlib.Path) -> Found:
+    truth = _needed(folder / "ISIC_2019_Training_GroundTruth.csv")
+    metadata = folder / "ISIC_2019_Training_Metadata.csv"
+    lesions = {}
+    if metadata.exists():
+        lesions = {row["image"]: row["lesion_id"] for _, row in _rows(metadata, ("image", "lesion_id"))}
+    entries: dict[str, _Entry] = {}
+    for line, row in _rows(truth, ("image", *ISIC_2019_CLASSES)):
+        unknown = [name for name in row if name not in ("image", "UNK", *ISIC_2019_CLASSES)]
+        if unknown:
+            raise ValueError(f"{truth}: unknown class {unknown[0]!r}; there are {', '.join(ISIC_2019_CLASSES)}")
+        given = [name for name in row if name != "image" and _number(truth, line, row[name]) == 1]
+        if len(given) != 1 or given == ["UNK"]:
+            said = ", ".join(given) or "none"
+            raise ValueError(f"{truth}, line {line}: {row['image']} needs one of the known classes, has {said}")
+        _add(
+            entries,
+            truth,
+            line,
+            row["image"],
+            _Entry(ISIC_2019_CLASSES.index(given[0]), lesions.get(row["image"]) or None),
+        )
+    return _whole(entries, truth), ISIC_2019_CLASSES, [_needed(folder / "ISIC_2019_Training_Input")]
+
+
+def _isic_2016(folder: pathlib.Path) -> Found:
+    entries: dict[str, _Entry] = {}
+    parts = ["Training"]
+    if (folder / "ISBI2016_ISIC_Part3_Test_GroundTruth.csv").exists():
+        parts.append("Test")
+    for part in parts:
+        truth = _needed(folder / f"ISBI2016_ISIC_Part3_{part}_GroundTruth.csv")
+        codes = {"benign": 0, "malignant": 1, "0.0": 0, "1.0": 1, "0": 0, "1": 1}
+        for line, cells in _lines(truth):
+            if len(cells) != 2 or cells[1] not in codes:
+                raise ValueError(
+                    f"{truth}, line {line}: unknown class in {','.join(cells)!r}; there are benign, malignant (0.0, 1.0)"
+                )
+            _add(
+                entries,
+                truth,
+                line,
+                cells[0],
+                _Entry(codes[cells[1]], tested=part == "Test" if len(parts) > 1 else None),
+            )
+    folders = [_needed(folder / f"ISBI2016_ISIC_Part3_{part}_Data") for part in parts]
+    return _whole(entries, folder), ISIC_2016_CLASSES, folders
+
+
+def _chestx_ray14(folder: pathlib.Path) -> Found:
+    tables = sorted(folder.glob("Data_Entry_2017*.csv"))
+    table = tables[0] if tables else _needed(folder / "Data_Entry_2017.csv")
+    lists = [folder / "train_val_list.txt", folder / "test_list.txt"]
+    listed = {name: which == 1 for which, path in enumerate(lists) if path.exists() for _, (name, *_) in _lines(path)}
+    split = all(path.exists() for path in lists)
+    entries: dict[str, _Entry] = {}
+    for line, row in _rows(table, ("Image Index", "Finding Labels", "Patient ID")):
+        findings = set(row["Finding Labels"].split("|")) - {"No Finding"}
+        unknown = sorted(findings - set(CHESTX_RAY14_CLASSES))
+        if unknown:
+            known = ", ".join(CHESTX_RAY14_CLASSES)
+            raise ValueError(f"{table}, line {line}: unknown class {unknown[0]!r}; there are No Finding, {known}")
+        name = row["Image Index"]
+        if split and name not in listed:
+            raise ValueError(
+                f"{table}, line {line}: {name} is neither in {lists[0].name} nor in {lists[1].name}; add it to one"
+            )
+        label = tuple(int(known in findings) for known in CHESTX_RAY14_CLASSES)
+        entry = _Entry(label, row["Patient ID"], listed[name] if split else None)
+        _add(entries, table, line, pathlib.PurePosixPath(name).stem, entry)
+    folders = [path for path in [folder / "images", *sorted(folder.glob("images_[0-9]*"))] if path.is_dir()]
+    return _whole(entries, table), CHESTX_RAY14_CLASSES, folders or [_needed(folder / "images")]
+
+
+def _shenzhen(folder: pathlib.Path) -> Found:
+    images, table = _needed(folder / "CXR_png"), folder / "shenzhen_metadata.csv"
+    if table.exists():
+        named = [(f"{table}, line {line}", row["study_id"]) for line, row in _rows(table, ("study_id",))]
+    else:
+        named = [(str(images), path.name) for path in sorted(images.glob("*.png"))]
+    entries: dict[str, _Entry] = {}
+    for where, name in named:
+        stem = name.removesuffix(".png")
+        match = re.fullmatch(r"CHNCXR_\d+_(\d)", stem)
+        if match is None or match[1] not in "01":
+            raise ValueError(
+                f"{where}: {name!r} tells no known class; files are CHNCXR_NNNN_0.png (normal) or CHNCXR_NNNN_1.png"
+            )
+        if stem in entries:
+            raise ValueError(f"{where}: a second row for {name!r}; keep one")
+        entries[stem] = _Entry(int(match[1]))
+    return _whole(entries, images), SHENZHEN_CLASSES, [images]
+
+
+LAYOUTS: Mapping[str, Callable[[pathlib.Path], Found]] = {
+    "isic_2019": _isic_2019,
+    "isic_2016": _isic_2016,
+    "chestx_ray14": _chestx_ray14,
+    "shenzhen": _shenzhen,
+}
+
+
+def _needed(path: pathlib.Path) -> pathlib.Path:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; unpack the set's files below {path.parent}, under their own names")
+    return path
+
+
+def _rows(path: pathlib.Path, columns: Sequence[str]) -> Iterable[tuple[int, dict[str, str]]]:
+    """(line, {column: cell}) of a CSV file with a header."""
+    header: list[str] | None = None
+    for line, cells in _lines(path):
+        if header is None:
+            header = cells
+            absent = [column for column in columns if column not in header]
+            if absent:
+                raise ValueError(f"{path}: no column {absent[0]!r}; the columns are {', '.join(header)}")
+            continue
+        if len(cells) < len(header) and any(column in header[len(cells) :] for column in columns):
+            raise ValueError(f"{path}, line {line} is cut short: it has fewer columns than the header")
+        named = [(name, cell) for name, cell in zip(header, [*cells, *[""] * len(header)]) if name]
+        yield line, dict(named)
+
+
+def _lines(path: pathlib.Path) -> Iterable[tuple[int, list[str]]]:
+    if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+        raise ValueError(f"{path} is no plain file, or larger than {_MAX_BYTES} bytes; name the set's own file")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream)
+            for cells in reader:
+                if any(cells):
+                    yield reader.line_num, [cell.strip() for cell in cells]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}; give the set's CSV file, in UTF-8") from error
+
+
+def _number(path: pathlib.Path, line: int, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{path}, line {line}: {text!r} is no number; classes are marked by 1.0 and 0.0") from None
+
+
+def _add(entries: dict[str, _Entry], path: pathlib.Path, line: int, name: str, entry: _Entry) -> None:
+    if name in entries:
+        raise ValueError(f"{path}, line {line}: a second row for {name!r}; keep one")
+    entries[name] = entry
+
+
+def _whole(entries: dict[str, _Entry], path: pathlib.Path) -> dict[str, _Entry]:
+    if not entries:
+        raise ValueError(f"{path} names no image")
+    return entries
+
+
+def _listed(names: Iterable[str]) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:5]) + (f" and {len(shown) - 5} more" if len(shown) > 5 else "")

@@ -1,0 +1,100 @@
+"""The embedding job, run as its user runs it: its files are what the scorer reads."""
+
+import csv
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from examine_jax.embedding import embed_images
+from examine_jax.models import DecoderConfig, ViTConfig
+from examine_jax.pretraining import MAE, load_encoder, save_encoder
+from tests.launch.commands import run, run_each
+
+NAMES = ["a.png", "b<i>.png", "sub/c.png", "日本.png", "e.png"]
+METHOD = MAE(
+    ViTConfig(image_size=12, patch_size=4, channels=3, width=8, depth=1, heads=2, mlp_width=16),
+    DecoderConfig(width=8, depth=1, heads=2, mlp_width=16),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Five images and a file that is none; an encoder, untrained."""
+    folder = tmp_path_factory.mktemp("embed")
+    (folder / "images" / "sub").mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for name in NAMES:
+        Image.fromarray(generator.integers(0, 256, (12, 12, 3), np.uint8)).save(folder / "images" / name)
+    (folder / "images" / "text.png").write_text("not an image")
+    (folder / "no encoder").mkdir()
+    params, state = METHOD.init(jax.random.key(0), {"image": np.zeros((1, 12, 12, 3), np.uint8)})
+    save_encoder(folder / "encoder", METHOD, params, state)
+    return folder
+
+
+def _read(path: pathlib.Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_features_are_scored_under_their_images_names(folder: pathlib.Path, suffix: str) -> None:
+    output = folder / f"features{suffix}"
+    code, told = run("embed", f"--images={folder / 'images'}", f"--encoder={folder / 'encoder'}", f"--output={output}")
+    assert code == 0, told
+    assert "5 x 8 features, 1 skipped" in told
+    skipped = _read(folder / "features.skipped.csv")
+    assert [row["image"] for row in skipped] == ["text.png"]
+    assert skipped[0]["reason"]
+    code, told = run("score", f"--features={output}", f"--output={folder / 'scores.csv'}")
+    assert code == 0, told
+    assert sorted(row["image"] for row in _read(folder / "scores.csv")) == sorted(NAMES)
+
+
+def test_features_are_the_encoders_in_the_order_of_the_names(folder: pathlib.Path) -> None:
+    output = folder / "again.npy"
+    features, skipped = embed_images(
+        folder / "images", folder / "encoder", output, pooling="class_token", batch_size=2, progress=False
+    )
+    assert len(skipped) == 1
+    np.testing.assert_array_equal(np.load(output), features)
+    encoder = load_encoder(folder / "encoder").with_pooling("class_token")
+    for row, record in enumerate(_read(folder / "again.names.csv")):
+        pixels = np.asarray(Image.open(folder / "images" / record["image"]))
+        np.testing.assert_allclose(features[row], encoder.embed(pixels[None])[0], rtol=1e-5, atol=1e-6)
+        assert int(record["index"]) == row
+    assert not np.allclose(features, load_encoder(folder / "encoder").embed(np.zeros((5, 12, 12, 3), np.uint8)))
+
+
+REFUSED = [
+    (["--encoder={}/no encoder"], "no encoder is not an encoder's folder: it has no config.json"),
+    (["--encoder={}/nowhere"], "nowhere"),
+    (["--encoder="], "--encoder is missing"),
+    (["--images="], "--images is missing"),
+    (["--images={}/nowhere"], "nowhere"),
+    (["--output={}/nowhere/f.npy"], "there is no folder"),
+    (["--output={}/f.txt"], "must end in .npy or .parquet"),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(folder: pathlib.Path) -> list[tuple[int, str]]:
+    always = [f"--images={folder / 'images'}", f"--encoder={folder / 'encoder'}", f"--output={folder / 'no.npy'}"]
+    return run_each("embed", [[*always, *(flag.format(folder) for flag in flags)] for flags, _ in REFUSED])
+
+
+@pytest.mark.parametrize("case", range(len(REFUSED)), ids=[" ".join(flags) for flags, _ in REFUSED])
+def test_what_cannot_be_done_is_one_line_and_writes_nothing(
+    folder: pathlib.Path, refused: list[tuple[int, str]], case: int
+) -> None:
+    code, told = refused[case]
+    assert code == 1, told
+    lines = [line for line in told.splitlines() if line.startswith("examine-embed: ")]
+    assert len(lines) == 1, told
+    assert REFUSED[case][1] in lines[0]
+    assert "Traceback" not in told
+    assert not list(folder.glob("no.*"))
+    assert not list(folder.glob("f.*"))

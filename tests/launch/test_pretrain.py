@@ -1,0 +1,141 @@
+"""The training job, run as its user runs it, and what each method's page shows."""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examine_jax.encoder_training import TrainingSettings, train_encoder
+from examine_jax.pretraining import load_encoder
+from examine_jax.training_report import write_training
+from tests.launch.commands import run, run_each
+
+NAMES = [f"{index:02d}.png" for index in range(10)]
+QUICK = ("--image_size=16", "--steps=4", "--batch_size=4", "--watch_every=2", "--device=cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Ten images of two classes, one file that is none, and tables of labels beside them."""
+    folder = tmp_path_factory.mktemp("pretrain")
+    (folder / "images").mkdir()
+    generator = np.random.default_rng(0)
+    for name in NAMES:
+        Image.fromarray(generator.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / "images" / name)
+    (folder / "images" / "text.png").write_text("not an image")
+    lines = [f"{name},{'ab'[index % 2]}" for index, name in enumerate(NAMES)]
+    (folder / "labels.csv").write_text("\n".join(["image,label", *lines]))
+    (folder / "strange.csv").write_text("\n".join(["image,label", *lines, "nowhere.png,a"]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def flags(folder: pathlib.Path) -> list[str]:
+    return [f"--images={folder / 'images'}", f"--labels={folder / 'labels.csv'}", *QUICK]
+
+
+@pytest.fixture(scope="module")
+def finished(folder: pathlib.Path, flags: list[str]) -> pathlib.Path:
+    code, told = run("pretrain", f"--workdir={folder / 'out'}", *flags)
+    assert code == 0, told
+    assert "device: cpu" in told
+    assert str(folder / "out" / "training.html") in told
+    return folder / "out"
+
+
+def test_an_encoder_its_history_and_a_page_are_left_behind(finished: pathlib.Path) -> None:
+    history = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in history] == [1, 2, 3, 4]
+    assert [step["step"] for step in history if {"feature_deviation", "rank_me", "knn_accuracy"} <= set(step)] == [2, 4]
+    encoder = load_encoder(finished / "encoder")
+    assert (encoder.image_size, encoder.channels) == (16, 3)
+    assert encoder.training["images"] == 10
+    assert encoder.training["final_loss"] == history[-1]["loss"]
+    assert len(encoder.training["feature_mean"]) == encoder.method.encoder.features
+    page = (finished / "training.html").read_text(encoding="utf-8")
+    assert "mae (small) on 10 images from images" in page
+    assert "text.png" in page
+    assert "text.png" in (finished / "skipped.csv").read_text()
+    for name in ("training_loss", "feature_deviation", "rank_me", "knn_accuracy", "reconstructions"):
+        with Image.open(finished / f"{name}.png") as picture:
+            assert picture.width >= 500
+
+
+def test_the_same_command_again_goes_on_to_the_same_encoder(
+    folder: pathlib.Path, flags: list[str], finished: pathlib.Path
+) -> None:
+    before = (finished / "encoder" / "model.safetensors").read_bytes()
+    newest = max(int(step.name) for step in (finished / "checkpoints").iterdir() if step.name.isdigit())
+    for path in ("encoder/model.safetensors", "encoder/config.json", "training.html"):
+        (finished / path).unlink()
+    (finished / "encoder").rmdir()
+    code, told = run("pretrain", f"--workdir={finished}", *flags)
+    assert code == 0, told
+    assert newest == 4
+    assert (finished / "encoder" / "model.safetensors").read_bytes() == before
+    assert (finished / "training.html").is_file()
+
+
+REFUSED = [
+    (["--batch_size=11"], "a batch of 11 out of 10 images; choose a batch size up to 10"),
+    (["--method=mea"], "no method is named 'mea'; there are: mae, autoencoder, simclr"),
+    (["--preset=medium"], "small"),
+    (["--architecture=huge"], "no architecture is named 'huge'; there are: small, examine_paper"),
+    (["--architecture=resnet18"], "choose a ViT architecture, or another method"),
+    (["--labels={}/strange.csv"], "'nowhere.png'"),
+    (["--labels={}/labels.csv", "--watch_every=0"], "--watch_every=0"),
+    (["--labels={}/labels.csv", "--label_column=grade"], "column 'grade'"),
+    (["--workdir="], "--workdir=FOLDER is missing"),
+    (["--images={}/nothing"], "nothing"),
+    (["--image_size=17"], "17"),
+]
+
+
+@pytest.fixture(scope="module")
+def refused(folder: pathlib.Path) -> list[tuple[int, str]]:
+    always = [f"--images={folder / 'images'}", "--image_size=16", "--steps=1"]
+    commands = [
+        [*always, f"--workdir={folder / f'refused{case}'}", *(flag.format(folder) for flag in flags)]
+        for case, (flags, _) in enumerate(REFUSED)
+    ]
+    return run_each("pretrain", commands)
+
+
+@pytest.mark.parametrize("case", range(len(REFUSED)), ids=[" ".join(flags) for flags, _ in REFUSED])
+def test_what_cannot_be_done_is_one_line_and_leaves_no_encoder(
+    folder: pathlib.Path, refused: list[tuple[int, str]], case: int
+) -> None:
+    code, told = refused[case]
+    assert code == 1, told
+    lines = [line for line in told.splitlines() if line.startswith("examine-pretrain: ")]
+    assert len(lines) == 1, told
+    assert REFUSED[case][1] in lines[0]
+    assert "Traceback" not in told
+    assert not (folder / f"refused{case}" / "encoder").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "picture"),
+    [("autoencoder", "reconstructions"), ("simclr", "views"), ("byol", "views")],
+)
+def test_the_page_shows_what_the_method_sees(
+    folder: pathlib.Path, tmp_path: pathlib.Path, method: str, picture: str
+) -> None:
+    settings = TrainingSettings(method=method, image_size=16, steps=1, batch_size=4)
+    trained = train_encoder(folder / "images", tmp_path, settings, watch_every=None, progress=False)
+    assert len(trained.history) == 1
+    assert load_encoder(tmp_path / "encoder").embed(trained.examples).shape[0] == len(trained.examples) == 8
+    page = write_training(tmp_path, trained, settings, source="images", device="cpu")
+    assert method in page.read_text(encoding="utf-8")
+    with Image.open(tmp_path / f"{picture}.png") as shown:
+        assert shown.width >= 500
+
+
+@pytest.mark.parametrize("changes", [{"dtype": "bfloat16"}, {"remat": True}])
+def test_settings_reach_the_network_and_the_training(changes: dict[str, Any]) -> None:
+    method, training = TrainingSettings(image_size=16, accumulate=2, seed=3, **changes).resolve(10)
+    assert changes.items() <= vars(method.encoder).items()
+    assert (training.batch_size, training.accumulate, training.seed) == (10, 2, 3), "a preset's batch is cut down"
