@@ -1,11 +1,12 @@
 """The low-resource study (DCL, SimCLR, SimSiam, VICReg on small medical sets; tables 1 to 3, figures 3 and 4), one page.
 
-python -m launch.reproduce_low_resource --preset=small --images=tiles=DIR --labels=tiles=L.csv --groups=tiles=G.csv --workdir=OUT
+python -m launch.reproduce_low_resource --images=tiles=DIR --labels=tiles=L.csv --groups=tiles=G.csv --workdir=OUT
 python -m launch.reproduce_low_resource --preset=paper --images=breast=DIR,colorectal=tfds:colorectal_histology,pneumonia=DIR \\
     --imagenet=resnet50.safetensors --workdir=OUT        (a GPU)
 
-Sets named breast, colorectal and pneumonia are read from their official folders where no labels are given, and stand beside the paper's
-numbers. The same command goes on where it was killed; sets, --seeds, --methods and --batch_sizes may be added to later.
+Without --labels, a folder's sub-folders are the classes; sets named breast, colorectal and pneumonia are read from their official folders,
+and stand beside the paper's numbers. The same command goes on where it was killed; sets, --seeds, --methods, --batch_sizes and --imagenet
+may be added later.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ _PRESET = flags.DEFINE_enum(
     "preset", "small", ["small", "paper", "released_code"], "For two CPU cores, the paper's text, or its authors' code."
 )
 _IMAGES = flags.DEFINE_list("images", None, "NAME=SOURCE of each set: a folder, .npy, .npz or tfds:NAME.")
-_LABELS = flags.DEFINE_list("labels", [], "NAME=CSV of sets whose source has no labels.")
+_LABELS = flags.DEFINE_list("labels", [], "NAME=CSV of sets whose source or sub-folders do not tell the classes.")
 _GROUPS = flags.DEFINE_list("groups", [], "NAME=CSV: patient or slide of each image; no group is in two parts.")
 _IMAGE_COLUMN = flags.DEFINE_string("image_column", "image", "The header of the images' names.")
 _LABEL_COLUMN = flags.DEFINE_string("label_column", "label", "The header of the labels.")
@@ -30,13 +31,14 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written.")
 _IMAGENET = flags.DEFINE_string("imagenet", None, "A local ResNet-50 (.safetensors or a folder), for the transfer row.")
 _METHODS = flags.DEFINE_list("methods", None, "dcl,simclr,simsiam,vicreg if not given.")
 _BATCH_SIZES = flags.DEFINE_list("batch_sizes", None, "Of pre-training; 16,32,64 if not given.")
-_TABLE_BATCH = flags.DEFINE_integer("table_batch", None, "Of table 2, and of sets that are not ablated; 64.")
+_TABLE_BATCH = flags.DEFINE_integer("table_batch", None, "The batch size of table 2, and of sets not in --ablated; 64.")
 _ABLATED = flags.DEFINE_list("ablated", None, "Sets on which all batch sizes are compared; all if not given.")
 _SEEDS = flags.DEFINE_list("seeds", None, "A repetition each; small: 0,1,2, else 0.")
-_ARCHITECTURE = flags.DEFINE_string("architecture", None, "The preset's if not given: resnet50; small: small (a ViT).")
+_ARCHITECTURE = flags.DEFINE_string("architecture", None, "resnet50 if not given; small: resnet18_imagenet_stem.")
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Of what the encoder sees; the architecture's.", lower_bound=8)
 _STEPS = flags.DEFINE_integer("steps", None, "Of each training, in place of the preset's length.", lower_bound=1)
 _MINUTES = flags.DEFINE_float("minutes", None, "Of computing, of each training: CPU time on a CPU; small: 10.")
-_K = flags.DEFINE_integer("k", None, "Neighbours; 200.", lower_bound=1)
+_K = flags.DEFINE_integer("k", None, "Neighbours, fewer than training images; 200.", lower_bound=1)
 _RATES = flags.DEFINE_list("probe_learning_rates", None, "Swept by the validation images; 0.005,0.01,0.1,0.5.")
 _PROBE_BATCH = flags.DEFINE_integer("probe_batch_size", None, "The pre-training's if not given.", lower_bound=2)
 
@@ -57,55 +59,63 @@ def _job() -> None:
             raise ValueError(f"--{flag} names {unknown[0]!r}, but the sets are {', '.join(sources)}")
     settings = _settings()
     device = choose_device()
-    from examine_jax.encoder_training import progress_bar
-    from examine_jax.experiments.low_resource.layouts import LAYOUTS, describe, read_official
+    from examine_jax.experiments.low_resource.layouts import describe
     from examine_jax.experiments.low_resource.page import write_study
-    from examine_jax.experiments.low_resource.study import claim_study, run_set
-    from examine_jax.experiments.sets import read_labelled
+    from examine_jax.experiments.low_resource.study import check_set, claim_study, expected_seconds, run_set
+    from examine_jax.pretraining import load_encoder
 
     shape = settings.chosen().encoder
-    trainings = len(settings.seeds) * len(settings.methods) * sum(len(settings.batches_on(name)) for name in sources)
-    each = (
-        ""
-        if settings.minutes is None
-        else f" of {settings.minutes:g} minutes: {trainings * settings.minutes / 60:.1f} h"
-    )
-    print(f"{trainings} trainings{each}; those that are done are kept", file=sys.stderr)
+    sets = {
+        name: _read(name, source, labels.get(name), groups.get(name), shape.image_size, shape.channels)
+        for name, source in sources.items()
+    }
+    for name, images in sets.items():
+        check_set(name, images, settings)
+    imagenet = None if _IMAGENET.value is None else load_encoder(_IMAGENET.value, image_size=shape.image_size)
     workdir = pathlib.Path(_WORKDIR.value)
-    found, sets = [], {}
-    for name, source in sources.items():
-        with progress_bar(f"images of {name}", True) as told:
-            if name in LAYOUTS and name not in labels and pathlib.Path(source).is_dir() and not _is_tfds(source):
-                if name in groups:
-                    raise ValueError(f"--groups={name}=... needs --labels={name}=...: official folders name their own")
-                images = read_official(
-                    source, name, image_size=shape.image_size, channels=shape.channels, on_progress=told
-                )
-            else:
-                images = read_labelled(
-                    source,
-                    image_size=shape.image_size,
-                    channels=shape.channels,
-                    labels=labels.get(name),
-                    groups=groups.get(name),
-                    image_column=_IMAGE_COLUMN.value,
-                    label_column=_LABEL_COLUMN.value,
-                    group_column=_GROUP_COLUMN.value,
-                    on_progress=told,
-                )
-        sets[name] = describe(images)
-        runs = run_set(name, images, workdir, settings, imagenet=_IMAGENET.value)
-        claim_study(workdir, settings)
-        for one in runs:
+    claim_study(workdir, settings)
+    left, seconds = expected_seconds(sets, workdir, settings)
+    about = "" if seconds is None else f", about {seconds / 3600:.1f} h of computing, embedding and probes not counted"
+    print(f"{left} trainings to do{about}; what is done is kept", file=sys.stderr)
+    found, described = [], {}
+    for name, images in sets.items():
+        described[name] = describe(images)
+        last = settings.methods[-1], settings.batches_on(name)[-1]
+        for one in run_set(name, images, workdir, settings, imagenet=imagenet):
             found.append(one)
-            if one.batch_size is not None:
-                print(f"{name}, seed {one.seed}, {one.name}, batch {one.batch_size}: done", file=sys.stderr)
-        page = write_study(workdir, found, sets, settings, device=device)
-        print(f"{len(sets)} of {len(sources)} sets are done; open {page}", file=sys.stderr)
+            if (one.name, one.batch_size) == last:  # of this seed
+                page = write_study(workdir, found, described, settings, device=device)
+                print(f"{name}, seed {one.seed}: done; open {page}", file=sys.stderr)
+
+
+def _read(name: str, source: str, labels: str | None, groups: str | None, image_size: int, channels: int):  # type: ignore[no-untyped-def]
+    from examine_jax.encoder_training import progress_bar
+    from examine_jax.experiments.low_resource.layouts import LAYOUTS, read_official
+    from examine_jax.experiments.sets import read_labelled
+
+    folder = pathlib.Path(source)
+    prepared = (folder / "dataset_info.json").is_file()  # by TFDS
+    with progress_bar(f"images of {name}", True) as told:
+        if name in LAYOUTS and labels is None and folder.is_dir() and not prepared:
+            if groups is not None:
+                raise ValueError(f"--groups={name}=... needs --labels={name}=...: official folders name their own")
+            return read_official(source, name, image_size=image_size, channels=channels, on_progress=told)
+        return read_labelled(
+            source,
+            image_size=image_size,
+            channels=channels,
+            labels=labels,
+            groups=groups,
+            image_column=_IMAGE_COLUMN.value,
+            label_column=_LABEL_COLUMN.value,
+            group_column=_GROUP_COLUMN.value,
+            on_progress=told,
+        )
 
 
 def _settings():  # type: ignore[no-untyped-def]
     from examine_jax.experiments.low_resource.settings import low_resource_preset
+    from examine_jax.models.presets import architecture
 
     settings = low_resource_preset(_PRESET.value)
     changes = {
@@ -124,7 +134,10 @@ def _settings():  # type: ignore[no-untyped-def]
     if _STEPS.value is not None and _MINUTES.value is None:
         settings = dataclasses.replace(settings, minutes=None)
     given = {name: value for name, value in changes.items() if value is not None}
-    return dataclasses.replace(settings, keep_groups=_KEEP_GROUPS.value, **given)
+    settings = dataclasses.replace(settings, keep_groups=_KEEP_GROUPS.value, **given)
+    if _IMAGE_SIZE.value is None:
+        return settings
+    return dataclasses.replace(settings, network=architecture(settings.architecture, image_size=_IMAGE_SIZE.value))
 
 
 def _numbers(flag, kind):  # type: ignore[no-untyped-def]
@@ -144,10 +157,6 @@ def _named(flag) -> dict[str, str]:  # type: ignore[no-untyped-def]
             raise ValueError(f"--{flag.name} takes NAME=SOURCE, each name once, got {text!r}")
         found[name] = value
     return found
-
-
-def _is_tfds(source: str) -> bool:
-    return (pathlib.Path(source) / "dataset_info.json").is_file()
 
 
 if __name__ == "__main__":
