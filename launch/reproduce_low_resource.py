@@ -83,9 +83,12 @@ def _job() -> None:
         last = settings.methods[-1], settings.batches_on(name)[-1]
         for one in run_set(name, images, workdir, settings, imagenet=imagenet):
             found.append(one)
+            batch = "" if one.batch_size is None else f", batch {one.batch_size}"
+            told = f"kNN accuracy {one.figures['knn']['accuracy']:.3f}"
+            print(f"{name}, seed {one.seed}, {one.name}{batch}: {told}", file=sys.stderr)
             if (one.name, one.batch_size) == last:  # of this seed
                 page = write_study(workdir, found, described, settings, device=device)
-                print(f"{name}, seed {one.seed}: done; open {page}", file=sys.stderr)
+                print(f"{name}, seed {one.seed} is done; open {page}", file=sys.stderr)
 
 
 def _read(name: str, source: str, labels: str | None, groups: str | None, image_size: int, channels: int):  # type: ignore[no-untyped-def]

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from examine_jax._shapes import Float, Int
+from examine_jax._shapes import Float, Int, UInt8
 from examine_jax.encoder_training import train_and_save
 from examine_jax.evaluation.control_features import colour_statistics
 from examine_jax.evaluation.splits import check_split, stratified_split
@@ -115,8 +115,8 @@ def claim_study(workdir: str | os.PathLike[str], settings: LowResourceSettings) 
     claim(pathlib.Path(workdir) / "config.json", {"settings": to_plain(first)})
 
 
-def trainings(set_name: str, settings: LowResourceSettings, seed: int) -> list[tuple[str, int]]:
-    """(method, batch size) of a seed's runs on a set, in their order."""
+def trainings(set_name: str, settings: LowResourceSettings) -> list[tuple[str, int]]:
+    """(method, batch size) of each of a seed's runs on a set, in their order."""
     return [(method, size) for method in settings.methods for size in settings.batches_on(set_name)]
 
 
@@ -133,7 +133,7 @@ def expected_seconds(
         (name, size)
         for name in sets
         for seed in settings.seeds
-        for method, size in trainings(name, settings, seed)
+        for method, size in trainings(name, settings)
         if not (_folder(home, name, seed, method, size) / "training.json").exists()
     ]
     if settings.minutes is not None:
@@ -190,7 +190,7 @@ def run_set(
     for seed, division in divisions.items():
         controls: dict[str, Embed] = {
             RANDOM_INITIALISATION: _untrained(settings, seed).embed,
-            COLOURS: colour_statistics,
+            COLOURS: _colour_statistics,
         }
         if imagenet is not None:
             controls[IMAGENET] = imagenet.embed
@@ -198,11 +198,12 @@ def run_set(
             own = home / f"seed_{seed}" / name.replace(" ", "_")
             figures = _figures(own, embed, images, division, settings, swept, seed)
             yield RunFindings(set_name, seed, name, None, figures, {}, own / "test_features.npz")
-        for name, batch_size in trainings(set_name, settings, seed):
+        for name, batch_size in trainings(set_name, settings):
             own = _folder(pathlib.Path(workdir), set_name, seed, name, batch_size)
             if not (own / "training.json").exists():
                 pixels = images.pixels[division.training]
                 _train(own, name, batch_size, pixels, pathlib.Path(workdir), settings, seed, progress)
+            shutil.rmtree(own / "checkpoints", ignore_errors=True)  # several times the encoder, of every run
             figures = _figures(own, _saved(own / "encoder"), images, division, settings, (batch_size,), seed)
             training = record(own / "training.json", dict)
             yield RunFindings(set_name, seed, name, batch_size, figures, training, own / "test_features.npz")
@@ -224,6 +225,11 @@ def _saved(folder: pathlib.Path) -> Embed:
     """The encoder in `folder`, read when it is first needed."""
     encoder = functools.cache(lambda: load_encoder(folder))
     return lambda pixels: encoder().embed(pixels)
+
+
+def _colour_statistics(pixels: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n d"]:
+    # Some at a time: they are floats on the way.
+    return np.concatenate([colour_statistics(pixels[start : start + 256]) for start in range(0, len(pixels), 256)])
 
 
 def _untrained(settings: LowResourceSettings, seed: int) -> Encoder:
@@ -293,7 +299,6 @@ def _train(
         "cpu_seconds": time.process_time() - computing,
     }
     record(folder / "training.json", lambda: told)
-    shutil.rmtree(folder / "checkpoints")  # several times the encoder, of every run
 
 
 def resolve(

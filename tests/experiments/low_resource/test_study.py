@@ -81,7 +81,7 @@ def test_groups_stay_whole_unless_the_papers_random_split_is_asked_for(sets: dic
 
 
 def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledImages], tmp_path: pathlib.Path) -> None:
-    settings = dataclasses.replace(miniature("paper"), methods=("dcl",), batch_sizes=(8,))
+    settings = dataclasses.replace(miniature("paper"), methods=("dcl",), batch_sizes=(8,), probe_batch_size=None)
     images = sets["breast"]
     claim_study(tmp_path, settings)
     found = list(run_set("breast", images, tmp_path, settings, progress=False))
@@ -107,9 +107,9 @@ def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledIm
         claim_study(tmp_path, dataclasses.replace(settings, k=7))
 
     # Methods, batch sizes and ImageNet's network may come later: the controls' probes get the same choices, the rest stays.
-    more = dataclasses.replace(settings, methods=("simclr",), batch_sizes=(4, 8), probe_batch_size=None)
+    more = dataclasses.replace(settings, methods=("simclr",), batch_sizes=(4, 8))
     supervised = load_encoder(tmp_path / "breast" / "seed_0" / "dcl_8" / "encoder")
-    claim_study(tmp_path, dataclasses.replace(more, probe_batch_size=8))
+    claim_study(tmp_path, more)
     found = list(run_set("breast", images, tmp_path, more, imagenet=supervised, progress=False))
     assert [one.name for one in found] == [*CONTROLS, "ImageNet transfer", "simclr", "simclr"]
     assert all({probe["batch_size"] for probe in one.figures["probes"]} == {4, 8} for one in found[:3])
