@@ -171,9 +171,14 @@ def run_set(
         imagenet: a network trained with ImageNet's labels, the paper's is a ResNet-50, for this image size (`pretraining.load_encoder`).
 
     Raises:
-        ValueError, OSError: as `check_set` (before anything is written), `pretraining.pretrain`; a folder with other images of that name.
+        ValueError, OSError: as `check_set` (before anything is written), `pretraining.pretrain`; a folder with other images, or with
+            another network's figures.
     """
     divisions = check_set(set_name, images, settings)
+    if imagenet is not None and imagenet.channels != images.pixels.shape[-1]:
+        raise ValueError(
+            f"the ImageNet network takes {imagenet.channels} channels, images have {images.pixels.shape[-1]}"
+        )
     home = pathlib.Path(workdir) / set_name
     digest = hashlib.blake2b(digest_size=16)
     for part in (images.pixels, images.labels, images.groups):
@@ -260,14 +265,11 @@ def _figures(
             features.extend(np.asarray(embed(images.pixels[rows]), np.float32) for rows in parts)
         return features
 
+    def classified(size: int) -> dict[str, Any]:
+        return classify(embedded(), labels, len(images.classes), settings, batch_size=size, seed=seed)
+
     arrays(folder / "test_features.npz", lambda: {"features": embedded()[-1], "labels": labels[-1]})
-    found = [
-        record(
-            folder / f"figures_{size}.json",
-            lambda size=size: classify(embedded(), labels, len(images.classes), settings, batch_size=size, seed=seed),
-        )
-        for size in batch_sizes
-    ]
+    found = [record(folder / f"figures_{size}.json", functools.partial(classified, size)) for size in batch_sizes]
     return {**found[0], "probes": [probe for one in found for probe in one["probes"]]}
 
 
