@@ -12,7 +12,7 @@ from PIL import Image
 from tests.launch.commands import ROOT, run, run_each, start
 
 CLASSES = ("adipose", "tumour")
-QUICK = ("--batch_sizes=4,8", "--table_batch=8", "--k=5", "--probe_learning_rates=0.01,0.5", "--probe_batch_size=32")
+QUICK = ("--batch_sizes=8", "--table_batch=8", "--k=5", "--probe_learning_rates=0.01", "--probe_batch_size=32")
 SHORT = ("--methods=dcl", "--architecture=small", "--image_size=16", "--steps=2", "--seeds=0,1", "--device=cpu")
 
 
@@ -51,7 +51,7 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_on_its_page(tiles: pathlib
     flags = [f"--workdir={tmp_path / 'out'}", f"--imagenet={imagenet}", *columns(tiles), *QUICK, *SHORT]
     seeds = [tmp_path / "out" / "tiles" / f"seed_{seed}" for seed in (0, 1)]
     first = start("reproduce_low_resource", *flags)
-    while first.poll() is None and not (seeds[0] / "dcl_4" / "training.json").exists():
+    while first.poll() is None and not (seeds[0] / "dcl_8" / "training.json").exists():
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
     first.communicate()
@@ -62,10 +62,10 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_on_its_page(tiles: pathlib
     code, told = run("reproduce_low_resource", *flags)
     assert code == 0, told
     assert "trainings to do" in told
-    assert "seed_0/dcl_4: " not in told
+    assert "seed_0/dcl_8: " not in told
     assert {file: file.read_bytes() for file in before} == before
     for seed in seeds:
-        assert {run.name for run in seed.iterdir()} >= {"dcl_4", "dcl_8"}
+        assert (seed / "dcl_8" / "encoder").is_dir()
     assert not list((tmp_path / "out").rglob("checkpoints"))
 
     controls = ["random initialisation", "colour statistics", "ImageNet transfer"]
@@ -75,7 +75,7 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_on_its_page(tiles: pathlib
     judged = {row["encoder"]: row["verdict"] for row in rows(out / "table_3.csv")}
     assert [judged[name] for name in controls[:2]] == ["control", "control"]
     assert all(judged[name] in ("learned", "not learned") for name in ("dcl", "ImageNet transfer"))
-    assert len(rows(out / "batch_sizes.csv")) == 2
+    assert len(rows(out / "batch_sizes.csv")) == 1
     page = (out / "low_resource.html").read_text(encoding="utf-8")
     assert "tumour (24); 16 groups" in page
     for figure in ("fig_3", "fig_4_tiles", "imbalance"):

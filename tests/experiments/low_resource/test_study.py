@@ -106,12 +106,12 @@ def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledIm
     with pytest.raises(ValueError, match="holds another run"):
         claim_study(tmp_path, dataclasses.replace(settings, k=7))
 
-    # Methods, batch sizes and ImageNet's network may come later: the controls' probes get the same choices, the rest stays.
-    more = dataclasses.replace(settings, methods=("simclr",), batch_sizes=(4, 8))
+    # Batch sizes and ImageNet's network may come later: the controls' probes get the same choices, the rest stays.
+    more = dataclasses.replace(settings, batch_sizes=(4, 8))
     supervised = load_encoder(tmp_path / "breast" / "seed_0" / "dcl_8" / "encoder")
     claim_study(tmp_path, more)
     found = list(run_set("breast", images, tmp_path, more, imagenet=supervised, progress=False))
-    assert [one.name for one in found] == [*CONTROLS, "ImageNet transfer", "simclr", "simclr"]
+    assert [one.name for one in found] == [*CONTROLS, "ImageNet transfer", "dcl", "dcl"]
     assert all({probe["batch_size"] for probe in one.figures["probes"]} == {4, 8} for one in found[:3])
     assert found[0].figures["probes"][2:] == again[0].figures["probes"]
     assert {file: file.stat().st_mtime_ns for file in before} == before
