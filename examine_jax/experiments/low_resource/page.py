@@ -10,7 +10,13 @@ from examine_jax.experiments.low_resource import published
 from examine_jax.experiments.low_resource.charts import batch_size_chart, imbalance_chart
 from examine_jax.experiments.low_resource.layouts import SetDescription
 from examine_jax.experiments.low_resource.settings import LowResourceSettings
-from examine_jax.experiments.low_resource.study import COLOURS, RANDOM_INITIALISATION, RunFindings, read_test_features
+from examine_jax.experiments.low_resource.study import (
+    COLOURS,
+    RANDOM_INITIALISATION,
+    RunFindings,
+    read_test_features,
+    trainings,
+)
 from examine_jax.experiments.low_resource.summary import Row, knn_row, probe_row, verdict
 from examine_jax.pretraining.configuration import to_plain
 from examine_jax.reporting.atomic import write_bytes
@@ -263,6 +269,10 @@ def _warnings(
     settings: LowResourceSettings,
 ) -> tuple[str, ...]:
     told = []
+    done = sum(one.batch_size is not None for one in found)
+    planned = len(settings.seeds) * sum(len(trainings(set_name, settings)) for set_name in names)
+    if done < planned:
+        told.append(f"{done} of {planned} trainings on {', '.join(names)} are done; the others are to come.")
     for set_name in names:
         if sets[set_name].groups is None:
             told.append(
