@@ -46,6 +46,8 @@ LOW_RESOURCE = PretrainSettings(
 )
 
 
+# For a first look: few steps, so a larger learning rate than facebookresearch/mae's for 800 epochs.
+RECONSTRUCTION_SMALL = PretrainSettings((Phase(steps=500),), batch_size=64, schedule=WarmupCosine(learning_rate=4e-3))
 # AdamW in place of LARS and SGD, which transformers do badly with and which were made for batches of thousands. The rate is SimCLR's better
 # one of 1e-3 and 4e-3 after 140 steps on histology tiles (one seed; nearest neighbours .86 against .85, noise told apart .73 against .30).
 SMALL = PretrainSettings(
