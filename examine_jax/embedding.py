@@ -1,16 +1,64 @@
 """The embedding job: images and a trained encoder in, a file of features out."""
 
+import dataclasses
 import os
 import pathlib
 
 import numpy as np
 
-from examine_jax._shapes import Float
+from examine_jax._shapes import Float, Shaped
 from examine_jax.encoder_training import progress_bar
 from examine_jax.images import SkippedImage, load_images
 from examine_jax.pretraining import load_encoder
 from examine_jax.reporting.atomic import replacing, write_array
 from examine_jax.reporting.tables import write_skipped, write_table
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EmbeddedImages:
+    """Images that could be read, what an encoder makes of them, and what could not be read.
+
+    Attributes:
+        features: [N, D].
+        images: [N, S, S, C] uint8, at the encoder's size.
+        names: of both.
+        skipped: the other files, each with its reason.
+    """
+
+    features: Float[np.ndarray, "images features"]
+    images: Shaped[np.ndarray, "images height width channels"]
+    names: tuple[str, ...]
+    skipped: tuple[SkippedImage, ...]
+
+
+def embedded(
+    images: str | os.PathLike[str],
+    encoder: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    pooling: str | None = None,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> EmbeddedImages:
+    """Images read at an encoder's size and channels, and their features.
+
+    Args and raised errors: as `embed_images`.
+    """
+    trained = load_encoder(encoder)
+    if pooling is not None:
+        trained = trained.with_pooling(pooling)
+    with progress_bar("images", progress) as report:
+        found = load_images(
+            images,
+            image_size=trained.image_size,
+            channels=trained.channels,
+            split=split,
+            bits_stored=trained.training.get("bits_stored"),
+            on_progress=report,
+        )
+    with progress_bar("embedded", progress) as report:
+        features = trained.embed(found.pixels, batch_size=batch_size, on_progress=report)
+    return EmbeddedImages(features, found.pixels, found.names, found.skipped)
 
 
 def embed_images(
@@ -46,28 +94,15 @@ def embed_images(
         raise ValueError(f"output {output} must end in .npy or .parquet")
     if not output.parent.is_dir():
         raise ValueError(f"{output} cannot be written: there is no folder {output.parent}")
-    trained = load_encoder(encoder)
-    if pooling is not None:
-        trained = trained.with_pooling(pooling)
-    with progress_bar("images", progress) as report:
-        found = load_images(
-            images,
-            image_size=trained.image_size,
-            channels=trained.channels,
-            split=split,
-            bits_stored=trained.training.get("bits_stored"),
-            on_progress=report,
-        )
-    with progress_bar("embedded", progress) as report:
-        features = trained.embed(found.pixels, batch_size=batch_size, on_progress=report)
+    found = embedded(images, encoder, split=split, pooling=pooling, batch_size=batch_size, progress=progress)
     if output.suffix == ".npy":
-        write_table(output.with_suffix(".names.csv"), ("image", "index"), zip(found.names, range(len(found))))
-        write_array(output, features)
+        write_table(output.with_suffix(".names.csv"), ("image", "index"), zip(found.names, range(len(found.names))))
+        write_array(output, found.features)
     else:
-        _write_parquet(output, found.names, features)
+        _write_parquet(output, found.names, found.features)
     if found.skipped:
         write_skipped(output.with_suffix(".skipped.csv"), found.skipped)
-    return features, found.skipped
+    return found.features, found.skipped
 
 
 def _write_parquet(path: pathlib.Path, names: tuple[str, ...], features: Float[np.ndarray, "n d"]) -> None:

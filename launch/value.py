@@ -64,6 +64,7 @@ def _job() -> None:
 
     from examine_jax.feature_values import LabelledRows, ValueSettings, value_features
     from examine_jax.features.row_column import read_column
+    from examine_jax.reporting.tables import write_skipped
     from examine_jax.valuation import LogisticRegression
     from examine_jax.valuation_report import write_values
 
@@ -81,7 +82,7 @@ def _job() -> None:
         yes=_YES.value,
         seed=_SEED.value,
     )
-    features, names, pixels = _rows()
+    features, names, pixels, skipped = _rows()
 
     def column(file: str | None, count: int, header: str, of: tuple[str, ...] | None):  # type: ignore[no-untyped-def]
         return None if file is None else read_column(file, count, header, of, _IMAGE_COLUMN.value)
@@ -104,6 +105,8 @@ def _job() -> None:
         )
     workdir = pathlib.Path(_WORKDIR.value or "")
     workdir.mkdir(parents=True, exist_ok=True)
+    if skipped:
+        write_skipped(workdir / "skipped.csv", skipped)
     bars: dict[str, tqdm] = {}
 
     def told(name: str, done: int, of: int) -> None:
@@ -127,6 +130,8 @@ def _job() -> None:
     page = write_values(workdir, found, settings, names=names, source=source, validation=against, device=device)
     for warning in found.warnings:
         print(f"note: {warning}", file=sys.stderr)
+    if skipped:
+        print(f"{len(skipped)} file(s) could not be read: {workdir / 'skipped.csv'}", file=sys.stderr)
     print(f"{len(features)} rows valued by {len(found.valuations)} valuers; open {page}", file=sys.stderr)
 
 
@@ -152,15 +157,11 @@ def _check_flags() -> None:
 
 def _rows():  # type: ignore[no-untyped-def]
     if _FEATURES.value is not None:
-        return (*_read(_FEATURES.value), None)
-    from examine_jax.images import load_images
-    from examine_jax.pretraining import load_encoder
+        return (*_read(_FEATURES.value), None, ())
+    from examine_jax.embedding import embedded
 
-    encoder = load_encoder(_ENCODER.value)
-    size, channels = encoder.method.encoder.image_size, encoder.method.encoder.channels
-    bits = encoder.training.get("bits_stored")
-    images = load_images(_IMAGES.value, image_size=size, channels=channels, bits_stored=bits)
-    return encoder.embed(images.pixels), images.names, images.pixels
+    found = embedded(_IMAGES.value, _ENCODER.value)
+    return found.features, found.names, found.images, found.skipped
 
 
 def _read(path: str):  # type: ignore[no-untyped-def]

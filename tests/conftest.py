@@ -2,6 +2,10 @@
 
 import os
 
+# Before NumPy's first import: several processes test at once, and threads that wait for one another make seconds into minutes.
+for library in ("OMP", "OPENBLAS"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 from jaxtyping import install_import_hook
 
 install_import_hook("examine_jax", "beartype.beartype")

@@ -12,7 +12,7 @@ from examine_jax._shapes import Array, Float, Key, Num, PyTree
 from examine_jax.evaluation.classifier_training import Classifier, ClassifierTraining, train_classifier
 from examine_jax.evaluation.probe import LINEAR_HEAD, ClassifierHead
 from examine_jax.models.apply import init_network, run_network
-from examine_jax.pretraining.encoder_folder import Encoder
+from examine_jax.pretraining.encoder import Encoder
 from examine_jax.pretraining.optimiser import AdamW, WarmupCosine
 from examine_jax.pretraining.pixels import PixelScale
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Callable
 
 import numpy as np
@@ -69,7 +70,7 @@ def read_labelled(
 
     Args:
         images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME".
-        labels, groups: CSV files; without `labels` the source's own labels are taken (TFDS, MedMNIST).
+        labels, groups: CSV files; without `labels` the source's own labels are taken (TFDS, MedMNIST), or the sub-folders of a folder.
         split: of a TFDS data set or an .npz file.
 
     Raises:
@@ -82,6 +83,14 @@ def read_labelled(
     elif found.labels is not None and found.labels.ndim == 1:
         numbers, values = np.unique(found.labels, return_inverse=True)
         classes = tuple(str(number) for number in numbers)
+    elif pathlib.Path(images).is_dir() and all("/" in name for name in found.names):
+        parents, values = np.unique([name.partition("/")[0] for name in found.names], return_inverse=True)
+        classes = tuple(map(str, parents))
+        if len(classes) < 2:
+            raise ValueError(
+                f"{images} has one sub-folder with images, {classes[0]}: name the folder whose sub-folders are the classes, "
+                "or give a CSV file of labels"
+            )
     else:
         raise ValueError(f"{images} comes without one label an image; give a CSV file of labels")
     if not 2 <= len(classes) < len(values):

@@ -20,6 +20,7 @@ from examine_jax._shapes import Shaped
 from examine_jax.images.depth import float_problem, integer_problem, to_bytes
 from examine_jax.images.parallel import Budget
 from examine_jax.images.resize import luma, resize_image, resize_values
+from examine_jax.images.unreadable import UnreadableImage
 
 Result = TypeVar("Result")
 
@@ -42,10 +43,6 @@ _TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-class UnreadableImage(ValueError):
-    """Why a file cannot be read as an image: one plain line."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from examine_jax._shapes import Num, Shaped
-from examine_jax.images.decode import UnreadableImage
+from examine_jax.images.unreadable import UnreadableImage
 
 # A file's word for how many frames it holds is bounded, as each becomes an image with a name.
 MAX_FRAMES = 100_000

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from examine_jax.images.decode import DecodedImage, ImageDecoder, UnreadableImage
+from examine_jax.images.decode import DecodedImage, ImageDecoder
 from examine_jax.images.depth import bits_that_hold, check_bits_stored, float_full_scale, to_bytes
 from examine_jax.images.image_set import ImageSet, SkippedImage
 from examine_jax.images.names import shown
 from examine_jax.images.parallel import Budget, in_order
 from examine_jax.images.scan import Scan, scan
+from examine_jax.images.unreadable import UnreadableImage
 
 
 def load_folder(

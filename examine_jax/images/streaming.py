@@ -13,12 +13,13 @@ import numpy as np
 from PIL import Image
 
 from examine_jax._shapes import Int, Shaped, UInt8
-from examine_jax.images.decode import DecodedImage, ImageDecoder, UnreadableImage
+from examine_jax.images.decode import DecodedImage, ImageDecoder
 from examine_jax.images.depth import check_bits_stored, to_bytes
 from examine_jax.images.folder import check_size, nothing_read, scan_folder
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown
 from examine_jax.images.parallel import Budget, in_order
+from examine_jax.images.unreadable import UnreadableImage
 
 # Images that a worker decodes before it takes up others: few, so that a batch is spread over all workers.
 _SLICE = 16

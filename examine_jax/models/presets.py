@@ -73,6 +73,11 @@ def resnet18() -> Architecture:
     return Architecture(ResNetConfig(image_size=72, channels=3, stem="small_image"), None)
 
 
+def resnet18_imagenet_stem() -> Architecture:
+    """ResNet-18 at 72 px as torchvision has it: a 16th of the work of `resnet18`, on maps of a fourth of their sides; for a CPU."""
+    return Architecture(ResNetConfig(image_size=72, channels=3), None)
+
+
 def resnet50() -> Architecture:
     """ResNet-50 (v1.5) at 224 px, as torchvision and the two-view methods' papers have it: 2048 features."""
     return Architecture(ResNetConfig(image_size=224, channels=3, block="bottleneck", depths=(3, 4, 6, 3)), None)
@@ -84,6 +89,7 @@ PRESETS = {
     "vit_s8": vit_s8,
     "vit_b8": vit_b8,
     "resnet18": resnet18,
+    "resnet18_imagenet_stem": resnet18_imagenet_stem,
     "resnet50": resnet50,
 }
 

@@ -4,7 +4,9 @@ from examine_jax.images.augmentation import Dihedral
 from examine_jax.pretraining.autoencoder import Autoencoder
 from examine_jax.pretraining.byol import BYOL
 from examine_jax.pretraining.dcl import DCL
-from examine_jax.pretraining.encoder_folder import Encoder, export_vit_mae, load_encoder, save_encoder
+from examine_jax.pretraining.encoder import Encoder
+from examine_jax.pretraining.encoder_files import load_encoder
+from examine_jax.pretraining.encoder_folder import export_vit_mae, save_encoder
 from examine_jax.pretraining.imported import ImportedEncoder
 from examine_jax.pretraining.loop import NonFiniteLossError, Pretrained, pretrain
 from examine_jax.pretraining.mae import MAE

@@ -5,9 +5,9 @@ Zeng, Wu, Hu, Xu, Hu and Shi, Additional Positive Enables Better Representation 
 
 import dataclasses
 import functools
+import pathlib
 from typing import Any, Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -16,6 +16,7 @@ from examine_jax.models.apply import run_network
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import two_views
 from examine_jax.pretraining.byol import BYOL
+from examine_jax.pretraining.encoder_folder import read_encoder
 from examine_jax.pretraining.extra_positives import (
     Choice,
     Evidence,
@@ -23,6 +24,7 @@ from examine_jax.pretraining.extra_positives import (
     TracInPositive,
     same_class,
 )
+from examine_jax.pretraining.known_settings import SETTINGS
 from examine_jax.pretraining.losses import normalise, normalised_regression
 from examine_jax.pretraining.method import Batch
 from examine_jax.pretraining.pixels import PixelScale
@@ -180,7 +182,7 @@ def last_layer_inputs(
         mutable=["batch_stats", "intermediates"],
         capture_intermediates=lambda module, _: module.name == name,
     )
-    return jax.lax.stop_gradient(nn.relu(captured["intermediates"][name]["__call__"][0]).astype(jnp.float32))
+    return jax.lax.stop_gradient(jax.nn.relu(captured["intermediates"][name]["__call__"][0]).astype(jnp.float32))
 
 
 def scorer_evidence(
@@ -263,19 +265,12 @@ def _told(size: int, channels: int, mean: Any, deviation: Any) -> str:
 
 @functools.lru_cache(maxsize=4)
 def _read_scorer(folder: str) -> Any:
-    # Here, as encoder_folder knows all methods, this one among them.
-    from examine_jax.pretraining.encoder_folder import load_encoder
-
     # Set-up is traced, and what is kept here outlives the trace: its arrays must be values.
     with jax.ensure_compile_time_eval():
-        encoder = load_encoder(folder)
+        encoder = read_encoder(pathlib.Path(folder), (*SETTINGS, BYOL, BYOLTracIn))
     method: Any = encoder.method
     if isinstance(method, BYOLTracIn):
         encoder = dataclasses.replace(
             encoder, method=method.byol, state={name: encoder.state[name] for name in ("batch_stats", "target")}
-        )
-    elif not isinstance(method, BYOL):
-        raise ValueError(
-            f"{folder} holds a {type(method).__name__}; a scorer needs BYOL's heads and target: name a BYOL encoder"
         )
     return encoder

@@ -1,13 +1,11 @@
-"""A trained encoder as one folder, config.json and model.safetensors; those of other libraries, read and written."""
+"""A trained encoder as one folder, config.json and model.safetensors; written for transformers too."""
 
-import dataclasses
-import functools
 import json
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,116 +13,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from examine_jax._shapes import Array, Float, Key, PyTree, Shaped
-from examine_jax.models.weights import read_json, read_network, vit_mae_tensors
+from examine_jax._shapes import PyTree
+from examine_jax.models.weights import read_json, vit_mae_tensors
 from examine_jax.pretraining.configuration import differences, from_plain, to_plain
-from examine_jax.pretraining.imported import method_of
-from examine_jax.pretraining.known_settings import KNOWN
+from examine_jax.pretraining.encoder import Encoder
 from examine_jax.pretraining.mae import MAE
 from examine_jax.pretraining.method import Method
 
 FORMAT_VERSION = 1
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Encoder:
-    """A trained encoder: images in, features out.
-
-    Attributes:
-        method: what it was trained with, and so the network.
-        params, state: of the method, all of them (an MAE's decoder too).
-        training: what `save_encoder` was told of the training; plain values.
-    """
-
-    method: Method
-    params: PyTree
-    state: PyTree
-    training: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def image_size(self) -> int:
-        return self.method.encoder.image_size
-
-    @property
-    def channels(self) -> int:
-        return self.method.encoder.channels
-
-    @property
-    def pooling(self) -> str | None:
-        """How a vision transformer's tokens become features, "mean" or "class_token"; None: another encoder, which has no such choice."""
-        return getattr(self.method.encoder, "pooling", None)
-
-    def with_pooling(self, pooling: str) -> "Encoder":
-        """The same encoder with its tokens pooled otherwise: "mean" or "class_token".
-
-        Raises:
-            ValueError: it is no vision transformer, or has no class token.
-        """
-        if self.pooling is None:
-            raise ValueError(
-                f"pooling={pooling!r}: a {type(self.method.encoder).__name__} has no tokens to pool; leave pooling away"
-            )
-        encoder = dataclasses.replace(self.method.encoder, pooling=pooling)
-        return dataclasses.replace(self, method=dataclasses.replace(self.method, encoder=encoder))  # type: ignore[type-var]
-
-    def embed(
-        self,
-        images: np.ndarray,
-        *,
-        batch_size: int = 64,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> Float[np.ndarray, "count features"]:
-        """Features of images (uint8 [N, H, W, C]), float32, a batch at a time.
-
-        The last batch is filled up with black images whose features are dropped: one program serves all batches.
-        on_progress(done, count) is called after each batch.
-
-        Raises:
-            ValueError: images of another size, number of channels or type than the encoder's.
-        """
-        expected = (self.image_size, self.image_size, self.channels)
-        if images.ndim != 4 or images.dtype != np.uint8 or images.shape[1:] != expected:
-            raise ValueError(
-                f"the encoder takes uint8 images {list(expected)} (height, width, channels), got {images.dtype} {list(images.shape[1:])}; "
-                "resize them first"
-            )
-        if batch_size < 1:
-            raise ValueError(f"embed: batch_size must be at least 1, got {batch_size}")
-        features = np.zeros((len(images), self.method.encoder.features), np.float32)
-        for start in range(0, len(images), batch_size):
-            part = images[start : start + batch_size]
-            batch = np.zeros((batch_size, *expected), np.uint8)
-            batch[: len(part)] = part
-            features[start : start + len(part)] = np.asarray(_embed(self.method, self.params, self.state, batch))[
-                : len(part)
-            ]
-            if on_progress is not None:
-                on_progress(start + len(part), len(images))
-        return features
-
-    def reconstruct(
-        self, images: np.ndarray, key: Key[Array, ""]
-    ) -> tuple[Float[np.ndarray, "count height width channels"], Float[np.ndarray, "count height width channels"]]:
-        """(images with hidden patches, the same painted in by the network), float32 in [0, 1]; of a masked autoencoder alone.
-
-        For a handful of images: they pass through in one batch.
-        """
-        if not isinstance(self.method, MAE):
-            raise ValueError(f"reconstruct: a {type(self.method).__name__} encoder has no decoder")
-        masked, painted = _reconstruct(self.method, self.params, images, key)
-        return np.asarray(masked), np.asarray(painted)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _embed(
-    method: Method, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
-) -> Array:
-    return method.embed(params, state, images)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _reconstruct(method: MAE, params: PyTree, images: Array, key: Array) -> tuple[Array, Array]:
-    return method.reconstruct(params, images, key)
 
 
 def save_encoder(
@@ -230,48 +126,26 @@ def _write_folder(folder: pathlib.Path, tensors: dict[str, np.ndarray], files: d
         raise
 
 
-def load_encoder(
-    path: str | os.PathLike[str], *, method: Method | None = None, image_size: int | None = None
-) -> Encoder:
-    """Reads an encoder from local files.
+def read_encoder(folder: pathlib.Path, known: Sequence[type], method: Method | None = None) -> Encoder:
+    """Reads a folder that `save_encoder` wrote.
 
-    path: an encoder's folder as `save_encoder` writes it; a folder of transformers (ViTMAE, ViT, DINOv2, ResNet) or timm (ResNet) with
-    config.json and model.safetensors; or a .safetensors file, the state dict of a torchvision or timm ResNet. Pickles (.pth, .bin) are
-    refused with the conversion to run.
-
-    method: for a folder of ours whose method or network is one's own: the same value that it was trained with.
-    image_size: for others' networks: another one than they were trained at; a vision transformer's positions are resampled.
+    known: the classes that its config.json may name.
+    method: in place of the one that config.json describes; the same value.
 
     Raises:
-        ValueError: what is missing, of an unknown kind or version, or of another shape than config.json says; names it.
+        ValueError: what is missing, of an unknown class or version, or of another shape than config.json says; names it.
     """
-    path = pathlib.Path(path)
-    if path.is_dir() and (path / "config.json").is_file():
-        configuration = read_json(path / "config.json")
-        ours = "model_type" not in configuration and "architecture" not in configuration
-    else:
-        configuration, ours = {}, not path.is_file()
-    if ours:
-        if image_size is not None:
-            raise ValueError(f"{path}: image_size is for networks that others trained; this one has its own")
-        return _load_ours(path, configuration, method)
-    if method is not None:
-        raise ValueError(f"{path}: method is for folders that save_encoder wrote; this is another library's")
-    network_method, params, state = method_of(read_network(path, image_size=image_size))
-    return Encoder(network_method, params, state, {"imported_from": path.name})
-
-
-def _load_ours(folder: pathlib.Path, configuration: dict[str, Any], method: Method | None) -> Encoder:
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} is not an encoder's folder: it has no {name}")
     file = folder / "config.json"
+    configuration = read_json(file)
     version = configuration.get("format_version")
     if version != FORMAT_VERSION:
         raise ValueError(f"{file}: format_version is {version!r}, this version of examine_jax reads {FORMAT_VERSION}")
     stored = configuration.get("method")
     if method is None:
-        method = from_plain(stored, KNOWN, str(file))
+        method = from_plain(stored, tuple(known), str(file))
         if not isinstance(method, Method):
             raise ValueError(f"{file}: 'method' is {type(method).__name__}, which is no pretraining method")
     else:

@@ -1,17 +1,11 @@
 """How each architecture is trained when nobody says otherwise."""
 
 from examine_jax.models.presets import architecture as named_architecture
-from examine_jax.pretraining.optimiser import WarmupCosine
-from examine_jax.pretraining.settings import Phase, PretrainSettings
+from examine_jax.pretraining.method_presets import method_preset
+from examine_jax.pretraining.presets.sources import EXAMINE, RECONSTRUCTION_SMALL
+from examine_jax.pretraining.settings import PretrainSettings
 
-# `small` is for a CPU and a first look: few steps, so a larger learning rate than facebookresearch/mae's for 800 epochs.
-_RECIPES = {
-    "small": PretrainSettings((Phase(steps=500),), batch_size=64, schedule=WarmupCosine(learning_rate=4e-3)),
-    # The EXAMINE paper, section 4.1: 200 epochs, batch 256; the learning rate is not given, facebookresearch/mae's is used.
-    "examine_paper": PretrainSettings((Phase(epochs=200),), batch_size=256),
-    "vit_s8": PretrainSettings((Phase(epochs=200),), batch_size=256),
-    "vit_b8": PretrainSettings((Phase(epochs=200),), batch_size=256),
-}
+_OF_MAE = {"small": RECONSTRUCTION_SMALL, "examine_paper": EXAMINE, "vit_s8": EXAMINE, "vit_b8": EXAMINE}
 
 
 def recipe(architecture: str, method: str = "mae") -> PretrainSettings:
@@ -21,9 +15,7 @@ def recipe(architecture: str, method: str = "mae") -> PretrainSettings:
         ValueError: no such architecture or method (says which there are), or an architecture that the method cannot use.
     """
     if method != "mae":
-        from examine_jax.pretraining.method_presets import method_preset  # which itself uses the recipes of MAE
-
         return method_preset(method, named_architecture(architecture))[1]
-    if architecture not in _RECIPES:
-        raise ValueError(f"no architecture is named {architecture!r}; there are: {', '.join(_RECIPES)}")
-    return _RECIPES[architecture]
+    if architecture not in _OF_MAE:
+        raise ValueError(f"no architecture is named {architecture!r}; there are: {', '.join(_OF_MAE)}")
+    return _OF_MAE[architecture]

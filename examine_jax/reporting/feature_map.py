@@ -64,14 +64,16 @@ def feature_maps(
 def _t_sne(features: Float[np.ndarray, "n d"], perplexity: float, seed: int) -> Float[np.ndarray, "n 2"]:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # scikit-learn's own
 
     values = features.astype(np.float64)
     if min(values.shape) > 50:
         values = PCA(50, random_state=seed).fit_transform(values)
     # Fewer neighbours than a third of the images, or the perplexity cannot be reached.
-    return TSNE(perplexity=min(perplexity, (len(values) - 1) / 3), init="random", random_state=seed).fit_transform(
-        values
-    )
+    method = TSNE(perplexity=min(perplexity, (len(values) - 1) / 3), init="random", random_state=seed)
+    # Thousands of short parallel loops: where cores are shared, threads that wait for one another turn seconds into minutes.
+    with threadpool_limits(limits=1):
+        return method.fit_transform(values)
 
 
 def _draw(

@@ -20,7 +20,7 @@ def one_blas_thread() -> Iterator[None]:
 @functools.cache
 def _controller() -> Any:
     try:
-        import threadpoolctl  # type: ignore[import-untyped]
+        import threadpoolctl
     except ImportError:
         return None
     return threadpoolctl.ThreadpoolController()

@@ -15,7 +15,7 @@ from examine_jax.images.augmentation import TwoViews
 from examine_jax.models import FlaxEncoder
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import PixelScale
-from examine_jax.pretraining.encoder_folder import Encoder
+from examine_jax.pretraining.encoder import Encoder
 from examine_jax.pretraining.optimiser import Adam, Constant
 from examine_jax.pretraining.simclr import SimCLR
 

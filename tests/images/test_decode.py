@@ -10,8 +10,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from examine_jax.images.decode import ImageDecoder, UnreadableImage
+from examine_jax.images.decode import ImageDecoder
 from examine_jax.images.parallel import Budget
+from examine_jax.images.unreadable import UnreadableImage
 
 SIZE = 24
 

@@ -18,8 +18,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 import examine_jax.images
 from examine_jax.images import load_folder, stream_folder
-from examine_jax.images.decode import ImageDecoder, UnreadableImage
+from examine_jax.images.decode import ImageDecoder
 from examine_jax.images.parallel import Budget
+from examine_jax.images.unreadable import UnreadableImage
 
 SHIPPED = pathlib.Path(pydicom.__file__).parent / "data" / "test_files"
 

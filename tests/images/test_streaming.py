@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from examine_jax.images import load_folder
-from examine_jax.images.decode import UnreadableImage
 from examine_jax.images.streaming import StreamedImages, prefetch, stream_folder
+from examine_jax.images.unreadable import UnreadableImage
 
 RNG = np.random.default_rng(0)
 

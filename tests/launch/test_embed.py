@@ -11,6 +11,7 @@ from PIL import Image
 from examine_jax.embedding import embed_images
 from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.pretraining import MAE, load_encoder, save_encoder
+from examine_jax.scoring import examine
 from tests.launch.commands import run, run_each
 
 NAMES = ["a.png", "b<i>.png", "sub/c.png", "日本.png", "e.png"]
@@ -67,6 +68,22 @@ def test_features_are_the_encoders_in_the_order_of_the_names(folder: pathlib.Pat
         np.testing.assert_allclose(features[row], encoder.embed(pixels[None])[0], rtol=1e-5, atol=1e-6)
         assert int(record["index"]) == row
     assert not np.allclose(features, load_encoder(folder / "encoder").embed(np.zeros((5, 12, 12, 3), np.uint8)))
+
+
+def test_images_are_valued_by_the_encoders_features_and_what_cannot_be_read_is_listed(folder: pathlib.Path) -> None:
+    images, encoder, workdir = folder / "images", folder / "encoder", folder / "values"
+    flags = [f"--images={images}", f"--encoder={encoder}", f"--workdir={workdir}", "--valuers=examine,sharpness"]
+    code, told = run("value", *flags)
+    assert code == 0, told
+    assert "1 file(s) could not be read" in told
+    assert [row["image"] for row in _read(workdir / "skipped.csv")] == ["text.png"]
+    values = _read(workdir / "values.csv")
+    assert sorted(row["image"] for row in values) == sorted(NAMES)
+    features, _ = embed_images(images, encoder, folder / "valued.npy", progress=False)
+    scores = np.exp(
+        [float(row["examine"]) for row in values]
+    )  # values are the score's logarithm, which never underflows
+    np.testing.assert_allclose(scores, np.asarray(examine(features).score), rtol=1e-5)
 
 
 REFUSED = [

@@ -1,10 +1,7 @@
 """The valuation job and its command: what is written, and what is refused before anything is."""
 
 import csv
-import os
 import pathlib
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -13,18 +10,12 @@ import pytest
 from examine_jax.feature_values import LabelledRows, ValueSettings, value_features
 from examine_jax.features.row_column import read_column
 from examine_jax.valuation_report import write_values
+from tests.launch.commands import run, run_each
 
-ROOT = pathlib.Path(__file__).parents[2]
 GENERATOR = np.random.default_rng(0)
 FEATURES = GENERATOR.normal(size=(24, 4)).astype(np.float32)
 LABELS = np.where(np.arange(24) % 2, "tumour", "normal")
 FEATURES[:, 0] += np.where(LABELS == "tumour", 2, 0)
-
-
-def _run(*flags: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "launch.value", *flags]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
 def _read(path: pathlib.Path) -> list[dict[str, str]]:
@@ -45,8 +36,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def test_every_row_gets_a_value_by_folds_and_a_page(folder: pathlib.Path) -> None:
     flags = [f"--features={folder / 'f.npy'}", f"--labels={folder / 'l.csv'}", f"--workdir={folder / 'out'}"]
     flags += ["--valuers=examine,loo,tmc_shapley,knn_shapley,random", "--permutations=2", "--folds=2", "--device=cpu"]
-    done = _run(*flags)
-    assert done.returncode == 0, done.stderr
+    code, errors = run("value", *flags)
+    assert code == 0, errors
     records = _read(folder / "out" / "values.csv")
     assert list(records[0]) == ["image", "index", "examine", "loo", "tmc_shapley", "knn_shapley", "random"]
     assert [int(record["index"]) for record in records] == list(range(24))
@@ -58,22 +49,22 @@ def test_every_row_gets_a_value_by_folds_and_a_page(folder: pathlib.Path) -> Non
     assert "<b>3" not in page
 
 
-@pytest.mark.parametrize(
-    ("flags", "reason"),
-    [
-        (["--features={}/f.npy", "--workdir={}/x"], "need labels"),
-        (["--features={}/f.npy", "--workdir={}/x", "--valuers=shap"], "valuers shap"),
-        (["--features={}/f.npy", "--workdir={}/x", "--valuers=help"], "label-free: examine"),
-        (["--features={}/f.npy", "--images={}", "--workdir={}/x"], "--features=FILE, or --images"),
-    ],
-)
-def test_an_error_is_one_line_and_nothing_is_written(folder: pathlib.Path, flags: list[str], reason: str) -> None:
-    done = _run(*(flag.format(folder) for flag in flags))
-    assert done.returncode == 1
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("device:")]
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("examine-value: ")
-    assert reason in lines[0]
+REFUSED = [
+    (["--features={}/f.npy", "--workdir={}/x"], "need labels"),
+    (["--features={}/f.npy", "--workdir={}/x", "--valuers=shap"], "valuers shap"),
+    (["--features={}/f.npy", "--workdir={}/x", "--valuers=help"], "label-free: examine"),
+    (["--features={}/f.npy", "--images={}", "--workdir={}/x"], "--features=FILE, or --images"),
+]
+
+
+def test_an_error_is_one_line_and_nothing_is_written(folder: pathlib.Path) -> None:
+    told = run_each("value", [[flag.format(folder) for flag in flags] for flags, _ in REFUSED])
+    for (flags, reason), (code, errors) in zip(REFUSED, told):
+        assert code == 1, flags
+        lines = [line for line in errors.splitlines() if not line.startswith("device:")]
+        assert len(lines) == 1, errors
+        assert lines[0].startswith("examine-value: ")
+        assert reason in lines[0]
     assert not (folder / "x" / "values.csv").exists()
 
 

@@ -15,7 +15,8 @@ from examine_jax.pretraining import PixelScale, two_views
 from examine_jax.pretraining.byol import BYOL
 from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTransformation, extrapolated
 from examine_jax.pretraining.byol_tracin import BYOLTracIn, read_scorer, weighted_regression
-from examine_jax.pretraining.encoder_folder import load_encoder, save_encoder
+from examine_jax.pretraining.encoder_files import load_encoder
+from examine_jax.pretraining.encoder_folder import save_encoder
 from examine_jax.pretraining.extra_positives import (
     Evidence,
     FalseNegatives,

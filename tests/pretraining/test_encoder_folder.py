@@ -15,11 +15,12 @@ from safetensors.numpy import load_file, save_file
 from examine_jax.images.augmentation import simclr_views
 from examine_jax.models import DecoderConfig, FlaxEncoder, ResNetConfig, ViTConfig, architecture
 from examine_jax.models.heads import HeadConfig
-from examine_jax.pretraining import MAE, Encoder, PixelScale, encoder_folder, load_encoder, save_encoder
+from examine_jax.pretraining import MAE, Encoder, PixelScale, load_encoder, save_encoder
 from examine_jax.pretraining.configuration import from_plain, to_plain
+from examine_jax.pretraining.encoder import _embed
+from examine_jax.pretraining.encoder_files import KNOWN
 from examine_jax.pretraining.encoder_folder import export_vit_mae
 from examine_jax.pretraining.imported import ImportedEncoder
-from examine_jax.pretraining.known_settings import KNOWN
 from examine_jax.pretraining.method_presets import method_names, method_preset
 from examine_jax.pretraining.simclr import SimCLR
 
@@ -64,14 +65,14 @@ def test_features_do_not_depend_on_the_batch_and_the_ragged_one_is_not_compiled(
     encoder = Encoder(METHOD, params, {})
     seen = []
     whole = encoder.embed(images, batch_size=11)
-    compiled = encoder_folder._embed._cache_size()
+    compiled = _embed._cache_size()
     np.testing.assert_allclose(
         encoder.embed(images, batch_size=4, on_progress=lambda *at: seen.append(at)), whole, rtol=1e-5, atol=1e-6
     )
-    assert encoder_folder._embed._cache_size() == compiled + 1
+    assert _embed._cache_size() == compiled + 1
     assert seen == [(4, 11), (8, 11), (11, 11)]
     assert encoder.embed(images[:2], batch_size=4).shape == (2, 16)
-    assert encoder_folder._embed._cache_size() == compiled + 1
+    assert _embed._cache_size() == compiled + 1
     assert encoder.embed(images[:0], batch_size=4).shape == (0, 16)
 
 

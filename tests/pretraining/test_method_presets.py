@@ -9,7 +9,7 @@ from examine_jax.models import architecture
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import AdamW, PixelScale
 from examine_jax.pretraining.configuration import from_plain, to_plain
-from examine_jax.pretraining.known_settings import KNOWN
+from examine_jax.pretraining.encoder_files import KNOWN
 from examine_jax.pretraining.method import Method
 from examine_jax.pretraining.method_presets import method_names, method_preset, preset_names
 from examine_jax.pretraining.optimiser import LARS, SGD, Constant, WarmupCosine

@@ -28,7 +28,7 @@ def batch_size_chart(
     if not rows:
         raise ValueError("there is no set to draw; finish one run at least")
     with style():
-        figure = new_figure(3.2 * len(rows) + 0.8, 3.9)
+        figure = new_figure(max(5.6, 3.2 * len(rows) + 0.8), 4.1)
         panels = figure.subplots(1, len(rows), squeeze=False)[0]
         for axes, (set_name, methods) in zip(panels, rows.items()):
             places = sorted({row.batch_size or 0 for of in methods.values() for row in of})
@@ -56,7 +56,7 @@ def batch_size_chart(
         for axes in panels:
             for handle, text in zip(*axes.get_legend_handles_labels()):
                 named.setdefault(text, handle)
-        figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=min(len(named), 4))
+        figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=3 if len(rows) == 1 else 4)
         return png(figure)
 
 

@@ -18,7 +18,7 @@ def classify(
     num_classes: int,
     settings: LowResourceSettings,
     *,
-    batch_sizes: Sequence[int],
+    batch_size: int,
     seed: int,
 ) -> dict[str, Any]:
     """Figures of the test images, as plain values.
@@ -28,33 +28,31 @@ def classify(
     Args:
         features: [N, D] of the training, validation and test images, from an encoder in evaluation mode.
         labels: [N] of each.
-        batch_sizes: of the probe, all tried; one alone where `settings.probe_batch_size` names it.
+        batch_size: of the probe, unless `settings.probe_batch_size` names another.
         seed: of the probe.
 
     Returns:
-        "k", how many neighbours; "knn", the three figures; "probes", one a batch size and learning rate: batch_size (of the sweep: the
-        pre-training's), learning_rate, validation_accuracy and the three figures, or all four None where the probe diverged.
+        "k", how many neighbours; "knn", the three figures; "probes", one a learning rate: batch_size (as given), learning_rate,
+        validation_accuracy and the three figures, or all four None where the probe diverged.
     """
     train, validation, test = features
     train_labels, validation_labels, test_labels = labels
-    k = min(settings.k, len(train))
-    nearest = knn_predict(train, train_labels, test, k=k, num_classes=num_classes)
+    nearest = knn_predict(train, train_labels, test, k=settings.k, num_classes=num_classes)
     probes = []
-    for batch_size in batch_sizes:
-        for rate in settings.probe_learning_rates:
-            training = settings.probe_training(rate, settings.probe_batch_size or batch_size, seed)
-            probe: dict[str, Any] = {"batch_size": batch_size, "learning_rate": rate}
-            try:
-                classifier = two_layer_probe(train, train_labels, num_classes=num_classes, training=training)
-            except ValueError as error:
-                if "loss is" not in str(error):
-                    raise
-                probes.append({**probe, **dict.fromkeys(("validation_accuracy", *FIGURES))})
-                continue
-            right = accuracy(validation_labels, classifier.scores(validation).argmax(axis=1))
-            predicted = classifier.scores(test).argmax(axis=1)
-            probes.append({**probe, "validation_accuracy": right, **_figures(test_labels, predicted, num_classes)})
-    return {"k": k, "knn": _figures(test_labels, nearest, num_classes), "probes": probes}
+    for rate in settings.probe_learning_rates:
+        training = settings.probe_training(rate, settings.probe_batch_size or batch_size, seed)
+        probe: dict[str, Any] = {"batch_size": batch_size, "learning_rate": rate}
+        try:
+            classifier = two_layer_probe(train, train_labels, num_classes=num_classes, training=training)
+        except ValueError as error:
+            if "loss is" not in str(error):
+                raise
+            probes.append({**probe, **dict.fromkeys(("validation_accuracy", *FIGURES))})
+            continue
+        right = accuracy(validation_labels, classifier.scores(validation).argmax(axis=1))
+        predicted = classifier.scores(test).argmax(axis=1)
+        probes.append({**probe, "validation_accuracy": right, **_figures(test_labels, predicted, num_classes)})
+    return {"k": settings.k, "knn": _figures(test_labels, nearest, num_classes), "probes": probes}
 
 
 FIGURES = ("accuracy", "weighted_f1", "balanced_accuracy")

@@ -10,7 +10,13 @@ from examine_jax.experiments.low_resource import published
 from examine_jax.experiments.low_resource.charts import batch_size_chart, imbalance_chart
 from examine_jax.experiments.low_resource.layouts import SetDescription
 from examine_jax.experiments.low_resource.settings import LowResourceSettings
-from examine_jax.experiments.low_resource.study import COLOURS, RANDOM_INITIALISATION, RunFindings, read_test_features
+from examine_jax.experiments.low_resource.study import (
+    COLOURS,
+    RANDOM_INITIALISATION,
+    RunFindings,
+    read_test_features,
+    trainings,
+)
 from examine_jax.experiments.low_resource.summary import Row, knn_row, probe_row, verdict
 from examine_jax.pretraining.configuration import to_plain
 from examine_jax.reporting.atomic import write_bytes
@@ -100,9 +106,8 @@ def _tables(found: Sequence[RunFindings], names: Sequence[str], settings: LowRes
     header = ("set", "encoder", *figures, "the paper's accuracy / F1")
     above = (
         "Mean and standard deviation over the seeds. 'Not learned': accuracy is not above random initialisation's by two standard errors "
-        "of the difference."
+        "of the seeds' differences. What does not beat colour statistics either has learned no more than the colours tell."
     )
-    k = sorted({one.figures["k"] for one in found})
     return {
         "table_1": Table(
             "Best batch size and learning rate of the probe (table 1)",
@@ -115,7 +120,7 @@ def _tables(found: Sequence[RunFindings], names: Sequence[str], settings: LowRes
             f"kNN, pre-trained at a batch of {settings.table_batch} (table 2)",
             header,
             tuple(knn),
-            f"k = {', '.join(map(str, k))}, uniform votes, Euclidean. {above}",
+            f"k = {settings.k}, uniform votes, Euclidean. {above}",
         ),
         "table_3": Table("Two-layer probe at the settings of table 1 (table 3)", header, tuple(probe), above),
         "batch_sizes": Table(
@@ -129,7 +134,8 @@ def _cells(row: Row, control: Row | None, paper: tuple[float, float] | None) -> 
     gap = tuple(one - other for one, other in zip(row.accuracy, row.weighted_f1))
     theirs = "" if paper is None else f"{paper[0]:.3f} / {paper[1]:.3f}"
     told = (_spread(values) for values in (row.accuracy, row.weighted_f1, gap, row.balanced_accuracy))
-    return (*told, verdict(row, control), theirs)
+    judged = "control" if row.name in _CONTROLS else verdict(row, control) or "learned"
+    return (*told, judged, theirs)
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -242,17 +248,18 @@ def _map(
 def _headline(found: Sequence[RunFindings], names: Sequence[str], settings: LowResourceSettings) -> str:
     told = []
     for set_name in names:
-        control = probe_row(found, set_name, RANDOM_INITIALISATION)
         rows = [row for name in settings.methods if (row := probe_row(found, set_name, name))]
-        if not rows or control is None:
+        controls = {name: row for name in _ALL_CONTROLS if (row := probe_row(found, set_name, name))}
+        if not rows:
             continue
         best = max(rows, key=lambda row: float(np.mean(row.accuracy)))
-        doubt = verdict(best, control)
+        doubt = verdict(best, controls.get(RANDOM_INITIALISATION))
+        beside = ", ".join(f"{name} {np.mean(row.accuracy):.3f}" for name, row in controls.items())
         told.append(
-            f"{set_name}: {best.name} has the best probe, accuracy {np.mean(best.accuracy):.3f}, random initialisation "
-            f"{np.mean(control.accuracy):.3f}{f' ({doubt})' if doubt else ''}"
+            f"{set_name}: {best.name} has the best probe, accuracy {np.mean(best.accuracy):.3f}"
+            f"{f' ({doubt})' if doubt else ''}; {beside}"
         )
-    return "; ".join(told) + "." if told else "Controls alone, so far: no method has been trained."
+    return ". ".join(told) + "." if told else "Controls alone, so far: no method has been trained."
 
 
 def _warnings(
@@ -262,10 +269,11 @@ def _warnings(
     settings: LowResourceSettings,
 ) -> tuple[str, ...]:
     told = []
+    done = sum(one.batch_size is not None for one in found)
+    planned = len(settings.seeds) * sum(len(trainings(set_name, settings)) for set_name in names)
+    if done < planned:
+        told.append(f"{done} of {planned} trainings on {', '.join(names)} are done; the others are to come.")
     for set_name in names:
-        smallest = min(one.figures["k"] for one in found if one.set_name == set_name)
-        if smallest < settings.k:
-            told.append(f"{set_name}: k is {smallest}, all training images, in place of {settings.k}.")
         if sets[set_name].groups is None:
             told.append(
                 f"{set_name}: no groups are known; images of one patient or slide may lie on both sides of the split, "

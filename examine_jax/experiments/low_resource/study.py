@@ -1,18 +1,20 @@
 """The low-resource study's runs: pre-train, embed, classify; each is kept when it is done and never done again."""
 
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
+import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from examine_jax._shapes import Float, Int
+from examine_jax._shapes import Float, Int, UInt8
 from examine_jax.encoder_training import train_and_save
 from examine_jax.evaluation.control_features import colour_statistics
 from examine_jax.evaluation.splits import check_split, stratified_split
@@ -59,20 +61,46 @@ class Division:
     test: Int[np.ndarray, " e"]
 
 
-def divide(images: LabelledImages, settings: LowResourceSettings, seed: int) -> Division:
+def divide(set_name: str, images: LabelledImages, settings: LowResourceSettings, seed: int) -> Division:
     """70/10/20, every class in every part, groups whole.
 
     Raises:
-        ValueError: a class with too few images or groups for three parts; fewer training images than the largest batch.
+        ValueError: a class with too few images or groups for three parts; fewer training images than the largest batch, or no more than
+            k. The message names the set and the class.
     """
     groups = images.groups if settings.keep_groups else None
-    parts = stratified_split(images.labels, groups, shares=settings.shares, seed=seed)
-    check_split(parts, images.labels, groups)
-    if len(parts[0]) < settings.batch_sizes[-1]:
+    classes = np.array(images.classes)[images.labels]
+    try:
+        parts = stratified_split(classes, groups, shares=settings.shares, seed=seed)
+        check_split(parts, classes, groups)
+    except ValueError as error:
+        raise ValueError(f"{set_name}: {error}") from error
+    there, largest = len(parts[0]), settings.batches_on(set_name)[-1]
+    if there < largest:
         raise ValueError(
-            f"a batch of {settings.batch_sizes[-1]} out of {len(parts[0])} training images (seed {seed}); give smaller batch sizes"
+            f"{set_name}: a batch of {largest} out of {there} training images (seed {seed}); give smaller batch sizes"
+        )
+    if there <= settings.k:
+        raise ValueError(
+            f"{set_name}: k is {settings.k}, and there are {there} training images (seed {seed}): all would vote, whatever the features; "
+            "give a smaller k"
         )
     return Division(*parts)
+
+
+def check_set(set_name: str, images: LabelledImages, settings: LowResourceSettings) -> dict[int, Division]:
+    """Each seed's division; whatever is wrong with a set shows here, before anything is written or trained.
+
+    Raises:
+        ValueError: a name that is no folder's; images of another size or number of channels than the encoder's; as `divide`.
+    """
+    if not set_name.replace("-", "").replace("_", "").isalnum():
+        raise ValueError(f"{set_name!r} is no name for a set: take letters, digits, - and _")
+    encoder = settings.chosen().encoder
+    wanted = (encoder.image_size, encoder.image_size, encoder.channels)
+    if images.pixels.shape[1:] != wanted:
+        raise ValueError(f"{set_name}: images are {images.pixels.shape[1:]}, the encoder takes {wanted}; read them so")
+    return {seed: divide(set_name, images, settings, seed) for seed in settings.seeds}
 
 
 def claim_study(workdir: str | os.PathLike[str], settings: LowResourceSettings) -> None:
@@ -87,13 +115,52 @@ def claim_study(workdir: str | os.PathLike[str], settings: LowResourceSettings) 
     claim(pathlib.Path(workdir) / "config.json", {"settings": to_plain(first)})
 
 
+def trainings(set_name: str, settings: LowResourceSettings) -> list[tuple[str, int]]:
+    """(method, batch size) of each of a seed's runs on a set, in their order."""
+    return [(method, size) for method in settings.methods for size in settings.batches_on(set_name)]
+
+
+def expected_seconds(
+    sets: Mapping[str, LabelledImages], workdir: str | os.PathLike[str], settings: LowResourceSettings
+) -> tuple[int, float | None]:
+    """(trainings that are not done yet, about how long they take): CPU time on a CPU, the clock's elsewhere; without embedding and probes.
+
+    Where steps are given in place of minutes, one step of the first method is timed at its smallest batch and taken to grow with the
+    batch; None: so few steps that timing them would take longer.
+    """
+    home = pathlib.Path(workdir)
+    left = [
+        (name, size)
+        for name in sets
+        for seed in settings.seeds
+        for method, size in trainings(name, settings)
+        if not (_folder(home, name, seed, method, size) / "training.json").exists()
+    ]
+    if settings.minutes is not None:
+        return len(left), 60 * settings.minutes * len(left)
+    images = 0
+    for name, size in left:
+        steps = settings.steps
+        if steps is None:
+            _, training = method_preset(settings.methods[0], settings.chosen(), preset=settings.preset)
+            share = settings.shares[0] / sum(settings.shares)
+            steps = training.phases[0].count(max(1, round(share * len(sets[name].names)) // size))
+        images += steps * size
+    smallest = settings.batch_sizes[0]
+    if images < _WORTH_TIMING * smallest:
+        return len(left), None
+    method, _ = method_preset(settings.methods[0], settings.chosen(), preset=settings.preset)
+    pixels = next(iter(sets.values())).pixels
+    return len(left), images / smallest * seconds_a_step(method, pixels, smallest)
+
+
 def run_set(
     set_name: str,
     images: LabelledImages,
     workdir: str | os.PathLike[str],
     settings: LowResourceSettings,
     *,
-    imagenet: str | os.PathLike[str] | None = None,
+    imagenet: Encoder | None = None,
     progress: bool = True,
 ) -> Iterator[RunFindings]:
     """Every run on one set, one by one as they are done: for each seed the controls, ImageNet's network where there is one, the methods.
@@ -101,55 +168,78 @@ def run_set(
     Args:
         set_name: a folder's name, of letters, digits, - and _.
         workdir: of the study (`claim_study`).
-        imagenet: a local file or folder with a ResNet-50 trained with ImageNet's labels (`pretraining.load_encoder`).
+        imagenet: a network trained with ImageNet's labels, the paper's is a ResNet-50, for this image size (`pretraining.load_encoder`).
 
     Raises:
-        ValueError, OSError: as `divide` (of every seed, before anything is trained), `pretraining.pretrain`, `load_encoder`.
+        ValueError, OSError: as `check_set` (before anything is written), `pretraining.pretrain`; a folder with other images, or with
+            another network's figures.
     """
-    if not set_name.replace("-", "").replace("_", "").isalnum():
-        raise ValueError(f"{set_name!r} is no name for a set: take letters, digits, - and _")
-    divisions = {seed: divide(images, settings, seed) for seed in settings.seeds}
-    size = settings.chosen().encoder.image_size
-    supervised = None if imagenet is None else load_encoder(imagenet, image_size=size)
-    if supervised is not None and supervised.channels != images.pixels.shape[-1]:
-        raise ValueError(f"{imagenet} takes {supervised.channels} channels, the images have {images.pixels.shape[-1]}")
+    divisions = check_set(set_name, images, settings)
+    if imagenet is not None and imagenet.channels != images.pixels.shape[-1]:
+        raise ValueError(
+            f"the ImageNet network takes {imagenet.channels} channels, images have {images.pixels.shape[-1]}"
+        )
     home = pathlib.Path(workdir) / set_name
     digest = hashlib.blake2b(digest_size=16)
     for part in (images.pixels, images.labels, images.groups):
         if part is not None:
-            digest.update(f"{part.dtype}{part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).data)
+            _add(digest, part)
     claim(home / "config.json", {"images": digest.hexdigest()})
     if imagenet is not None:  # its figures are kept under one name
-        claim(home / "imagenet.json", {"file": pathlib.Path(imagenet).name})
+        digest = hashlib.blake2b(digest_size=16)
+        for leaf in jax.tree.leaves((imagenet.params, imagenet.state)):
+            _add(digest, np.asarray(leaf))
+        claim(home / "imagenet.json", {"network": digest.hexdigest()})
     # The controls' probes have the choices that the methods' have.
     swept = settings.batches_on(set_name) if settings.probe_batch_size is None else (settings.probe_batch_size,)
     for seed, division in divisions.items():
-        folder = home / f"seed_{seed}"
         controls: dict[str, Embed] = {
             RANDOM_INITIALISATION: _untrained(settings, seed).embed,
-            COLOURS: colour_statistics,
+            COLOURS: _colour_statistics,
         }
-        if supervised is not None:
-            controls[IMAGENET] = supervised.embed
+        if imagenet is not None:
+            controls[IMAGENET] = imagenet.embed
         for name, embed in controls.items():
-            own = folder / name.replace(" ", "_")
+            own = home / f"seed_{seed}" / name.replace(" ", "_")
             figures = _figures(own, embed, images, division, settings, swept, seed)
             yield RunFindings(set_name, seed, name, None, figures, {}, own / "test_features.npz")
-        for name in settings.methods:
-            for batch_size in settings.batches_on(set_name):
-                own = folder / f"{name}_{batch_size}"
-                if not (own / "figures.json").exists():
-                    pixels = images.pixels[division.training]
-                    encoder = _trained(own, name, batch_size, pixels, pathlib.Path(workdir), settings, seed, progress)
-                    _figures(own, encoder.embed, images, division, settings, (batch_size,), seed)
-                figures = record(own / "figures.json", dict)
-                training = record(own / "training.json", dict)
-                yield RunFindings(set_name, seed, name, batch_size, figures, training, own / "test_features.npz")
+        for name, batch_size in trainings(set_name, settings):
+            own = _folder(pathlib.Path(workdir), set_name, seed, name, batch_size)
+            if not (own / "training.json").exists():
+                pixels = images.pixels[division.training]
+                _train(own, name, batch_size, pixels, pathlib.Path(workdir), settings, seed, progress)
+            shutil.rmtree(own / "checkpoints", ignore_errors=True)  # several times the encoder, of every run
+            figures = _figures(own, _saved(own / "encoder"), images, division, settings, (batch_size,), seed)
+            training = record(own / "training.json", dict)
+            yield RunFindings(set_name, seed, name, batch_size, figures, training, own / "test_features.npz")
+
+
+_WORTH_TIMING = 1000  # steps
+
+
+def _folder(workdir: pathlib.Path, set_name: str, seed: int, method: str, batch_size: int) -> pathlib.Path:
+    return workdir / set_name / f"seed_{seed}" / f"{method}_{batch_size}"
+
+
+def _add(digest: "hashlib.blake2b", values: np.ndarray) -> None:
+    digest.update(f"{values.dtype}{values.shape}".encode())
+    digest.update(np.ascontiguousarray(values).data)
+
+
+def _saved(folder: pathlib.Path) -> Embed:
+    """The encoder in `folder`, read when it is first needed."""
+    encoder = functools.cache(lambda: load_encoder(folder))
+    return lambda pixels: encoder().embed(pixels)
+
+
+def _colour_statistics(pixels: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n d"]:
+    # Some at a time: they are floats on the way.
+    return np.concatenate([colour_statistics(pixels[start : start + 256]) for start in range(0, len(pixels), 256)])
 
 
 def _untrained(settings: LowResourceSettings, seed: int) -> Encoder:
-    method, _ = method_preset(settings.methods[0], settings.chosen(), preset=settings.preset)
+    # One method's whichever are studied: its figures are kept when others come.
+    method, _ = method_preset("dcl", settings.chosen(), preset=settings.preset)
     shape = settings.chosen().encoder
     pixels = np.zeros((2, shape.image_size, shape.image_size, shape.channels), np.uint8)
     example = {"image": pixels, "index": np.arange(2, dtype=np.int32)}
@@ -162,22 +252,28 @@ def _figures(
     images: LabelledImages,
     division: Division,
     settings: LowResourceSettings,
-    batch_sizes: tuple[int, ...],
+    batch_sizes: Sequence[int],
     seed: int,
 ) -> dict[str, Any]:
-    """The classifiers' figures, kept in figures.json, which is written last."""
+    """The classifiers' figures, kept in a file a batch size of the probe: of a control, more may be asked for later."""
+    features: list[Float[np.ndarray, "n d"]] = []
+    parts = (division.training, division.validation, division.test)
+    labels = [images.labels[rows] for rows in parts]
 
-    def compute() -> dict[str, Any]:
-        parts = (division.training, division.validation, division.test)
-        features = [np.asarray(embed(images.pixels[rows]), np.float32) for rows in parts]
-        labels = [images.labels[rows] for rows in parts]
-        arrays(folder / "test_features.npz", lambda: {"features": features[-1], "labels": labels[-1]})
-        return classify(features, labels, len(images.classes), settings, batch_sizes=batch_sizes, seed=seed)
+    def embedded() -> list[Float[np.ndarray, "n d"]]:
+        if not features:
+            features.extend(np.asarray(embed(images.pixels[rows]), np.float32) for rows in parts)
+        return features
 
-    return record(folder / "figures.json", compute)
+    def classified(size: int) -> dict[str, Any]:
+        return classify(embedded(), labels, len(images.classes), settings, batch_size=size, seed=seed)
+
+    arrays(folder / "test_features.npz", lambda: {"features": embedded()[-1], "labels": labels[-1]})
+    found = [record(folder / f"figures_{size}.json", functools.partial(classified, size)) for size in batch_sizes]
+    return {**found[0], "probes": [probe for one in found for probe in one["probes"]]}
 
 
-def _trained(
+def _train(
     folder: pathlib.Path,
     name: str,
     batch_size: int,
@@ -186,31 +282,25 @@ def _trained(
     settings: LowResourceSettings,
     seed: int,
     progress: bool,
-) -> Encoder:
-    """The encoder in `folder`; trained where it is not there yet, or not to its end."""
-    if (folder / "training.json").exists():
-        return load_encoder(folder / "encoder")
+) -> None:
+    """Leaves the encoder in `folder`, and training.json, which is written last; goes on where it was killed."""
     method, training = resolve(name, batch_size, pixels, workdir, settings, seed)
     if progress:
         print(
             f"{folder.relative_to(workdir)}: {training.phases[0].steps} steps of {batch_size} images", file=sys.stderr
         )
     begin, computing = time.perf_counter(), time.process_time()
-    encoder, history = train_and_save(
+    _, history = train_and_save(
         method, [pixels], training, folder, architecture=settings.architecture, progress=progress
     )
-
-    def told() -> dict[str, float]:
-        return {
-            "steps": float(len(history)),
-            "final_loss": float(history[-1]["loss"]),
-            # Of the last start, where a run was killed.
-            "seconds": time.perf_counter() - begin,
-            "cpu_seconds": time.process_time() - computing,
-        }
-
-    record(folder / "training.json", told)
-    return encoder
+    told = {
+        "steps": float(len(history)),
+        "final_loss": float(history[-1]["loss"]),
+        # Of the last start, where a run was killed.
+        "seconds": time.perf_counter() - begin,
+        "cpu_seconds": time.process_time() - computing,
+    }
+    record(folder / "training.json", lambda: told)
 
 
 def resolve(

@@ -9,10 +9,10 @@ from examine_jax.pretraining.optimiser import LARS, Adam, Constant, WarmupCosine
 from examine_jax.pretraining.presets.sources import (
     EXAMINE,
     LOW_RESOURCE,
+    SMALL,
     SMALL_PIXELS,
     common,
     imagenet,
-    small,
     small_views,
 )
 from examine_jax.pretraining.settings import Phase, PretrainSettings
@@ -35,7 +35,7 @@ def simclr_small(architecture: Architecture) -> tuple[Method, PretrainSettings]:
         batch_norm_over="both_views",
         pixels=SMALL_PIXELS,
     )
-    return method, small(4e-3)
+    return method, SMALL
 
 
 def simclr_paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:
@@ -92,7 +92,7 @@ def dcl_small(architecture: Architecture, weight_sigma: float | None = None) -> 
         directions="mean",
         pixels=SMALL_PIXELS,
     )
-    return method, small(4e-3)
+    return method, SMALL
 
 
 def dclw_small(architecture: Architecture) -> tuple[Method, PretrainSettings]:

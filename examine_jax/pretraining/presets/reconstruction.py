@@ -6,13 +6,12 @@ from examine_jax.models.presets import Architecture
 from examine_jax.pretraining.autoencoder import Autoencoder
 from examine_jax.pretraining.mae import MAE
 from examine_jax.pretraining.method import Method
-from examine_jax.pretraining.presets.sources import EXAMINE, imagenet
-from examine_jax.pretraining.recipes import recipe
+from examine_jax.pretraining.presets.sources import EXAMINE, RECONSTRUCTION_SMALL, imagenet
 from examine_jax.pretraining.settings import Phase, PretrainSettings
 
 
 def mae_small(architecture: Architecture) -> tuple[Method, PretrainSettings]:
-    return MAE.of(_transformer("mae", architecture)), recipe("small")
+    return MAE.of(_transformer("mae", architecture)), RECONSTRUCTION_SMALL
 
 
 def mae_paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:
@@ -33,7 +32,7 @@ def mae_original(architecture: Architecture) -> tuple[Method, PretrainSettings]:
 
 
 def autoencoder_small(architecture: Architecture) -> tuple[Method, PretrainSettings]:
-    return Autoencoder.of(architecture), recipe("small")
+    return Autoencoder.of(architecture), RECONSTRUCTION_SMALL
 
 
 def autoencoder_paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:

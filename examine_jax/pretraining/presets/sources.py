@@ -46,14 +46,14 @@ LOW_RESOURCE = PretrainSettings(
 )
 
 
-def small(learning_rate: float) -> PretrainSettings:
-    """AdamW in place of LARS and SGD, which transformers do badly with and which were made for batches of thousands."""
-    return PretrainSettings(
-        (Phase(steps=1000),),
-        batch_size=64,
-        optimiser=AdamW(weight_decay=0.05),
-        schedule=WarmupCosine(learning_rate, warmup=0.1),
-    )
-
-
+# For a first look: few steps, so a larger learning rate than facebookresearch/mae's for 800 epochs.
+RECONSTRUCTION_SMALL = PretrainSettings((Phase(steps=500),), batch_size=64, schedule=WarmupCosine(learning_rate=4e-3))
+# AdamW in place of LARS and SGD, which transformers do badly with and which were made for batches of thousands. The rate is SimCLR's better
+# one of 1e-3 and 4e-3 after 140 steps on histology tiles (one seed; nearest neighbours .86 against .85, noise told apart .73 against .30).
+SMALL = PretrainSettings(
+    (Phase(steps=1000),),
+    batch_size=64,
+    optimiser=AdamW(weight_decay=0.05),
+    schedule=WarmupCosine(1e-3, warmup=0.1),
+)
 SMALL_PIXELS = PixelScale((0.5,), (0.25,))

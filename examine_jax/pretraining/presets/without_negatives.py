@@ -11,10 +11,10 @@ from examine_jax.pretraining.presets.sources import (
     EXAMINE,
     EXAMINE_STEPS,
     LOW_RESOURCE,
+    SMALL,
     SMALL_PIXELS,
     common,
     imagenet,
-    small,
     small_views,
 )
 from examine_jax.pretraining.settings import Phase, PretrainSettings
@@ -36,7 +36,7 @@ def byol_small(architecture: Architecture) -> tuple[Method, PretrainSettings]:
         moving_average=MovingAverage(0.98, steps=1000),
         pixels=SMALL_PIXELS,
     )
-    return method, small(4e-3)
+    return method, SMALL
 
 
 def byol_paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:
@@ -77,7 +77,7 @@ def simsiam_small(architecture: Architecture) -> tuple[Method, PretrainSettings]
         predictor=HeadConfig((128, 512)),
         pixels=SMALL_PIXELS,
     )
-    return method, small(2e-3)
+    return method, SMALL
 
 
 def simsiam_paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:
@@ -128,7 +128,7 @@ def vicreg_small(architecture: Architecture) -> tuple[Method, PretrainSettings]:
         projector=HeadConfig((1024, 1024), output_bias=False),
         pixels=SMALL_PIXELS,
     )
-    return method, small(4e-3)
+    return method, SMALL
 
 
 def vicreg_paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +15,9 @@ from examine_jax.experiments.low_resource.study import claim_study, divide, run_
 from examine_jax.experiments.sets import LabelledImages, read_labelled
 from examine_jax.models.presets import Architecture
 from examine_jax.models.resnet import ResNetConfig
+from examine_jax.pretraining import load_encoder
 
+CONTROLS = ("random initialisation", "colour statistics")
 TINY = Architecture(ResNetConfig(image_size=16, channels=3, depths=(1,), width=8, stem="small_image"), None)
 
 
@@ -26,6 +29,7 @@ def miniature(preset: str) -> LowResourceSettings:
         batch_sizes=(4, 8),
         table_batch=8,
         ablated=("breast",),
+        k=5,
         steps=2,
         minutes=None,
         probe=dataclasses.replace(whole.probe, epochs=1),
@@ -69,26 +73,26 @@ def test_the_official_folders_are_read_at_400x_with_groups(sets: dict[str, Label
 def test_groups_stay_whole_unless_the_papers_random_split_is_asked_for(sets: dict[str, LabelledImages]) -> None:
     images = sets["breast"]
     assert images.groups is not None
-    parts = dataclasses.astuple(divide(images, miniature("paper"), 0))
+    parts = dataclasses.astuple(divide("a", images, miniature("paper"), 0))
     assert sum(map(len, parts)) == 36
     assert sum(len(np.unique(images.groups[rows])) for rows in parts) == 12
-    torn = dataclasses.astuple(divide(images, dataclasses.replace(miniature("paper"), keep_groups=False), 0))
+    torn = dataclasses.astuple(divide("a", images, dataclasses.replace(miniature("paper"), keep_groups=False), 0))
     assert sum(len(np.unique(images.groups[rows])) for rows in torn) > 12
 
 
 def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledImages], tmp_path: pathlib.Path) -> None:
-    settings = dataclasses.replace(miniature("paper"), methods=("dcl",), batch_sizes=(8,))
+    settings = dataclasses.replace(miniature("paper"), methods=("dcl",), batch_sizes=(8,), probe_batch_size=None)
     images = sets["breast"]
     claim_study(tmp_path, settings)
     found = list(run_set("breast", images, tmp_path, settings, progress=False))
-    assert [one.name for one in found] == ["random initialisation", "colour statistics", "dcl"]
+    assert [one.name for one in found] == [*CONTROLS, "dcl"]
     assert found[-1].training["steps"] == 2
     assert all(len(one.figures["probes"]) == 2 for one in found)
-    assert all(0 < one.figures["k"] < 36 for one in found)
+    assert all(one.figures["k"] == 5 for one in found)
 
     text = write_study(tmp_path, found, {"breast": describe(images)}, settings, device="cpu").read_text()
     assert "0.837 / 0.829" in text  # the paper's DCL on breast, table 2
-    assert "all training images, in place of 200" in text
+    assert "k = 5, uniform votes" in text
     assert "not judged: one seed" in text
     for name in ("table_1.csv", "table_2.csv", "table_3.csv", "sweep.csv"):
         assert (tmp_path / name).exists(), name
@@ -102,12 +106,27 @@ def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledIm
     with pytest.raises(ValueError, match="holds another run"):
         claim_study(tmp_path, dataclasses.replace(settings, k=7))
 
+    # Batch sizes and ImageNet's network may come later: the controls' probes get the same choices, the rest stays.
+    more = dataclasses.replace(settings, batch_sizes=(4, 8))
+    supervised = load_encoder(tmp_path / "breast" / "seed_0" / "dcl_8" / "encoder")
+    claim_study(tmp_path, more)
+    found = list(run_set("breast", images, tmp_path, more, imagenet=supervised, progress=False))
+    assert [one.name for one in found] == [*CONTROLS, "ImageNet transfer", "dcl", "dcl"]
+    assert all({probe["batch_size"] for probe in one.figures["probes"]} == {4, 8} for one in found[:3])
+    assert found[0].figures["probes"][2:] == again[0].figures["probes"]
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    text = write_study(tmp_path, found, {"breast": describe(images)}, more, device="cpu").read_text()
+    assert "0.916 / 0.915" in text  # the paper's transfer row, table 3
+    other = dataclasses.replace(supervised, params=jax.tree.map(lambda leaf: leaf + 1, supervised.params))
+    with pytest.raises(ValueError, match="holds another run"):
+        next(run_set("breast", images, tmp_path, more, imagenet=other, progress=False))
+
 
 def test_colorectal_comes_through_tfds() -> None:
     tfds = pytest.importorskip("tensorflow_datasets", reason="colorectal_histology comes through examine-jax[tfds]")
     with tfds.testing.mock_data(num_examples=120):
         images = read_labelled("tfds:colorectal_histology", image_size=16, channels=3)
-    division = divide(images, miniature("paper"), 0)
+    division = divide("a", images, miniature("paper"), 0)
     assert len(division.training) + len(division.validation) + len(division.test) == 120
 
 

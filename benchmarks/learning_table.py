@@ -1,0 +1,77 @@
+"""The learning table out of its records: mean and standard error over seeds, and what has not learned.
+
+python -m benchmarks.learning_table RECORDS.json [MORE.json …] [--output=ALL.json]
+
+Records of the same seed and row must be the same; a table of several files is one of all their rows. A row has learned where its accuracy
+is above the untrained encoder's of the same seeds by more than two standard errors of that difference.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from examine_jax.reporting.atomic import write_text
+
+_OUTPUT = flags.DEFINE_string("output", None, "Where the joined records go.")
+
+COLUMNS = ("knn", "knn_zscored", "knn_euclidean", "rank_correlation")
+TITLES = ("kNN, cosine", "kNN, z-scored", "kNN, Euclidean", "noise, rank correlation")
+
+
+def joined(files: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for file in files:
+        told = json.loads(pathlib.Path(file).read_text())
+        for name in told.keys() - {"records"}:
+            if found.setdefault(name, told[name]) != told[name]:
+                raise app.UsageError(f"{file}: its {name} differ from the other files'")
+        for seed, rows in told["records"].items():
+            # A control may have been measured twice; the first stands.
+            found.setdefault("records", {})[seed] = {**rows, **found.get("records", {}).get(seed, {})}
+    return found
+
+
+def value(record: dict[str, Any], column: str) -> float:
+    return record["noise_separation"][column] if column == "rank_correlation" else record[column]
+
+
+def text(values: list[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.3f}"
+
+
+def learned(rows: dict[str, dict[str, Any]], name: str) -> bool:
+    """Whether the cosine form is above the untrained encoder's, by two standard errors over the seeds that have both."""
+    more = [value(own[name], "knn") - value(own["untrained"], "knn") for own in rows.values() if name in own]
+    return len(more) > 1 and np.mean(more) > 2 * np.std(more, ddof=1) / np.sqrt(len(more))
+
+
+def table(rows: dict[str, dict[str, Any]]) -> list[str]:
+    names = list(dict.fromkeys(name for own in rows.values() for name in own))
+    lines = [f"| | {' | '.join(TITLES)} | RankMe | steps | seeds |", "|---|" + "---|" * (len(TITLES) + 3)]
+    for name in names:
+        own = [seed[name] for seed in rows.values() if name in seed]
+        cells = [text([value(record, column) for record in own]) for column in COLUMNS]
+        note = ""
+        if "steps" in own[0] and not learned(rows, name):
+            note = " (not learned)" if len(own) > 1 else " (one seed)"
+        ranks = f"{np.mean([record['rank_me'] for record in own]):.1f}"
+        lines.append(f"| {name}{note} | {' | '.join(cells)} | {ranks} | {own[0].get('steps', '')} | {len(own)} |")
+    return lines
+
+
+def main(files: list[str]) -> None:
+    if len(files) < 2:
+        raise app.UsageError("name at least one file of records")
+    found = joined(files[1:])
+    if _OUTPUT.value:
+        write_text(pathlib.Path(_OUTPUT.value), json.dumps(found, indent=1) + "\n")
+    print("\n".join(table(found["records"])))
+
+
+if __name__ == "__main__":
+    app.run(main)
