@@ -25,7 +25,7 @@ from absl import app, flags
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression as Sklearn
 
-from examine_jax.reporting.atomic import write_text
+from examine_jax.atomic_files import write_text
 from examine_jax.reporting.report import package_versions
 from examine_jax.valuation import Examine, LeaveOneOut, TMCShapley, Utility
 from examine_jax.valuation.valuation import seeds_of

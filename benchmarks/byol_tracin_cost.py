@@ -18,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
+from examine_jax.atomic_files import write_text
 from examine_jax.models import architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_preset
 from examine_jax.pretraining.train_step import initial_state, make_step
-from examine_jax.reporting.atomic import write_text
 from examine_jax.reporting.report import package_versions
 
 _ARCHITECTURE = flags.DEFINE_string("architecture", "small", "What is trained.")

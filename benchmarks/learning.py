@@ -21,6 +21,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
+from examine_jax.atomic_files import write_text
 from examine_jax.evaluation.control_features import colour_statistics, raw_pixels
 from examine_jax.evaluation.feature_rank import feature_deviation, rank_me
 from examine_jax.evaluation.knn import UniformEuclidean, WeightedCosine, knn_predict
@@ -30,7 +31,6 @@ from examine_jax.images import GaussianCorruption, corrupt, load_folder
 from examine_jax.models import architecture
 from examine_jax.preprocessing import FeatureStatistics, preprocess
 from examine_jax.pretraining import Encoder, Method, method_preset, pretrain
-from examine_jax.reporting.atomic import write_text
 from examine_jax.reporting.report import package_versions
 from examine_jax.scoring import examine
 

@@ -21,7 +21,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.bench_scoring import features
-from examine_jax.reporting.atomic import write_text
+from examine_jax.atomic_files import write_text
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "For large files.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.", required=True)

@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from examine_jax.assess import Assessment, AssessSettings
+from examine_jax.atomic_files import write_array, write_bytes
 from examine_jax.pretraining import MAE
 from examine_jax.pretraining.configuration import to_plain
 from examine_jax.reporting import figures, galleries, separations
-from examine_jax.reporting.atomic import write_array, write_bytes
 from examine_jax.reporting.headline import headline
 from examine_jax.reporting.report import (
     Illustration,

@@ -7,10 +7,10 @@ import pathlib
 import numpy as np
 
 from examine_jax._shapes import Float, Shaped
+from examine_jax.atomic_files import replacing, write_array
 from examine_jax.encoder_training import progress_bar
 from examine_jax.images import SkippedImage, load_images
 from examine_jax.pretraining import load_encoder
-from examine_jax.reporting.atomic import replacing, write_array
 from examine_jax.reporting.tables import write_skipped, write_table
 
 

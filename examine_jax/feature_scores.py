@@ -11,10 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from examine_jax._shapes import Float
+from examine_jax.atomic_files import replacing
 from examine_jax.features.feature_chunks import FeatureChunks, open_features
 from examine_jax.features.image_names import names_beside, read_names
 from examine_jax.labels import read_groups
-from examine_jax.reporting.atomic import replacing
 from examine_jax.reporting.tables import SCORES_HEADER, rank_by_gap, write_table
 from examine_jax.scoring.chunks import examine_chunks, examine_new_chunks, summarise_chunks
 from examine_jax.scoring.examination import Examination

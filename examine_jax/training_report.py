@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.atomic_files import write_bytes
 from examine_jax.encoder_training import TrainedEncoder, TrainingSettings
 from examine_jax.pretraining import MAE, Autoencoder
 from examine_jax.pretraining.configuration import to_plain
 from examine_jax.reporting import figures, galleries
-from examine_jax.reporting.atomic import write_bytes
 from examine_jax.reporting.report import Illustration, Report, package_versions, write_report
 from examine_jax.reporting.tables import write_skipped
 

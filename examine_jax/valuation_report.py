@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import jinja2
 import numpy as np
 
+from examine_jax.atomic_files import replacing, write_text
 from examine_jax.feature_values import FeatureValues, ValueSettings
 from examine_jax.reporting._drawing import BLUE, new_figure, plain, png, style
-from examine_jax.reporting.atomic import replacing, write_text
 from examine_jax.reporting.report import package_versions
 
 _SHOWN = 10

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from examine_jax.atomic_files import write_bytes
 from examine_jax.evaluation.agreement import rank_agreement
 from examine_jax.evaluation.curves import CHOOSINGS, RANDOM
 from examine_jax.evaluation.noise_separation import noise_separation
@@ -18,7 +19,6 @@ from examine_jax.feature_values import LABEL_FREE
 from examine_jax.pretraining.configuration import to_plain
 from examine_jax.reporting import figures
 from examine_jax.reporting.agreement import agreement_map
-from examine_jax.reporting.atomic import write_bytes
 from examine_jax.reporting.noise_levels import noise_level_panels
 from examine_jax.reporting.report import Illustration, Report, Table, package_versions, write_report
 from examine_jax.reporting.running_times import in_words, running_time_chart

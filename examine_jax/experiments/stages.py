@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from examine_jax._shapes import Shaped
-from examine_jax.reporting.atomic import replacing, write_text
+from examine_jax.atomic_files import replacing, write_text
 
 
 def record(file: pathlib.Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:

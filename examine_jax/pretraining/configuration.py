@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from examine_jax.reporting.atomic import write_text
+from examine_jax.atomic_files import write_text
 
 
 def to_plain(value: Any) -> Any:

@@ -4,7 +4,7 @@ import json
 import pathlib
 from collections.abc import Sequence
 
-from examine_jax.reporting.atomic import write_text
+from examine_jax.atomic_files import write_text
 
 Record = dict[str, int | float]
 

@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from examine_jax._shapes import Float, Int, UInt8
+from examine_jax.atomic_files import write_text
 from examine_jax.reporting._drawing import as_rgb
-from examine_jax.reporting.atomic import write_text
 from examine_jax.reporting.tables import Skipped
 
 # The page stays readable, and loads at once, however many files were skipped or doubled: the rest is in the CSV files.
@@ -183,7 +183,7 @@ def render_report(report: Report) -> str:
 
 
 def write_report(path: str | os.PathLike[str], report: Report) -> None:
-    """Writes the page to `path`, whole or not at all. Raises OSError: as `atomic.replacing`."""
+    """Writes the page to `path`, whole or not at all. Raises OSError: as `atomic_files.replacing`."""
     write_text(path, render_report(report))
 
 

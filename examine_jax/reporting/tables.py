@@ -20,7 +20,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from examine_jax._shapes import Float, Int
-from examine_jax.reporting.atomic import replacing
+from examine_jax.atomic_files import replacing
 
 SCORES_HEADER = ("image", "index", "score", "gap", "error_bound", "rank")
 NOISE_LEVELS_HEADER = ("image", "index", "level", "score", "gap", "rank")
@@ -65,7 +65,7 @@ def write_scores(
 
     Raises:
       ValueError: not one name a row, or `rank` is no permutation of 1 to N.
-      OSError: as `atomic.replacing`.
+      OSError: as `atomic_files.replacing`.
     """
     _check_names(names, len(rank))
     _check_ranks(rank)
@@ -89,7 +89,7 @@ def write_noise_levels(
 
 
 def write_skipped(path: str | os.PathLike[str], skipped: Sequence[Skipped]) -> None:
-    """Writes skipped.csv: the files that could not be read, and why. Raises OSError: as `atomic.replacing`."""
+    """Writes skipped.csv: the files that could not be read, and why. Raises OSError: as `atomic_files.replacing`."""
     write_table(path, SKIPPED_HEADER, ((file.name, file.reason) for file in skipped))
 
 
@@ -98,7 +98,7 @@ def write_table(path: str | os.PathLike[str], header: Sequence[str], rows: Itera
 
     Raises:
       ValueError: a row is not as long as the header.
-      OSError: as `atomic.replacing`.
+      OSError: as `atomic_files.replacing`.
     """
     with replacing(path) as binary:
         stream = io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from examine_jax._shapes import Float, Int
-from examine_jax.reporting.atomic import write_bytes
+from examine_jax.atomic_files import write_bytes
 
 _FORMAT = 1
 _MOST_BYTES = 2**33
@@ -46,7 +46,7 @@ class Samples:
         return merge([self, Samples(self.fingerprint, indices, contributions, fits)])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Raises: OSError, as `reporting.atomic`."""
+        """Raises: OSError, as `atomic_files`."""
         stream = io.BytesIO()
         np.savez(
             stream,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from examine_jax.atomic_files import write_bytes
 from examine_jax.experiments.byol_tracin.downstream import METRICS
 from examine_jax.experiments.byol_tracin.sets import StudySet
 from examine_jax.experiments.byol_tracin.settings import COLOURS, UNTRAINED, StudySettings
 from examine_jax.experiments.byol_tracin.study import Gallery, SeedFindings
 from examine_jax.pretraining.configuration import to_plain
-from examine_jax.reporting.atomic import write_bytes
 from examine_jax.reporting.method_dots import method_dots
 from examine_jax.reporting.neighbour_gallery import neighbour_gallery
 from examine_jax.reporting.report import Illustration, Report, Table, package_versions, write_report

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from examine_jax.atomic_files import write_bytes
 from examine_jax.experiments.low_resource import published
 from examine_jax.experiments.low_resource.charts import batch_size_chart, imbalance_chart
 from examine_jax.experiments.low_resource.layouts import SetDescription
@@ -19,7 +20,6 @@ from examine_jax.experiments.low_resource.study import (
 )
 from examine_jax.experiments.low_resource.summary import Row, knn_row, probe_row, verdict
 from examine_jax.pretraining.configuration import to_plain
-from examine_jax.reporting.atomic import write_bytes
 from examine_jax.reporting.feature_map import feature_maps
 from examine_jax.reporting.report import Illustration, Report, Table, package_versions, write_report
 from examine_jax.reporting.tables import write_table

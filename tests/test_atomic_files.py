@@ -11,19 +11,20 @@ import time
 import numpy as np
 import pytest
 
-from examine_jax.reporting import atomic
+from examine_jax import atomic_files
 
 _LIMITED = """
 import errno, resource, sys
 import numpy as np
-from examine_jax.reporting import atomic, tables
+from examine_jax import atomic_files
+from examine_jax.reporting import tables
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 path, kind = sys.argv[1:]
 rows = np.zeros(5000, np.float32)
 writers = {
-    "bytes": lambda: atomic.write_bytes(path, bytes(100_000)),
-    "text": lambda: atomic.write_text(path, "x" * 100_000),
-    "array": lambda: atomic.write_array(path, np.zeros((100, 100))),
+    "bytes": lambda: atomic_files.write_bytes(path, bytes(100_000)),
+    "text": lambda: atomic_files.write_text(path, "x" * 100_000),
+    "array": lambda: atomic_files.write_array(path, np.zeros((100, 100))),
     "table": lambda: tables.write_scores(path, ["image"] * 5000, rows, rows, rows, tables.rank_by_gap(rows)),
 }
 try:
@@ -57,7 +58,7 @@ def test_full_disk_is_an_error_in_one_line_and_leaves_nothing(tmp_path):
     try:
         (tmp_path / "features.npy").write_bytes(b"before")
         with pytest.raises(OSError, match=r"features\.npy: No space left on device; make room") as caught:
-            atomic.write_array(tmp_path / "features.npy", np.zeros((1000, 100), np.float32))
+            atomic_files.write_array(tmp_path / "features.npy", np.zeros((1000, 100), np.float32))
         assert caught.value.errno == errno.ENOSPC
         assert "\n" not in str(caught.value)
         assert (tmp_path / "features.npy").read_bytes() == b"before"
@@ -70,8 +71,8 @@ def test_killed_writer_leaves_the_old_file(tmp_path):
     path = tmp_path / "scores.csv"
     path.write_text("before")
     program = (
-        "import sys, time\nfrom examine_jax.reporting import atomic\n"
-        "with atomic.replacing(sys.argv[1]) as stream:\n"
+        "import sys, time\nfrom examine_jax import atomic_files\n"
+        "with atomic_files.replacing(sys.argv[1]) as stream:\n"
         "    stream.write(b'half')\n    stream.flush()\n    print('written', flush=True)\n    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE) as child:
@@ -82,7 +83,7 @@ def test_killed_writer_leaves_the_old_file(tmp_path):
 
 def test_block_that_raises_leaves_nothing(tmp_path):
     def interrupted():
-        with atomic.replacing(tmp_path / "x") as stream:
+        with atomic_files.replacing(tmp_path / "x") as stream:
             stream.write(b"half")
             raise KeyboardInterrupt
 
@@ -98,7 +99,7 @@ def test_block_that_raises_leaves_nothing(tmp_path):
 def test_unwritable_place_is_named_in_one_line(name, kind, tmp_path):
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     with pytest.raises(kind, match="cannot write") as caught:
-        atomic.write_text(tmp_path / name, "text")
+        atomic_files.write_text(tmp_path / name, "text")
     assert "\n" not in str(caught.value)
     assert name.split("/")[-1] in str(caught.value)
     assert os.listdir(tmp_path) == ["folder"]
@@ -107,14 +108,14 @@ def test_unwritable_place_is_named_in_one_line(name, kind, tmp_path):
 def test_file_has_the_mode_that_the_umask_gives(tmp_path):
     before = os.umask(0o027)
     try:
-        atomic.write_bytes(tmp_path / "x", b"")
+        atomic_files.write_bytes(tmp_path / "x", b"")
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o640
 
 
 def test_text_with_lone_surrogates_is_written_escaped(tmp_path):
-    atomic.write_text(tmp_path / "x", "é\udcff\r\n")
+    atomic_files.write_text(tmp_path / "x", "é\udcff\r\n")
     assert (tmp_path / "x").read_bytes() == "é\\udcff\r\n".encode()
 
 
@@ -123,7 +124,7 @@ def test_text_with_lone_surrogates_is_written_escaped(tmp_path):
 def test_array_comes_back_the_same(dtype, shape, tmp_path):
     array = np.random.default_rng(0).integers(0, 9, shape).astype(dtype)
     for kept in (array, np.asfortranarray(array), array[::-1] if shape else array):
-        atomic.write_array(tmp_path / "x.npy", kept)
+        atomic_files.write_array(tmp_path / "x.npy", kept)
         loaded = np.load(tmp_path / "x.npy", allow_pickle=False)
         assert loaded.dtype == dtype
         np.testing.assert_array_equal(loaded, kept)
@@ -131,7 +132,7 @@ def test_array_comes_back_the_same(dtype, shape, tmp_path):
 
 def test_array_larger_than_numpys_blocks_comes_back_the_same(tmp_path):
     array = np.arange(6_000_000, dtype=np.float32).reshape(-1, 3)  # numpy writes 16 MiB at a time
-    atomic.write_array(tmp_path / "x.npy", array)
+    atomic_files.write_array(tmp_path / "x.npy", array)
     np.testing.assert_array_equal(np.load(tmp_path / "x.npy", mmap_mode="r"), array)
 
 
@@ -140,17 +141,17 @@ def test_array_that_npy_does_not_keep_is_refused(tmp_path):
 
     for array in (np.array([object()]), np.zeros(3, ml_dtypes.bfloat16)):
         with pytest.raises(ValueError, match="convert it"):
-            atomic.write_array(tmp_path / "x.npy", array)
+            atomic_files.write_array(tmp_path / "x.npy", array)
     assert os.listdir(tmp_path) == []
 
 
 def test_replaced_file_is_never_seen_half_written(tmp_path):
     path = tmp_path / "x"
     contents = {b"a" * 3_000_000, b"b" * 3_000_000}
-    atomic.write_bytes(path, min(contents))
+    atomic_files.write_bytes(path, min(contents))
     program = (
-        "import sys\nfrom examine_jax.reporting import atomic\n"
-        "for turn in range(30):\n    atomic.write_bytes(sys.argv[1], (b'a', b'b')[turn % 2] * 3_000_000)\n"
+        "import sys\nfrom examine_jax import atomic_files\n"
+        "for turn in range(30):\n    atomic_files.write_bytes(sys.argv[1], (b'a', b'b')[turn % 2] * 3_000_000)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, path]) as child:
         while child.poll() is None:
