@@ -4,7 +4,6 @@ import dataclasses
 import json
 import pathlib
 import sys
-import time
 from collections.abc import Callable
 
 import jax
@@ -16,6 +15,7 @@ from examine_jax.evaluation.control_features import colour_statistics
 from examine_jax.experiments.sets import mean_of, noisy_pretraining
 from examine_jax.experiments.settings import ExperimentSettings, TrainingPlan
 from examine_jax.experiments.stages import record
+from examine_jax.experiments.training_length import training_steps, training_watch
 from examine_jax.preprocessing import FeatureStatistics, Preprocessing, preprocess
 from examine_jax.pretraining import Encoder, Method, Phase, PretrainSettings, load_encoder, method_preset
 
@@ -66,21 +66,11 @@ def train(
     sets = [pixels]
     if len(training.phases) > 1:
         sets.append(noisy_pretraining(pixels, settings.noise, seed, mean_of(pixels)))
-    begin, computing = time.perf_counter(), time.process_time()
+    told = training_watch()
     encoder, history = train_and_save(
         method, sets, training, folder, architecture=settings.training.architecture, progress=progress
     )
-
-    def told() -> dict[str, float]:
-        return {
-            "steps": float(len(history)),
-            "final_loss": float(history[-1]["loss"]),
-            # Of the last start, where a run was killed.
-            "seconds": time.perf_counter() - begin,
-            "cpu_seconds": time.process_time() - computing,
-        }
-
-    record(folder / "training.json", told)
+    record(folder / "training.json", lambda: told(history))
     return encoder
 
 
@@ -92,18 +82,15 @@ def resolve(
     preset, chosen = plan.presets[plan.methods.index(name)], plan.chosen()
     method, training = method_preset(name, chosen, preset=preset, num_images=len(pixels))
     batch_size = min(plan.batch_size or training.batch_size, len(pixels))
-    if plan.steps is not None:
-        steps = plan.steps
-    elif plan.minutes is not None:
-        minutes = plan.minutes
-
-        def measured() -> dict[str, float]:
-            cost = seconds_a_step(method, pixels, batch_size)
-            return {"seconds_a_step": cost, "steps": float(max(2, round(60 * minutes / cost)))}
-
-        steps = int(record(workdir / "steps" / f"{name}.json", measured)["steps"])
-    else:
-        steps = training.phases[0].count(max(1, len(pixels) // batch_size))
+    steps = training_steps(
+        method,
+        training,
+        pixels,
+        batch_size,
+        workdir / "steps" / f"{name}.json",
+        steps=plan.steps,
+        minutes=plan.minutes,
+    )
     method, training = method_preset(name, chosen, preset=preset, steps=steps)
     phases: tuple[Phase, ...] = (Phase(steps=steps),)
     if settings.noise.training == "clean_then_mixed":
@@ -112,19 +99,6 @@ def resolve(
     if progress:
         print(f"seed {seed}: {name}, {steps} steps of {batch_size} images", file=sys.stderr)
     return method, dataclasses.replace(training, phases=phases, batch_size=batch_size, seed=seed)
-
-
-def seconds_a_step(method: Method, pixels: Pixels, batch_size: int) -> float:
-    """Of the loss and its gradients, which are nearly all of a step: the CPU's time on a CPU, the clock's elsewhere."""
-    clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
-    batch = {"image": pixels[:batch_size], "index": np.arange(batch_size, dtype=np.int32)}
-    params, state = method.init(jax.random.key(0), batch)
-    step = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
-    jax.block_until_ready(step(params, state, batch, jax.random.key(1)))
-    begin = clock()
-    for _ in range(4):
-        jax.block_until_ready(step(params, state, batch, jax.random.key(1)))
-    return max((clock() - begin) / 4, 1e-6)
 
 
 def training_record(workdir: pathlib.Path, seed: int, name: str) -> dict[str, float]:

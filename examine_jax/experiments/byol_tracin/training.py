@@ -4,15 +4,14 @@ import dataclasses
 import math
 import pathlib
 import sys
-import time
 from typing import Any
 
 import jax
 import numpy as np
 
 from examine_jax.experiments.byol_tracin.settings import PRETRAINED, StudySettings
-from examine_jax.experiments.encoders import seconds_a_step
 from examine_jax.experiments.stages import record
+from examine_jax.experiments.training_length import seconds_a_step, training_watch
 from examine_jax.pretraining import (
     Encoder,
     Phase,
@@ -48,7 +47,7 @@ def train(
     method, training = resolve(name, pixels, codes, workdir, settings, seed)
     if progress:
         print(f"seed {seed}: {name}, {training.phases[0].steps} steps of {training.batch_size} images", file=sys.stderr)
-    begin, computing = time.perf_counter(), time.process_time()
+    watch = training_watch()
     result = pretrain(method, pixels, training, folder, progress=progress)
     byol = method if isinstance(method, BYOL) else method.byol
     # Without labels and scorer: the encoder's folder is to serve where these are not.
@@ -57,13 +56,7 @@ def train(
     last = result.history[-max(1, len(result.history) // 4) :]
 
     def told() -> dict[str, float]:
-        found = {
-            "steps": float(len(result.history)),
-            "final_loss": float(np.mean([step["loss"] for step in last])),
-            # Of the last start, where a run was killed.
-            "seconds": time.perf_counter() - begin,
-            "cpu_seconds": time.process_time() - computing,
-        }
+        found = watch(result.history) | {"final_loss": float(np.mean([step["loss"] for step in last]))}
         for key in ("extra_positives", "extra_positives_right", "extra_positives_chance"):
             if key in last[0]:
                 values = np.array([step[key] for step in last])

@@ -7,7 +7,6 @@ import os
 import pathlib
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,12 +17,13 @@ from examine_jax._shapes import Float, Int, UInt8
 from examine_jax.encoder_training import train_and_save
 from examine_jax.evaluation.control_features import colour_statistics
 from examine_jax.evaluation.splits import check_split, stratified_split
-from examine_jax.experiments.encoders import Embed, seconds_a_step
+from examine_jax.experiments.encoders import Embed
 from examine_jax.experiments.low_resource.classifying import classify
 from examine_jax.experiments.low_resource.published import IMAGENET
 from examine_jax.experiments.low_resource.settings import LowResourceSettings
 from examine_jax.experiments.sets import LabelledImages
 from examine_jax.experiments.stages import arrays, record
+from examine_jax.experiments.training_length import seconds_a_step, training_steps, training_watch
 from examine_jax.pretraining import Encoder, Method, Phase, PretrainSettings, load_encoder, method_preset
 from examine_jax.pretraining.configuration import claim, to_plain
 
@@ -289,18 +289,11 @@ def _train(
         print(
             f"{folder.relative_to(workdir)}: {training.phases[0].steps} steps of {batch_size} images", file=sys.stderr
         )
-    begin, computing = time.perf_counter(), time.process_time()
+    told = training_watch()
     _, history = train_and_save(
         method, [pixels], training, folder, architecture=settings.architecture, progress=progress
     )
-    told = {
-        "steps": float(len(history)),
-        "final_loss": float(history[-1]["loss"]),
-        # Of the last start, where a run was killed.
-        "seconds": time.perf_counter() - begin,
-        "cpu_seconds": time.process_time() - computing,
-    }
-    record(folder / "training.json", lambda: told)
+    record(folder / "training.json", lambda: told(history))
 
 
 def resolve(
@@ -314,18 +307,15 @@ def resolve(
     """The method and its training; the steps that minutes pay for are measured once, for all seeds and sets."""
     chosen = settings.chosen()
     method, training = method_preset(name, chosen, preset=settings.preset)
-    if settings.steps is not None:
-        steps = settings.steps
-    elif settings.minutes is not None:
-        minutes = settings.minutes
-
-        def measured() -> dict[str, float]:
-            cost = seconds_a_step(method, pixels, batch_size)
-            return {"seconds_a_step": cost, "steps": float(max(2, round(60 * minutes / cost)))}
-
-        steps = int(record(workdir / "steps" / f"{name}_{batch_size}.json", measured)["steps"])
-    else:
-        steps = training.phases[0].count(max(1, len(pixels) // batch_size))
+    steps = training_steps(
+        method,
+        training,
+        pixels,
+        batch_size,
+        workdir / "steps" / f"{name}_{batch_size}.json",
+        steps=settings.steps,
+        minutes=settings.minutes,
+    )
     method, training = method_preset(name, chosen, preset=settings.preset, steps=steps)
     return method, dataclasses.replace(training, phases=(Phase(steps=steps),), batch_size=batch_size, seed=seed)
 
