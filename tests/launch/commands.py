@@ -23,14 +23,14 @@ def start(script: str, *flags: object) -> "subprocess.Popen[str]":
 def run(script: str, *flags: object) -> tuple[int, str]:
     """(exit code, stderr) of the script."""
     process = start(script, *flags)
-    errors = process.communicate(timeout=600)[1]
+    errors = process.communicate(timeout=1800)[1]
     return process.returncode, errors
 
 
 def run_each(script: str, commands: list[list[str]]) -> list[tuple[int, str]]:
     """(exit code, stderr) of each command: importing JAX takes longer than finding that a command cannot be done."""
     process = _process("tests.launch.commands", script)
-    output, errors = process.communicate(json.dumps(commands), timeout=600)
+    output, errors = process.communicate(json.dumps(commands), timeout=1800)
     assert process.returncode == 0, errors
     return [(code, text) for code, text in json.loads(output)]
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+import shutil
 import sys
 from typing import Any
 
@@ -65,6 +66,7 @@ def train(
         return found
 
     record(folder / "training.json", told)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # several times the encoder, of every run
     return load_encoder(folder / "encoder")
 
 
