@@ -15,6 +15,10 @@ from examine_jax.pretraining.batches import BatchOrder
 from examine_jax.pretraining.optimiser import Adam, Constant, LearningRate, Optimiser, WarmupCosine
 
 
+class DivergedError(ValueError):
+    """A classifier's loss became NaN or infinite."""
+
+
 @dataclasses.dataclass(frozen=True)
 class StepDecay:
     """A learning rate that is multiplied by `factor` every so many epochs (torch.optim.lr_scheduler.StepLR)."""
@@ -147,7 +151,8 @@ def train_classifier(
       labels: a class [N], or 0 and 1 [N, classes] for several labels an image; the loss is the mean over images of the cross-entropy.
 
     Raises:
-      ValueError: labels outside the classes or not one an input, a class without an image, a loss that is not finite.
+      ValueError: labels outside the classes or not one an input, a class without an image.
+      DivergedError: a ValueError; a loss that is not finite.
     """
     targets, multilabel = as_targets(labels, network.num_classes)
     if len(targets) != len(inputs):
@@ -166,7 +171,7 @@ def train_classifier(
             state, loss = _step(program, state, fixed, np.asarray(inputs[rows]), targets[rows], key)
             losses.append(loss)
         if not np.isfinite(losses[-1]):
-            raise ValueError(
+            raise DivergedError(
                 f"the classifier's loss is {float(losses[-1])} in epoch {epoch + 1}: try a lower learning rate, and look for inputs "
                 "that are not finite"
             )

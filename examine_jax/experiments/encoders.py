@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 import sys
 from collections.abc import Callable
 
@@ -60,18 +61,31 @@ def train(
         ValueError, OSError: as `pretraining.pretrain`.
     """
     folder = workdir / f"seed_{seed}" / name
-    if (folder / "training.json").exists():
-        return load_encoder(folder / "encoder")
+    if not (folder / "training.json").exists():
+        _train(folder, name, pixels, workdir, settings, seed, progress)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # several times the encoder, of every training
+    return load_encoder(folder / "encoder")
+
+
+def _train(
+    folder: pathlib.Path,
+    name: str,
+    pixels: Pixels,
+    workdir: pathlib.Path,
+    settings: ExperimentSettings,
+    seed: int,
+    progress: bool,
+) -> None:
+    """Leaves the encoder in `folder`, and training.json, which is written last."""
     method, training = resolve(name, pixels, workdir, settings, seed, progress)
     sets = [pixels]
     if len(training.phases) > 1:
         sets.append(noisy_pretraining(pixels, settings.noise, seed, mean_of(pixels)))
     told = training_watch()
-    encoder, history = train_and_save(
+    _, history = train_and_save(
         method, sets, training, folder, architecture=settings.training.architecture, progress=progress
     )
     record(folder / "training.json", lambda: told(history))
-    return encoder
 
 
 def resolve(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from examine_jax.atomic_files import write_bytes
 from examine_jax.evaluation.agreement import rank_agreement
 from examine_jax.evaluation.curves import CHOOSINGS, RANDOM
 from examine_jax.evaluation.noise_separation import noise_separation
@@ -19,12 +18,12 @@ from examine_jax.feature_values import LABEL_FREE
 from examine_jax.pretraining.configuration import to_plain
 from examine_jax.reporting import figures
 from examine_jax.reporting.agreement import agreement_map
+from examine_jax.reporting.findings import write_findings
 from examine_jax.reporting.noise_levels import noise_level_panels
-from examine_jax.reporting.report import Illustration, Report, Table, package_versions, write_report
+from examine_jax.reporting.report import Illustration, Table
 from examine_jax.reporting.running_times import in_words, running_time_chart
 from examine_jax.reporting.selection import Curves, detection_chart, detection_rows, selection_chart, selection_rows
 from examine_jax.reporting.separations import separation_chart, separation_rows
-from examine_jax.reporting.tables import write_table
 
 _PAPER = ("examine", "loo", "tmc_shapley")  # the valuers of Fig. 3
 _PAPER_SECONDS = {"examine": 23.0, "loo": 600.0, "tmc_shapley": 27_600.0}
@@ -68,33 +67,20 @@ def write_experiments(
     workdir = pathlib.Path(workdir)
     curves = _curves(found)
     illustrations = _illustrations(found, curves, settings)
-    for name, illustration in illustrations.items():
-        write_bytes(workdir / f"{name}.png", illustration.png)
-    tables = _tables(found, curves)
-    for name, table in tables.items():
-        write_table(workdir / f"{name}.csv", table.header, table.rows)
-    first = found[0]
-    page = workdir / "experiments.html"
-    write_report(
-        page,
-        Report(
-            title="EXAMINE's experiments",
-            headline=_headline(found, curves, settings, source),
-            summary={
-                "seeds": str(len(found)),
-                **{name.replace("_", " "): f"{count:,}" for name, count in first.sizes.items()},
-                "device": device,
-            },
-            highest=(),
-            lowest=(),
-            figures=tuple(illustrations.values()),
-            tables=tuple(tables.values()),
-            warnings=_warnings(found, images, settings),
-            settings=_settings(settings, images, source),
-            versions=package_versions(),
-        ),
+    return write_findings(
+        workdir / "experiments.html",
+        illustrations,
+        _tables(found, curves),
+        title="EXAMINE's experiments",
+        headline=_headline(found, curves, settings, source),
+        summary={
+            "seeds": str(len(found)),
+            **{name.replace("_", " "): f"{count:,}" for name, count in found[0].sizes.items()},
+            "device": device,
+        },
+        warnings=_warnings(found, images, settings),
+        settings=_settings(settings, images, source),
     )
-    return page
 
 
 def _curves(found: Sequence[SeedFindings]) -> Curves:

@@ -83,7 +83,13 @@ def read_labelled(
     elif found.labels is not None and found.labels.ndim == 1:
         numbers, values = np.unique(found.labels, return_inverse=True)
         classes = tuple(str(number) for number in numbers)
-    elif pathlib.Path(images).is_dir() and all("/" in name for name in found.names):
+    elif pathlib.Path(images).is_dir() and found.labels is None:
+        loose = [name for name in found.names if "/" not in name]
+        if loose:
+            raise ValueError(
+                f"{images}: {len(loose)} images lie in no class's sub-folder (such as {loose[0]!r}); "
+                "give a CSV file of labels, or sort them"
+            )
         parents, values = np.unique([name.partition("/")[0] for name in found.names], return_inverse=True)
         classes = tuple(map(str, parents))
         if len(classes) < 2:

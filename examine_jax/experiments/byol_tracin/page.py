@@ -6,17 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from examine_jax.atomic_files import write_bytes
 from examine_jax.experiments.byol_tracin.downstream import METRICS
 from examine_jax.experiments.byol_tracin.sets import StudySet
 from examine_jax.experiments.byol_tracin.settings import COLOURS, UNTRAINED, StudySettings
 from examine_jax.experiments.byol_tracin.study import Gallery, SeedFindings
 from examine_jax.pretraining.configuration import to_plain
+from examine_jax.reporting.findings import write_findings
 from examine_jax.reporting.method_dots import method_dots
 from examine_jax.reporting.neighbour_gallery import neighbour_gallery
-from examine_jax.reporting.report import Illustration, Report, Table, package_versions, write_report
+from examine_jax.reporting.report import Illustration, Table
 from examine_jax.reporting.running_times import in_words
-from examine_jax.reporting.tables import write_table
 
 # The poster: ISIC 2019 (BMA) and ChestX-ray (AUC) at 10, 50 and 100 % of the labels; ISIC 2016 (precision), Shenzhen (AUC).
 _PAPER = {
@@ -72,14 +71,10 @@ def write_study(
         OSError: a file cannot be written (which).
     """
     workdir = pathlib.Path(workdir)
-    illustrations = _illustrations(found, source, other, settings, shown)
-    for name, illustration in illustrations.items():
-        write_bytes(workdir / f"{name}.png", illustration.png)
-    tables = _tables(found, source, other, settings)
-    for name, table in tables.items():
-        write_table(workdir / f"{name}.csv", table.header, table.rows)
-    page = workdir / "byol_tracin.html"
-    report = Report(
+    return write_findings(
+        workdir / "byol_tracin.html",
+        _illustrations(found, source, other, settings, shown),
+        _tables(found, source, other, settings),
         title="BYOL-TracIn's study",
         headline=_headline(found, source, other, settings),
         summary={
@@ -87,16 +82,9 @@ def write_study(
             **{name: f"{count:,}" for name, count in found[0].sizes.items()},
             "device": device,
         },
-        highest=(),
-        lowest=(),
-        figures=tuple(illustrations.values()),
-        tables=tuple(tables.values()),
         warnings=_warnings(found, source, other),
         settings=_settings(settings, source, other),
-        versions=package_versions(),
     )
-    write_report(page, report)
-    return page
 
 
 def main_metric(images: StudySet) -> str:

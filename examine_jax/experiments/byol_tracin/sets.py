@@ -13,7 +13,6 @@ from examine_jax._shapes import Int, Shaped
 from examine_jax.evaluation.splits import check_split, stratified_split
 from examine_jax.experiments.byol_tracin.settings import StudySettings
 from examine_jax.experiments.sets import read_labelled
-from examine_jax.images import load_folder
 from examine_jax.images.official_layouts import read_official
 
 
@@ -110,7 +109,7 @@ def read_set(
     """Reads a set in an official layout, or ("folder") images whose classes a CSV file or, without one, their sub-folders tell.
 
     Raises:
-        ValueError, OSError: as `read_official`, `read_labelled`; images of a folder that lie in no class's sub-folder.
+        ValueError, OSError: as `read_official` and `read_labelled`.
     """
     name = pathlib.Path(folder).name
     if layout != "folder":
@@ -124,37 +123,18 @@ def read_set(
         return StudySet(name, found.pixels, found.labels, found.classes, found.groups, found.tested)
     if on_demand:
         raise ValueError("on_demand is for official layouts; a plain folder is read at once")
-    if labels is not None:
-        read = read_labelled(
-            folder,
-            image_size=image_size,
-            channels=channels,
-            labels=labels,
-            groups=groups,
-            image_column=image_column,
-            label_column=label_column,
-            group_column=group_column,
-            on_progress=on_progress,
-        )
-        return StudySet(name, read.pixels, read.labels, read.classes, read.groups, None, read.skipped)
-    images = load_folder(folder, image_size=image_size, channels=channels, on_progress=on_progress)
-    parents = [image.partition("/") for image in images.names]
-    loose = [head for head, slash, _ in parents if not slash]
-    if loose:
-        raise ValueError(
-            f"{folder}: {len(loose)} images lie in no class's sub-folder (such as {loose[0]!r}); give a CSV file of labels, or sort them"
-        )
-    classes, codes = np.unique([head for head, _, _ in parents], return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(f"{folder} has one class, {classes[0]}: name the folder whose sub-folders are the classes")
-    grouped = None
-    if groups is not None:
-        from examine_jax.labels import read_labels
-
-        grouped = read_labels(groups, images.names, image_column=image_column, label_column=group_column).values
-    return StudySet(
-        name, images.pixels, codes.astype(np.int64), tuple(map(str, classes)), grouped, None, len(images.skipped)
+    read = read_labelled(
+        folder,
+        image_size=image_size,
+        channels=channels,
+        labels=labels,
+        groups=groups,
+        image_column=image_column,
+        label_column=label_column,
+        group_column=group_column,
+        on_progress=on_progress,
     )
+    return StudySet(name, read.pixels, read.labels, read.classes, read.groups, None, read.skipped)
 
 
 def divide(images: StudySet, settings: StudySettings, seed: int, shares: tuple[float, ...]) -> Split:

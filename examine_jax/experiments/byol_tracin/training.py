@@ -43,8 +43,23 @@ def train(
         ValueError, OSError: as `pretrain`.
     """
     folder = workdir / f"seed_{seed}" / name
-    if (folder / "training.json").exists():
-        return load_encoder(folder / "encoder")
+    if not (folder / "training.json").exists():
+        _train(folder, name, pixels, codes, workdir, settings, seed, progress)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # several times the encoder, of every run
+    return load_encoder(folder / "encoder")
+
+
+def _train(
+    folder: pathlib.Path,
+    name: str,
+    pixels: Any,
+    codes: np.ndarray,
+    workdir: pathlib.Path,
+    settings: StudySettings,
+    seed: int,
+    progress: bool,
+) -> None:
+    """Leaves the encoder in `folder`, and training.json, which is written last."""
     method, training = resolve(name, pixels, codes, workdir, settings, seed)
     if progress:
         print(f"seed {seed}: {name}, {training.phases[0].steps} steps of {training.batch_size} images", file=sys.stderr)
@@ -66,8 +81,6 @@ def train(
         return found
 
     record(folder / "training.json", told)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # several times the encoder, of every run
-    return load_encoder(folder / "encoder")
 
 
 def resolve(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from examine_jax._shapes import Float, Int
+from examine_jax.evaluation.classifier_training import DivergedError
 from examine_jax.evaluation.knn import knn_predict
 from examine_jax.evaluation.metrics import accuracy, balanced_accuracy, weighted_f1
 from examine_jax.evaluation.probe import two_layer_probe
@@ -44,9 +45,7 @@ def classify(
         probe: dict[str, Any] = {"batch_size": batch_size, "learning_rate": rate}
         try:
             classifier = two_layer_probe(train, train_labels, num_classes=num_classes, training=training)
-        except ValueError as error:
-            if "loss is" not in str(error):
-                raise
+        except DivergedError:
             probes.append({**probe, **dict.fromkeys(("validation_accuracy", *FIGURES))})
             continue
         right = accuracy(validation_labels, classifier.scores(validation).argmax(axis=1))

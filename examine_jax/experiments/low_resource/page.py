@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from examine_jax.atomic_files import write_bytes
 from examine_jax.experiments.low_resource import published
 from examine_jax.experiments.low_resource.charts import batch_size_chart, imbalance_chart
 from examine_jax.experiments.low_resource.layouts import SetDescription
@@ -21,8 +20,8 @@ from examine_jax.experiments.low_resource.study import (
 from examine_jax.experiments.low_resource.summary import Row, knn_row, probe_row, verdict
 from examine_jax.pretraining.configuration import to_plain
 from examine_jax.reporting.feature_map import feature_maps
-from examine_jax.reporting.report import Illustration, Report, Table, package_versions, write_report
-from examine_jax.reporting.tables import write_table
+from examine_jax.reporting.findings import write_findings
+from examine_jax.reporting.report import Illustration, Table
 
 _CONTROLS = (RANDOM_INITIALISATION, COLOURS)
 _ALL_CONTROLS = (*_CONTROLS, published.IMAGENET)
@@ -49,34 +48,21 @@ def write_study(
     """
     workdir = pathlib.Path(workdir)
     names = [name for name in sets if any(one.set_name == name for one in found)]
-    tables = _tables(found, names, settings)
-    for file, table in tables.items():
-        write_table(workdir / f"{file}.csv", table.header, table.rows)
-    figures = _figures(found, names, sets, settings)
-    for file, figure in figures.items():
-        write_bytes(workdir / f"{file}.png", figure.png)
-    page = workdir / "low_resource.html"
-    write_report(
-        page,
-        Report(
-            title="Self-supervision on small medical sets",
-            headline=_headline(found, names, settings),
-            summary={
-                "seeds": str(len({one.seed for one in found})),
-                "trainings": str(sum(one.batch_size is not None for one in found)),
-                "sets": str(len(names)),
-                "device": device,
-            },
-            highest=(),
-            lowest=(),
-            figures=tuple(figures.values()),
-            tables=tuple(tables.values()),
-            warnings=_warnings(found, names, sets, settings),
-            settings={**_described(sets), **{name: str(value) for name, value in to_plain(settings).items()}},
-            versions=package_versions(),
-        ),
+    return write_findings(
+        workdir / "low_resource.html",
+        _figures(found, names, sets, settings),
+        _tables(found, names, settings),
+        title="Self-supervision on small medical sets",
+        headline=_headline(found, names, settings),
+        summary={
+            "seeds": str(len({one.seed for one in found})),
+            "trainings": str(sum(one.batch_size is not None for one in found)),
+            "sets": str(len(names)),
+            "device": device,
+        },
+        warnings=_warnings(found, names, sets, settings),
+        settings={**_described(sets), **{name: str(value) for name, value in to_plain(settings).items()}},
     )
-    return page
 
 
 def _tables(found: Sequence[RunFindings], names: Sequence[str], settings: LowResourceSettings) -> dict[str, Table]:
