@@ -1,6 +1,7 @@
 """The valuation job: features and labels in, a table with a value a row and valuer out."""
 
 import dataclasses
+import json
 import math
 import os
 import pathlib
@@ -11,7 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from examine_jax._shapes import Float, Int, Shaped, UInt8
+from examine_jax._shapes import Float, Int
+from examine_jax.atomic_files import write_text
+from examine_jax.labelled_rows import LabelledRows, as_text, check_groups, coded, codes_of, folds_of
 from examine_jax.valuation import (
     IMAGE_QUALITIES,
     Banzhaf,
@@ -35,6 +38,8 @@ from examine_jax.valuation import (
     Valuation,
     Valuer,
 )
+from examine_jax.valuation._fingerprint import fingerprint
+from examine_jax.valuation.coverage import MOST_ROWS
 from examine_jax.valuation.metrics import MetricName
 from examine_jax.valuation.valuation import Progress, check_features
 
@@ -97,25 +102,6 @@ class ValueSettings:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LabelledRows:
-    """Rows of features with what is known of them.
-
-    Attributes:
-        features: [N, D].
-        labels: [N], numbers or texts, or None.
-        groups: [N], rows of one patient or slide, or None.
-        names: of the images, or None.
-        pixels: uint8 [N, H, W, C], or None.
-    """
-
-    features: Float[np.ndarray, "n d"]
-    labels: Shaped[np.ndarray, " n"] | None = None
-    groups: Shaped[np.ndarray, " n"] | None = None
-    names: tuple[str, ...] | None = None
-    pixels: UInt8[np.ndarray, "n h w c"] | None = None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class FeatureValues:
     """What was found; row i of every array is row i of the features.
 
@@ -159,80 +145,117 @@ def value_features(
     of_pixels = [name for name in settings.valuers if name in IMAGE_QUALITIES]
     if of_pixels and rows.pixels is None:
         raise ValueError(f"{', '.join(of_pixels)} need images, not features")
+    _check_most_rows(rows, settings)
     warnings = _warnings(rows)
-    games: list[tuple[Any, Any, Any, Any]] = []
+    games: list[_Game] = []
+    labels: Any = None
     classes: tuple[str, ...] = ()
     if supervised:
-        labels, classes = _encoded(rows, validation)
-        if validation is not None:
-            _check_groups(rows, validation, settings.force)
-            there = _codes(validation, classes)
-            games = [(np.arange(len(labels)), labels, validation.features, there)]
-        else:
-            games = [
-                (np.setdiff1d(np.arange(len(labels)), held), labels, rows.features[held], labels[held])
-                for held in _folds(
-                    labels, None if rows.groups is None else _texts(rows.groups, rows.names, "groups"), settings
-                )
-            ]
-        _check_estimate(rows, games, supervised, settings)
+        labels, classes = coded(rows, validation)
+        games, told_of_sets = _games(rows, labels, classes, validation, settings)
+        warnings += told_of_sets
+        if "data_oob" in supervised and rows.groups is not None:
+            warnings.append(
+                "data_oob draws its bags row by row: a model may know a row's patient or slide from its other rows, which flatters it."
+            )
+    _check_estimate(rows, games, len(classes), settings)
     key = jax.random.key(settings.seed)
     found: dict[str, Valuation] = {}
     seconds: dict[str, float] = {}
     for order, name in enumerate(settings.valuers):
-        begin = time.perf_counter()
         told = _told(name, on_progress)
         if name in IMAGE_QUALITIES:
             assert rows.pixels is not None
+            begin = time.perf_counter()
             found[name] = Valuation(IMAGE_QUALITIES[name](rows.pixels))
+            seconds[name] = time.perf_counter() - begin
         elif name in LABEL_FREE:
+            begin = time.perf_counter()
             found[name] = LABEL_FREE[name]().value(
                 rows.features, None, jax.random.fold_in(key, order), on_progress=told
             )
+            seconds[name] = time.perf_counter() - begin
         elif name == "data_oob":
-            state = _state(workdir, name)
-            found[name] = DataOOB(settings.model, settings.bags).value(
-                rows.features, labels, key, on_progress=told, state=state
-            )
+            valuer = DataOOB(settings.model, settings.bags)
+            found[name], seconds[name] = _kept(valuer, rows.features, labels, key, _state(workdir, name), told)
         else:
-            found[name] = _over_games(name, rows.features, games, settings, key, workdir, told)
-        seconds[name] = time.perf_counter() - begin
+            found[name], seconds[name] = _over_games(name, rows.features, games, settings, key, workdir, told)
     return FeatureValues(found, seconds, classes, tuple(warnings))
 
 
-def estimated_seconds(valuer: str, rows: int, width: int, validation: int, settings: ValueSettings) -> float:
-    """A rough figure from above, for one game on two cores: tens of shared products a fit, and its scoring."""
-    unknowns = min(rows, width + 1)
-    a_fit = 400.0 * rows * unknowns + unknowns**3 / 8 + 2.0 * validation * unknowns
-    newton = 8 * (rows * unknowns**2 + unknowns**3 / 3)
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Game:
+    """Rows and the set that says what they are worth: their numbers [n], all rows' labels [N], and V's features and labels."""
+
+    members: Int[np.ndarray, " n"]
+    labels: Int[np.ndarray, " all"]
+    validation: Float[np.ndarray, "m d"]
+    validation_labels: Int[np.ndarray, " m"]
+
+
+def _games(
+    rows: LabelledRows,
+    labels: Int[np.ndarray, " n"],
+    classes: tuple[str, ...],
+    validation: LabelledRows | None,
+    settings: ValueSettings,
+) -> tuple[list[_Game], list[str]]:
+    """One against the validation set, or one a fold; and what the reader should know of them."""
+    everyone = np.arange(len(labels))
+    if validation is not None:
+        warnings = check_groups(rows, validation, settings.force)
+        return [_Game(everyone, labels, validation.features, codes_of(validation, classes))], warnings
+    groups = None if rows.groups is None else as_text(rows.groups, rows.names, "groups")
+    held = folds_of(labels, groups, settings.folds, settings.seed)
+    warnings = []
+    if len(held) < settings.folds:
+        warnings.append(f"{len(held)} folds in place of {settings.folds}: the rarest class has no more rows or groups.")
+    games = [_Game(np.setdiff1d(everyone, part), labels, rows.features[part], labels[part]) for part in held]
+    return games, warnings
+
+
+def estimated_seconds(
+    valuer: str, rows: int, width: int, validation: int, classes: int, settings: ValueSettings
+) -> float:
+    """A rough figure from above, for one game on two cores: tens of shared products a fit, and its scoring; none for what takes moments."""
+    unknowns, columns = min(rows, width + 1), 1 if classes < 3 else classes
+    # One curvature of all classes together (softmax), or one of each.
+    factor = (unknowns * columns) ** 3 if settings.model.objective == "lbfgs" else columns * unknowns**3
+    a_fit = columns * (400.0 * rows * unknowns + 2.0 * validation * unknowns) + factor / 8
+    newton = 8 * (columns * rows * unknowns**2 + factor / 3)
     work = {
+        "k_centre": 20.0 * rows**2 * width,
+        "knn_distance": 4.0 * rows**2 * width,
+        "typicality": 4.0 * rows**2 * width,
         "loo": rows * a_fit,
         "tmc_shapley": settings.permutations * rows * a_fit,
         "beta_shapley": settings.permutations * rows * a_fit,
-        "banzhaf": settings.sets * (newton + 2.0 * validation * width),
-        "data_oob": settings.bags * (newton + 2.0 * rows * width),
+        "banzhaf": settings.sets * (newton + 2.0 * validation * width * columns),
+        "data_oob": settings.bags * (newton + 2.0 * rows * width * columns),
         "knn_shapley": float(validation) * rows * (2 * width + 200),
-    }[valuer]
+    }.get(valuer, 0.0)
     return work / 2e10
 
 
 def _over_games(
-    name: str, features: Any, games: Any, settings: ValueSettings, key: Any, workdir: Any, told: Progress
-) -> Valuation:
-    """The mean over the games that a row takes part in."""
+    name: str, features: Any, games: Sequence[_Game], settings: ValueSettings, key: Any, workdir: Any, told: Progress
+) -> tuple[Valuation, float]:
+    """The mean over the games that a row takes part in, and the seconds that they took."""
     total, square, count = np.zeros(len(features)), np.zeros(len(features)), np.zeros(len(features))
     diagnostics: dict[str, float] = {}
-    sampled = False
-    for fold, (members, labels, validation, validation_labels) in enumerate(games):
-        valuer = _supervised(name, validation, validation_labels, settings)
+    sampled, seconds = False, 0.0
+    for fold, game in enumerate(games):
+        members = game.members
+        valuer = _supervised(name, game.validation, game.validation_labels, settings)
 
         def told_here(done: int, of: int, fold: int = fold) -> None:
             told(fold * of + done, len(games) * of)
 
         state = _state(workdir, name if len(games) == 1 else f"{name}-fold{fold}")
-        one = valuer.value(
-            features[members], labels[members], jax.random.fold_in(key, fold), on_progress=told_here, state=state
+        one, spent = _kept(
+            valuer, features[members], game.labels[members], jax.random.fold_in(key, fold), state, told_here
         )
+        seconds += spent
         total[members] += one.values
         count[members] += 1
         if one.standard_error is not None:
@@ -243,7 +266,36 @@ def _over_games(
     for what in ("full_worth", "empty_worth"):
         if what in diagnostics:
             diagnostics[what] /= len(games)
-    return Valuation(total / count, np.sqrt(square) / count if sampled else None, diagnostics)
+    return Valuation(total / count, np.sqrt(square) / count if sampled else None, diagnostics), seconds
+
+
+def _kept(
+    valuer: Valuer, features: Any, labels: Any, key: Any, state: pathlib.Path, told: Progress
+) -> tuple[Valuation, float]:
+    """The valuation and its seconds, kept beside the sampling state once it is done; of another run it is done anew."""
+    mark, file = fingerprint(valuer, features, labels, key), state.with_name(f"{state.stem}-values.json")
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+        if there["fingerprint"] == mark:
+            error = there["standard_error"]
+            valuation = Valuation(
+                np.array(there["values"]), None if error is None else np.array(error), there["diagnostics"]
+            )
+            return valuation, there["seconds"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not there, or not whole: nothing is lost but time
+    begin = time.perf_counter()
+    found = valuer.value(features, labels, key, on_progress=told, state=state)
+    seconds = time.perf_counter() - begin
+    record = {
+        "fingerprint": mark,
+        "values": found.values.tolist(),
+        "standard_error": None if found.standard_error is None else found.standard_error.tolist(),
+        "diagnostics": found.diagnostics,
+        "seconds": seconds,
+    }
+    write_text(file, json.dumps(record) + "\n")
+    return found, seconds
 
 
 def _supervised(name: str, features: Any, labels: Any, settings: ValueSettings) -> Valuer:
@@ -286,102 +338,25 @@ def _warnings(rows: LabelledRows) -> list[str]:
     return found
 
 
-def _encoded(rows: LabelledRows, validation: LabelledRows | None) -> tuple[Any, tuple[str, ...]]:
-    """Labels as 0, 1, … and the classes' names in that order."""
-    if rows.labels is None:
-        raise ValueError(f"{', '.join(SUPERVISED)} need labels: give --labels, or ask for label-free valuers alone")
-    classes = tuple(np.unique(_texts(rows.labels, rows.names, "labels of the assessed set")).tolist())
-    if len(classes) < 2:
-        raise ValueError(f"all rows have the label {classes[0]!r}: values by a classifier need two classes or more")
-    if len(classes) >= len(rows.features):
+def _check_most_rows(rows: LabelledRows, settings: ValueSettings) -> None:
+    limited = [name for name in settings.valuers if name in _OF_ALL_PAIRS]
+    if limited and len(rows.features) > MOST_ROWS:
         raise ValueError(
-            f"there are {len(classes)} classes for {len(rows.features)} rows: is this the column of labels?"
-        )
-    codes = _codes(rows, classes)
-    if validation is None:
-        few = [classes[c] for c in np.flatnonzero(np.bincount(codes) < 2)]
-        if few:
-            raise ValueError(
-                f"classes {', '.join(few[:8])} have one row each: without a validation set each class needs two or more"
-            )
-    elif validation.features.shape[1] != rows.features.shape[1]:
-        raise ValueError(
-            f"the validation features have {validation.features.shape[1]} columns, the assessed {rows.features.shape[1]}: use one encoder"
-        )
-    return codes, classes
-
-
-def _codes(rows: LabelledRows, classes: tuple[str, ...]) -> Int[np.ndarray, " n"]:
-    if rows.labels is None:
-        raise ValueError("the validation set needs labels: give --validation_labels")
-    texts = _texts(rows.labels, rows.names, "labels")
-    strange = np.setdiff1d(texts, classes)
-    if len(strange):
-        raise ValueError(f"classes {', '.join(strange[:8].tolist())} are in the validation set alone")
-    return np.searchsorted(np.array(classes), texts).astype(np.int64)
-
-
-def _texts(labels: Any, names: Sequence[str] | None, what: str) -> Any:
-    """Labels as text (whole numbers without a point); missing ones are named."""
-    values = np.asarray(labels)
-    if values.dtype.kind == "f":
-        missing = np.isnan(values)
-        texts = np.array([f"{value:g}" for value in values])
-    else:
-        texts = np.char.strip(values.astype(np.str_))
-        missing = texts == ""
-    rows = np.flatnonzero(missing)
-    if len(rows):
-        shown = [names[row] if names is not None else f"row {row}" for row in rows[:8]]
-        raise ValueError(
-            f"{what} are missing for {', '.join(shown)} ({len(rows)} in all): give them, or leave these out"
-        )
-    return texts
-
-
-def _check_groups(rows: LabelledRows, validation: LabelledRows, force: bool) -> None:
-    if rows.groups is None or validation.groups is None:
-        return
-    ours, theirs = (_texts(part.groups, part.names, "groups") for part in (rows, validation))
-    shared = np.intersect1d(ours, theirs)
-    if len(shared) and not force:
-        raise ValueError(
-            f"groups {', '.join(shared[:8].tolist())} ({len(shared)} in all) are in the assessed and the validation set: values would "
-            "reward copies; split by group, or pass --force"
+            f"{', '.join(limited)} hold all pairs of rows and take {MOST_ROWS:,} rows at most, got {len(rows.features):,}: "
+            "leave them out, or take fewer rows"
         )
 
 
-def _folds(labels: Any, groups: Any, settings: ValueSettings) -> list[Any]:
-    """Row numbers of each fold, every class in each fold and in its complement."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
-    folds = min(settings.folds, int(np.bincount(labels).min()))
-    if groups is not None:
-        folds = min(folds, len(np.unique(groups)))
-        if folds < 2:
-            raise ValueError("all rows are of one group: no validation set can be held out; give --validation_features")
-        splitter: Any = StratifiedGroupKFold(folds, shuffle=True, random_state=settings.seed)
-    else:
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=settings.seed)
-    held = [part for _, part in splitter.split(labels, labels, groups)]
-    everyone = set(np.unique(labels).tolist())
-    for part in held:
-        if set(labels[part].tolist()) != everyone or set(np.delete(labels, part).tolist()) != everyone:
-            raise ValueError(
-                f"{folds} folds by group leave a fold without every class: use fewer --folds, or give --validation_features"
-            )
-    return held
+_OF_ALL_PAIRS = ("prob_cover", "facility_location")
 
 
-def _check_estimate(rows: LabelledRows, games: Any, supervised: Sequence[str], settings: ValueSettings) -> None:
-    width = rows.features.shape[1]
-    spans = {
-        name: sum(
-            estimated_seconds(name, len(members), width, len(validation), settings)
-            for members, _, validation, _ in games
-        )
-        for name in supervised
-    }
+def _check_estimate(rows: LabelledRows, games: Sequence[_Game], classes: int, settings: ValueSettings) -> None:
+    count, width = rows.features.shape
+    spans = {}
+    for name in settings.valuers:
+        by_fold = name in SUPERVISED and name != "data_oob"
+        sizes = [(len(game.members), len(game.validation)) for game in games] if by_fold else [(count, 0)]
+        spans[name] = sum(estimated_seconds(name, many, width, against, classes, settings) for many, against in sizes)
     total = sum(spans.values())
     if total > DAY and not settings.yes:
         longest = max(spans, key=lambda name: spans[name])

@@ -1,9 +1,8 @@
 """A valuation's files: the table of values and the page, each written whole or not at all."""
 
 import base64
-import csv
 import dataclasses
-import io
+import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -11,10 +10,12 @@ from collections.abc import Mapping, Sequence
 import jinja2
 import numpy as np
 
-from examine_jax.atomic_files import replacing, write_text
+from examine_jax.atomic_files import write_text
 from examine_jax.feature_values import FeatureValues, ValueSettings
+from examine_jax.pretraining.configuration import to_plain
 from examine_jax.reporting._drawing import BLUE, new_figure, plain, png, style
 from examine_jax.reporting.report import package_versions
+from examine_jax.reporting.tables import write_table
 
 _SHOWN = 10
 _VALUERS_HEADER = ("valuer", "seconds", "fits", "lowest", "median", "highest", "typical standard error")
@@ -49,7 +50,7 @@ def write_values(
     validation: str,
     device: str,
 ) -> pathlib.Path:
-    """Write values.csv, standard_errors.csv (where values were sampled) and values.html; returns the page's path.
+    """Write values.csv, standard_errors.csv (where values were sampled), config.json and values.html; returns the page's path.
 
     Args:
         workdir: an existing folder.
@@ -64,6 +65,8 @@ def write_values(
     sampled = {name: one.standard_error for name, one in found.valuations.items() if one.standard_error is not None}
     if sampled:
         _write_columns(workdir / "standard_errors.csv", sampled, names)
+    about = {"source": source, "validation": validation, "settings": to_plain(settings)}
+    write_text(workdir / "config.json", json.dumps(about, indent=2) + "\n")
     page = workdir / "values.html"
     write_text(page, _render(_page(found, settings, names, source, validation, device)))
     return page
@@ -71,19 +74,10 @@ def write_values(
 
 def _write_columns(path: pathlib.Path, columns: Mapping[str, np.ndarray], names: Sequence[str] | None) -> None:
     count = len(next(iter(columns.values())))
-    with replacing(path) as stream:
-        text = io.TextIOWrapper(stream, encoding="utf-8", errors="backslashreplace", newline="", write_through=True)
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*(["image"] if names is not None else []), "index", *columns])
-        for row in range(count):
-            writer.writerow(
-                [
-                    *([names[row]] if names is not None else []),
-                    row,
-                    *(repr(float(column[row])) for column in columns.values()),
-                ]
-            )
-        text.detach()
+    images = [] if names is None else [names]
+    texts = [[repr(value) for value in column.tolist()] for column in columns.values()]
+    header = [*(["image"] if names is not None else []), "index", *columns]
+    write_table(path, header, list(zip(*images, range(count), *texts, strict=True)))
 
 
 def _page(

@@ -62,8 +62,9 @@ def _job() -> None:
     device = choose_device()
     from tqdm import tqdm
 
-    from examine_jax.feature_values import LabelledRows, ValueSettings, value_features
+    from examine_jax.feature_values import ValueSettings, value_features
     from examine_jax.features.row_column import read_column
+    from examine_jax.labelled_rows import LabelledRows
     from examine_jax.reporting.tables import write_skipped
     from examine_jax.valuation import LogisticRegression
     from examine_jax.valuation_report import write_values

@@ -13,7 +13,8 @@ from examine_jax.evaluation.curves import Choosing, CodedRows, Curve, valuation_
 from examine_jax.experiments.sets import Division, LabelledImages
 from examine_jax.experiments.settings import ExperimentSettings
 from examine_jax.experiments.stages import record
-from examine_jax.feature_values import LabelledRows, ValueSettings, value_features
+from examine_jax.feature_values import ValueSettings, value_features
+from examine_jax.labelled_rows import LabelledRows
 from examine_jax.valuation.utility import Utility
 
 

@@ -8,7 +8,7 @@ from examine_jax.feature_values import LABEL_FREE, SUPERVISED
 from examine_jax.models.presets import Architecture
 from examine_jax.models.presets import architecture as named_architecture
 from examine_jax.preprocessing import PREPROCESSINGS, Preprocessing
-from examine_jax.pretraining import method_names
+from examine_jax.pretraining import method_names, preset_names
 from examine_jax.valuation.logistic import LogisticRegression
 from examine_jax.valuation.metrics import METRICS, MetricName
 
@@ -97,6 +97,9 @@ class TrainingPlan:
             raise ValueError(f"methods {', '.join(unknown) or '(none)'}: there are {', '.join(method_names())}")
         if len(self.presets) != len(self.methods):
             raise ValueError(f"{len(self.presets)} presets for {len(self.methods)} methods; give one each")
+        for name, preset in zip(self.methods, self.presets):
+            if preset not in preset_names(name):
+                raise ValueError(f"{name} has no preset {preset!r}; it has {', '.join(preset_names(name))}")
         if self.steps is not None and self.minutes is not None:
             raise ValueError("give either steps or minutes of training")
         if self.minutes is not None and self.minutes <= 0:

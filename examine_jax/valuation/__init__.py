@@ -19,6 +19,7 @@ from examine_jax.valuation.label_free import (
 )
 from examine_jax.valuation.leave_one_out import LeaveOneOut
 from examine_jax.valuation.logistic import Coefficients, LogisticRegression, fit_logistic
+from examine_jax.valuation.sampling_state import merge_states
 from examine_jax.valuation.shapley import BetaShapley, TMCShapley
 from examine_jax.valuation.stopping import (
     DataShapleyStopping,
@@ -60,4 +61,5 @@ __all__ = [
     "Valuation",
     "Valuer",
     "fit_logistic",
+    "merge_states",
 ]

@@ -48,7 +48,7 @@ def fit(
     def step(state: Any) -> Any:
         count, a, b, decisions, rest, _, _ = state
         root, factor = frozen_curvature(kernel, decisions, cost)
-        direction, shift = _solve(kernel, root, _by_factor(factor, None), a[..., None], rest[..., None], free_intercept)
+        direction, shift = _solve(kernel, root, _by_factor(factor), a[..., None], rest[..., None], free_intercept)
         direction, shift = direction[..., 0], shift[..., 0]
         moved = kernel @ direction  # before the intercept's shift
         flat, curved = jnp.sum(direction * decisions) - jnp.sum(direction * b), jnp.sum(direction * moved)
@@ -219,7 +219,7 @@ def _curved(root: Array, solve: Callable[[Array], Array], vector: Array) -> Arra
     return jnp.einsum("icd,id...->ic...", root, solve(jnp.einsum("idc,id...->ic...", root, vector)))
 
 
-def _by_factor(factor: Array, _: None) -> Callable[[Array], Array]:
+def _by_factor(factor: Array) -> Callable[[Array], Array]:
     def solve(vector: Array) -> Array:
         flat = vector.reshape(factor.shape[0], -1)
         return solve_triangular(factor, solve_triangular(factor, flat, lower=True), lower=True, trans=1).reshape(

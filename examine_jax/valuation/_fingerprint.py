@@ -10,25 +10,39 @@ import numpy as np
 
 
 def fingerprint(*parts: Any) -> str:
-    """Of arrays, random keys, numbers, texts, functions (by name) and frozen dataclasses of these."""
+    """Of arrays, random keys, numbers, texts, functions (by name), and of dataclasses, tuples, lists and dicts of these.
+
+    Raises:
+        ValueError: something else, of which nothing says that it is the same in another process.
+    """
     digest = hashlib.blake2b(digest_size=16)
 
     def add(part: Any) -> None:
+        digest.update(f"<{type(part).__name__}>".encode())
         if dataclasses.is_dataclass(part) and not isinstance(part, type):
-            digest.update(type(part).__name__.encode())
             for field in dataclasses.fields(part):
                 digest.update(field.name.encode())
                 add(getattr(part, field.name))
         elif isinstance(part, jax.Array) and jnp.issubdtype(part.dtype, jax.dtypes.prng_key):
             add(np.asarray(jax.random.key_data(part)))
-        elif isinstance(part, np.ndarray | jax.Array):
+        elif isinstance(part, np.ndarray | jax.Array) and part.dtype != np.dtype(object):
             array = np.ascontiguousarray(part)
             digest.update(f"{array.dtype}{array.shape}".encode())
             digest.update(array.tobytes())
-        elif callable(part):
-            digest.update(getattr(part, "__qualname__", type(part).__name__).encode())
-        else:
+        elif isinstance(part, tuple | list):
+            digest.update(str(len(part)).encode())
+            for one in part:
+                add(one)
+        elif isinstance(part, dict):
+            add(list(part.items()))
+        elif part is None or isinstance(part, bool | int | float | str | np.generic):
             digest.update(repr(part).encode())
+        elif callable(part) and hasattr(part, "__qualname__"):
+            digest.update(part.__qualname__.encode())
+        else:
+            raise ValueError(
+                f"nothing tells one {type(part).__name__} from another in a later run: make it a frozen dataclass, or keep no state"
+            )
 
     for part in parts:
         add(part)

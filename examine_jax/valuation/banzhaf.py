@@ -8,7 +8,7 @@ import numpy as np
 
 from examine_jax._shapes import Float, Int
 from examine_jax.valuation._fingerprint import fingerprint
-from examine_jax.valuation.sampling_state import Samples, load_samples
+from examine_jax.valuation.sampling_state import Samples, go_on, load_samples
 from examine_jax.valuation.utility import GameMaker
 from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of, silent
 
@@ -56,16 +56,13 @@ class Banzhaf:
         mark = fingerprint("Banzhaf", self.utility, features, labels, key) if state is not None else ""
         samples = Samples.none(mark, 1) if state is None else load_samples(state, mark, 1)
         game = self.utility.game(features, labels)
-        for start in range(self.first, self.first + self.sets, self.at_once):
-            group = np.arange(start, min(start + self.at_once, self.first + self.sets))
-            missing = group[~np.isin(group, samples.indices)]
-            if len(missing):
-                worth = game.subsets(coin_sets(key, missing, players))
-                samples = samples.with_samples(missing, worth[:, None], np.ones(len(missing), np.int64))
-                if state is not None:
-                    samples.save(state)
-            told(int(group[-1]) + 1 - self.first, self.sets)
-        return banzhaf_of(samples, key, players)
+
+        def draw(indices: Any) -> tuple[Any, Any]:
+            worth = game.subsets(coin_sets(key, indices, players))
+            return worth[:, None], np.ones(len(indices), np.int64)
+
+        wanted = range(self.first, self.first + self.sets)
+        return banzhaf_of(go_on(samples, state, wanted, self.at_once, draw, told), key, players)
 
 
 def banzhaf_of(samples: Samples, key: Any, players: int) -> Valuation:

@@ -9,7 +9,7 @@ import numpy as np
 from examine_jax._shapes import Int
 from examine_jax.valuation.label_free import _LabelFree, kmeans_centres, unit_rows
 
-_MOST_ROWS = 20_000  # every pair's distance is held
+MOST_ROWS = 20_000  # every pair's distance is held
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,9 +104,9 @@ class FacilityLocation(_LabelFree):
 
 
 def _similarity(features: Any) -> Any:
-    if len(features) > _MOST_ROWS:
+    if len(features) > MOST_ROWS:
         raise ValueError(
-            f"{len(features)} rows: every pair's distance would be held; use at most {_MOST_ROWS}, or KCentre"
+            f"{len(features)} rows: every pair's distance would be held; use at most {MOST_ROWS}, or KCentre"
         )
     rows = unit_rows(features)
     return rows @ rows.T

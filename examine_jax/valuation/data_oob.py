@@ -10,7 +10,7 @@ import numpy as np
 from examine_jax._shapes import Float, Int
 from examine_jax.valuation._fingerprint import fingerprint
 from examine_jax.valuation.logistic import Fitter, LogisticRegression
-from examine_jax.valuation.sampling_state import Samples, load_samples
+from examine_jax.valuation.sampling_state import Samples, go_on, load_samples
 from examine_jax.valuation.utility import check_labelled
 from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of, silent
 
@@ -49,31 +49,36 @@ class DataOOB:
         """As `Valuer.value`. A bag that lacks a class counts for no row.
 
         Raises:
-            ValueError: also where a row is in every bag (draw more).
+            ValueError: also where a class has one row, which no model that lacks it can predict; where a row is in every bag (draw more).
         """
         check_features(features)
         check_labels(features, labels)
         check_labelled(features, labels, "the assessed set")
         seed_of(key, 0)
         assert labels is not None
+        alone = np.flatnonzero(np.bincount(labels) == 1)
+        if len(alone):
+            raise ValueError(
+                f"classes {alone[:8].tolist()} have one row each: a model fitted without it does not know the class; leave these rows out"
+            )
         told, players = on_progress or silent, len(features)
         mark = fingerprint("DataOOB", self.model, features, labels, key) if state is not None else ""
         samples = Samples.none(mark, players) if state is None else load_samples(state, mark, players)
         fitter = Fitter.of(features, labels, self.model)
-        for start in range(self.first, self.first + self.bags, self.at_once):
-            group = np.arange(start, min(start + self.at_once, self.first + self.bags))
-            missing = group[~np.isin(group, samples.indices)]
-            if len(missing):
-                right, fitted = _out_of_bag(fitter, features, labels, key, missing)
-                samples = samples.with_samples(missing, right, fitted.astype(np.int64))
-                if state is not None:
-                    samples.save(state)
-            told(int(group[-1]) + 1 - self.first, self.bags)
+
+        def draw(indices: Any) -> tuple[Any, Any]:
+            right, fitted = _out_of_bag(fitter, features, labels, key, indices)
+            return right, fitted.astype(np.int64)
+
+        samples = go_on(samples, state, range(self.first, self.first + self.bags), self.at_once, draw, told)
         there = ~np.isnan(samples.contributions)
         count = there.sum(axis=0)
         if (count == 0).any():
             rows = np.flatnonzero(count == 0)
-            raise ValueError(f"rows {rows[:8].tolist()} are in every bag: draw more bags than {len(there)}")
+            raise ValueError(
+                f"rows {rows[:8].tolist()} are in each of the {int(samples.fits.sum())} bags that have all classes: draw more bags "
+                f"than {len(there)}"
+            )
         rate = np.nansum(samples.contributions, axis=0) / count
         return Valuation(rate, np.sqrt(rate * (1 - rate) / count), {"fits": float(samples.fits.sum())})
 

@@ -21,7 +21,8 @@ class KNNShapley:
         features: [M, D], labels: [M] int: the validation set.
         k: neighbours.
 
-    Ties in distance go to the row of lower index. O(M N (D + log N)).
+    Ties in distance go to the row of lower index, but for rounding: equal rows may come out of the product a last digit apart.
+    O(M N (D + log N)).
 
     Source: Jia et al., Efficient task-specific data valuation for nearest neighbor algorithms, 2019, theorem 1.
     """

@@ -114,7 +114,7 @@ class Fitter:
         targets = onehot[:, 1:].T[..., None] if classes == 2 else onehot.T[..., None] if columns == 1 else onehot[None]
         is_dual = count <= width
         with jax.enable_x64(True), one_blas_thread():
-            system = _system(jnp.asarray(features), is_dual, model.objective == "liblinear")
+            system = _system_jit(jnp.asarray(features), is_dual, model.objective == "liblinear")
             wanted = jnp.asarray(targets, jnp.float64)
             unknowns = count if is_dual else width + 1
             nothing = Fits(
@@ -261,10 +261,6 @@ def _held(size: int, count: int) -> int:
 
 def _power_of_two(count: int) -> int:
     return 1 << (count - 1).bit_length()
-
-
-def _system(features: Any, is_dual: bool, penalised_intercept: bool) -> Any:
-    return _system_jit(features, is_dual, penalised_intercept)
 
 
 def _make_system(features: Any, is_dual: bool, penalised_intercept: bool) -> Any:

@@ -1,7 +1,8 @@
 """Sampled contributions on disk: written whole or not at all, resumable, and mergeable between machines.
 
 A sample is known by its index: index i is the same draw on every machine (its key is fold_in(key, i)). A file holds the indices that are
-done and each one's contribution to every row, so that runs over different indices are merged by putting their files together.
+done and each one's contribution to every row, so that runs over different indices are merged by putting their files together
+(`merge_states`).
 """
 
 import dataclasses
@@ -9,14 +10,15 @@ import io
 import os
 import pathlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from examine_jax._shapes import Float, Int
 from examine_jax.atomic_files import write_bytes
+from examine_jax.valuation.valuation import Progress
 
-_FORMAT = 1
+_FORMAT = 2
 _MOST_BYTES = 2**33
 
 
@@ -68,8 +70,58 @@ def load_samples(path: str | os.PathLike[str], fingerprint: str, players: int) -
     path = pathlib.Path(path)
     if not path.exists():
         return Samples.none(fingerprint, players)
+    samples = _read(path)
+    if samples.fingerprint != fingerprint or samples.contributions.shape != (len(samples.indices), players):
+        raise ValueError(
+            f"{path} belongs to another run (data, settings or key differ); delete it, or let the results go elsewhere"
+        )
+    return samples
+
+
+def merge_states(paths: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str]) -> None:
+    """Puts the states of several runs of one valuer (same data, settings and key; other samples by `first`) together in one file.
+
+    The valuer's own `value(..., state=into)` with `first=0` and as many samples as all of them drew then gives the values of all.
+
+    Raises:
+        ValueError: a file is damaged; runs that differ. OSError: a file is missing or cannot be written.
+    """
+    merge([_read(pathlib.Path(path)) for path in paths]).save(into)
+
+
+def go_on(
+    samples: Samples,
+    state: str | os.PathLike[str] | None,
+    wanted: range,
+    at_once: int,
+    draw: Callable[[Int[np.ndarray, " k"]], tuple[Float[np.ndarray, "k n"], Int[np.ndarray, " k"]]],
+    told: Progress,
+    enough: Callable[[Float[np.ndarray, "s n"]], bool] = lambda _: False,
+) -> Samples:
+    """Draws those of the wanted samples that are not there yet, some at once, and saves them each time.
+
+    Args:
+        samples: what is there.
+        state: a file; None: nothing is kept.
+        draw: of indices, their contributions and fits.
+        enough: asked after each group with the contributions so far; whether to stop there.
+    """
+    for start in range(wanted.start, wanted.stop, at_once):
+        group = np.arange(start, min(start + at_once, wanted.stop))
+        missing = group[~np.isin(group, samples.indices)]
+        if len(missing):
+            samples = samples.with_samples(missing, *draw(missing))
+            if state is not None:
+                samples.save(state)
+        told(int(group[-1]) + 1 - wanted.start, len(wanted))
+        if enough(samples.contributions[samples.indices <= group[-1]]):
+            break
+    return samples
+
+
+def _read(path: pathlib.Path) -> Samples:
     if path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path} is larger than any state of ours; name another file")
+        raise ValueError(f"{path} is larger than any state of ours; delete it to start afresh")
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             there = bytes(stored["fingerprint"]).decode()
@@ -77,10 +129,8 @@ def load_samples(path: str | os.PathLike[str], fingerprint: str, players: int) -
             form = int(stored["format"])
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
         raise ValueError(f"{path} holds no sampling state ({error}); delete it to start afresh") from error
-    if form != _FORMAT or there != fingerprint or samples.contributions.shape != (len(samples.indices), players):
-        raise ValueError(
-            f"{path} belongs to another run (data, settings or key differ); delete it or name another file"
-        )
+    if form != _FORMAT:
+        raise ValueError(f"{path} is of another version of this library; delete it to start afresh")
     return samples
 
 

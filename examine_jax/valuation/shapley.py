@@ -9,7 +9,7 @@ import numpy as np
 
 from examine_jax._shapes import Float, Int
 from examine_jax.valuation._fingerprint import fingerprint
-from examine_jax.valuation.sampling_state import Samples, load_samples
+from examine_jax.valuation.sampling_state import Samples, go_on, load_samples
 from examine_jax.valuation.stopping import DataShapleyStopping, DataShapleyTruncation, Stopping, Truncation
 from examine_jax.valuation.utility import Game, GameMaker
 from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of, silent
@@ -25,7 +25,7 @@ class TMCShapley:
         truncation: when an order is cut short (`DataShapleyTruncation`, pyDVL's `RelativeTruncation`), or None: never.
         stopping: when there are enough orders (`DataShapleyStopping`, pyDVL's `HistoryDeviation`), or None: only when all are done.
         first: the index of the first order. Index i is the same order everywhere: several machines take a range each, and
-            `sampling_state.merge` puts their files together.
+            `merge_states` puts their files together.
         at_once: orders that are drawn, fitted and saved together. `stopping` is asked after each such group.
 
     Source: Ghorbani & Zou, Data Shapley, 2019.
@@ -120,29 +120,21 @@ def _sample(valuer: Any, weights: Any, features: Any, labels: Any, key: Any, tol
     check_labels(features, labels)
     seed_of(key, 0)
     # How many orders are drawn, and which of them here, is no part of what a sample is.
-    same = [(f.name, getattr(valuer, f.name)) for f in dataclasses.fields(valuer) if f.name not in _HOW_MANY]
-    mark = fingerprint(type(valuer).__name__, same, features, labels, key) if state is not None else ""
+    same = dataclasses.replace(valuer, permutations=1, first=0, at_once=1, stopping=None)
+    mark = fingerprint(same, features, labels, key) if state is not None else ""
     samples = Samples.none(mark, len(features)) if state is None else load_samples(state, mark, len(features))
     game = valuer.utility.game(features, labels)
     resamples = 0 if valuer.truncation is None else valuer.truncation.resamples
     full = game.bootstrapped_full(resamples, seed=0) if resamples else game.full()
-    last = valuer.first + valuer.permutations
-    for start in range(valuer.first, last, valuer.at_once):
-        group = np.arange(start, min(start + valuer.at_once, last))
-        missing = group[~np.isin(group, samples.indices)]
-        if len(missing):
-            orders = np.stack([seed.permutation(len(features)) for seed in seeds_of(key, missing)])
-            samples = samples.with_samples(missing, *_contributions(game, orders, weights, valuer.truncation, full))
-            if state is not None:
-                samples.save(state)
-        done = int(np.isin(samples.indices, np.arange(valuer.first, group[-1] + 1)).sum())
-        told(done, valuer.permutations)
-        if valuer.stopping is not None and valuer.stopping.enough(samples.contributions[samples.indices <= group[-1]]):
-            break
+
+    def draw(indices: Any) -> tuple[Any, Any]:
+        orders = np.stack([seed.permutation(len(features)) for seed in seeds_of(key, indices)])
+        return _contributions(game, orders, weights, valuer.truncation, full)
+
+    wanted = range(valuer.first, valuer.first + valuer.permutations)
+    enough = {} if valuer.stopping is None else {"enough": valuer.stopping.enough}
+    samples = go_on(samples, state, wanted, valuer.at_once, draw, told, **enough)
     return sampled_mean(samples, {"full_worth": game.full(), "empty_worth": game.empty})
-
-
-_HOW_MANY = ("permutations", "first", "at_once", "stopping")
 
 
 def _contributions(

@@ -204,7 +204,8 @@ class LogisticGame:
             for _ in range(resamples):
                 weight = np.bincount(generator.integers(count, size=count), minlength=count).astype(np.float64)
                 found.append(float(_worth(self._full_decisions, self._labels, jnp.asarray(weight), self.metric)))
-        return float(np.mean(found))
+        known = np.array(found)[~np.isnan(found)]  # AUROC has no value where a resample lacks a class
+        return float(known.mean()) if len(known) else self.full()
 
     def leave_one_out(self, on_progress: Callable[[int], None]) -> Float[np.ndarray, " n"]:
         worth = np.full(self.players, self.empty)
@@ -218,7 +219,7 @@ class LogisticGame:
                 chosen = order[max(0, min(start, len(order) - size)) :][:size]  # the last chunk overlaps: one shape
                 fits = self.fitter.leave_one_out(chosen)
                 worth[chosen] = self._worth_near_full(self.fitter.parts(fits))
-                on_progress(min(start + size, len(order)))
+                on_progress(self.players - len(order) + min(start + size, len(order)))
         return worth
 
     def subsets(self, members: Bool[np.ndarray, "b n"]) -> Float[np.ndarray, " b"]:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from examine_jax.feature_values import LabelledRows, ValueSettings, value_features
+from examine_jax.feature_values import ValueSettings, value_features
 from examine_jax.features.row_column import read_column
+from examine_jax.labelled_rows import LabelledRows, as_text
 from examine_jax.valuation_report import write_values
 from tests.launch.commands import run, run_each
 
@@ -85,9 +86,27 @@ def _with(**changes: Any) -> LabelledRows:
         (_with(groups=np.arange(24)), {}, _with(groups=np.arange(23, 47)), r"groups 23 \(1 in all\)"),
         (_with(), {}, _with(features=FEATURES[:, :3]), "3 columns, the assessed 4"),
         (_with(), {}, _with(labels=None), "validation set needs labels"),
-        (_with(), {}, _with(labels=np.where(np.arange(24) == 5, "new", LABELS)), "classes new"),
+        (
+            _with(),
+            {},
+            _with(labels=np.where(np.arange(24) == 5, "new", LABELS)),
+            "classes new are in the validation set alone",
+        ),
+        (
+            _with(labels=np.where(np.arange(24) < 2, "new", LABELS)),
+            {},
+            _with(),
+            "classes new are in the assessed set alone",
+        ),
+        (_with(labels=np.where(np.arange(24) == 5, None, LABELS)), {}, None, "missing for row 5"),
         (_with(), {"permutations": 10**9}, None, r"tmc_shapley: \d+ hours.*--yes"),
         (_with(), {"valuers": ("sharpness",)}, None, "sharpness need images"),
+        (
+            LabelledRows(np.zeros((20_001, 1), np.float32), np.arange(20_001) % 2),
+            {"valuers": ("loo", "facility_location")},
+            None,
+            "facility_location hold all pairs of rows and take 20,000 rows at most",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_any_work(
@@ -123,6 +142,44 @@ def test_folds_keep_groups_whole_and_a_second_call_goes_on(tmp_path: pathlib.Pat
     assert {path: path.read_bytes() for path in (tmp_path / "state").iterdir()} == states
     page = write_values(tmp_path, again, settings, names=None, source="f.npy", validation="by folds", device="cpu")
     assert page.is_file()
+
+
+@pytest.mark.parametrize(
+    ("labels", "texts"),
+    [
+        (np.array([1000001.0, 1000002.0, 3.0]), ["1000001", "1000002", "3"]),
+        (np.array([1234567, 1234568, 3]), ["1234567", "1234568", "3"]),
+        (np.array(["1000001.0", " 007 ", "3"]), ["1000001", "007", "3"]),
+        (np.array([0.1, 2.5, -1.0], np.float32), ["0.1", "2.5", "-1"]),
+        (np.array([True, False, True]), ["True", "False", "True"]),
+    ],
+)
+def test_labels_and_groups_keep_every_digit_and_are_the_same_in_every_form(labels: Any, texts: list[str]) -> None:
+    assert as_text(labels, None, "labels").tolist() == texts
+
+
+def test_what_groups_and_folds_leave_open_is_said(tmp_path: pathlib.Path) -> None:
+    known, unknown = _with(groups=np.arange(24)), _with()
+    settings = ValueSettings(valuers=("knn_shapley",), folds=20)
+    for rows, validation, told in (
+        (known, unknown, "Groups are known of the assessed set alone"),
+        (unknown, known, "Groups are known of the validation set alone"),
+        (unknown, None, "12 folds in place of 20"),
+    ):
+        found = value_features(rows, tmp_path, settings, validation=validation)
+        assert any(warning.startswith(told) for warning in found.warnings), found.warnings
+
+
+def test_what_is_done_is_kept_and_done_anew_for_other_data(tmp_path: pathlib.Path) -> None:
+    settings = ValueSettings(valuers=("loo",), folds=2)
+    first = value_features(_with(), tmp_path, settings)
+    told: list[str] = []
+    again = value_features(_with(), tmp_path, settings, on_progress=lambda name, *_: told.append(name))
+    assert not told
+    assert again.seconds == first.seconds
+    np.testing.assert_array_equal(again.valuations["loo"].values, first.valuations["loo"].values)
+    other = value_features(_with(features=FEATURES[::-1].copy()), tmp_path, settings)
+    assert not np.array_equal(other.valuations["loo"].values, first.valuations["loo"].values)
 
 
 @pytest.mark.parametrize(

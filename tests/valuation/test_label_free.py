@@ -3,12 +3,10 @@
 import jax
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 from sklearn.neighbors import NearestNeighbors
 
 from examine_jax.scoring import examine
 from examine_jax.valuation import (
-    DataOOB,
     Examine,
     FacilityLocation,
     KCentre,
@@ -22,7 +20,6 @@ from examine_jax.valuation import (
     Valuer,
 )
 from examine_jax.valuation.label_free import unit_rows
-from tests.valuation.labelled_rows import labelled_rows
 
 KEY = jax.random.key(0)
 ROWS = np.random.default_rng(0).normal(size=(60, 8))
@@ -120,14 +117,3 @@ def test_prob_cover_takes_first_what_covers_most() -> None:
     rows = centres + np.random.default_rng(0).normal(size=centres.shape) * 1e-3
     order = np.argsort(-ProbCover(radius=0.1).value(rows).values)
     assert [int(np.argmax(centres[row])) for row in order[:4]] == [0, 1, 2, 3]
-
-
-def test_data_oob_finds_wrong_labels() -> None:
-    features, _ = labelled_rows(60, 4, 2)
-    clean = (features[:, 0] < features[:, 1]).astype(np.int64)
-    wrong = np.where(np.arange(60) < 6, 1 - clean, clean)
-    found = DataOOB(bags=32).value(features, wrong, KEY)
-    assert found.values[:6].mean() < 0.5 < found.values[6:].mean()
-    assert spearmanr(found.values, wrong == clean).statistic > 0.3
-    assert found.standard_error is not None
-    assert found.diagnostics["fits"] == 32

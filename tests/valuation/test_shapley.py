@@ -24,10 +24,9 @@ from examine_jax.valuation import (
     RelativeTruncation,
     TMCShapley,
     Utility,
+    merge_states,
 )
-from examine_jax.valuation.banzhaf import banzhaf_of
-from examine_jax.valuation.sampling_state import load_samples, merge
-from examine_jax.valuation.shapley import beta_weights, sampled_mean
+from examine_jax.valuation.shapley import beta_weights
 from tests.valuation.labelled_rows import labelled_rows
 
 KEY = jax.random.key(0)
@@ -204,10 +203,17 @@ def test_runs_over_parts_of_the_permutations_merge(
     for part in (0, 2):
         valuer = dataclasses.replace(whole, permutations=2, first=part)
         valuer.value(features, labels, KEY, state=tmp_path / f"{part}.npz")
-    with np.load(tmp_path / "whole.npz") as stored:
-        mark = bytes(stored["fingerprint"]).decode()
-    parts = [load_samples(tmp_path / f"{part}.npz", mark, 24) for part in (2, 0)]
-    np.testing.assert_array_equal(sampled_mean(merge(parts), {}).values, expected.values)
+    merge_states([tmp_path / "2.npz", tmp_path / "0.npz"], tmp_path / "merged.npz")
+    told: list[int] = []
+    merged = whole.value(
+        features, labels, KEY, on_progress=lambda done, _: told.append(done), state=tmp_path / "merged.npz"
+    )
+    np.testing.assert_array_equal(merged.values, expected.values)
+    assert told == [2, 4]
+    other = dataclasses.replace(utility, metric="balanced_accuracy")
+    dataclasses.replace(whole, utility=other).value(features, labels, KEY, state=tmp_path / "other.npz")
+    with pytest.raises(ValueError, match="different runs"):
+        merge_states([tmp_path / "0.npz", tmp_path / "other.npz"], tmp_path / "merged.npz")
 
 
 def test_banzhaf_resumes_and_merges(tmp_path: pathlib.Path) -> None:
@@ -217,9 +223,10 @@ def test_banzhaf_resumes_and_merges(tmp_path: pathlib.Path) -> None:
     with pytest.raises(Killed):
         valuer.value(*rows(4), KEY, on_progress=_kill_after(2), state=tmp_path / "b.npz")
     np.testing.assert_array_equal(valuer.value(*rows(4), KEY, state=tmp_path / "b.npz").values, expected)
-    with np.load(tmp_path / "b.npz") as stored:
-        samples = load_samples(tmp_path / "b.npz", bytes(stored["fingerprint"]).decode(), 1)
-    np.testing.assert_array_equal(banzhaf_of(samples, KEY, 4).values, expected)
+    for first in (0, 20):
+        dataclasses.replace(valuer, sets=20, first=first).value(*rows(4), KEY, state=tmp_path / f"{first}.npz")
+    merge_states([tmp_path / "0.npz", tmp_path / "20.npz"], tmp_path / "all.npz")
+    np.testing.assert_array_equal(valuer.value(*rows(4), KEY, state=tmp_path / "all.npz").values, expected)
 
 
 def test_a_state_of_other_data_or_another_key_is_refused_and_kept(tmp_path: pathlib.Path) -> None:
@@ -232,6 +239,8 @@ def test_a_state_of_other_data_or_another_key_is_refused_and_kept(tmp_path: path
         valuer.value(features + 1, labels, KEY, state=tmp_path / "s.npz")
     with pytest.raises(ValueError, match="another run"):
         valuer.value(features, labels, jax.random.key(1), state=tmp_path / "s.npz")
+    with pytest.raises(ValueError, match="another run"):
+        dataclasses.replace(valuer, utility=Table(worth + 1)).value(features, labels, KEY, state=tmp_path / "s.npz")
     assert (tmp_path / "s.npz").read_bytes() == kept
     (tmp_path / "s.npz").write_bytes(kept[:100])
     with pytest.raises(ValueError, match="holds no sampling state"):

@@ -89,3 +89,17 @@ X, Y = labelled_rows(20, 3, 2)
 def test_rows_that_cannot_be_valued_are_refused(features: Any, labels: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Utility(X, Y).game(features, labels)
+
+
+def test_the_bootstrapped_worth_leaves_out_resamples_in_which_auroc_has_no_value() -> None:
+    features, labels = labelled_rows(60, 3, 2)
+    rare = np.concatenate([np.flatnonzero(labels == 0)[:18], np.flatnonzero(labels == 1)[:2]])
+    game = Utility(features[rare], labels[rare], metric="auroc").game(features, labels)
+    model = sklearn_fit(features, labels, "liblinear")
+    generator, found = np.random.default_rng(0), []
+    for _ in range(40):
+        drawn = rare[generator.integers(20, size=20)]
+        if len(np.unique(labels[drawn])) == 2:
+            found.append(_expected("auroc", model, features[drawn], labels[drawn]))
+    assert len(found) < 40
+    np.testing.assert_allclose(game.bootstrapped_full(40, seed=0), np.mean(found), atol=1e-9)
