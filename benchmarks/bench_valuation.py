@@ -1,12 +1,12 @@
 """EXAMINE, LOO and TMC-Shapley on the same features, with fits counted, beside a scikit-learn loop.
 
 python -m benchmarks.bench_valuation [--rows=500 --width=1024 --validation=20000 --permutations=100] [--pydvl_python=PYTHON]
-    --output=FILE.json
+    [--opendataval_python=PYTHON] --output=FILE.json
 
 The scikit-learn loop is sampled: `--sampled` of its fits at its default tolerance are timed (fit and score) and their mean extrapolated
 to all fits; as many more at tol=1e-12 say whether the values agree. Seconds are of a run after compilation; the first one's are given too.
 With --pydvl_python, an interpreter of an environment that has pyDVL, its leave-one-out and one permutation of its Shapley on the first
-`--sampled` rows are timed too, and compared with ours on these rows.
+`--sampled` rows are timed too, and compared with ours on these rows; likewise OpenDataVal's leave-one-out and kNN-Shapley.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ from sklearn.linear_model import LogisticRegression as Sklearn
 
 from examine_jax.atomic_files import write_text
 from examine_jax.reporting.report import package_versions
-from examine_jax.valuation import Examine, LeaveOneOut, TMCShapley, Utility
+from examine_jax.valuation import Examine, KNNShapley, LeaveOneOut, TMCShapley, Utility
 from examine_jax.valuation.valuation import seeds_of
 
 _ROWS = flags.DEFINE_integer("rows", 500, "Assessed.")
@@ -36,6 +36,9 @@ _VALIDATION = flags.DEFINE_integer("validation", 20_000, "Validation points.")
 _PERMUTATIONS = flags.DEFINE_integer("permutations", 100, "Of TMC, without truncation.")
 _SAMPLED = flags.DEFINE_integer("sampled", 40, "scikit-learn fits that are timed for each valuer.")
 _PYDVL = flags.DEFINE_string("pydvl_python", None, "The interpreter of an environment that has pyDVL.")
+_OPENDATAVAL = flags.DEFINE_string(
+    "opendataval_python", None, "The interpreter of an environment that has OpenDataVal."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.")
 
 
@@ -147,9 +150,11 @@ def main(_: list[str]) -> None:
     }
     results["tmc_shapley"] |= times_faster(results["tmc_shapley"])
     print("tmc_shapley", results["tmc_shapley"], flush=True)
-    if _PYDVL.value is not None:
-        results["pydvl"] = beside_pydvl(data, _PYDVL.value, max(_SAMPLED.value, 20))
-        print("pydvl", results["pydvl"], flush=True)
+    few = max(_SAMPLED.value, 20)
+    for name, python in (("pydvl", _PYDVL.value), ("opendataval", _OPENDATAVAL.value)):
+        if python is not None:
+            results[name] = beside(data, name, python, few)
+            print(name, results[name], flush=True)
     machine = {"device": str(jax.devices()[0]), "cores": os.cpu_count(), "versions": package_versions()}
     shape = {"rows": count, "width": _WIDTH.value, "validation": _VALIDATION.value}
     record = {"machine": machine, "load": os.getloadavg(), "shape": shape, "results": results}
@@ -157,8 +162,8 @@ def main(_: list[str]) -> None:
         write_text(pathlib.Path(_OUTPUT.value), json.dumps(record, indent=2) + "\n")
 
 
-def beside_pydvl(data: Data, python: str, few: int) -> dict[str, Any]:
-    """pyDVL's leave-one-out and one permutation on the first rows, in a process of its own, and ours."""
+def beside(data: Data, peer: str, python: str, few: int) -> dict[str, Any]:
+    """A peer library's values of the first rows, computed in a process of its own, and ours."""
     features, labels = data.features[:few], data.labels[:few]
     utility = Utility(data.validation, data.validation_labels)
     order = np.random.default_rng(2).permutation(few)
@@ -166,7 +171,7 @@ def beside_pydvl(data: Data, python: str, few: int) -> dict[str, Any]:
         path = pathlib.Path(folder) / "rows.npz"
         validation = {"validation": data.validation, "validation_labels": data.validation_labels}
         np.savez(path, features=features, labels=labels, order=order, **validation)
-        script = pathlib.Path(__file__).with_name("pydvl_values.py")
+        script = pathlib.Path(__file__).with_name(f"{peer}_values.py")
         done = subprocess.run([python, "-W", "ignore", script, path], stdout=subprocess.PIPE, check=True)
     theirs = json.loads(done.stdout)
 
@@ -177,17 +182,20 @@ def beside_pydvl(data: Data, python: str, few: int) -> dict[str, Any]:
         values[order] = np.diff(worth, prepend=game.empty)
         return values
 
+    jobs = {
+        "loo": lambda: LeaveOneOut(utility).value(features, labels).values,
+        "permutation": permutation,
+        "knn_shapley": lambda: KNNShapley(data.validation, data.validation_labels).value(features, labels).values,
+    }
     found: dict[str, Any] = {"rows": few}
-    for name, job in (
-        ("loo", lambda: LeaveOneOut(utility).value(features, labels).values),
-        ("permutation", permutation),
-    ):
-        ours, spent = after_compilation(job)
+    for name in theirs:
+        ours, spent = after_compilation(jobs[name])
         values = np.array(theirs[name].pop("values"))
         found[name] = {
             "ours": spent,
-            "pydvl": theirs[name],
+            peer: theirs[name],
             "largest_difference_of_a_value": float(np.max(np.abs(values - ours))),
+            "rank_correlation": float(spearmanr(values, ours).statistic),
         }
     return found
 
