@@ -1,5 +1,6 @@
 """Checkpoints of a run: whole or not at all, the latest few kept, compared with the run before they are read."""
 
+import asyncio
 import errno
 import pathlib
 import shutil
@@ -80,7 +81,8 @@ class Checkpoints:
     def _failures(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # the writer's own errors are of many classes: RuntimeError, ValueError, OSError
+        # The writer's own errors are of many classes: RuntimeError, ValueError, OSError; a task that another's failure ended is cancelled.
+        except (Exception, asyncio.CancelledError) as error:
             reason = str(error) or type(error).__name__
             raise self._failure(reason.splitlines()[0].rsplit(": ", 1)[-1], getattr(error, "errno", None)) from error
 

@@ -166,7 +166,9 @@ def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(images,
     assert child.returncode == 1, stderr
     whole = max(int(folder.name) for folder in checkpoints.iterdir() if folder.name.isdigit())
     assert "cannot write a checkpoint in" in message, stderr
-    assert "File too large" in message
+    assert (
+        "File too large" in message or "CancelledError" in message
+    )  # whichever of the writer's tasks is heard of first
     assert f"start the run again; that of step {whole} is whole, the run goes on from there" in message
     assert whole < steps
     resumed = pretrain(METHOD, images, settings(steps), tmp_path / "run", progress=False)
