@@ -126,7 +126,8 @@ def value_features(
     validation: LabelledRows | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> FeatureValues:
-    """Value every row by every valuer. A killed call, made again with the same workdir, goes on where it was.
+    """Value every row by every valuer. A killed call, made again with the same workdir, goes on where it was: what needs labels is kept
+    when it is done, samples also before.
 
     Args:
         rows: what is valued.
@@ -137,7 +138,7 @@ def value_features(
 
     Raises:
         ValueError: labels missing (of which rows), one class only, as many classes as rows; a validation set of another width or with
-            groups or classes that do not fit; work of more than a day; a state of another run.
+            groups or classes that do not fit; more rows than a valuer takes; work of more than a day; a state of another run.
         OSError: a state cannot be written.
     """
     check_features(rows.features)
@@ -154,6 +155,11 @@ def value_features(
         labels, classes = coded(rows, validation)
         games, told_of_sets = _games(rows, labels, classes, validation, settings)
         warnings += told_of_sets
+        alone = [classes[code] for code in np.flatnonzero(np.bincount(labels) == 1)]
+        if "data_oob" in supervised and alone:
+            raise ValueError(
+                f"classes {', '.join(alone[:8])} have one row each: data_oob cannot value it, as a model without it does not know the class"
+            )
         if "data_oob" in supervised and rows.groups is not None:
             warnings.append(
                 "data_oob draws its bags row by row: a model may know a row's patient or slide from its other rows, which flatters it."

@@ -12,7 +12,6 @@ import numpy as np
 
 from examine_jax.atomic_files import write_text
 from examine_jax.feature_values import FeatureValues, ValueSettings
-from examine_jax.pretraining.configuration import to_plain
 from examine_jax.reporting._drawing import BLUE, new_figure, plain, png, style
 from examine_jax.reporting.report import package_versions
 from examine_jax.reporting.tables import write_table
@@ -65,7 +64,7 @@ def write_values(
     sampled = {name: one.standard_error for name, one in found.valuations.items() if one.standard_error is not None}
     if sampled:
         _write_columns(workdir / "standard_errors.csv", sampled, names)
-    about = {"source": source, "validation": validation, "settings": to_plain(settings)}
+    about = {"source": source, "validation": validation, "settings": dataclasses.asdict(settings)}
     write_text(workdir / "config.json", json.dumps(about, indent=2) + "\n")
     page = workdir / "values.html"
     write_text(page, _render(_page(found, settings, names, source, validation, device)))
@@ -75,9 +74,9 @@ def write_values(
 def _write_columns(path: pathlib.Path, columns: Mapping[str, np.ndarray], names: Sequence[str] | None) -> None:
     count = len(next(iter(columns.values())))
     images = [] if names is None else [names]
-    texts = [[repr(value) for value in column.tolist()] for column in columns.values()]
+    values = [column.tolist() for column in columns.values()]
     header = [*(["image"] if names is not None else []), "index", *columns]
-    write_table(path, header, list(zip(*images, range(count), *texts, strict=True)))
+    write_table(path, header, list(zip(*images, range(count), *values, strict=True)))
 
 
 def _page(

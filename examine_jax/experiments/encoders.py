@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import shutil
 import sys
 from collections.abc import Callable
 
@@ -15,8 +14,7 @@ from examine_jax.encoder_training import some_of, train_and_save
 from examine_jax.evaluation.control_features import colour_statistics
 from examine_jax.experiments.sets import mean_of, noisy_pretraining
 from examine_jax.experiments.settings import ExperimentSettings, TrainingPlan
-from examine_jax.experiments.stages import record
-from examine_jax.experiments.training_length import training_steps, training_watch
+from examine_jax.experiments.training_length import trained_once, training_steps, training_watch
 from examine_jax.preprocessing import FeatureStatistics, Preprocessing, preprocess
 from examine_jax.pretraining import Encoder, Method, Phase, PretrainSettings, load_encoder, method_preset
 
@@ -61,9 +59,7 @@ def train(
         ValueError, OSError: as `pretraining.pretrain`.
     """
     folder = workdir / f"seed_{seed}" / name
-    if not (folder / "training.json").exists():
-        _train(folder, name, pixels, workdir, settings, seed, progress)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # several times the encoder, of every training
+    trained_once(folder, lambda: _train(folder, name, pixels, workdir, settings, seed, progress))
     return load_encoder(folder / "encoder")
 
 
@@ -75,8 +71,8 @@ def _train(
     settings: ExperimentSettings,
     seed: int,
     progress: bool,
-) -> None:
-    """Leaves the encoder in `folder`, and training.json, which is written last."""
+) -> dict[str, float]:
+    """Leaves the encoder in `folder`; what there is to tell of its training."""
     method, training = resolve(name, pixels, workdir, settings, seed, progress)
     sets = [pixels]
     if len(training.phases) > 1:
@@ -85,7 +81,7 @@ def _train(
     _, history = train_and_save(
         method, sets, training, folder, architecture=settings.training.architecture, progress=progress
     )
-    record(folder / "training.json", lambda: told(history))
+    return told(history)
 
 
 def resolve(

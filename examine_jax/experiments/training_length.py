@@ -1,6 +1,7 @@
 """How long an experiment's trainings are, and how long they took."""
 
 import pathlib
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -49,6 +50,16 @@ def seconds_a_step(method: Method, pixels: UInt8[np.ndarray, "n h w c"], batch_s
     for _ in range(4):
         jax.block_until_ready(step(params, state, batch, jax.random.key(1)))
     return max((clock() - begin) / 4, 1e-6)
+
+
+def trained_once(folder: pathlib.Path, train: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """The record in folder/training.json of the training that `train` does, leaving its encoder beside it; done once.
+
+    Its checkpoints, several times the encoder, are removed once the record is there.
+    """
+    there = record(folder / "training.json", train)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return there
 
 
 def training_watch() -> Callable[[Sequence[Mapping[str, int | float]]], dict[str, float]]:

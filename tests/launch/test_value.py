@@ -102,6 +102,12 @@ def _with(**changes: Any) -> LabelledRows:
         (_with(), {"permutations": 10**9}, None, r"tmc_shapley: \d+ hours.*--yes"),
         (_with(), {"valuers": ("sharpness",)}, None, "sharpness need images"),
         (
+            _with(labels=np.where(np.arange(24) == 5, "rare", LABELS)),
+            {"valuers": ("loo", "data_oob")},
+            _with(labels=np.where(np.arange(24) < 3, "rare", LABELS)),
+            "classes rare have one row each: data_oob",
+        ),
+        (
             LabelledRows(np.zeros((20_001, 1), np.float32), np.arange(20_001) % 2),
             {"valuers": ("loo", "facility_location")},
             None,

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import pathlib
-import shutil
 import sys
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from examine_jax.experiments.byol_tracin.settings import PRETRAINED, StudySettings
 from examine_jax.experiments.stages import record
-from examine_jax.experiments.training_length import seconds_a_step, training_watch
+from examine_jax.experiments.training_length import seconds_a_step, trained_once, training_watch
 from examine_jax.pretraining import (
     Encoder,
     Phase,
@@ -43,9 +42,7 @@ def train(
         ValueError, OSError: as `pretrain`.
     """
     folder = workdir / f"seed_{seed}" / name
-    if not (folder / "training.json").exists():
-        _train(folder, name, pixels, codes, workdir, settings, seed, progress)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # several times the encoder, of every run
+    trained_once(folder, lambda: _train(folder, name, pixels, codes, workdir, settings, seed, progress))
     return load_encoder(folder / "encoder")
 
 
@@ -58,8 +55,8 @@ def _train(
     settings: StudySettings,
     seed: int,
     progress: bool,
-) -> None:
-    """Leaves the encoder in `folder`, and training.json, which is written last."""
+) -> dict[str, float]:
+    """Leaves the encoder in `folder`; what there is to tell of its training."""
     method, training = resolve(name, pixels, codes, workdir, settings, seed)
     if progress:
         print(f"seed {seed}: {name}, {training.phases[0].steps} steps of {training.batch_size} images", file=sys.stderr)
@@ -71,16 +68,13 @@ def _train(
     save_encoder(folder / "encoder", byol, result.params, state, {"trained_as": name, "settings": to_plain(training)})
     last = result.history[-max(1, len(result.history) // 4) :]
 
-    def told() -> dict[str, float]:
-        found = watch(result.history) | {"final_loss": float(np.mean([step["loss"] for step in last]))}
-        for key in ("extra_positives", "extra_positives_right", "extra_positives_chance"):
-            if key in last[0]:
-                values = np.array([step[key] for step in last])
-                if np.isfinite(values).any():
-                    found[key] = float(np.nanmean(values))
-        return found
-
-    record(folder / "training.json", told)
+    found = watch(result.history) | {"final_loss": float(np.mean([step["loss"] for step in last]))}
+    for key in ("extra_positives", "extra_positives_right", "extra_positives_chance"):
+        if key in last[0]:
+            values = np.array([step[key] for step in last])
+            if np.isfinite(values).any():
+                found[key] = float(np.nanmean(values))
+    return found
 
 
 def resolve(

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import os
 import pathlib
-import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from examine_jax.experiments.low_resource.published import IMAGENET
 from examine_jax.experiments.low_resource.settings import LowResourceSettings
 from examine_jax.experiments.sets import LabelledImages
 from examine_jax.experiments.stages import arrays, record
-from examine_jax.experiments.training_length import seconds_a_step, training_steps, training_watch
+from examine_jax.experiments.training_length import seconds_a_step, trained_once, training_steps, training_watch
 from examine_jax.pretraining import Encoder, Method, Phase, PretrainSettings, load_encoder, method_preset
 from examine_jax.pretraining.configuration import claim, to_plain
 
@@ -205,12 +204,9 @@ def run_set(
             yield RunFindings(set_name, seed, name, None, figures, {}, own / "test_features.npz")
         for name, batch_size in trainings(set_name, settings):
             own = _folder(pathlib.Path(workdir), set_name, seed, name, batch_size)
-            if not (own / "training.json").exists():
-                pixels = images.pixels[division.training]
-                _train(own, name, batch_size, pixels, pathlib.Path(workdir), settings, seed, progress)
-            shutil.rmtree(own / "checkpoints", ignore_errors=True)  # several times the encoder, of every run
+            arguments = (own, name, batch_size, images, division, pathlib.Path(workdir), settings, seed, progress)
+            training = trained_once(own, functools.partial(_train, *arguments))
             figures = _figures(own, _saved(own / "encoder"), images, division, settings, (batch_size,), seed)
-            training = record(own / "training.json", dict)
             yield RunFindings(set_name, seed, name, batch_size, figures, training, own / "test_features.npz")
 
 
@@ -277,13 +273,15 @@ def _train(
     folder: pathlib.Path,
     name: str,
     batch_size: int,
-    pixels: np.ndarray,
+    images: LabelledImages,
+    division: Division,
     workdir: pathlib.Path,
     settings: LowResourceSettings,
     seed: int,
     progress: bool,
-) -> None:
-    """Leaves the encoder in `folder`, and training.json, which is written last; goes on where it was killed."""
+) -> dict[str, float]:
+    """Leaves the encoder in `folder`; what there is to tell of its training. Goes on where it was killed."""
+    pixels = images.pixels[division.training]
     method, training = resolve(name, batch_size, pixels, workdir, settings, seed)
     if progress:
         print(
@@ -293,7 +291,7 @@ def _train(
     _, history = train_and_save(
         method, [pixels], training, folder, architecture=settings.architecture, progress=progress
     )
-    record(folder / "training.json", lambda: told(history))
+    return told(history)
 
 
 def resolve(
