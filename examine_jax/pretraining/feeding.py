@@ -48,7 +48,7 @@ def fits(pixels: Pixels, mesh: Mesh) -> bool:
 
 @contextmanager
 def resident(run_steps: Steps, pixels: UInt8[np.ndarray, "n h w c"], mesh: Mesh, key: Array) -> Iterator[Train]:
-    """All images on each device, many steps a dispatch."""
+    """All images on each device."""
     images = place_on_each(mesh, pixels)
 
     def train(state: TrainState, indices: Int[np.ndarray, "steps batch"]) -> tuple[TrainState, Columns]:

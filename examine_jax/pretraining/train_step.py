@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -24,7 +25,7 @@ class TrainState(NamedTuple):
 
 Metrics = dict[str, Array]
 Step = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
-Steps = Callable[[TrainState, Array, Array, Array, Array], tuple[TrainState, Metrics]]
+Steps = Callable[[TrainState, Array, Array, Array, Array], tuple[TrainState, Metrics | dict[str, np.ndarray]]]
 
 
 def initial_state(
@@ -46,7 +47,7 @@ def make_step(
         accumulate: the batch is cut into that many equal micro-batches, one after the other; gradients, losses and metrics are their means.
             Where a loss is a mean over images, that is the whole batch's gradient; losses that compare images, and batch norms, see
             a micro-batch alone. Micro-batch a of several draws from fold_in(fold_in(key, k), a); the method's state goes through
-            them in turn.
+            them in turn. On a CPU this is a loop in which a ResNet is slow (`make_steps` says why); a ViT is not.
         mesh: of one axis, over which every (micro-)batch is spread; None: the batch stays as it is placed.
     """
     differentiate = jax.value_and_grad(method.loss, has_aux=True)
@@ -91,37 +92,61 @@ def make_step(
 def make_steps(
     method: Method, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
 ) -> Steps:
-    """steps(state, images, indices, count, key) -> (state, metrics): `count` steps in one dispatch, jitted; the state is donated.
+    """steps(state, images, indices, count, key) -> (state, metrics): `count` steps, compiled; the state is donated.
 
     images [N, H, W, C] uint8 live on the device; indices [M, B] int32 say which of them make up each batch; count <= M of these are
-    trained on. The count is an argument of the program and no part of its shape: however a run is cut into dispatches, by progress,
-    checkpoints or a kill, the same compiled steps run, and nothing recompiles. Metrics are arrays [M], the first `count` filled.
+    trained on. However a run is cut into dispatches, by progress, checkpoints or a kill, the same compiled steps run, and nothing
+    recompiles. Metrics are arrays, the first `count` filled.
+
+    An accelerator runs them all in one dispatch. A CPU runs each by itself: inside a loop, XLA compiles the gradients of convolutions for
+    it without its fast kernels, eighteen times slower for a ResNet-18 (jax-ml/jax issue 12868), and there a dispatch costs next to nothing.
     """
     step = make_step(method, optimiser, accumulate=accumulate, mesh=mesh)
 
-    def steps(
+    def one(
+        state: TrainState,
+        images: Shaped[Array, "count height width channels"],
+        indices: Int[Array, "most batch"],
+        i: Int[Array, ""],
+        key: Array,
+    ) -> tuple[TrainState, Metrics]:
+        index = indices[i]
+        if mesh is not None:  # so that each device gathers its own share alone
+            index = jax.lax.with_sharding_constraint(index, over_batch(mesh))
+        return step(state, {"image": images[index], "index": index}, key)
+
+    def together(
         state: TrainState,
         images: Shaped[Array, "count height width channels"],
         indices: Int[Array, "most batch"],
         count: Int[Array, ""],
         key: Key[Array, ""],
     ) -> tuple[TrainState, dict[str, Float[Array, " most"]]]:
-        def batch_of(i: Array) -> Batch:
-            index = indices[i]
-            if mesh is not None:  # so that each device gathers its own share alone
-                index = jax.lax.with_sharding_constraint(index, over_batch(mesh))
-            return {"image": images[index], "index": index}
-
+        # The count is an argument of the program and no part of its shape.
         def body(i: Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
             state, history = carry
-            state, metrics = step(state, batch_of(i), key)
+            state, metrics = one(state, images, indices, i, key)
             return state, {name: history[name].at[i].set(value) for name, value in metrics.items()}
 
-        shapes = jax.eval_shape(lambda state: step(state, batch_of(jnp.int32(0)), key)[1], state)
+        shapes = jax.eval_shape(lambda state: one(state, images, indices, jnp.int32(0), key)[1], state)
         history = {name: jnp.zeros((len(indices),), jnp.float32) for name in shapes}
         return jax.lax.fori_loop(0, count, body, (state, history))
 
-    return jax.jit(steps, donate_argnums=0, out_shardings=None if mesh is None else on_each(mesh))
+    shardings = None if mesh is None else on_each(mesh)
+    if jax.default_backend() != "cpu":
+        return jax.jit(together, donate_argnums=0, out_shardings=shardings)
+    compiled = jax.jit(one, donate_argnums=0, out_shardings=shardings)
+
+    def one_by_one(
+        state: TrainState, images: Array, indices: Array, count: Array, key: Array
+    ) -> tuple[TrainState, dict[str, np.ndarray]]:
+        history = []
+        for i in range(int(count)):  # nothing waits for a step's end
+            state, metrics = compiled(state, images, indices, np.int32(i), key)
+            history.append(metrics)
+        return state, {name: np.array([np.asarray(row[name]) for row in history]) for name in history[0]}
+
+    return one_by_one
 
 
 def make_streamed_step(

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from examine_jax._shapes import Array, Float, Int, PyTree, UInt8
+from examine_jax._shapes import Int, PyTree, UInt8
 from examine_jax.evaluation.feature_rank import feature_deviation, rank_me
 from examine_jax.evaluation.knn import knn_predict
 from examine_jax.pretraining.devices import on_each, place_on_each
@@ -66,18 +66,14 @@ def make_look(method: Method, watching: Watching, steps: int, mesh: Mesh) -> Loo
     count = len(watching.images)
     padding = np.zeros((-count % _BATCH, *expected), np.uint8)
     batches = np.concatenate([watching.images, padding]).reshape(-1, _BATCH, *expected)
-    on_devices = place_on_each(mesh, batches)
-
-    def embed(params: PyTree, state: PyTree, batches: Array) -> Float[Array, "padded features"]:
-        features = jax.lax.map(lambda images: method.embed(params, state, images), batches)
-        return features.reshape(-1, features.shape[-1])
-
-    embed_all = jax.jit(embed, out_shardings=on_each(mesh))
+    on_devices = [place_on_each(mesh, batch) for batch in batches]
+    # Not one program with a loop over batches: convolutions inside a loop are slow on a CPU.
+    embed = jax.jit(method.embed, out_shardings=on_each(mesh))
 
     def look(done: int, params: PyTree, state: PyTree) -> dict[str, float]:
         if done % watching.every and done < steps:
             return {}
-        features = np.asarray(embed_all(params, state, on_devices))[:count]
+        features = np.concatenate([np.asarray(embed(params, state, batch)) for batch in on_devices])[:count]
         seen = {"feature_deviation": float(feature_deviation(features)), "rank_me": rank_me(features)}
         if watching.labels is not None:
             seen["knn_accuracy"] = _knn_accuracy(features, watching.labels, watching.neighbours)
