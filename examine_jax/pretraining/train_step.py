@@ -101,21 +101,14 @@ def make_steps(
     An accelerator runs them all in one dispatch. A CPU runs each by itself: inside a loop, XLA compiles the gradients of convolutions for
     it without its fast kernels, eighteen times slower for a ResNet-18 (jax-ml/jax issue 12868), and there a dispatch costs next to nothing.
     """
-    step = make_step(method, optimiser, accumulate=accumulate, mesh=mesh)
+    make = steps_one_by_one if jax.default_backend() == "cpu" else steps_together
+    return make(make_step(method, optimiser, accumulate=accumulate, mesh=mesh), mesh)
 
-    def one(
-        state: TrainState,
-        images: Shaped[Array, "count height width channels"],
-        indices: Int[Array, "most batch"],
-        i: Int[Array, ""],
-        key: Array,
-    ) -> tuple[TrainState, Metrics]:
-        index = indices[i]
-        if mesh is not None:  # so that each device gathers its own share alone
-            index = jax.lax.with_sharding_constraint(index, over_batch(mesh))
-        return step(state, {"image": images[index], "index": index}, key)
 
-    def together(
+def steps_together(step: Step, mesh: Mesh | None) -> Steps:
+    """As `make_steps`, in one dispatch; the step is that of `make_step` for the same mesh."""
+
+    def steps(
         state: TrainState,
         images: Shaped[Array, "count height width channels"],
         indices: Int[Array, "most batch"],
@@ -125,28 +118,41 @@ def make_steps(
         # The count is an argument of the program and no part of its shape.
         def body(i: Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
             state, history = carry
-            state, metrics = one(state, images, indices, i, key)
+            state, metrics = step(state, _batch(images, indices, i, mesh), key)
             return state, {name: history[name].at[i].set(value) for name, value in metrics.items()}
 
-        shapes = jax.eval_shape(lambda state: one(state, images, indices, jnp.int32(0), key)[1], state)
+        shapes = jax.eval_shape(lambda: step(state, _batch(images, indices, jnp.int32(0), mesh), key)[1])
         history = {name: jnp.zeros((len(indices),), jnp.float32) for name in shapes}
         return jax.lax.fori_loop(0, count, body, (state, history))
 
-    shardings = None if mesh is None else on_each(mesh)
-    if jax.default_backend() != "cpu":
-        return jax.jit(together, donate_argnums=0, out_shardings=shardings)
-    compiled = jax.jit(one, donate_argnums=0, out_shardings=shardings)
+    return jax.jit(steps, donate_argnums=0, out_shardings=None if mesh is None else on_each(mesh))
 
-    def one_by_one(
-        state: TrainState, images: Array, indices: Array, count: Array, key: Array
+
+def steps_one_by_one(step: Step, mesh: Mesh | None) -> Steps:
+    """As `make_steps`, a dispatch each, none of which waits for the one before."""
+
+    def one(state: TrainState, images: Array, indices: Array, i: Array, key: Array) -> tuple[TrainState, Metrics]:
+        return step(state, _batch(images, indices, i, mesh), key)
+
+    compiled = jax.jit(one, donate_argnums=0, out_shardings=None if mesh is None else on_each(mesh))
+
+    def steps(
+        state: TrainState, images: Array, indices: Array, count: Int[Array, ""], key: Array
     ) -> tuple[TrainState, dict[str, np.ndarray]]:
         history = []
-        for i in range(int(count)):  # nothing waits for a step's end
+        for i in range(int(count)):
             state, metrics = compiled(state, images, indices, np.int32(i), key)
             history.append(metrics)
         return state, {name: np.array([np.asarray(row[name]) for row in history]) for name in history[0]}
 
-    return one_by_one
+    return steps
+
+
+def _batch(images: Array, indices: Array, i: Array, mesh: Mesh | None) -> Batch:
+    index = indices[i]
+    if mesh is not None:  # so that each device gathers its own share alone
+        index = jax.lax.with_sharding_constraint(index, over_batch(mesh))
+    return {"image": images[index], "index": index}
 
 
 def make_streamed_step(

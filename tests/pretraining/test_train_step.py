@@ -8,7 +8,13 @@ import numpy as np
 import optax
 import pytest
 
-from examine_jax.pretraining.train_step import initial_state, make_step, make_steps, make_streamed_step
+from examine_jax.pretraining.train_step import (
+    initial_state,
+    make_step,
+    make_streamed_step,
+    steps_one_by_one,
+    steps_together,
+)
 
 KEY = jax.random.key(0)
 
@@ -77,7 +83,8 @@ def test_micro_batches_draw_from_keys_of_their_own(batch):
     np.testing.assert_allclose(metrics["draw"], np.mean(draws), rtol=1e-6)
 
 
-def test_steps_in_one_dispatch_equal_steps_one_by_one(batch):
+@pytest.mark.parametrize("make", [steps_together, steps_one_by_one])
+def test_steps_of_resident_images_equal_steps_of_batches_from_outside(batch, make):
     indices = np.random.default_rng(1).permutation(12).reshape(3, 4).astype(np.int32)
     state = initial_state(METHOD, OPTIMISER, KEY, batch)
     one_by_one, losses = state, []
@@ -86,7 +93,8 @@ def test_steps_in_one_dispatch_equal_steps_one_by_one(batch):
     for index in indices:
         one_by_one, metrics = step(one_by_one, {"image": batch["image"][index], "index": jnp.asarray(index)}, KEY)
         losses.append(float(metrics["loss"]))
-    together, metrics = make_steps(METHOD, OPTIMISER)(state, batch["image"], jnp.asarray(indices), jnp.int32(3), KEY)
+    steps = make(make_step(METHOD, OPTIMISER), None)
+    together, metrics = steps(state, batch["image"], jnp.asarray(indices), jnp.int32(3), KEY)
     np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-6)
     for found, expected in zip(jax.tree.leaves(together), jax.tree.leaves(one_by_one), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
