@@ -7,10 +7,12 @@ whatever else the machine does meets all alike. A step is views, forward, backwa
 medians over the rounds: of the process's CPU time, which is what holds where other programs run, and of the clock's.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
 import statistics
+import tempfile
 import time
 
 import jax
@@ -20,14 +22,18 @@ from absl import app, flags
 
 from examine_jax.atomic_files import write_text
 from examine_jax.models import architecture
-from examine_jax.pretraining import Method, PretrainSettings, method_preset
+from examine_jax.pretraining import Method, PretrainSettings, method_preset, save_encoder
 from examine_jax.pretraining.train_step import initial_state, make_step
 from examine_jax.reporting.report import package_versions
 
 _ARCHITECTURE = flags.DEFINE_string("architecture", "small", "What is trained.")
 _BATCH = flags.DEFINE_integer("batch_size", 64, "Images a step.", lower_bound=2)
 _ROUNDS = flags.DEFINE_integer("rounds", 10, "Steps of each method.", lower_bound=2)
-_METHODS = flags.DEFINE_list("methods", ["byol_tracin", "byol_fs", "byol_fnc"], "What is compared with byol.")
+_METHODS = flags.DEFINE_list(
+    "methods",
+    ["byol_tracin", "byol_fs", "byol_fnc", "byol_ft", "byol_tracin_pretrained"],
+    "What is compared with byol; ..._pretrained: another encoder scores.",
+)
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record; printed alone if not given.")
 
 
@@ -60,7 +66,16 @@ def main(arguments: list[str]) -> None:
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (_BATCH.value, size, size, channels), dtype=np.uint8)
     batch = {"image": jnp.asarray(images), "index": jnp.arange(_BATCH.value, dtype=jnp.int32)}
-    steppers = {name: Stepper(*method_preset(name, chosen, steps=1000), batch) for name in names}
+    with tempfile.TemporaryDirectory() as scorer:
+        byol, _ = method_preset("byol", chosen)
+        save_encoder(scorer, byol, *byol.init(jax.random.key(0), batch))
+        steppers = {}
+        for name in names:
+            base = name.removesuffix("_pretrained")
+            method, settings = method_preset(base, chosen, steps=1000)
+            if base != name:
+                method = dataclasses.replace(method, scorer=scorer)  # type: ignore[type-var]
+            steppers[name] = Stepper(method, settings, batch)
     for stepper in steppers.values():
         stepper()
         stepper()

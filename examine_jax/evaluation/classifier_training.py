@@ -65,7 +65,11 @@ class ClassifierTraining:
         if not isinstance(schedule, StepDecay):
             return schedule.build(batch_size, self.epochs * steps_per_epoch)
         every = schedule.every_epochs * steps_per_epoch
-        decayed = optax.exponential_decay(schedule.learning_rate, every, schedule.factor, staircase=True)
+
+        def decayed(step: Any) -> Array:
+            # optax.exponential_decay divides in float32, which is a step late for many lengths.
+            return schedule.learning_rate * schedule.factor ** (jnp.asarray(step, jnp.int32) // every)
+
         return LearningRate(decayed, schedule.learning_rate)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from jax import lax
 
 from examine_jax._shapes import Array, Float, Int, Num, Shaped
+from examine_jax.evaluation.targets import class_codes
 
 # A block of distances is 32 MiB, whatever the number of images; blocks this large keep matrix products at full rate.
-_TRAIN_BLOCK = 8192
+_TRAIN_BLOCK = 4096
 _QUERY_BLOCK = 1024
 
 
@@ -72,17 +73,9 @@ def knn_scores(
       voting: what is near, and what a neighbour's vote counts.
 
     Raises:
-      ValueError: k is not in 1 .. N; features of two widths or not finite; a label outside the classes.
+      ValueError: k is not in 1 .. N; features of two widths or not finite; labels that are not a class of each row.
     """
-    labels = np.asarray(train_labels).astype(np.int32)
-    if len(labels) != len(train_features):
-        raise ValueError(f"{len(train_features)} training rows have {len(labels)} labels; give one each")
-    outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
-    if len(outside):
-        raise ValueError(
-            f"label {labels[outside[0]]} of training row {outside[0]} is outside 0 .. {num_classes - 1} "
-            f"({len(outside)} such rows): leave unlabelled images out, or raise num_classes"
-        )
+    labels = class_codes(train_labels, len(train_features), num_classes)
     scores = np.zeros((len(features), num_classes), np.float32)
     if isinstance(voting, WeightedCosine):
         nearest, nearness = nearest_neighbours(train_features, features, k=k, metric="cosine")
@@ -107,9 +100,8 @@ def nearest_neighbours(
     """(indices [M, k] int32 of the nearest training rows, how near they are [M, k] float32), the nearest first.
 
     Near is the Euclidean distance (metric="euclidean", ascending) or the cosine (metric="cosine", descending; rows of zeros have cosine
-    0 with everything). At the same distance the lower index comes first. Products are float32 of full precision, for the distance of
-    features less their mean (about): an offset that all features share costs no digits. Squared distances are right to about 1e-6 of
-    the squared norms that are left, so that the distance between near-copies is right to 1e-3 of the features' spread.
+    0 with everything). At the same distance the lower index comes first. Everything is computed in float64, which features of any dtype
+    fit: near-copies are told apart down to 1e-7 of the features' spread, and an offset that all share costs no digits.
 
     Raises:
       ValueError: k is not in 1 .. N; features of two widths or not finite.
@@ -124,29 +116,30 @@ def nearest_neighbours(
     mean, largest = _checked(train_features, "training features")
     largest = max(largest, _checked(features, "features")[1])
     # A power of two: no square overflows or underflows, and no digit changes.
-    scale = 2.0 ** -np.clip(np.frexp(largest)[1], -126, 126)
+    scale = 2.0 ** -float(np.clip(np.frexp(largest)[1], -1022, 1022))
     if metric == "cosine":
         mean = np.zeros_like(mean)
 
     train_block, query_block = min(_TRAIN_BLOCK, count), min(_QUERY_BLOCK, max(len(features), 1))
     starts = range(0, len(features), query_block)
-    best = [(jnp.full((query_block, k), -jnp.inf, jnp.float32), jnp.zeros((query_block, k), jnp.int32)) for _ in starts]
-    for first in range(0, count, train_block):
-        rows = jnp.asarray(_block(train_features, first, train_block, mean, scale))
-        for place, start in enumerate(starts):
-            queries = jnp.asarray(_block(features, start, query_block, mean, scale))
-            best[place] = _merge(
-                *best[place], queries, rows, jnp.int32(first), jnp.int32(count), cosine=metric == "cosine"
-            )
+    with jax.enable_x64(True):
+        best = [(jnp.full((query_block, k), -jnp.inf), jnp.zeros((query_block, k), jnp.int32)) for _ in starts]
+        for first in range(0, count, train_block):
+            rows = jnp.asarray(_block(train_features, first, train_block, mean, scale))
+            for place, start in enumerate(starts):
+                queries = jnp.asarray(_block(features, start, query_block, mean, scale))
+                best[place] = _merge(
+                    *best[place], queries, rows, jnp.int32(first), jnp.int32(count), cosine=metric == "cosine"
+                )
     indices = np.empty((len(features), k), np.int32)
     nearness = np.empty((len(features), k), np.float32)
     for (near, found), start in zip(best, starts):
         stop = min(start + query_block, len(features))
-        indices[start:stop], nearness[start:stop] = found[: stop - start], near[: stop - start]
+        values = np.asarray(near)[: stop - start]
         if metric == "euclidean":
             centred = _block(features, start, query_block, mean, scale)[: stop - start]
-            squared = np.square(centred, dtype=np.float64).sum(axis=1, keepdims=True) - nearness[start:stop]
-            nearness[start:stop] = np.sqrt(np.maximum(squared, 0)) / scale
+            values = np.sqrt(np.maximum(np.square(centred).sum(axis=1, keepdims=True) - values, 0)) / scale
+        indices[start:stop], nearness[start:stop] = np.asarray(found)[: stop - start], values
     return indices, nearness
 
 
@@ -171,25 +164,24 @@ def _merge(
     values = jnp.where(own < count, values, -jnp.inf)
     # Those found so far have lower indices and come first: top_k gives the first of equals.
     best, place = lax.top_k(jnp.concatenate([near, values], axis=1), near.shape[1])
+    place = place.astype(jnp.int32)
     found = jnp.take_along_axis(indices, jnp.minimum(place, near.shape[1] - 1), axis=1)
     return best, jnp.where(place < near.shape[1], found, first + place - near.shape[1])
 
 
 def _normalised(rows: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    rows = rows / jnp.maximum(jnp.abs(rows).max(axis=1, keepdims=True), jnp.finfo(jnp.float32).tiny)
-    return rows / jnp.maximum(jnp.linalg.norm(rows, axis=1, keepdims=True), jnp.finfo(jnp.float32).tiny)
+    tiny = jnp.finfo(jnp.float64).tiny
+    rows = rows / jnp.maximum(jnp.abs(rows).max(axis=1, keepdims=True), tiny)
+    return rows / jnp.maximum(jnp.linalg.norm(rows, axis=1, keepdims=True), tiny)
 
 
 def _block(
     features: Shaped[Array | np.ndarray, "n d"], start: int, size: int, mean: np.ndarray, scale: float
 ) -> np.ndarray:
-    """Rows start .. start + size - 1 less the mean, scaled, float32; rows of zeros where there are no more."""
+    """Rows start .. start + size - 1 less the mean, scaled, float64; rows of zeros where there are no more."""
     rows = np.asarray(features[start : start + size])
-    # float64 features lose their offset before they lose digits; all others are exact in float32.
-    rows = rows - mean if rows.dtype == np.float64 else rows.astype(np.float32) - mean.astype(np.float32)
-    rows = rows * rows.dtype.type(scale)
-    block = np.zeros((size, rows.shape[1]), np.float32)
-    block[: len(rows)] = rows
+    block = np.zeros((size, rows.shape[1]))
+    block[: len(rows)] = (rows.astype(np.float64) - mean) * scale
     return block
 
 
@@ -214,5 +206,5 @@ def _checked(features: Shaped[Array | np.ndarray, "n d"], name: str) -> tuple[np
     count = max(len(features), 1)
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
-    step = np.exp2(np.floor(np.log2(np.maximum(deviation, np.finfo(np.float64).tiny))))
+    step = np.exp2(np.floor(np.log2(np.where(deviation > 0, deviation, 1))))
     return np.where(deviation > 0, np.round(mean / step) * step, mean), largest

@@ -45,9 +45,27 @@ class _Head(nn.Module):
         if self.hidden is not None:
             # No bias: batch norm takes it out again, and Adam would make a random walk of the rounding in its gradient.
             x = _dense(self.hidden, x.shape[-1], "hidden", use_bias=False)(x)
-            x = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5, name="norm")(x)
+            x = _BatchNorm(name="norm")(x, train=train)
             x = nn.leaky_relu(x, self.negative_slope)
         return _dense(self.num_classes, x.shape[-1], "logits")(x)
+
+
+class _BatchNorm(nn.Module):
+    """PyTorch's: the running variance moves towards the batch's with B - 1 in the denominator, where Flax's has B."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b d"], *, train: bool) -> Float[Array, "b d"]:
+        width = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (width,))
+        bias = self.param("bias", nn.initializers.zeros, (width,))
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, width)
+        running_variance = self.variable("batch_stats", "var", jnp.ones, width)
+        mean, variance = running_mean.value, running_variance.value
+        if train:
+            mean, variance = x.mean(axis=0), x.var(axis=0)
+            running_mean.value = 0.9 * running_mean.value + 0.1 * mean
+            running_variance.value = 0.9 * running_variance.value + 0.1 * variance * len(x) / (len(x) - 1)
+        return (x - mean) * (jax.lax.rsqrt(variance + 1e-5) * scale) + bias
 
 
 def _dense(width: int, inputs: int, name: str, use_bias: bool = True) -> nn.Dense:
@@ -92,7 +110,11 @@ def two_layer_probe(
       labels: a class [N], or 0 and 1 [N, classes] for several labels an image.
 
     Raises:
-      ValueError: as `train_classifier`.
+      ValueError: a batch of one image, of which a batch norm learns nothing; as `train_classifier`.
     """
+    if head.hidden is not None and min(training.batch_size, len(features)) < 2:
+        raise ValueError(
+            f"batches of {training.batch_size} out of {len(features)} images: the probe's batch norm needs two at least"
+        )
     network = HeadOnFeatures(head, features.shape[1], num_classes)
     return train_classifier(network, {}, np.asarray(features), labels, training)

@@ -5,7 +5,29 @@ import numpy as np
 import optax
 from scipy.special import expit, softmax
 
-from examine_jax._shapes import Array, Float, Num
+from examine_jax._shapes import Array, Float, Int, Num, Shaped
+
+
+def class_codes(labels: Shaped[Array | np.ndarray, "..."], count: int, num_classes: int) -> Int[np.ndarray, " n"]:
+    """The classes [N] of so many rows, int32, once they are known to be that.
+
+    Raises:
+      ValueError: not one whole number a row, or one outside 0 .. num_classes - 1.
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (count,):
+        raise ValueError(f"labels {list(labels.shape)} for {count} rows: give one class a row, [{count}]")
+    if labels.dtype.kind not in "iu" and not (labels.dtype.kind == "f" and np.equal(np.floor(labels), labels).all()):
+        raise ValueError(
+            f"labels of type {labels.dtype} are not all whole numbers: give classes from 0 to {num_classes - 1}"
+        )
+    outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(outside):
+        raise ValueError(
+            f"label {labels[outside[0]]} of row {outside[0]} is outside 0 .. {num_classes - 1} ({len(outside)} such rows): "
+            "leave unlabelled images out, or raise num_classes"
+        )
+    return labels.astype(np.int32)
 
 
 def as_targets(labels: Num[Array | np.ndarray, "n *classes"], num_classes: int) -> tuple[np.ndarray, bool]:
@@ -18,13 +40,8 @@ def as_targets(labels: Num[Array | np.ndarray, "n *classes"], num_classes: int) 
     if not len(labels):
         raise ValueError("there is no labelled image to learn from")
     if labels.ndim == 1:
-        outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
-        if len(outside):
-            raise ValueError(
-                f"label {labels[outside[0]]} of row {outside[0]} is outside 0 .. {num_classes - 1} ({len(outside)} such rows): "
-                "leave unlabelled images out, or raise num_classes"
-            )
-        counts = np.bincount(labels.astype(np.int64), minlength=num_classes)
+        labels = class_codes(labels, len(labels), num_classes)
+        counts = np.bincount(labels, minlength=num_classes)
     else:
         if labels.shape[1:] != (num_classes,) or not np.isin(labels, (0, 1)).all():
             raise ValueError(
@@ -36,7 +53,7 @@ def as_targets(labels: Num[Array | np.ndarray, "n *classes"], num_classes: int) 
         raise ValueError(
             f"class {', '.join(map(str, absent[:8]))} has no training image; split so that every part has every class, or leave it out"
         )
-    return (labels.astype(np.int32), False) if labels.ndim == 1 else (labels.astype(np.float32), True)
+    return (labels, False) if labels.ndim == 1 else (labels.astype(np.float32), True)
 
 
 def summed_loss(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from examine_jax.evaluation import knn
 from examine_jax.evaluation.knn import UniformEuclidean, WeightedCosine, knn_predict, knn_scores, nearest_neighbours
@@ -62,6 +62,47 @@ def test_equal_distances_are_taken_in_the_order_of_the_training_images(metric):
         np.testing.assert_array_equal(indices, np.argsort(far, kind="stable")[:60])
 
 
+def _near_copies():
+    rng = np.random.default_rng(0)
+    return 1 + 1e-4 * rng.standard_normal((300, 32)) + np.repeat(rng.standard_normal((30, 32)), 10, axis=0)
+
+
+def _far_clusters():
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((300, 64)) + 1000.0 * rng.integers(0, 2, (300, 1))
+
+
+def _one_wide_column():
+    rng = np.random.default_rng(2)
+    return np.concatenate([rng.standard_normal((300, 16)), 1e4 * rng.choice([-1.0, 1.0], (300, 1))], axis=1)
+
+
+def _collapsed():
+    rng = np.random.default_rng(3)
+    return rng.standard_normal(48) + 3e-4 * rng.standard_normal((300, 48))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("make", [_near_copies, _far_clusters, _one_wide_column, _collapsed])
+def test_neighbours_of_awkward_float32_features_are_scikit_learn_s_in_float64(make, metric):
+    features = make().astype(np.float32)
+    train, queries = features[::2], features[1::2]
+    model = NearestNeighbors(n_neighbors=20, algorithm="brute", metric=metric).fit(train.astype(np.float64))
+    _, expected = model.kneighbors(queries.astype(np.float64))
+    found, near = nearest_neighbours(train, queries, k=20, metric=metric)
+    np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(expected, axis=1))
+    exact = train.astype(np.float64)[found]
+    if metric == "euclidean":
+        distances = np.linalg.norm(exact - queries.astype(np.float64)[:, None], axis=2)
+        np.testing.assert_allclose(near, distances, rtol=1e-5)
+
+
+def test_large_integers_keep_their_differences():
+    train = np.random.default_rng(0).integers(0, 50, (40, 6)) + 2**30
+    found, _ = nearest_neighbours(train, train, k=1)
+    np.testing.assert_array_equal(found[:, 0], np.arange(40))
+
+
 def test_a_draw_goes_to_the_lowest_class():
     assert knn_predict(np.array([[1.0], [-1.0]]), np.array([2, 1]), np.array([[0.0]]), k=2, num_classes=3) == 1
 
@@ -99,8 +140,8 @@ def test_no_query_gives_no_prediction():
     [
         ({"k": 21}, "k is 21, but there are 20 training images"),
         ({"k": 0}, "k is 0"),
-        ({"train_labels": np.full(20, 2)}, "label 2 of training row 0 is outside 0 .. 1"),
-        ({"train_labels": np.full(20, -1)}, "label -1 of training row 0"),
+        ({"train_labels": np.full(20, 2)}, "label 2 of row 0 is outside 0 .. 1"),
+        ({"train_labels": np.full(20, -1)}, "label -1 of row 0"),
         ({"features": np.full((2, 12), np.nan)}, "features: row 0 is not finite"),
         ({"train_features": np.full((20, 12), -np.inf)}, "training features: row 0 is not finite"),
     ],

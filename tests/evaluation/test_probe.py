@@ -44,6 +44,31 @@ def test_training_is_pytorch_s_adam_with_step_lr():
     assert given["losses"][-1] < 0.3 * given["losses"][0]
 
 
+def test_scores_in_evaluation_mode_are_pytorch_s():
+    given = np.load(_GOLDEN)
+    network = FromGiven(_HEAD, width=10, num_classes=3)
+    training = ClassifierTraining(epochs=60, batch_size=24)
+    found = train_classifier(network, {}, given["features"], given["labels"], training)
+    np.testing.assert_allclose(found.scores(given["others"]), given["scores"], atol=1e-4)
+    variance = found.batch_stats["norm"]["var"]
+    np.testing.assert_allclose(variance, given["running_variance"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("every", [41, 47, 55, 61, 82])
+def test_the_learning_rate_falls_at_its_step_also_when_compiled(every):
+    training = ClassifierTraining(epochs=10, schedule=StepDecay(1.0, every_epochs=1, factor=0.5))
+    rate = jax.jit(training.learning_rate(16, every).at)
+    for times in (1, 2, 5):
+        assert rate(times * every - 1) == 0.5 ** (times - 1)
+        assert rate(times * every) == 0.5**times
+
+
+def test_a_batch_of_one_image_is_refused():
+    features, labels = _data()
+    with pytest.raises(ValueError, match="batch norm needs two"):
+        two_layer_probe(features, labels, num_classes=3, training=dataclasses.replace(_SHORT, batch_size=1))
+
+
 def test_start_is_uniform_within_one_over_the_root_of_the_inputs():
     params, _ = HeadOnFeatures(ClassifierHead(), width=100, num_classes=4).init(jax.random.key(0), {})
     for name, bound in (("hidden", 0.1), ("logits", 512**-0.5)):

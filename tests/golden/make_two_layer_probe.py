@@ -1,4 +1,5 @@
-"""Makes two_layer_probe.npz: PyTorch's losses and logits of the low-resource paper's probe, trained on a few rows from given weights.
+"""Makes two_layer_probe.npz: PyTorch's losses, and scores of other rows in evaluation mode, of the low-resource paper's probe, trained on
+a few rows from given weights. The hidden layer's bias, which the batch norm takes out again, stays at zero.
 
 Run in an environment of its own: pip install torch==2.13.0 numpy; python make_two_layer_probe.py
 """
@@ -16,6 +17,8 @@ model = nn.Sequential(nn.Linear(width, hidden), nn.BatchNorm1d(hidden), nn.Leaky
 with torch.no_grad():
     for parameter in model.parameters():
         parameter.copy_(parameter.float().double())  # exactly what float32 holds
+    model[0].bias.zero_()
+model[0].bias.requires_grad_(False)
 names = ("hidden.weight", "hidden.bias", "norm.weight", "norm.bias", "logits.weight", "logits.bias")
 arrays = {name: parameter.detach().numpy().copy() for name, parameter in zip(names, model.parameters())}
 
@@ -36,5 +39,10 @@ for _ in range(60):  # every row in every batch: the order of the rows does not 
     schedule.step()
     losses.append(loss.item())
 arrays["losses"] = np.array(losses)
+arrays["others"] = rng.standard_normal((count, width)).astype(np.float32)
+model.eval()
+with torch.no_grad():
+    arrays["scores"] = torch.softmax(model(torch.as_tensor(arrays["others"]).double()), dim=1).numpy()
+arrays["running_variance"] = model[1].running_var.numpy()
 np.savez_compressed(pathlib.Path(__file__).with_name("two_layer_probe.npz"), **arrays)
 print(losses[::20], losses[-1])
