@@ -20,7 +20,8 @@ class Labels:
 
     Attributes:
         values: int32 [N], in the order of the images: an index into `classes`, or -1 where the file has no label.
-        classes: the different labels as they are written, in order: as numbers if all of them are, else by code point.
+        classes: the different labels as they are written, without the spaces around them, in order: as numbers if all of them are, else
+            by code point.
     """
 
     values: Int[np.ndarray, " images"]
@@ -44,7 +45,7 @@ def read_labels(
         names: of the images, as in `ImageSet.names`.
         image_column: the header of the column that names the images.
         label_column: the header of the column with their labels.
-        partial: whether images may be without a label: in no row, or in one whose label is empty. They get -1.
+        partial: whether images may be without a label: in no row, or in one whose label is empty or "nan". They get -1.
 
     Raises:
         ValueError: a row for an image that is not there, an image without a row, two rows for one image, a missing column, text that is not
@@ -55,7 +56,9 @@ def read_labels(
     rows = {name: row for row, name in enumerate(names)}
     found: dict[str, str] = {}
     strangers: list[str] = []
-    for line, image, label in _records(path, image_column, label_column):
+    for line, image, text in _records(path, image_column, label_column):
+        label = text.strip()
+        label = "" if label.lower() == "nan" else label  # so some write what is missing
         if image not in rows:
             strangers.append(image)
         elif image in found:

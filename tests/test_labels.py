@@ -39,6 +39,21 @@ def test_numbers_are_ordered_as_numbers(tmp_path: pathlib.Path) -> None:
     assert labels.values.tolist() == [2, 1, 0]
 
 
+def test_spaces_around_a_label_are_not_part_of_it(tmp_path: pathlib.Path) -> None:
+    labels = read_labels(write(tmp_path, "image,label\na, x\nb,x \nc,y\n"), "abc")
+    assert labels.classes == ("x", "y")
+    assert labels.values.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("missing", ["nan", "NaN", " "])
+def test_nan_is_no_label(tmp_path: pathlib.Path, missing: str) -> None:
+    path = write(tmp_path, f"image,label\na,2\nb,{missing}\nc,1\n")
+    found = read_labels(path, "abc", partial=True)
+    assert found.values.tolist() == [1, -1, 0]
+    with pytest.raises(ValueError, match="line 3: 'b' has an empty label"):
+        read_labels(path, "abc")
+
+
 def test_images_may_be_without_labels_where_that_is_said(tmp_path: pathlib.Path) -> None:
     path = write(tmp_path, "image,label\na,x\nb,\n")
     assert read_labels(path, "abc", partial=True).values.tolist() == [0, -1, -1]

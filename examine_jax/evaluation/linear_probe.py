@@ -44,7 +44,7 @@ class LinearProbe:
     def fit(
         self,
         features: Num[Array | np.ndarray, "n d"],
-        labels: Num[Array | np.ndarray, "n *classes"],
+        labels: Num[Array | np.ndarray, "labels *classes"],
         *,
         num_classes: int,
     ) -> "LinearClassifier":
@@ -53,27 +53,26 @@ class LinearProbe:
         Beside its arguments it holds one float32 copy of the features and blocks of fixed size.
 
         Raises:
-          ValueError: labels outside the classes, a class without an image, features that are not finite.
+          ValueError: labels outside the classes or not one a row, a class without an image, features that are not finite.
         """
         targets, multilabel = as_targets(labels, num_classes)
         values = np.asarray(features)
-        mean = values.mean(axis=0, dtype=np.float64)
-        deviation = values.std(axis=0, dtype=np.float64)
-        if not np.isfinite(deviation).all():
-            raise ValueError(
-                f"features of rows {np.flatnonzero(~np.isfinite(values).all(axis=1))[:8].tolist()} are not finite: "
-                "leave these images out, or look at how they were embedded"
-            )
-        if (
-            not self.standardise
-        ):  # one scale for all, undone below: only so that L-BFGS starts with steps of a fit length
-            deviation = np.full_like(deviation, np.sqrt(np.square(deviation).mean()))
-        deviation = np.where(deviation > 0, deviation, 1)
         count, width = values.shape
+        if len(targets) != count:
+            raise ValueError(f"{count} rows of features have {len(targets)} labels; give one each")
+        mean, deviation = _moments(values)
+        if not self.standardise:
+            # One scale for all, undone below: only so that L-BFGS starts with steps of a fit length.
+            deviation = np.full_like(deviation, np.sqrt(np.square(deviation).mean()))
+        # What rounding leaves of a constant column is no deviation: it would be blown up to one (scikit-learn's rule, its bound).
+        noise = np.finfo(np.float64).eps * np.abs(mean) * count
+        deviation = np.where(deviation > noise, deviation, 1)
         size = min(_BLOCK, count)
         num_blocks = -(-count // size)
         rows = np.zeros((num_blocks * size, width), np.float32)
-        rows[:count] = (values - mean) / deviation
+        for start in range(0, count, size):
+            block = values[start : start + size]
+            rows[start : start + len(block)] = (block - mean) / deviation
         padded = np.zeros((num_blocks * size, *targets.shape[1:]), targets.dtype)
         padded[:count] = targets
         present = np.arange(num_blocks * size) < count
@@ -115,6 +114,24 @@ class LinearClassifier:
             logits = np.asarray(features[start : start + _BLOCK]).astype(np.float64) @ self.weights + self.bias
             scores[start : start + _BLOCK] = probabilities(logits, self.multilabel)
         return scores
+
+
+def _moments(values: Num[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+    """(mean, deviation) [D] float64 of the columns, a block of rows at a time.
+
+    Raises:
+      ValueError: rows that are not finite.
+    """
+    starts = range(0, len(values), _BLOCK)
+    bad = [start + np.flatnonzero(~np.isfinite(values[start : start + _BLOCK]).all(axis=1)) for start in starts]
+    rows = np.concatenate(bad)
+    if len(rows):
+        raise ValueError(
+            f"features of rows {rows[:8].tolist()} are not finite: leave these images out, or look at how they were embedded"
+        )
+    mean = sum(values[start : start + _BLOCK].sum(axis=0, dtype=np.float64) for start in starts) / len(values)
+    squares = sum(np.square(values[start : start + _BLOCK] - mean).sum(axis=0) for start in starts)
+    return mean, np.sqrt(squares / len(values))
 
 
 @functools.partial(jax.jit, static_argnums=(4, 5, 6))

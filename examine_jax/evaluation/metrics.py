@@ -10,7 +10,8 @@ import math
 import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from examine_jax._shapes import Bool, Float, Int
+from examine_jax._shapes import Bool, Float, Int, Shaped
+from examine_jax.evaluation.targets import class_codes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,7 @@ class MultiLabelMetrics:
 
 
 def classification_metrics(
-    labels: Int[np.ndarray, " n"], scores: Float[np.ndarray, "n classes"]
+    labels: Int[np.ndarray, " labels"], scores: Float[np.ndarray, "n classes"]
 ) -> ClassificationMetrics:
     """The figures of scores [N, classes] (the higher the likelier; of equal ones the first class is predicted) for labels [N].
 
@@ -64,6 +65,8 @@ def classification_metrics(
       ValueError: no image; a label outside the classes; scores that are not finite.
     """
     num_classes = scores.shape[1]
+    if len(labels) != len(scores):
+        raise ValueError(f"{len(scores)} rows of scores for {len(labels)} labels; give one each")
     is_class = one_hot(labels, num_classes)
     areas = _ranking_metrics(is_class, scores)
     predicted = scores.argmax(axis=1)
@@ -82,13 +85,15 @@ def classification_metrics(
 
 
 def multilabel_metrics(
-    labels: Bool[np.ndarray, "n classes"] | Int[np.ndarray, "n classes"], scores: Float[np.ndarray, "n classes"]
+    labels: Bool[np.ndarray, "n labels"] | Int[np.ndarray, "n labels"], scores: Float[np.ndarray, "n classes"]
 ) -> MultiLabelMetrics:
     """The figures of scores [N, classes] (the higher the likelier) for labels [N, classes], true or 1 where an image has the label.
 
     Raises:
       ValueError: no image; labels other than 0 and 1; scores that are not finite.
     """
+    if labels.shape != scores.shape:
+        raise ValueError(f"labels {list(labels.shape)} and scores {list(scores.shape)}: give one score a label")
     outside = np.flatnonzero(~np.isin(labels, (0, 1)).all(axis=1))
     if len(outside):
         raise ValueError(
@@ -97,8 +102,13 @@ def multilabel_metrics(
     return _ranking_metrics(labels.astype(bool), scores)
 
 
-def accuracy(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"]) -> float:
-    """The share of images [N] given their class."""
+def accuracy(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " predictions"]) -> float:
+    """The share of images [N] given their class.
+
+    Raises:
+      ValueError: not one prediction an image.
+    """
+    _one_each(labels, predicted)
     return float(np.mean(labels == predicted))
 
 
@@ -113,9 +123,15 @@ def balanced_accuracy(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, 
 
 
 def class_recall(
-    labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], num_classes: int
+    labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " predictions"], num_classes: int
 ) -> Float[np.ndarray, " classes"]:
-    """The share of each class's images that were given it: [classes], nan for a class without images."""
+    """The share of each class's images that were given it: [classes], nan for a class without images.
+
+    Raises:
+      ValueError: not one prediction an image; a label outside the classes.
+    """
+    _one_each(labels, predicted)
+    labels = class_codes(labels, len(labels), num_classes)
     images = np.bincount(labels, minlength=num_classes)
     right = np.bincount(labels[labels == predicted], minlength=num_classes)
     return np.divide(right, images, out=np.full(num_classes, math.nan), where=images > 0)
@@ -127,12 +143,14 @@ def one_hot(labels: Int[np.ndarray, " n"], num_classes: int) -> Bool[np.ndarray,
     Raises:
       ValueError: a label outside the classes.
     """
-    outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
-    if len(outside):
+    return class_codes(labels, len(labels), num_classes)[:, None] == np.arange(num_classes)
+
+
+def _one_each(labels: Int[np.ndarray, " n"], predicted: Shaped[np.ndarray, "..."]) -> None:
+    if predicted.shape != labels.shape:
         raise ValueError(
-            f"label {labels[outside[0]]} of row {outside[0]} is outside 0 .. {num_classes - 1} ({len(outside)} such rows)"
+            f"{list(predicted.shape)} predictions for {list(labels.shape)} labels: give one class an image"
         )
-    return labels[:, None] == np.arange(num_classes)
 
 
 def _ranking_metrics(

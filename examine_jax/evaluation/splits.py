@@ -9,7 +9,7 @@ from examine_jax._shapes import Float, Int, Shaped
 
 def stratified_split(
     labels: Shaped[np.ndarray, "n *classes"],
-    groups: Shaped[np.ndarray, " n"] | None = None,
+    groups: Shaped[np.ndarray, " groups"] | None = None,
     *,
     shares: Sequence[float] = (0.7, 0.1, 0.2),
     seed: int,
@@ -20,7 +20,7 @@ def stratified_split(
     seed. Without groups parts have their shares of each class to an image. Equal shares give the folds of a cross-validation.
 
     Args:
-      labels: one class an image [N], of any type; or several [N, classes], 0 and 1.
+      labels: one class an image [N], of any type; or several [N, classes], 0 and 1: images without any are shared out evenly too.
       groups: what must not be torn apart (patient, slide, tile) [N], of any type; None: every image for itself.
       shares: of the parts, positive; they are divided by their sum.
       seed: of the order in which groups are placed.
@@ -29,7 +29,8 @@ def stratified_split(
       One ascending int64 array a part.
 
     Raises:
-      ValueError: a class in fewer groups than there are parts, so that some part must go without (which class, how many images).
+      ValueError: a class in fewer groups than there are parts, so that some part must go without (which class, how many images); not one
+        group an image.
     """
     wanted = np.asarray(shares, float)
     if len(wanted) < 2 or not (wanted > 0).all():
@@ -38,6 +39,8 @@ def stratified_split(
     names, is_class = _classes(labels)
     if groups is None:
         groups = np.arange(len(labels))
+    if groups.shape != (len(labels),):
+        raise ValueError(f"groups {list(groups.shape)} for {len(labels)} images: give one each")
     group = np.unique(groups, return_inverse=True)[1]
     num_groups = int(group.max(initial=-1)) + 1
     counts = np.zeros((num_groups, is_class.shape[1]))
@@ -48,7 +51,10 @@ def stratified_split(
                 f"class {name} has {int(column.sum())} images in {np.count_nonzero(column)} groups, and {len(wanted)} parts need "
                 "at least one group each: leave the class out, merge it with another, or make fewer parts"
             )
-    part = _place(counts, wanted, np.random.default_rng(seed))
+    none = np.bincount(group, ~is_class.any(axis=1), minlength=num_groups)
+    shared = np.column_stack([counts, none]) if none.any() else counts
+    part = _place(shared, wanted, np.random.default_rng(seed))
+    _give_each_part_each_class(counts, part, len(wanted))
     return tuple(np.flatnonzero(part[group] == p) for p in range(len(wanted)))
 
 
@@ -67,7 +73,8 @@ def check_split(
         if not len(rows):
             raise ValueError(f"part {number} of the split is empty")
         if rows.min() < 0 or rows.max() >= len(labels):
-            raise ValueError(f"part {number} of the split names row {rows.max()}, but there are {len(labels)} images")
+            wrong = rows.min() if rows.min() < 0 else rows.max()
+            raise ValueError(f"part {number} of the split names row {wrong}, but there are {len(labels)} images")
         if (part_of[rows] >= 0).any() or len(np.unique(rows)) < len(rows):
             twice = rows[part_of[rows] >= 0][0] if (part_of[rows] >= 0).any() else rows[0]
             raise ValueError(f"row {twice} is in the split twice (part {number}); each image belongs to one part")
@@ -107,7 +114,7 @@ def _classes(labels: Shaped[np.ndarray, "n *classes"]) -> tuple[Sequence[object]
 def _place(
     counts: Float[np.ndarray, "groups classes"], shares: Float[np.ndarray, " parts"], rng: np.random.Generator
 ) -> Int[np.ndarray, " groups"]:
-    """The part of each group, so that classes come close to their shares in the chi-squared distance and no part lacks a class."""
+    """The part of each group, so that classes come close to their shares in the chi-squared distance."""
     goal = shares[:, None] * counts.sum(axis=0)  # [parts, classes]
     filled = np.zeros_like(goal)
     part = np.empty(len(counts), np.int64)
@@ -120,7 +127,6 @@ def _place(
         change = ((2 * (filled - goal) + counts[g]) * counts[g] / goal).sum(axis=1)
         part[g] = np.argmin(change)
         filled[part[g]] += counts[g]
-    _give_each_part_each_class(counts, part, len(shares))
     return part
 
 

@@ -1,8 +1,11 @@
 """Logistic regression, against scikit-learn's."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from examine_jax.evaluation import linear_probe
@@ -46,6 +49,25 @@ def test_standardised_optimum_is_scikit_learn_s_behind_a_scaler():
     assert found.converged
 
 
+def test_a_constant_column_of_float64_tells_nothing():
+    features, labels = _data()
+    features = np.concatenate([features.astype(np.float64), np.full((len(features), 1), 0.1)], axis=1)
+    found = LinearProbe().fit(features, labels, num_classes=3)
+    others = features + 0.01 * (np.arange(7) == 6)
+    model = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-9, max_iter=10000)).fit(features, labels)
+    np.testing.assert_allclose(found.scores(others), model.predict_proba(others), atol=3e-4)
+
+
+def test_beside_its_copy_of_the_features_a_fit_holds_blocks():
+    features = np.random.default_rng(0).standard_normal((60_000, 32)).astype(np.float32)
+    labels = (features[:, 0] > 0).astype(int)
+    tracemalloc.start()
+    LinearProbe(max_iterations=1).fit(features, labels, num_classes=2)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * features.nbytes
+
+
 def test_several_labels_are_as_many_binary_regressions():
     features, labels = _data()
     several = np.stack([labels == 0, labels != 1], axis=1).astype(int)
@@ -73,6 +95,7 @@ def test_running_out_of_iterations_is_told():
         ([0, 1, 3], "label 3 of row 2 is outside 0 .. 2"),
         ([0, 1, -1], "label -1 of row 2"),
         ([0, 1, 1], "class 2 has no training image"),
+        ([0, 1, 2, 0], "3 rows of features have 4 labels"),
         ([[1, 0, 2]] * 3, "zeros and ones"),
         ([[1, 0, 1]] * 3, "class 1 has no training image"),
     ],

@@ -81,9 +81,19 @@ def test_a_class_never_predicted_warns_of_nothing():
         ([0, 1], [[0.5, 0.5], [0.1, np.nan]], r"scores of rows \[1\] are not finite"),
         (np.zeros(0, int), np.zeros((0, 2)), "no test image"),
         ([[0, 2]], [[0.5, 0.5]], "labels of row 0 are not 0 and 1"),
+        ([[0, 1], [1, 0]], [[0.5, 0.5, 0.1], [0.1, 0.9, 0.1]], r"labels \[2, 2\] and scores \[2, 3\]"),
+        ([0, 1, 1], [[0.5, 0.5], [0.1, 0.9]], "2 rows of scores for 3 labels"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(labels, scores, message):
     labels = np.array(labels)
     with pytest.raises(ValueError, match=message):
         (classification_metrics if labels.ndim == 1 else multilabel_metrics)(labels, np.array(scores, np.float32))
+
+
+@pytest.mark.parametrize("figure", [accuracy, lambda labels, predicted: class_recall(labels, predicted, 2)])
+def test_predictions_of_other_images_are_refused(figure):
+    with pytest.raises(ValueError, match=r"\[1\] predictions for \[3\] labels"):
+        figure(np.array([0, 1, 1]), np.array([1]))
+    with pytest.raises(ValueError, match="label 2 of row 1 is outside"):
+        class_recall(np.array([0, 2]), np.array([0, 1]), 2)

@@ -55,6 +55,25 @@ def test_several_labels_an_image():
         np.testing.assert_allclose(labels[part].sum(axis=0) / labels.sum(axis=0), share, atol=0.07)
 
 
+@pytest.mark.parametrize("patients", [4000, 900], ids=["single images", "patients"])
+def test_images_without_any_label_are_shared_out_like_the_others(patients):
+    rng = np.random.default_rng(0)
+    labels = (rng.random((4000, 5)) < 0.04).astype(int)
+    groups = np.arange(4000) if patients == 4000 else rng.integers(0, patients, 4000)
+    parts = stratified_split(labels, groups, seed=0)
+    check_split(parts, labels, groups)
+    none = ~labels.any(axis=1)
+    assert none.mean() > 0.8
+    for part, share in zip(parts, (0.7, 0.1, 0.2)):
+        assert len(part) / 4000 == pytest.approx(share, abs=0.02)
+        assert none[part].sum() / none.sum() == pytest.approx(share, abs=0.02)
+
+
+def test_groups_of_other_images_are_refused():
+    with pytest.raises(ValueError, match=r"groups \[3\] for 9 images"):
+        stratified_split(np.arange(9) % 3, np.arange(3), seed=0)
+
+
 def test_the_seed_decides_and_names_of_classes_and_groups_do_not():
     labels, groups = _grouped(1)
     names = np.array([f"class {label}" for label in labels])
@@ -91,6 +110,7 @@ def test_shares_must_be_positive():
         (([0, 1, 2], [3, 4, 5]), None),
         (([0, 1, 2], []), "part 1 of the split is empty"),
         (([0, 1, 2], [3, 4, 6]), "names row 6, but there are 6 images"),
+        (([-1, 1, 2], [3, 4, 5]), "names row -1, but there are 6 images"),
         (([0, 1, 2], [2, 3, 4]), "row 2 is in the split twice"),
         (([0, 1, 2, 3], [4, 5]), "group y lies in parts 0 and 1"),
         (([0, 1, 2], [4, 5]), "part 1 of the split has no image of class 0"),

@@ -143,11 +143,10 @@ def divide(images: StudySet, settings: StudySettings, seed: int, shares: tuple[f
     Raises:
         ValueError: a class with too few images or groups, an official split without one; which set and class.
     """
-    classes = _with_none(images)
     try:
         if images.tested is None:
             wanted = (1 - settings.tested, settings.tested)
-            training, test = stratified_split(classes, images.groups, shares=wanted, seed=seed)
+            training, test = stratified_split(images.labels, images.groups, shares=wanted, seed=seed)
         else:
             training, test = np.flatnonzero(~images.tested), np.flatnonzero(images.tested)
         check_split((training, test), images.labels, images.groups)
@@ -156,17 +155,9 @@ def divide(images: StudySet, settings: StudySettings, seed: int, shares: tuple[f
         for share in shares:
             rows = training
             if share < 1:
-                some, _ = stratified_split(classes[training], groups, shares=(share, 1 - share), seed=seed)
+                some, _ = stratified_split(images.labels[training], groups, shares=(share, 1 - share), seed=seed)
                 rows = training[some]
             labelled[share] = rows
     except ValueError as error:
         raise ValueError(f"{images.name}: {error}") from error
     return Split(training, test, labelled)
-
-
-def _with_none(images: StudySet) -> Int[np.ndarray, "n *columns"]:
-    """The labels; where images have several, with a further column for those that have none, which are to be divided evenly too."""
-    if not images.multilabel:
-        return images.labels
-    none = images.labels.sum(axis=1) == 0
-    return np.concatenate([images.labels, none[:, np.newaxis]], axis=1) if none.any() else images.labels
