@@ -10,7 +10,7 @@ from jax import lax
 
 from examine_jax._shapes import Array, Float, Num, PyTree
 from examine_jax.evaluation.classifier_training import Classifier, Network
-from examine_jax.evaluation.targets import as_targets, summed_loss
+from examine_jax.evaluation.targets import class_codes, summed_loss
 from examine_jax.influence.tracin import Checkpoint
 
 
@@ -54,5 +54,19 @@ def classifier_checkpoints(classifier: Classifier) -> list[Checkpoint]:
 def labelled_examples(
     inputs: Any, labels: Num[Array | np.ndarray, "n *classes"], *, num_classes: int
 ) -> dict[str, np.ndarray]:
-    """Examples of `ClassifierLoss`: features or images [N, ...] with their labels, as the classifier was trained on."""
-    return {"input": np.asarray(inputs), "label": as_targets(labels, num_classes)[0]}
+    """Examples of `ClassifierLoss`: features or images [N, ...] with their labels, as the classifier was trained on.
+
+    A class may have no image here: one test image is enough.
+
+    Raises:
+      ValueError: not one label a row, or one outside the classes.
+    """
+    inputs, labels = np.asarray(inputs), np.asarray(labels)
+    if labels.ndim == 1:
+        return {"input": inputs, "label": class_codes(labels, len(inputs), num_classes)}
+    if labels.shape != (len(inputs), num_classes) or not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            f"labels {list(labels.shape)} for {len(inputs)} rows: give zeros and ones [{len(inputs)}, {num_classes}], "
+            f"or one class a row, [{len(inputs)}]"
+        )
+    return {"input": inputs, "label": labels.astype(np.float32)}

@@ -55,6 +55,33 @@ def test_self_influence_of_a_probe_along_its_training_finds_flipped_labels():
     test = labelled_examples(features[~flipped][:6], labels[~flipped][:6], num_classes=3)
     worst = tracin(loss, checkpoints, examples, test).extremes(3).harmful
     assert flipped[worst].mean() > 0.9
+    # One test image is asked about alone: its answer is the same.
+    alone = labelled_examples(features[~flipped][:1], labels[~flipped][:1], num_classes=3)
+    np.testing.assert_array_equal(tracin(loss, checkpoints, examples, alone).extremes(3).harmful, worst[:1])
+
+
+@pytest.mark.parametrize("labels", [np.array([2]), np.array([[0, 1, 0]])], ids=["a class", "several labels"])
+def test_examples_may_lack_a_class(labels):
+    examples = labelled_examples(np.ones((1, 4), np.float32), labels, num_classes=3)
+    np.testing.assert_array_equal(examples["label"], labels)
+    assert examples["label"].dtype == (np.int32 if labels.ndim == 1 else np.float32)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.array([0, 3]), r"label 3 of row 1 is outside 0 \.\. 2"),
+        (np.array([-1, 0]), r"label -1 of row 0 is outside 0 \.\. 2"),
+        (np.array([0.5, 1]), "not all whole numbers"),
+        (np.array([0]), r"labels \[1\] for 2 rows"),
+        (np.array([[0, 1, 0]]), r"labels \[1, 3\] for 2 rows"),
+        (np.array([[0, 1], [1, 0]]), r"zeros and ones \[2, 3\]"),
+        (np.array([[0, 1, 2], [1, 0, 0]]), r"zeros and ones \[2, 3\]"),
+    ],
+)
+def test_labels_that_are_no_classes_of_the_examples_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        labelled_examples(np.ones((2, 4), np.float32), labels, num_classes=3)
 
 
 def test_a_classifier_that_kept_nothing_has_no_checkpoints():
