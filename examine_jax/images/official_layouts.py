@@ -2,13 +2,15 @@
 
 Layouts (what lies where, below the folder that is named):
     isic_2019: ISIC_2019_Training_Input/*.jpg, ISIC_2019_Training_GroundTruth.csv (a column a class, one of them 1) and, for the lesions,
-        ISIC_2019_Training_Metadata.csv.
+        ISIC_2019_Training_Metadata.csv (a row an image; an empty lesion_id: the image is on its own).
     isic_2016: ISBI2016_ISIC_Part3_Training_Data/*.jpg, ISBI2016_ISIC_Part3_Training_GroundTruth.csv (no header; benign, malignant);
-        with ISBI2016_ISIC_Part3_Test_Data and ..._Test_GroundTruth.csv (0.0, 1.0) where they are there.
-    chestx_ray14: Data_Entry_2017*.csv, images/*.png or images_001 to images_012/images/*.png; with train_val_list.txt and test_list.txt
-        where they are there. Several labels an image, patients as groups.
+        with ISBI2016_ISIC_Part3_Test_Data and ..._Test_GroundTruth.csv (0.0, 1.0), or neither.
+    chestx_ray14: Data_Entry_2017*.csv, images/*.png or images_001 to images_012/images/*.png; with train_val_list.txt and
+        test_list.txt, or neither. Several labels an image, patients as groups.
     shenzhen: CXR_png/CHNCXR_NNNN_L.png, L being 0 (normal) or 1 (tuberculosis); where shenzhen_metadata.csv is there, its study_id
         names the images.
+
+All files of a set name the same images, those that are there: a list or table that does not fit the others is refused, not guessed at.
 """
 
 import collections
@@ -17,13 +19,13 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from examine_jax._shapes import Int, Shaped
-from examine_jax.images.folder import load_folder
+from examine_jax.images.folder import load_folder, scan_folder
 from examine_jax.images.streaming import stream_folder
 
 _MAX_BYTES = 2**30
@@ -93,7 +95,8 @@ def read_official(
         on_demand: decode images when they are asked for, for sets larger than memory.
 
     Raises:
-        ValueError: no such layout; a row that names a missing file or an unknown class; an image without a row; an unreadable image.
+        ValueError: no such layout; files that name missing images or unknown classes or contradict one another; an image without a row;
+            an unreadable image.
         OSError: the folder or one of its files is missing (which).
     """
     if layout not in LAYOUTS:
@@ -101,43 +104,66 @@ def read_official(
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}: name the one that holds the {layout} files")
-    # Files before images: what is wrong with them shows at once.
+    # Files and names before images: what is wrong with them shows at once.
     entries, classes, image_folders = LAYOUTS[layout](folder)
-    read: Callable[..., Any] = stream_folder if on_demand else load_folder
-    parts = [read(part, image_size=image_size, channels=channels, on_progress=on_progress) for part in image_folders]
-    names = [
-        (f"{part.relative_to(folder)}/{name}", name)
-        for part, found in zip(image_folders, parts)
-        for name in found.names
-    ]
-    stems = [pathlib.PurePosixPath(name).stem for _, name in names]
-    doubled = [stem for stem, count in collections.Counter(stems).items() if count > 1]
-    if doubled:
-        raise ValueError(f"{folder}: two images are called {_listed(doubled)}; keep one of each")
-    unreadable = [f"{item.name} ({item.reason})" for found in parts for item in found.skipped]
-    missing = sorted(entries.keys() - set(stems))
-    if missing:
-        because = f"; not readable: {_listed(unreadable)}" if unreadable else ""
-        raise ValueError(
-            f"{folder}: {len(missing)} images that the {layout} labels name are not there: {_listed(missing)}{because}; "
-            "add the files, or remove their rows"
-        )
-    strangers = sorted(set(stems) - entries.keys())
-    if strangers:
-        raise ValueError(
-            f"{folder}: {len(strangers)} images have no {layout} label: {_listed(strangers)}; remove them, or add rows"
-        )
+    files = [tuple(candidate.name for candidate in scan_folder(part).candidates) for part in image_folders]
+    stems = [pathlib.PurePosixPath(name).stem for names in files for name in names]
+    _check_present(folder, layout, entries, stems)
+    parts = []
+    pixels: Any = None
+    start = 0
+    for part, names in zip(image_folders, files):
+        read: Callable[..., Any] = stream_folder if on_demand else load_folder
+        found = read(part, image_size=image_size, channels=channels, on_progress=on_progress)
+        _check_read(part, names, found)
+        if on_demand:
+            parts.append(found)
+        elif len(files) == 1:
+            pixels = found.pixels
+        else:  # One array for all, and beside it a single folder's images at a time.
+            if pixels is None:
+                pixels = np.empty((len(stems), *found.pixels.shape[1:]), np.uint8)
+            pixels[start : start + len(names)] = found.pixels
+            start += len(names)
+        del found  # or it would stay beside the next one
+    if on_demand:
+        pixels = parts[0] if len(parts) == 1 else _Joined(tuple(parts))
     rows = [entries[stem] for stem in stems]
     tested = None if rows[0].tested is None else np.array([row.tested for row in rows])
     groups = None
     if any(row.group is not None for row in rows):
         # An image whose group is not told is a group of its own.
         _, groups = np.unique([row.group or f" {stem}" for row, stem in zip(rows, stems)], return_inverse=True)
-    pixels = parts[0] if on_demand else np.concatenate([part.pixels for part in parts])
-    if on_demand and len(parts) > 1:
-        pixels = _Joined(tuple(parts))
     labels = np.array([row.label for row in rows], np.int64)
-    return OfficialSet(tuple(name for name, _ in names), pixels, labels, classes, groups, tested)
+    below = tuple(f"{part.relative_to(folder)}/{name}" for part, names in zip(image_folders, files) for name in names)
+    return OfficialSet(below, pixels, labels, classes, groups, tested)
+
+
+def _check_present(folder: pathlib.Path, layout: str, entries: Mapping[str, _Entry], stems: Sequence[str]) -> None:
+    doubled = [stem for stem, count in collections.Counter(stems).items() if count > 1]
+    if doubled:
+        raise ValueError(f"{folder}: two images are called {_listed(doubled)}; keep one of each")
+    missing = entries.keys() - set(stems)
+    if missing:
+        raise ValueError(
+            f"{folder}: {len(missing)} of {len(entries)} images that the {layout} labels name are not there: {_listed(missing)}; "
+            "add them (all archives of the set unpacked?), or remove their rows from every file that names them"
+        )
+    strangers = set(stems) - entries.keys()
+    if strangers:
+        raise ValueError(
+            f"{folder}: {len(strangers)} images have no {layout} label: {_listed(strangers)}; remove them, or add rows"
+        )
+
+
+def _check_read(part: pathlib.Path, names: Sequence[str], found: Any) -> None:
+    unread = set(names) - set(found.names)
+    if unread:
+        reasons = {item.name: item.reason for item in found.skipped}
+        told = _listed(f"{name} ({reasons.get(name, 'several images in one file')})" for name in unread)
+        raise ValueError(
+            f"{part}: {len(unread)} images are not readable: {told}; put sound files in their place, or remove them and their rows"
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -168,15 +194,18 @@ Found = tuple[dict[str, _Entry], tuple[str, ...], Sequence[pathlib.Path]]
 def _isic_2019(folder: pathlib.Path) -> Found:
     truth = _needed(folder / "ISIC_2019_Training_GroundTruth.csv")
     metadata = folder / "ISIC_2019_Training_Metadata.csv"
-    lesions = {}
+    lesions: dict[str, str] = {}
+    lines: dict[str, int] = {}
     if metadata.exists():
-        lesions = {row["image"]: row["lesion_id"] for _, row in _rows(metadata, ("image", "lesion_id"))}
+        for line, row in _rows(metadata, ("image", "lesion_id")):
+            _once(lines, metadata, line, row["image"])
+            lesions[row["image"]] = row["lesion_id"]
     entries: dict[str, _Entry] = {}
     for line, row in _rows(truth, ("image", *ISIC_2019_CLASSES)):
         unknown = [name for name in row if name not in ("image", "UNK", *ISIC_2019_CLASSES)]
         if unknown:
             raise ValueError(f"{truth}: unknown class {unknown[0]!r}; there are {', '.join(ISIC_2019_CLASSES)}")
-        given = [name for name in row if name != "image" and _number(truth, line, row[name]) == 1]
+        given = [name for name in row if name != "image" and _marked(truth, line, name, row[name])]
         if len(given) != 1 or given == ["UNK"]:
             said = ", ".join(given) or "none"
             raise ValueError(f"{truth}, line {line}: {row['image']} needs one of the known classes, has {said}")
@@ -187,13 +216,23 @@ def _isic_2019(folder: pathlib.Path) -> Found:
             row["image"],
             _Entry(ISIC_2019_CLASSES.index(given[0]), lesions.get(row["image"]) or None),
         )
+    if metadata.exists():
+        untold = entries.keys() - lines.keys()
+        if untold:
+            # Taken for lesions of their own they might lie on both sides of a split.
+            raise ValueError(
+                f"{metadata}: {len(untold)} images of {truth.name} have no row: {_listed(untold)}; "
+                "give the whole file (is it cut short?), or add rows, with an empty lesion_id where none is known"
+            )
+        _check_named(metadata, lines, entries, truth)
     return _whole(entries, truth), ISIC_2019_CLASSES, [_needed(folder / "ISIC_2019_Training_Input")]
 
 
 def _isic_2016(folder: pathlib.Path) -> Found:
     entries: dict[str, _Entry] = {}
     parts = ["Training"]
-    if (folder / "ISBI2016_ISIC_Part3_Test_GroundTruth.csv").exists():
+    # One of the two is an official split that lacks the other, which is then asked for below.
+    if any((folder / f"ISBI2016_ISIC_Part3_Test_{name}").exists() for name in ("Data", "GroundTruth.csv")):
         parts.append("Test")
     for part in parts:
         truth = _needed(folder / f"ISBI2016_ISIC_Part3_{part}_GroundTruth.csv")
@@ -216,10 +255,12 @@ def _isic_2016(folder: pathlib.Path) -> Found:
 
 def _chestx_ray14(folder: pathlib.Path) -> Found:
     tables = sorted(folder.glob("Data_Entry_2017*.csv"))
+    if len(tables) > 1:
+        raise ValueError(f"{folder} has two tables of labels, {tables[0].name} and {tables[1].name}; keep one")
     table = tables[0] if tables else _needed(folder / "Data_Entry_2017.csv")
-    lists = [folder / "train_val_list.txt", folder / "test_list.txt"]
-    listed = {name: which == 1 for which, path in enumerate(lists) if path.exists() for _, (name, *_) in _lines(path)}
-    split = all(path.exists() for path in lists)
+    lists = (folder / "train_val_list.txt", folder / "test_list.txt")
+    lines = _split_lists(*lists)
+    named = set()
     entries: dict[str, _Entry] = {}
     for line, row in _rows(table, ("Image Index", "Finding Labels", "Patient ID")):
         findings = set(row["Finding Labels"].split("|")) - {"No Finding"}
@@ -227,16 +268,43 @@ def _chestx_ray14(folder: pathlib.Path) -> Found:
         if unknown:
             known = ", ".join(CHESTX_RAY14_CLASSES)
             raise ValueError(f"{table}, line {line}: unknown class {unknown[0]!r}; there are No Finding, {known}")
+        if len(findings) > 0 and "No Finding" in row["Finding Labels"].split("|"):
+            raise ValueError(
+                f"{table}, line {line}: {row['Finding Labels']!r} is a contradiction; give findings, or none"
+            )
         name = row["Image Index"]
-        if split and name not in listed:
+        named.add(name)
+        if lines and not any(name in own for own in lines):
             raise ValueError(
                 f"{table}, line {line}: {name} is neither in {lists[0].name} nor in {lists[1].name}; add it to one"
             )
         label = tuple(int(known in findings) for known in CHESTX_RAY14_CLASSES)
-        entry = _Entry(label, row["Patient ID"], listed[name] if split else None)
+        entry = _Entry(label, row["Patient ID"], name in lines[1] if lines else None)
         _add(entries, table, line, pathlib.PurePosixPath(name).stem, entry)
+    for path, own in zip(lists, lines):
+        _check_named(path, own, named, table)
     folders = [path for path in [folder / "images", *sorted(folder.glob("images_[0-9]*"))] if path.is_dir()]
     return _whole(entries, table), CHESTX_RAY14_CLASSES, folders or [_needed(folder / "images")]
+
+
+def _split_lists(training: pathlib.Path, testing: pathlib.Path) -> tuple[dict[str, int], ...]:
+    """{image: line} of the two lists of the official split; nothing where there are none."""
+    if not training.exists() and not testing.exists():
+        return ()
+    for there, absent in ((training, testing), (testing, training)):
+        if not absent.exists():
+            raise ValueError(
+                f"{there} is half of the official split: add {absent.name}, or remove this one to have images tested on at random"
+            )
+    lines: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    for own, path in zip(lines, (training, testing)):
+        for line, (name, *_) in _lines(path):
+            _once(own, path, line, name)
+            if path == testing and name in lines[0]:
+                raise ValueError(
+                    f"{testing}, line {line}: {name} is in line {lines[0][name]} of {training.name} too; remove it from one"
+                )
+    return lines
 
 
 def _shenzhen(folder: pathlib.Path) -> Found:
@@ -302,17 +370,36 @@ def _lines(path: pathlib.Path) -> Iterable[tuple[int, list[str]]]:
         raise ValueError(f"{path}: {' '.join(str(error).split())}; give the set's CSV file, in UTF-8") from error
 
 
-def _number(path: pathlib.Path, line: int, text: str) -> float:
+def _marked(path: pathlib.Path, line: int, name: str, text: str) -> bool:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         raise ValueError(f"{path}, line {line}: {text!r} is no number; classes are marked by 1.0 and 0.0") from None
+    if value not in (0, 1):
+        raise ValueError(f"{path}, line {line}: {name} is {text}; classes are marked by 1.0 and 0.0, give one of them")
+    return value == 1
 
 
 def _add(entries: dict[str, _Entry], path: pathlib.Path, line: int, name: str, entry: _Entry) -> None:
     if name in entries:
         raise ValueError(f"{path}, line {line}: a second row for {name!r}; keep one")
     entries[name] = entry
+
+
+def _once(lines: dict[str, int], path: pathlib.Path, line: int, name: str) -> None:
+    if name in lines:
+        raise ValueError(f"{path}, line {line}: a second row for {name!r}, which is in line {lines[name]}; keep one")
+    lines[name] = line
+
+
+def _check_named(path: pathlib.Path, lines: Mapping[str, int], known: Container[str], table: pathlib.Path) -> None:
+    """That a file names no image (and line) that the table of labels lacks."""
+    strangers = [name for name in lines if name not in known]
+    if strangers:
+        raise ValueError(
+            f"{path}, line {lines[strangers[0]]}: {len(strangers)} images have no row in {table.name}: {_listed(strangers)}; "
+            "add those rows, or remove these"
+        )
 
 
 def _whole(entries: dict[str, _Entry], path: pathlib.Path) -> dict[str, _Entry]:
