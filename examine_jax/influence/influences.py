@@ -8,6 +8,9 @@ import numpy as np
 
 from examine_jax._shapes import Float, Int
 
+# Blocks of at most so many training and test images: 32 MiB of float32, whatever the number of images.
+TRAIN_BLOCK, TEST_BLOCK = 8192, 1024
+
 
 class InfluenceBlock(NamedTuple):
     """Influences of training images train_start, ... on test images test_start, ...: [n, m]."""
@@ -83,8 +86,11 @@ def sum_over_checkpoints(products: Iterable[tuple[float, Any]]) -> np.ndarray:
     """The sum of learning rate * products, of one checkpoint at least, in the products' dtype."""
     total: np.ndarray | None = None
     for rate, product in products:
-        weighted = rate * np.asarray(product)
-        total = weighted if total is None else total + weighted
+        weighted = float(rate) * np.asarray(product)  # a NumPy scalar would make float32 products float64
+        if total is None:
+            total = weighted
+        else:
+            total += weighted
     if total is None:
         raise ValueError("there is no checkpoint; give at least one")
     return total
@@ -94,8 +100,10 @@ def _merged(
     rows: np.ndarray, values: np.ndarray, block: InfluenceBlock, k: int, sign: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k first in the order of sign * influence, of those so far (whose row numbers are lower) and of a block."""
-    own = np.arange(block.train_start, block.train_start + len(block.values))
-    rows = np.concatenate([rows, np.broadcast_to(own, block.values.T.shape)], axis=1)
-    values = np.concatenate([values, block.values.T], axis=1)
+    first = np.empty((block.values.shape[1], min(k, len(block.values))), np.int64)
+    for place, influences in zip(first, block.values.T):  # one by one: the order of a whole block is twice its size
+        place[:] = np.argsort(sign * influences, kind="stable")[: len(place)]
+    rows = np.concatenate([rows, block.train_start + first], axis=1)
+    values = np.concatenate([values, np.take_along_axis(block.values.T, first, axis=1)], axis=1)
     order = np.argsort(sign * values, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(rows, order, axis=1), np.take_along_axis(values, order, axis=1)

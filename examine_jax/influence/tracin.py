@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from examine_jax._shapes import Array, Float, PyTree
-from examine_jax.influence.influences import InfluenceBlock, Influences, sum_over_checkpoints
+from examine_jax.influence.influences import TEST_BLOCK, TRAIN_BLOCK, InfluenceBlock, Influences, sum_over_checkpoints
 
 Loss = Callable[[Any, Any], Any]
 """loss(params, example) -> scalar, of one example without a batch axis.
@@ -27,56 +27,88 @@ class Checkpoint(NamedTuple):
 
 
 def tracin(
-    loss: Loss, checkpoints: Sequence[Checkpoint], train: PyTree, test: PyTree, *, block_bytes: int = 2**28
+    loss: Loss,
+    checkpoints: Sequence[Checkpoint],
+    train: PyTree,
+    test: PyTree,
+    *,
+    batch_size: int = 64,
+    block_bytes: int = 2**28,
 ) -> Influences:
     """TracInCP: sum over checkpoints of learning rate * gradient of loss(train image) . gradient of loss(test image), equation 2.
 
-    Gradients are exact, one an example, by vmap. A block of them takes `block_bytes` at most (but one example's at least); training
-    gradients are computed once for every block of test images, so more memory is less work where test images are many.
+    Gradients are exact, one an example, by vmap; influences are float32, or float64 where parameters are. Two settings bound the memory:
+    `batch_size` what the loss computes on its way, `block_bytes` the gradients and influences that are kept. Training gradients are
+    computed once for every block of test images, so more memory is less work where test images are many.
 
     Args:
       loss: see `Loss`. A function that is kept compiles once.
       checkpoints: at least one.
       train, test: examples: pytrees of arrays [N, ...] and [M, ...], as `loss` takes them without the first axis.
-      block_bytes: of gradients held at a time.
+      batch_size: how many images' gradients are computed at once, at most; fewer where so many gradients are over a quarter of block_bytes.
+      block_bytes: of gradients and influences held at a time (but one image's gradients at each checkpoint at least).
 
     Raises:
-      ValueError: no checkpoint, or arrays of examples that differ in length.
+      ValueError: no checkpoint, batch_size below 1, or arrays of examples that differ in length.
     """
-    if not checkpoints:
-        raise ValueError("tracin: there is no checkpoint; give at least one")
+    _check("tracin", checkpoints, batch_size)
     num_train, num_test = _count(train, "train"), _count(test, "test")
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(checkpoints[0].params))
-    test_rows = max(1, min(num_test, block_bytes // 2 // max(size * len(checkpoints), 1)))
-    train_rows = max(1, min(num_train, block_bytes // 2 // max(size, 1)))
+    size = _gradient_bytes(checkpoints)
+    # Half for the test images' gradients at every checkpoint, a quarter for a batch of training gradients, a quarter for the influences.
+    test_rows = _at_least_one(min(num_test, TEST_BLOCK, block_bytes // 2 // (size * len(checkpoints))))
+    train_rows = _at_least_one(
+        min(num_train, TRAIN_BLOCK, block_bytes // 4 // (16 * test_rows))
+    )  # 8 each, and their sums
+    test_batch = min(batch_size, test_rows)
+    train_batch = _at_least_one(min(batch_size, train_rows, block_bytes // 4 // size))
+    test_rows -= test_rows % test_batch
+    train_rows -= train_rows % train_batch
+
+    def gradients_held(params: PyTree, start: int, stop: int) -> list[PyTree]:
+        # Each waits for the one before: batches that were all under way would all hold what their loss computes.
+        return [
+            jax.block_until_ready(_gradients(loss, params, _rows(test, first, test_batch)))
+            for first in range(start, stop, test_batch)
+        ]
+
+    def influences_of(start: int, held: list[list[PyTree]]) -> np.ndarray:
+        examples = _rows(train, start, train_batch)
+        return sum_over_checkpoints(
+            (rate, _products(_gradients(loss, params, examples), gradients))
+            for (params, rate), gradients in zip(checkpoints, held)
+        )
 
     def blocks() -> Iterator[InfluenceBlock]:
+        dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(checkpoints[0].params))
         for test_start in range(0, num_test, test_rows):
-            tested = _rows(test, test_start, test_rows)
-            held = [_gradients(loss, checkpoint.params, tested) for checkpoint in checkpoints]
+            test_stop = min(test_start + test_rows, num_test)
+            held = [gradients_held(params, test_start, test_stop) for params, _ in checkpoints]
             for train_start in range(0, num_train, train_rows):
-                trained = _rows(train, train_start, train_rows)
-                total = sum_over_checkpoints(
-                    (rate, _products(loss, params, trained, gradients))
-                    for (params, rate), gradients in zip(checkpoints, held)
-                )
-                yield InfluenceBlock(train_start, test_start, total[: num_train - train_start, : num_test - test_start])
+                train_stop = min(train_start + train_rows, num_train)
+                values = np.empty((train_stop - train_start, test_stop - test_start), dtype)
+                for start in range(train_start, train_stop, train_batch):
+                    part = values[start - train_start : start - train_start + train_batch]
+                    part[:] = influences_of(start, held)[: len(part), : part.shape[1]]
+                yield InfluenceBlock(train_start, test_start, values)
 
     return Influences(num_train, num_test, blocks)
 
 
 def self_influence(
-    loss: Loss, checkpoints: Sequence[Checkpoint], train: PyTree, *, block_bytes: int = 2**28
+    loss: Loss,
+    checkpoints: Sequence[Checkpoint],
+    train: PyTree,
+    *,
+    batch_size: int = 64,
+    block_bytes: int = 2**28,
 ) -> Float[np.ndarray, " n"]:
     """Each training image's influence on itself [N]: sum over checkpoints of learning rate * |gradient|^2.
 
     Mislabelled images and outliers stand at the top (section 4.1). Arguments and errors as in `tracin`.
     """
-    if not checkpoints:
-        raise ValueError("self_influence: there is no checkpoint; give at least one")
+    _check("self_influence", checkpoints, batch_size)
     count = _count(train, "train")
-    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(checkpoints[0].params))
-    rows = max(1, min(count, block_bytes // max(size, 1)))
+    rows = _at_least_one(min(count, batch_size, block_bytes // _gradient_bytes(checkpoints)))
     parts = []
     for start in range(0, count, rows):
         examples = _rows(train, start, rows)
@@ -90,12 +122,16 @@ def _gradients(loss: Loss, params: PyTree, examples: PyTree) -> PyTree:
     return jax.vmap(jax.grad(loss), in_axes=(None, 0))(params, examples)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _products(loss: Loss, params: PyTree, examples: PyTree, gradients: PyTree) -> Float[Array, "n m"]:
-    own = _gradients(loss, params, examples)
+def _products(gradients: PyTree, batches: list[PyTree]) -> np.ndarray:
+    """Products of a batch's gradients with those of batches side by side."""
+    return np.concatenate([np.asarray(_product(gradients, others)) for others in batches], axis=1)
+
+
+@jax.jit
+def _product(gradients: PyTree, others: PyTree) -> Float[Array, "n m"]:
     products = [
-        jnp.matmul(a.reshape(len(a), -1), b.reshape(len(b), -1).T, precision=lax.Precision.HIGHEST)
-        for a, b in zip(jax.tree.leaves(own), jax.tree.leaves(gradients))
+        jnp.matmul(_flat(a), _flat(b).T, precision=lax.Precision.HIGHEST)
+        for a, b in zip(jax.tree.leaves(gradients), jax.tree.leaves(others))
     ]
     return functools.reduce(jnp.add, products)
 
@@ -103,7 +139,28 @@ def _products(loss: Loss, params: PyTree, examples: PyTree, gradients: PyTree) -
 @functools.partial(jax.jit, static_argnums=0)
 def _squares(loss: Loss, params: PyTree, examples: PyTree) -> Float[Array, " n"]:
     own = jax.tree.leaves(_gradients(loss, params, examples))
-    return functools.reduce(jnp.add, [jnp.square(leaf.reshape(len(leaf), -1)).sum(axis=1) for leaf in own])
+    return functools.reduce(jnp.add, [jnp.square(_flat(leaf)).sum(axis=1) for leaf in own])
+
+
+def _flat(leaf: Float[Array, "n *parameter"]) -> Float[Array, "n size"]:
+    """A row an example, in float32 at least: products of half precision overflow."""
+    return leaf.reshape(len(leaf), -1).astype(jnp.promote_types(leaf.dtype, jnp.float32))
+
+
+def _check(name: str, checkpoints: Sequence[Checkpoint], batch_size: int) -> None:
+    if not checkpoints:
+        raise ValueError(f"{name}: there is no checkpoint; give at least one")
+    if batch_size < 1:
+        raise ValueError(f"{name}: batch_size is {batch_size}; give 1 at least")
+
+
+def _gradient_bytes(checkpoints: Sequence[Checkpoint]) -> int:
+    """Of one image's gradient at one checkpoint."""
+    return _at_least_one(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(checkpoints[0].params)))
+
+
+def _at_least_one(number: int) -> int:
+    return max(number, 1)
 
 
 def _count(examples: PyTree, name: str) -> int:

@@ -1,5 +1,6 @@
 """TracIn, against captum's and per-sample gradients taken one by one."""
 
+import itertools
 import pathlib
 
 import jax
@@ -49,23 +50,26 @@ def _examples(part, dtype):
 
 
 _DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-5), (np.float64, 1e-10)])
-_BLOCKS = pytest.mark.parametrize("block_bytes", [2**28, 4000, 1], ids=["one block", "ragged blocks", "one by one"])
+_BLOCKS = pytest.mark.parametrize(
+    ("batch_size", "block_bytes"),
+    [(64, 2**28), (4, 2**28), (2, 4000), (64, 1)],
+    ids=["one block", "ragged batches", "ragged blocks", "one by one"],
+)
 
 
 @_DTYPES
 @_BLOCKS
-def test_influences_are_captum_s(dtype, tolerance, block_bytes):
+def test_influences_are_captum_s(dtype, tolerance, batch_size, block_bytes):
     with jax.enable_x64(dtype == np.float64):
-        found = tracin(
-            _loss, _checkpoints(dtype), _examples("train", dtype), _examples("test", dtype), block_bytes=block_bytes
-        )
+        memory = {"batch_size": batch_size, "block_bytes": block_bytes}
+        found = tracin(_loss, _checkpoints(dtype), _examples("train", dtype), _examples("test", dtype), **memory)
         matrix = found.matrix()
         assert matrix.dtype == dtype
         np.testing.assert_allclose(matrix, _GOLDEN["whole.influence"].T, rtol=tolerance, atol=tolerance)
         extremes = found.extremes(4)
         np.testing.assert_array_equal(extremes.helpful, _GOLDEN["helpful"])
         np.testing.assert_array_equal(extremes.harmful, _GOLDEN["harmful"])
-        own = self_influence(_loss, _checkpoints(dtype), _examples("train", dtype), block_bytes=block_bytes)
+        own = self_influence(_loss, _checkpoints(dtype), _examples("train", dtype), **memory)
     np.testing.assert_allclose(own, _GOLDEN["whole.self_influence"], rtol=tolerance)
 
 
@@ -89,6 +93,10 @@ def test_closed_form_of_the_last_layer_is_captum_s(dtype, tolerance, bias, name)
         np.testing.assert_allclose(matrix, _GOLDEN[f"{name}.influence"].T, rtol=tolerance, atol=tolerance)
         own = last_layer_self_influence(passes("train"), bias=bias)
     np.testing.assert_allclose(own, _GOLDEN[f"{name}.self_influence"], rtol=tolerance)
+
+
+def _dot(params, example):
+    return jnp.sum(params * example)
 
 
 class _Normed(nn.Module):
@@ -122,6 +130,51 @@ def test_of_a_convolutional_network_agrees_with_gradients_one_by_one():
     np.testing.assert_allclose(own[:3], np.diag(expected[:3]), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("batch_size", "most"), [(64, 64), (5, 5), (1000, 300)])
+def test_gradients_of_no_more_than_a_batch_of_images_are_computed_at_once(batch_size, most):
+    at_once = []
+
+    def looked_at(values):
+        at_once.append(values.size)
+        return np.ones_like(values)
+
+    def loss(params, example):
+        one = jax.pure_callback(looked_at, jax.ShapeDtypeStruct((), jnp.float32), example[0], vmap_method="expand_dims")
+        return one * jnp.sum(params * example)
+
+    examples, test = np.random.default_rng(0).random((300, 3), np.float32), np.ones((20, 3), np.float32)
+    checkpoints = [Checkpoint(np.zeros(3, np.float32), 0.5)]
+    found = tracin(loss, checkpoints, examples, test, batch_size=batch_size).matrix()
+    np.testing.assert_allclose(found, 0.5 * examples @ test.T, rtol=1e-6)
+    assert max(at_once) == most
+    at_once.clear()
+    own = self_influence(loss, checkpoints, examples, batch_size=batch_size)
+    np.testing.assert_allclose(own, 0.5 * (examples**2).sum(axis=1), rtol=1e-6)
+    assert max(at_once) == most
+
+
+@pytest.mark.parametrize("block_bytes", [2**28, 2**20, 2**16])
+def test_blocks_of_a_network_of_few_parameters_are_bounded_too(block_bytes):
+    examples = np.random.default_rng(0).random((4000, 8), np.float32)
+    found = tracin(_dot, [Checkpoint(np.zeros(8, np.float32), 1.0)], examples, examples, block_bytes=block_bytes)
+    # Beside a block there are its sums and the test images' gradients.
+    for block in itertools.islice(found.blocks(), 2):
+        assert block.values.nbytes <= block_bytes / 4
+        rows, columns = block.values.shape
+        own = examples[block.train_start : block.train_start + rows]
+        np.testing.assert_allclose(block.values, own @ examples[:columns].T, rtol=1e-5)
+
+
+def test_gradients_of_half_precision_do_not_overflow():
+    examples = np.full((2, 3), 3e4, np.float16)
+    checkpoints = [Checkpoint(np.zeros(3, np.float16), 1.0)]
+    expected = (examples.astype(np.float32) ** 2).sum(axis=1)
+    found = tracin(_dot, checkpoints, examples, examples).matrix()
+    np.testing.assert_allclose(found, np.broadcast_to(expected, (2, 2)))
+    np.testing.assert_allclose(self_influence(_dot, checkpoints, examples), expected)
+    assert found.dtype == np.float32
+
+
 def test_what_is_behind_a_stop_gradient_does_not_count():
     def loss(variables, example):
         params = {
@@ -148,10 +201,12 @@ def test_a_positive_influence_lowers_the_test_loss_when_a_step_is_taken():
 
 
 @pytest.mark.parametrize("call", [tracin, self_influence])
-def test_without_a_checkpoint_there_is_no_influence(call):
+def test_without_a_checkpoint_or_a_batch_there_is_no_influence(call):
     examples = [_examples("train", np.float32)] * (2 if call is tracin else 1)
     with pytest.raises(ValueError, match="no checkpoint"):
         call(_loss, [], *examples)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        call(_loss, _checkpoints(np.float32), *examples, batch_size=0)
 
 
 def test_examples_of_two_lengths_are_refused():
