@@ -13,9 +13,7 @@ import numpy as np
 from jax import lax
 
 from examine_jax._shapes import Array, Float, Int
-from examine_jax.influence.influences import InfluenceBlock, Influences, sum_over_checkpoints
-
-_TRAIN_BLOCK, _TEST_BLOCK = 8192, 1024
+from examine_jax.influence.influences import TEST_BLOCK, TRAIN_BLOCK, InfluenceBlock, Influences, sum_over_checkpoints
 
 
 class LayerPass(NamedTuple):
@@ -34,9 +32,17 @@ def gradient_products(
     *,
     bias: bool,
 ) -> Float[Array, "n m"]:
-    """Products of the gradients of the layer's parameters, of every pair of images: (a_i . a_j + 1)(g_i . g_j), + 1 with a bias."""
-    alike = jnp.matmul(activations, other_activations.T, precision=lax.Precision.HIGHEST)
-    return (alike + 1 if bias else alike) * jnp.matmul(gradients, other_gradients.T, precision=lax.Precision.HIGHEST)
+    """Products of the gradients of the layer's parameters, of every pair of images: (a_i . a_j + 1)(g_i . g_j), + 1 with a bias.
+
+    In float32 at least: products of half precision overflow.
+    """
+
+    def products(values: Array, others: Array) -> Array:
+        wide = jnp.result_type(values, others, jnp.float32)
+        return jnp.matmul(values.astype(wide), others.astype(wide).T, precision=lax.Precision.HIGHEST)
+
+    alike = products(activations, other_activations)
+    return (alike + 1 if bias else alike) * products(gradients, other_gradients)
 
 
 def last_layer_tracin(train: Sequence[LayerPass], test: Sequence[LayerPass], *, bias: bool) -> Influences:
@@ -47,14 +53,21 @@ def last_layer_tracin(train: Sequence[LayerPass], test: Sequence[LayerPass], *, 
       bias: whether the layer has one.
 
     Raises:
-      ValueError: no checkpoint, or not as many of both.
+      ValueError: no checkpoint, not as many of both, passes of different numbers of images, or of layers of different widths.
     """
     if not train or len(train) != len(test):
         raise ValueError(
             f"{len(train)} passes of training images and {len(test)} of test images; give both for each checkpoint"
         )
-    num_train, num_test = len(train[0].activations), len(test[0].activations)
-    train_rows, test_rows = min(_TRAIN_BLOCK, max(num_train, 1)), min(_TEST_BLOCK, max(num_test, 1))
+    num_train, num_test = _count(train, "training"), _count(test, "test")
+    for place, (trained, tested) in enumerate(zip(train, test)):
+        widths = [(np.shape(one.activations)[1], np.shape(one.gradients)[1]) for one in (trained, tested)]
+        if widths[0] != widths[1]:
+            raise ValueError(
+                f"checkpoint {place}: the layer has {widths[0][0]} inputs and {widths[0][1]} outputs for the training images, "
+                f"{widths[1][0]} and {widths[1][1]} for the test images; give passes of one layer"
+            )
+    train_rows, test_rows = min(TRAIN_BLOCK, max(num_train, 1)), min(TEST_BLOCK, max(num_test, 1))
 
     def product(trained: LayerPass, tested: LayerPass, train_start: int, test_start: int) -> Array:
         own = (_padded(values, train_start, train_rows) for values in trained[:2])
@@ -74,18 +87,40 @@ def last_layer_tracin(train: Sequence[LayerPass], test: Sequence[LayerPass], *, 
 
 
 def last_layer_self_influence(train: Sequence[LayerPass], *, bias: bool) -> Float[np.ndarray, " n"]:
-    """Each image's influence on itself [N]: sum over checkpoints of learning rate * (|a|^2 + 1) |g|^2, + 1 with a bias."""
+    """Each image's influence on itself [N]: sum over checkpoints of learning rate * (|a|^2 + 1) |g|^2, + 1 with a bias.
+
+    In float32 at least.
+
+    Raises:
+      ValueError: no checkpoint, or passes of different numbers of images.
+    """
+    _count(train, "training")
 
     def squares(values: Array | np.ndarray) -> np.ndarray:
         values = np.asarray(values)
-        return np.einsum("nd,nd->n", values, values)
+        return np.einsum("nd,nd->n", values, values, dtype=np.promote_types(values.dtype, np.float32))
 
     return sum_over_checkpoints((rate, (squares(a) + (1 if bias else 0)) * squares(g)) for a, g, rate in train)
 
 
 def cross_entropy_gradients(logits: Float[Array, "n classes"], labels: Int[Array, " n"]) -> Float[Array, "n classes"]:
-    """The gradient at the logits [N, classes] of each image's softmax cross-entropy: probability - one-hot label."""
-    return jax.nn.softmax(logits) - jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
+    """The gradient at the logits [N, classes] of each image's softmax cross-entropy: probability - one-hot label.
+
+    Raises:
+      ValueError: not one label an image, or one outside 0 .. classes - 1. Under jit labels cannot be looked at: their rows are nan.
+    """
+    count, num_classes = logits.shape
+    if labels.shape != (count,):
+        raise ValueError(f"labels {list(labels.shape)} for {count} images: give one class an image, [{count}]")
+    outside = (labels < 0) | (labels >= num_classes)
+    if not isinstance(outside, jax.core.Tracer) and outside.any():
+        row = int(jnp.argmax(outside))
+        raise ValueError(
+            f"label {labels[row]} of row {row} is outside 0 .. {num_classes - 1} ({int(outside.sum())} such rows): "
+            "leave unlabelled images out"
+        )
+    one_hot = jax.nn.one_hot(labels, num_classes, dtype=logits.dtype)
+    return jnp.where(outside[:, None], jnp.nan, jax.nn.softmax(logits) - one_hot)
 
 
 def normalised_regression_gradients(
@@ -103,6 +138,21 @@ def normalised_regression_gradients(
 
 
 _products = jax.jit(gradient_products, static_argnames="bias")
+
+
+def _count(passes: Sequence[LayerPass], name: str) -> int:
+    """How many images all passes are of."""
+    for place, one in enumerate(passes):
+        activations, gradients = np.shape(one.activations), np.shape(one.gradients)
+        if len(activations) != 2 or len(gradients) != 2 or activations[0] != gradients[0]:
+            raise ValueError(
+                f"checkpoint {place}: activations {list(activations)} and gradients {list(gradients)} of {name} images; "
+                "give a row an image in both"
+            )
+    counts = [len(one.activations) for one in passes]
+    if len(set(counts)) > 1:
+        raise ValueError(f"the passes are of {counts} {name} images; give the same images at each checkpoint")
+    return counts[0] if counts else 0
 
 
 def _padded(values: Array | np.ndarray, start: int, count: int) -> np.ndarray:
