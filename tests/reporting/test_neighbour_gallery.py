@@ -2,13 +2,15 @@
 
 import io
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
+from examine_jax.influence import Checkpoint, Extremes, tracin
 from examine_jax.reporting import neighbour_gallery as file
 from examine_jax.reporting.feature_map import feature_maps
-from examine_jax.reporting.neighbour_gallery import Neighbours, neighbour_gallery
+from examine_jax.reporting.neighbour_gallery import Neighbours, influence_gallery, neighbour_gallery
 
 _PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 12, 3), dtype=np.uint8)
 _LABELS = ["NV", "MEL", "NV", "$x_1$<b>", "NV\n", "漢", "MEL", "NV", ""]
@@ -47,6 +49,72 @@ def test_galleries_that_cannot_be_drawn_are_refused(change, message):
     arguments = {"pixels": _PIXELS, "anchors": np.array([0, 3]), "methods": _METHODS, "labels": None}
     with pytest.raises(ValueError, match=message):
         neighbour_gallery(**{**arguments, **change})
+
+
+_TRAIN = np.random.default_rng(1).random((6, 9, 9, 1), np.float32)
+_EXTREMES = Extremes(
+    np.array([[0, 1], [2, 3], [4, 5]]), np.ones((3, 2)), np.array([[5, 4], [3, 2], [1, 0]]), -np.ones((3, 2))
+)
+
+
+def test_gallery_of_influences_shows_each_test_image_what_helps_and_what_harms_it(monkeypatch):
+    def loss(params, example):
+        return jnp.sum(params * example)
+
+    rng = np.random.default_rng(2)
+    train, test = (rng.standard_normal((count, 4)).astype(np.float32) for count in (6, 3))
+    influences = tracin(loss, [Checkpoint(np.zeros(4, np.float32), 1.0)], train, test)
+    pictures, captions = [], []
+    monkeypatch.setattr(file, "as_rgb", lambda image: pictures.append(image) or np.zeros((2, 2, 3)))
+    monkeypatch.setattr(file, "label", lambda text, at_most: captions.append(text) or "")
+    drawn = influence_gallery(
+        influences.extremes(2),
+        [2, 0],
+        train_pixels=_TRAIN,
+        test_pixels=_PIXELS[:3],
+        train_labels=list("abcdef"),
+        test_labels=list("xyz"),
+    )
+    assert Image.open(io.BytesIO(drawn)).height > 1000
+    expected, texts = [], []
+    for row in (2, 0):
+        order = np.argsort(-(train @ test[row]))
+        expected += [_PIXELS[row], *_TRAIN[order[:2]], *_TRAIN[order[:-3:-1]]]
+        best, worst = (["abcdef"[i] for i in rows] for rows in (order[:2], order[:-3:-1]))
+        texts += ["xyz"[row], best[0], "most helpful", best[1], worst[0], "most harmful", worst[1]]
+    assert captions == texts
+    assert len(pictures) == len(expected)
+    for image, one in zip(pictures, expected):
+        np.testing.assert_array_equal(image, one)
+
+
+def test_gallery_of_influences_needs_no_labels():
+    drawn = influence_gallery(_EXTREMES, np.array([1]), train_pixels=_TRAIN, test_pixels=_PIXELS[:3])
+    assert Image.open(io.BytesIO(drawn)).width > 500
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shown": []}, "0 test images with 2 training images each"),
+        ({"extremes": Extremes(*[part[:, :0] for part in _EXTREMES])}, "1 test images with 0 training images each"),
+        ({"shown": [3]}, "row 3 is not among the 3 test images"),
+        ({"shown": [-1]}, "row -1 is not among the 3 test images"),
+        (
+            {"train_pixels": _TRAIN[:3], "train_labels": ["a"] * 3},
+            "row 3 is not among the 3 training images",
+        ),
+        ({"test_pixels": _PIXELS[:2]}, "influences on 3 test images, but 2 test images"),
+        ({"test_labels": None}, "only one of train_labels and test_labels"),
+        ({"train_labels": ["a"] * 5}, "5 labels for 6 training images"),
+        ({"test_labels": ["a"] * 5}, "5 labels for 3 test images"),
+    ],
+)
+def test_galleries_of_influences_that_cannot_be_drawn_are_refused(change, message):
+    arguments = {"extremes": _EXTREMES, "shown": [1], "train_pixels": _TRAIN, "test_pixels": _PIXELS[:3]}
+    labels = {"train_labels": ["a"] * 6, "test_labels": ["a"] * 3}
+    with pytest.raises(ValueError, match=message):
+        influence_gallery(**{**arguments, **labels, **change})
 
 
 @pytest.mark.parametrize("panels", [1, 4])
