@@ -3,15 +3,16 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from examine_jax._shapes import Float, Int, Shaped, UInt8
+from examine_jax._shapes import Bool, Float, Int, Shaped, UInt8
 from examine_jax.evaluation.splits import check_split, stratified_split
 from examine_jax.experiments.settings import ExperimentSettings, NoiseSettings
-from examine_jax.images import GaussianCorruption, corrupt, load_images
-from examine_jax.labels import read_labels
+from examine_jax.images import GaussianCorruption, ImageSet, StreamedImages, corrupt, load_images, stream_images
+from examine_jax.images.unreadable import UnreadableImage
+from examine_jax.labels import Labels, read_labels
 
 _OTHER_NOISE = 1_000_003  # the training images' noise is another stream than the assessed ones'
 
@@ -71,14 +72,23 @@ def read_labelled(
     Args:
         images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME".
         labels, groups: CSV files; without `labels` the source's own labels are taken (TFDS, MedMNIST), or the sub-folders of a folder.
+            An image that cannot be read needs no row, and may have one. They are compared with the names of a folder's or TFDS data set's
+            images before any is decoded.
         split: of a TFDS data set or an .npz file.
 
     Raises:
         ValueError, OSError, ImportError: nothing readable, no labels, labels missing (of which images), one class only.
     """
+    listed = None if labels is None and groups is None else _listed(images, image_size, channels, split)
+    if labels is not None:
+        told = _check_table(labels, listed, image_column, label_column)
+        if told is not None:
+            _check_classes(told.classes, len(told.values))
+    if groups is not None:
+        _check_table(groups, listed, image_column, group_column)
     found = load_images(images, image_size=image_size, channels=channels, split=split, on_progress=on_progress)
     if labels is not None:
-        read = read_labels(labels, found.names, image_column=image_column, label_column=label_column)
+        read = _labels_of(labels, found, image_column, label_column)
         values, classes = read.values.astype(np.int64), read.classes
     elif found.labels is not None and found.labels.ndim == 1:
         numbers, values = np.unique(found.labels, return_inverse=True)
@@ -99,15 +109,62 @@ def read_labelled(
             )
     else:
         raise ValueError(f"{images} comes without one label an image; give a CSV file of labels")
-    if not 2 <= len(classes) < len(values):
-        raise ValueError(
-            f"there are {len(classes)} classes for {len(values)} images ({', '.join(classes[:4])}); two or more are needed, "
-            "with several images each: is this the column of labels?"
-        )
+    _check_classes(classes, len(values))
     grouped = None
     if groups is not None:
-        grouped = read_labels(groups, found.names, image_column=image_column, label_column=group_column).values
+        grouped = _labels_of(groups, found, image_column, group_column).values
     return LabelledImages(found.names, found.pixels, values, classes, grouped, len(found.skipped))
+
+
+def _listed(images: str | os.PathLike[str], image_size: int, channels: int, split: str | None) -> StreamedImages | None:
+    """The images' names without the images, by their headers at most; None: an array file, which is read whole."""
+    if not pathlib.Path(images).is_dir() and not os.fspath(images).startswith("tfds:"):
+        return None
+    return stream_images(images, image_size=image_size, channels=channels, split=split, bits_stored=16)
+
+
+def _check_table(
+    path: str | os.PathLike[str], images: StreamedImages | None, image_column: str, column: str
+) -> Labels | None:
+    """The labels of what has a row; refuses, before all images are decoded, what `_labels_of` would refuse afterwards."""
+    if images is None:
+        os.stat(path)  # at least it must be there
+        return None
+    names = [*images.names, *(item.name for item in images.skipped)]
+    with_row = _have_rows(path, names, image_column)
+    named = [name for name, has in zip(names, with_row) if has]
+    without = np.flatnonzero(~with_row[: len(images)])
+    for place, row in enumerate(without):
+        try:
+            images.read(int(row))
+        except UnreadableImage:  # it will be skipped, and needs no row
+            continue
+        named += [images.names[other] for other in without[place:]]
+        break
+    return read_labels(path, named, image_column=image_column, label_column=column)
+
+
+def _labels_of(path: str | os.PathLike[str], found: ImageSet, image_column: str, column: str) -> Labels:
+    """The labels of the images that could be read, one for each; rows of files that could not are passed over."""
+    skipped = [item.name for item in found.skipped]
+    with_row = _have_rows(path, [*found.names, *skipped], image_column)[len(found) :]
+    passed_over = [name for name, has in zip(skipped, with_row) if has]
+    read = read_labels(path, [*found.names, *passed_over], image_column=image_column, label_column=column)
+    present, values = np.unique(read.values[: len(found)], return_inverse=True)
+    return Labels(values.astype(np.int32), tuple(read.classes[code] for code in present))
+
+
+def _have_rows(path: str | os.PathLike[str], names: Sequence[str], image_column: str) -> Bool[np.ndarray, " n"]:
+    """Whether the file has a row for each of these names; ValueError where it has one for another name, or two for one."""
+    return read_labels(path, names, image_column=image_column, label_column=image_column, partial=True).values >= 0
+
+
+def _check_classes(classes: Sequence[str], images: int) -> None:
+    if not 2 <= len(classes) < images:
+        raise ValueError(
+            f"there are {len(classes)} classes for {images} images ({', '.join(classes[:4])}); two or more are needed, "
+            "with several images each: is this the column of labels?"
+        )
 
 
 def divide(images: LabelledImages, settings: ExperimentSettings, seed: int) -> Division:
