@@ -18,6 +18,7 @@ from examine_jax.labels import Labels, read_labels
 from examine_jax.models.presets import architecture as named_architecture
 from examine_jax.preprocessing import FeatureStatistics
 from examine_jax.pretraining import Encoder, Method, PretrainSettings, Watching, method_preset, pretrain, save_encoder
+from examine_jax.pretraining.byol_tracin import BYOLTracIn
 from examine_jax.pretraining.configuration import to_plain
 
 _REFERENCE_IMAGES = 2000  # training images whose features later z-scores refer to
@@ -129,7 +130,8 @@ def train_encoder(
         settings: what and how.
         split: of a TFDS data set or an .npz file.
         on_demand: decode images while training, for sets larger than memory.
-        labels: a CSV file; for watching alone (kNN accuracy), the training never sees a label.
+        labels: a CSV file; for watching alone (kNN accuracy, and whether extra positives are of the right class). The training never
+            sees a label, but for "byol_sup", which is trained by them.
         image_column, label_column: its headers.
         watch_every: steps between two looks at the features of some images; None: no looks.
         tensorboard: write event files too.
@@ -139,6 +141,8 @@ def train_encoder(
         ValueError, OSError, ImportError: a one-line reason and remedy.
     """
     workdir = pathlib.Path(workdir)
+    if settings.method == "byol_sup" and labels is None:
+        raise ValueError("byol_sup draws its extra positives by label: give a CSV file of labels")
     shape = settings.encoder()
     with progress_bar("images", progress) as report:
         if images is None:
@@ -155,6 +159,8 @@ def train_encoder(
         if labels is None
         else read_labels(labels, source.names, image_column=image_column, label_column=label_column)
     )
+    if known is not None and isinstance(method, BYOLTracIn):
+        method = dataclasses.replace(method, labels=tuple(known.values.tolist()))
     watching = None if watch_every is None else _watching(pixels, known, watch_every, settings.seed)
     encoder, history = train_and_save(
         method,
@@ -204,6 +210,8 @@ def train_and_save(
         tensorboard=tensorboard,
         progress=progress,
     )
+    if isinstance(method, BYOLTracIn):  # the encoder is to serve where the labels are not
+        method = dataclasses.replace(method, labels=())
     encoder = Encoder(method, result.params, result.state)
     first = sets[0]
     statistics = FeatureStatistics.of(encoder.embed(first[some_of(len(first), _REFERENCE_IMAGES, training.seed)]))

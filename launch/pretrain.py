@@ -20,7 +20,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written.")
 _METHOD = flags.DEFINE_string(
     "method",
     "mae",
-    "mae, autoencoder, simclr, dcl, dclw, byol, simsiam, vicreg, byol_tracin, byol_fs, byol_fnc or byol_ft.",
+    "mae, autoencoder, simclr, dcl, dclw, byol, simsiam, vicreg, byol_tracin, byol_fs, byol_fnc, byol_ft or byol_sup.",
 )
 _PRESET = flags.DEFINE_string(
     "preset", "small", "How it is trained: small, paper, and where they differ original, released_code."
@@ -41,7 +41,9 @@ _DTYPE = flags.DEFINE_enum("dtype", None, ["float32", "bfloat16"], "Of the compu
 _REMAT = flags.DEFINE_bool("remat", False, "Less memory for a third more work.")
 _SPLIT = flags.DEFINE_string("split", None, "Of a TFDS data set or an .npz file.")
 _ON_DEMAND = flags.DEFINE_bool("on_demand", False, "Decode images while training, for sets larger than memory.")
-_LABELS = flags.DEFINE_string("labels", None, "A .csv file, for watching alone: no label reaches the training.")
+_LABELS = flags.DEFINE_string(
+    "labels", None, "A .csv file, for watching alone: no label reaches the training (but byol_sup's)."
+)
 _IMAGE_COLUMN = flags.DEFINE_string("image_column", "image", "Its header of the images' names.")
 _LABEL_COLUMN = flags.DEFINE_string("label_column", "label", "Its header of the labels.")
 _WATCH = flags.DEFINE_integer("watch_every", 100, "Steps between two looks at the features; 0: none.", lower_bound=0)
@@ -56,7 +58,7 @@ def main() -> None:
 def _job() -> None:
     if not _WORKDIR.value:
         raise ValueError("--workdir=FOLDER is missing: where should the encoder be written?")
-    if _LABELS.value is not None and _WATCH.value == 0:
+    if _LABELS.value is not None and _WATCH.value == 0 and not _METHOD.value.startswith("byol_"):
         raise ValueError("--labels are for watching, which --watch_every=0 turns off: leave one of them out")
     device = choose_device()
     from examine_jax.encoder_training import TrainingSettings, train_encoder

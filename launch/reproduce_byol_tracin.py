@@ -52,6 +52,12 @@ _SCORER = flags.DEFINE_string(
 )
 _SCORED = flags.DEFINE_enum("scored", None, ["first", "second", "both"], "The views whose gradients TracIn compares.")
 _WEIGHT = flags.DEFINE_float("extra_weight", None, "Of the extra positive in the loss.", lower_bound=0.0)
+_PRETRAINING_RATE = flags.DEFINE_float(
+    "pretraining_learning_rate", None, "Of the pre-training, at a batch of 256; the preset's if not given."
+)
+_MOST = flags.DEFINE_integer("fnc_most", None, "False negatives that byol_fnc attracts, at most.", lower_bound=1)
+_THRESHOLD = flags.DEFINE_float("fnc_threshold", None, "The cosine above which they are such.")
+_CONCENTRATION = flags.DEFINE_float("ft_concentration", None, "Of byol_ft's Beta distribution.")
 _VIEWS = flags.DEFINE_enum("extra_views", None, ["both", "other"], "The views of the extra image that enter.")
 _EPOCHS = flags.DEFINE_integer("epochs", None, "Of each fine-tuning, in place of the preset's length.", lower_bound=1)
 _TUNING_STEPS = flags.DEFINE_integer("fine_tuning_steps", None, "Of each fine-tuning, to whole epochs.", lower_bound=1)
@@ -68,6 +74,8 @@ def _job() -> None:
             raise ValueError(
                 f"--{flag.name}=FOLDER is missing: the study needs two labelled sets and a folder for its results"
             )
+    if _ON_DEMAND.value and _LAYOUT.value == _OTHER_LAYOUT.value == "folder":
+        raise ValueError("--on_demand is for official layouts; plain folders are read at once: leave it out")
     device = choose_device()
     from examine_jax.encoder_training import progress_bar
     from examine_jax.experiments.byol_tracin.page import write_study
@@ -130,7 +138,12 @@ def _settings() -> "StudySettings":
         settings = dataclasses.replace(settings, fine_tuning_steps=None)
     if _RATE.value is not None:
         tuning = dataclasses.replace(tuning, schedule=WarmupCosine(_RATE.value))
+    likely: dict[str, Any] = {"most": _MOST.value, "threshold": _THRESHOLD.value}
+    likely = {name: value for name, value in likely.items() if value is not None}
     given: dict[str, Any] = {
+        "learning_rate": _PRETRAINING_RATE.value,
+        "false_negatives": dataclasses.replace(settings.false_negatives, **likely),
+        "concentration": _CONCENTRATION.value,
         "methods": None if _METHODS.value is None else tuple(_METHODS.value),
         "architecture": _ARCHITECTURE.value,
         "steps": _STEPS.value,

@@ -149,7 +149,10 @@ class BYOLTracIn:
     def _labels(self, batch: Batch) -> Array | None:
         if "label" in batch:
             return jnp.asarray(batch["label"], jnp.int32)
-        return jnp.asarray(self.labels, jnp.int32)[batch["index"]] if self.labels else None
+        if not self.labels:
+            return None
+        # An index beyond the labels is of an unknown class, not of the last one.
+        return jnp.asarray(self.labels, jnp.int32).at[batch["index"]].get(mode="fill", fill_value=-1)
 
 
 def weighted_regression(
@@ -263,8 +266,19 @@ def _told(size: int, channels: int, mean: Any, deviation: Any) -> str:
     return f"{size} px, {channels} channels, less {mean}, over {deviation}"
 
 
-@functools.lru_cache(maxsize=4)
 def _read_scorer(folder: str) -> Any:
+    files = sorted(file for file in pathlib.Path(folder).glob("*") if file.is_file())
+    return _read_scorer_once(folder, tuple((file.name, *_size_and_time(file)) for file in files))
+
+
+def _size_and_time(file: pathlib.Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=4)
+def _read_scorer_once(folder: str, files: tuple[tuple[str, int, int], ...]) -> Any:
+    """Kept while its files stay as they are."""
     # Set-up is traced, and what is kept here outlives the trace: its arrays must be values.
     with jax.ensure_compile_time_eval():
         encoder = read_encoder(pathlib.Path(folder), (*SETTINGS, BYOL, BYOLTracIn))

@@ -38,6 +38,10 @@ class TracInPositive:
 
     scored: Literal["first", "second", "both"] = "first"
 
+    def __post_init__(self) -> None:
+        if self.scored not in ("first", "second", "both"):
+            raise ValueError(f"TracInPositive: scored must be first, second or both, got {self.scored!r}")
+
     def scores(self, evidence: Evidence) -> Float[Array, "batch batch"]:
         """TracIn of each pair of images, up to the learning rate."""
 
@@ -77,6 +81,10 @@ class FalseNegatives:
 
     most: int = 10
     threshold: float = 0.7
+
+    def __post_init__(self) -> None:
+        if self.most < 1:
+            raise ValueError(f"FalseNegatives: most must be at least 1, got {self.most}")
 
     def scores(self, evidence: Evidence) -> Float[Array, "batch batch"]:
         """The largest cosine over pairs of views, of each pair of images."""
@@ -130,6 +138,14 @@ def _without_self(scores: Float[Array, "batch batch"]) -> Float[Array, "batch ba
 
 
 def _largest(scores: Float[Array, "batch batch"]) -> Float[Array, "batch batch"]:
-    """1 at each row's largest entry off the diagonal, 0 elsewhere."""
+    """1 at each row's largest entry off the diagonal, 0 elsewhere.
+
+    Raises:
+        ValueError: a batch of one image, which has no other.
+    """
+    if len(scores) < 2:
+        raise ValueError(
+            "an extra positive out of a (micro-)batch of one image: take a larger batch, or fewer micro-batches"
+        )
     chosen = jnp.argmax(_without_self(scores), axis=1)
     return jax.nn.one_hot(chosen, len(scores), dtype=scores.dtype)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 from collections.abc import Iterator
 
 import jax
@@ -17,6 +18,7 @@ from examine_jax.models.presets import Architecture
 from examine_jax.models.vit import ViTConfig
 from examine_jax.pretraining import Phase, load_encoder
 from examine_jax.pretraining.byol import BYOL
+from examine_jax.pretraining.extra_positives import FalseNegatives
 from tests.images import official_miniatures as miniatures
 
 TINY = Architecture(ViTConfig(image_size=16, patch_size=8, channels=3, width=16, depth=1, heads=2, mlp_width=16), None)
@@ -177,6 +179,46 @@ def test_a_scorer_that_does_not_fit_is_refused_before_anything_is_written(
         with pytest.raises(ValueError, match=r"takes images of 16 px|is not an encoder's folder"):
             claim_workdir(tmp_path / "out", *skin, settings)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_scorer_trained_anew_is_another_study(
+    found: SeedFindings, skin: Sets, workdir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    shutil.copytree(workdir / "seed_0" / "byol" / "encoder", tmp_path / "scorer")
+    settings = dataclasses.replace(miniature(), scorer=str(tmp_path / "scorer"))
+    claim_workdir(tmp_path / "out", *skin, settings)
+    shutil.rmtree(tmp_path / "scorer")
+    shutil.copytree(workdir / "seed_0" / "byol_ft" / "encoder", tmp_path / "scorer")
+    with pytest.raises(ValueError, match="another run"):
+        claim_workdir(tmp_path / "out", *skin, settings)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weight": -1.0},
+        {"scored": "frist"},
+        {"extra_views": "all"},
+        {"batch_size": 1},
+        {"minutes": float("nan"), "steps": None},
+        {"learning_rate": 0.0},
+        {"concentration": -1.0},
+        {"steps": 0},
+    ],
+)
+def test_settings_out_of_range_are_refused_at_once(change: dict[str, object]) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        dataclasses.replace(miniature(), **change)
+
+
+def test_the_unknown_settings_reach_their_methods(skin: Sets, tmp_path: pathlib.Path) -> None:
+    own = dataclasses.replace(
+        miniature(), false_negatives=FalseNegatives(2, 0.5), concentration=3.0, weight=0.5, learning_rate=0.25
+    )
+    codes = skin[0].codes()
+    method, training = resolve("byol_fnc", skin[0].pixels, codes, tmp_path, own, 0)
+    assert (method.choice, method.weight, training.schedule.learning_rate) == (FalseNegatives(2, 0.5), 0.5, 0.25)
+    assert resolve("byol_ft", skin[0].pixels, codes, tmp_path, own, 0)[0].concentration == 3.0
 
 
 def test_the_same_folder_takes_no_other_study(found: SeedFindings, skin: Sets, workdir: pathlib.Path) -> None:

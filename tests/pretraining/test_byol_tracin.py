@@ -11,6 +11,7 @@ import pytest
 from examine_jax.images.augmentation import TwoViews
 from examine_jax.models import ViTConfig
 from examine_jax.models.heads import HeadConfig
+from examine_jax.models.resnet import ResNetConfig
 from examine_jax.pretraining import PixelScale, two_views
 from examine_jax.pretraining.byol import BYOL
 from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTransformation, extrapolated
@@ -249,6 +250,92 @@ def test_a_pretrained_scorer_chooses_in_evaluation_mode_and_never_changes(batch,
     assert float(loss) != float(without)
 
 
+def _shaken(tree, seed):
+    """Running averages far from any batch's."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: leaf + rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32), tree)
+
+
+def _in_evaluation_mode(params, stats, inputs):
+    """(into the last layer, out of it) of a head of two layers, in NumPy."""
+    norm, own = params["norm_0"], stats["norm_0"]
+    x = np.asarray(inputs, np.float64) @ np.asarray(params["dense_0"]["kernel"], np.float64)
+    x = (x - np.asarray(own["mean"])) / np.sqrt(np.asarray(own["var"]) + 1e-5)
+    x = np.maximum(x * np.asarray(norm["scale"]) + np.asarray(norm["bias"]), 0)
+    return x, x @ np.asarray(params["dense_1"]["kernel"], np.float64) + np.asarray(params["dense_1"].get("bias", 0))
+
+
+@pytest.mark.parametrize("choice", [TracInPositive("first"), TracInPositive("second"), SimilarPositive()])
+def test_a_pretrained_scorer_s_choice_is_that_of_a_loop_over_its_running_averages(batch, tmp_path, choice):
+    encoder = ResNetConfig(image_size=8, channels=3, depths=(1,), width=6, stem="small_image")
+    byol = _byol(encoder=encoder)
+    params, state = byol.init(jax.random.key(5), batch)
+    target = {
+        "params": _shaken(state["target"]["params"], 1),
+        "batch_stats": _shaken(state["target"]["batch_stats"], 2),
+    }
+    state = {**state, "batch_stats": _shaken(state["batch_stats"], 3), "target": target}
+    save_encoder(tmp_path, dataclasses.replace(byol, augmentation=_readable()), params, state)
+
+    key = jax.random.key(2)
+    views = two_views.make_views(byol.augmentation, byol.pixels, byol.encoder, batch, key)
+
+    def projected(params, stats, view):
+        variables = {"params": params["encoder"], "batch_stats": stats["encoder"]}
+        features = encoder.module().apply(variables, view, train=False)
+        return features, _in_evaluation_mode(params["projector"], stats["projector"], features)[1]
+
+    view = 1 if choice == TracInPositive("second") else 0
+    features, own = projected(params, state["batch_stats"], views[view])
+    _, aim = projected(target["params"], target["batch_stats"], views[1 - view])
+    activations, q = _in_evaluation_mode(params["predictor"], state["batch_stats"]["predictor"], own)
+    scores = np.full((BATCH_SIZE, BATCH_SIZE), -np.inf)
+    for i, k in itertools.permutations(range(BATCH_SIZE), 2):
+        if isinstance(choice, SimilarPositive):
+            scores[i, k] = -_cosine_distance(features[i], features[k])
+            continue
+        gradients = []
+        for n in (i, k):
+            length, other = np.linalg.norm(q[n]), np.linalg.norm(aim[n])
+            gradients.append(2 * (q[n] @ aim[n] * q[n] / (length**3 * other) - aim[n] / (length * other)))
+        scores[i, k] = (gradients[0] @ gradients[1]) * (activations[i] @ activations[k])
+    chosen = scores.argmax(axis=1)
+
+    method = BYOLTracIn(byol, choice, scorer=str(tmp_path))
+    own_params, own_state = method.init(jax.random.key(1), batch)
+    loss, _ = _jitted(method)(own_params, own_state, batch, key)
+    of, to = _passes(byol, own_params, own_state, batch, key)
+    expected = 0.0
+    for i, view in itertools.product(range(BATCH_SIZE), (0, 1)):
+        q_i = of[view]["predictor"][i]
+        expected += _cosine_distance(q_i, to[1 - view]["projector"][i])
+        expected += sum(_cosine_distance(q_i, to[other]["projector"][chosen[i]]) for other in (0, 1))
+    assert float(loss) == pytest.approx(expected / BATCH_SIZE, rel=1e-5)
+
+
+def test_a_scorer_s_folder_that_was_written_anew_is_read_anew(batch, tmp_path):
+    byol = dataclasses.replace(_byol(), augmentation=_readable())
+    for seed in (5, 6):
+        params, state = byol.init(jax.random.key(seed), batch)
+        save_encoder(tmp_path, byol, params, state)
+        _, own_state = BYOLTracIn(byol, scorer=str(tmp_path)).init(jax.random.key(1), batch)
+        jax.tree.map(np.testing.assert_array_equal, own_state["scorer"]["params"], params)
+
+
+def test_an_image_beyond_the_labels_is_of_an_unknown_class(batch):
+    method = BYOLTracIn(_byol(), SameClass(), labels=(0, 0, 1))
+    params, state = method.init(jax.random.key(1), batch)
+    _, (_, metrics) = _jitted(method)(params, state, batch, jax.random.key(2))
+    assert float(metrics["extra_positives"]) == pytest.approx(2 / 8)
+
+
+def test_a_batch_of_one_image_has_no_extra_positive(batch):
+    method = BYOLTracIn(_byol())
+    params, state = method.init(jax.random.key(1), batch)
+    with pytest.raises(ValueError, match="a larger batch, or fewer micro-batches"):
+        method.loss(params, state, {name: values[:1] for name, values in batch.items()}, jax.random.key(2))
+
+
 def test_one_scorer_serves_several_trainings_of_a_process_each_set_up_in_a_trace(batch, tmp_path):
     byol = dataclasses.replace(_byol(), augmentation=_readable())
     params, state = byol.init(jax.random.key(5), batch)
@@ -318,6 +405,8 @@ def test_feature_transformation_trains_and_keeps_byol_s_state(batch):
     [
         (lambda: BYOLTracIn(_byol(), weight=-1.0), "weight"),
         (lambda: BYOLTracIn(_byol(), extra_views="none"), "extra_views"),
+        (lambda: TracInPositive("frist"), "scored"),
+        (lambda: FalseNegatives(most=0), "most"),
         (lambda: BYOLFeatureTransformation(_byol(), concentration=0.0), "concentration"),
     ],
 )

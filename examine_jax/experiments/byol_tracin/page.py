@@ -9,7 +9,7 @@ import numpy as np
 from examine_jax.experiments.byol_tracin.downstream import METRICS
 from examine_jax.experiments.byol_tracin.sets import StudySet
 from examine_jax.experiments.byol_tracin.settings import COLOURS, UNTRAINED, StudySettings
-from examine_jax.experiments.byol_tracin.study import Gallery, SeedFindings
+from examine_jax.experiments.byol_tracin.study import LEFT_OUT, Gallery, SeedFindings
 from examine_jax.pretraining.configuration import to_plain
 from examine_jax.reporting.findings import write_findings
 from examine_jax.reporting.method_dots import method_dots
@@ -265,6 +265,12 @@ def _warnings(found: Sequence[SeedFindings], source: StudySet, other: StudySet) 
         for images in (source, other)
         if images.skipped
     ]
+    shared = max(one.sizes.get(LEFT_OUT, 0) for one in found)
+    if shared:
+        told.append(
+            f"{source.name} and {other.name} share images: up to {shared:,} of {source.name}'s training images were left out, as they, or "
+            f"others of their groups, are test images of {other.name}."
+        )
     if len(found) < 2:
         told.append("One seed: no deviation, and none of the rows is judged as learned or not.")
     elif len(found) < 3:
@@ -283,9 +289,12 @@ def _settings(settings: StudySettings, source: StudySet, other: StudySet) -> dic
         "steps",
         "batch_size",
         "scorer",
+        "learning_rate",
         "scored",
         "weight",
         "extra_views",
+        "false_negatives",
+        "concentration",
         "fine_tuning",
         "fine_tuning_steps",
     )

@@ -1,12 +1,14 @@
 """Everything that BYOL-TracIn's study depends on but the images; what its poster leaves open has a name and a default here."""
 
 import dataclasses
+import math
 from typing import Literal
 
 from examine_jax.evaluation.classifier_training import ClassifierTraining
 from examine_jax.evaluation.fine_tuning import FINE_TUNING
 from examine_jax.models.presets import Architecture
 from examine_jax.models.presets import architecture as named_architecture
+from examine_jax.pretraining.extra_positives import FalseNegatives, TracInPositive
 
 PRETRAINED = "_pretrained"
 METHODS = (
@@ -38,11 +40,14 @@ class StudySettings:
         minutes: of computing that a pre-training of plain BYOL takes, at least: the CPU's time on a CPU, the clock's elsewhere. Its step is
             timed once, and all methods and seeds train for as many steps.
         batch_size: None: the preset's, and never more than the images.
+        learning_rate: NOT IN THE PAPER: of the pre-training, at a batch of 256; None: the preset's.
         scorer: NOT IN THE PAPER: what finds the extra positives of the `_pretrained` methods: an encoder's folder; None: the same seed's
             plain BYOL, trained first.
         scored: NOT IN THE PAPER: which view's gradients TracIn compares.
         weight: NOT IN THE PAPER: of the extra positive in the loss.
         extra_views: NOT IN THE PAPER: which views of the extra image enter.
+        false_negatives: NOT IN THE PAPER: what byol_fnc takes for such.
+        concentration: NOT IN THE PAPER: of byol_ft.
         shares: of the training labels, for the semi-supervised fine-tuning.
         tested: of the images, the share that is tested on where a set has no official test images.
         fine_tuning: NOT IN THE PAPER: of the encoder and a linear head, on the shares and on the second set.
@@ -60,10 +65,13 @@ class StudySettings:
     steps: int | None = None
     minutes: float | None = None
     batch_size: int | None = None
+    learning_rate: float | None = None
     scorer: str | None = None
     scored: Literal["first", "second", "both"] = "first"
     weight: float = 1.0
     extra_views: Literal["both", "other"] = "both"
+    false_negatives: FalseNegatives = dataclasses.field(default_factory=FalseNegatives)
+    concentration: float = 2.0
     shares: tuple[float, ...] = (0.1, 0.5, 1.0)
     tested: float = 0.2
     fine_tuning: ClassifierTraining = FINE_TUNING
@@ -88,8 +96,22 @@ class StudySettings:
             raise ValueError(f"preset {self.preset!r} is neither 'paper' nor 'small'")
         if self.steps is not None and self.minutes is not None:
             raise ValueError("give either steps or minutes of training")
-        if self.minutes is not None and self.minutes <= 0:
-            raise ValueError(f"minutes of training must be above 0, got {self.minutes}")
+        for text, value in (
+            ("minutes of training", self.minutes),
+            ("learning_rate", self.learning_rate),
+            ("concentration", self.concentration),
+        ):
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{text} must be above 0, got {value}")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if self.batch_size is not None and self.batch_size < 2:
+            raise ValueError(f"a batch of {self.batch_size} has no other image: give 2 at least")
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"weight of the extra positive must be at least 0, got {self.weight}")
+        TracInPositive(self.scored)
+        if self.extra_views not in ("both", "other"):
+            raise ValueError(f"extra_views must be 'both' or 'other', got {self.extra_views!r}")
         if self.fine_tuning_steps is not None and self.fine_tuning_steps < 1:
             raise ValueError(f"fine_tuning_steps must be at least 1, got {self.fine_tuning_steps}")
         if not self.shares or not all(0 < share <= 1 for share in self.shares):

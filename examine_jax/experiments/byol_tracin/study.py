@@ -11,9 +11,9 @@ import numpy as np
 
 from examine_jax.experiments.byol_tracin.downstream import colours, fine_tuned
 from examine_jax.experiments.byol_tracin.gallery import likes
-from examine_jax.experiments.byol_tracin.sets import Split, StudySet, divide, some_rows
+from examine_jax.experiments.byol_tracin.sets import Split, StudySet, divide_both, some_rows
 from examine_jax.experiments.byol_tracin.settings import COLOURS, UNTRAINED, StudySettings
-from examine_jax.experiments.byol_tracin.training import byol_cost, check_scorer, resolve, train, untrained
+from examine_jax.experiments.byol_tracin.training import byol_cost, check_methods, resolve, train, untrained
 from examine_jax.experiments.encoders import training_record
 from examine_jax.experiments.stages import arrays, record
 from examine_jax.pretraining import Encoder, load_encoder
@@ -22,6 +22,7 @@ from examine_jax.pretraining.extra_positives import TracInPositive
 from examine_jax.reporting.neighbour_gallery import Neighbours
 
 _GALLERY_BATCH = 64
+LEFT_OUT = "left out, being test images after the transfer"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,14 +66,11 @@ def claim_workdir(
         ValueError: the folder holds another study (which settings differ); sets that cannot be divided; a scorer that does not fit.
         OSError: it cannot be written.
     """
-    check_scorer(settings)
-    splits = [
-        (divide(source, settings, seed, settings.shares), divide(other, settings, seed, (1.0,)))
-        for seed in settings.seeds
-    ]
+    scorer = check_methods(settings)
+    splits = [divide_both(source, other, settings, seed) for seed in settings.seeds]
     same = dataclasses.replace(settings, seeds=(0,), methods=("byol",), anchors=1)
     sets = {"source": source.fingerprint(), "transfer": other.fingerprint()}
-    claim(pathlib.Path(workdir) / "config.json", {"sets": sets, "settings": to_plain(same)})
+    claim(pathlib.Path(workdir) / "config.json", {"sets": sets, "settings": to_plain(same), "scorer": scorer})
     return splits
 
 
@@ -159,6 +157,7 @@ def run_seed(
         "test": len(split.test),
         "transfer, training": len(other_split.training),
         "transfer, test": len(other_split.test),
+        **({LEFT_OUT: len(split.left_out)} if len(split.left_out) else {}),
     }
     return SeedFindings(
         seed,

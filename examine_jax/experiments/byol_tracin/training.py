@@ -1,6 +1,7 @@
 """The study's encoders, trained one a method and seed; a killed training goes on where it was."""
 
 import dataclasses
+import hashlib
 import math
 import pathlib
 import sys
@@ -25,7 +26,7 @@ from examine_jax.pretraining.byol import BYOL
 from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTransformation
 from examine_jax.pretraining.byol_tracin import BYOLTracIn, read_scorer
 from examine_jax.pretraining.configuration import to_plain
-from examine_jax.pretraining.extra_positives import TracInPositive
+from examine_jax.pretraining.extra_positives import FalseNegatives, TracInPositive
 
 
 def train(
@@ -84,17 +85,11 @@ def resolve(
     count = steps(pixels, workdir, settings)
     method, training = _preset(name, settings, count)
     if isinstance(method, BYOLTracIn):
-        choice = method.choice
-        if isinstance(choice, TracInPositive):
-            choice = dataclasses.replace(choice, scored=settings.scored)
         scorer = None
         if name.endswith(PRETRAINED):
             scorer = settings.scorer or str((workdir / f"seed_{seed}" / "byol" / "encoder").resolve())
         method = dataclasses.replace(
             method,
-            choice=choice,
-            weight=settings.weight,
-            extra_views=settings.extra_views,
             scorer=scorer,
             labels=tuple(codes.tolist()),
         )
@@ -130,17 +125,42 @@ def untrained(settings: StudySettings, pixels: Any, seed: int) -> Encoder:
     return Encoder(method, *method.init(jax.random.key(seed), example))
 
 
-def check_scorer(settings: StudySettings) -> None:
-    """Raises a ValueError or an OSError where the scorer that is named cannot look at this study's images."""
-    if settings.scorer is not None:
-        read_scorer(settings.scorer, _preset("byol", settings, None)[0])
+def check_methods(settings: StudySettings) -> str | None:
+    """What the scorer that is named holds (a digest); None: there is none.
+
+    Raises:
+        ValueError, OSError: a method that these settings do not fit, or a scorer that cannot look at this study's images.
+    """
+    for name in settings.methods:
+        _preset(name, settings, None)
+    if settings.scorer is None:
+        return None
+    read_scorer(settings.scorer, _preset("byol", settings, None)[0])
+    digest = hashlib.blake2b(digest_size=16)
+    for file in sorted(file for file in pathlib.Path(settings.scorer).glob("*") if file.is_file()):
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _preset(name: str, settings: StudySettings, steps: int | None) -> tuple[Any, PretrainSettings]:
     base = name.removesuffix(PRETRAINED)
     # What the study makes of plain BYOL is "study" there: its "paper" is another paper's.
     preset = "study" if (base, settings.preset) == ("byol", "paper") else settings.preset
-    return method_preset(base, settings.chosen(), preset=preset, steps=steps)
+    method, training = method_preset(base, settings.chosen(), preset=preset, steps=steps)
+    if settings.learning_rate is not None:
+        schedule = dataclasses.replace(training.schedule, learning_rate=settings.learning_rate)
+        training = dataclasses.replace(training, schedule=schedule)
+    if isinstance(method, BYOLFeatureTransformation):
+        method = dataclasses.replace(method, concentration=settings.concentration)
+    if isinstance(method, BYOLTracIn):
+        choice = method.choice
+        if isinstance(choice, TracInPositive):
+            choice = dataclasses.replace(choice, scored=settings.scored)
+        if isinstance(choice, FalseNegatives):
+            choice = settings.false_negatives
+        method = dataclasses.replace(method, choice=choice, weight=settings.weight, extra_views=settings.extra_views)
+    return method, training
 
 
 def _batch_size(training: PretrainSettings, pixels: Any, settings: StudySettings) -> int:
