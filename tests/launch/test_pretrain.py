@@ -88,6 +88,7 @@ REFUSED = [
     (["--labels={}/strange.csv"], "'nowhere.png'"),
     (["--labels={}/labels.csv", "--watch_every=0"], "--watch_every=0"),
     (["--labels={}/labels.csv", "--label_column=grade"], "column 'grade'"),
+    (["--method=byol_sup"], "byol_sup draws its extra positives by label: give a CSV file of labels"),
     (["--workdir="], "--workdir=FOLDER is missing"),
     (["--images={}/nothing"], "nothing"),
     (["--image_size=17"], "17"),
@@ -132,6 +133,18 @@ def test_the_page_shows_what_the_method_sees(
     assert method in page.read_text(encoding="utf-8")
     with Image.open(tmp_path / f"{picture}.png") as shown:
         assert shown.width >= 500
+
+
+def test_extra_positives_of_known_classes_are_counted_and_no_label_is_kept_in_the_encoder(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    settings = TrainingSettings(method="byol_sup", image_size=16, steps=1, batch_size=8)
+    trained = train_encoder(
+        folder / "images", tmp_path, settings, labels=folder / "labels.csv", watch_every=None, progress=False
+    )
+    assert trained.history[0]["extra_positives_right"] == 1
+    assert 0 < trained.history[0]["extra_positives_chance"] < 1
+    assert load_encoder(tmp_path / "encoder").method.labels == ()
 
 
 @pytest.mark.parametrize("changes", [{"dtype": "bfloat16"}, {"remat": True}])
