@@ -1,0 +1,70 @@
+"""Maps of features: every class has its name, whatever it is; a collapsed encoder is told from a broken one."""
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from examine_jax.reporting import feature_map
+from examine_jax.reporting.feature_map import feature_maps
+
+LABELS = np.arange(24) % 3
+FEATURES = (3 * np.eye(3, 60)[LABELS] + np.random.default_rng(0).standard_normal((24, 60))).astype(np.float32)
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """The figures behind the pictures."""
+    figures: list[Figure] = []
+    whole = feature_map.png
+    monkeypatch.setattr(feature_map, "png", lambda figure: figures.append(figure) or whole(figure))
+    return figures
+
+
+def legend(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize("first", ["_background", "__", "_nolegend_", ""])
+def test_every_class_is_in_the_legend_whatever_its_name(drawn: list[Figure], first: str) -> None:
+    picture = feature_maps([FEATURES], ["encoder"], LABELS, [first, "tumour", "_stroma"])
+    assert Image.open(io.BytesIO(picture)).width > 1000
+    assert legend(drawn[0]) == [first, "tumour", "_stroma"]
+    assert len(drawn[0].legends[0].legend_handles) == 3
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        np.zeros((24, 60), np.float32),
+        np.full((24, 3), 0.1, np.float32),
+        np.float32(7) * (1 + 5e-8 * np.random.default_rng(0).standard_normal((24, 60))).astype(np.float32),
+    ],
+    ids=["zeros", "constant", "constant but for rounding"],
+)
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_collapsed_encoder_has_a_panel_that_says_so(drawn: list[Figure], same: np.ndarray, place: int) -> None:
+    both = [FEATURES, same] if place else [same, FEATURES]
+    feature_maps(both, ["one", "two"], LABELS, ["a", "b", "c"])
+    panels = drawn[0].axes
+    assert [text.get_text() for text in panels[place].texts] == ["all features are the same"]
+    assert not panels[1 - place].texts
+    points = [sum(len(dots.get_offsets()) for dots in panel.collections) for panel in panels]
+    assert points == ([24, 0] if place else [0, 24])
+    assert legend(drawn[0]) == ["a", "b", "c"]
+
+
+def test_features_that_differ_a_little_are_drawn(drawn: list[Figure]) -> None:
+    feature_maps([1 + 1e-4 * FEATURES], ["encoder"], LABELS, ["a", "b", "c"])
+    assert not drawn[0].axes[0].texts
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_refused_with_their_encoder(value: float) -> None:
+    broken = FEATURES.copy()
+    broken[[3, 5], 2] = value
+    with pytest.raises(ValueError, match=r"^simclr 32: the features of 2 of 24 images are not finite; leave") as caught:
+        feature_maps([FEATURES, broken], ["byol", "simclr 32"], LABELS, ["a", "b", "c"])
+    assert "\n" not in str(caught.value)
