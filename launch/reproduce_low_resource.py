@@ -61,7 +61,7 @@ def _job() -> None:
     device = choose_device()
     from examine_jax.experiments.low_resource.layouts import describe
     from examine_jax.experiments.low_resource.page import write_study
-    from examine_jax.experiments.low_resource.study import check_set, claim_study, expected_seconds, run_set
+    from examine_jax.experiments.low_resource.study import check_set, claim_set, claim_study, expected_seconds, run_set
     from examine_jax.pretraining import load_encoder
 
     shape = settings.chosen().encoder
@@ -74,6 +74,8 @@ def _job() -> None:
     imagenet = None if _IMAGENET.value is None else load_encoder(_IMAGENET.value, image_size=shape.image_size)
     workdir = pathlib.Path(_WORKDIR.value)
     claim_study(workdir, settings)
+    for name, images in sets.items():
+        claim_set(name, images, workdir, imagenet=imagenet)
     left, seconds = expected_seconds(sets, workdir, settings)
     about = "" if seconds is None else f", about {seconds / 3600:.1f} h of computing, embedding and probes not counted"
     print(f"{left} trainings to do{about}; what is done is kept", file=sys.stderr)
@@ -84,7 +86,7 @@ def _job() -> None:
         for one in run_set(name, images, workdir, settings, imagenet=imagenet):
             found.append(one)
             batch = "" if one.batch_size is None else f", batch {one.batch_size}"
-            told = f"kNN accuracy {one.figures['knn']['accuracy']:.3f}"
+            told = f"kNN accuracy {one.figures['knn']['accuracy']:.3f}" if one.diverged is None else one.diverged
             print(f"{name}, seed {one.seed}, {one.name}{batch}: {told}", file=sys.stderr)
             if (one.name, one.batch_size) == last:  # of this seed
                 page = write_study(workdir, found, described, settings, device=device)

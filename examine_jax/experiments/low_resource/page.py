@@ -17,7 +17,7 @@ from examine_jax.experiments.low_resource.study import (
     read_test_features,
     trainings,
 )
-from examine_jax.experiments.low_resource.summary import Row, knn_row, probe_row, verdict
+from examine_jax.experiments.low_resource.summary import Row, best_probe, knn_row, probe_row, verdict
 from examine_jax.pretraining.configuration import to_plain
 from examine_jax.reporting.feature_map import feature_maps
 from examine_jax.reporting.findings import write_findings
@@ -48,15 +48,16 @@ def write_study(
     """
     workdir = pathlib.Path(workdir)
     names = [name for name in sets if any(one.set_name == name for one in found)]
+    ended = [one for one in found if one.diverged is None]
     return write_findings(
         workdir / "low_resource.html",
-        _figures(found, names, sets, settings),
-        _tables(found, names, settings),
+        _figures(ended, names, sets, settings),
+        _tables(ended, names, settings),
         title="Self-supervision on small medical sets",
-        headline=_headline(found, names, settings),
+        headline=_headline(ended, names, settings),
         summary={
             "seeds": str(len({one.seed for one in found})),
-            "trainings": str(sum(one.batch_size is not None for one in found)),
+            "trainings": str(sum(one.batch_size is not None for one in ended)),
             "sets": str(len(names)),
             "device": device,
         },
@@ -73,7 +74,9 @@ def _tables(found: Sequence[RunFindings], names: Sequence[str], settings: LowRes
             batch = None if name in _ALL_CONTROLS else settings.table_batch
             row = knn_row(found, set_name, name, batch)
             if row is not None:
-                knn.append((set_name, name, *_cells(row, control, published.KNN.get((set_name, name)))))
+                # The paper's are of one batch size.
+                theirs = published.KNN.get((set_name, name)) if batch == published.KNN_BATCH else None
+                knn.append((set_name, name, *_cells(row, control, theirs)))
         for name in settings.methods:
             for batch in settings.batch_sizes:
                 row = knn_row(found, set_name, name, batch)
@@ -85,8 +88,8 @@ def _tables(found: Sequence[RunFindings], names: Sequence[str], settings: LowRes
             if row is None:
                 continue
             probe.append((set_name, name, *_cells(row, control, published.PROBE.get((set_name, name)))))
-            theirs = published.BEST_SETTINGS.get((set_name, name))
-            paper = "" if theirs is None else f"{theirs[0]} ({theirs[1]:g})"
+            chosen = published.BEST_SETTINGS.get((set_name, name))
+            paper = "" if chosen is None else f"{chosen[0]} ({chosen[1]:g})"
             best.append((set_name, name, f"{row.batch_size} ({row.learning_rate:g})", paper))
     figures = ("accuracy", "weighted F1", "accuracy - F1", "balanced accuracy", "verdict")
     header = ("set", "encoder", *figures, "the paper's accuracy / F1")
@@ -212,7 +215,7 @@ def _map(
     rows = [row for name in settings.methods if (row := probe_row(found, set_name, name))]
     if not rows:
         return None
-    best = max(rows, key=lambda row: float(np.mean(row.accuracy)))
+    best = best_probe(rows)
     seed = best.seeds[0]
     shown = []
     for name, batch in ((best.name, best.batch_size), (published.IMAGENET, None), (RANDOM_INITIALISATION, None)):
@@ -225,7 +228,7 @@ def _map(
     return Illustration(
         f"t-SNE of the test images: {set_name} (figure 4)",
         feature_maps(features, [one.name for one in shown], labels[0], list(description.classes)),
-        f"The method with the best probe, beside what it is compared with; seed {seed}. "
+        f"The method whose probe is best on the validation images, beside what it is compared with; seed {seed}. "
         "Distances between far clusters mean nothing in such a map.",
         "Maps of features, coloured by class, a panel an encoder",
     )
@@ -238,11 +241,11 @@ def _headline(found: Sequence[RunFindings], names: Sequence[str], settings: LowR
         controls = {name: row for name in _ALL_CONTROLS if (row := probe_row(found, set_name, name))}
         if not rows:
             continue
-        best = max(rows, key=lambda row: float(np.mean(row.accuracy)))
+        best = best_probe(rows)
         doubt = verdict(best, controls.get(RANDOM_INITIALISATION))
         beside = ", ".join(f"{name} {np.mean(row.accuracy):.3f}" for name, row in controls.items())
         told.append(
-            f"{set_name}: {best.name} has the best probe, accuracy {np.mean(best.accuracy):.3f}"
+            f"{set_name}: {best.name} has the best probe by the validation images, test accuracy {np.mean(best.accuracy):.3f}"
             f"{f' ({doubt})' if doubt else ''}; {beside}"
         )
     return ". ".join(told) + "." if told else "Controls alone, so far: no method has been trained."
@@ -259,6 +262,11 @@ def _warnings(
     planned = len(settings.seeds) * sum(len(trainings(set_name, settings)) for set_name in names)
     if done < planned:
         told.append(f"{done} of {planned} trainings on {', '.join(names)} are done; the others are to come.")
+    for one in found:
+        if one.diverged is not None:
+            told.append(
+                f"{one.set_name}, seed {one.seed}: {one.name} at a batch of {one.batch_size} diverged and is in no table ({one.diverged})."
+            )
     for set_name in names:
         if sets[set_name].groups is None:
             told.append(

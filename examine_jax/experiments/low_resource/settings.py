@@ -1,12 +1,13 @@
 """Everything that the low-resource study depends on but the images; what the paper leaves open has a name and a default here."""
 
 import dataclasses
+import math
 
 from examine_jax.evaluation.classifier_training import ClassifierTraining, StepDecay
 from examine_jax.evaluation.probe import PAPER_TRAINING
 from examine_jax.models.presets import Architecture
 from examine_jax.models.presets import architecture as named_architecture
-from examine_jax.pretraining import method_names
+from examine_jax.pretraining import method_names, method_preset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,14 +65,21 @@ class LowResourceSettings:
             )
         if self.steps is not None and self.minutes is not None:
             raise ValueError("give either steps or minutes of training")
-        if (self.minutes is not None and self.minutes <= 0) or (self.steps is not None and self.steps < 1):
+        if (self.minutes is not None and not 0 < self.minutes < math.inf) or (
+            self.steps is not None and self.steps < 1
+        ):
             raise ValueError(f"training must be above 0, got minutes {self.minutes}, steps {self.steps}")
-        if self.k < 1 or not self.probe_learning_rates or min(self.probe_learning_rates) <= 0:
+        rates = self.probe_learning_rates
+        if self.k < 1 or not rates or not all(0 < rate < math.inf for rate in rates):
             raise ValueError(f"k {self.k} must be at least 1, and learning rates {self.probe_learning_rates} above 0")
         if self.probe_batch_size is not None and self.probe_batch_size < 2:
             raise ValueError(f"probe_batch_size {self.probe_batch_size} must be at least 2: the probe has a batch norm")
         if not isinstance(self.probe.schedule, StepDecay):
             raise ValueError("the probe's schedule is the StepDecay whose learning rate is swept")
+        for name in self.methods:
+            method_preset(
+                name, self.chosen(), preset=self.preset
+            )  # raises where a method lacks it, or the network's kind
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds}: give one at least, different ones from 0 up")
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,6 +25,7 @@ from examine_jax.experiments.stages import arrays, record
 from examine_jax.experiments.training_length import seconds_a_step, trained_once, training_steps, training_watch
 from examine_jax.pretraining import Encoder, Method, Phase, PretrainSettings, load_encoder, method_preset
 from examine_jax.pretraining.configuration import claim, to_plain
+from examine_jax.pretraining.non_finite import NonFiniteLossError
 
 RANDOM_INITIALISATION, COLOURS = "random initialisation", "colour statistics"
 
@@ -37,9 +38,10 @@ class RunFindings:
         set_name, seed: of the images and of their split.
         name: a method's, or a control's.
         batch_size: of the pre-training; None: a control.
-        figures: what `classify` gives.
+        figures: what `classify` gives; empty where the training diverged.
         training: steps, final_loss, seconds, cpu_seconds; empty for a control.
         file: the .npz file with the test images' `features` and `labels`.
+        diverged: how the training's loss became NaN or infinite; None: it did not.
     """
 
     set_name: str
@@ -49,6 +51,7 @@ class RunFindings:
     figures: dict[str, Any]
     training: dict[str, float]
     file: pathlib.Path
+    diverged: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,6 +117,31 @@ def claim_study(workdir: str | os.PathLike[str], settings: LowResourceSettings) 
     claim(pathlib.Path(workdir) / "config.json", {"settings": to_plain(first)})
 
 
+def claim_set(
+    set_name: str, images: LabelledImages, workdir: str | os.PathLike[str], *, imagenet: Encoder | None = None
+) -> None:
+    """Makes workdir/set_name these images' own, and this ImageNet network's.
+
+    Raises:
+        ValueError: it holds other images, or another network's figures; a network of other channels. OSError: it cannot be written.
+    """
+    if imagenet is not None and imagenet.channels != images.pixels.shape[-1]:
+        raise ValueError(
+            f"the ImageNet network takes {imagenet.channels} channels, images have {images.pixels.shape[-1]}"
+        )
+    home = pathlib.Path(workdir) / set_name
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (images.pixels, images.labels, images.groups):
+        if part is not None:
+            _add(digest, part)
+    claim(home / "config.json", {"images": digest.hexdigest()})
+    if imagenet is not None:  # its figures are kept under one name
+        digest = hashlib.blake2b(digest_size=16)
+        for leaf in jax.tree.leaves((imagenet.params, imagenet.state)):
+            _add(digest, np.asarray(leaf))
+        claim(home / "imagenet.json", {"network": digest.hexdigest()})
+
+
 def trainings(set_name: str, settings: LowResourceSettings) -> list[tuple[str, int]]:
     """(method, batch size) of each of a seed's runs on a set, in their order."""
     return [(method, size) for method in settings.methods for size in settings.batches_on(set_name)]
@@ -174,21 +202,8 @@ def run_set(
             another network's figures.
     """
     divisions = check_set(set_name, images, settings)
-    if imagenet is not None and imagenet.channels != images.pixels.shape[-1]:
-        raise ValueError(
-            f"the ImageNet network takes {imagenet.channels} channels, images have {images.pixels.shape[-1]}"
-        )
+    claim_set(set_name, images, workdir, imagenet=imagenet)
     home = pathlib.Path(workdir) / set_name
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (images.pixels, images.labels, images.groups):
-        if part is not None:
-            _add(digest, part)
-    claim(home / "config.json", {"images": digest.hexdigest()})
-    if imagenet is not None:  # its figures are kept under one name
-        digest = hashlib.blake2b(digest_size=16)
-        for leaf in jax.tree.leaves((imagenet.params, imagenet.state)):
-            _add(digest, np.asarray(leaf))
-        claim(home / "imagenet.json", {"network": digest.hexdigest()})
     # The controls' probes have the choices that the methods' have.
     swept = settings.batches_on(set_name) if settings.probe_batch_size is None else (settings.probe_batch_size,)
     for seed, division in divisions.items():
@@ -205,12 +220,30 @@ def run_set(
         for name, batch_size in trainings(set_name, settings):
             own = _folder(pathlib.Path(workdir), set_name, seed, name, batch_size)
             arguments = (own, name, batch_size, images, division, pathlib.Path(workdir), settings, seed, progress)
-            training = trained_once(own, functools.partial(_train, *arguments))
+            diverged = _divergence(own, functools.partial(trained_once, own, functools.partial(_train, *arguments)))
+            if diverged is not None:
+                yield RunFindings(
+                    set_name, seed, name, batch_size, {}, {}, own / "test_features.npz", diverged=diverged
+                )
+                continue
+            training = trained_once(own, dict)
             figures = _figures(own, _saved(own / "encoder"), images, division, settings, (batch_size,), seed)
             yield RunFindings(set_name, seed, name, batch_size, figures, training, own / "test_features.npz")
 
 
 _WORTH_TIMING = 1000  # steps
+
+
+def _divergence(folder: pathlib.Path, train: Callable[[], object]) -> str | None:
+    """None where the training comes to its end; else why it did not, kept in folder/diverged.json: the same training would again."""
+    file = folder / "diverged.json"
+    if not file.exists():
+        try:
+            train()
+        except NonFiniteLossError as error:
+            message = str(error)
+            record(file, lambda: {"message": message})
+    return str(record(file, dict)["message"]) if file.exists() else None
 
 
 def _folder(workdir: pathlib.Path, set_name: str, seed: int, method: str, batch_size: int) -> pathlib.Path:

@@ -19,6 +19,7 @@ class Row:
         seeds: in order.
         accuracy, weighted_f1, balanced_accuracy: of the test images, one a seed.
         batch_size, learning_rate: of the best probe; of kNN, the pre-training's batch size and None.
+        validation_accuracy: the probe's, by which methods are compared where one is to be named; of kNN, which has none, empty.
     """
 
     set_name: str
@@ -29,6 +30,7 @@ class Row:
     balanced_accuracy: tuple[float, ...]
     batch_size: int | None = None
     learning_rate: float | None = None
+    validation_accuracy: tuple[float, ...] = ()
 
 
 def knn_row(found: Sequence[RunFindings], set_name: str, name: str, batch_size: int | None) -> Row | None:
@@ -57,7 +59,13 @@ def probe_row(found: Sequence[RunFindings], set_name: str, name: str) -> Row | N
         return None
     best = max(whole, key=lambda setting: sum(one["validation_accuracy"] for one in whole[setting].values()))
     right, f1, balanced = (tuple(float(whole[best][seed][figure]) for seed in seeds) for figure in FIGURES)
-    return Row(set_name, name, seeds, right, f1, balanced, *best)
+    validation = tuple(float(whole[best][seed]["validation_accuracy"]) for seed in seeds)
+    return Row(set_name, name, seeds, right, f1, balanced, *best, validation)
+
+
+def best_probe(rows: Sequence[Row]) -> Row:
+    """Of the best validation accuracy, its mean over the seeds: the test images choose nothing."""
+    return max(rows, key=lambda row: float(np.mean(row.validation_accuracy)))
 
 
 def verdict(row: Row, control: Row | None) -> str:

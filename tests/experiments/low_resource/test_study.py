@@ -2,8 +2,10 @@
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,11 +13,13 @@ from PIL import Image
 from examine_jax.experiments.low_resource.layouts import describe, read_official
 from examine_jax.experiments.low_resource.page import write_study
 from examine_jax.experiments.low_resource.settings import LowResourceSettings, low_resource_preset
-from examine_jax.experiments.low_resource.study import claim_study, divide, run_set
+from examine_jax.experiments.low_resource.study import claim_set, claim_study, divide, run_set
 from examine_jax.experiments.sets import LabelledImages, read_labelled
 from examine_jax.models.presets import Architecture
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.pretraining import load_encoder
+from examine_jax.pretraining.dcl import DCL
+from examine_jax.pretraining.loop import _programs
 
 CONTROLS = ("random initialisation", "colour statistics")
 TINY = Architecture(ResNetConfig(image_size=16, channels=3, depths=(1,), width=8, stem="small_image"), None)
@@ -91,7 +95,8 @@ def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledIm
     assert all(one.figures["k"] == 5 for one in found)
 
     text = write_study(tmp_path, found, {"breast": describe(images)}, settings, device="cpu").read_text()
-    assert "0.837 / 0.829" in text  # the paper's DCL on breast, table 2
+    assert "0.837 / 0.829" not in text  # the paper's DCL on breast, at a batch of 64
+    assert "0.939 / 0.939" in text  # its probe
     assert "k = 5, uniform votes" in text
     assert "not judged: one seed" in text
     for name in ("table_1.csv", "table_2.csv", "table_3.csv", "sweep.csv"):
@@ -122,12 +127,80 @@ def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledIm
         next(run_set("breast", images, tmp_path, more, imagenet=other, progress=False))
 
 
-def test_colorectal_comes_through_tfds() -> None:
+@pytest.fixture(scope="module")
+def colorectal() -> LabelledImages:
     tfds = pytest.importorskip("tensorflow_datasets", reason="colorectal_histology comes through examine-jax[tfds]")
     with tfds.testing.mock_data(num_examples=120):
-        images = read_labelled("tfds:colorectal_histology", image_size=16, channels=3)
-    division = divide("a", images, miniature("paper"), 0)
+        return read_labelled("tfds:colorectal_histology", image_size=16, channels=3)
+
+
+def test_colorectal_comes_through_tfds(colorectal: LabelledImages) -> None:
+    division = divide("a", colorectal, miniature("paper"), 0)
     assert len(division.training) + len(division.validation) + len(division.test) == 120
+
+
+@pytest.mark.parametrize("preset", ["paper", "released_code"])
+def test_the_preset_runs_whole_on_all_three_sets(
+    sets: dict[str, LabelledImages], colorectal: LabelledImages, tmp_path: pathlib.Path, preset: str
+) -> None:
+    settings = dataclasses.replace(miniature(preset), batch_sizes=(8,), steps=1, probe_learning_rates=(0.01,))
+    everything = {"breast": sets["breast"], "colorectal": colorectal, "pneumonia": sets["pneumonia"]}
+    claim_study(tmp_path, settings)
+    found = [one for name, images in everything.items() for one in run_set(name, images, tmp_path, settings)]
+    methods = ("dcl", "simclr", "simsiam", "vicreg")
+    assert [(one.set_name, one.name) for one in found] == [
+        (name, row) for name in everything for row in (*CONTROLS, *methods)
+    ]
+    described = {name: describe(images) for name, images in everything.items()}
+    text = write_study(tmp_path, found, described, settings, device="cpu").read_text()
+    assert "12 trainings" in text or ">12<" in text
+    for name in everything:
+        assert (tmp_path / f"fig_4_{name}.png").exists()
+
+
+def test_a_training_that_diverges_is_told_and_the_study_goes_on(
+    sets: dict[str, LabelledImages], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = dataclasses.replace(miniature("paper"), methods=("dcl", "simclr"), batch_sizes=(8,))
+    loss = DCL.loss
+
+    def of_nothing(self: DCL, *arguments: Any) -> Any:
+        value, rest = loss(self, *arguments)
+        return value * jnp.nan, rest
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DCL, "loss", of_nothing)
+        _programs.cache_clear()
+        found = list(run_set("breast", sets["breast"], tmp_path, settings, progress=False))
+        _programs.cache_clear()
+    assert [(one.name, one.diverged is None) for one in found[2:]] == [("dcl", False), ("simclr", True)]
+    text = write_study(tmp_path, found, {"breast": describe(sets["breast"])}, settings, device="cpu").read_text()
+    assert "dcl at a batch of 8 diverged and is in no table (the loss is nan at step 1" in text
+    # Also when the command goes on: the same training would diverge again.
+    again = list(run_set("breast", sets["breast"], tmp_path, settings, progress=False))
+    assert [one.diverged for one in again] == [one.diverged for one in found]
+
+
+def test_a_set_whose_folder_holds_other_images_is_refused_before_any_training(
+    sets: dict[str, LabelledImages], tmp_path: pathlib.Path
+) -> None:
+    claim_set("breast", sets["breast"], tmp_path)
+    with pytest.raises(ValueError, match="holds another run"):
+        claim_set("breast", sets["pneumonia"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods": ("dcl", "mae")}, "choose a ViT architecture, or another method"),
+        ({"preset": "released_code", "methods": ("dcl", "byol")}, "byol"),
+        ({"minutes": float("nan"), "steps": None}, "training must be above 0"),
+        ({"probe_learning_rates": (0.01, float("nan"))}, "learning rates"),
+    ],
+)
+def test_settings_that_a_late_training_could_not_have_are_refused_at_once(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(miniature("paper"), **change)
 
 
 def test_a_batch_larger_than_the_training_images_is_refused_before_anything_is_written(
