@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -47,6 +48,14 @@ def save(folder: pathlib.Path, name: str, seed: int) -> None:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_compile_fast_and_run_slowly() -> Iterator[None]:
+    """A few steps of each of many trainings: nearly all of the time is the compiler's."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +155,9 @@ def test_the_preset_runs_whole_on_all_three_sets(
     settings = dataclasses.replace(miniature(preset), batch_sizes=(8,), steps=1, probe_learning_rates=(0.01,))
     everything = {"breast": sets["breast"], "colorectal": colorectal, "pneumonia": sets["pneumonia"]}
     claim_study(tmp_path, settings)
-    found = [one for name, images in everything.items() for one in run_set(name, images, tmp_path, settings)]
+    found = [
+        one for name, images in everything.items() for one in run_set(name, images, tmp_path, settings, progress=False)
+    ]
     methods = ("dcl", "simclr", "simsiam", "vicreg")
     assert [(one.set_name, one.name) for one in found] == [
         (name, row) for name in everything for row in (*CONTROLS, *methods)
