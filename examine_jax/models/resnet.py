@@ -68,7 +68,8 @@ class ResNetConfig:
 class Convolution(nn.Module):
     """A square convolution without bias, padded by half its size on both sides (torch's padding, not "SAME"); He-normal by fan-out.
 
-    One of size 1 is a matrix product: XLA's convolution of it takes five times as long on a CPU for the kernel's gradient.
+    One of size 1 is a matrix product: XLA's convolution of it takes five times as long on a CPU for the kernel's gradient. So is one whose
+    outputs are fewer than the kernel is wide (the last stage's, of images of 64 px and less): it takes forty times as long there.
     """
 
     outputs: int
@@ -85,9 +86,25 @@ class Convolution(nn.Module):
         if self.size == 1:
             return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
         padding = ((self.size // 2, self.size // 2),) * 2
+        if -(-min(x.shape[1:3]) // self.stride) < self.size:
+            windows = _windows(jnp.pad(x, ((0, 0), *padding, (0, 0))), self.size, self.stride)
+            return windows @ kernel.reshape(-1, self.outputs)
         return lax.conv_general_dilated(
             x, kernel, (self.stride, self.stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
+
+
+def _windows(
+    x: Float[Array, "batch height width channels"], size: int, stride: int
+) -> Float[Array, "batch rows columns values"]:
+    """What a kernel sees at each place, in the kernel's order: rows, columns, channels."""
+    rows, columns = ((extent - size) // stride + 1 for extent in x.shape[1:3])
+    shifted = [
+        x[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.concatenate(shifted, axis=-1)
 
 
 class ResidualBlock(nn.Module):

@@ -92,6 +92,31 @@ def test_bfloat16_keeps_float32_parameters_and_statistics():
     assert np.abs(features - expected).max() < 0.05 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [3, 7])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (2, 3), (5, 2), (9, 8)])
+def test_convolutions_of_maps_of_any_size_are_xla_s(shape, size, stride):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((2, *shape, 3)), jnp.float32)
+    module = resnet.Convolution(5, size, stride, jnp.float32)
+    params = module.init(jax.random.key(0), x)["params"]
+
+    def xla(params, x):
+        padding = ((size // 2, size // 2),) * 2
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, params["kernel"], (stride, stride), padding, dimension_numbers=layout)
+
+    def ours(params, x):
+        return module.apply({"params": params}, x)
+
+    found, pull_found = jax.vjp(ours, params, x)
+    expected, pull_expected = jax.vjp(xla, params, x)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    gradient = jnp.asarray(rng.standard_normal(expected.shape), jnp.float32)
+    for one, other in zip(jax.tree.leaves(pull_found(gradient)), jax.tree.leaves(pull_expected(gradient))):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(2, 8, 8, 3), (1, 9, 7, 2), (1, 1, 2, 1)])
 def test_the_pool_is_the_windowed_maximum(shape):
     x = jnp.asarray(np.random.default_rng(0).uniform(size=shape), jnp.float32)
