@@ -37,7 +37,7 @@ _OTHER_LABEL_COLUMN = flags.DEFINE_string("transfer_label_column", "label", "As 
 _OTHER_GROUP_COLUMN = flags.DEFINE_string("transfer_group_column", "group", "As --group_column.")
 _ON_DEMAND = flags.DEFINE_bool("on_demand", False, "Decode the images of official layouts while training.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written.")
-_SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "A repetition each.")
+_SEEDS = flags.DEFINE_list("seeds", None, "A repetition each; 0,1,2 if not given, small: 1,2,3.")
 _METHODS = flags.DEFINE_list(
     "methods", None, "byol, byol_fnc, byol_ft, byol_fs, byol_tracin, byol_sup, ..._pretrained."
 )
@@ -127,9 +127,9 @@ def _settings() -> "StudySettings":
     if _STEPS.value is not None and _MINUTES.value is None:
         settings = dataclasses.replace(settings, minutes=None)
     try:
-        seeds = tuple(int(seed) for seed in _SEEDS.value)
+        seeds = None if _SEEDS.value is None else tuple(int(seed) for seed in _SEEDS.value)
     except ValueError as error:
-        raise ValueError(f"--seeds takes whole numbers, got {','.join(_SEEDS.value)}") from error
+        raise ValueError(f"--seeds takes whole numbers, got {','.join(_SEEDS.value or ())}") from error
     tuning = settings.fine_tuning
     if _EPOCHS.value is not None:
         if _TUNING_STEPS.value is not None:

@@ -78,6 +78,11 @@ def resnet18_imagenet_stem() -> Architecture:
     return Architecture(ResNetConfig(image_size=72, channels=3), None)
 
 
+def resnet18_narrow() -> Architecture:
+    """`resnet18_imagenet_stem` of half the width: a third of its time, 256 features; where minutes of a CPU are all there is."""
+    return Architecture(ResNetConfig(image_size=72, channels=3, width=32), None)
+
+
 def resnet50() -> Architecture:
     """ResNet-50 (v1.5) at 224 px, as torchvision and the two-view methods' papers have it: 2048 features."""
     return Architecture(ResNetConfig(image_size=224, channels=3, block="bottleneck", depths=(3, 4, 6, 3)), None)
@@ -90,6 +95,7 @@ PRESETS = {
     "vit_b8": vit_b8,
     "resnet18": resnet18,
     "resnet18_imagenet_stem": resnet18_imagenet_stem,
+    "resnet18_narrow": resnet18_narrow,
     "resnet50": resnet50,
 }
 

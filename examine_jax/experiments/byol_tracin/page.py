@@ -298,7 +298,9 @@ def _settings(settings: StudySettings, source: StudySet, other: StudySet) -> dic
         "fine_tuning",
         "fine_tuning_steps",
     )
-    shown["not in the paper: views"] = "the preset's augmentation; in fine-tuning crops of 35 to 100% of the area, and flips"
+    shown["not in the paper: views"] = (
+        "the preset's augmentation; in fine-tuning crops of 35 to 100% of the area, and flips"
+    )
     for name, value in to_plain(settings).items():
         if name != "type":
             shown[f"not in the paper: {name}" if name in unknown else name] = value

@@ -9,6 +9,7 @@ from examine_jax.evaluation.fine_tuning import FINE_TUNING
 from examine_jax.models.presets import Architecture
 from examine_jax.models.presets import architecture as named_architecture
 from examine_jax.pretraining.extra_positives import FalseNegatives, TracInPositive
+from examine_jax.pretraining.optimiser import WarmupCosine
 
 PRETRAINED = "_pretrained"
 METHODS = (
@@ -141,6 +142,8 @@ class StudySettings:
 def study_preset(name: str) -> StudySettings:
     """ "paper": for a GPU. "small": for two CPU cores and any two labelled folders of some thousand images.
 
+    The rates of "small" were chosen on dermoscopic images split by seed 0, which is therefore none of its seeds.
+
     Raises:
         ValueError: neither of these.
     """
@@ -149,9 +152,11 @@ def study_preset(name: str) -> StudySettings:
     if name == "small":
         return StudySettings(
             preset="small",
-            architecture="small",
+            architecture="resnet18_narrow",
             minutes=11.0,  # ten at least, should other work on the machine slow the step that is timed
-            fine_tuning=dataclasses.replace(FINE_TUNING, batch_size=32),
-            fine_tuning_steps=400,
+            learning_rate=4e-3,
+            fine_tuning=dataclasses.replace(FINE_TUNING, batch_size=32, schedule=WarmupCosine(1e-2)),
+            fine_tuning_steps=300,
+            seeds=(1, 2, 3),
         )
     raise ValueError(f"no preset is named {name!r}; there are: paper, small")
