@@ -22,10 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from examine_jax.models import DecoderConfig, ViTConfig
-from examine_jax.pretraining import MAE, AdamW, WarmupCosine
+from examine_jax.models import DecoderConfig, ViTConfig, architecture
+from examine_jax.pretraining import MAE, AdamW, WarmupCosine, method_preset
 from examine_jax.pretraining.devices import data_mesh
-from examine_jax.pretraining.train_step import initial_state, make_steps
+from examine_jax.pretraining.train_step import (
+    initial_state,
+    make_step,
+    make_steps,
+    steps_one_by_one,
+    steps_together,
+)
 
 BATCH, ROUNDS = 64, 15
 METHOD = MAE(ViTConfig(72, 8, 3, 192, 6, 6, 768), DecoderConfig(96, 2, 3, 384), mask_ratio=0.4)
@@ -103,6 +109,40 @@ def test_mae_step(benchmark: Any, request: pytest.FixtureRequest, accumulate: in
         "torch_over_ours": statistics.median(theirs) / benchmark.stats.stats.median,
         "device": str(jax.devices()[0]),
         "threads": threads,
+        "jax": jax.__version__,
+    }
+
+
+@pytest.mark.parametrize("size", [64, 72])
+def test_resnet_step(benchmark: Any, size: int) -> None:
+    """DCL on a ResNet-18, batch 16; `extra_info` has the same step inside a compiled loop, in turns, and how often ours fits in it."""
+    chosen = architecture("resnet18_imagenet_stem", image_size=size)
+    method, settings = method_preset("dcl", chosen, preset="small", steps=100)
+    optimiser = settings.optimiser.build(settings.schedule.build(16, 100))
+    pixels = jnp.asarray(np.random.default_rng(0).integers(0, 256, (64, size, size, 3), dtype=np.uint8))
+    indices, key = jnp.arange(16, dtype=jnp.int32)[None], jax.random.key(0)
+    batch = {"image": pixels[:16], "index": indices[0]}
+    start = jax.jit(lambda: initial_state(method, optimiser, key, batch))
+    looped: list[float] = []
+    runs = {make: (make(make_step(method, optimiser), None), [start()]) for make in (steps_one_by_one, steps_together)}
+
+    def step(make: Callable[..., Any]) -> None:
+        run, held = runs[make]
+        held[0], metrics = run(held[0], pixels, indices, jnp.int32(1), key)
+        jax.block_until_ready((held[0], metrics))
+
+    def peer_step() -> None:
+        begin = time.perf_counter()
+        step(steps_together)
+        looped.append(time.perf_counter() - begin)
+
+    for make in runs:
+        step(make)
+    benchmark.pedantic(lambda: step(steps_one_by_one), setup=peer_step, rounds=3)
+    benchmark.extra_info |= {
+        "looped_median_s": statistics.median(looped),
+        "looped_over_ours": statistics.median(looped) / benchmark.stats.stats.median,
+        "device": str(jax.devices()[0]),
         "jax": jax.__version__,
     }
 
