@@ -40,7 +40,7 @@ REFUSED = {
     "seeds in words": ([*BOTH, "--seeds=one"], "--seeds takes whole numbers"),
     "steps and minutes": ([*BOTH, "--steps=2", "--minutes=1"], "either steps or minutes"),
     "two lengths of the fine-tuning": ([*BOTH, "--epochs=2", "--fine_tuning_steps=9"], "either --epochs or"),
-    "a class with one image": ([*BOTH, "--images=IN/odd"], "odd: class 1 has 1 images"),
+    "a class with one image": ([*BOTH, "--images=IN/odd"], "odd: class b has 1 images"),
     "no labels": ([*BOTH, "--images=IN/loose"], "lie in no class's sub-folder"),
     "labels of missing files": ([*BOTH, "--labels=IN/missing.csv"], "nowhere.png"),
     "a layout's file is gone": ([*BOTH, "--images=IN/isic", "--layout=isic_2019"], "is missing"),
