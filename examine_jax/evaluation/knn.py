@@ -64,7 +64,7 @@ def knn_scores(
 ) -> Float[np.ndarray, "m num_classes"]:
     """Each class's share [M, num_classes] of the votes of the k nearest training images, float32; rows sum to 1.
 
-    Beside its arguments it holds blocks of fixed size and 8 M k bytes: no N x M array is ever made.
+    Beside its arguments it holds blocks of fixed size and 24 M k bytes: no N x M array is ever made.
 
     Args:
       train_features, features: [N, D] and [M, D], finite.
@@ -101,7 +101,7 @@ def nearest_neighbours(
 
     Near is the Euclidean distance (metric="euclidean", ascending) or the cosine (metric="cosine", descending; rows of zeros have cosine
     0 with everything). At the same distance the lower index comes first. Everything is computed in float64, which features of any dtype
-    fit: near-copies are told apart down to 1e-7 of the features' spread, and an offset that all share costs no digits.
+    fit: near-copies are told apart down to 1e-6 of the features' spread, and an offset that all share costs no digits.
 
     Raises:
       ValueError: k is not in 1 .. N; features of two widths or not finite.

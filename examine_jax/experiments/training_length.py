@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -52,7 +53,7 @@ def seconds_a_step(method: Method, pixels: UInt8[np.ndarray, "n h w c"], batch_s
     return max((clock() - begin) / 4, 1e-6)
 
 
-def trained_once(folder: pathlib.Path, train: Callable[[], dict[str, float]]) -> dict[str, float]:
+def trained_once(folder: pathlib.Path, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """The record in folder/training.json of the training that `train` does, leaving its encoder beside it; done once.
 
     Its checkpoints, several times the encoder, are removed once the record is there.

@@ -15,6 +15,7 @@ from examine_jax.experiments.byol_tracin.settings import COLOURS, METHODS, UNTRA
 from examine_jax.experiments.byol_tracin.study import SeedFindings, claim_workdir, expected_time, gallery, run_seed
 from examine_jax.experiments.byol_tracin.training import resolve
 from examine_jax.models.presets import Architecture
+from examine_jax.models.resnet import ResNetConfig
 from examine_jax.models.vit import ViTConfig
 from examine_jax.pretraining import Phase, load_encoder
 from examine_jax.pretraining.byol import BYOL
@@ -228,7 +229,9 @@ def test_the_same_folder_takes_no_other_study(found: SeedFindings, skin: Sets, w
 
 def test_chest_images_of_several_labels_run_whole(tmp_path: pathlib.Path) -> None:
     chest = read(tmp_path, "chestx_ray14", "shenzhen")
-    settings = miniature(("byol_sup",))
+    # A network with batch norms, as the paper's: in LARS, under a scorer and in fine-tuning.
+    network = Architecture(ResNetConfig(image_size=16, channels=3, depths=(1,), width=8, stem="small_image"), None)
+    settings = dataclasses.replace(miniature(("byol", "byol_tracin_pretrained", "byol_sup")), network=network)
     splits = claim_workdir(tmp_path / "out", *chest, settings)
     one = run_seed(*chest, splits[0], tmp_path / "out", settings, 0, progress=False)
     assert set(one.semi_supervised["byol_sup"][0.1]) == {"auc", "average_precision"}

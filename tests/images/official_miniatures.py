@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from examine_jax.images.official_layouts import CHESTX_RAY14_CLASSES, ISIC_2019_CLASSES
+from examine_jax.images._official_tables import CHESTX_RAY14_CLASSES, ISIC_2019_CLASSES
 
 
 def draw(path: pathlib.Path, code: int, *, grey: bool = False) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from examine_jax.images import ImageSet, load_folder, official_layouts
-from examine_jax.images.official_layouts import CHESTX_RAY14_CLASSES, ISIC_2019_CLASSES, read_official
+from examine_jax.images._official_tables import CHESTX_RAY14_CLASSES, ISIC_2019_CLASSES
+from examine_jax.images.official_layouts import read_official
 from tests.images import official_miniatures as miniatures
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -220,30 +220,21 @@ def run_set(
         for name, batch_size in trainings(set_name, settings):
             own = _folder(pathlib.Path(workdir), set_name, seed, name, batch_size)
             arguments = (own, name, batch_size, images, division, pathlib.Path(workdir), settings, seed, progress)
-            diverged = _divergence(own, functools.partial(trained_once, own, functools.partial(_train, *arguments)))
-            if diverged is not None:
+            training = trained_once(own, functools.partial(_train, *arguments))
+            if "diverged" in training:
                 yield RunFindings(
-                    set_name, seed, name, batch_size, {}, {}, own / "test_features.npz", diverged=diverged
+                    *(set_name, seed, name, batch_size),
+                    figures={},
+                    training={},
+                    file=own / "test_features.npz",
+                    diverged=str(training["diverged"]),
                 )
                 continue
-            training = trained_once(own, dict)
             figures = _figures(own, _saved(own / "encoder"), images, division, settings, (batch_size,), seed)
             yield RunFindings(set_name, seed, name, batch_size, figures, training, own / "test_features.npz")
 
 
 _WORTH_TIMING = 1000  # steps
-
-
-def _divergence(folder: pathlib.Path, train: Callable[[], object]) -> str | None:
-    """None where the training comes to its end; else why it did not, kept in folder/diverged.json: the same training would again."""
-    file = folder / "diverged.json"
-    if not file.exists():
-        try:
-            train()
-        except NonFiniteLossError as error:
-            message = str(error)
-            record(file, lambda: {"message": message})
-    return str(record(file, dict)["message"]) if file.exists() else None
 
 
 def _folder(workdir: pathlib.Path, set_name: str, seed: int, method: str, batch_size: int) -> pathlib.Path:
@@ -312,8 +303,8 @@ def _train(
     settings: LowResourceSettings,
     seed: int,
     progress: bool,
-) -> dict[str, float]:
-    """Leaves the encoder in `folder`; what there is to tell of its training. Goes on where it was killed."""
+) -> dict[str, Any]:
+    """Leaves the encoder in `folder`; what there is to tell of its training, or "diverged": how. Goes on where it was killed."""
     pixels = images.pixels[division.training]
     method, training = resolve(name, batch_size, pixels, workdir, settings, seed)
     if progress:
@@ -321,9 +312,12 @@ def _train(
             f"{folder.relative_to(workdir)}: {training.phases[0].steps} steps of {batch_size} images", file=sys.stderr
         )
     told = training_watch()
-    _, history = train_and_save(
-        method, [pixels], training, folder, architecture=settings.architecture, progress=progress
-    )
+    try:
+        _, history = train_and_save(
+            method, [pixels], training, folder, architecture=settings.architecture, progress=progress
+        )
+    except NonFiniteLossError as error:  # the same training would again
+        return {"diverged": str(error)}
     return told(history)
 
 
