@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -122,66 +122,86 @@ def nearest_neighbours(
 
     train_block, query_block = min(_TRAIN_BLOCK, count), min(_QUERY_BLOCK, max(len(features), 1))
     starts = range(0, len(features), query_block)
+    prepared = functools.partial(_block, mean=mean, scale=scale, unit=metric == "cosine")
+    merge = _merge_on_cpu if jax.default_backend() == "cpu" else _merge
     with jax.enable_x64(True):
-        best = [(jnp.full((query_block, k), -jnp.inf), jnp.zeros((query_block, k), jnp.int32)) for _ in starts]
+        best: list[tuple[Any, Any]] = [
+            (np.full((query_block, k), -np.inf), np.zeros((query_block, k), np.int32)) for _ in starts
+        ]
         for first in range(0, count, train_block):
-            rows = jnp.asarray(_block(train_features, first, train_block, mean, scale))
+            rows = jnp.asarray(prepared(train_features, first, train_block))
             for place, start in enumerate(starts):
-                queries = jnp.asarray(_block(features, start, query_block, mean, scale))
-                best[place] = _merge(
-                    *best[place], queries, rows, jnp.int32(first), jnp.int32(count), cosine=metric == "cosine"
-                )
+                queries = jnp.asarray(prepared(features, start, query_block))
+                values = _values(queries, rows, min(train_block, count - first), cosine=metric == "cosine")
+                best[place] = merge(*best[place], values, first)
     indices = np.empty((len(features), k), np.int32)
     nearness = np.empty((len(features), k), np.float32)
     for (near, found), start in zip(best, starts):
         stop = min(start + query_block, len(features))
-        values = np.asarray(near)[: stop - start]
+        unsorted, own = np.asarray(near)[: stop - start], np.asarray(found)[: stop - start]
+        order = np.argsort(-unsorted, axis=1, kind="stable")  # the indices of equal ones ascend already
+        indices[start:stop] = np.take_along_axis(own, order, axis=1)
+        sorted_values = np.take_along_axis(unsorted, order, axis=1)
         if metric == "euclidean":
-            centred = _block(features, start, query_block, mean, scale)[: stop - start]
-            values = np.sqrt(np.maximum(np.square(centred).sum(axis=1, keepdims=True) - values, 0)) / scale
-        indices[start:stop], nearness[start:stop] = np.asarray(found)[: stop - start], values
+            squares = np.square(prepared(features, start, query_block)[: stop - start]).sum(axis=1, keepdims=True)
+            sorted_values = np.sqrt(np.maximum(squares - sorted_values, 0)) / scale
+        nearness[start:stop] = sorted_values
     return indices, nearness
 
 
-@functools.partial(jax.jit, static_argnames="cosine", donate_argnums=(0, 1))
-def _merge(
-    near: Float[Array, "q k"],
-    indices: Int[Array, "q k"],
-    queries: Float[Array, "q d"],
-    rows: Float[Array, "t d"],
-    first: Int[Array, ""],
-    count: Int[Array, ""],
-    *,
-    cosine: bool,
-) -> tuple[Float[Array, "q k"], Int[Array, "q k"]]:
-    """The k best of those found so far and of training rows first .. first + t - 1 (below `count`)."""
-    if cosine:
-        queries, rows = _normalised(queries), _normalised(rows)
+@functools.partial(jax.jit, static_argnames="cosine")
+def _values(
+    queries: Float[Array, "q d"], rows: Float[Array, "t d"], valid: Int[Array, ""] | int, *, cosine: bool
+) -> Float[Array, "q t"]:
+    """What is larger the nearer a row is: the cosine, or |q|^2 - distance^2 (|q| is the same for all rows). -inf from row `valid` on."""
     products = jnp.matmul(queries, rows.T, precision=lax.Precision.HIGHEST)
-    # |q|^2 - distance^2: larger is nearer, and |q| is the same for all rows.
     values = products if cosine else 2 * products - jnp.square(rows).sum(axis=1)
-    own = first + jnp.arange(len(rows), dtype=jnp.int32)
-    values = jnp.where(own < count, values, -jnp.inf)
+    return jnp.where(jnp.arange(len(rows)) < valid, values, -jnp.inf)
+
+
+@functools.partial(jax.jit, donate_argnums=(0, 1))
+def _merge(
+    near: Float[Array, "q k"], indices: Int[Array, "q k"], values: Float[Array, "q t"], first: Int[Array, ""] | int
+) -> tuple[Float[Array, "q k"], Int[Array, "q k"]]:
+    """The k best of those found so far and of training rows first .. first + t - 1; of equals the lower indices, in ascending order."""
     # Those found so far have lower indices and come first: top_k gives the first of equals.
     best, place = lax.top_k(jnp.concatenate([near, values], axis=1), near.shape[1])
     place = place.astype(jnp.int32)
     found = jnp.take_along_axis(indices, jnp.minimum(place, near.shape[1] - 1), axis=1)
-    return best, jnp.where(place < near.shape[1], found, first + place - near.shape[1])
+    return best, jnp.where(place < near.shape[1], found, (first + place - near.shape[1]).astype(jnp.int32))
 
 
-def _normalised(rows: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    tiny = jnp.finfo(jnp.float64).tiny
-    rows = rows / jnp.maximum(jnp.abs(rows).max(axis=1, keepdims=True), tiny)
-    return rows / jnp.maximum(jnp.linalg.norm(rows, axis=1, keepdims=True), tiny)
+def _merge_on_cpu(
+    near: Shaped[np.ndarray, "q k"], indices: Shaped[np.ndarray, "q k"], values: Float[Array, "q t"], first: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_merge`, but not sorted. XLA's top_k of float64 takes longer on a CPU than the products do."""
+    (count, k), entries = near.shape, np.asarray(values)
+    row, column = np.nonzero(
+        entries > near.min(axis=1, keepdims=True)
+    )  # an equal one has a higher index, and stays out
+    entering = np.bincount(row, minlength=count)
+    place = k + np.arange(len(row)) - np.repeat(np.cumsum(entering) - entering, entering)
+    pool = np.full((count, k + entering.max(initial=0)), -np.inf)
+    pool[:, :k], pool[row, place] = near, entries[row, column]
+    own = np.zeros(pool.shape, np.int32)
+    own[:, :k], own[row, place] = indices, first + column
+    least = np.partition(pool, -k, axis=1)[:, [-k]]
+    chosen, equal = pool > least, pool == least
+    chosen |= equal & (np.cumsum(equal, axis=1) <= k - chosen.sum(axis=1, keepdims=True))
+    return pool[chosen].reshape(count, k), own[chosen].reshape(count, k)
 
 
 def _block(
-    features: Shaped[Array | np.ndarray, "n d"], start: int, size: int, mean: np.ndarray, scale: float
+    features: Shaped[Array | np.ndarray, "n d"], start: int, size: int, *, mean: np.ndarray, scale: float, unit: bool
 ) -> np.ndarray:
-    """Rows start .. start + size - 1 less the mean, scaled, float64; rows of zeros where there are no more."""
+    """Rows start .. start + size - 1 less the mean, scaled, of length 1 if `unit`, float64; rows of zeros where there are no more."""
     rows = np.asarray(features[start : start + size])
     block = np.zeros((size, rows.shape[1]))
     block[: len(rows)] = (rows.astype(np.float64) - mean) * scale
+    if unit:
+        tiny = np.finfo(np.float64).tiny
+        block /= np.maximum(np.abs(block).max(axis=1, keepdims=True), tiny)
+        block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), tiny)
     return block
 
 

@@ -12,10 +12,15 @@ def _features(count, width=12, seed=0, offset=0.0):
     return (np.random.default_rng(seed).standard_normal((count, width)) + offset).astype(np.float32)
 
 
-@pytest.fixture(params=[(8192, 1024), (64, 16)], ids=["one block", "many blocks"])
+@pytest.fixture(
+    params=[(8192, 1024, "cpu"), (64, 16, "cpu"), (64, 16, "accelerator")],
+    ids=["one block", "many blocks", "many blocks as on an accelerator"],
+)
 def blocks(request, monkeypatch):
     monkeypatch.setattr(knn, "_TRAIN_BLOCK", request.param[0])
     monkeypatch.setattr(knn, "_QUERY_BLOCK", request.param[1])
+    if request.param[2] == "accelerator":
+        monkeypatch.setattr(knn, "_merge_on_cpu", knn._merge)
 
 
 @pytest.mark.usefixtures("blocks")
