@@ -12,9 +12,9 @@ from jax import lax
 from examine_jax._shapes import Array, Float, Int, Num, Shaped
 from examine_jax.evaluation.targets import class_codes
 
-# A block of distances is 32 MiB, whatever the number of images; blocks this large keep matrix products at full rate.
-_TRAIN_BLOCK = 4096
-_QUERY_BLOCK = 1024
+# A block of distances is 16 MiB, whatever the number of images: fast on CPUs, whose allocators give larger ones back and fetch them again.
+_TRAIN_BLOCK = 1024
+_QUERY_BLOCK = 2048
 
 
 @dataclasses.dataclass(frozen=True)
