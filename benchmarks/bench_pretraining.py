@@ -27,6 +27,7 @@ from examine_jax.pretraining import MAE, AdamW, WarmupCosine, method_preset
 from examine_jax.pretraining.devices import data_mesh
 from examine_jax.pretraining.train_step import (
     initial_state,
+    make_compiled_step,
     make_step,
     make_steps,
     steps_one_by_one,
@@ -113,8 +114,8 @@ def test_mae_step(benchmark: Any, request: pytest.FixtureRequest, accumulate: in
     }
 
 
-@pytest.mark.parametrize("size", [64, 72])
-def test_resnet_step(benchmark: Any, size: int) -> None:
+@pytest.mark.parametrize(("size", "accumulate"), [(64, 1), (72, 1), (72, 4)])
+def test_resnet_step(benchmark: Any, size: int, accumulate: int) -> None:
     """DCL on a ResNet-18, batch 16; `extra_info` has the same step inside a compiled loop, in turns, and how often ours fits in it."""
     chosen = architecture("resnet18_imagenet_stem", image_size=size)
     method, settings = method_preset("dcl", chosen, preset="small", steps=100)
@@ -124,7 +125,9 @@ def test_resnet_step(benchmark: Any, size: int) -> None:
     batch = {"image": pixels[:16], "index": indices[0]}
     start = jax.jit(lambda: initial_state(method, optimiser, key, batch))
     looped: list[float] = []
-    runs = {make: (make(make_step(method, optimiser), None), [start()]) for make in (steps_one_by_one, steps_together)}
+    alone = steps_one_by_one(make_compiled_step(method, optimiser, accumulate=accumulate), None)
+    looped_steps = steps_together(make_step(method, optimiser, accumulate=accumulate), None)
+    runs = {steps_one_by_one: (alone, [start()]), steps_together: (looped_steps, [start()])}
 
     def step(make: Callable[..., Any]) -> None:
         run, held = runs[make]

@@ -31,7 +31,7 @@ from examine_jax.pretraining.optimiser import LearningRate
 from examine_jax.pretraining.recording import recording
 from examine_jax.pretraining.settings import PretrainSettings
 from examine_jax.pretraining.throughput import share_of_peak_a_rate
-from examine_jax.pretraining.train_step import Step, Steps, TrainState, initial_state, make_steps, make_streamed_step
+from examine_jax.pretraining.train_step import Step, Steps, TrainState, initial_state, make_compiled_step, make_steps
 from examine_jax.pretraining.training_sets import check_images, fingerprint, names_by_set
 from examine_jax.pretraining.watching import Watching, make_look
 
@@ -203,7 +203,7 @@ def _programs(
         learning_rate,
         jax.jit(start, out_shardings=on_each(mesh), compiler_options=quickly),
         make_steps(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
-        make_streamed_step(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
+        make_compiled_step(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
     )
 
 

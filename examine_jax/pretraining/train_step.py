@@ -1,5 +1,6 @@
 """One step of training, and several of them in one dispatch: pure functions of arrays."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -47,21 +48,13 @@ def make_step(
         accumulate: the batch is cut into that many equal micro-batches, one after the other; gradients, losses and metrics are their means.
             Where a loss is a mean over images, that is the whole batch's gradient; losses that compare images, and batch norms, see
             a micro-batch alone. Micro-batch a of several draws from fold_in(fold_in(key, k), a); the method's state goes through
-            them in turn. On a CPU this is a loop in which a ResNet is slow (`make_steps` says why); a ViT is not.
+            them in turn.
         mesh: of one axis, over which every (micro-)batch is spread; None: the batch stays as it is placed.
     """
-    differentiate = jax.value_and_grad(method.loss, has_aux=True)
-
-    def spread(batch: Batch) -> Batch:
-        return batch if mesh is None else jax.lax.with_sharding_constraint(batch, over_batch(mesh))
-
-    def whole(params: PyTree, method_state: PyTree, batch: Batch, key: Array) -> tuple[PyTree, PyTree, Metrics]:
-        (loss, (method_state, metrics)), gradient = differentiate(params, method_state, spread(batch), key)
-        return gradient, method_state, {"loss": loss, **metrics}
+    whole, updated = _gradient(method, mesh), _update(method, optimiser)
 
     def in_parts(params: PyTree, method_state: PyTree, batch: Batch, key: Array) -> tuple[PyTree, PyTree, Metrics]:
-        # Every `accumulate`-th image makes a micro-batch: so each device's images stay on it.
-        parts = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, accumulate, *x.shape[1:]), 1, 0), spread(batch))
+        parts = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), _micro_batches(batch, accumulate, mesh))
 
         def body(carry: tuple[PyTree, PyTree], part: tuple[Array, Batch]) -> tuple[tuple[PyTree, PyTree], Metrics]:
             total, method_state = carry
@@ -79,14 +72,110 @@ def make_step(
         gradient, method_state, metrics = (whole if accumulate == 1 else in_parts)(
             state.params, state.method_state, batch, step_key
         )
+        return updated(state._replace(method_state=method_state), gradient, metrics)
+
+    return step
+
+
+def make_compiled_step(
+    method: Method, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
+) -> Step:
+    """As `make_step`, compiled, the state donated.
+
+    On a CPU the micro-batches of a method with convolutions are a dispatch each; `make_steps` says why.
+    """
+    placed = None if mesh is None else on_each(mesh)
+    whole = jax.jit(
+        make_step(method, optimiser, accumulate=accumulate, mesh=mesh), donate_argnums=0, out_shardings=placed
+    )
+    if accumulate == 1 or jax.default_backend() != "cpu":
+        return whole
+    chosen: Step | None = None
+
+    def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        nonlocal chosen
+        if chosen is None:
+            program = jax.make_jaxpr(method.loss)(state.params, state.method_state, batch, key)
+            by_parts = "conv_general_dilated" in str(program)
+            chosen = step_by_parts(method, optimiser, accumulate=accumulate, mesh=mesh) if by_parts else whole
+        return chosen(state, batch, key)
+
+    return step
+
+
+def step_by_parts(
+    method: Method, optimiser: optax.GradientTransformation, *, accumulate: int, mesh: Mesh | None
+) -> Step:
+    """As `make_compiled_step`: a dispatch for each micro-batch and one for the update."""
+    gradient_of, updated = _gradient(method, mesh), _update(method, optimiser)
+
+    def part(
+        total: PyTree, params: PyTree, method_state: PyTree, batch: Batch, number: Array, step: Array, key: Array
+    ) -> tuple[PyTree, PyTree, Metrics]:
+        micro_batch = jax.tree.map(lambda x: x[:, number], _micro_batches(batch, accumulate, mesh))
+        key = jax.random.fold_in(jax.random.fold_in(key, step), number)
+        gradient, method_state, metrics = gradient_of(params, method_state, micro_batch, key)
+        return jax.tree.map(jnp.add, total, gradient), method_state, metrics
+
+    def update(state: TrainState, total: PyTree, metrics: list[Metrics]) -> tuple[TrainState, Metrics]:
+        gradient = jax.tree.map(lambda leaf: leaf / accumulate, total)
+        means = {name: jnp.mean(jnp.stack([own[name] for own in metrics])) for name in metrics[0]}
+        return updated(state, gradient, means)
+
+    placed = None if mesh is None else on_each(mesh)
+    compiled_zeros = jax.jit(lambda params: jax.tree.map(jnp.zeros_like, params), out_shardings=placed)
+    compiled_part = jax.jit(part, donate_argnums=0, out_shardings=placed)
+    compiled_update = jax.jit(update, donate_argnums=0, out_shardings=placed)
+
+    def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
+        total, method_state, metrics = compiled_zeros(state.params), state.method_state, []
+        for number in range(accumulate):
+            total, method_state, own = compiled_part(
+                total, state.params, method_state, batch, np.int32(number), state.step, key
+            )
+            metrics.append(own)
+        return compiled_update(state._replace(method_state=method_state), total, metrics)
+
+    return step
+
+
+Gradient = Callable[[PyTree, PyTree, Batch, Array], tuple[PyTree, PyTree, Metrics]]
+
+
+def _gradient(method: Method, mesh: Mesh | None) -> Gradient:
+    """(params, method_state, batch, key) -> (gradient, method_state, metrics), of a batch or a micro-batch."""
+    differentiate = jax.value_and_grad(method.loss, has_aux=True)
+
+    def gradient_of(params: PyTree, method_state: PyTree, batch: Batch, key: Array) -> tuple[PyTree, PyTree, Metrics]:
+        (loss, (method_state, metrics)), gradient = differentiate(params, method_state, _spread(batch, mesh), key)
+        return gradient, method_state, {"loss": loss, **metrics}
+
+    return gradient_of
+
+
+def _update(
+    method: Method, optimiser: optax.GradientTransformation
+) -> Callable[[TrainState, PyTree, Metrics], tuple[TrainState, Metrics]]:
+    """(state, gradient, metrics) -> (state, metrics); the state has the method's state after the loss."""
+
+    def updated(state: TrainState, gradient: PyTree, metrics: Metrics) -> tuple[TrainState, Metrics]:
         updates, optimiser_state = optimiser.update(gradient, state.optimiser_state, state.params)
         params = optax.apply_updates(state.params, updates)
         done = state.step + 1
-        method_state = method.after_update(params, method_state, done)
+        method_state = method.after_update(params, state.method_state, done)
         metrics = {"loss": metrics["loss"], "gradient_norm": optax.global_norm(gradient), **metrics}
         return TrainState(done, params, method_state, optimiser_state), metrics
 
-    return step
+    return updated
+
+
+def _spread(batch: Batch, mesh: Mesh | None) -> Batch:
+    return batch if mesh is None else jax.lax.with_sharding_constraint(batch, over_batch(mesh))
+
+
+def _micro_batches(batch: Batch, accumulate: int, mesh: Mesh | None) -> Batch:
+    """[B, ...] as [B / accumulate, accumulate, ...]: every `accumulate`-th image makes a micro-batch; so each device keeps its images."""
+    return jax.tree.map(lambda x: x.reshape(-1, accumulate, *x.shape[1:]), _spread(batch, mesh))
 
 
 def make_steps(
@@ -100,9 +189,11 @@ def make_steps(
 
     An accelerator runs them all in one dispatch. A CPU runs each by itself: inside a loop, XLA compiles the gradients of convolutions for
     it without its fast kernels, eighteen times slower for a ResNet-18 (jax-ml/jax issue 12868), and there a dispatch costs next to nothing.
+    Micro-batches are a loop too; one without convolutions is faster in it, as its memory is at hand.
     """
-    make = steps_one_by_one if jax.default_backend() == "cpu" else steps_together
-    return make(make_step(method, optimiser, accumulate=accumulate, mesh=mesh), mesh)
+    if jax.default_backend() == "cpu":
+        return steps_one_by_one(make_compiled_step(method, optimiser, accumulate=accumulate, mesh=mesh), mesh)
+    return steps_together(make_step(method, optimiser, accumulate=accumulate, mesh=mesh), mesh)
 
 
 def steps_together(step: Step, mesh: Mesh | None) -> Steps:
@@ -129,35 +220,23 @@ def steps_together(step: Step, mesh: Mesh | None) -> Steps:
 
 
 def steps_one_by_one(step: Step, mesh: Mesh | None) -> Steps:
-    """As `make_steps`, a dispatch each, none of which waits for the one before."""
-
-    def one(state: TrainState, images: Array, indices: Array, i: Array, key: Array) -> tuple[TrainState, Metrics]:
-        return step(state, _batch(images, indices, i, mesh), key)
-
-    compiled = jax.jit(one, donate_argnums=0, out_shardings=None if mesh is None else on_each(mesh))
+    """As `make_steps`, each dispatched without waiting for the one before; the step is that of `make_compiled_step` for the same mesh."""
+    batch_of = jax.jit(functools.partial(_batch, mesh=mesh))
 
     def steps(
         state: TrainState, images: Array, indices: Array, count: Int[Array, ""], key: Array
     ) -> tuple[TrainState, dict[str, np.ndarray]]:
         history = []
         for i in range(int(count)):
-            state, metrics = compiled(state, images, indices, np.int32(i), key)
+            state, metrics = step(state, batch_of(images, indices, np.int32(i)), key)
             history.append(metrics)
         return state, {name: np.array([np.asarray(row[name]) for row in history]) for name in history[0]}
 
     return steps
 
 
-def _batch(images: Array, indices: Array, i: Array, mesh: Mesh | None) -> Batch:
+def _batch(images: Array, indices: Array, i: Array | np.integer, mesh: Mesh | None) -> Batch:
     index = indices[i]
     if mesh is not None:  # so that each device gathers its own share alone
         index = jax.lax.with_sharding_constraint(index, over_batch(mesh))
     return {"image": images[index], "index": index}
-
-
-def make_streamed_step(
-    method: Method, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
-) -> Step:
-    """step(state, batch, key) -> (state, metrics), jitted, for batches that come from outside; the state is donated."""
-    step = make_step(method, optimiser, accumulate=accumulate, mesh=mesh)
-    return jax.jit(step, donate_argnums=0, out_shardings=None if mesh is None else on_each(mesh))

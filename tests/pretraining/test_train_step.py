@@ -1,6 +1,7 @@
 """Gradient accumulation: micro-batches against the whole batch."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +11,9 @@ import pytest
 
 from examine_jax.pretraining.train_step import (
     initial_state,
+    make_compiled_step,
     make_step,
-    make_streamed_step,
+    step_by_parts,
     steps_one_by_one,
     steps_together,
 )
@@ -42,6 +44,18 @@ class MeanBrightness:
 
     def embed(self, params, state, images):
         return images.reshape(len(images), -1).astype(jnp.float32)
+
+
+class BlurredBrightness(MeanBrightness):
+    """The same with a convolution: on a CPU its micro-batches are dispatched one by one."""
+
+    def loss(self, params, state, batch, key):
+        kernel = jax.nn.softmax(params["weight"].reshape(9)).reshape(3, 3, 1, 1)
+        images = batch["image"].astype(jnp.float32)
+        blurred = jax.lax.conv_general_dilated(
+            images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return super().loss(params, state, batch | {"image": blurred}, key)
 
 
 METHOD = MeanBrightness()
@@ -83,17 +97,41 @@ def test_micro_batches_draw_from_keys_of_their_own(batch):
     np.testing.assert_allclose(metrics["draw"], np.mean(draws), rtol=1e-6)
 
 
-@pytest.mark.parametrize("make", [steps_together, steps_one_by_one])
+@pytest.mark.parametrize("method", [METHOD, BlurredBrightness()], ids=["no convolution", "a convolution"])
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_the_compiled_step_is_the_plain_one_however_micro_batches_are_dispatched(batch, method, accumulate):
+    state = initial_state(method, OPTIMISER, KEY, batch)
+    expected, expected_metrics = make_step(method, OPTIMISER, accumulate=accumulate)(state, batch, KEY)
+    step = make_compiled_step(method, OPTIMISER, accumulate=accumulate)
+    found, metrics = step(jax.tree.map(jnp.copy, state), batch, KEY)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-5), (found, metrics), (expected, expected_metrics)
+    )
+
+
+@pytest.mark.parametrize("method", [METHOD, BlurredBrightness()], ids=["no convolution", "a convolution"])
+def test_micro_batches_that_are_dispatched_one_by_one_are_those_of_the_loop(batch, method):
+    state = initial_state(method, OPTIMISER, KEY, batch)
+    expected, expected_metrics = make_step(method, OPTIMISER, accumulate=3)(state, batch, KEY)
+    found, metrics = step_by_parts(method, OPTIMISER, accumulate=3, mesh=None)(
+        jax.tree.map(jnp.copy, state), batch, KEY
+    )
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-5), (found, metrics), (expected, expected_metrics)
+    )
+
+
+@pytest.mark.parametrize("make", [make_step, make_compiled_step])
 def test_steps_of_resident_images_equal_steps_of_batches_from_outside(batch, make):
     indices = np.random.default_rng(1).permutation(12).reshape(3, 4).astype(np.int32)
     state = initial_state(METHOD, OPTIMISER, KEY, batch)
     one_by_one, losses = state, []
-    step = make_streamed_step(METHOD, OPTIMISER)
+    step = make_compiled_step(METHOD, OPTIMISER)
     one_by_one = jax.tree.map(jnp.copy, state)
     for index in indices:
         one_by_one, metrics = step(one_by_one, {"image": batch["image"][index], "index": jnp.asarray(index)}, KEY)
         losses.append(float(metrics["loss"]))
-    steps = make(make_step(METHOD, OPTIMISER), None)
+    steps = (steps_together if make is make_step else steps_one_by_one)(make(METHOD, OPTIMISER), None)
     together, metrics = steps(state, batch["image"], jnp.asarray(indices), jnp.int32(3), KEY)
     np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-6)
     for found, expected in zip(jax.tree.leaves(together), jax.tree.leaves(one_by_one), strict=True):
