@@ -114,13 +114,13 @@ def test_mae_step(benchmark: Any, request: pytest.FixtureRequest, accumulate: in
     }
 
 
-@pytest.mark.parametrize(("size", "accumulate"), [(64, 1), (72, 1), (72, 4)])
-def test_resnet_step(benchmark: Any, size: int, accumulate: int) -> None:
+@pytest.mark.parametrize(("image_size", "accumulate"), [(64, 1), (72, 1), (72, 4)])
+def test_resnet_step(benchmark: Any, image_size: int, accumulate: int) -> None:
     """DCL on a ResNet-18, batch 16; `extra_info` has the same step inside a compiled loop, in turns, and how often ours fits in it."""
-    chosen = architecture("resnet18_imagenet_stem", image_size=size)
+    chosen = architecture("resnet18_imagenet_stem", image_size=image_size)
     method, settings = method_preset("dcl", chosen, preset="small", steps=100)
     optimiser = settings.optimiser.build(settings.schedule.build(16, 100))
-    pixels = jnp.asarray(np.random.default_rng(0).integers(0, 256, (64, size, size, 3), dtype=np.uint8))
+    pixels = jnp.asarray(np.random.default_rng(0).integers(0, 256, (64, image_size, image_size, 3), dtype=np.uint8))
     indices, key = jnp.arange(16, dtype=jnp.int32)[None], jax.random.key(0)
     batch = {"image": pixels[:16], "index": indices[0]}
     start = jax.jit(lambda: initial_state(method, optimiser, key, batch))

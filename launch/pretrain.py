@@ -58,7 +58,8 @@ def main() -> None:
 def _job() -> None:
     if not _WORKDIR.value:
         raise ValueError("--workdir=FOLDER is missing: where should the encoder be written?")
-    if _LABELS.value is not None and _WATCH.value == 0 and not _METHOD.value.startswith("byol_"):
+    reports = ("byol_tracin", "byol_fs", "byol_fnc", "byol_sup")  # of how many extra positives are right
+    if _LABELS.value is not None and _WATCH.value == 0 and _METHOD.value not in reports:
         raise ValueError("--labels are for watching, which --watch_every=0 turns off: leave one of them out")
     device = choose_device()
     from examine_jax.encoder_training import TrainingSettings, train_encoder

@@ -97,7 +97,8 @@ def nearest_neighbours(
     k: int,
     metric: Literal["euclidean", "cosine"] = "euclidean",
 ) -> tuple[Int[np.ndarray, "m k"], Float[np.ndarray, "m k"]]:
-    """(indices [M, k] int32 of the nearest training rows, how near they are [M, k] float32), the nearest first.
+    """(indices [M, k] int32 of the nearest training rows, how near they are [M, k] float32, inf beyond its range), the nearest
+    first.
 
     Near is the Euclidean distance (metric="euclidean", ascending) or the cosine (metric="cosine", descending; rows of zeros have cosine
     0 with everything). At the same distance the lower index comes first. Everything is computed in float64, which features of any dtype
@@ -113,13 +114,10 @@ def nearest_neighbours(
         )
     if not 1 <= k <= count:
         raise ValueError(f"k is {k}, but there are {count} training images: give k in 1 .. {count}")
-    mean, largest = _checked(train_features, "training features")
-    largest = max(largest, _checked(features, "features")[1])
+    largest = max(_largest(train_features, "training features"), _largest(features, "features"))
     # A power of two: no square overflows or underflows, and no digit changes.
     scale = 2.0 ** -float(np.clip(np.frexp(largest)[1], -1022, 1022))
-    if metric == "cosine":
-        mean = np.zeros_like(mean)
-
+    mean = np.zeros(width) if metric == "cosine" else _near_mean(train_features, scale)
     train_block, query_block = min(_TRAIN_BLOCK, count), min(_QUERY_BLOCK, max(len(features), 1))
     starts = range(0, len(features), query_block)
     prepared = functools.partial(_block, mean=mean, scale=scale, unit=metric == "cosine")
@@ -145,7 +143,8 @@ def nearest_neighbours(
         if metric == "euclidean":
             squares = np.square(prepared(features, start, query_block)[: stop - start]).sum(axis=1, keepdims=True)
             sorted_values = np.sqrt(np.maximum(squares - sorted_values, 0)) / scale
-        nearness[start:stop] = sorted_values
+        with np.errstate(over="ignore"):
+            nearness[start:stop] = sorted_values
     return indices, nearness
 
 
@@ -194,10 +193,10 @@ def _merge_on_cpu(
 def _block(
     features: Shaped[Array | np.ndarray, "n d"], start: int, size: int, *, mean: np.ndarray, scale: float, unit: bool
 ) -> np.ndarray:
-    """Rows start .. start + size - 1 less the mean, scaled, of length 1 if `unit`, float64; rows of zeros where there are no more."""
+    """Rows start .. start + size - 1, scaled, less the scaled mean, of length 1 if `unit`; float64, zeros where there are no more."""
     rows = np.asarray(features[start : start + size])
     block = np.zeros((size, rows.shape[1]))
-    block[: len(rows)] = (rows.astype(np.float64) - mean) * scale
+    block[: len(rows)] = rows.astype(np.float64) * scale - mean
     if unit:
         tiny = np.finfo(np.float64).tiny
         block /= np.maximum(np.abs(block).max(axis=1, keepdims=True), tiny)
@@ -205,26 +204,33 @@ def _block(
     return block
 
 
-def _checked(features: Shaped[Array | np.ndarray, "n d"], name: str) -> tuple[np.ndarray, float]:
-    """A row [D] close to the mean and the largest absolute entry.
-
-    The mean is rounded to a power of two no larger than the column's deviation. That takes the offset as well, and integers and other short
-    numbers, whose distances can be the same, stay short: their products have no rounding, and the same distances come out the same.
-    """
-    total, squares, largest = np.zeros(features.shape[1]), np.zeros(features.shape[1]), 0.0
+def _largest(features: Shaped[Array | np.ndarray, "n d"], name: str) -> float:
+    """The largest absolute entry; refuses what is not finite."""
+    largest = 0.0
     for start in range(0, len(features), _TRAIN_BLOCK):
         rows = np.asarray(features[start : start + _TRAIN_BLOCK]).astype(np.float64)
-        extent = np.abs(rows).max(axis=1, initial=0)
+        extent = np.maximum(rows.max(axis=1, initial=0), -rows.min(axis=1, initial=0))
         bad = np.flatnonzero(~np.isfinite(extent))
         if len(bad):
             raise ValueError(
                 f"{name}: row {start + bad[0]} is not finite; leave that image out, or look at how it was embedded"
             )
+        largest = max(largest, float(extent.max(initial=0)))
+    return largest
+
+
+def _near_mean(features: Shaped[Array | np.ndarray, "n d"], scale: float) -> Float[np.ndarray, " d"]:
+    """A row close to the mean of the scaled features, rounded to a power of two no larger than the column's deviation.
+
+    That takes the offset as well, and integers and other short numbers, whose distances can be the same, stay short: their products have no
+    rounding, and the same distances come out the same.
+    """
+    total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
+    for start in range(0, len(features), _TRAIN_BLOCK):
+        rows = np.asarray(features[start : start + _TRAIN_BLOCK]).astype(np.float64) * scale
         total += rows.sum(axis=0)
         squares += np.einsum("nd,nd->d", rows, rows)
-        largest = max(largest, float(extent.max(initial=0)))
-    count = max(len(features), 1)
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
+    mean = total / len(features)
+    deviation = np.sqrt(np.maximum(squares / len(features) - np.square(mean), 0))
     step = np.exp2(np.floor(np.log2(np.where(deviation > 0, deviation, 1))))
-    return np.where(deviation > 0, np.round(mean / step) * step, mean), largest
+    return np.where(deviation > 0, np.round(mean / step) * step, mean)

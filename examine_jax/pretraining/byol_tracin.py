@@ -21,6 +21,7 @@ from examine_jax.pretraining.extra_positives import (
     Choice,
     Evidence,
     LayerView,
+    SameClass,
     TracInPositive,
     same_class,
 )
@@ -60,6 +61,11 @@ class BYOLTracIn:
             raise ValueError(f"BYOLTracIn: weight must be at least 0, got {self.weight}")
         if self.extra_views not in ("both", "other"):
             raise ValueError(f"BYOLTracIn: extra_views must be 'both' or 'other', got {self.extra_views!r}")
+
+    @property
+    def identity(self) -> "BYOLTracIn":
+        """Without labels that are only reported by: they change no parameter."""
+        return self if isinstance(self.choice, SameClass) else dataclasses.replace(self, labels=())
 
     @property
     def encoder(self) -> Any:

@@ -74,7 +74,13 @@ def differences(there: Any, here: Any, path: str = "") -> list[str]:
         return found
     if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         return [line for i, pair in enumerate(zip(there, here)) for line in differences(*pair, f"{path}[{i}]")]
-    return [] if there == here else [f"{path}: {there} there, {here} here"]
+    return [] if there == here else [f"{path}: {_short(there)} there, {_short(here)} here"]
+
+
+def _short(value: Any) -> str:
+    """Of a list of all labels, enough to know it by."""
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def claim(file: pathlib.Path, configuration: dict[str, Any]) -> None:

@@ -113,7 +113,7 @@ def pretrain(
     claim(
         workdir / "pretraining.json",
         {
-            "method": to_plain(method),
+            "method": to_plain(getattr(method, "identity", method)),
             "settings": to_plain(settings),
             "images": [fingerprint(pixels) for pixels in sets],
         },

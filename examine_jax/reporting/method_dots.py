@@ -9,7 +9,8 @@ from examine_jax.reporting._drawing import BLUE, INK, MUTED, label, new_figure, 
 
 
 def method_dots(panels: Mapping[str, Mapping[str, Sequence[float]]], reference: str, axis: str) -> bytes:
-    """A PNG of `panels`: by task and method the figures of the seeds; the same methods in each, the first on top.
+    """A PNG of `panels`: by task and method the figures of the seeds; the same methods in each, the first on top. A nan, a seed that
+    diverged, has no dot.
 
     A dashed line stands at the mean of `reference`, in grey as all controls' dots up to and with it are.
 
@@ -25,14 +26,17 @@ def method_dots(panels: Mapping[str, Mapping[str, Sequence[float]]], reference: 
         figure = new_figure(1.9 + 1.75 * len(panels), 0.9 + 0.3 * len(names))
         row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (title, methods) in zip(row, panels.items()):
-            axes.axvline(float(np.mean(methods[reference])), color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+            axes.axvline(float(np.nanmean(methods[reference])), color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
             for place, values in enumerate(methods.values()):
                 control = place <= names.index(reference)
                 colour = MUTED if control else BLUE
                 axes.plot(
                     values, np.full(len(values), place), "o", color=colour, markersize=4, alpha=0.7, markeredgewidth=0
                 )
-                mean = float(np.mean(values))
+                ended = [value for value in values if np.isfinite(value)]
+                if not ended:
+                    continue
+                mean = float(np.mean(ended))
                 axes.plot([mean, mean], [place - 0.3, place + 0.3], color=INK, linewidth=1.4, solid_capstyle="butt")
             axes.set_title(label(title, 22), fontsize=9)
             axes.set_xlabel(axis)

@@ -128,6 +128,14 @@ def test_scale_of_the_features_does_not_matter(factor):
     assert np.isfinite(near).all()
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("factor", [2.0**-700, 2.0**700], ids=["tiny", "huge"])
+def test_squares_outside_float64_change_no_neighbour(factor, metric):
+    train, queries = _features(60, offset=3).astype(np.float64), _features(9, seed=1).astype(np.float64)
+    expected, _ = nearest_neighbours(train, queries, k=5, metric=metric)
+    np.testing.assert_array_equal(nearest_neighbours(train * factor, queries * factor, k=5, metric=metric)[0], expected)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint8])
 def test_all_dtypes_of_features(dtype):
     train = np.random.default_rng(0).integers(0, 50, (40, 6)).astype(dtype)

@@ -4,8 +4,10 @@ import dataclasses
 import pathlib
 import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -20,6 +22,7 @@ from examine_jax.models.vit import ViTConfig
 from examine_jax.pretraining import Phase, load_encoder
 from examine_jax.pretraining.byol import BYOL
 from examine_jax.pretraining.extra_positives import FalseNegatives
+from examine_jax.pretraining.loop import _programs
 from tests.images import official_miniatures as miniatures
 
 TINY = Architecture(ViTConfig(image_size=16, patch_size=8, channels=3, width=16, depth=1, heads=2, mlp_width=16), None)
@@ -123,6 +126,7 @@ def test_a_killed_run_does_what_is_missing_alone_and_ends_the_same(
 def test_the_page_has_tables_charts_and_the_gallery(found: SeedFindings, skin: Sets, workdir: pathlib.Path) -> None:
     splits = claim_workdir(workdir, *skin, miniature())
     shown = gallery(skin[0], splits[0][0], workdir, miniature(), 0)
+    assert shown is not None
     assert shown.encoder == "byol_tracin"
     assert [method.rows.shape for method in shown.methods] == [(2, 3), (2, 3)]
     assert all((method.rows != shown.anchors[:, None]).all() for method in shown.methods)
@@ -140,6 +144,37 @@ def test_the_page_has_tables_charts_and_the_gallery(found: SeedFindings, skin: S
         "likes.png",
     ):
         assert (workdir / name).stat().st_size > 0
+
+
+def test_a_method_that_diverges_is_told_and_the_study_goes_on(
+    skin: Sets, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = miniature(("byol", "byol_fs_pretrained", "byol_ft"))
+    (splits,) = claim_workdir(tmp_path, *skin, settings)
+    loss = BYOL.loss
+
+    def of_nothing(self: BYOL, *arguments: Any) -> Any:
+        value, rest = loss(self, *arguments)
+        return value * jnp.nan, rest
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BYOL, "loss", of_nothing)
+        _programs.cache_clear()
+        found = run_seed(*skin, splits, tmp_path, settings, 0, progress=False)
+        _programs.cache_clear()
+    assert ["diverged" in found.trainings[name] for name in settings.methods] == [True, True, False]
+    assert "no scorer, as byol diverged: the loss is nan at step 1" in found.trainings["byol_fs_pretrained"]["diverged"]
+    assert "diverged" in found.transfer["byol"]
+    assert "bma" in found.transfer["byol_ft"]
+    shown = gallery(skin[0], splits[0], tmp_path, settings, 0)
+    assert shown is not None
+    assert shown.encoder == "byol_ft"
+    text = write_study(tmp_path, [found], *skin, settings, shown, device="a test").read_text()
+    assert "diverged in 1 of 1 seeds" in text
+    assert "the pre-training of byol diverged (the loss is nan at step 1" in text
+    # Also when the command goes on: the same training would diverge again.
+    again = run_seed(*skin, splits, tmp_path, settings, 0, progress=False)
+    assert again.trainings == found.trainings
 
 
 def test_the_time_is_said_beforehand(found: SeedFindings, skin: Sets, workdir: pathlib.Path) -> None:

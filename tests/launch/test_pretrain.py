@@ -87,6 +87,7 @@ REFUSED = [
     (["--architecture=resnet18"], "choose a ViT architecture, or another method"),
     (["--labels={}/strange.csv"], "'nowhere.png'"),
     (["--labels={}/labels.csv", "--watch_every=0"], "--watch_every=0"),
+    (["--method=byol_ft", "--labels={}/labels.csv", "--watch_every=0"], "--watch_every=0"),
     (["--labels={}/labels.csv", "--label_column=grade"], "column 'grade'"),
     (["--method=byol_sup"], "byol_sup draws its extra positives by label: give a CSV file of labels"),
     (["--workdir="], "--workdir=FOLDER is missing"),

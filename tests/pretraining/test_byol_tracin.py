@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from examine_jax.models.heads import HeadConfig
+from examine_jax.pretraining import Phase, PretrainSettings, pretrain
 from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTransformation, extrapolated
 from examine_jax.pretraining.byol_tracin import BYOLTracIn, weighted_regression
 from examine_jax.pretraining.encoder_files import load_encoder
@@ -252,3 +253,17 @@ def test_feature_transformation_trains_and_keeps_byol_s_state(batch):
 def test_settings_out_of_range_are_refused(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_labels_that_are_only_reported_by_are_no_part_of_a_run(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (BATCH_SIZE, 8, 8, 3), dtype=np.uint8)
+    training = PretrainSettings((Phase(steps=1),), batch_size=BATCH_SIZE)
+    for name, choice in {"reported": SimilarPositive(), "chosen by": SameClass()}.items():
+        for labels in ((), (0, 1) * (BATCH_SIZE // 2)):
+            method = BYOLTracIn(small_byol(), choice, labels=labels)
+            assert (method.identity == method) == (name == "chosen by" or not labels)
+    workdir = tmp_path / "run"
+    first = pretrain(BYOLTracIn(small_byol(), SimilarPositive()), images, training, workdir, progress=False)
+    known = BYOLTracIn(small_byol(), SimilarPositive(), labels=(0, 1) * (BATCH_SIZE // 2))
+    again = pretrain(known, images, training, workdir, progress=False)
+    jax.tree.map(np.testing.assert_array_equal, again.params, first.params)

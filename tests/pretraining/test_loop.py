@@ -19,6 +19,7 @@ from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.pretraining import MAE, AdamW, NonFiniteLossError, Phase, PretrainSettings, WarmupCosine, pretrain
 from examine_jax.pretraining.batches import BatchOrder
 from examine_jax.pretraining.checkpoints import Checkpoints
+from examine_jax.pretraining.configuration import differences
 from examine_jax.pretraining.train_step import initial_state
 
 METHOD = MAE(
@@ -257,6 +258,12 @@ def test_a_workdir_of_another_run_is_refused_with_what_differs(images, trained, 
     with pytest.raises(ValueError, match="holds another run") as error:
         pretrain(method, images, run_settings, trained[1], progress=False)
     assert all(field in str(error.value) for field in fields)
+
+
+def test_a_refusal_shows_no_list_of_thousands():
+    found = differences({"labels": [1] * 10_000}, {"labels": [2] * 9_999})
+    assert len(found) == 1
+    assert len(found[0]) < 500
 
 
 def test_a_workdir_of_other_images_is_refused(images, trained):

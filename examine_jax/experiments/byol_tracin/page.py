@@ -1,5 +1,6 @@
 """The study's page, figures and tables, of as many seeds as are done; the paper's own numbers beside ours."""
 
+import math
 import os
 import pathlib
 from collections.abc import Sequence
@@ -44,8 +45,12 @@ def learned(values: Sequence[float], untrained: Sequence[float]) -> bool | None:
     return bool(gain.mean() > 2 * gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-def cell(values: Sequence[float], untrained: Sequence[float] | None) -> str:
-    """Mean and standard deviation over seeds; "not learned" before them where `learned` says so of a trained row."""
+def cell(values: Sequence[float], untrained: Sequence[float] | None = None) -> str:
+    """Mean and standard deviation over seeds; "not learned" before them where `learned` says so of a trained row. A seed's nan is one that
+    diverged, which leaves no mean."""
+    diverged = int(np.isnan(values).sum())
+    if diverged:
+        return f"diverged in {diverged} of {len(values)} seeds"
     deviation = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
     text = f"{np.mean(values):.3f}{deviation}"
     return f"not learned ({text})" if untrained is not None and learned(values, untrained) is False else text
@@ -57,7 +62,7 @@ def write_study(
     source: StudySet,
     other: StudySet,
     settings: StudySettings,
-    shown: Gallery,
+    shown: Gallery | None,
     *,
     device: str,
 ) -> pathlib.Path:
@@ -93,15 +98,15 @@ def main_metric(images: StudySet) -> str:
 
 
 def _semi(found: Sequence[SeedFindings], name: str, share: float, metric: str) -> list[float]:
-    return [one.semi_supervised[name][share][metric] for one in found]
+    return [one.semi_supervised[name][share].get(metric, math.nan) for one in found]
 
 
 def _transfer(found: Sequence[SeedFindings], name: str, metric: str) -> list[float]:
-    return [one.transfer[name][metric] for one in found]
+    return [one.transfer[name].get(metric, math.nan) for one in found]
 
 
 def _illustrations(
-    found: Sequence[SeedFindings], source: StudySet, other: StudySet, settings: StudySettings, shown: Gallery
+    found: Sequence[SeedFindings], source: StudySet, other: StudySet, settings: StudySettings, shown: Gallery | None
 ) -> dict[str, Illustration]:
     order = [COLOURS, UNTRAINED, *settings.methods]
     metric = main_metric(source)
@@ -112,14 +117,8 @@ def _illustrations(
     transfer = {
         METRICS[key]: {name: _transfer(found, name, key) for name in order}
         for key in METRICS
-        if key in found[0].transfer[UNTRAINED]
+        if key in found[0].transfer[COLOURS]
     }
-    codes = source.codes()[shown.rows]
-    texts = (
-        ["|".join(np.array(source.classes)[row.astype(bool)]) or "none" for row in source.labels[shown.rows]]
-        if source.multilabel
-        else [source.classes[code] for code in codes]
-    )
     about = "A dot a seed, a bar at the mean; the dashed line is random initialisation's mean."
     right = {name: shares for name in settings.methods if (shares := _extra(found, name, _RIGHT))}
     extra = {}
@@ -147,14 +146,23 @@ def _illustrations(
             f"Transferred to {other.name}", method_dots(transfer, UNTRAINED, "figure"), about, "Dots by method"
         ),
         **extra,
-        "likes": Illustration(
-            "An image and its likes in a mini-batch",
-            neighbour_gallery(source.pixels[shown.rows], shown.anchors, shown.methods, texts),
-            f"The first images of a random batch of training images of seed {found[0].seed}, by the encoder of {shown.encoder}; "
-            "under each the label and the score: TracIn at the predictor's last layer but for the learning rate, or the cosine.",
-            "Anchor images, each with its top three by TracIn and by feature similarity",
-        ),
+        **({} if shown is None else {"likes": _likes(source, shown, found[0].seed)}),
     }
+
+
+def _likes(source: StudySet, shown: Gallery, seed: int) -> Illustration:
+    texts = (
+        ["|".join(np.array(source.classes)[row.astype(bool)]) or "none" for row in source.labels[shown.rows]]
+        if source.multilabel
+        else [source.classes[code] for code in source.labels[shown.rows]]
+    )
+    return Illustration(
+        "An image and its likes in a mini-batch",
+        neighbour_gallery(source.pixels[shown.rows], shown.anchors, shown.methods, texts),
+        f"The first images of a random batch of training images of seed {seed}, by the encoder of {shown.encoder}; "
+        "under each the label and the score: TracIn at the predictor's last layer but for the learning rate, or the cosine.",
+        "Anchor images, each with its top three by TracIn and by feature similarity",
+    )
 
 
 def _tables(
@@ -167,7 +175,7 @@ def _tables(
         "initialisation by two standard errors of the difference, seed by seed."
     )
     for key, text in METRICS.items():
-        if key not in found[0].semi_supervised[UNTRAINED][settings.shares[0]]:
+        if key not in found[0].semi_supervised[COLOURS][settings.shares[0]]:
             continue
         rows = []
         for name in order:
@@ -181,7 +189,7 @@ def _tables(
             rows.append((name, *columns))
         header = ("method", *(f"{share:.0%} of the labels" for share in settings.shares))
         tables[f"semi_supervised_{key}"] = Table(f"{text} on {source.name}, semi-supervised", header, tuple(rows), note)
-    keys = [key for key in METRICS if key in found[0].transfer[UNTRAINED]]
+    keys = [key for key in METRICS if key in found[0].transfer[COLOURS]]
     rows = []
     for name in order:
         columns = [
@@ -192,7 +200,7 @@ def _tables(
     tables["transfer"] = Table(
         f"Transfer to {other.name}", ("method", *(METRICS[key] for key in keys)), tuple(rows), note
     )
-    chosen = [name for name in settings.methods if "extra_positives" in found[0].trainings[name]]
+    chosen = [name for name in settings.methods if _extra(found, name, "extra_positives")]
     if chosen:
         tables["extra_positives"] = Table(
             "Right extra positives",
@@ -204,16 +212,7 @@ def _tables(
     tables["training"] = Table(
         "Pre-training",
         ("method", "steps", "loss (last quarter)", "time (median)", "CPU time (median)"),
-        tuple(
-            (
-                name,
-                f"{found[0].trainings[name]['steps']:,.0f}",
-                f"{np.mean([one.trainings[name]['final_loss'] for one in found]):.4g}",
-                in_words(float(np.median([one.trainings[name]["seconds"] for one in found]))),
-                in_words(float(np.median([one.trainings[name]["cpu_seconds"] for one in found]))),
-            )
-            for name in settings.methods
-        ),
+        tuple((name, *_training(found, name)) for name in settings.methods),
         "In a run that was killed, times are since the last start.",
     )
     tables["paper"] = Table(
@@ -236,7 +235,19 @@ def _extra(found: Sequence[SeedFindings], name: str, key: str) -> list[float]:
 
 def _mean(found: Sequence[SeedFindings], name: str, key: str) -> str:
     values = _extra(found, name, key)
-    return cell(values, None) if values else "unknown"
+    return cell(values) if values else "unknown"
+
+
+def _training(found: Sequence[SeedFindings], name: str) -> tuple[str, ...]:
+    ended = [one.trainings[name] for one in found if "diverged" not in one.trainings[name]]
+    if not ended:
+        return ("diverged", "", "", "")
+    return (
+        f"{ended[0]['steps']:,.0f}",
+        f"{np.mean([one['final_loss'] for one in ended]):.4g}",
+        in_words(float(np.median([one["seconds"] for one in ended]))),
+        in_words(float(np.median([one["cpu_seconds"] for one in ended]))),
+    )
 
 
 def _headline(found: Sequence[SeedFindings], source: StudySet, other: StudySet, settings: StudySettings) -> str:
@@ -246,12 +257,16 @@ def _headline(found: Sequence[SeedFindings], source: StudySet, other: StudySet, 
     for name in (UNTRAINED, "byol", "byol_tracin"):
         if name in found[0].transfer:
             semi, moved = _semi(found, name, share, metric), _transfer(found, name, second)
-            lines.append(f"{name} {np.mean(semi):.3f}, {np.mean(moved):.3f}")
+            lines.append(f"{name} {_told(semi)}, {_told(moved)}")
     seeds = f"{len(found)} seed{'s' if len(found) > 1 else ''}"
     return (
         f"Mean over {seeds} of the {METRICS[metric]} on {source.name} with {share:.0%} of the labels, and of the "
         f"{METRICS[second]} on {other.name}: {'; '.join(lines)}."
     )
+
+
+def _told(values: Sequence[float]) -> str:
+    return "diverged" if np.isnan(values).any() else f"{np.mean(values):.3f}"
 
 
 def _warnings(found: Sequence[SeedFindings], source: StudySet, other: StudySet) -> tuple[str, ...]:
@@ -271,6 +286,12 @@ def _warnings(found: Sequence[SeedFindings], source: StudySet, other: StudySet) 
             f"{source.name} and {other.name} share images: up to {shared:,} of {source.name}'s training images were left out, as they, or "
             f"others of their groups, are test images of {other.name}."
         )
+    if not all(isinstance(images.pixels, np.ndarray) for images in (source, other)):
+        told.append("Images that both sets hold were looked for by their names alone, as some are read on demand.")
+    for one in found:
+        for name, training in one.trainings.items():
+            if "diverged" in training:
+                told.append(f"Seed {one.seed}: the pre-training of {name} diverged ({training['diverged']}).")
     if len(found) < 2:
         told.append("One seed: no deviation, and none of the rows is judged as learned or not.")
     elif len(found) < 3:

@@ -186,12 +186,13 @@ def divide_both(source: StudySet, other: StudySet, settings: StudySettings, seed
 
 
 def shared_rows(source: StudySet, other: StudySet, rows: Int[np.ndarray, " r"]) -> Int[np.ndarray, " s"]:
-    """The rows of `source` that are one of these rows of `other`: of the same pixels, or in official layouts of the same name."""
+    """The rows of `source` that are one of these rows of `other`: of the same pixels (where neither set is read on demand), or of the
+    same name, where one of the layouts is official and its names thus known everywhere."""
     found = np.zeros(len(source.labels), bool)
     if isinstance(source.pixels, np.ndarray) and isinstance(other.pixels, np.ndarray):
         known = {_digest(other.pixels[row]) for row in rows}
         found |= np.array([_digest(image) in known for image in source.pixels])
-    if source.official and other.official:
+    if source.official or other.official:
         names = {_stem(other.names[row]) for row in rows}
         found |= np.array([_stem(name) in names for name in source.names])
     return np.flatnonzero(found)

@@ -6,9 +6,11 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from examine_jax.evaluation.classifier_training import DivergedError
 from examine_jax.experiments.byol_tracin.downstream import colours, fine_tuned
 from examine_jax.experiments.byol_tracin.gallery import likes
 from examine_jax.experiments.byol_tracin.sets import Split, StudySet, divide_both, some_rows
@@ -32,17 +34,17 @@ class SeedFindings:
     Attributes:
         seed: of all of it.
         sizes: images of each part.
-        semi_supervised: by row (controls first, then methods) and share of the labels: figures by name.
-        transfer: by row: figures by name.
+        semi_supervised: by row (controls first, then methods) and share of the labels: figures by name, or "diverged": how.
+        transfer: by row: the same.
         trainings: by method: steps, final_loss, seconds, cpu_seconds and, where there are extra positives, the share of images that have
-            one, that of right ones, and what chance would give; means over the last quarter of the training.
+            one, that of right ones, and what chance would give; means over the last quarter of the training. Or "diverged": how.
     """
 
     seed: int
     sizes: dict[str, int]
-    semi_supervised: dict[str, dict[float, dict[str, float]]]
-    transfer: dict[str, dict[str, float]]
-    trainings: dict[str, dict[str, float]]
+    semi_supervised: dict[str, dict[float, dict[str, Any]]]
+    transfer: dict[str, dict[str, Any]]
+    trainings: dict[str, dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,7 +70,7 @@ def claim_workdir(
     """
     scorer = check_methods(settings)
     splits = [divide_both(source, other, settings, seed) for seed in settings.seeds]
-    same = dataclasses.replace(settings, seeds=(0,), methods=("byol",), anchors=1)
+    same = dataclasses.replace(settings, seeds=(0,), methods=("byol",), anchors=1, scorer=None)
     sets = {"source": source.fingerprint(), "transfer": other.fingerprint()}
     claim(pathlib.Path(workdir) / "config.json", {"sets": sets, "settings": to_plain(same), "scorer": scorer})
     return splits
@@ -118,8 +120,8 @@ def run_seed(
     folder = workdir / f"seed_{seed}"
     split, other_split = splits
     pixels, codes = _training(source, split)
-    semi: dict[str, dict[float, dict[str, float]]] = {}
-    transfer: dict[str, dict[str, float]] = {}
+    semi: dict[str, dict[float, dict[str, Any]]] = {}
+    transfer: dict[str, dict[str, Any]] = {}
 
     semi[COLOURS] = {
         share: record(
@@ -140,10 +142,13 @@ def run_seed(
 
         def tuned(
             images: StudySet, parts: Split, share: float, encoder: Callable[[], Encoder] = encoder, name: str = name
-        ) -> dict[str, float]:
-            there = encoder()
-            _say(f"seed {seed}: {name}, fine-tuning on {share:.0%} of the labels of {images.name}", progress)
-            return fine_tuned(there, images, parts, share, settings, seed)
+        ) -> dict[str, Any]:
+            try:
+                there = encoder()
+                _say(f"seed {seed}: {name}, fine-tuning on {share:.0%} of the labels of {images.name}", progress)
+                return fine_tuned(there, images, parts, share, settings, seed)
+            except DivergedError as error:
+                return {"diverged": str(error)}
 
         semi[name] = {
             share: record(kept / f"labels_{share:g}.json", functools.partial(tuned, source, split, share))
@@ -170,10 +175,14 @@ def run_seed(
 
 def gallery(
     source: StudySet, split: Split, workdir: str | os.PathLike[str], settings: StudySettings, seed: int
-) -> Gallery:
-    """Of a batch of training images, of a seed that is done: by TracIn's encoder where there is one, else the first method's."""
-    name = "byol_tracin" if "byol_tracin" in settings.methods else settings.methods[0]
-    folder = pathlib.Path(workdir) / f"seed_{seed}" / name
+) -> Gallery | None:
+    """Of a batch of training images, of a seed that is done: by TracIn's encoder where there is one, else the first method's; None where
+    all diverged."""
+    folders = [pathlib.Path(workdir) / f"seed_{seed}" / name for name in ("byol_tracin", *settings.methods)]
+    trained = [folder for folder in folders if (folder / "encoder").exists() and folder.name in settings.methods]
+    if not trained:
+        return None
+    folder = trained[0]
     count = min(_GALLERY_BATCH, len(split.training))
     rows = np.random.default_rng(seed).choice(split.training, count, replace=False)
 
@@ -194,7 +203,7 @@ def gallery(
     kept = arrays(folder / f"gallery_{settings.anchors}.npz", found)
     names = ("TracIn", "feature similarity")
     methods = tuple(Neighbours(which, kept[f"rows_{i}"], kept[f"scores_{i}"]) for i, which in enumerate(names))
-    return Gallery(rows, kept["anchors"], methods, name)
+    return Gallery(rows, kept["anchors"], methods, folder.name)
 
 
 def _training(source: StudySet, split: Split) -> tuple[object, np.ndarray]:

@@ -10,7 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from examine_jax.evaluation.classifier_training import DivergedError
 from examine_jax.experiments.byol_tracin.settings import PRETRAINED, StudySettings
+from examine_jax.experiments.encoders import training_record
 from examine_jax.experiments.stages import record
 from examine_jax.experiments.training_length import seconds_a_step, trained_once, training_watch
 from examine_jax.pretraining import (
@@ -27,6 +29,7 @@ from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTrans
 from examine_jax.pretraining.byol_tracin import BYOLTracIn, read_scorer
 from examine_jax.pretraining.configuration import to_plain
 from examine_jax.pretraining.extra_positives import FalseNegatives, TracInPositive
+from examine_jax.pretraining.non_finite import NonFiniteLossError
 
 
 def train(
@@ -40,10 +43,13 @@ def train(
         workdir: of all seeds.
 
     Raises:
+        DivergedError: a ValueError; the training diverged, now or in an earlier run: the same one would again.
         ValueError, OSError: as `pretrain`.
     """
     folder = workdir / f"seed_{seed}" / name
-    trained_once(folder, lambda: _train(folder, name, pixels, codes, workdir, settings, seed, progress))
+    there = trained_once(folder, lambda: _train(folder, name, pixels, codes, workdir, settings, seed, progress))
+    if "diverged" in there:
+        raise DivergedError(there["diverged"])
     return load_encoder(folder / "encoder")
 
 
@@ -56,13 +62,21 @@ def _train(
     settings: StudySettings,
     seed: int,
     progress: bool,
-) -> dict[str, float]:
-    """Leaves the encoder in `folder`; what there is to tell of its training."""
+) -> dict[str, Any]:
+    """Leaves the encoder in `folder`; what there is to tell of its training, or "diverged": how."""
+    scorer = workdir / f"seed_{seed}" / "byol"
+    if name.endswith(PRETRAINED) and settings.scorer is None and not (scorer / "encoder").exists():
+        return {
+            "diverged": f"there is no scorer, as byol diverged: {training_record(workdir, seed, 'byol')['diverged']}"
+        }
     method, training = resolve(name, pixels, codes, workdir, settings, seed)
     if progress:
         print(f"seed {seed}: {name}, {training.phases[0].steps} steps of {training.batch_size} images", file=sys.stderr)
     watch = training_watch()
-    result = pretrain(method, pixels, training, folder, progress=progress)
+    try:
+        result = pretrain(method, pixels, training, folder, progress=progress)
+    except NonFiniteLossError as error:
+        return {"diverged": str(error)}
     byol = method if isinstance(method, BYOL) else method.byol
     # Without labels and scorer: the encoder's folder is to serve where these are not.
     state = {key: result.state[key] for key in ("batch_stats", "target")}

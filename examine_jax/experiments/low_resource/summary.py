@@ -73,8 +73,10 @@ def verdict(row: Row, control: Row | None) -> str:
 
     Differences are of the same seed, and so of the same split. One seed has no standard error, and shows nothing.
     """
-    if control is None or row.name == RANDOM_INITIALISATION:
+    if row.name == RANDOM_INITIALISATION:
         return ""
+    if control is None:
+        return "not judged: no random initialisation"
     both = [seed for seed in row.seeds if seed in control.seeds]
     differences = np.array(
         [row.accuracy[row.seeds.index(seed)] - control.accuracy[control.seeds.index(seed)] for seed in both]

@@ -72,6 +72,11 @@ def test_what_is_not_two_standard_errors_above_random_initialisation_is_not_lear
     assert verdict(row, Row("breast", RANDOM_INITIALISATION, seeds, control, control, control)) == said
 
 
+def test_nothing_is_called_learned_without_random_initialisation_beside_it() -> None:
+    row = Row("breast", "dcl", (0, 1), (0.9, 0.9), (0.9, 0.9), (0.9, 0.9))
+    assert verdict(row, None) == "not judged: no random initialisation"
+
+
 def test_the_papers_numbers_are_whole() -> None:
     methods = ("dcl", "simclr", "simsiam", "vicreg")
     every = {(name, method) for name in published.SETS for method in methods}
