@@ -5,6 +5,7 @@ import json
 import pathlib
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -111,7 +112,7 @@ def resolve(
     return method, dataclasses.replace(training, phases=phases, batch_size=batch_size, seed=seed)
 
 
-def training_record(workdir: pathlib.Path, seed: int, name: str) -> dict[str, float]:
+def training_record(workdir: pathlib.Path, seed: int, name: str) -> dict[str, Any]:
     """What `train` told of a training that is done."""
-    there: dict[str, float] = json.loads((workdir / f"seed_{seed}" / name / "training.json").read_text())
+    there: dict[str, Any] = json.loads((workdir / f"seed_{seed}" / name / "training.json").read_text())
     return there
