@@ -61,12 +61,13 @@ class LinearProbe:
         if len(targets) != count:
             raise ValueError(f"{count} rows of features have {len(targets)} labels; give one each")
         mean, deviation = _moments(values)
-        if not self.standardise:
+        if self.standardise:
+            # What rounding leaves of a constant column is no deviation: it would be blown up to one (scikit-learn's rule, its bound).
+            noise = np.finfo(np.float64).eps * np.abs(mean) * count
+            deviation = np.where(deviation > noise, deviation, 1)
+        else:
             # One scale for all, undone below: only so that L-BFGS starts with steps of a fit length.
-            deviation = np.full_like(deviation, np.sqrt(np.square(deviation).mean()))
-        # What rounding leaves of a constant column is no deviation: it would be blown up to one (scikit-learn's rule, its bound).
-        noise = np.finfo(np.float64).eps * np.abs(mean) * count
-        deviation = np.where(deviation > noise, deviation, 1)
+            deviation = np.full_like(deviation, np.sqrt(np.square(deviation).mean()) or 1)
         size = min(_BLOCK, count)
         num_blocks = -(-count // size)
         rows = np.zeros((num_blocks * size, width), np.float32)

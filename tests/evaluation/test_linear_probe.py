@@ -112,3 +112,14 @@ def test_features_that_are_not_finite_are_refused():
         LinearProbe().fit(features, labels, num_classes=3)
     with pytest.raises(ValueError, match="l2"):
         LinearProbe(l2=0.0)
+
+
+def test_a_constant_column_far_from_zero_leaves_the_penalty_of_the_others_as_it_is():
+    generator = np.random.default_rng(0)
+    features = 3 * generator.standard_normal((60, 4))
+    labels = (features[:, 0] + generator.standard_normal(60) > 0).astype(int)
+    probe = LinearProbe(standardise=False)
+    with_constant = np.concatenate([np.full((60, 1), 1e18), features], axis=1)
+    expected = probe.fit(features, labels, num_classes=2)
+    found = probe.fit(with_constant, labels, num_classes=2)
+    np.testing.assert_allclose(found.weights[1:], expected.weights, rtol=1e-3, atol=1e-4)
