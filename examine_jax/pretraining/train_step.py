@@ -188,7 +188,7 @@ def make_steps(
     recompiles. Metrics are arrays, the first `count` filled.
 
     An accelerator runs them all in one dispatch. A CPU runs each by itself: inside a loop, XLA compiles the gradients of convolutions for
-    it without its fast kernels, eighteen times slower for a ResNet-18 (jax-ml/jax issue 12868), and there a dispatch costs next to nothing.
+    it without its fast kernels, seventeen times slower for a ResNet-18 (jax-ml/jax issue 12868); there a dispatch costs next to nothing.
     Micro-batches are a loop too; one without convolutions is faster in it, as its memory is at hand.
     """
     if jax.default_backend() == "cpu":

@@ -4,10 +4,8 @@ import dataclasses
 import pathlib
 import shutil
 from collections.abc import Iterator
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -22,7 +20,7 @@ from examine_jax.models.vit import ViTConfig
 from examine_jax.pretraining import Phase, load_encoder
 from examine_jax.pretraining.byol import BYOL
 from examine_jax.pretraining.extra_positives import FalseNegatives
-from examine_jax.pretraining.loop import _programs
+from tests.experiments.diverging import diverging
 from tests.images import official_miniatures as miniatures
 
 TINY = Architecture(ViTConfig(image_size=16, patch_size=8, channels=3, width=16, depth=1, heads=2, mlp_width=16), None)
@@ -151,17 +149,8 @@ def test_a_method_that_diverges_is_told_and_the_study_goes_on(
 ) -> None:
     settings = miniature(("byol", "byol_fs_pretrained", "byol_ft"))
     (splits,) = claim_workdir(tmp_path, *skin, settings)
-    loss = BYOL.loss
-
-    def of_nothing(self: BYOL, *arguments: Any) -> Any:
-        value, rest = loss(self, *arguments)
-        return value * jnp.nan, rest
-
-    with monkeypatch.context() as patched:
-        patched.setattr(BYOL, "loss", of_nothing)
-        _programs.cache_clear()
+    with diverging(BYOL, monkeypatch):
         found = run_seed(*skin, splits, tmp_path, settings, 0, progress=False)
-        _programs.cache_clear()
     assert ["diverged" in found.trainings[name] for name in settings.methods] == [True, True, False]
     assert "no scorer, as byol diverged: the loss is nan at step 1" in found.trainings["byol_fs_pretrained"]["diverged"]
     assert "diverged" in found.transfer["byol"]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,7 +19,7 @@ from examine_jax.models.presets import Architecture
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.pretraining import load_encoder
 from examine_jax.pretraining.dcl import DCL
-from examine_jax.pretraining.loop import _programs
+from tests.experiments.diverging import diverging
 
 CONTROLS = ("random initialisation", "colour statistics")
 TINY = Architecture(ResNetConfig(image_size=16, channels=3, depths=(1,), width=8, stem="small_image"), None)
@@ -173,17 +172,8 @@ def test_a_training_that_diverges_is_told_and_the_study_goes_on(
     sets: dict[str, LabelledImages], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = dataclasses.replace(miniature("paper"), methods=("dcl", "simclr"), batch_sizes=(8,))
-    loss = DCL.loss
-
-    def of_nothing(self: DCL, *arguments: Any) -> Any:
-        value, rest = loss(self, *arguments)
-        return value * jnp.nan, rest
-
-    with monkeypatch.context() as patched:
-        patched.setattr(DCL, "loss", of_nothing)
-        _programs.cache_clear()
+    with diverging(DCL, monkeypatch):
         found = list(run_set("breast", sets["breast"], tmp_path, settings, progress=False))
-        _programs.cache_clear()
     assert [(one.name, one.diverged is None) for one in found[2:]] == [("dcl", False), ("simclr", True)]
     text = write_study(tmp_path, found, {"breast": describe(sets["breast"])}, settings, device="cpu").read_text()
     assert "dcl at a batch of 8 diverged and is in no table (the loss is nan at step 1" in text
