@@ -8,7 +8,7 @@ import contextlib
 import os
 import pathlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -24,7 +24,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
       OSError: the file cannot be written (full disk, missing or read-only folder, a folder of that name); one line that
         names the file. The subclass and `errno` are those of the failure itself. Whatever was at `path` is untouched.
     """
-    path = pathlib.Path(path)
+    with _whole(pathlib.Path(path), os.replace) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def creating(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """As `replacing`, but a file that stands at `path` by then stays: of several processes that write it, the first one's is kept."""
+    with _whole(pathlib.Path(path), _name_unless_taken) as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _whole(path: pathlib.Path, name: Callable[[pathlib.Path, pathlib.Path], None]) -> Iterator[BinaryIO]:
     # A name of its own, not one derived from the destination's, which may already be as long as the file system allows.
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
@@ -33,7 +45,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(temporary, path)
+        name(temporary, path)
     except OSError as error:
         _remove(temporary)
         reason = error.strerror or str(error)
@@ -78,6 +90,18 @@ def write_array(path: str | os.PathLike[str], array: Shaped[np.ndarray, "..."]) 
 class _WriteOnly:
     def __init__(self, stream: BinaryIO):
         self.write = stream.write
+
+
+def _name_unless_taken(temporary: pathlib.Path, path: pathlib.Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        if not path.exists():
+            os.replace(temporary, path)
+            return
+    temporary.unlink()
 
 
 def _remove(temporary: pathlib.Path) -> None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from examine_jax._shapes import Int, UInt8
 from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images
 from examine_jax.images.source import stream_images
-from examine_jax.labels import Labels, read_labels
+from examine_jax.labels import Labels, check_label_file, read_labels
 from examine_jax.models.presets import architecture as named_architecture
 from examine_jax.preprocessing import FeatureStatistics
 from examine_jax.pretraining import Encoder, Method, PretrainSettings, Watching, method_preset, pretrain, save_encoder
@@ -130,8 +130,8 @@ def train_encoder(
         settings: what and how.
         split: of a TFDS data set or an .npz file.
         on_demand: decode images while training, for sets larger than memory.
-        labels: a CSV file; for watching alone (kNN accuracy, and whether extra positives are of the right class). The training never
-            sees a label, but for "byol_sup", which is trained by them.
+        labels: a CSV file; for watching alone (kNN accuracy, and whether extra positives are of the right class), of all images or some.
+            The training never sees a label, but for "byol_sup", which is trained by them, and needs one of each.
         image_column, label_column: its headers.
         watch_every: steps between two looks at the features of some images; None: no looks.
         tensorboard: write event files too.
@@ -144,6 +144,8 @@ def train_encoder(
     if settings.method == "byol_sup" and labels is None:
         raise ValueError("byol_sup draws its extra positives by label: give a CSV file of labels")
     shape = settings.encoder()
+    if labels is not None:
+        check_label_file(labels, image_column, label_column)
     with progress_bar("images", progress) as report:
         if images is None:
             source: Any = sample_images(image_size=shape.image_size, channels=shape.channels)[0]
@@ -154,11 +156,14 @@ def train_encoder(
     method, training = settings.resolve(len(pixels))
     if progress and settings.batch_size is None and training.batch_size == len(pixels):
         print(f"a batch is all {len(pixels)} images: there are no more", file=sys.stderr)
-    known = (
-        None
-        if labels is None
-        else read_labels(labels, source.names, image_column=image_column, label_column=label_column)
-    )
+    known = None
+    if labels is not None:
+        skipped = [item.name for item in source.skipped]
+        # Labels that are only reported by may be of some images alone.
+        partial = settings.method != "byol_sup"
+        columns = {"image_column": image_column, "label_column": label_column}
+        known = read_labels(labels, source.names, **columns, partial=partial, skipped=skipped)
+        _check_known(labels, known)
     if known is not None and isinstance(method, BYOLTracIn):
         method = dataclasses.replace(method, labels=tuple(known.values.tolist()))
     watching = None if watch_every is None else _watching(pixels, known, watch_every, settings.seed)
@@ -210,9 +215,11 @@ def train_and_save(
         tensorboard=tensorboard,
         progress=progress,
     )
-    if isinstance(method, BYOLTracIn):  # the encoder is to serve where the labels are not
-        method = dataclasses.replace(method, labels=())
-    encoder = Encoder(method, result.params, result.state)
+    state = result.state
+    if isinstance(method, BYOLTracIn):  # the encoder is to serve where the labels and the scorer are not
+        method = dataclasses.replace(method, labels=(), scorer=None)
+        state = {name: part for name, part in state.items() if name != "scorer"}
+    encoder = Encoder(method, result.params, state)
     first = sets[0]
     statistics = FeatureStatistics.of(encoder.embed(first[some_of(len(first), _REFERENCE_IMAGES, training.seed)]))
     remembered = {
@@ -225,7 +232,7 @@ def train_and_save(
         "feature_mean": statistics.mean.tolist(),
         "feature_deviation": statistics.deviation.tolist(),
     }
-    save_encoder(workdir / "encoder", method, result.params, result.state, remembered)
+    save_encoder(workdir / "encoder", method, result.params, state, remembered)
     return dataclasses.replace(encoder, training=remembered), result.history
 
 
@@ -248,10 +255,19 @@ def progress_bar(unit: str, progress: bool) -> Iterator[Callable[[int, int], Non
         yield report
 
 
+def _check_known(path: str | os.PathLike[str], labels: Labels) -> None:
+    num_known = int((labels.values >= 0).sum())
+    if not num_known:
+        raise ValueError(
+            f"{os.fspath(path)} has no label for any of the {len(labels.values)} images; leave it out, or add rows"
+        )
+    if num_known < len(labels.values):
+        print(f"{os.fspath(path)} has labels for {num_known} of {len(labels.values)} images", file=sys.stderr)
+
+
 def _watching(pixels: Any, labels: Labels | None, every: int, seed: int) -> Watching | None:
-    chosen = some_of(len(pixels), _WATCHED_IMAGES, seed)
-    return (
-        Watching(pixels[chosen], None if labels is None else labels.values[chosen], every=every)
-        if len(chosen) > 1
-        else None
-    )
+    rows = np.arange(len(pixels), dtype=np.int32) if labels is None else np.flatnonzero(labels.values >= 0)
+    chosen = rows[some_of(len(rows), _WATCHED_IMAGES, seed)].astype(np.int32)
+    if len(chosen) < 2:
+        return None if labels is None else _watching(pixels, None, every, seed)
+    return Watching(pixels[chosen], None if labels is None else labels.values[chosen], every=every)

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -35,6 +35,7 @@ def read_labels(
     image_column: str = "image",
     label_column: str = "label",
     partial: bool = False,
+    skipped: Collection[str] = (),
 ) -> Labels:
     """Reads the label of each image from a CSV file with a header line, in UTF-8; other columns are passed over.
 
@@ -46,6 +47,7 @@ def read_labels(
         image_column: the header of the column that names the images.
         label_column: the header of the column with their labels.
         partial: whether images may be without a label: in no row, or in one whose label is empty or "nan". They get -1.
+        skipped: images that could not be read: what the file says of them is passed over.
 
     Raises:
         ValueError: a row for an image that is not there, an image without a row, two rows for one image, a missing column, text that is not
@@ -56,9 +58,12 @@ def read_labels(
     rows = {name: row for row, name in enumerate(names)}
     found: dict[str, str] = {}
     strangers: list[str] = []
+    passed_over = frozenset(skipped)
     for line, image, text in _records(path, image_column, label_column):
         label = text.strip()
         label = "" if label.lower() == "nan" else label  # so some write what is missing
+        if image in passed_over and image not in rows:
+            continue
         if image not in rows:
             strangers.append(image)
         elif image in found:
@@ -79,6 +84,11 @@ def read_labels(
     codes = {label: code for code, label in enumerate(classes)}
     values = np.array([codes.get(found.get(name, ""), -1) for name in names], np.int32)
     return Labels(values, classes)
+
+
+def check_label_file(path: str | os.PathLike[str], image_column: str = "image", label_column: str = "label") -> None:
+    """Refuses early what `read_labels` would refuse whatever the images are called. Raises: as there."""
+    _records(path, image_column, label_column)
 
 
 def read_groups(

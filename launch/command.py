@@ -1,8 +1,9 @@
 """What every script shares: the device, one-line errors, the exit code."""
 
 import os
+import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
@@ -36,6 +37,19 @@ def choose_device() -> str:
     name = f"{devices[0].platform} ({len(devices)} x {devices[0].device_kind}{cores})"
     print(f"device: {name}", file=sys.stderr)
     return name
+
+
+def tell_other_seeds(folder: pathlib.Path, seeds: Sequence[int]) -> None:
+    """Says which seeds a study's folder holds and the page will not have, as they were not named."""
+    from examine_jax.experiments.stages import other_seeds
+
+    others = other_seeds(folder, seeds)
+    if others:
+        print(
+            f"{folder} holds seeds {','.join(map(str, others))} too; the page has those that are named: name all of them at last "
+            "(what is done is not done again)",
+            file=sys.stderr,
+        )
 
 
 def run(job: Callable[[], None], name: str) -> None:

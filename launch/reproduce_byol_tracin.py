@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from .command import choose_device, run
+from .command import choose_device, run, tell_other_seeds
 
 if TYPE_CHECKING:
     from examine_jax.experiments.byol_tracin.settings import StudySettings
@@ -111,6 +111,7 @@ def _job() -> None:
     workdir = pathlib.Path(str(_WORKDIR.value))
     splits = claim_workdir(workdir, source, other, settings)
     print(expected_time(workdir, source, splits, settings), file=sys.stderr)
+    tell_other_seeds(workdir, settings.seeds)
     found = []
     for seed, both in zip(settings.seeds, splits):
         found.append(run_seed(source, other, both, workdir, settings, seed))

@@ -12,7 +12,7 @@ import sys
 
 from absl import flags
 
-from .command import choose_device, run
+from .command import choose_device, run, tell_other_seeds
 
 _PRESET = flags.DEFINE_enum(
     "preset", "small", ["small", "paper"], "Sizes and training: for two CPU cores, or the paper's."
@@ -96,6 +96,7 @@ def _job() -> None:
         )
     workdir = pathlib.Path(_WORKDIR.value)
     claim_workdir(workdir, images, settings)
+    tell_other_seeds(workdir, settings.seeds)
     found = []
     for seed in settings.seeds:
         found.append(run_seed(images, workdir, settings, seed, force_long=_YES.value))

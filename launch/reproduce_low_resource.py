@@ -15,7 +15,7 @@ import sys
 
 from absl import flags
 
-from .command import choose_device, run
+from .command import choose_device, run, tell_other_seeds
 
 _PRESET = flags.DEFINE_enum(
     "preset", "small", ["small", "paper", "released_code"], "For two CPU cores, the paper's text, or its authors' code."
@@ -76,6 +76,7 @@ def _job() -> None:
     claim_study(workdir, settings)
     for name, images in sets.items():
         claim_set(name, images, workdir, imagenet=imagenet)
+        tell_other_seeds(workdir / name, settings.seeds)
     left, seconds = expected_seconds(sets, workdir, settings)
     about = "" if seconds is None else f", about {seconds / 3600:.1f} h of computing, embedding and probes not counted"
     print(f"{left} trainings to do{about}; what is done is kept", file=sys.stderr)

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from examine_jax.labels import read_labels
+from examine_jax.labels import check_label_file, read_labels
 
 NAMES = ("b.png", 'quo"te,\n.png', "größe.png")
 
@@ -52,6 +52,20 @@ def test_nan_is_no_label(tmp_path: pathlib.Path, missing: str) -> None:
     assert found.values.tolist() == [1, -1, 0]
     with pytest.raises(ValueError, match="line 3: 'b' has an empty label"):
         read_labels(path, "abc")
+
+
+def test_what_a_file_says_of_images_that_could_not_be_read_is_passed_over(tmp_path: pathlib.Path) -> None:
+    path = write(tmp_path, "image,label\na,x\nbroken,y\nb,x\nbroken too,\n")
+    found = read_labels(path, "ab", skipped=("broken", "broken too", "another"))
+    assert (found.values.tolist(), found.classes) == ([0, 0], ("x",))
+
+
+def test_a_file_is_checked_before_images_are_known(tmp_path: pathlib.Path) -> None:
+    check_label_file(write(tmp_path, "file,grade\na,1\n"), "file", "grade")
+    with pytest.raises(ValueError, match="column 'grade'"):
+        check_label_file(write(tmp_path, "file,label\na,1\n"), "file", "grade")
+    with pytest.raises(OSError, match=r"nothing\.csv"):
+        check_label_file(tmp_path / "nothing.csv")
 
 
 def test_images_may_be_without_labels_where_that_is_said(tmp_path: pathlib.Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from examine_jax._shapes import Int, Shaped
+from examine_jax.evaluation.splits import group_codes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +41,17 @@ def bootstrap_interval(
     Args:
       statistic: the figure of the images with these row numbers, some of them several times, e.g.
         `lambda rows: accuracy(labels[rows], predicted[rows])`.
-      groups: the group [N] of each image, any values; where images are independent, `np.arange(n)`.
+      groups: the group [N] of each image, numbers or strings; where images are independent, `np.arange(n)`.
       seed: of the draws.
 
     Raises:
-      ValueError: fewer than two groups; confidence outside (0, 1); no draw.
+      ValueError: fewer than two groups, or a missing one (NaN, None); confidence outside (0, 1); no draw.
     """
     if not 0 < confidence < 1 or num_draws < 1:
         raise ValueError(
             f"confidence {confidence} must lie between 0 and 1, and num_draws {num_draws} must be at least 1"
         )
-    names, group = np.unique(groups, return_inverse=True)
+    names, group = group_codes(groups)
     if len(names) < 2:
         raise ValueError(f"there are {len(names)} groups among {len(groups)} images; an interval needs at least two")
     members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])

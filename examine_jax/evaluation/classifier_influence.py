@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from examine_jax._shapes import Array, Float, Num, PyTree
 from examine_jax.evaluation.classifier_training import Classifier, Network
@@ -20,12 +19,11 @@ class ClassifierLoss:
 
     network: Network
 
-    def __call__(self, variables: PyTree, example: dict[str, Array]) -> Float[Array, ""]:
-        constant = lax.stop_gradient({name: variables[name] for name in ("batch_stats", "fixed")})
+    def __call__(self, params: PyTree, example: dict[str, Array], constants: dict[str, PyTree]) -> Float[Array, ""]:
         logits, _ = self.network.logits(
-            variables["params"],
-            constant["batch_stats"],
-            constant["fixed"],
+            params,
+            constants["batch_stats"],
+            constants["fixed"],
             example["input"][None],
             jax.random.key(0),
             train=False,
@@ -44,9 +42,7 @@ def classifier_checkpoints(classifier: Classifier) -> list[Checkpoint]:
             "the classifier kept no epoch of its training: train it with ClassifierTraining(kept_epochs=...)"
         )
     return [
-        Checkpoint(
-            {"params": kept.params, "batch_stats": kept.batch_stats, "fixed": classifier.fixed}, kept.learning_rate
-        )
+        Checkpoint(kept.params, kept.learning_rate, {"batch_stats": kept.batch_stats, "fixed": classifier.fixed})
         for kept in classifier.kept
     ]
 

@@ -161,7 +161,8 @@ def _ranking_metrics(
     bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(bad):
         raise ValueError(
-            f"scores of rows {bad[:8].tolist()} are not finite ({len(bad)} in all): the classifier diverged"
+            f"scores of rows {bad[:8].tolist()} are not finite ({len(bad)} in all): the classifier diverged, or these images' "
+            "features are not finite"
         )
     auroc, precision = [], []
     for own, score in zip(labels.T, scores.T):

@@ -62,6 +62,10 @@ class _BatchNorm(nn.Module):
         running_variance = self.variable("batch_stats", "var", jnp.ones, width)
         mean, variance = running_mean.value, running_variance.value
         if train:
+            if len(x) < 2:
+                raise ValueError(
+                    "a batch of one image: the probe's batch norm needs two at least; choose a larger batch_size"
+                )
             mean, variance = x.mean(axis=0), x.var(axis=0)
             running_mean.value = 0.9 * running_mean.value + 0.1 * mean
             running_variance.value = 0.9 * running_variance.value + 0.1 * variance * len(x) / (len(x) - 1)

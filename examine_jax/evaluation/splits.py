@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from examine_jax._shapes import Float, Int, Shaped
+from examine_jax._shapes import Bool, Float, Int, Shaped
+
+_MISSING = ("None", "nan", "NaT", "<NA>")
 
 
 def stratified_split(
@@ -21,7 +23,7 @@ def stratified_split(
 
     Args:
       labels: one class an image [N], of any type; or several [N, classes], 0 and 1: images without any are shared out evenly too.
-      groups: what must not be torn apart (patient, slide, tile) [N], of any type; None: every image for itself.
+      groups: what must not be torn apart (patient, slide, tile) [N], numbers or strings; None: every image for itself.
       shares: of the parts, positive; they are divided by their sum.
       seed: of the order in which groups are placed.
 
@@ -30,7 +32,7 @@ def stratified_split(
 
     Raises:
       ValueError: a class in fewer groups than there are parts, so that some part must go without (which class, how many images); not one
-        group an image.
+        group an image; missing groups, as `group_codes`.
     """
     wanted = np.asarray(shares, float)
     if len(wanted) < 2 or not (wanted > 0).all():
@@ -41,8 +43,8 @@ def stratified_split(
         groups = np.arange(len(labels))
     if groups.shape != (len(labels),):
         raise ValueError(f"groups {list(groups.shape)} for {len(labels)} images: give one each")
-    group = np.unique(groups, return_inverse=True)[1]
-    num_groups = int(group.max(initial=-1)) + 1
+    group_names, group = group_codes(groups)
+    num_groups = len(group_names)
     counts = np.zeros((num_groups, is_class.shape[1]))
     np.add.at(counts, group, is_class)
     for name, column in zip(names, counts.T):
@@ -76,12 +78,13 @@ def check_split(
             wrong = rows.min() if rows.min() < 0 else rows.max()
             raise ValueError(f"part {number} of the split names row {wrong}, but there are {len(labels)} images")
         if (part_of[rows] >= 0).any() or len(np.unique(rows)) < len(rows):
-            twice = rows[part_of[rows] >= 0][0] if (part_of[rows] >= 0).any() else rows[0]
+            again, times = np.unique(rows, return_counts=True)
+            twice = again[(times > 1) | (part_of[again] >= 0)][0]
             raise ValueError(f"row {twice} is in the split twice (part {number}); each image belongs to one part")
         part_of[rows] = number
     if groups is not None:
         used = part_of >= 0
-        group_names, group = np.unique(groups[used], return_inverse=True)
+        group_names, group = group_codes(groups[used])
         first, last = np.full(len(group_names), len(parts)), np.full(len(group_names), -1)
         np.minimum.at(first, group, part_of[used])
         np.maximum.at(last, group, part_of[used])
@@ -99,6 +102,32 @@ def check_split(
             raise ValueError(
                 f"part {number} of the split has no image of class {', '.join(absent[:8])}: its figures would be undefined"
             )
+
+
+def group_codes(
+    groups: Shaped[np.ndarray, " n"],
+) -> tuple[Shaped[np.ndarray, " groups"], Int[np.ndarray, " n"]]:
+    """The groups in order, and the number of each image's among them.
+
+    Raises:
+      ValueError: an image's group is missing (NaN, NaT, None), so that it is not known with which others it belongs.
+    """
+    missing = np.flatnonzero(_missing(groups))
+    if len(missing):
+        raise ValueError(
+            f"images {missing[:8].tolist()} have no group ({len(missing)} in all): give each a group of its own, or leave it out"
+        )
+    try:
+        return np.unique(groups, return_inverse=True)
+    except TypeError as error:
+        raise ValueError(f"groups of several types cannot be put in order ({error}); give all as strings") from error
+
+
+def _missing(groups: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    if groups.dtype.kind == "O":
+        # By name: pandas' NA compares as nothing does.
+        return np.array([not isinstance(group, str) and str(group) in _MISSING for group in groups], bool)
+    return groups != groups
 
 
 def _classes(labels: Shaped[np.ndarray, "n *classes"]) -> tuple[Sequence[object], Shaped[np.ndarray, "n classes"]]:

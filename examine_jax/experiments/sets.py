@@ -145,13 +145,9 @@ def _check_table(
 
 
 def _labels_of(path: str | os.PathLike[str], found: ImageSet, image_column: str, column: str) -> Labels:
-    """The labels of the images that could be read, one for each; rows of files that could not are passed over."""
+    """The labels of the images that could be read, one for each."""
     skipped = [item.name for item in found.skipped]
-    with_row = _have_rows(path, [*found.names, *skipped], image_column)[len(found) :]
-    passed_over = [name for name, has in zip(skipped, with_row) if has]
-    read = read_labels(path, [*found.names, *passed_over], image_column=image_column, label_column=column)
-    present, values = np.unique(read.values[: len(found)], return_inverse=True)
-    return Labels(values.astype(np.int32), tuple(read.classes[code] for code in present))
+    return read_labels(path, found.names, image_column=image_column, label_column=column, skipped=skipped)
 
 
 def _have_rows(path: str | os.PathLike[str], names: Sequence[str], image_column: str) -> Bool[np.ndarray, " n"]:

@@ -1,15 +1,18 @@
-"""Results on the way, each a small file written whole: what is there is not computed again."""
+"""Results on the way, each a small file written whole: what is there is not computed again.
+
+Several processes may share a folder: where two compute the same, both go on with what the first one has written.
+"""
 
 import json
 import pathlib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from examine_jax._shapes import Shaped
-from examine_jax.atomic_files import replacing, write_text
+from examine_jax.atomic_files import creating
 
 
 def record(file: pathlib.Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -21,7 +24,8 @@ def record(file: pathlib.Path, compute: Callable[[], dict[str, Any]]) -> dict[st
     if not file.exists():
         found = compute()
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(found) + "\n")
+        with creating(file) as stream:
+            stream.write((json.dumps(found) + "\n").encode())
     try:
         there = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -40,10 +44,16 @@ def arrays(file: pathlib.Path, compute: Callable[[], dict[str, Shaped[np.ndarray
     if not file.exists():
         found = compute()
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as stream:
+        with creating(file) as stream:
             np.savez(stream, **found)  # type: ignore[arg-type]
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{file} is not a readable .npz file ({error}); delete it, and it is computed anew") from error
+
+
+def other_seeds(folder: pathlib.Path, seeds: Sequence[int]) -> tuple[int, ...]:
+    """Seeds that a study's folder holds something of and that are not among these."""
+    there = (path.name.removeprefix("seed_") for path in folder.glob("seed_*"))
+    return tuple(sorted({int(seed) for seed in there if seed.isdecimal()} - set(seeds)))

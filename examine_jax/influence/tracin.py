@@ -12,18 +12,25 @@ from jax import lax
 from examine_jax._shapes import Array, Float, PyTree
 from examine_jax.influence.influences import TEST_BLOCK, TRAIN_BLOCK, InfluenceBlock, Influences, sum_over_checkpoints
 
-Loss = Callable[[Any, Any], Any]
+Loss = Callable[..., Any]
 """loss(params, example) -> scalar, of one example without a batch axis.
 
-What must not count (batch statistics, a frozen part) is closed over, or is among the params behind lax.stop_gradient: its gradient is zero.
+Where checkpoints have constants: loss(params, example, constants).
 """
 
 
 class Checkpoint(NamedTuple):
-    """A moment of the training: its parameters and its learning rate (TracInCP's weight)."""
+    """A moment of the training.
+
+    Attributes:
+      params: what the loss is differentiated in.
+      learning_rate: TracInCP's weight.
+      constants: what the loss needs beside them and is not differentiated in (batch statistics, a frozen part); None: nothing.
+    """
 
     params: PyTree
     learning_rate: float
+    constants: PyTree = None
 
 
 def tracin(
@@ -64,25 +71,25 @@ def tracin(
     test_rows -= test_rows % test_batch
     train_rows -= train_rows % train_batch
 
-    def gradients_held(params: PyTree, start: int, stop: int) -> list[PyTree]:
+    def gradients_held(checkpoint: Checkpoint, start: int, stop: int) -> list[PyTree]:
         # Each waits for the one before: batches that were all under way would all hold what their loss computes.
         return [
-            jax.block_until_ready(_gradients(loss, params, _rows(test, first, test_batch)))
+            jax.block_until_ready(_gradients_at(loss, checkpoint, _rows(test, first, test_batch)))
             for first in range(start, stop, test_batch)
         ]
 
     def influences_of(start: int, held: list[list[PyTree]]) -> np.ndarray:
         examples = _rows(train, start, train_batch)
         return sum_over_checkpoints(
-            (rate, _products(_gradients(loss, params, examples), gradients))
-            for (params, rate), gradients in zip(checkpoints, held)
+            (checkpoint.learning_rate, _products(_gradients_at(loss, checkpoint, examples), gradients))
+            for checkpoint, gradients in zip(checkpoints, held)
         )
 
     def blocks() -> Iterator[InfluenceBlock]:
         dtype = jnp.result_type(jnp.float32, *jax.tree.leaves(checkpoints[0].params))
         for test_start in range(0, num_test, test_rows):
             test_stop = min(test_start + test_rows, num_test)
-            held = [gradients_held(params, test_start, test_stop) for params, _ in checkpoints]
+            held = [gradients_held(checkpoint, test_start, test_stop) for checkpoint in checkpoints]
             for train_start in range(0, num_train, train_rows):
                 train_stop = min(train_start + train_rows, num_train)
                 values = np.empty((train_stop - train_start, test_stop - test_start), dtype)
@@ -112,14 +119,25 @@ def self_influence(
     parts = []
     for start in range(0, count, rows):
         examples = _rows(train, start, rows)
-        total = sum_over_checkpoints((rate, _squares(loss, params, examples)) for params, rate in checkpoints)
+        total = sum_over_checkpoints(
+            (one.learning_rate, _squares(loss, one.params, examples, _constants(one))) for one in checkpoints
+        )
         parts.append(total[: count - start])
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
+def _constants(checkpoint: Checkpoint) -> tuple[PyTree, ...]:
+    """The loss's further arguments."""
+    return () if checkpoint.constants is None else (checkpoint.constants,)
+
+
+def _gradients_at(loss: Loss, checkpoint: Checkpoint, examples: PyTree) -> PyTree:
+    return _gradients(loss, checkpoint.params, examples, _constants(checkpoint))
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _gradients(loss: Loss, params: PyTree, examples: PyTree) -> PyTree:
-    return jax.vmap(jax.grad(loss), in_axes=(None, 0))(params, examples)
+def _gradients(loss: Loss, params: PyTree, examples: PyTree, constants: tuple[PyTree, ...]) -> PyTree:
+    return jax.vmap(lambda example: jax.grad(loss)(params, example, *constants))(examples)
 
 
 def _products(gradients: PyTree, batches: list[PyTree]) -> np.ndarray:
@@ -137,8 +155,8 @@ def _product(gradients: PyTree, others: PyTree) -> Float[Array, "n m"]:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _squares(loss: Loss, params: PyTree, examples: PyTree) -> Float[Array, " n"]:
-    own = jax.tree.leaves(_gradients(loss, params, examples))
+def _squares(loss: Loss, params: PyTree, examples: PyTree, constants: tuple[PyTree, ...]) -> Float[Array, " n"]:
+    own = jax.tree.leaves(_gradients(loss, params, examples, constants))
     return functools.reduce(jnp.add, [jnp.square(_flat(leaf)).sum(axis=1) for leaf in own])
 
 

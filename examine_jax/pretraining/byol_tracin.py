@@ -61,11 +61,18 @@ class BYOLTracIn:
             raise ValueError(f"BYOLTracIn: weight must be at least 0, got {self.weight}")
         if self.extra_views not in ("both", "other"):
             raise ValueError(f"BYOLTracIn: extra_views must be 'both' or 'other', got {self.extra_views!r}")
+        if self.scorer is None:
+            _check_predictor(self.choice, self.byol)
 
     @property
     def identity(self) -> "BYOLTracIn":
         """Without labels that are only reported by: they change no parameter."""
         return self if isinstance(self.choice, SameClass) else dataclasses.replace(self, labels=())
+
+    @property
+    def files(self) -> tuple[tuple[str, int, int], ...]:
+        """The scorer's files as they are now: name, size and time of change; empty where there is no scorer."""
+        return () if self.scorer is None else _files(self.scorer)
 
     @property
     def encoder(self) -> Any:
@@ -80,6 +87,7 @@ class BYOLTracIn:
         params, state = self.byol.init(key, batch)
         if self.scorer is not None:
             scorer = read_scorer(self.scorer, self.byol)
+            _check_predictor(self.choice, scorer.method)
             variables = {"params": scorer.params, **scorer.state}
             state = {**state, "scorer": jax.tree.map(jnp.asarray, variables)}
         return params, state
@@ -90,8 +98,8 @@ class BYOLTracIn:
         """BYOL's loss with the extra positives', both directions summed.
 
         Metrics, beside BYOL's: "extra_positives": the share of images that have one; where labels exist, "extra_positives_right": the
-        share of their weight that lies on images of the same class (nan if no image has a known class), and "extra_positives_chance":
-        what choosing evenly among the other images of the batch would give.
+        share of their weight that lies on images of the same class (nan if no image has an extra positive, or none of a known class), and
+        "extra_positives_chance": what choosing evenly among the other images of the batch would give.
         """
         byol, target = self.byol, state["target"]
         first, second = two_views.make_views(byol.augmentation, byol.pixels, byol.encoder, batch, key)
@@ -272,9 +280,21 @@ def _told(size: int, channels: int, mean: Any, deviation: Any) -> str:
     return f"{size} px, {channels} channels, less {mean}, over {deviation}"
 
 
+def _check_predictor(choice: Choice, byol: BYOL) -> None:
+    if isinstance(choice, TracInPositive) and byol.predictor.output_norm != "none":
+        raise ValueError(
+            f"TracInPositive: a {byol.predictor.output_norm!r} batch norm follows the predictor's last linear layer, whose gradients are "
+            "then not its output's; take a predictor with output_norm='none', or SimilarPositive"
+        )
+
+
 def _read_scorer(folder: str) -> Any:
+    return _read_scorer_once(folder, _files(folder))
+
+
+def _files(folder: str) -> tuple[tuple[str, int, int], ...]:
     files = sorted(file for file in pathlib.Path(folder).glob("*") if file.is_file())
-    return _read_scorer_once(folder, tuple((file.name, *_size_and_time(file)) for file in files))
+    return tuple((file.name, *_size_and_time(file)) for file in files)
 
 
 def _size_and_time(file: pathlib.Path) -> tuple[int, int]:

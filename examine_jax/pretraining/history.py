@@ -1,6 +1,7 @@
 """metrics.jsonl: one line a step, in order, none twice."""
 
 import json
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ Record = dict[str, int | float]
 
 
 def read_history(file: pathlib.Path, steps: int) -> list[Record]:
-    """The records of the first `steps` steps; a line that a kill or a full disk cut short ends them."""
+    """The records of the first `steps` steps; a line that a kill or a full disk cut short ends them. null is nan, which JSON has not."""
     records: list[Record] = []
     if not file.exists():
         return records
@@ -21,7 +22,7 @@ def read_history(file: pathlib.Path, steps: int) -> list[Record]:
             break
         if not isinstance(record, dict) or record.get("step", 0) > steps:
             break
-        records.append(record)
+        records.append({name: math.nan if value is None else value for name, value in record.items()})
     return records
 
 
@@ -46,4 +47,5 @@ def append_history(file: pathlib.Path, records: Sequence[Record]) -> None:
 
 
 def _line(record: Record) -> str:
-    return json.dumps(record) + "\n"
+    finite = {name: value if math.isfinite(value) else None for name, value in record.items()}
+    return json.dumps(finite) + "\n"

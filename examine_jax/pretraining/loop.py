@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import NamedTuple
@@ -121,7 +121,8 @@ def pretrain(
     if first_process:
         wait_for_all("workdir")
 
-    programs = _programs(method, dataclasses.replace(settings, seed=0), steps, mesh, tuple(sets[0].shape[1:]))
+    files = getattr(method, "files", ())
+    programs = _programs(method, files, dataclasses.replace(settings, seed=0), steps, mesh, tuple(sets[0].shape[1:]))
     key, initial_key = _keys(settings.seed, mesh)
     state = programs.start(initial_key)
     look = None if watching is None else make_look(method, watching, sum(steps), mesh)
@@ -186,9 +187,14 @@ class _Programs(NamedTuple):
 
 @functools.lru_cache(maxsize=8)
 def _programs(
-    method: Method, settings: PretrainSettings, steps: tuple[int, ...], mesh: Mesh, image_shape: tuple[int, ...]
+    method: Method,
+    files: Hashable,
+    settings: PretrainSettings,
+    steps: tuple[int, ...],
+    mesh: Mesh,
+    image_shape: tuple[int, ...],
 ) -> _Programs:
-    """Kept, so that a run with another seed compiles nothing."""
+    """Kept, so that a run with another seed compiles nothing; not when files have changed that the method reads."""
     learning_rate = settings.learning_rate(steps)
     optimiser = settings.optimiser.build(learning_rate)
 

@@ -13,7 +13,8 @@ class Method(Protocol):
     """One way to learn an encoder. A new method is one new file with such a class; the step, the loop and the folder know no more.
 
     Methods are hashable values: their fields are all that sets one apart, and are what is written to config.json. One that holds what
-    changes no parameter may have a property `identity`, the same method without it, by which a run is known.
+    changes no parameter may have a property `identity`, the same method without it, by which a run is known. One that reads files may
+    have a property `files`, a hashable value that changes when they do.
     `params` are what the optimiser updates; `state` is what it does not (batch statistics, a moving-average target).
     Everything is a pure function; randomness comes from the key alone.
     """

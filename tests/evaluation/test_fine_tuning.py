@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from examine_jax.evaluation.classifier_influence import ClassifierLoss, classifier_checkpoints, labelled_examples
 from examine_jax.evaluation.classifier_training import ClassifierTraining
 from examine_jax.evaluation.fine_tuning import fine_tune
 from examine_jax.evaluation.probe import LINEAR_HEAD, ClassifierHead, two_layer_probe
 from examine_jax.images.augmentation import TwoViews
+from examine_jax.influence import tracin
 from examine_jax.models import FlaxEncoder
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import PixelScale
@@ -88,6 +90,24 @@ def test_a_frozen_encoder_is_the_probe_on_its_features(encoder, head):
     probe = two_layer_probe(features, labels, num_classes=2, training=_TRAINING, head=head)
     np.testing.assert_allclose(tuned.losses, probe.losses, rtol=1e-4)
     np.testing.assert_allclose(tuned.scores(images), probe.scores(features), atol=1e-4)
+
+
+def test_influence_on_a_frozen_encoder_is_that_of_the_probe_on_its_features_and_costs_the_heads_gradients(encoder):
+    images, labels = _images()
+    training = dataclasses.replace(_TRAINING, kept_epochs=(2, 6))
+    tuned = fine_tune(encoder, images, labels, num_classes=2, training=training, frozen=True)
+    checkpoints = classifier_checkpoints(tuned)
+    assert all(set(checkpoint.params) == {"head"} for checkpoint in checkpoints)
+    features = encoder.embed(images)
+    probe = two_layer_probe(features, labels, num_classes=2, training=training, head=LINEAR_HEAD)
+    found, expected = (
+        tracin(ClassifierLoss(one.network), classifier_checkpoints(one), examples, examples).matrix()
+        for one, examples in (
+            (tuned, labelled_examples(images, labels, num_classes=2)),
+            (probe, labelled_examples(features, labels, num_classes=2)),
+        )
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_the_whole_network_learns_and_the_given_one_stays(encoder):

@@ -65,6 +65,9 @@ def test_the_learning_rate_falls_at_its_step_also_when_compiled(every):
 
 def test_a_batch_of_one_image_is_refused():
     features, labels = _data()
+    network = HeadOnFeatures(ClassifierHead(4), features.shape[1], 3)
+    with pytest.raises(ValueError, match="a batch of one image: the probe's batch norm needs two"):
+        train_classifier(network, {}, features, labels, ClassifierTraining(epochs=1, batch_size=1))
     with pytest.raises(ValueError, match="batch norm needs two"):
         two_layer_probe(features, labels, num_classes=3, training=dataclasses.replace(_SHORT, batch_size=1))
 

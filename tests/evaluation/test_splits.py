@@ -1,10 +1,13 @@
 """Splits: shares, classes and groups as promised."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examine_jax.evaluation.bootstrap import bootstrap_interval
 from examine_jax.evaluation.splits import check_split, stratified_split
 
 
@@ -67,6 +70,36 @@ def test_images_without_any_label_are_shared_out_like_the_others(patients):
     for part, share in zip(parts, (0.7, 0.1, 0.2)):
         assert len(part) / 4000 == pytest.approx(share, abs=0.02)
         assert none[part].sum() / none.sum() == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        np.array([0, 1, math.nan, 2, math.nan, 3.0]),
+        np.array(["a", "b", None, "c", math.nan, "d"], object),
+        np.array(["2020-01-01", "2020-01-02", "NaT", "2020-01-03", "NaT", "2020-01-04"], "datetime64[D]"),
+    ],
+)
+def test_images_without_a_group_are_neither_one_group_nor_passed_over(groups):
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    for use in (
+        lambda: stratified_split(labels, groups, shares=(1.0, 1.0), seed=0),
+        lambda: check_split([np.arange(3), np.arange(3, 6)], labels, groups),
+        lambda: bootstrap_interval(lambda rows: 0.0, groups, seed=0),
+    ):
+        with pytest.raises(ValueError, match=r"images \[2, 4\] have no group \(2 in all\): give each"):
+            use()
+
+
+def test_groups_that_have_no_order_are_refused():
+    with pytest.raises(ValueError, match="give all as strings"):
+        stratified_split(np.array([0, 0, 1, 1]), np.array(["a", 1, "b", 2], object), shares=(1.0, 1.0), seed=0)
+
+
+def test_the_row_that_is_in_a_split_twice_is_named():
+    for parts, row in ((([0, 1, 2, 2], [3, 4]), 2), (([0, 1], [3, 4, 1]), 1)):
+        with pytest.raises(ValueError, match=f"row {row} is in the split twice"):
+            check_split([np.array(rows) for rows in parts], np.array([0, 1, 0, 1, 0]))
 
 
 def test_groups_of_other_images_are_refused():

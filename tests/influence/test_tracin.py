@@ -86,7 +86,7 @@ def test_closed_form_of_the_last_layer_is_captum_s(dtype, tolerance, bias, name)
                     cross_entropy_gradients(_logits(params, examples["input"]), jnp.asarray(examples["label"])),
                     rate,
                 )
-                for params, rate in _checkpoints(dtype)
+                for params, rate, _ in _checkpoints(dtype)
             ]
 
         matrix = last_layer_tracin(passes("train"), passes("test"), bias=bias).matrix()
@@ -119,7 +119,7 @@ def test_of_a_convolutional_network_agrees_with_gradients_one_by_one():
 
     found = tracin(loss, checkpoints, (images, labels), (images[:3], labels[:3]), block_bytes=2000).matrix()
     expected = np.zeros((7, 3))
-    for params, rate in checkpoints:
+    for params, rate, _ in checkpoints:
         gradients = [
             np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(jax.grad(loss)(params, (image, label)))])
             for image, label in zip(images, labels)
@@ -187,8 +187,30 @@ def test_what_is_behind_a_stop_gradient_does_not_count():
     np.testing.assert_allclose(found.matrix(), _GOLDEN["last.influence"].T, rtol=2e-5, atol=2e-5)
 
 
+def test_constants_of_a_checkpoint_are_what_its_loss_is_given_beside_the_parameters():
+    checkpoints, train, test = _checkpoints(np.float32), _examples("train", np.float32), _examples("test", np.float32)
+    for part in (0, 1):  # some of the parameters held fast: as if they were the whole
+        divided = []
+        for params, rate, _ in checkpoints:
+            names = sorted(params)[part::2]
+            divided.append(
+                Checkpoint({n: params[n] for n in names}, rate, {n: params[n] for n in params if n not in names})
+            )
+
+        def loss(params, example, constants):
+            return _loss({**params, **constants}, example)
+
+        def by_hand(variables, example, names=tuple(divided[0].constants)):
+            return _loss({**variables, **jax.lax.stop_gradient({n: variables[n] for n in names})}, example)
+
+        expected = tracin(by_hand, checkpoints, train, test).matrix()
+        np.testing.assert_allclose(tracin(loss, divided, train, test).matrix(), expected, rtol=1e-5, atol=1e-6)
+        own = self_influence(by_hand, checkpoints, train)
+        np.testing.assert_allclose(self_influence(loss, divided, train), own, rtol=1e-5, atol=1e-6)
+
+
 def test_a_positive_influence_lowers_the_test_loss_when_a_step_is_taken():
-    params, _ = _checkpoints(np.float32)[0]
+    params = _checkpoints(np.float32)[0].params
     train, test = _examples("train", np.float32), _examples("test", np.float32)
     influence = tracin(_loss, [Checkpoint(params, 1.0)], train, test).matrix()
     rate, change = 1e-3, np.empty_like(influence)

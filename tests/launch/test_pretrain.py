@@ -148,6 +148,24 @@ def test_extra_positives_of_known_classes_are_counted_and_no_label_is_kept_in_th
     assert load_encoder(tmp_path / "encoder").method.labels == ()
 
 
+def test_labels_of_some_images_are_enough_to_report_by_and_not_to_train_by(
+    folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "some.csv"
+    table.write_text("\n".join(["image,label", "text.png,a", *(f"{name},{name[1]}" for name in NAMES[:6]), "06.png,0"]))
+    settings = TrainingSettings(method="byol_fs", image_size=16, steps=1, batch_size=8)
+    trained = train_encoder(folder / "images", tmp_path, settings, labels=table, watch_every=1, progress=False)
+    assert {"extra_positives_right", "knn_accuracy"} <= trained.history[0].keys()
+    assert "some.csv has labels for 7 of 10 images" in capsys.readouterr().err
+    settings = TrainingSettings(method="byol_sup", image_size=16, steps=1, batch_size=8)
+    with pytest.raises(ValueError, match=r"has no row for '07\.png'"):
+        train_encoder(folder / "images", tmp_path / "sup", settings, labels=table, progress=False)
+    table.write_text("image,label\ntext.png,a\n")
+    settings = TrainingSettings(image_size=16, steps=1, batch_size=8)
+    with pytest.raises(ValueError, match=r"some\.csv has no label for any of the 10 images"):
+        train_encoder(folder / "images", tmp_path / "mae", settings, labels=table, progress=False)
+
+
 @pytest.mark.parametrize("changes", [{"dtype": "bfloat16"}, {"remat": True}])
 def test_settings_reach_the_network_and_the_training(changes: dict[str, Any]) -> None:
     method, training = TrainingSettings(image_size=16, accumulate=2, seed=3, **changes).resolve(10)

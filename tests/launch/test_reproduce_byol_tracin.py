@@ -71,11 +71,13 @@ def test_two_small_folders_run_to_the_page(
 ) -> None:
     # Nearly all of the time is the compiler's: it is spared its best, and the program that a step would be timed with.
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    (tmp_path / "seed_7").mkdir()
     (tmp_path / "byol_step.json").write_text('{"seconds_a_step": 60}')
     flags = [f"--images={folders / 'first'}", f"--transfer_images={folders / 'second'}", f"--workdir={tmp_path}"]
     flags += ["--steps=2", "--batch_size=4", "--epochs=1", "--seeds=0", "--methods=byol_tracin"]
     code, errors = run("reproduce_byol_tracin", *flags)
     assert code == 0, errors
     assert "1 seeds x 1 pre-trainings of 2.0 min or more" in errors
+    assert "holds seeds 7 too" in errors
     assert "1 of 1 seeds are done" in errors
     assert "byol_tracin" in (tmp_path / "byol_tracin.html").read_text()

@@ -54,6 +54,16 @@ def _layer_gradient(layer, a, z):
     return 2 - 2 * q @ z / (jnp.linalg.norm(q) * jnp.linalg.norm(z))
 
 
+def test_a_predictor_whose_last_layer_is_not_its_output_is_refused_where_gradients_choose(batch, tmp_path):
+    byol = small_byol(predictor=HeadConfig((9, 6), output_norm="plain"), augmentation=readable_views())
+    with pytest.raises(ValueError, match="'plain' batch norm follows the predictor's last linear layer"):
+        BYOLTracIn(byol, TracInPositive())
+    assert BYOLTracIn(byol, SimilarPositive()).byol == byol
+    save_encoder(tmp_path, byol, *byol.init(jax.random.key(0), batch))
+    with pytest.raises(ValueError, match="'plain' batch norm follows"):
+        BYOLTracIn(small_byol(), TracInPositive(), scorer=str(tmp_path)).init(jax.random.key(1), batch)
+
+
 @pytest.mark.parametrize("extra_views", ["both", "other"])
 @pytest.mark.parametrize("scored", ["first", "second", "both"])
 @pytest.mark.parametrize("bias", [False, True])

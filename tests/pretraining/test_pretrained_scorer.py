@@ -2,17 +2,20 @@
 
 import dataclasses
 import itertools
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from examine_jax.encoder_training import train_and_save
 from examine_jax.models.resnet import ResNetConfig
-from examine_jax.pretraining import PixelScale, two_views
+from examine_jax.pretraining import Phase, PixelScale, PretrainSettings, load_encoder, pretrain, two_views
 from examine_jax.pretraining.byol_tracin import BYOLTracIn, read_scorer
 from examine_jax.pretraining.encoder_folder import save_encoder
 from examine_jax.pretraining.extra_positives import SimilarPositive, TracInPositive
+from examine_jax.pretraining.optimiser import Constant
 from tests.pretraining.small_byol import (
     BATCH_SIZE,
     cosine_distance,
@@ -22,6 +25,8 @@ from tests.pretraining.small_byol import (
     readable_views,
     small_byol,
 )
+
+_ONE_STEP = PretrainSettings(phases=(Phase(steps=1),), batch_size=BATCH_SIZE, schedule=Constant(1e-3))
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +127,28 @@ def test_a_scorer_s_folder_that_was_written_anew_is_read_anew(batch, tmp_path):
         save_encoder(tmp_path, byol, params, state)
         _, own_state = BYOLTracIn(byol, scorer=str(tmp_path)).init(jax.random.key(1), batch)
         jax.tree.map(np.testing.assert_array_equal, own_state["scorer"]["params"], params)
+
+
+def test_a_scorer_that_was_replaced_is_the_next_training_s(batch, tmp_path):
+    byol = dataclasses.replace(small_byol(), augmentation=readable_views())
+    method = BYOLTracIn(byol, scorer=str(tmp_path / "scorer"))
+    for seed in (5, 6):
+        params, state = byol.init(jax.random.key(seed), batch)
+        save_encoder(tmp_path / "scorer", byol, params, state)
+        found = pretrain(method, np.asarray(batch["image"]), _ONE_STEP, tmp_path / str(seed), progress=False)
+        jax.tree.map(np.testing.assert_array_equal, found.state["scorer"]["params"], params)
+
+
+def test_an_encoder_serves_where_its_scorer_is_not(batch, tmp_path):
+    byol = dataclasses.replace(small_byol(), augmentation=readable_views())
+    save_encoder(tmp_path / "scorer", byol, *byol.init(jax.random.key(5), batch))
+    method = BYOLTracIn(byol, scorer=str(tmp_path / "scorer"))
+    images = np.asarray(batch["image"])
+    encoder, _ = train_and_save(method, (images,), _ONE_STEP, tmp_path, architecture="small", progress=False)
+    shutil.rmtree(tmp_path / "scorer")
+    again = load_encoder(tmp_path / "encoder")
+    assert again.method == BYOLTracIn(byol)
+    np.testing.assert_array_equal(again.embed(images), encoder.embed(images))
 
 
 def test_one_scorer_serves_several_trainings_of_a_process_each_set_up_in_a_trace(batch, tmp_path):

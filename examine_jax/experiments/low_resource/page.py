@@ -103,7 +103,8 @@ def _tables(found: Sequence[RunFindings], names: Sequence[str], settings: LowRes
             ("set", "encoder", "batch size (learning rate)", "the paper's"),
             tuple(best),
             f"Out of learning rates {', '.join(f'{rate:g}' for rate in settings.probe_learning_rates)}, by the validation images' "
-            "accuracy, its mean over the seeds; the test images choose nothing. A control's batch size is the probe's alone.",
+            "accuracy, its mean over the seeds: one choice for all of them, so that a seed's validation images, which may be test images "
+            "of another seed's split, have a small part in it. A control's batch size is the probe's alone.",
         ),
         "table_2": Table(
             f"kNN, pre-trained at a batch of {settings.table_batch} (table 2)",

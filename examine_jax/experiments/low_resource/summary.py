@@ -64,7 +64,10 @@ def probe_row(found: Sequence[RunFindings], set_name: str, name: str) -> Row | N
 
 
 def best_probe(rows: Sequence[Row]) -> Row:
-    """Of the best validation accuracy, its mean over the seeds: the test images choose nothing."""
+    """Of the best validation accuracy, its mean over the seeds.
+
+    Each seed has a split of its own: validation images of one may be test images of another.
+    """
     return max(rows, key=lambda row: float(np.mean(row.validation_accuracy)))
 
 
