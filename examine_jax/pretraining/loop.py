@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ from examine_jax.pretraining.non_finite import NonFiniteLossError, first_non_fin
 from examine_jax.pretraining.optimiser import LearningRate
 from examine_jax.pretraining.recording import recording
 from examine_jax.pretraining.settings import PretrainSettings
+from examine_jax.pretraining.sole_run import sole_run
 from examine_jax.pretraining.throughput import share_of_peak_a_rate
 from examine_jax.pretraining.train_step import Step, Steps, TrainState, initial_state, make_compiled_step, make_steps
 from examine_jax.pretraining.training_sets import check_images, fingerprint, names_by_set
@@ -90,8 +91,8 @@ def pretrain(
         progress: a bar on stderr with the loss, images/s and the time left.
 
     Raises:
-        ValueError: unusable images or settings; a workdir that holds another run (names the fields that differ) or a checkpoint of another
-            architecture (names the parameter).
+        ValueError: unusable images or settings; a workdir that holds another run (names the fields that differ), a checkpoint of another
+            architecture (names the parameter), or in which another process is training.
         NonFiniteLossError: a ValueError; the step, the images of its batch and what to try.
         OSError: the workdir cannot be written, or no longer: says which checkpoint is whole, from which the run can go on.
     """
@@ -130,7 +131,8 @@ def pretrain(
         method, state, tuple(sets[0].shape[1:]), settings.batch_size // settings.accumulate, list(mesh.devices.flat)
     )
 
-    with Checkpoints(workdir / "checkpoints") as checkpoints, _terminations() as terminated:
+    alone = sole_run(workdir / "pretraining.json") if first_process else nullcontext()
+    with alone, Checkpoints(workdir / "checkpoints") as checkpoints, _terminations() as terminated:
         if checkpoints.latest_step is not None:
             state = checkpoints.restore(state)
         done = int(state.step)
