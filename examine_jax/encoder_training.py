@@ -158,11 +158,14 @@ def train_encoder(
         print(f"a batch is all {len(pixels)} images: there are no more", file=sys.stderr)
     known = None
     if labels is not None:
-        skipped = [item.name for item in source.skipped]
-        # Labels that are only reported by may be of some images alone.
-        partial = settings.method != "byol_sup"
-        columns = {"image_column": image_column, "label_column": label_column}
-        known = read_labels(labels, source.names, **columns, partial=partial, skipped=skipped)
+        known = read_labels(
+            labels,
+            source.names,
+            image_column=image_column,
+            label_column=label_column,
+            partial=settings.method != "byol_sup",  # labels that are only reported by may be of some images alone
+            skipped=[item.name for item in source.skipped],
+        )
         _check_known(labels, known)
     if known is not None and isinstance(method, BYOLTracIn):
         method = dataclasses.replace(method, labels=tuple(known.values.tolist()))

@@ -62,10 +62,9 @@ def read_labels(
     for line, image, text in _records(path, image_column, label_column):
         label = text.strip()
         label = "" if label.lower() == "nan" else label  # so some write what is missing
-        if image in passed_over and image not in rows:
-            continue
         if image not in rows:
-            strangers.append(image)
+            if image not in passed_over:
+                strangers.append(image)
         elif image in found:
             raise ValueError(f"{where}, line {line}: a second row for {image!r}; keep one")
         elif label == "" and not partial:

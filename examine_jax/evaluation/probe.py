@@ -116,9 +116,5 @@ def two_layer_probe(
     Raises:
       ValueError: a batch of one image, of which a batch norm learns nothing; as `train_classifier`.
     """
-    if head.hidden is not None and min(training.batch_size, len(features)) < 2:
-        raise ValueError(
-            f"batches of {training.batch_size} out of {len(features)} images: the probe's batch norm needs two at least"
-        )
     network = HeadOnFeatures(head, features.shape[1], num_classes)
     return train_classifier(network, {}, np.asarray(features), labels, training)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from examine_jax._shapes import Bool, Float, Int, Shaped, UInt8
+from examine_jax._shapes import Float, Int, Shaped, UInt8
 from examine_jax.evaluation.splits import check_split, stratified_split
 from examine_jax.experiments.settings import ExperimentSettings, NoiseSettings
 from examine_jax.images import GaussianCorruption, ImageSet, StreamedImages, corrupt, load_images, stream_images
@@ -130,10 +130,14 @@ def _check_table(
     if images is None:
         os.stat(path)  # at least it must be there
         return None
-    names = [*images.names, *(item.name for item in images.skipped)]
-    with_row = _have_rows(path, names, image_column)
-    named = [name for name, has in zip(names, with_row) if has]
-    without = np.flatnonzero(~with_row[: len(images)])
+    skipped = [item.name for item in images.skipped]
+    # An image has a row if the file has its name; what else the row says is read below.
+    names = read_labels(
+        path, images.names, image_column=image_column, label_column=image_column, partial=True, skipped=skipped
+    )
+    with_row = names.values >= 0
+    named = [name for name, has in zip(images.names, with_row) if has]
+    without = np.flatnonzero(~with_row)
     for place, row in enumerate(without):
         try:
             images.read(int(row))
@@ -141,18 +145,13 @@ def _check_table(
             continue
         named += [images.names[other] for other in without[place:]]
         break
-    return read_labels(path, named, image_column=image_column, label_column=column)
+    return read_labels(path, named, image_column=image_column, label_column=column, skipped=skipped)
 
 
 def _labels_of(path: str | os.PathLike[str], found: ImageSet, image_column: str, column: str) -> Labels:
     """The labels of the images that could be read, one for each."""
     skipped = [item.name for item in found.skipped]
     return read_labels(path, found.names, image_column=image_column, label_column=column, skipped=skipped)
-
-
-def _have_rows(path: str | os.PathLike[str], names: Sequence[str], image_column: str) -> Bool[np.ndarray, " n"]:
-    """Whether the file has a row for each of these names; ValueError where it has one for another name, or two for one."""
-    return read_labels(path, names, image_column=image_column, label_column=image_column, partial=True).values >= 0
 
 
 def _check_classes(classes: Sequence[str], images: int) -> None:
