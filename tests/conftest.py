@@ -1,16 +1,24 @@
 """Shapes and types of the whole library are checked at run time, in the tests alone."""
 
 import os
+import pathlib
 
 # Before NumPy's first import: several processes test at once, and threads that wait for one another make seconds into minutes.
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+# One folder of compiled programs for all workers, and for the next run of the same code: most of the time of the tests is compilation.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    cache = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "programs"
+    cache.mkdir(parents=True, exist_ok=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
 from jaxtyping import install_import_hook
 
 install_import_hook("examine_jax", "beartype.beartype")
 
-import pathlib
 from collections.abc import Iterator
 
 import jax

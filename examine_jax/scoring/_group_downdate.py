@@ -228,11 +228,16 @@ def _solve_pool(
     found = lax.while_loop(busy, advance, advance(start))
     vector = found.vector / jnp.sqrt(_dot(found.vector, found.vector))[:, None]
     image = apply(vector)  # again: without what the iteration's sums have gathered of rounding
-    value = _dot(vector, image)
+    # A sum of squares: rounding alone makes it negative, by less than the floor, where the exact fall is 0 (ties). NaN stays NaN.
+    value = jnp.maximum(_dot(vector, image), 0)
     residual = jnp.sqrt(_dot(image - value[:, None] * vector, image - value[:, None] * vector))
     missed = temple(value, vector, image)
     certified = (missed <= 1e3 * tolerance * value) | ~(value > floor)  # or NaN
-    bound = jnp.where(value <= floor, floor, missed) + 4 * epsilon * (jnp.sqrt(pool.trace * value) + value)
+    # Rounding of x'Sx: that of each row's product with x, which its size and the sum itself limit.
+    size_of_value = jnp.maximum(value, floor)
+    bound = jnp.where(value <= floor, floor, missed) + 4 * epsilon * (
+        jnp.sqrt(pool.trace * size_of_value) + size_of_value
+    )
     bound += _model_error(system, value, epsilon)
     everything = pool.sizes >= rows.present
     t = jnp.where(everything, largest, jnp.clip(value, 0, largest))

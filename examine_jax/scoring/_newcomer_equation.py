@@ -21,6 +21,8 @@ from examine_jax.scoring._secular_equation import Roots
 # Where z_1 = 0 and S(0) = 1 the root is double and its distance is halved a step: 60 exhaust float64.
 _MOST_STEPS = 60
 _EPSILON = 2.0**-52
+# Of the row's squared length: a root this small is zero. Without it the double root at 0 would be followed until a division overflows.
+_NOTHING = 1e-100
 
 
 class NewCoordinates(NamedTuple):
@@ -52,7 +54,7 @@ def _step(t: Array, coordinates: NewCoordinates) -> Array:
     inverse = _inverse(poles + t[:, None])
     others = coordinates.rest[:, 1:]
     # The tangent of x + sum z^2 x / (g + x): no difference in it but the one from 1.
-    slope = jnp.maximum(1 - jnp.sum(others * poles * inverse**2, 1), _EPSILON)
+    slope = jnp.maximum(1 - jnp.sum(others * inverse * (poles * inverse), 1), _EPSILON)
     constant = coordinates.first + jnp.sum(others * (t[:, None] * inverse) ** 2, 1)
     return _quadratic(slope, constant, coordinates.rest[:, 0], nearest)
 
@@ -70,16 +72,18 @@ def solve(coordinates: NewCoordinates, errors: NewErrors, tolerance: float) -> R
     first = coordinates.first
     # All of the row's rest at the nearest pole is more than it can be: a start right of the root.
     nearest = coordinates.poles[0] * coordinates.unit
-    start = _quadratic(jnp.ones_like(first), first, jnp.sum(coordinates.rest, 1), nearest) * (1 + 8 * _EPSILON)
+    rest = jnp.sum(coordinates.rest, 1)
+    start = _quadratic(jnp.ones_like(first), first, rest, nearest) * (1 + 8 * _EPSILON)
+    nothing = _NOTHING * (first + rest)
 
     def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         t, _, count = state
-        new = jnp.clip(_step(t, coordinates), first, t)
+        new = jnp.where(t > nothing, jnp.clip(_step(t, coordinates), first, t), t)
         return new, t - new, count + 1
 
     def moving(state: tuple[Array, Array, Array]) -> Array:
         t, change, count = state
-        return (count < _MOST_STEPS) & jnp.any(change > tolerance * t)
+        return (count < _MOST_STEPS) & jnp.any((change > tolerance * t) & (t > nothing))
 
     begin = (jnp.maximum(start, first), jnp.full_like(first, jnp.inf), jnp.int32(0))
     t, change, count = lax.while_loop(moving, step, begin)
@@ -114,7 +118,7 @@ def _bound(t: Array, coordinates: NewCoordinates, errors: NewErrors) -> Array:
 
     total, off = sums(t)
     inverse = _inverse(poles + t[:, None])
-    falling = jnp.sum(coordinates.rest * t[:, None] * inverse**2, 1)  # -t S'(t)
+    falling = jnp.sum(coordinates.rest * inverse * (t[:, None] * inverse), 1)  # -t S'(t)
     slope = jnp.maximum(1 - total + falling, _EPSILON)
     left = jnp.abs(t * (1 - total) - first)
     noise = relative * (t * (1 + total) + first)
