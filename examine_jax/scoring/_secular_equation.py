@@ -56,7 +56,8 @@ class Roots(NamedTuple):
 
 def _step(t: Array, first: Array, pole: Array, at_pole: Array, rest: Array, slope: Array) -> Array:
     """Root of (1 + slope) s + s * at_pole / (pole - s) = first - rest + slope t, the smaller one."""
-    right = jnp.maximum(first - rest + slope * t, 0)  # negative by rounding alone, and then no square root below would be real
+    # Negative by rounding alone; then no square root below would be real.
+    right = jnp.maximum(first - rest + slope * t, 0)
     one = 1 + slope
     linear = one * pole + at_pole + right
     # linear^2 - 4 one right pole, as a sum of squares: the difference cancels where the root meets the pole.
