@@ -11,7 +11,7 @@ from absl import app, flags
 
 from examine_jax.reporting.tables import write_table
 from examine_jax.scoring import DenseSVD, MaskedPower, Secular, examine
-from tests.scoring.spectra import SPECTRA, reference_gaps
+from tests.support.spectra import SPECTRA, reference_gaps
 
 _OUTPUT = flags.DEFINE_string("output", None, "A CSV file.", required=True)
 _HEADER = ("solver", "features", "centred", "of_largest_gap", "of_own_gap", "of_error_bound", "reference_rounding")

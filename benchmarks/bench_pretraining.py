@@ -24,8 +24,8 @@ import pytest
 
 from examine_jax.models import DecoderConfig, ViTConfig, architecture
 from examine_jax.pretraining import MAE, AdamW, WarmupCosine, method_preset
-from examine_jax.pretraining.devices import data_mesh
-from examine_jax.pretraining.train_step import (
+from examine_jax.training.devices import data_mesh
+from examine_jax.training.step import (
     initial_state,
     make_compiled_step,
     make_step,
@@ -155,7 +155,7 @@ import sys, time
 begin = time.perf_counter()
 import numpy as np
 from examine_jax.pretraining import Phase, PretrainSettings, pretrain
-from examine_jax.compilation_cache import keep_compiled_programs
+from examine_jax.common.compilation_cache import keep_compiled_programs
 from benchmarks.bench_pretraining import METHOD
 if sys.argv[2] != "none":
     assert keep_compiled_programs(sys.argv[2])

@@ -25,8 +25,8 @@ from absl import app, flags
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression as Sklearn
 
-from examine_jax.atomic_files import write_text
-from examine_jax.reporting.report import package_versions
+from examine_jax.common.atomic_files import write_text
+from examine_jax.reporting.page import package_versions
 from examine_jax.valuation import Examine, KNNShapley, LeaveOneOut, TMCShapley, Utility
 from examine_jax.valuation.valuation import seeds_of
 

@@ -20,11 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from examine_jax.atomic_files import write_text
+from examine_jax.common.atomic_files import write_text
+from examine_jax.encoders import save_encoder
 from examine_jax.models import architecture
-from examine_jax.pretraining import Method, PretrainSettings, method_preset, save_encoder
-from examine_jax.pretraining.train_step import initial_state, make_step
-from examine_jax.reporting.report import package_versions
+from examine_jax.pretraining import Method, PretrainSettings, method_preset
+from examine_jax.reporting.page import package_versions
+from examine_jax.training.step import initial_state, make_step
 
 _ARCHITECTURE = flags.DEFINE_string("architecture", "small", "What is trained.")
 _BATCH = flags.DEFINE_integer("batch_size", 64, "Images a step.", lower_bound=2)

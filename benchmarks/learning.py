@@ -21,17 +21,18 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from examine_jax.atomic_files import write_text
+from examine_jax.common.atomic_files import write_text
+from examine_jax.encoders import Encoder
 from examine_jax.evaluation.control_features import colour_statistics, raw_pixels
 from examine_jax.evaluation.feature_rank import feature_deviation, rank_me
-from examine_jax.evaluation.knn import UniformEuclidean, WeightedCosine, knn_predict
 from examine_jax.evaluation.metrics import balanced_accuracy
 from examine_jax.evaluation.noise_separation import noise_separation
+from examine_jax.features.neighbours import UniformEuclidean, WeightedCosine, knn_predict
+from examine_jax.features.preprocessing import FeatureStatistics, preprocess
 from examine_jax.images import GaussianCorruption, corrupt, load_folder
 from examine_jax.models import architecture
-from examine_jax.preprocessing import FeatureStatistics, preprocess
-from examine_jax.pretraining import Encoder, Method, method_preset, pretrain
-from examine_jax.reporting.report import package_versions
+from examine_jax.pretraining import Method, method_preset, pretrain
+from examine_jax.reporting.page import package_versions
 from examine_jax.scoring import examine
 
 _DATA = flags.DEFINE_string("data", None, "The folder lc25000_96, with groups.csv.", required=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags
 
-from examine_jax.atomic_files import write_text
+from examine_jax.common.atomic_files import write_text
 
 _OUTPUT = flags.DEFINE_string("output", None, "Where the joined records go.")
 

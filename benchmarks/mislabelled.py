@@ -17,16 +17,16 @@ import numpy as np
 from absl import app, flags
 from sklearn.metrics import roc_auc_score
 
-from examine_jax.atomic_files import write_text
+from examine_jax.common.atomic_files import write_text
+from examine_jax.encoders import load_encoder
 from examine_jax.evaluation.classifier_influence import ClassifierLoss, classifier_checkpoints, labelled_examples
 from examine_jax.evaluation.classifier_training import ClassifierTraining
 from examine_jax.evaluation.control_features import colour_statistics
 from examine_jax.evaluation.probe import two_layer_probe
-from examine_jax.experiments.sets import read_labelled
+from examine_jax.features.preprocessing import FeatureStatistics, preprocess
 from examine_jax.influence import flip_labels, precision_at, self_influence
-from examine_jax.preprocessing import FeatureStatistics, preprocess
-from examine_jax.pretraining import load_encoder
-from examine_jax.reporting.report import package_versions
+from examine_jax.reporting.page import package_versions
+from examine_jax.studies.examine.sets import read_labelled
 
 _IMAGES = flags.DEFINE_string("images", None, "A folder of labelled images.", required=True)
 _LABELS = flags.DEFINE_string("labels", None, "A .csv file; the sub-folders if not given.")

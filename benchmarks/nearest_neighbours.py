@@ -18,9 +18,9 @@ import numpy as np
 from absl import app, flags
 from sklearn.neighbors import NearestNeighbors
 
-from examine_jax.atomic_files import write_text
-from examine_jax.evaluation.knn import nearest_neighbours
-from examine_jax.reporting.report import package_versions
+from examine_jax.common.atomic_files import write_text
+from examine_jax.features.neighbours import nearest_neighbours
+from examine_jax.reporting.page import package_versions
 
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record; printed alone if not given.")
 _ROWS = flags.DEFINE_integer("rows", 100_000, "Training images.", lower_bound=200)

@@ -17,13 +17,13 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from examine_jax.assess import Assessment, AssessSettings, assess_images
-from examine_jax.atomic_files import write_array, write_text
+from examine_jax.common.atomic_files import write_array, write_text
 from examine_jax.evaluation.noise_separation import mean_over_seeds
 from examine_jax.images import GaussianCorruption, load_folder
+from examine_jax.jobs.assess.assess import Assessment, AssessSettings, assess_images
 from examine_jax.pretraining import Phase
 from examine_jax.pretraining.recipes import recipe
-from examine_jax.reporting.report import package_versions
+from examine_jax.reporting.page import package_versions
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the runs live.", required=True)
 _DATA = flags.DEFINE_string("data", None, "The folder lc25000_96, with groups.csv.")

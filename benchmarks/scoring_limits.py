@@ -21,7 +21,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.bench_scoring import features
-from examine_jax.atomic_files import write_text
+from examine_jax.common.atomic_files import write_text
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "For large files.", required=True)
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.", required=True)
@@ -58,8 +58,8 @@ def hostile(generator: np.random.Generator, count: int, width: int) -> np.ndarra
 
 def bounds() -> dict[str, Any]:
     from examine_jax.scoring import AdaptiveSecular, MaskedPower, Secular, examine
-    from examine_jax.scoring._float64 import with_float64
-    from examine_jax.scoring._rows import prepare
+    from examine_jax.scoring.equations.float64 import with_float64
+    from examine_jax.scoring.equations.rows import prepare
 
     paths = {
         "float32 products": with_float64(lambda x: Secular()._full(prepare(x, None, False), np.float32)),

@@ -21,7 +21,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.bench_scoring import SPECTRA, features, reference
-from examine_jax.atomic_files import write_text
+from examine_jax.common.atomic_files import write_text
 from examine_jax.scoring import AdaptiveSecular, MaskedPower, Path, Secular, examine
 
 _SIZES = flags.DEFINE_list("sizes", ["500x192", "500x1024", "5000x768", "100000x768"], "Which, as NxD.")

@@ -29,45 +29,38 @@ from examine_jax.scoring import (
 )
 
 if TYPE_CHECKING:
-    from examine_jax.assess import Assessment, AssessSettings, assess_features, assess_images
-    from examine_jax.assessment_report import write_assessment
-    from examine_jax.embedding import embed_images
-    from examine_jax.encoder_training import TrainedEncoder, TrainingSettings, train_encoder
+    from examine_jax.encoders import Encoder, load_encoder, save_encoder
+    from examine_jax.encoders.save import export_vit_mae
     from examine_jax.images import GaussianCorruption, ImageSet, corrupt, load_images, sample_images
-    from examine_jax.pretraining import (
-        MAE,
-        Encoder,
-        PretrainSettings,
-        load_encoder,
-        method_preset,
-        pretrain,
-        save_encoder,
-    )
-    from examine_jax.pretraining.encoder_folder import export_vit_mae
+    from examine_jax.jobs.assess.assess import Assessment, AssessSettings, assess_features, assess_images
+    from examine_jax.jobs.assess.page import write_assessment
+    from examine_jax.jobs.embed import embed_images
+    from examine_jax.jobs.pretrain.pretrain import TrainedEncoder, TrainingSettings, train_encoder
+    from examine_jax.pretraining import MAE, PretrainSettings, method_preset, pretrain
 
 _LATER = {
-    "AssessSettings": "examine_jax.assess",
-    "Assessment": "examine_jax.assess",
-    "assess_features": "examine_jax.assess",
-    "assess_images": "examine_jax.assess",
-    "write_assessment": "examine_jax.assessment_report",
-    "embed_images": "examine_jax.embedding",
-    "TrainedEncoder": "examine_jax.encoder_training",
-    "TrainingSettings": "examine_jax.encoder_training",
-    "train_encoder": "examine_jax.encoder_training",
+    "AssessSettings": "examine_jax.jobs.assess.assess",
+    "Assessment": "examine_jax.jobs.assess.assess",
+    "assess_features": "examine_jax.jobs.assess.assess",
+    "assess_images": "examine_jax.jobs.assess.assess",
+    "write_assessment": "examine_jax.jobs.assess.page",
+    "embed_images": "examine_jax.jobs.embed",
+    "TrainedEncoder": "examine_jax.jobs.pretrain.pretrain",
+    "TrainingSettings": "examine_jax.jobs.pretrain.pretrain",
+    "train_encoder": "examine_jax.jobs.pretrain.pretrain",
     "GaussianCorruption": "examine_jax.images",
     "ImageSet": "examine_jax.images",
     "corrupt": "examine_jax.images",
     "load_images": "examine_jax.images",
     "sample_images": "examine_jax.images",
     "MAE": "examine_jax.pretraining",
-    "Encoder": "examine_jax.pretraining",
+    "Encoder": "examine_jax.encoders",
     "PretrainSettings": "examine_jax.pretraining",
-    "export_vit_mae": "examine_jax.pretraining.encoder_folder",
-    "load_encoder": "examine_jax.pretraining",
+    "export_vit_mae": "examine_jax.encoders",
+    "load_encoder": "examine_jax.encoders",
     "method_preset": "examine_jax.pretraining",
     "pretrain": "examine_jax.pretraining",
-    "save_encoder": "examine_jax.pretraining",
+    "save_encoder": "examine_jax.encoders",
 }
 
 __all__ = [

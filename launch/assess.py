@@ -69,8 +69,8 @@ def main() -> None:
 def _job() -> None:
     _check_flags()
     device = choose_device()
-    from examine_jax.assess import assess_features, assess_images
-    from examine_jax.assessment_report import write_assessment
+    from examine_jax.jobs.assess.assess import assess_features, assess_images
+    from examine_jax.jobs.assess.page import write_assessment
 
     settings = _settings()
     workdir = pathlib.Path(_WORKDIR.value or "")
@@ -102,8 +102,8 @@ def _check_flags() -> None:
 
 
 def _settings():  # type: ignore[no-untyped-def]
-    from examine_jax.assess import AssessSettings
     from examine_jax.images import GaussianCorruption
+    from examine_jax.jobs.assess.assess import AssessSettings
     from examine_jax.pretraining import Phase
     from examine_jax.pretraining.recipes import recipe
     from examine_jax.scoring import DenseSVD, MaskedPower, Secular

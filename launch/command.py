@@ -30,7 +30,7 @@ def choose_device() -> str:
             f"--device={wanted}: JAX finds no such device; install JAX for it (for NVIDIA: pip install 'jax[cuda12]') "
             "or leave --device out"
         ) from error
-    from examine_jax.compilation_cache import keep_compiled_programs
+    from examine_jax.common.compilation_cache import keep_compiled_programs
 
     keep_compiled_programs()
     cores = f", {os.cpu_count()} cores" if devices[0].platform == "cpu" else ""
@@ -41,7 +41,7 @@ def choose_device() -> str:
 
 def tell_other_seeds(folder: pathlib.Path, seeds: Sequence[int]) -> None:
     """Says which seeds a study's folder holds and the page will not have, as they were not named."""
-    from examine_jax.experiments.stages import other_seeds
+    from examine_jax.studies.common.kept import other_seeds
 
     others = other_seeds(folder, seeds)
     if others:

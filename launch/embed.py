@@ -32,7 +32,7 @@ def _job() -> None:
         if not value:
             raise ValueError(f"--{name} is missing (see --help)")
     choose_device()
-    from examine_jax.embedding import embed_images
+    from examine_jax.jobs.embed import embed_images
 
     features, skipped = embed_images(
         _IMAGES.value or "",

@@ -62,8 +62,8 @@ def _job() -> None:
     if _LABELS.value is not None and _WATCH.value == 0 and _METHOD.value not in reports:
         raise ValueError("--labels are for watching, which --watch_every=0 turns off: leave one of them out")
     device = choose_device()
-    from examine_jax.encoder_training import TrainingSettings, train_encoder
-    from examine_jax.training_report import write_training
+    from examine_jax.jobs.pretrain.page import write_training
+    from examine_jax.jobs.pretrain.pretrain import TrainingSettings, train_encoder
 
     settings = TrainingSettings(
         method=_METHOD.value,

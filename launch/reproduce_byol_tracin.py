@@ -17,7 +17,7 @@ from absl import flags
 from .command import choose_device, run, tell_other_seeds
 
 if TYPE_CHECKING:
-    from examine_jax.experiments.byol_tracin.settings import StudySettings
+    from examine_jax.studies.byol_tracin.settings import StudySettings
 
 _LAYOUTS = ["folder", "isic_2019", "isic_2016", "chestx_ray14", "shenzhen"]
 _PRESET = flags.DEFINE_enum("preset", "small", ["small", "paper"], "For two CPU cores, or the paper's.")
@@ -77,10 +77,10 @@ def _job() -> None:
     if _ON_DEMAND.value and _LAYOUT.value == _OTHER_LAYOUT.value == "folder":
         raise ValueError("--on_demand is for official layouts; plain folders are read at once: leave it out")
     device = choose_device()
-    from examine_jax.encoder_training import progress_bar
-    from examine_jax.experiments.byol_tracin.page import write_study
-    from examine_jax.experiments.byol_tracin.sets import read_set
-    from examine_jax.experiments.byol_tracin.study import claim_workdir, expected_time, gallery, run_seed
+    from examine_jax.jobs.pretrain.pretrain import progress_bar
+    from examine_jax.studies.byol_tracin.page import write_study
+    from examine_jax.studies.byol_tracin.sets import read_set
+    from examine_jax.studies.byol_tracin.study import claim_workdir, expected_time, gallery, run_seed
 
     settings = _settings()
     encoder = settings.chosen().encoder
@@ -121,8 +121,8 @@ def _job() -> None:
 
 
 def _settings() -> "StudySettings":
-    from examine_jax.experiments.byol_tracin.settings import study_preset
-    from examine_jax.pretraining.optimiser import WarmupCosine
+    from examine_jax.studies.byol_tracin.settings import study_preset
+    from examine_jax.training.optimiser import WarmupCosine
 
     settings = study_preset(_PRESET.value)
     if _STEPS.value is not None and _MINUTES.value is None:

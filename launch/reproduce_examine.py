@@ -71,11 +71,11 @@ def _job() -> None:
     if _IMAGES.value is None and _PRESET.value != "paper":
         raise ValueError("--images=FOLDER is missing (with --labels=L.csv): the experiments need labelled images")
     device = choose_device()
-    from examine_jax.compilation_cache import keep_compiled_programs
-    from examine_jax.encoder_training import progress_bar
-    from examine_jax.experiments.page import write_experiments
-    from examine_jax.experiments.reproduction import claim_workdir, run_seed
-    from examine_jax.experiments.sets import read_labelled
+    from examine_jax.common.compilation_cache import keep_compiled_programs
+    from examine_jax.jobs.pretrain.pretrain import progress_bar
+    from examine_jax.studies.examine.page import write_experiments
+    from examine_jax.studies.examine.sets import read_labelled
+    from examine_jax.studies.examine.study import claim_workdir, run_seed
 
     keep_compiled_programs()
     settings = _settings()
@@ -105,7 +105,7 @@ def _job() -> None:
 
 
 def _settings():  # type: ignore[no-untyped-def]
-    from examine_jax.experiments.settings import SetSizes, experiment_preset
+    from examine_jax.studies.examine.settings import SetSizes, experiment_preset
 
     settings = experiment_preset(_PRESET.value)
     plan = settings.training

@@ -59,10 +59,10 @@ def _job() -> None:
             raise ValueError(f"--{flag} names {unknown[0]!r}, but the sets are {', '.join(sources)}")
     settings = _settings()
     device = choose_device()
-    from examine_jax.experiments.low_resource.layouts import describe
-    from examine_jax.experiments.low_resource.page import write_study
-    from examine_jax.experiments.low_resource.study import check_set, claim_set, claim_study, expected_seconds, run_set
-    from examine_jax.pretraining import load_encoder
+    from examine_jax.encoders import load_encoder
+    from examine_jax.studies.low_resource.layouts import describe
+    from examine_jax.studies.low_resource.page import write_study
+    from examine_jax.studies.low_resource.study import check_set, claim_set, claim_study, expected_seconds, run_set
 
     shape = settings.chosen().encoder
     sets = {
@@ -95,9 +95,9 @@ def _job() -> None:
 
 
 def _read(name: str, source: str, labels: str | None, groups: str | None, image_size: int, channels: int):  # type: ignore[no-untyped-def]
-    from examine_jax.encoder_training import progress_bar
-    from examine_jax.experiments.low_resource.layouts import LAYOUTS, read_official
-    from examine_jax.experiments.sets import read_labelled
+    from examine_jax.jobs.pretrain.pretrain import progress_bar
+    from examine_jax.studies.examine.sets import read_labelled
+    from examine_jax.studies.low_resource.layouts import LAYOUTS, read_official
 
     folder = pathlib.Path(source)
     prepared = (folder / "dataset_info.json").is_file()  # by TFDS
@@ -120,8 +120,8 @@ def _read(name: str, source: str, labels: str | None, groups: str | None, image_
 
 
 def _settings():  # type: ignore[no-untyped-def]
-    from examine_jax.experiments.low_resource.settings import low_resource_preset
     from examine_jax.models.presets import architecture
+    from examine_jax.studies.low_resource.settings import low_resource_preset
 
     settings = low_resource_preset(_PRESET.value)
     changes = {

@@ -47,7 +47,7 @@ def _job() -> None:
     if not features or not output:
         raise ValueError("--features=PATH and --output=FILE are both needed (see --help)")
     choose_device()
-    from examine_jax.feature_scores import ScoreSettings, score_features
+    from examine_jax.jobs.score import ScoreSettings, score_features
 
     settings = ScoreSettings(
         features=features,

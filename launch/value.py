@@ -62,12 +62,12 @@ def _job() -> None:
     device = choose_device()
     from tqdm import tqdm
 
-    from examine_jax.feature_values import ValueSettings, value_features
-    from examine_jax.features.row_column import read_column
-    from examine_jax.labelled_rows import LabelledRows
+    from examine_jax.jobs.value.page import write_values
+    from examine_jax.jobs.value.value import ValueSettings, value_features
+    from examine_jax.labelled.labelled_rows import LabelledRows
+    from examine_jax.labelled.row_column import read_column
     from examine_jax.reporting.tables import write_skipped
     from examine_jax.valuation import LogisticRegression
-    from examine_jax.valuation_report import write_values
 
     settings = ValueSettings(
         valuers=tuple(_VALUERS.value),
@@ -138,7 +138,7 @@ def _job() -> None:
 
 def _check_flags() -> None:
     if "help" in _VALUERS.value:
-        from examine_jax.feature_values import LABEL_FREE, SUPERVISED
+        from examine_jax.jobs.value.value import LABEL_FREE, SUPERVISED
         from examine_jax.valuation import IMAGE_QUALITIES
 
         raise ValueError(
@@ -159,7 +159,7 @@ def _check_flags() -> None:
 def _rows():  # type: ignore[no-untyped-def]
     if _FEATURES.value is not None:
         return (*_read(_FEATURES.value), None, ())
-    from examine_jax.embedding import embedded
+    from examine_jax.jobs.embed import embedded
 
     found = embedded(_IMAGES.value, _ENCODER.value)
     return found.features, found.names, found.images, found.skipped
@@ -170,7 +170,7 @@ def _read(path: str):  # type: ignore[no-untyped-def]
     import numpy as np
 
     from examine_jax.features.feature_chunks import open_features
-    from examine_jax.features.image_names import names_beside, read_names
+    from examine_jax.labelled.image_names import names_beside, read_names
 
     chunks = open_features(path)
     names = chunks.image_names(_IMAGE_COLUMN.value)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.stats import rankdata
 
-from examine_jax._shapes import Float
+from examine_jax.common.shapes import Float
 
 
 def rank_agreement(values: Mapping[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "v v"]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from examine_jax._shapes import Int, Shaped
-from examine_jax.evaluation.splits import group_codes
+from examine_jax.common.shapes import Int, Shaped
+from examine_jax.labelled.splits import group_codes
 
 
 @dataclasses.dataclass(frozen=True)

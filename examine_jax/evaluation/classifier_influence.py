@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from examine_jax._shapes import Array, Float, Num, PyTree
+from examine_jax.common.shapes import Array, Float, Num, PyTree
 from examine_jax.evaluation.classifier_training import Classifier, Network
 from examine_jax.evaluation.targets import class_codes, summed_loss
 from examine_jax.influence.tracin import Checkpoint

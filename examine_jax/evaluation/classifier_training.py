@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from examine_jax._shapes import Array, Float, Key, Num, PyTree, Shaped
+from examine_jax.common.shapes import Array, Float, Key, Num, PyTree, Shaped
 from examine_jax.evaluation.targets import as_targets, probabilities, summed_loss
-from examine_jax.pretraining.batches import BatchOrder
-from examine_jax.pretraining.optimiser import Adam, Constant, LearningRate, Optimiser, WarmupCosine
+from examine_jax.training.batches import BatchOrder
+from examine_jax.training.optimiser import Adam, Constant, LearningRate, Optimiser, WarmupCosine
 
 
 class DivergedError(ValueError):

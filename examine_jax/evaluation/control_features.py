@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from examine_jax._shapes import Float, Shaped
+from examine_jax.common.shapes import Float, Shaped
 
 
 def raw_pixels(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n d"]:

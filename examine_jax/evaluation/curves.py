@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from examine_jax._shapes import Float, Int
+from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.utility import Game, GameMaker
 
 Choosing = Literal["add_best", "add_worst", "remove_best", "remove_worst"]

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from examine_jax._shapes import Array, Float
+from examine_jax.common.shapes import Array, Float
 
 _BLOCK = 4096
 

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from jax import lax
 
-from examine_jax._shapes import Array, Float, Int, Num
+from examine_jax.common.shapes import Array, Float, Int, Num
 from examine_jax.evaluation.targets import as_targets, probabilities, summed_loss
 
 _BLOCK = 4096  # rows whose logits are held at a time

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from examine_jax._shapes import Bool, Float, Int, Shaped
+from examine_jax.common.shapes import Bool, Float, Int, Shaped
 from examine_jax.evaluation.targets import class_codes
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from examine_jax._shapes import Bool, Float
+from examine_jax.common.shapes import Bool, Float
 from examine_jax.evaluation.curves import best_first
 
 

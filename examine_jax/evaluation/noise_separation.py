@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from examine_jax._shapes import Float
+from examine_jax.common.shapes import Float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from examine_jax._shapes import Array, Float, Key, Num, PyTree
+from examine_jax.common.shapes import Array, Float, Key, Num, PyTree
 from examine_jax.evaluation.classifier_training import Classifier, ClassifierTraining, train_classifier
 from examine_jax.models.apply import init_network, run_network
 

@@ -5,7 +5,7 @@ import numpy as np
 import optax
 from scipy.special import expit, softmax
 
-from examine_jax._shapes import Array, Float, Int, Num, Shaped
+from examine_jax.common.shapes import Array, Float, Int, Num, Shaped
 
 
 def class_codes(labels: Shaped[Array | np.ndarray, "..."], count: int, num_classes: int) -> Int[np.ndarray, " n"]:

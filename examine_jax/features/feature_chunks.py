@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from examine_jax._shapes import Float
+from examine_jax.common.shapes import Float
 from examine_jax.features.npy_shard import NpyShard
 
 _CHUNK_BYTES = 2**24

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from examine_jax._shapes import Float
+from examine_jax.common.shapes import Float
 
 
 @dataclasses.dataclass(frozen=True)

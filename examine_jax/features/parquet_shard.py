@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from examine_jax._shapes import Float
+from examine_jax.common.shapes import Float
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from examine_jax._shapes import Shaped, UInt8
+from examine_jax.common.shapes import Shaped, UInt8
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from examine_jax._shapes import Float, Int
+from examine_jax.common.shapes import Float, Int
 
 # Blocks of at most so many training and test images: 32 MiB of float32, whatever the number of images.
 TRAIN_BLOCK, TEST_BLOCK = 8192, 1024

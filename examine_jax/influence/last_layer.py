@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from examine_jax._shapes import Array, Float, Int
+from examine_jax.common.shapes import Array, Float, Int
 from examine_jax.influence.influences import TEST_BLOCK, TRAIN_BLOCK, InfluenceBlock, Influences, sum_over_checkpoints
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from examine_jax._shapes import Bool, Float, Int
+from examine_jax.common.shapes import Bool, Float, Int
 
 
 def flip_labels(

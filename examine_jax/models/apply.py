@@ -4,7 +4,7 @@ from typing import Any
 
 from flax import linen as nn
 
-from examine_jax._shapes import Array, Key, PyTree, Shaped
+from examine_jax.common.shapes import Array, Key, PyTree, Shaped
 
 
 def apply(module: nn.Module, params: PyTree, *arrays: Array, method: str = "__call__") -> Any:

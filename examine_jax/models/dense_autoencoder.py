@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from flax import linen as nn
 
-from examine_jax._shapes import Array, Float
+from examine_jax.common.shapes import Array, Float
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.patches import patchify
 from examine_jax.models.positions import sincos_positions

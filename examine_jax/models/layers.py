@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from examine_jax._shapes import Array, Float
+from examine_jax.common.shapes import Array, Float
 
 
 def _plain(x: Array, y: Array) -> Array:

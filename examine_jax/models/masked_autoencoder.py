@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from flax import linen as nn
 
-from examine_jax._shapes import Array, Float, Int
+from examine_jax.common.shapes import Array, Float, Int
 from examine_jax.models.positions import sincos_positions
 from examine_jax.models.transformer import Dense, LayerNorm, block_type
 from examine_jax.models.vit import VisionTransformer, ViTConfig

@@ -1,6 +1,6 @@
 """Images to rows of patches and back, in the order (row of patches, column of patches; then row, column, channel within a patch)."""
 
-from examine_jax._shapes import Array, Shaped
+from examine_jax.common.shapes import Array, Shaped
 
 
 def patchify(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from examine_jax._shapes import Float
+from examine_jax.common.shapes import Float
 
 
 def sincos_positions(side: int, width: int) -> Float[np.ndarray, "tokens width"]:

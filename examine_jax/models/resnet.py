@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from examine_jax._shapes import Array, Float
+from examine_jax.common.shapes import Array, Float
 from examine_jax.models.vit import ComputeDtype
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from examine_jax._shapes import Array, Float
+from examine_jax.common.shapes import Array, Float
 from examine_jax.models import layers
 
 

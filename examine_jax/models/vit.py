@@ -6,7 +6,7 @@ from typing import Literal
 import jax.numpy as jnp
 from flax import linen as nn
 
-from examine_jax._shapes import Array, Float, Int
+from examine_jax.common.shapes import Array, Float, Int
 from examine_jax.models.patches import patchify
 from examine_jax.models.positions import sincos_positions
 from examine_jax.models.transformer import Dense, LayerNorm, block_type

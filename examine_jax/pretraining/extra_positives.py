@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Bool, Float, Int, Key
+from examine_jax.common.shapes import Array, Bool, Float, Int, Key
 from examine_jax.influence.last_layer import gradient_products, normalised_regression_gradients
 from examine_jax.pretraining.losses import normalise
 

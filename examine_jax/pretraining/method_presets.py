@@ -19,12 +19,12 @@ import dataclasses
 from collections.abc import Callable
 
 from examine_jax.models.presets import Architecture
-from examine_jax.pretraining.byol import BYOL
-from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTransformation
-from examine_jax.pretraining.byol_tracin import BYOLTracIn
-from examine_jax.pretraining.method import Method
+from examine_jax.pretraining.methods.byol import BYOL
+from examine_jax.pretraining.methods.byol_feature_transformation import BYOLFeatureTransformation
+from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn
 from examine_jax.pretraining.presets import contrastive, extra_positive, reconstruction, without_negatives
-from examine_jax.pretraining.settings import Phase, PretrainSettings
+from examine_jax.training.method import Method
+from examine_jax.training.settings import Phase, PretrainSettings
 
 Preset = Callable[[Architecture], tuple[Method, PretrainSettings]]
 

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Float, PyTree, Shaped
+from examine_jax.common.shapes import Array, Float, PyTree, Shaped
 
 
 @dataclasses.dataclass(frozen=True)

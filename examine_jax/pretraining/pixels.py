@@ -4,7 +4,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Float, Shaped
+from examine_jax.common.shapes import Array, Float, Shaped
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from examine_jax.models.presets import architecture as named_architecture
 from examine_jax.pretraining.method_presets import method_preset
 from examine_jax.pretraining.presets.sources import EXAMINE, RECONSTRUCTION_SMALL
-from examine_jax.pretraining.settings import PretrainSettings
+from examine_jax.training.settings import PretrainSettings
 
 _OF_MAE = {"small": RECONSTRUCTION_SMALL, "examine_paper": EXAMINE, "vit_s8": EXAMINE, "vit_b8": EXAMINE}
 

@@ -7,14 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Float, Key, PyTree, Shaped
+from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
 from examine_jax.images.augmentation import TwoViews
 from examine_jax.models.apply import init_network, run_network
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining.losses.contrastive import DIRECTIONS
 from examine_jax.pretraining.losses.similarity import cosine, embedding_deviation
-from examine_jax.pretraining.method import Batch
 from examine_jax.pretraining.pixels import PixelScale
+from examine_jax.training.method import Batch
 
 Outputs = dict[str, Array]
 

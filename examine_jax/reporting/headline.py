@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from examine_jax._shapes import Float
+from examine_jax.common.shapes import Float
 from examine_jax.evaluation.noise_separation import NoiseSeparation
 
 # Robust standard deviations above the median from which a gap counts as standing out.

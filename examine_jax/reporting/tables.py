@@ -19,8 +19,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from examine_jax._shapes import Float, Int
-from examine_jax.atomic_files import replacing
+from examine_jax.common.atomic_files import replacing
+from examine_jax.common.shapes import Float, Int
 
 SCORES_HEADER = ("image", "index", "score", "gap", "error_bound", "rank")
 NOISE_LEVELS_HEADER = ("image", "index", "level", "score", "gap", "rank")

@@ -1,13 +1,13 @@
 """Features [N, D] in, scores out. Imports jax and numpy alone."""
 
-from examine_jax.scoring.adaptive_secular import AdaptiveSecular
 from examine_jax.scoring.chunks import examine_chunks, examine_new_chunks, summarise_chunks
-from examine_jax.scoring.dense_svd import DenseSVD
 from examine_jax.scoring.examination import Diagnostics, Examination, Path
 from examine_jax.scoring.examine import examine
 from examine_jax.scoring.groups import GroupExamination, examine_groups
-from examine_jax.scoring.masked_power import MaskedPower
-from examine_jax.scoring.secular import Secular
+from examine_jax.scoring.solvers.adaptive_secular import AdaptiveSecular
+from examine_jax.scoring.solvers.dense_svd import DenseSVD
+from examine_jax.scoring.solvers.masked_power import MaskedPower
+from examine_jax.scoring.solvers.secular import Secular
 from examine_jax.scoring.spectrum import Newcomers, Spectrum
 from examine_jax.scoring.summary import SpectralSummary
 from examine_jax.scoring.top_k import KyFanExamination, examine_ky_fan, leave_one_out_singular_values

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array
-from examine_jax.scoring._eigensystem import rounding
-from examine_jax.scoring._rows import Rows, rows_dtype
-from examine_jax.scoring._secular_equation import Roots
+from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations.eigensystem import rounding
+from examine_jax.scoring.equations.rows import Rows, rows_dtype
+from examine_jax.scoring.equations.secular_equation import Roots
 
 
 class Path(enum.IntEnum):

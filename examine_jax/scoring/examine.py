@@ -7,15 +7,15 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from examine_jax._shapes import Array
-from examine_jax.scoring._derivative import differentiable
-from examine_jax.scoring._float64 import with_float64
-from examine_jax.scoring._inputs import check_inputs, non_finite_rows
-from examine_jax.scoring._rows import Rows, prepare
-from examine_jax.scoring._sharded import row_sharding, spread
-from examine_jax.scoring.adaptive_secular import AdaptiveSecular
+from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations.derivative import differentiable
+from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
+from examine_jax.scoring.equations.rows import Rows, prepare
+from examine_jax.scoring.equations.sharded import row_sharding, spread
 from examine_jax.scoring.examination import Examination
-from examine_jax.scoring.secular import CHEAP_PRODUCT, Secular
+from examine_jax.scoring.solvers.adaptive_secular import AdaptiveSecular
+from examine_jax.scoring.solvers.secular import CHEAP_PRODUCT, Secular
 
 
 @runtime_checkable

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from examine_jax._shapes import Array
-from examine_jax.scoring._eigensystem import (
+from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations.eigensystem import (
     Eigensystem,
     exact_eigensystem,
     gram_of_rows,
@@ -19,12 +19,12 @@ from examine_jax.scoring._eigensystem import (
     rounding,
     scatter,
 )
-from examine_jax.scoring._float64 import with_float64
-from examine_jax.scoring._group_downdate import Groups, leave_out
-from examine_jax.scoring._inputs import check_inputs, non_finite_rows
-from examine_jax.scoring._rows import Rows, prepare, rows_dtype
+from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.group_downdate import Groups, leave_out
+from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
+from examine_jax.scoring.equations.rows import Rows, prepare, rows_dtype
 from examine_jax.scoring.examination import Diagnostics, Path, examination_of
-from examine_jax.scoring.secular import CHEAP_PRODUCT
+from examine_jax.scoring.solvers.secular import CHEAP_PRODUCT
 
 # A float32 Gram matrix is kept where every group's error bound is within these, of the largest gap and of the group's own.
 _OF_LARGEST = 1e-6

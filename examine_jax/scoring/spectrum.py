@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from examine_jax._shapes import Array
-from examine_jax.scoring import _newcomer_equation as equation
-from examine_jax.scoring._eigensystem import Eigensystem, rounding
-from examine_jax.scoring._float64 import with_float64
-from examine_jax.scoring._rows import Rows, map_blocks, rows_dtype, unit_scale
-from examine_jax.scoring._secular_equation import Roots
+from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations import newcomer_equation as equation
+from examine_jax.scoring.equations.eigensystem import Eigensystem, rounding
+from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.rows import Rows, map_blocks, rows_dtype, unit_scale
+from examine_jax.scoring.equations.secular_equation import Roots
 from examine_jax.scoring.examination import Examination, Path, examination_of
 from examine_jax.scoring.examine import non_finite_rows
-from examine_jax.scoring.secular import solve_rows
+from examine_jax.scoring.solvers.secular import solve_rows
 
 
 class Newcomers(NamedTuple):

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array
-from examine_jax.scoring._eigensystem import Eigensystem, _turned, decompose, rounding, scatter
-from examine_jax.scoring._float64 import with_float64
-from examine_jax.scoring._rows import prepare
+from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations.eigensystem import Eigensystem, _turned, decompose, rounding, scatter
+from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.rows import prepare
 from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.examine import non_finite_rows
 from examine_jax.scoring.spectrum import Newcomers, Spectrum, checked_rows

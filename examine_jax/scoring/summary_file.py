@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from examine_jax._shapes import Float
+from examine_jax.common.shapes import Float
 
 VERSION = 1
 _VERSION_NAME = "examine_jax_spectral_summary_version"
@@ -16,7 +16,7 @@ _VERSION_NAME = "examine_jax_spectral_summary_version"
 
 def write_summary(path: str | os.PathLike[str], arrays: dict[str, object]) -> None:
     """Writes the arrays by name, whole or not at all. Raises OSError where the file cannot be written."""
-    from examine_jax.atomic_files import replacing
+    from examine_jax.common.atomic_files import replacing
 
     content: dict[str, Any] = {name: np.asarray(array, np.float64, order="C") for name, array in arrays.items()}
     content[_VERSION_NAME] = np.float64(VERSION)

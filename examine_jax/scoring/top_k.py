@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from examine_jax._shapes import Array
-from examine_jax.scoring._eigensystem import decompose, gram_of_rows, scatter
-from examine_jax.scoring._float64 import with_float64
-from examine_jax.scoring._inputs import check_inputs, non_finite_rows
-from examine_jax.scoring._interlaced_roots import falls
-from examine_jax.scoring._rows import Rows, map_blocks, prepare, rows_dtype
+from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations.eigensystem import decompose, gram_of_rows, scatter
+from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
+from examine_jax.scoring.equations.interlaced_roots import falls
+from examine_jax.scoring.equations.rows import Rows, map_blocks, prepare, rows_dtype
 
 
 class KyFanExamination(NamedTuple):

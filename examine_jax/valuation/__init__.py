@@ -3,24 +3,9 @@
 Every valuer is a frozen dataclass with `value(features, labels, key, on_progress=, state=) -> Valuation`; higher is better.
 """
 
-from examine_jax.valuation.banzhaf import Banzhaf
-from examine_jax.valuation.coverage import FacilityLocation, KCentre, ProbCover
-from examine_jax.valuation.data_oob import DataOOB
 from examine_jax.valuation.image_quality import IMAGE_QUALITIES
-from examine_jax.valuation.knn_shapley import KNNShapley
-from examine_jax.valuation.label_free import (
-    Examine,
-    KNNDistance,
-    Leverage,
-    Mahalanobis,
-    PrototypeDistance,
-    Random,
-    Typicality,
-)
-from examine_jax.valuation.leave_one_out import LeaveOneOut
-from examine_jax.valuation.logistic import Coefficients, LogisticRegression, fit_logistic
+from examine_jax.valuation.logistic.regression import Coefficients, LogisticRegression, fit_logistic
 from examine_jax.valuation.sampling_state import merge_states
-from examine_jax.valuation.shapley import BetaShapley, TMCShapley
 from examine_jax.valuation.stopping import (
     DataShapleyStopping,
     DataShapleyTruncation,
@@ -29,6 +14,21 @@ from examine_jax.valuation.stopping import (
 )
 from examine_jax.valuation.utility import FunctionGame, Game, GameMaker, Utility
 from examine_jax.valuation.valuation import Valuation, Valuer
+from examine_jax.valuation.valuers.banzhaf import Banzhaf
+from examine_jax.valuation.valuers.coverage import FacilityLocation, KCentre, ProbCover
+from examine_jax.valuation.valuers.data_oob import DataOOB
+from examine_jax.valuation.valuers.knn_shapley import KNNShapley
+from examine_jax.valuation.valuers.label_free import (
+    Examine,
+    KNNDistance,
+    Leverage,
+    Mahalanobis,
+    PrototypeDistance,
+    Random,
+    Typicality,
+)
+from examine_jax.valuation.valuers.leave_one_out import LeaveOneOut
+from examine_jax.valuation.valuers.shapley import BetaShapley, TMCShapley
 
 __all__ = [
     "IMAGE_QUALITIES",

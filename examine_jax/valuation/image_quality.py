@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from examine_jax._shapes import Float, Shaped, UInt8
+from examine_jax.common.shapes import Float, Shaped, UInt8
 
 _BLOCK = 256
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from examine_jax._shapes import Array, Float, Int, Num
+from examine_jax.common.shapes import Array, Float, Int, Num
 
 METRICS = ("accuracy", "balanced_accuracy", "log_loss", "auroc")
 MetricName = Literal["accuracy", "balanced_accuracy", "log_loss", "auroc"]

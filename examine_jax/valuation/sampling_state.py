@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from examine_jax._shapes import Float, Int
-from examine_jax.atomic_files import write_bytes
+from examine_jax.common.atomic_files import write_bytes
+from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.valuation import Progress
 
 _FORMAT = 2

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from examine_jax._shapes import Float
+from examine_jax.common.shapes import Float
 
 
 @runtime_checkable

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from examine_jax._shapes import Bool, Float, Int
-from examine_jax.valuation.logistic import Fitter, LogisticRegression, parts_of
+from examine_jax.common.shapes import Bool, Float, Int
+from examine_jax.valuation.logistic.regression import Fitter, LogisticRegression, parts_of
 from examine_jax.valuation.metrics import METRICS, Metric, MetricName, chance
 
 _SCORED_AT_ONCE = 2**24  # decisions held at a time

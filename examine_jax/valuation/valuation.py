@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from examine_jax._shapes import Float, Int
+from examine_jax.common.shapes import Float, Int
 
 Progress = Callable[[int, int], None]  # (done, of how many)
 

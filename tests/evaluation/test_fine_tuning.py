@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from examine_jax.encoders.encoder import Encoder
 from examine_jax.evaluation.classifier_influence import ClassifierLoss, classifier_checkpoints, labelled_examples
 from examine_jax.evaluation.classifier_training import ClassifierTraining
 from examine_jax.evaluation.fine_tuning import fine_tune
@@ -17,9 +18,8 @@ from examine_jax.influence import tracin
 from examine_jax.models import FlaxEncoder
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import PixelScale
-from examine_jax.pretraining.encoder import Encoder
-from examine_jax.pretraining.optimiser import Adam, Constant
-from examine_jax.pretraining.simclr import SimCLR
+from examine_jax.pretraining.methods.simclr import SimCLR
+from examine_jax.training.optimiser import Adam, Constant
 
 
 class Convolutional(nn.Module):

@@ -10,7 +10,7 @@ import pytest
 
 from examine_jax.evaluation.classifier_training import ClassifierTraining, StepDecay, train_classifier
 from examine_jax.evaluation.probe import ClassifierHead, HeadOnFeatures, two_layer_probe
-from examine_jax.pretraining.optimiser import SGD, Adam, Constant, WarmupCosine
+from examine_jax.training.optimiser import SGD, Adam, Constant, WarmupCosine
 
 _GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "two_layer_probe.npz"
 _SHORT = ClassifierTraining(epochs=12, batch_size=16)

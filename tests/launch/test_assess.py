@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from examine_jax.scoring import examine
-from tests.launch.commands import run, run_each, start
-from tests.scoring.spectra import reference_gaps
+from tests.support.commands import run, run_each, start
+from tests.support.spectra import reference_gaps
 
 QUICK = ("--image_size=24", "--steps=3", "--batch_size=8")
 

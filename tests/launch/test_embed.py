@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examine_jax.embedding import embed_images
+from examine_jax.encoders import load_encoder, save_encoder
+from examine_jax.jobs.embed import embed_images
 from examine_jax.models import DecoderConfig, ViTConfig
-from examine_jax.pretraining import MAE, load_encoder, save_encoder
+from examine_jax.pretraining import MAE
 from examine_jax.scoring import examine
-from tests.launch.commands import run, run_each
+from tests.support.commands import run, run_each
 
 NAMES = ["a.png", "b<i>.png", "sub/c.png", "日本.png", "e.png"]
 METHOD = MAE(

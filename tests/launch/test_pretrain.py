@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examine_jax.encoder_training import TrainingSettings, train_encoder
-from examine_jax.pretraining import load_encoder
-from examine_jax.training_report import write_training
-from tests.launch.commands import run, run_each
+from examine_jax.encoders import load_encoder
+from examine_jax.jobs.pretrain.page import write_training
+from examine_jax.jobs.pretrain.pretrain import TrainingSettings, train_encoder
+from tests.support.commands import run, run_each
 
 NAMES = [f"{index:02d}.png" for index in range(10)]
 QUICK = ("--image_size=16", "--steps=4", "--batch_size=4", "--watch_every=2", "--device=cpu")

@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from tests.images import official_miniatures as miniatures
-from tests.launch.commands import run, run_each
+from tests.support import official_miniatures as miniatures
+from tests.support.commands import run, run_each
 
 
 @pytest.fixture(scope="module")

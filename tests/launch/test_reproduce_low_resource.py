@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.launch.commands import ROOT, run_each, start
+from tests.support.commands import ROOT, run_each, start
 
 CLASSES = ("adipose", "tumour")
 QUICK = ("--batch_sizes=8", "--table_batch=8", "--k=5", "--probe_learning_rates=0.01", "--probe_batch_size=32")

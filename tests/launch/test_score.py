@@ -1,4 +1,4 @@
-"""The command itself: its table, its exit code and what it says. (What is in the table: tests/test_feature_scores.py.)"""
+"""The command itself: its table, its exit code and what it says. (What is in the table: tests/jobs/test_score.py.)"""
 
 import csv
 import pathlib
@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from tests.launch.commands import run, run_each
+from tests.support.commands import run, run_each
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from examine_jax.feature_values import ValueSettings, value_features
-from examine_jax.features.row_column import read_column
-from examine_jax.labelled_rows import LabelledRows, as_text
-from examine_jax.valuation_report import write_values
-from tests.launch.commands import run, run_each
+from examine_jax.jobs.value.page import write_values
+from examine_jax.jobs.value.value import ValueSettings, value_features
+from examine_jax.labelled.labelled_rows import LabelledRows, as_text
+from examine_jax.labelled.row_column import read_column
+from tests.support.commands import run, run_each
 
 GENERATOR = np.random.default_rng(0)
 FEATURES = GENERATOR.normal(size=(24, 4)).astype(np.float32)

@@ -10,8 +10,8 @@ import pytest
 
 from examine_jax.models import DecoderConfig, ViTConfig, architecture
 from examine_jax.pretraining import MAE, PixelScale
-from examine_jax.pretraining.autoencoder import Autoencoder
-from examine_jax.pretraining.method import Method
+from examine_jax.pretraining.methods.autoencoder import Autoencoder
+from examine_jax.training.method import Method
 
 # What is compiled here runs once.
 quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})

@@ -7,12 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from examine_jax.encoders.load import load_encoder
+from examine_jax.encoders.save import save_encoder
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import Phase, PretrainSettings, pretrain
-from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTransformation, extrapolated
-from examine_jax.pretraining.byol_tracin import BYOLTracIn, weighted_regression
-from examine_jax.pretraining.encoder_files import load_encoder
-from examine_jax.pretraining.encoder_folder import save_encoder
 from examine_jax.pretraining.extra_positives import (
     Evidence,
     FalseNegatives,
@@ -22,8 +20,10 @@ from examine_jax.pretraining.extra_positives import (
     TracInPositive,
 )
 from examine_jax.pretraining.losses import normalised_regression
-from examine_jax.pretraining.method import Method
-from tests.pretraining.small_byol import (
+from examine_jax.pretraining.methods.byol_feature_transformation import BYOLFeatureTransformation, extrapolated
+from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn, weighted_regression
+from examine_jax.training.method import Method
+from tests.support.small_byol import (
     BATCH_SIZE,
     cosine_distance,
     jitted,

@@ -5,15 +5,15 @@ import json
 
 import pytest
 
+from examine_jax.common.configuration import from_plain, to_plain
+from examine_jax.encoders.load import KNOWN
 from examine_jax.models import architecture
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import AdamW, PixelScale
-from examine_jax.pretraining.configuration import from_plain, to_plain
-from examine_jax.pretraining.encoder_files import KNOWN
-from examine_jax.pretraining.method import Method
 from examine_jax.pretraining.method_presets import method_names, method_preset, preset_names
-from examine_jax.pretraining.optimiser import LARS, SGD, Constant, WarmupCosine
-from examine_jax.pretraining.settings import Phase
+from examine_jax.training.method import Method
+from examine_jax.training.optimiser import LARS, SGD, Constant, WarmupCosine
+from examine_jax.training.settings import Phase
 
 ALL = [(method, preset) for method in method_names() for preset in preset_names(method)]
 

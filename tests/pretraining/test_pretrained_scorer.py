@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from examine_jax.encoder_training import train_and_save
+from examine_jax.encoders import load_encoder
+from examine_jax.encoders.save import save_encoder
+from examine_jax.jobs.pretrain.pretrain import train_and_save
 from examine_jax.models.resnet import ResNetConfig
-from examine_jax.pretraining import Phase, PixelScale, PretrainSettings, load_encoder, pretrain, two_views
-from examine_jax.pretraining.byol_tracin import BYOLTracIn, read_scorer
-from examine_jax.pretraining.encoder_folder import save_encoder
+from examine_jax.pretraining import Phase, PixelScale, PretrainSettings, pretrain, two_views
 from examine_jax.pretraining.extra_positives import SimilarPositive, TracInPositive
-from examine_jax.pretraining.optimiser import Constant
-from tests.pretraining.small_byol import (
+from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn, read_scorer
+from examine_jax.training.optimiser import Constant
+from tests.support.small_byol import (
     BATCH_SIZE,
     cosine_distance,
     jitted,

@@ -14,8 +14,6 @@ from examine_jax.images.augmentation import TwoViews
 from examine_jax.models import FlaxEncoder, ViTConfig
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import PixelScale
-from examine_jax.pretraining.byol import BYOL
-from examine_jax.pretraining.dcl import DCL
 from examine_jax.pretraining.losses import (
     covariance_penalty,
     decoupled_contrastive,
@@ -25,11 +23,13 @@ from examine_jax.pretraining.losses import (
     nt_xent,
     variance_hinge,
 )
-from examine_jax.pretraining.method import Method
+from examine_jax.pretraining.methods.byol import BYOL
+from examine_jax.pretraining.methods.dcl import DCL
+from examine_jax.pretraining.methods.simclr import SimCLR
+from examine_jax.pretraining.methods.simsiam import SimSiam
+from examine_jax.pretraining.methods.vicreg import VICReg
 from examine_jax.pretraining.moving_average import MovingAverage
-from examine_jax.pretraining.simclr import SimCLR
-from examine_jax.pretraining.simsiam import SimSiam
-from examine_jax.pretraining.vicreg import VICReg
+from examine_jax.training.method import Method
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,11 +8,11 @@ from PIL import Image
 
 from examine_jax.evaluation.curves import CHOOSINGS, Curve
 from examine_jax.evaluation.mislabelled import detection
-from examine_jax.reporting.agreement import agreement_map
-from examine_jax.reporting.noise_levels import noise_level_panels
-from examine_jax.reporting.running_times import in_words, running_time_chart
-from examine_jax.reporting.selection import detection_chart, detection_rows, selection_chart, selection_rows
-from tests.reporting.names import HOSTILE_NAMES
+from examine_jax.reporting.charts.agreement import agreement_map
+from examine_jax.reporting.charts.noise_levels import noise_level_panels
+from examine_jax.reporting.charts.running_times import in_words, running_time_chart
+from examine_jax.reporting.charts.selection import detection_chart, detection_rows, selection_chart, selection_rows
+from tests.support.names import HOSTILE_NAMES
 
 GENERATOR = np.random.default_rng(0)
 

@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from examine_jax.reporting import feature_map
-from examine_jax.reporting.feature_map import feature_maps
+from examine_jax.reporting.charts import feature_map
+from examine_jax.reporting.charts.feature_map import feature_maps
 
 LABELS = np.arange(24) % 3
 FEATURES = (3 * np.eye(3, 60)[LABELS] + np.random.default_rng(0).standard_normal((24, 60))).astype(np.float32)

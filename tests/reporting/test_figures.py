@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from examine_jax.evaluation.noise_separation import noise_separation
-from examine_jax.reporting import figures, galleries, separations
+from examine_jax.reporting.charts import figures, galleries, separations
 from examine_jax.reporting.tables import rank_by_gap
-from tests.reporting.names import HOSTILE_NAMES
+from tests.support.names import HOSTILE_NAMES
 
 
 def _opened(png, width=1000):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from examine_jax.reporting.method_dots import method_dots
-from tests.reporting.names import HOSTILE_NAMES
+from examine_jax.reporting.charts.method_dots import method_dots
 from tests.reporting.test_experiment_figures import opened
+from tests.support.names import HOSTILE_NAMES
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from examine_jax.influence import Checkpoint, Extremes, tracin
-from examine_jax.reporting import neighbour_gallery as file
-from examine_jax.reporting.feature_map import feature_maps
-from examine_jax.reporting.neighbour_gallery import Neighbours, influence_gallery, neighbour_gallery
+from examine_jax.reporting.charts import neighbour_gallery as file
+from examine_jax.reporting.charts.feature_map import feature_maps
+from examine_jax.reporting.charts.neighbour_gallery import Neighbours, influence_gallery, neighbour_gallery
 
 _PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 12, 3), dtype=np.uint8)
 _LABELS = ["NV", "MEL", "NV", "$x_1$<b>", "NV\n", "漢", "MEL", "NV", ""]

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from examine_jax.evaluation.noise_separation import noise_separation
-from examine_jax.reporting import report as reporting
+from examine_jax.reporting import page as reporting
 from examine_jax.reporting.headline import headline
 from examine_jax.reporting.tables import rank_by_gap
-from tests.reporting.names import HOSTILE_NAMES
+from tests.support.names import HOSTILE_NAMES
 
 _PIXEL = reporting.thumbnail(np.zeros((4, 4, 3), np.uint8))
 

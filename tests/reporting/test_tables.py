@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from examine_jax.reporting import tables
-from tests.reporting.names import HOSTILE_NAMES
+from tests.support.names import HOSTILE_NAMES
 
 
 def _read(path):

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from examine_jax.scoring import AdaptiveSecular, DenseSVD, MaskedPower, examine
-from tests.scoring.spectra import with_spectrum
+from tests.support.spectra import with_spectrum
 
 TALL = with_spectrum(102, 40, np.exp(-np.arange(40.0)), 1)
 WIDE = np.random.default_rng(2).normal(size=(12, 30))

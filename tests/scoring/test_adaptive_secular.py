@@ -5,7 +5,7 @@ import pytest
 
 from examine_jax.scoring import AdaptiveSecular, MaskedPower, Path, Secular, examine
 from examine_jax.scoring.examine import default_solver
-from tests.scoring.spectra import with_spectrum
+from tests.support.spectra import with_spectrum
 
 COUNT, WIDTH = 4500, 100  # two blocks of rows and a ragged one
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from examine_jax.scoring import DenseSVD, Examination, examine
-from tests.scoring.spectra import SPECTRA, top_singular_value, with_spectrum
+from tests.support.spectra import SPECTRA, top_singular_value, with_spectrum
 
 # All of one shape, and so of one compilation. A pair 2e-5 apart; a row whose removal brings up the second direction.
 SIMPLE = {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from examine_jax.scoring import Path, Secular, examine
-from examine_jax.scoring._eigensystem import LEAD, refined_eigensystem, scatter
-from examine_jax.scoring._rows import prepare
+from examine_jax.scoring.equations.eigensystem import LEAD, refined_eigensystem, scatter
+from examine_jax.scoring.equations.rows import prepare
 
 COUNT, WIDTH = 6000, 64
 

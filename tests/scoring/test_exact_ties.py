@@ -21,7 +21,7 @@ from examine_jax.scoring import (
     examine_ky_fan,
     leave_one_out_singular_values,
 )
-from tests.scoring.spectra import top_singular_value
+from tests.support.spectra import top_singular_value
 
 MATRICES = 150
 GROUPS = 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from examine_jax.scoring import DenseSVD, MaskedPower, Secular, examine
-from tests.scoring.spectra import SPECTRA, reference_gaps
+from tests.support.spectra import SPECTRA, reference_gaps
 
 SOLVERS = {"secular": Secular(), "masked-power": MaskedPower(), "dense": DenseSVD()}
 FAST = {name: SOLVERS[name] for name in ("secular", "masked-power")}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from examine_jax.scoring import GroupExamination, Path, examine_groups
-from tests.scoring.spectra import SPECTRA, top_singular_value
+from tests.support.spectra import SPECTRA, top_singular_value
 
 SMALL = [name for name, features in SPECTRA.items() if features.shape == (12, 5)]
 TALL = [name for name, features in SPECTRA.items() if features.shape == (200, 30)]

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.linalg.lapack import dlasd4
 
-from examine_jax.scoring._float64 import with_float64
-from examine_jax.scoring._newcomer_equation import NewCoordinates, NewErrors, solve
-from examine_jax.scoring._secular_equation import Roots
+from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.newcomer_equation import NewCoordinates, NewErrors, solve
+from examine_jax.scoring.equations.secular_equation import Roots
 
 ROWS, SIZE = 64, 8
 

@@ -11,7 +11,7 @@ import pytest
 
 from examine_jax.scoring import Path
 from tests.scoring.sharded_process import TALL, WIDE
-from tests.scoring.spectra import reference_gaps
+from tests.support.spectra import reference_gaps
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from examine_jax.scoring.summary import SpectralSummary
-from tests.scoring.spectra import reference_gaps, top_singular_value, with_spectrum
+from tests.support.spectra import reference_gaps, top_singular_value, with_spectrum
 
 # All of these shapes, so that they share compilations.
 ROWS, WIDTH, PART = 24, 6, 8

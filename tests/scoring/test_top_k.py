@@ -7,8 +7,8 @@ import pytest
 from scipy.linalg.lapack import dlasd4
 
 from examine_jax.scoring import examine_ky_fan, leave_one_out_singular_values
-from examine_jax.scoring._interlaced_roots import falls
-from tests.scoring.spectra import SPECTRA
+from examine_jax.scoring.equations.interlaced_roots import falls
+from tests.support.spectra import SPECTRA
 
 SHAPES = [(200, 30), (40, 90), (12, 5)]
 

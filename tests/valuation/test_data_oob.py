@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression as Sklearn
 
 from examine_jax.valuation import DataOOB, merge_states
 from examine_jax.valuation.valuation import seeds_of
-from tests.valuation.labelled_rows import labelled_rows
+from tests.support.labelled_rows import labelled_rows
 
 KEY = jax.random.key(0)
 

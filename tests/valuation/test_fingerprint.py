@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
+from examine_jax.common.fingerprints import fingerprint
 from examine_jax.valuation import LogisticRegression, Utility
-from examine_jax.valuation._fingerprint import fingerprint
 
 LARGE = np.zeros(5000)
 

@@ -19,7 +19,7 @@ from examine_jax.valuation import (
     Typicality,
     Valuer,
 )
-from examine_jax.valuation.label_free import unit_rows
+from examine_jax.valuation.valuers.label_free import unit_rows
 
 KEY = jax.random.key(0)
 ROWS = np.random.default_rng(0).normal(size=(60, 8))

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from examine_jax.valuation.logistic import Fitter, LogisticRegression, fit_logistic
-from tests.valuation.labelled_rows import labelled_rows, sklearn_fit
+from examine_jax.valuation.logistic.regression import Fitter, LogisticRegression, fit_logistic
+from tests.support.labelled_rows import labelled_rows, sklearn_fit
 
 CASES = [
     (rows, width, classes, objective)

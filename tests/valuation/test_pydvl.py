@@ -19,7 +19,7 @@ from examine_jax.valuation import (
     TMCShapley,
     Utility,
 )
-from examine_jax.valuation import shapley as of_orders
+from examine_jax.valuation.valuers import shapley as of_orders
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "pydvl.npz"
 METRICS = ("accuracy", "log_loss")

@@ -26,8 +26,8 @@ from examine_jax.valuation import (
     Utility,
     merge_states,
 )
-from examine_jax.valuation.shapley import beta_weights
-from tests.valuation.labelled_rows import labelled_rows
+from examine_jax.valuation.valuers.shapley import beta_weights
+from tests.support.labelled_rows import labelled_rows
 
 KEY = jax.random.key(0)
 

@@ -8,7 +8,7 @@ from sklearn import metrics as sk
 
 from examine_jax.valuation import LogisticRegression, Utility
 from examine_jax.valuation.metrics import METRICS
-from tests.valuation.labelled_rows import labelled_rows, sklearn_fit
+from tests.support.labelled_rows import labelled_rows, sklearn_fit
 
 ROWS = 40
 

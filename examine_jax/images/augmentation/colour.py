@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Bool, Float, Int, Key
+from examine_jax.common.shapes import Array, Bool, Float, Int, Key
 from examine_jax.images.augmentation.draws import check_probability, for_some
 
 Images = Float[Array, "batch height width channels"]

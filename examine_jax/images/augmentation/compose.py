@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 import jax
 
-from examine_jax._shapes import Array, Float, Key, Shaped
+from examine_jax.common.shapes import Array, Float, Key, Shaped
 from examine_jax.images.augmentation.crop import unit_floats
 
 

@@ -6,7 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Float, Key, Shaped
+from examine_jax.common.shapes import Array, Float, Key, Shaped
 from examine_jax.images.augmentation.resampling import Interpolation, resampling_weights
 
 # As torchvision: so many draws of a box, then the largest central one of a permitted aspect.

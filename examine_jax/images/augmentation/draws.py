@@ -5,7 +5,7 @@ Each augmentation draws all its uniform numbers at once: every further call of j
 
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Float
+from examine_jax.common.shapes import Array, Float
 
 
 def check_probability(name: str, probability: float) -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Float, Key
+from examine_jax.common.shapes import Array, Float, Key
 from examine_jax.images.augmentation.draws import check_probability, check_range, for_some
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Float
+from examine_jax.common.shapes import Array, Float
 
 Interpolation = Literal["bilinear", "bicubic"]
 

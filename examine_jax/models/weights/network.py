@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from examine_jax._shapes import PyTree
+from examine_jax.common.shapes import PyTree
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.positions import sincos_positions
 from examine_jax.models.resnet import ResNetConfig

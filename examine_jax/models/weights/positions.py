@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from examine_jax._shapes import Float
+from examine_jax.common.shapes import Float
 
 
 def resample_positions(positions: Float[np.ndarray, "tokens width"], side: int) -> Float[np.ndarray, "resampled width"]:

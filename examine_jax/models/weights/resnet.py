@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from examine_jax._shapes import PyTree
+from examine_jax.common.shapes import PyTree
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.models.weights.tensors import Tensors
 

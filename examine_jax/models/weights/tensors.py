@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from examine_jax._shapes import PyTree
+from examine_jax.common.shapes import PyTree
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _PICKLES = (".pth", ".pt", ".bin", ".pkl", ".ckpt", ".tar")

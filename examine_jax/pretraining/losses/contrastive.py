@@ -6,7 +6,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Float
+from examine_jax.common.shapes import Array, Float
 from examine_jax.pretraining.losses.similarity import normalise
 
 Directions = Literal["mean", "sum", "first"]

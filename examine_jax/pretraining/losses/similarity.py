@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Float
+from examine_jax.common.shapes import Array, Float
 
 _SHORTEST_SQUARE = 1e-12  # a vector shorter than 1e-6 has no direction that float32 could be trusted with
 

@@ -6,7 +6,7 @@ Embeddings are taken as they are, not normalised.
 import jax
 import jax.numpy as jnp
 
-from examine_jax._shapes import Array, Float
+from examine_jax.common.shapes import Array, Float
 from examine_jax.pretraining.losses.similarity import at_least_float32
 
 

@@ -3,9 +3,8 @@
 from examine_jax.images.augmentation import low_resource_released_views, simclr_views
 from examine_jax.models.heads import HeadConfig
 from examine_jax.models.presets import Architecture
-from examine_jax.pretraining.dcl import DCL
-from examine_jax.pretraining.method import Method
-from examine_jax.pretraining.optimiser import LARS, Adam, Constant, WarmupCosine
+from examine_jax.pretraining.methods.dcl import DCL
+from examine_jax.pretraining.methods.simclr import SimCLR
 from examine_jax.pretraining.presets.sources import (
     EXAMINE,
     LOW_RESOURCE,
@@ -15,8 +14,9 @@ from examine_jax.pretraining.presets.sources import (
     imagenet,
     small_views,
 )
-from examine_jax.pretraining.settings import Phase, PretrainSettings
-from examine_jax.pretraining.simclr import SimCLR
+from examine_jax.training.method import Method
+from examine_jax.training.optimiser import LARS, Adam, Constant, WarmupCosine
+from examine_jax.training.settings import Phase, PretrainSettings
 
 _LOW_RESOURCE_HEAD = HeadConfig((512, 128), hidden_bias=True)  # 2048-512-BN-ReLU-128; torch's layers have biases
 

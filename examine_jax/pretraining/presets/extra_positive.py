@@ -9,9 +9,6 @@ import dataclasses
 from examine_jax.images.augmentation import byol_views
 from examine_jax.models.heads import HeadConfig
 from examine_jax.models.presets import Architecture
-from examine_jax.pretraining.byol import BYOL
-from examine_jax.pretraining.byol_feature_transformation import BYOLFeatureTransformation
-from examine_jax.pretraining.byol_tracin import BYOLTracIn
 from examine_jax.pretraining.extra_positives import (
     Choice,
     FalseNegatives,
@@ -19,12 +16,15 @@ from examine_jax.pretraining.extra_positives import (
     SimilarPositive,
     TracInPositive,
 )
-from examine_jax.pretraining.method import Method
+from examine_jax.pretraining.methods.byol import BYOL
+from examine_jax.pretraining.methods.byol_feature_transformation import BYOLFeatureTransformation
+from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn
 from examine_jax.pretraining.moving_average import MovingAverage
-from examine_jax.pretraining.optimiser import LARS, WarmupCosine
 from examine_jax.pretraining.presets.sources import common, imagenet
 from examine_jax.pretraining.presets.without_negatives import byol_small
-from examine_jax.pretraining.settings import Phase, PretrainSettings
+from examine_jax.training.method import Method
+from examine_jax.training.optimiser import LARS, WarmupCosine
+from examine_jax.training.settings import Phase, PretrainSettings
 
 _PAPER_EPOCHS, _PAPER_BATCH, _PAPER_IMAGES = (
     300,

@@ -3,11 +3,11 @@
 from examine_jax.images.augmentation import mae_crop
 from examine_jax.models import ViTConfig
 from examine_jax.models.presets import Architecture
-from examine_jax.pretraining.autoencoder import Autoencoder
-from examine_jax.pretraining.mae import MAE
-from examine_jax.pretraining.method import Method
+from examine_jax.pretraining.methods.autoencoder import Autoencoder
+from examine_jax.pretraining.methods.mae import MAE
 from examine_jax.pretraining.presets.sources import EXAMINE, RECONSTRUCTION_SMALL, imagenet
-from examine_jax.pretraining.settings import Phase, PretrainSettings
+from examine_jax.training.method import Method
+from examine_jax.training.settings import Phase, PretrainSettings
 
 
 def mae_small(architecture: Architecture) -> tuple[Method, PretrainSettings]:

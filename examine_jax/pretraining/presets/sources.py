@@ -5,9 +5,9 @@ from typing import Any
 
 from examine_jax.images.augmentation import ColorJitter, Compose, Dihedral, GaussianBlur, RandomResizedCrop, TwoViews
 from examine_jax.models.presets import Architecture
-from examine_jax.pretraining.optimiser import SGD, AdamW, Constant, WarmupCosine
 from examine_jax.pretraining.pixels import IMAGENET, PixelScale
-from examine_jax.pretraining.settings import Phase, PretrainSettings
+from examine_jax.training.optimiser import SGD, AdamW, Constant, WarmupCosine
+from examine_jax.training.settings import Phase, PretrainSettings
 
 
 def small_views(size: int) -> TwoViews:

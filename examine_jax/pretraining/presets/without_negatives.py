@@ -3,10 +3,10 @@
 from examine_jax.images.augmentation import byol_views, low_resource_released_views, simsiam_views, vicreg_views
 from examine_jax.models.heads import HeadConfig
 from examine_jax.models.presets import Architecture
-from examine_jax.pretraining.byol import BYOL
-from examine_jax.pretraining.method import Method
+from examine_jax.pretraining.methods.byol import BYOL
+from examine_jax.pretraining.methods.simsiam import SimSiam
+from examine_jax.pretraining.methods.vicreg import VICReg
 from examine_jax.pretraining.moving_average import MovingAverage
-from examine_jax.pretraining.optimiser import LARS, SGD, WarmupCosine
 from examine_jax.pretraining.presets.sources import (
     EXAMINE,
     EXAMINE_STEPS,
@@ -17,9 +17,9 @@ from examine_jax.pretraining.presets.sources import (
     imagenet,
     small_views,
 )
-from examine_jax.pretraining.settings import Phase, PretrainSettings
-from examine_jax.pretraining.simsiam import SimSiam
-from examine_jax.pretraining.vicreg import VICReg
+from examine_jax.training.method import Method
+from examine_jax.training.optimiser import LARS, SGD, WarmupCosine
+from examine_jax.training.settings import Phase, PretrainSettings
 
 _IMAGENET_IMAGES = 1_281_167
 

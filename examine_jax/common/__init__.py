@@ -1,0 +1,1 @@
+"""What every room may use: atomic files, configuration, fingerprints, progress, the compilation cache."""

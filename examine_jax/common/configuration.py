@@ -1,0 +1,109 @@
+"""Frozen dataclasses to JSON and back, what differs between two of them, and the folder that belongs to one run."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from examine_jax.common.atomic_files import write_text
+
+
+def to_plain(value: Any) -> Any:
+    """Dicts, lists and scalars; a dataclass carries its class's name under "type".
+
+    What a network of one's own may hold besides, functions, types and the like, goes by its name; it is not read back.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        # Fields that repr leaves out say nothing of the value (a Linen module's parent).
+        shown = [field.name for field in dataclasses.fields(value) if field.repr]
+        return {"type": type(value).__name__, **{name: to_plain(getattr(value, name)) for name in shown}}
+    if isinstance(value, tuple | list):
+        return [to_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if value is None or isinstance(value, str | int | float):
+        return value
+    name = getattr(value, "__qualname__", None)
+    return f"{getattr(value, '__module__', None)}.{name}" if name else str(value)
+
+
+def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
+    """The inverse of `to_plain`, for dataclasses out of `known` alone; lists come back as tuples.
+
+    Raises:
+        ValueError: an unknown class, a missing, unknown or invalid field; `where` says of what.
+    """
+    if isinstance(plain, list):
+        return tuple(from_plain(item, known, where) for item in plain)
+    if not isinstance(plain, dict):
+        return plain
+    classes = {cls.__name__: cls for cls in known}
+    name = plain.get("type")
+    if name not in classes:
+        raise ValueError(
+            f"{where}: {name!r} is none of the known settings ({', '.join(classes)}); "
+            "was it written by a newer version, or is it a class of your own (load_encoder(folder, method=...))?"
+        )
+    fields = {field.name: field for field in dataclasses.fields(classes[name])}
+    given = {key: from_plain(item, known, where) for key, item in plain.items() if key != "type"}
+    unknown = sorted(given.keys() - fields.keys())
+    if unknown:
+        raise ValueError(f"{where}: {name} has no field {unknown[0]!r}; was it written by a newer version?")
+    required = {
+        key
+        for key, field in fields.items()
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    missing = sorted(required - given.keys())
+    if missing:
+        raise ValueError(f"{where}: {name} lacks the field {missing[0]!r}")
+    try:
+        return classes[name](**given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def differences(there: Any, here: Any, path: str = "") -> list[str]:
+    """Where two plain values differ, one "path: old there, new here" a leaf."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        found = []
+        for key in dict.fromkeys([*there, *here]):
+            inner = f"{path}.{key}" if path else str(key)
+            found += differences(there.get(key, "nothing"), here.get(key, "nothing"), inner)
+        return found
+    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        return [line for i, pair in enumerate(zip(there, here)) for line in differences(*pair, f"{path}[{i}]")]
+    return [] if there == here else [f"{path}: {_short(there)} there, {_short(here)} here"]
+
+
+def _short(value: Any) -> str:
+    """Of a list of all labels, enough to know it by."""
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def claim(file: pathlib.Path, configuration: dict[str, Any]) -> None:
+    """Writes a run's configuration to `file`, or compares it with the one that is there; makes the folder.
+
+    Args:
+        file: in the run's workdir.
+        configuration: plain values, as `to_plain` makes them.
+
+    Raises:
+        ValueError: the folder holds another run (which settings differ), or something unreadable. OSError: it cannot be written.
+    """
+    text = json.dumps(configuration, indent=2) + "\n"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        write_text(file, text)
+        return
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is not readable JSON ({error}); choose another workdir") from error
+    found = differences(there, json.loads(text))
+    if found:
+        raise ValueError(
+            f"{file.parent} holds another run ({'; '.join(found[:5])}); choose another workdir or the same settings"
+        )

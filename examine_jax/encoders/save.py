@@ -1,0 +1,190 @@
+"""A trained encoder as one folder, config.json and model.safetensors; written for transformers too."""
+
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from examine_jax.common.configuration import differences, from_plain, to_plain
+from examine_jax.common.shapes import PyTree
+from examine_jax.encoders.encoder import Encoder
+from examine_jax.models.weights import read_json, vit_mae_tensors
+from examine_jax.pretraining.methods.mae import MAE
+from examine_jax.training.method import Method
+
+FORMAT_VERSION = 1
+
+
+def save_encoder(
+    folder: str | os.PathLike[str],
+    method: Method,
+    params: PyTree,
+    state: PyTree,
+    training: dict[str, Any] | None = None,
+) -> None:
+    """Writes an encoder's folder, whole or not at all; one that is there is replaced.
+
+    training: what is worth remembering of the training; plain values for config.json.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ValueError: a file or another folder than an encoder's is in the way.
+    """
+    configuration = {"format_version": FORMAT_VERSION, "method": to_plain(method), "training": training or {}}
+    tensors = {name: np.asarray(leaf) for name, leaf in _flat(params, state).items()}
+    _write_folder(pathlib.Path(folder), tensors, {"config.json": configuration})
+
+
+def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
+    """Writes a masked autoencoder as transformers' ViTMAE, for ViTMAEForPreTraining.from_pretrained(folder), or for `load_encoder`.
+
+    config.json, model.safetensors and preprocessor_config.json (the pixels' scale), whole or not at all, as `save_encoder`.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ValueError: the method is no MAE, or its encoder has something that ViTMAE has no place for (says what); a file or another folder
+            is in the way.
+    """
+    method = encoder.method
+    if not isinstance(method, MAE):
+        raise ValueError(
+            f"export_vit_mae: the encoder was trained by {type(method).__name__}; only an MAE's is a ViTMAE"
+        )
+    network, decoder = method.encoder, method.decoder
+    configuration = {
+        "architectures": ["ViTMAEForPreTraining"],
+        "model_type": "vit_mae",
+        "image_size": network.image_size,
+        "patch_size": network.patch_size,
+        "num_channels": network.channels,
+        "hidden_size": network.width,
+        "num_hidden_layers": network.depth,
+        "num_attention_heads": network.heads,
+        "intermediate_size": network.mlp_width,
+        "decoder_hidden_size": decoder.width,
+        "decoder_num_hidden_layers": decoder.depth,
+        "decoder_num_attention_heads": decoder.heads,
+        "decoder_intermediate_size": decoder.mlp_width,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "initializer_range": 0.02,
+        "layer_norm_eps": network.layer_norm_epsilon,
+        "qkv_bias": True,
+        "mask_ratio": method.mask_ratio,
+        "norm_pix_loss": method.norm_pix,
+        "dtype": "float32",
+    }
+    preprocessor = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": network.image_size, "width": network.image_size},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [*method.pixels.mean] * (network.channels // len(method.pixels.mean)),
+        "image_std": [*method.pixels.deviation] * (network.channels // len(method.pixels.deviation)),
+    }
+    tensors = vit_mae_tensors(network, decoder, encoder.params)
+    files = {"config.json": configuration, "preprocessor_config.json": preprocessor}
+    _write_folder(pathlib.Path(folder), tensors, files)
+
+
+def _write_folder(folder: pathlib.Path, tensors: dict[str, np.ndarray], files: dict[str, dict[str, Any]]) -> None:
+    """Tensors and JSON files, whole or not at all, in the place of an encoder's folder that may be there."""
+    if (
+        folder.exists()
+        and not (folder / "config.json").is_file()
+        and not (folder.is_dir() and not any(folder.iterdir()))
+    ):
+        raise ValueError(f"{folder} exists and is no encoder's folder; choose another name")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        # transformers reads no file that does not say of which framework it is.
+        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
+        for name, content in files.items():
+            (temporary / name).write_text(json.dumps(content, indent=2) + "\n")
+        for file in temporary.iterdir():
+            descriptor = os.open(file, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def read_encoder(folder: pathlib.Path, known: Sequence[type], method: Method | None = None) -> Encoder:
+    """Reads a folder that `save_encoder` wrote.
+
+    known: the classes that its config.json may name.
+    method: in place of the one that config.json describes; the same value.
+
+    Raises:
+        ValueError: what is missing, of an unknown class or version, or of another shape than config.json says; names it.
+    """
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} is not an encoder's folder: it has no {name}")
+    file = folder / "config.json"
+    configuration = read_json(file)
+    version = configuration.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{file}: format_version is {version!r}, this version of examine_jax reads {FORMAT_VERSION}")
+    stored = configuration.get("method")
+    if method is None:
+        method = from_plain(stored, tuple(known), str(file))
+        if not isinstance(method, Method):
+            raise ValueError(f"{file}: 'method' is {type(method).__name__}, which is no pretraining method")
+    else:
+        changed = differences(stored, to_plain(method))
+        if changed:
+            raise ValueError(f"{file}: method is not the one that was trained: {changed[0]}")
+    size, channels = method.encoder.image_size, method.encoder.channels
+    example = {
+        "image": jax.ShapeDtypeStruct((1, size, size, channels), np.uint8),
+        "index": jax.ShapeDtypeStruct((1,), np.int32),
+    }
+    params, state = jax.eval_shape(method.init, jax.random.key(0), example)
+    tensors = _read_tensors(folder / "model.safetensors", _flat(params, state))
+    leaves = [jax.numpy.asarray(tensors[name]) for name in _flat(params, state)]
+    params, state = jax.tree.unflatten(jax.tree.structure((params, state)), leaves)
+    return Encoder(method, params, state, configuration.get("training", {}))
+
+
+def _read_tensors(file: pathlib.Path, wanted: dict[str, Any]) -> dict[str, np.ndarray]:
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            names = set(stored.keys())
+            for name, leaf in wanted.items():
+                if name not in names:
+                    raise ValueError(f"{file} lacks the tensor {name} {list(leaf.shape)}")
+                shape = tuple(stored.get_slice(name).get_shape())
+                if shape != tuple(leaf.shape):
+                    raise ValueError(
+                        f"{file}: the tensor {name} is {list(shape)}, config.json asks for {list(leaf.shape)}"
+                    )
+            return {name: stored.get_tensor(name).astype(leaf.dtype, copy=False) for name, leaf in wanted.items()}
+    except SafetensorError as error:
+        raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
+
+
+def _flat(params: PyTree, state: PyTree) -> dict[str, Any]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path((params, state))
+    prefix = ("params", "state")
+    return {
+        f"{prefix[path[0].idx]}.{jax.tree_util.keystr(path[1:], simple=True, separator='.')}": leaf
+        for path, leaf in leaves
+    }

@@ -1,1 +1,0 @@
-"""The EXAMINE paper's experiments on images of one's own, from one call: settings, sets, stages, page."""

@@ -1,1 +1,0 @@
-"""Exploring Self-Supervised Representation Learning for Low-Resource Medical Image Analysis (ICIP 2023), on images of one's own."""

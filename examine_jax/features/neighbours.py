@@ -1,0 +1,236 @@
+"""Classification by the nearest training images in feature space, in bounded memory."""
+
+import dataclasses
+import functools
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from examine_jax.common.shapes import Array, Float, Int, Num, Shaped
+from examine_jax.evaluation.targets import class_codes
+
+# A block of distances is 16 MiB, whatever the number of images: fast on CPUs, whose allocators give larger ones back and fetch them again.
+_TRAIN_BLOCK = 1024
+_QUERY_BLOCK = 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class UniformEuclidean:
+    """One vote a neighbour, nearest by Euclidean distance of the features as they come (scikit-learn's default)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightedCosine:
+    """Votes of exp(cosine / temperature), nearest by cosine (Wu et al., arXiv:1805.01978, section 3.4)."""
+
+    temperature: float = 0.07
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"WeightedCosine: temperature must be positive, got {self.temperature}")
+
+
+Voting = UniformEuclidean | WeightedCosine
+
+
+def knn_predict(
+    train_features: Num[Array | np.ndarray, "n d"],
+    train_labels: Int[Array | np.ndarray, " n"],
+    features: Num[Array | np.ndarray, "m d"],
+    *,
+    k: int = 200,
+    num_classes: int,
+    voting: Voting = UniformEuclidean(),
+) -> Int[np.ndarray, " m"]:
+    """The class [M] int32 with the most votes among the k nearest training images; of several such classes the lowest.
+
+    Arguments, memory and errors as in `knn_scores`.
+    """
+    scores = knn_scores(train_features, train_labels, features, k=k, num_classes=num_classes, voting=voting)
+    return scores.argmax(axis=1).astype(np.int32)
+
+
+def knn_scores(
+    train_features: Num[Array | np.ndarray, "n d"],
+    train_labels: Int[Array | np.ndarray, " n"],
+    features: Num[Array | np.ndarray, "m d"],
+    *,
+    k: int = 200,
+    num_classes: int,
+    voting: Voting = UniformEuclidean(),
+) -> Float[np.ndarray, "m num_classes"]:
+    """Each class's share [M, num_classes] of the votes of the k nearest training images, float32; rows sum to 1.
+
+    Beside its arguments it holds blocks of fixed size and 24 M k bytes: no N x M array is ever made.
+
+    Args:
+      train_features, features: [N, D] and [M, D], finite.
+      train_labels: classes from 0 to num_classes - 1.
+      k: how many neighbours vote; 200 in the papers. Of training images at the same distance the first ones are taken.
+      voting: what is near, and what a neighbour's vote counts.
+
+    Raises:
+      ValueError: k is not in 1 .. N; features of two widths or not finite; labels that are not a class of each row.
+    """
+    labels = class_codes(train_labels, len(train_features), num_classes)
+    scores = np.zeros((len(features), num_classes), np.float32)
+    if isinstance(voting, WeightedCosine):
+        nearest, nearness = nearest_neighbours(train_features, features, k=k, metric="cosine")
+        # From the nearest one's cosine: weights of any small temperature stay finite, and shares are the same.
+        votes = np.exp((nearness - nearness[:, :1]) / np.float32(voting.temperature))
+    else:
+        nearest, _ = nearest_neighbours(train_features, features, k=k)
+        votes = np.ones((len(features), k), np.float32)
+    rows = np.arange(len(features))
+    for neighbour in range(k):
+        scores[rows, labels[nearest[:, neighbour]]] += votes[:, neighbour]
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+def nearest_neighbours(
+    train_features: Num[Array | np.ndarray, "n d"],
+    features: Num[Array | np.ndarray, "m d"],
+    *,
+    k: int,
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+) -> tuple[Int[np.ndarray, "m k"], Float[np.ndarray, "m k"]]:
+    """(indices [M, k] int32 of the nearest training rows, how near they are [M, k] float32, inf beyond its range), the nearest
+    first.
+
+    Near is the Euclidean distance (metric="euclidean", ascending) or the cosine (metric="cosine", descending; rows of zeros have cosine
+    0 with everything). At the same distance the lower index comes first. Everything is computed in float64, which features of any dtype
+    fit: near-copies are told apart down to 1e-6 of the features' spread, and an offset that all share costs no digits.
+
+    Raises:
+      ValueError: k is not in 1 .. N; features of two widths or not finite.
+    """
+    count, width = train_features.shape
+    if features.shape[1] != width:
+        raise ValueError(
+            f"training features are {width} wide, the others {features.shape[1]}: embed both with one encoder"
+        )
+    if not 1 <= k <= count:
+        raise ValueError(f"k is {k}, but there are {count} training images: give k in 1 .. {count}")
+    largest = max(_largest(train_features, "training features"), _largest(features, "features"))
+    # A power of two: no square overflows or underflows, and no digit changes.
+    scale = 2.0 ** -float(np.clip(np.frexp(largest)[1], -1022, 1022))
+    mean = np.zeros(width) if metric == "cosine" else _near_mean(train_features, scale)
+    train_block, query_block = min(_TRAIN_BLOCK, count), min(_QUERY_BLOCK, max(len(features), 1))
+    starts = range(0, len(features), query_block)
+    prepared = functools.partial(_block, mean=mean, scale=scale, unit=metric == "cosine")
+    merge = _merge_on_cpu if jax.default_backend() == "cpu" else _merge
+    with jax.enable_x64(True):
+        best: list[tuple[Any, Any]] = [
+            (np.full((query_block, k), -np.inf), np.zeros((query_block, k), np.int32)) for _ in starts
+        ]
+        for first in range(0, count, train_block):
+            rows = jnp.asarray(prepared(train_features, first, train_block))
+            for place, start in enumerate(starts):
+                queries = jnp.asarray(prepared(features, start, query_block))
+                values = _values(queries, rows, min(train_block, count - first), cosine=metric == "cosine")
+                best[place] = merge(*best[place], values, first)
+    indices = np.empty((len(features), k), np.int32)
+    nearness = np.empty((len(features), k), np.float32)
+    for (near, found), start in zip(best, starts):
+        stop = min(start + query_block, len(features))
+        unsorted, own = np.asarray(near)[: stop - start], np.asarray(found)[: stop - start]
+        order = np.argsort(-unsorted, axis=1, kind="stable")  # the indices of equal ones ascend already
+        indices[start:stop] = np.take_along_axis(own, order, axis=1)
+        sorted_values = np.take_along_axis(unsorted, order, axis=1)
+        if metric == "euclidean":
+            squares = np.square(prepared(features, start, query_block)[: stop - start]).sum(axis=1, keepdims=True)
+            sorted_values = np.sqrt(np.maximum(squares - sorted_values, 0)) / scale
+        with np.errstate(over="ignore"):
+            nearness[start:stop] = sorted_values
+    return indices, nearness
+
+
+@functools.partial(jax.jit, static_argnames="cosine")
+def _values(
+    queries: Float[Array, "q d"], rows: Float[Array, "t d"], valid: Int[Array, ""] | int, *, cosine: bool
+) -> Float[Array, "q t"]:
+    """What is larger the nearer a row is: the cosine, or |q|^2 - distance^2 (|q| is the same for all rows). -inf from row `valid` on."""
+    products = jnp.matmul(queries, rows.T, precision=lax.Precision.HIGHEST)
+    values = products if cosine else 2 * products - jnp.square(rows).sum(axis=1)
+    return jnp.where(jnp.arange(len(rows)) < valid, values, -jnp.inf)
+
+
+@functools.partial(jax.jit, donate_argnums=(0, 1))
+def _merge(
+    near: Float[Array, "q k"], indices: Int[Array, "q k"], values: Float[Array, "q t"], first: Int[Array, ""] | int
+) -> tuple[Float[Array, "q k"], Int[Array, "q k"]]:
+    """The k best of those found so far and of training rows first .. first + t - 1; of equals the lower indices, in ascending order."""
+    # Those found so far have lower indices and come first: top_k gives the first of equals.
+    best, place = lax.top_k(jnp.concatenate([near, values], axis=1), near.shape[1])
+    place = place.astype(jnp.int32)
+    found = jnp.take_along_axis(indices, jnp.minimum(place, near.shape[1] - 1), axis=1)
+    return best, jnp.where(place < near.shape[1], found, (first + place - near.shape[1]).astype(jnp.int32))
+
+
+def _merge_on_cpu(
+    near: Shaped[np.ndarray, "q k"], indices: Shaped[np.ndarray, "q k"], values: Float[Array, "q t"], first: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_merge`, but not sorted. XLA's top_k of float64 takes longer on a CPU than the products do."""
+    (count, k), entries = near.shape, np.asarray(values)
+    row, column = np.nonzero(
+        entries > near.min(axis=1, keepdims=True)
+    )  # an equal one has a higher index, and stays out
+    entering = np.bincount(row, minlength=count)
+    place = k + np.arange(len(row)) - np.repeat(np.cumsum(entering) - entering, entering)
+    pool = np.full((count, k + entering.max(initial=0)), -np.inf)
+    pool[:, :k], pool[row, place] = near, entries[row, column]
+    own = np.zeros(pool.shape, np.int32)
+    own[:, :k], own[row, place] = indices, first + column
+    least = np.partition(pool, -k, axis=1)[:, [-k]]
+    chosen, equal = pool > least, pool == least
+    chosen |= equal & (np.cumsum(equal, axis=1) <= k - chosen.sum(axis=1, keepdims=True))
+    return pool[chosen].reshape(count, k), own[chosen].reshape(count, k)
+
+
+def _block(
+    features: Shaped[Array | np.ndarray, "n d"], start: int, size: int, *, mean: np.ndarray, scale: float, unit: bool
+) -> np.ndarray:
+    """Rows start .. start + size - 1, scaled, less the scaled mean, of length 1 if `unit`; float64, zeros where there are no more."""
+    rows = np.asarray(features[start : start + size])
+    block = np.zeros((size, rows.shape[1]))
+    block[: len(rows)] = rows.astype(np.float64) * scale - mean
+    if unit:
+        tiny = np.finfo(np.float64).tiny
+        block /= np.maximum(np.abs(block).max(axis=1, keepdims=True), tiny)
+        block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), tiny)
+    return block
+
+
+def _largest(features: Shaped[Array | np.ndarray, "n d"], name: str) -> float:
+    """The largest absolute entry; refuses what is not finite."""
+    largest = 0.0
+    for start in range(0, len(features), _TRAIN_BLOCK):
+        rows = np.asarray(features[start : start + _TRAIN_BLOCK]).astype(np.float64)
+        extent = np.maximum(rows.max(axis=1, initial=0), -rows.min(axis=1, initial=0))
+        bad = np.flatnonzero(~np.isfinite(extent))
+        if len(bad):
+            raise ValueError(
+                f"{name}: row {start + bad[0]} is not finite; leave that image out, or look at how it was embedded"
+            )
+        largest = max(largest, float(extent.max(initial=0)))
+    return largest
+
+
+def _near_mean(features: Shaped[Array | np.ndarray, "n d"], scale: float) -> Float[np.ndarray, " d"]:
+    """A row close to the mean of the scaled features, rounded to a power of two no larger than the column's deviation.
+
+    That takes the offset as well, and integers and other short numbers, whose distances can be the same, stay short: their products have no
+    rounding, and the same distances come out the same.
+    """
+    total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
+    for start in range(0, len(features), _TRAIN_BLOCK):
+        rows = np.asarray(features[start : start + _TRAIN_BLOCK]).astype(np.float64) * scale
+        total += rows.sum(axis=0)
+        squares += np.einsum("nd,nd->d", rows, rows)
+    mean = total / len(features)
+    deviation = np.sqrt(np.maximum(squares / len(features) - np.square(mean), 0))
+    step = np.exp2(np.floor(np.log2(np.where(deviation > 0, deviation, 1))))
+    return np.where(deviation > 0, np.round(mean / step) * step, mean)

@@ -1,0 +1,325 @@
+"""One image file into pixels of the size asked for, or one plain line that says why not.
+
+What a file says of itself is not believed: it is opened only if it is a plain file of a bearable size, its format comes from its
+content, and the size in its header is checked before anything is decoded.
+"""
+
+import dataclasses
+import os
+import stat
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import BinaryIO, TypeVar
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base as ExifTag
+
+from examine_jax.common.shapes import Shaped
+from examine_jax.images.decoding.depth import float_problem, integer_problem, to_bytes
+from examine_jax.images.decoding.parallel import Budget
+from examine_jax.images.decoding.resize import luma, resize_image, resize_values
+from examine_jax.images.decoding.unreadable import UnreadableImage
+
+Result = TypeVar("Result")
+
+# Pillow reads others too, PostScript among them, which it hands to an interpreter.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+
+# JPEG decodes to a half, quarter or eighth for a fraction of the time; from 4 times the size wanted the difference is not seen.
+_DRAFT_MARGIN = 4
+
+# TIFF tags.
+_BITS_PER_SAMPLE, _PHOTOMETRIC_INTERPRETATION = 258, 262
+
+# EXIF's orientations and what turns them upright.
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedImage:
+    """An image resized, with 1 channel (grey) or 3.
+
+    uint8 pixels are final; uint16 and float32 ones still wait for the full scale of their source (depth.py), and `largest` is the
+    largest value before resizing.
+    """
+
+    pixels: Shaped[np.ndarray, "image_size image_size channels"]
+    largest: float
+    resized_up: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageDecoder:
+    """How to read an image file.
+
+    Attributes:
+        image_size: rows and columns of the result.
+        channels: 1 (grey) or 3.
+        bits_stored: see depth.py.
+        max_pixels: images with more are not decoded.
+        max_bytes: nor files with more.
+        budget: the pixels that all threads together may hold decoded.
+    """
+
+    image_size: int
+    channels: int
+    bits_stored: int | None
+    max_pixels: int
+    max_bytes: int
+    budget: Budget
+
+    def __call__(self, path: str, frame: int = 0) -> DecodedImage:
+        """Reads a file, of a DICOM file one of its frames. Raises: UnreadableImage, whatever is wrong with it."""
+        return self._decode(path, [frame])[0]
+
+    def frames(self, path: str) -> list[DecodedImage]:
+        """Reads a file: all frames of a DICOM file, else the one image. Raises: UnreadableImage, as above."""
+        return self._decode(path, None)
+
+    def look(self, path: str) -> tuple[int, bool]:
+        """(images in the file, whether they are integers of more than 8 bits that wait for a full scale), by its header alone.
+
+        Raises: UnreadableImage, as above.
+        """
+        return self._opened(path, self._look)
+
+    def _decode(self, path: str, indices: list[int] | None) -> list[DecodedImage]:
+        def decode(stream: BinaryIO) -> list[DecodedImage]:
+            return self._dicom(stream, indices) if _is_dicom(stream) else [self._read(stream)]
+
+        return self._opened(path, decode)
+
+    def _opened(self, path: str, read: Callable[[BinaryIO], Result]) -> Result:
+        try:
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnreadableImage("not a plain file but a pipe, socket or device")
+            if status.st_size == 0:
+                raise UnreadableImage("empty: 0 bytes")
+            if status.st_size > self.max_bytes:
+                raise UnreadableImage(f"{status.st_size} bytes, more than max_bytes={self.max_bytes}")
+            # By its name Pillow would map the file into memory, where one that shrinks kills the process (and TIFFs turn wrongly).
+            with open(path, "rb") as stream:
+                return read(stream)
+        except UnreadableImage:
+            raise
+        except UnidentifiedImageError:
+            raise UnreadableImage(
+                "its content is no PNG, JPEG, TIFF, BMP, WebP or DICOM image that can be read"
+            ) from None
+        # Damaged files raise whatever the decoder met first: SyntaxError, IndexError, zlib.error, MemoryError and more.
+        except Exception as error:
+            raise UnreadableImage(_plain(error)) from error
+
+    def _look(self, stream: BinaryIO) -> tuple[int, bool]:
+        if _is_dicom(stream):
+            dicom = _dicom_reader()
+            header = dicom.read_header(stream, self.max_pixels, self.max_bytes)
+            return dicom.frame_count(header), dicom.waits_for_full_scale(header)
+        image = self._open(stream)
+        _check_samples(image)
+        return 1, _is_deep(image) and image.mode != "F"
+
+    def _open(self, stream: BinaryIO) -> Image.Image:
+        image = Image.open(stream, formats=FORMATS)
+        width, height = image.size
+        if width * height > self.max_pixels:
+            raise UnreadableImage(f"{width} x {height} pixels in its header, more than max_pixels={self.max_pixels}")
+        return image
+
+    def _read(self, stream: BinaryIO) -> DecodedImage:
+        image = self._open(stream)
+        width, height = image.size
+        resized_up = min(width, height) < self.image_size
+        with self.budget.claim(width * height):
+            _check_samples(image)
+            pixels, largest = self._deep(stream, image) if _is_deep(image) else (self._shallow(image), 255.0)
+        return DecodedImage(pixels, largest, resized_up)
+
+    def _dicom(self, stream: BinaryIO, indices: list[int] | None) -> list[DecodedImage]:
+        dicom = _dicom_reader()
+        header = dicom.read_header(stream, self.max_pixels, self.max_bytes)
+        held = self.image_size**2 * self.channels * (dicom.frame_count(header) if indices is None else len(indices))
+        if held > self.max_bytes:
+            raise UnreadableImage(
+                f"{dicom.frame_count(header)} frames, which take more than max_bytes={self.max_bytes}"
+            )
+        results = []
+        with self.budget.claim(header.Rows * header.Columns):
+            for values in dicom.frames(stream, header, indices):
+                resized_up = min(values.shape[:2]) < self.image_size
+                if values.dtype == np.uint16:
+                    results.append(DecodedImage(*self._resized(values), resized_up))
+                    continue
+                if values.shape[-1] == 3 and self.channels == 1:
+                    values = luma(values)
+                pixels = to_bytes(resize_values(values, self.image_size), 1.0)
+                results.append(DecodedImage(pixels, 255.0, resized_up))
+        return results
+
+    def _shallow(self, image: Image.Image) -> Shaped[np.ndarray, "image_size image_size channels"]:
+        # The mode is left to the file (None); formats other than JPEG take no draft.
+        image.draft(None, (_DRAFT_MARGIN * self.image_size,) * 2)
+        image.load()
+        orientation = _orientation(image)
+        grey = self.channels == 1 or image.mode in ("1", "L", "LA", "La")
+        if image.has_transparency_data:
+            image = image.convert("LA") if image.mode == "La" else image
+            image = image.convert("RGBA")
+            # What lies below full transparency is arbitrary; slides and figures are white there.
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = resize_image(image.convert("L" if grey else "RGB"), self.image_size)
+        if orientation in _TRANSPOSITIONS:
+            image = image.transpose(_TRANSPOSITIONS[orientation])
+        return np.asarray(image).reshape(self.image_size, self.image_size, -1)
+
+    def _deep(
+        self, stream: BinaryIO, image: Image.Image
+    ) -> tuple[Shaped[np.ndarray, "image_size image_size channels"], float]:
+        if image.mode in ("RGB", "RGBA"):
+            image, values = _sixteen_bit_colour(stream)
+        else:
+            values = _array(image)[..., None]
+        # Its orientation is asked once it is decoded: what Pillow has turned by itself is then upright.
+        return self._resized(values, _orientation(image))
+
+    def _resized(
+        self, values: Shaped[np.ndarray, "height width stored"], orientation: int = 1
+    ) -> tuple[Shaped[np.ndarray, "image_size image_size channels"], float]:
+        """Deep values in the size and number of channels asked for, uint16 or float32 as they were, and the largest before that."""
+        floating = values.dtype.kind == "f"
+        smallest, largest = values.min().item(), values.max().item()
+        problem = float_problem(smallest, largest) if floating else integer_problem(smallest, largest, self.bits_stored)
+        if problem:
+            raise UnreadableImage(problem)
+        values = values.astype(np.float32)
+        if values.shape[-1] == 3 and self.channels == 1:
+            values = luma(values)
+        values = resize_values(values, self.image_size)
+        if orientation in _TRANSPOSITIONS:
+            planes = [
+                Image.fromarray(plane).transpose(_TRANSPOSITIONS[orientation]) for plane in np.moveaxis(values, -1, 0)
+            ]
+            values = np.stack([np.asarray(plane) for plane in planes], axis=-1)
+        return (values if floating else np.clip(np.rint(values), 0, 65535).astype(np.uint16)), float(largest)
+
+
+def _is_dicom(stream: BinaryIO) -> bool:
+    beginning = stream.read(132)
+    stream.seek(0)
+    return beginning[128:] == b"DICM"
+
+
+def _dicom_reader() -> ModuleType:
+    try:
+        from examine_jax.images.decoding import dicom
+    except ImportError:
+        raise UnreadableImage("a DICOM file, which is read by the package pydicom; pip install pydicom") from None
+    return dicom
+
+
+def _rawmode(image: Image.Image) -> str:
+    """How the file's samples lie, in Pillow's words ("RGB;16B"): the first of a tile's arguments, or all there is."""
+    arguments = image.tile[0].args if image.tile else ""  # type: ignore[attr-defined]
+    return str(arguments[0] if isinstance(arguments, tuple | list) and arguments else arguments)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return (
+        image.mode.startswith("I") or image.mode == "F" or (image.mode in ("RGB", "RGBA") and ";16" in _rawmode(image))
+    )
+
+
+def _check_samples(image: Image.Image) -> None:
+    """Refuses the TIFFs that Pillow would read wrongly."""
+    tags = getattr(image, "tag_v2", None)
+    if tags is None:
+        return
+    bits = tags.get(_BITS_PER_SAMPLE, (1,))
+    if max(bits) > 8 and not _is_deep(image) and ";16" not in _rawmode(image):
+        raise UnreadableImage(
+            "a TIFF of more than 8 bits a sample with each channel by itself; save it with interleaved channels"
+        )
+    if _is_deep(image) and tags.get(_PHOTOMETRIC_INTERPRETATION) == 0:
+        raise UnreadableImage("a TIFF of more than 8 bits a sample whose 0 is white; save it with 0 as black")
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 (as it lies) where there is none or it is damaged; Pillow turns TIFFs by itself, and says 1 then."""
+    try:
+        return int(image.getexif().get(ExifTag.Orientation, 1))
+    except Exception:
+        return 1
+
+
+def _sixteen_bit_colour(stream: BinaryIO) -> tuple[Image.Image, Shaped[np.ndarray, "height width 3"]]:
+    """The file decoded, and its colours as uint16, of which Pillow keeps the upper 8 bits.
+
+    It finds them by the order of bytes in the raw mode; with the other order named, the same decoder hands out the lower 8.
+    """
+    image = Image.open(stream, formats=FORMATS)
+    rawmode = _rawmode(image)
+    if rawmode == "LA;16B":  # PNG: grey and alpha, upper byte before lower, just as four channels of a byte would lie.
+        grey_high, grey_low, alpha_high, alpha_low = np.moveaxis(_samples(image, "RGBA"), -1, 0).astype(np.uint16)
+        grey, alpha = grey_high << 8 | grey_low, alpha_high << 8 | alpha_low
+        values = np.stack([grey, grey, grey, alpha], axis=-1)
+    elif rawmode in (
+        "RGB;16L",
+        "RGB;16B",
+        "RGB;16N",
+        "RGBX;16L",
+        "RGBX;16B",
+        "RGBX;16N",
+        "RGBA;16L",
+        "RGBA;16B",
+        "RGBA;16N",
+    ):
+        layout, order = rawmode[:-1], rawmode[-1]
+        native = "L" if sys.byteorder == "little" else "B"
+        order = native if order == "N" else order
+        high = _samples(image, layout + order).astype(np.uint16)
+        low = _samples(Image.open(stream, formats=FORMATS), layout + ("B" if order == "L" else "L"))
+        values = high << 8 | low
+    else:
+        raise UnreadableImage(f"16-bit samples laid out as {rawmode}; save it as 16-bit RGB")
+    if values.shape[-1] == 3:
+        return image, values
+    colour, alpha = values[..., :3], values[..., 3:].astype(np.float32) / 65535
+    if alpha.min() == 1:
+        return image, colour
+    return image, np.rint(colour * alpha + 65535 * (1 - alpha)).astype(np.uint16)
+
+
+def _samples(image: Image.Image, rawmode: str) -> Shaped[np.ndarray, "height width channels"]:
+    """The image decoded with its samples laid out as `rawmode` says."""
+    tiles = image.tile  # type: ignore[attr-defined]
+    image.tile = [  # type: ignore[attr-defined]
+        tile._replace(args=(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple | list) else rawmode)
+        for tile in tiles
+    ]
+    return _array(image)
+
+
+def _array(image: Image.Image) -> Shaped[np.ndarray, "height width ..."]:
+    image.load()  # First, because a TIFF is turned upright as it loads and numpy would have asked for its shape before.
+    return np.asarray(image)
+
+
+def _plain(error: Exception) -> str:
+    """An error as one line of bounded length."""
+    message = " ".join((error.strerror or str(error) if isinstance(error, OSError) else str(error)).split())
+    if not isinstance(error, OSError | SyntaxError | Image.DecompressionBombError) or not message:
+        message = f"damaged ({type(error).__name__}: {message})"
+    elif message.startswith("decoder error"):
+        message = f"damaged ({message})"
+    return message[:300]

@@ -1,0 +1,53 @@
+"""How samples of more than 8 bits become 8 bits: one rule for all images of a source, so that brightness stays comparable.
+
+Integers: many devices store 10, 12 or 14 bits in 16. A value v becomes v * 255 / (2**b - 1), b from 8 to 16 the fewest bits that
+hold the largest value of the whole source (of its images deeper than 8 bits), or the `bits_stored` that the caller names.
+Floats: in [0, 1] if no value of the whole source is above 1, else in [0, 255].
+"""
+
+import numpy as np
+
+from examine_jax.common.shapes import Num, UInt8
+
+
+def bits_that_hold(largest: int) -> int:
+    """The fewest bits, from 8 to 16, that hold `largest`."""
+    return min(max(int(largest).bit_length(), 8), 16)
+
+
+def check_bits_stored(bits_stored: int | None) -> None:
+    if bits_stored is not None and not 8 <= bits_stored <= 16:
+        raise ValueError(
+            f"bits_stored={bits_stored}: images of more than 8 bits store 8 to 16; name that, or None to find out"
+        )
+
+
+def integer_problem(smallest: int, largest: int, bits_stored: int | None) -> str | None:
+    """Why integers of this range cannot be brought to 8 bits, or None."""
+    if smallest < 0 or largest > 65535:
+        return f"values from {smallest} to {largest}: only 0 to 65535 can be read; shift or window them into it first"
+    if bits_stored is not None and largest >= 2**bits_stored:
+        return f"largest value {largest} does not fit bits_stored={bits_stored}"
+    return None
+
+
+def float_problem(smallest: float, largest: float) -> str | None:
+    """Why floats of this range cannot be brought to 8 bits, or None."""
+    if not np.isfinite(smallest) or not np.isfinite(largest):
+        return "NaN or infinity among the values"
+    if smallest < 0 or largest > 255:
+        return (
+            f"values from {smallest:g} to {largest:g}: only [0, 1] or [0, 255] can be read; rescale or clip them first"
+        )
+    return None
+
+
+def float_full_scale(largest: float) -> float:
+    """The value that means white: 1 where nothing is above 1, else 255."""
+    return 1.0 if largest <= 1 else 255.0
+
+
+def to_bytes(values: Num[np.ndarray, "..."], full_scale: float) -> UInt8[np.ndarray, "..."]:
+    """round(value * 255 / full_scale), clipped to 0 and 255 (a Lanczos resize overshoots at edges)."""
+    scaled = np.multiply(values, 255 / full_scale, dtype=np.float32)
+    return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)

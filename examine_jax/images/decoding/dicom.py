@@ -1,0 +1,214 @@
+"""DICOM files, by pydicom: their frames as grey or colour values between 0 (black) and 1 (white).
+
+Grey values go through the modality LUT (or rescale slope and intercept), then through the first VOI LUT or window, whose output range
+becomes black to white. Without a window, CT is shown from -1024 to 3071 Hounsfield units, up to 8 bits fill their range, more
+bits that nothing rescales and of which none is below 0 wait for the full scale of their source (depth.py), and what is left becomes black
+to white by the range that the bits stored can hold. MONOCHROME1 is inverted, so that white is bright. The values of enhanced multi-frame
+files are looked up frame by frame (shared and per-frame functional groups).
+"""
+
+import contextlib
+import copy
+import zlib
+from collections.abc import Generator, Iterator, Sequence
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import pydicom
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
+from pydicom.pixels.utils import iter_pixels
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from examine_jax.common.shapes import Num, Shaped
+from examine_jax.images.decoding.unreadable import UnreadableImage
+
+# A file's word for how many frames it holds is bounded, as each becomes an image with a name.
+MAX_FRAMES = 100_000
+
+# Preamble, "DICM", and the element that says how long the file meta information after it is.
+_META_START = 128 + 4 + 12
+
+# What 12 bits hold of Hounsfield units: air is -1000, the densest bone about 3000.
+_HOUNSFIELD = -1024.0, 3071.0
+
+_FRAME_SEQUENCES = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+
+
+def read_header(stream: BinaryIO, max_pixels: int, max_bytes: int) -> pydicom.Dataset:
+    """What the file says of its pixels, which are not read.
+
+    Raises:
+        UnreadableImage: there are none, they are too many, or no installed package decompresses them (the message says which would).
+    """
+    _check_deflated(stream, max_bytes)
+    try:
+        stream.seek(0)
+        header = pydicom.dcmread(stream, stop_before_pixels=True)
+    except InvalidDicomError:
+        raise UnreadableImage("its content is no DICOM file that can be read") from None
+    if "Rows" not in header or "Columns" not in header:
+        kind = header.get("SOPClassUID")
+        raise UnreadableImage(f"a DICOM file without pixels{f' ({kind.name})' if kind else ''}; remove it")
+    if header.Rows * header.Columns > max_pixels:
+        raise UnreadableImage(
+            f"{header.Columns} x {header.Rows} pixels in its header, more than max_pixels={max_pixels}"
+        )
+    if not 1 <= frame_count(header) <= MAX_FRAMES:
+        raise UnreadableImage(f"{frame_count(header)} frames in its header; 1 to {MAX_FRAMES} can be read")
+    _check_decoder(header)
+    return header
+
+
+def frame_count(header: pydicom.Dataset) -> int:
+    """Images in the file."""
+    return int(header.get("NumberOfFrames") or 1)
+
+
+def waits_for_full_scale(header: pydicom.Dataset) -> bool:
+    """Whether its values may come out as uint16 that wait for the full scale of their source (some do only if none is below 0)."""
+    return (
+        header.get("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
+        and 8 < int(header.get("BitsStored", 0)) <= 16
+        and not any(name in header for name in ("RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence"))
+        and header.get("WindowWidth") is None
+        and _of_frame(header, 0) is header
+    )
+
+
+def frames(
+    stream: BinaryIO, header: pydicom.Dataset, indices: Sequence[int] | None = None
+) -> Iterator[Shaped[np.ndarray, "height width channels"]]:
+    """These frames (None: all), of 1 or 3 channels, one in memory at a time: float32 in [0, 1], or uint16 that waits for a full scale.
+
+    Raises:
+        UnreadableImage: pixels that are missing, damaged or of a kind that is not read.
+    """
+    stream.seek(0)
+    deflated = header.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+    source = pydicom.dcmread(stream) if deflated else stream  # Inside a deflated stream nothing can be looked up.
+    with contextlib.closing(cast(Generator[np.ndarray, None, None], iter_pixels(source, indices=indices))) as decoded:
+        for index in range(frame_count(header)) if indices is None else indices:
+            yield _values(_next(decoded, header), _of_frame(header, index))
+
+
+def _next(decoded: Iterator[np.ndarray], header: pydicom.Dataset) -> Num[np.ndarray, "..."]:
+    try:
+        return next(decoded)
+    except StopIteration:
+        raise UnreadableImage(f"truncated: its header declares {frame_count(header)} frames") from None
+    except AttributeError as error:
+        if "Pixel Data" not in str(error) and "PixelData" not in str(error):
+            raise
+        raise UnreadableImage("a DICOM file without pixels; remove it") from error
+    except RuntimeError as error:  # Every installed package gave up, each for its reason.
+        raise UnreadableImage(_undecodable(header, error)) from error
+
+
+def _values(pixels: Num[np.ndarray, "..."], header: pydicom.Dataset) -> Shaped[np.ndarray, "height width channels"]:
+    photometric = header.get("PhotometricInterpretation", "")
+    if photometric in ("MONOCHROME1", "MONOCHROME2"):
+        values, white = _grey(pixels, header)
+        return (white - values if photometric == "MONOCHROME1" else values)[..., None]
+    if photometric == "PALETTE COLOR":
+        pixels = apply_color_lut(pixels, header)
+        return (pixels / np.float32(np.iinfo(pixels.dtype).max)).astype(np.float32)[..., :3]
+    if photometric == "RGB" or photometric.startswith("YBR"):  # pydicom hands out RGB for both.
+        return (pixels / np.float32(2**header.BitsStored - 1)).astype(np.float32)
+    raise UnreadableImage(f"DICOM colours as {photometric!r}, which are not read; export it as PNG")
+
+
+def _grey(
+    pixels: Num[np.ndarray, "height width"], header: pydicom.Dataset
+) -> tuple[Shaped[np.ndarray, "height width"], Any]:
+    """(values, white): float32 and 1, or uint16 and the largest value that the bits stored hold."""
+    if pixels.dtype.kind == "f":
+        raise UnreadableImage("DICOM pixels in floating point, which are not read; export it as 16-bit TIFF")
+    bits = int(header.BitsStored)
+    values = apply_modality_lut(pixels, header)
+    if header.get("VOILUTSequence"):
+        values = apply_voi_lut(np.rint(values).astype(np.int64), header)  # A table is looked up by whole numbers.
+        black, white = 0.0, 2.0 ** header.VOILUTSequence[0].LUTDescriptor[2] - 1
+    elif header.get("WindowWidth") is not None and header.get("WindowCenter") is not None:
+        # What it makes of the darkest and brightest values there could be is its black and white.
+        with np.errstate(over="ignore"):  # exp of a sigmoid's far end
+            black, white = apply_windowing(np.array([-1e30, 1e30]), header).tolist()
+            values = apply_windowing(values, header)
+    elif header.get("Modality") == "CT" and (header.PixelRepresentation or "RescaleIntercept" in header):
+        black, white = _HOUNSFIELD
+    elif values is pixels and 8 < bits <= 16 and values.min() >= 0:
+        return values.astype(np.uint16), np.uint16(2**bits - 1)
+    else:
+        black, white = _stored_range(header)
+    if black == white:
+        raise UnreadableImage("a DICOM window or rescale slope without extent; correct its header")
+    return np.clip((values - black) / (white - black), 0, 1).astype(np.float32), np.float32(1)
+
+
+def _stored_range(header: pydicom.Dataset) -> tuple[float, float]:
+    """The smallest and largest value that can come out of the modality LUT."""
+    if header.get("ModalityLUTSequence"):
+        return 0.0, 2.0 ** header.ModalityLUTSequence[0].LUTDescriptor[2] - 1
+    bits = int(header.BitsStored)
+    if bits > 16:
+        raise UnreadableImage(f"{bits} bits a sample and no window that says what is black and white; add a window")
+    low = -(2.0 ** (bits - 1)) if header.PixelRepresentation else 0.0
+    slope, intercept = float(header.get("RescaleSlope", 1) or 1), float(header.get("RescaleIntercept", 0) or 0)
+    ends = sorted((low * slope + intercept, (low + 2.0**bits - 1) * slope + intercept))
+    return ends[0], ends[1]
+
+
+def _of_frame(header: pydicom.Dataset, index: int) -> pydicom.Dataset:
+    """The header as it holds for one frame of an enhanced multi-frame file; of others, itself."""
+    groups: list[Any] = list(header.get("SharedFunctionalGroupsSequence") or [])[:1]
+    groups += list(header.get("PerFrameFunctionalGroupsSequence") or [])[index : index + 1]
+    found = [item for group in groups for name in _FRAME_SEQUENCES for item in list(group.get(name) or [])[:1]]
+    if not found:
+        return header
+    result = copy.copy(header)
+    for item in found:
+        result.update(item)
+    return result
+
+
+def _check_decoder(header: pydicom.Dataset) -> None:
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    if syntax is None:
+        raise UnreadableImage("a DICOM file that does not say how it is encoded (TransferSyntaxUID); convert it anew")
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise UnreadableImage(
+            f"DICOM pixels encoded as {syntax.name}, which pydicom does not read; export it as PNG"
+        ) from None
+    if not decoder.is_available:
+        raise UnreadableImage(
+            f"DICOM pixels encoded as {syntax.name}; to read them install one of: {'; '.join(decoder.missing_dependencies)}"
+        )
+
+
+def _undecodable(header: pydicom.Dataset, error: RuntimeError) -> str:
+    syntax = header.file_meta.TransferSyntaxUID
+    others = get_decoder(syntax).missing_dependencies
+    message = f"DICOM pixels encoded as {syntax.name} could not be decoded ({' '.join(str(error).split())[:160]})"
+    return message + (f"; another package may: {'; '.join(others)}" if others else "")
+
+
+def _check_deflated(stream: BinaryIO, max_bytes: int) -> None:
+    """Refuses a deflated file that would swell beyond max_bytes: pydicom inflates it whole."""
+    try:
+        meta = read_file_meta_info(stream.name)
+    except InvalidDicomError:
+        return  # What is wrong with it, read_header finds.
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    stream.seek(_META_START + meta.FileMetaInformationGroupLength)
+    inflater, held = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    while chunk := stream.read(2**20):
+        while chunk:
+            held += len(inflater.decompress(chunk, 2**24))
+            chunk = inflater.unconsumed_tail
+            if held > max_bytes:
+                raise UnreadableImage(f"deflated, and more than max_bytes={max_bytes} when inflated")

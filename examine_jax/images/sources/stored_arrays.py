@@ -1,0 +1,138 @@
+"""Arrays in .npy files and .npz archives, read in blocks of rows.
+
+The header is checked before anything is allocated, nothing is unpickled, and a file is never mapped into memory, where one that
+shrinks meanwhile would kill the process.
+"""
+
+import dataclasses
+import io
+import lzma
+import math
+import os
+import stat
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+
+from examine_jax.common.shapes import Shaped
+from examine_jax.images.names import shown
+
+# numpy's own writer needs a few hundred bytes; a longer one is not ours to parse.
+_HEADER_LIMIT = 64 * 1024
+_BLOCK_BYTES = 32 * 2**20
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredArray:
+    """What the header of one stored array declares. `key` is its name in the archive, or None for a .npy file."""
+
+    path: str
+    key: str | None
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran_order: bool
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return shown(self.path) + (f" ({shown(self.key)})" if self.key is not None else "")
+
+    def blocks(self) -> Iterator[Shaped[np.ndarray, "rows ..."]]:
+        """The array, a block of rows at a time.
+
+        Raises:
+          ValueError: the file ends before its data do, or is damaged.
+        """
+        try:
+            with _opened(self.path, self.key) as stream:
+                stream.read(self.offset)
+                if self.fortran_order:  # Its rows lie scattered over the whole file.
+                    yield self._read(stream, math.prod(self.shape)).reshape(self.shape, order="F")
+                    return
+                row = math.prod(self.shape[1:])
+                rows = max(1, _BLOCK_BYTES // max(1, row * self.dtype.itemsize))
+                for start in range(0, self.shape[0], rows):
+                    count = min(rows, self.shape[0] - start)
+                    yield self._read(stream, count * row).reshape(count, *self.shape[1:])
+                if self.key is not None and stream.read(1):  # To the end, where zipfile compares the checksum.
+                    raise ValueError(f"{self}: holds more than its header declares; write it anew")
+        except _DAMAGED as error:
+            raise ValueError(f"{self}: damaged ({error}); write it anew") from error
+
+    def whole(self) -> Shaped[np.ndarray, "..."]:
+        """All of it, for arrays that are known to be small."""
+        return np.concatenate(list(self.blocks())) if self.shape and self.shape[0] else np.empty(self.shape, self.dtype)
+
+    def _read(self, stream: io.BufferedIOBase, values: int) -> Shaped[np.ndarray, " values"]:
+        expected = values * self.dtype.itemsize
+        content = stream.read(expected)
+        if len(content) != expected:
+            raise ValueError(f"{self}: truncated, its header declares {self.nbytes} bytes of data; write it anew")
+        return np.frombuffer(content, self.dtype)
+
+
+def stored_arrays(path: str | os.PathLike[str]) -> tuple[StoredArray, ...]:
+    """The arrays that a .npy file (one) or .npz archive holds, by their headers alone, object arrays included.
+
+    Raises:
+      ValueError: not such a file, damaged or truncated.
+      OSError: it cannot be opened (FileNotFoundError, ...).
+    """
+    path = os.fspath(path)
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError(f"{shown(path)}: not a plain file")
+    with open(path, "rb") as stream:
+        magic = stream.read(6)
+    if magic == b"\x93NUMPY":
+        array = _header(path, None)
+        held = os.path.getsize(path) - array.offset
+        if not array.dtype.hasobject and held < array.nbytes:
+            raise ValueError(
+                f"{array}: truncated, its header declares {array.nbytes} bytes of data and {held} are there; write it anew"
+            )
+        return (array,)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+        if not keys:
+            raise ValueError(f"{shown(path)}: an archive without .npy arrays; write it with numpy.savez")
+        return tuple(_header(path, key) for key in keys)
+    except _DAMAGED as error:
+        raise ValueError(
+            f"{shown(path)}: neither a .npy file nor a readable .npz archive ({error}); write it anew"
+        ) from error
+
+
+def _opened(path: str, key: str | None) -> io.BufferedIOBase:
+    if key is None:
+        return open(path, "rb")
+    with zipfile.ZipFile(path) as archive:  # The member keeps the file open by itself.
+        return cast(io.BufferedIOBase, archive.open(f"{key}.npy"))
+
+
+def _header(path: str, key: str | None) -> StoredArray:
+    with _opened(path, key) as stream:
+        beginning = io.BytesIO(stream.read(_HEADER_LIMIT))
+    where = shown(path) + (f" ({shown(key)})" if key is not None else "")
+    try:
+        version = np.lib.format.read_magic(beginning)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"format version {version[0]}.{version[1]}")
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Headers by Python 2 need a second look; numpy takes it.
+            shape, fortran_order, dtype = read(beginning)
+    except Exception as error:  # Whatever a damaged header raises in numpy's parser.
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{where}: its header cannot be read ({reason}); write it anew with numpy.save") from error
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{where}: its header declares the shape {shape}; write it anew with numpy.save")
+    return StoredArray(path, key, shape, dtype, fortran_order, beginning.tell())

@@ -1,0 +1,229 @@
+"""Images from TensorFlow Datasets, without TensorFlow: data sets prepared as array_record, whose records are read by their number."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+try:
+    import tensorflow_datasets as tfds
+except ImportError as error:
+    raise ImportError(
+        f"TFDS data sets are read by tensorflow-datasets, array-record and grain ({error}); pip install 'examine-jax[tfds]'"
+    ) from error
+
+from examine_jax.common.shapes import UInt8
+from examine_jax.images.decoding.parallel import in_order
+from examine_jax.images.decoding.resize import resize_bytes, to_grey
+from examine_jax.images.image_set import ImageSet
+from examine_jax.images.names import shown
+from examine_jax.images.sources.folder import check_size
+from examine_jax.images.sources.streaming import StreamedImages
+
+_KNOWN = "patch_camelyon or colorectal_histology"
+
+
+def load_tfds(
+    dataset: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    image_size: int,
+    channels: int = 3,
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = False,
+    image_feature: str = "image",
+    label_feature: str | None = "label",
+    max_bytes: int = 2**35,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ImageSet:
+    """Reads a split of a TFDS data set into memory; images are resized as in `load_folder`, and named `train[12]`.
+
+    Args:
+        dataset: a prepared folder (it holds dataset_info.json; its parent will do where it holds one such folder), or a name that TFDS
+            knows, such as "patch_camelyon" (PCam) or "colorectal_histology" (Kather 2016).
+        split: "train", "test", "train+test", "train[:10%]", ...
+        image_size: rows and columns of the result.
+        channels: 1 or 3.
+        data_dir: where prepared data sets lie by name (NAME/VERSION); None is TFDS's own, ~/tensorflow_datasets or TFDS_DATA_DIR.
+        download: whether a named data set that is not there may be downloaded and prepared. Nothing is downloaded otherwise.
+        image_feature: the feature that holds the images.
+        label_feature: the feature that holds whole numbers as labels; None reads none.
+        max_bytes: the most that the resized images may take.
+        on_progress: called as `on_progress(images done, images in all)`.
+
+    Raises:
+        FileNotFoundError: the data set is not prepared, or could not be downloaded; the message says where to put it.
+        ValueError: no such data set, split or feature, a format other than array_record, images that cannot be taken.
+        ImportError: where tensorflow-datasets, array-record or grain is missing.
+    """
+    source, where = _source(dataset, split, data_dir, download)
+    reader = _Reader(source, where, split, image_size, channels, image_feature, label_feature)
+    total = len(source)
+    needed = total * image_size * image_size * channels
+    if needed > max_bytes:
+        raise ValueError(
+            f"{where}: its {total} images take {needed} bytes, more than max_bytes={max_bytes}; raise that, take a part "
+            f"('{split}[:10%]'), or read them on demand with stream_tfds"
+        )
+    pixels = np.empty((total, image_size, image_size, channels), np.uint8)
+    labels = np.empty(total, np.int64)
+    resized_up = 0
+    if on_progress:
+        on_progress(0, total)
+    for row, (image, label, up) in enumerate(in_order(reader.record, range(total))):
+        pixels[row], labels[row] = image, label
+        resized_up += up
+        if on_progress:
+            on_progress(row + 1, total)
+    return ImageSet(reader.names(), pixels, resized_up=resized_up, labels=None if label_feature is None else labels)
+
+
+def stream_tfds(
+    dataset: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    image_size: int,
+    channels: int = 3,
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = False,
+    image_feature: str = "image",
+) -> StreamedImages:
+    """The same images, each read from its record when it is asked for; arguments, names and errors are those of `load_tfds`.
+
+    Labels are left out: reading them means reading every record.
+    """
+    source, where = _source(dataset, split, data_dir, download)
+    reader = _Reader(source, where, split, image_size, channels, image_feature, None)
+    return StreamedImages(reader.names(), (image_size, image_size, channels), reader.image)
+
+
+@runtime_checkable
+class _Records(Protocol):
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Reader:
+    """Records into images of the size asked for."""
+
+    source: _Records
+    where: str
+    split: str
+    image_size: int
+    channels: int
+    image_feature: str
+    label_feature: str | None
+
+    def __post_init__(self) -> None:
+        check_size(self.image_size, self.channels)
+        if not len(self.source):
+            raise ValueError(f"{self.where}: its split {self.split!r} is empty; take another")
+        self.record(0)  # A feature by another name is found at once.
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(f"{self.split}[{row}]" for row in range(len(self.source)))
+
+    def image(self, row: int) -> UInt8[np.ndarray, "image_size image_size channels"]:
+        return self.record(row)[0]
+
+    def record(self, row: int) -> tuple[UInt8[np.ndarray, "image_size image_size channels"], int, bool]:
+        """(image, label, whether it was resized up)."""
+        try:
+            record = self.source[row]
+        except Exception as error:  # Whatever a damaged file raises in the readers below.
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"{self.where}, {self.split}[{row}]: cannot be read ({reason}); prepare the data set anew"
+            ) from error
+        image = self._feature(record, self.image_feature)
+        if (
+            not isinstance(image, np.ndarray)
+            or image.dtype != np.uint8
+            or image.ndim != 3
+            or image.shape[-1] not in (1, 3)
+        ):
+            found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise ValueError(
+                f"{self.where}: its feature {self.image_feature!r} is {found}; images are uint8 [H, W, 1 or 3]"
+            )
+        label = 0
+        if self.label_feature is not None:
+            value = np.asarray(self._feature(record, self.label_feature))
+            if value.ndim or value.dtype.kind not in "iub":
+                raise ValueError(
+                    f"{self.where}: its feature {self.label_feature!r} is no whole number; name another label_feature, or None"
+                )
+            label = int(value)
+        up = min(image.shape[:2]) < self.image_size
+        if image.shape[-1] > self.channels:
+            image = to_grey(image)
+        pixels = resize_bytes(image, self.image_size)
+        return np.broadcast_to(pixels, (*pixels.shape[:2], self.channels)), label, up
+
+    def _feature(self, record: Mapping[str, Any], name: str) -> Any:
+        if name not in record:
+            raise ValueError(f"{self.where} has no feature {name!r}; it has {', '.join(map(repr, record))}")
+        return record[name]
+
+
+def _source(
+    dataset: str | os.PathLike[str], split: str, data_dir: str | os.PathLike[str] | None, download: bool
+) -> tuple[_Records, str]:
+    """The records of a split, and what to call the data set in messages."""
+    builder, where = _builder(dataset, data_dir)
+    if download:
+        try:
+            builder.download_and_prepare()
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200]
+            raise FileNotFoundError(
+                f"{where} could not be downloaded and prepared ({type(error).__name__}: {reason}); prepare it on a machine with a "
+                f"connection (file_format='array_record') and put the folder at {builder.data_path}"
+            ) from error
+    try:
+        return builder.as_data_source(split=split), where
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{where}: {builder.data_path} was not prepared as array_record, which alone is read without TensorFlow; prepare it anew with "
+            "file_format='array_record'"
+        ) from error
+    except (ValueError, KeyError) as error:
+        if not (builder.data_path / "dataset_info.json").exists():
+            raise FileNotFoundError(
+                f"{where} is not prepared, and nothing is downloaded unasked; put its prepared array_record folder at "
+                f"{builder.data_path}, name that folder itself, or ask for download=True"
+            ) from error
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{where}, split {split!r}: {reason}") from error
+
+
+def _builder(
+    dataset: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
+) -> tuple[tfds.core.DatasetBuilder, str]:
+    path = pathlib.Path(dataset)
+    if path.is_dir():
+        prepared = (
+            [path]
+            if (path / "dataset_info.json").is_file()
+            else sorted(file.parent for depth in ("*", "*/*") for file in path.glob(f"{depth}/dataset_info.json"))
+        )
+        if len(prepared) != 1:
+            there = f"several ({', '.join(map(shown, prepared[:5]))})" if prepared else "none"
+            raise ValueError(
+                f"{shown(path)}: the folder of a prepared data set holds dataset_info.json, and here is {there}; name that folder"
+            )
+        return tfds.builder_from_directory(os.fspath(prepared[0])), shown(path)
+    if len(path.parts) > 1:
+        raise FileNotFoundError(f"no TFDS folder at {shown(path)}; check the path, or name a data set such as {_KNOWN}")
+    name = os.fspath(dataset)
+    try:
+        return tfds.builder(name, data_dir=data_dir and os.fspath(data_dir), file_format="array_record"), name
+    except tfds.core.DatasetNotFoundError as error:
+        raise ValueError(
+            f"TFDS knows no data set {name!r} and there is no such folder; name one such as {_KNOWN}, or a prepared folder"
+        ) from error

@@ -1,0 +1,1 @@
+"""The commands' jobs, each with its page. No study needs a job."""

@@ -1,0 +1,316 @@
+"""The main job: images in, a ranked and illustrated assessment out."""
+
+import dataclasses
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from examine_jax.common.configuration import claim, to_plain
+from examine_jax.common.shapes import Float, Int, UInt8
+from examine_jax.encoders import Encoder, load_encoder
+from examine_jax.evaluation.noise_experiment import as_bytes, in_two, mixed_training_set, separations_with_controls
+from examine_jax.evaluation.noise_separation import NoiseSeparation
+from examine_jax.features.preprocessing import PREPROCESSINGS, FeatureStatistics, Preprocessing, preprocess
+from examine_jax.images import GaussianCorruption, ImageSet, corrupt, exact_duplicates, load_images, sample_images
+from examine_jax.jobs.pretrain.pretrain import progress_bar, train_and_save
+from examine_jax.models import ViTConfig
+from examine_jax.models.presets import architecture as named_architecture
+from examine_jax.pretraining import Method, PretrainSettings, method_preset
+from examine_jax.pretraining.recipes import recipe
+from examine_jax.reporting.tables import rank_by_gap
+from examine_jax.scoring import Examination, examine
+from examine_jax.scoring.examine import Solver
+
+
+@dataclasses.dataclass(frozen=True)
+class AssessSettings:
+    """Everything that an assessment depends on but the images themselves.
+
+    Attributes:
+        method: what trains the encoder, by name (`pretraining.method_names`), as its preset `small` has it; unused with a given encoder.
+        architecture: a preset's name (`models.presets`); unused with a given encoder.
+        training: how it is trained; None: the preset's recipe.
+        image_size, channels: of what the encoder sees; None: the preset's.
+        preprocessing: "none" (the paper's equation), "l2" rows or "zscore"; z-scores are against the clean training images' features
+            where they are known, else against the assessed images' own. None: "zscore" for images, "none" for given features.
+        pooling: how tokens become features, "mean" or "class_token"; None: the preset's.
+        center: examine the features less their mean.
+        solver: of the scorer; None: its default.
+        noise: the paper's proof of concept (section 4.1): corrupt the assessed images. None: images as they are.
+        noise_training: "clean": train on clean images alone; "clean_then_mixed": then on a partly corrupted set, as the paper does. An
+            encoder that has seen the noise no longer finds it unusual, and with z-scores separates it less.
+        seed: of everything random.
+    """
+
+    method: str = "mae"
+    architecture: str = "small"
+    training: PretrainSettings | None = None
+    image_size: int | None = None
+    channels: int | None = None
+    preprocessing: Preprocessing | None = None
+    pooling: Literal["mean", "class_token"] | None = None
+    center: bool = False
+    solver: Solver | None = None
+    noise: GaussianCorruption | None = None
+    noise_training: Literal["clean", "clean_then_mixed"] = "clean"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.preprocessing is not None and self.preprocessing not in PREPROCESSINGS:
+            raise ValueError(f"preprocessing {self.preprocessing!r} is none of {', '.join(PREPROCESSINGS)}")
+        if self.noise_training not in ("clean", "clean_then_mixed"):
+            raise ValueError(f"noise_training must be 'clean' or 'clean_then_mixed', got {self.noise_training!r}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Assessment:
+    """What an assessment found; row i of every array is image i.
+
+    Attributes:
+        names: of the images (or "row 17" for given features).
+        features: [N, D], exactly the matrix that was scored.
+        examination: scores, gaps and error bounds, NumPy arrays.
+        rank: [N], 1 = best = smallest gap, ties by index.
+        preprocessing: what was done to the encoder's features.
+        images: the assessed images as the encoder saw them (with their noise), or None for given features.
+        level: [N] noise level, or None.
+        separations: how well gaps tell the noise levels, for the trained encoder and each control; empty without noise.
+        encoder: or None for given features.
+        training_loss: (steps, losses), or None where nothing was trained.
+        duplicates: groups of indices of images that are exactly alike.
+        seconds: of each stage.
+    """
+
+    names: tuple[str, ...]
+    features: Float[np.ndarray, "n d"]
+    examination: Examination
+    rank: Int[np.ndarray, " n"]
+    preprocessing: Preprocessing
+    images: ImageSet | None = None
+    level: Float[np.ndarray, " n"] | None = None
+    separations: dict[str, NoiseSeparation] = dataclasses.field(default_factory=dict)
+    encoder: Encoder | None = None
+    training_loss: tuple[Int[np.ndarray, " t"], Float[np.ndarray, " t"]] | None = None
+    duplicates: tuple[tuple[int, ...], ...] = ()
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+def assess_images(
+    images: str | os.PathLike[str] | None,
+    workdir: str | os.PathLike[str],
+    settings: AssessSettings = AssessSettings(),
+    *,
+    pretrain_images: str | os.PathLike[str] | None = None,
+    encoder: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> Assessment:
+    """Train an encoder on images (or take one), embed the images, examine the features.
+
+    The same call in the same workdir goes on where a killed one was, and ends with the same scores.
+
+    Args:
+        images: a folder, .npy or .npz file; None: the sample that ships with scikit-image.
+        workdir: receives checkpoints/ and encoder/ (the report's files are `reporting`'s to write).
+        settings: how.
+        pretrain_images: train on these instead; the assessed images are then new to the encoder.
+        encoder: a trained encoder's folder: nothing is trained.
+        progress: say on stderr what is being done, how fast, and how long it will take.
+
+    Raises:
+        ValueError, OSError: a one-line reason and remedy: nothing readable, fewer than two images, settings that do not fit, a workdir
+            that holds another run.
+    """
+    workdir = pathlib.Path(workdir)
+    trained = None if encoder is None else load_encoder(encoder)
+    if trained is None:
+        method, training = _method(settings)
+    else:
+        trained = trained if settings.pooling is None else trained.with_pooling(settings.pooling)
+        method, training = trained.method, None
+    sources = {"images": _path(images), "pretrain_images": _path(pretrain_images), "encoder": _path(encoder)}
+    claim(workdir / "config.json", {**sources, "settings": to_plain(settings)})
+    seconds: dict[str, float] = {}
+    kind: Preprocessing = settings.preprocessing or "zscore"
+
+    with _stage("read images", seconds, progress):
+        assessed, images_trained_on = _load(images, pretrain_images, method, trained, progress)
+    level, clean_mean = None, float(images_trained_on.pixels.mean()) / 255
+    if settings.noise is not None:
+        noisy, level = corrupt(assessed.pixels, settings.noise, seed=settings.seed, mean=clean_mean)
+        assessed = dataclasses.replace(assessed, pixels=as_bytes(noisy))
+
+    loss = None
+    if trained is None:
+        with _stage("train", seconds, progress):
+            assert training is not None  # with no encoder given there is something to train
+            trained, loss = _train(method, training, images_trained_on, clean_mean, settings, workdir, progress)
+    with _stage("embed", seconds, progress):
+        features = _embed(trained, assessed.pixels, progress)
+        reference = _reference(trained) if kind == "zscore" else None
+        scored = preprocess(features, kind, reference)
+    with _stage("score", seconds, progress):
+        examination = _examine(scored, settings)
+    separations = {}
+    if level is not None:
+        with _stage("controls", seconds, progress):
+            separations = separations_with_controls(
+                trained, images_trained_on.pixels, assessed.pixels, level, examination, kind, settings
+            )
+    return Assessment(
+        names=assessed.names,
+        features=scored,
+        examination=examination,
+        rank=rank_by_gap(np.asarray(examination.gap)),
+        preprocessing=kind,
+        images=assessed,
+        level=level,
+        separations=separations,
+        encoder=trained,
+        training_loss=loss,
+        duplicates=exact_duplicates(assessed),
+        seconds=seconds,
+    )
+
+
+def assess_features(
+    features: str | os.PathLike[str],
+    workdir: str | os.PathLike[str],
+    settings: AssessSettings = AssessSettings(),
+    *,
+    progress: bool = True,
+) -> Assessment:
+    """Examine features that some other encoder made: an .npy file [N, D].
+
+    Raises:
+        ValueError, OSError: as `assess_images`; NaN or infinite features (which rows), not a matrix, pickled objects.
+    """
+    file = pathlib.Path(features)
+    if settings.noise is not None:
+        raise ValueError("noise levels need images: given features cannot be corrupted; leave --noise_levels out")
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(
+            f"{file} is no readable .npy file of numbers ({error}); save it with numpy.save(file, array)"
+        ) from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{file} holds several arrays; give an .npy file with one matrix [N, D]")
+    claim(pathlib.Path(workdir) / "config.json", {"features": _path(features), "settings": to_plain(settings)})
+    kind: Preprocessing = settings.preprocessing or "none"
+    if array.dtype.kind == "f" and array.ndim == 2:
+        array = preprocess(array, kind)
+    seconds: dict[str, float] = {}
+    with _stage("score", seconds, progress):
+        examination = _examine(array, settings)
+    return Assessment(
+        names=tuple(f"row {index}" for index in range(len(array))),
+        features=array,
+        examination=examination,
+        rank=rank_by_gap(np.asarray(examination.gap)),
+        preprocessing=kind,
+        seconds=seconds,
+    )
+
+
+def _load(
+    images: Any, pretrain_images: Any, method: Method, trained: Encoder | None, progress: bool
+) -> tuple[ImageSet, ImageSet]:
+    size, channels = method.encoder.image_size, method.encoder.channels
+    bits = None if trained is None else trained.training.get("bits_stored")
+
+    def load(source: Any, bits: int | None) -> ImageSet:
+        with progress_bar("images", progress) as report:
+            return load_images(source, image_size=size, channels=channels, bits_stored=bits, on_progress=report)
+
+    if images is None:
+        training, assessed = sample_images(image_size=size, channels=channels)
+    else:
+        assessed = load(images, bits)
+        training = assessed
+    if pretrain_images is not None:
+        training = load(pretrain_images, bits)
+        if images is not None and training.bits_stored != assessed.bits_stored:
+            assessed = load(images, training.bits_stored)  # both sets on one scale: the training set's
+    if len(assessed) < 2:
+        raise ValueError(f"{images} holds one readable image; leaving one out needs at least two")
+    return assessed, training
+
+
+def _method(settings: AssessSettings) -> tuple[Method, PretrainSettings]:
+    """What is trained, and how but for the number of images."""
+    chosen = named_architecture(settings.architecture, image_size=settings.image_size, channels=settings.channels)
+    if settings.pooling is not None:
+        if not isinstance(chosen.encoder, ViTConfig):
+            raise ValueError(f"pooling is of a vision transformer's tokens: {settings.architecture} has none")
+        chosen = dataclasses.replace(chosen, encoder=dataclasses.replace(chosen.encoder, pooling=settings.pooling))
+    training = settings.training or recipe(settings.architecture, settings.method)
+    method, _ = method_preset(settings.method, chosen, steps=training.phases[0].steps)
+    return method, training
+
+
+def _train(
+    method: Method,
+    training: PretrainSettings,
+    images: ImageSet,
+    mean: float,
+    settings: AssessSettings,
+    workdir: pathlib.Path,
+    progress: bool,
+) -> tuple[Encoder, tuple[np.ndarray, np.ndarray]]:
+    clean = images.pixels
+    training = dataclasses.replace(training, batch_size=min(training.batch_size, len(clean)), seed=settings.seed)
+    sets = [clean]
+    if settings.noise is not None and settings.noise_training == "clean_then_mixed" and len(training.phases) == 1:
+        sets.append(mixed_training_set(clean, settings.noise, mean, settings.seed))
+        training = dataclasses.replace(training, phases=in_two(training.phases[0]))
+    encoder, history = train_and_save(
+        method,
+        sets,
+        training,
+        workdir,
+        architecture=settings.architecture,
+        names=images.names,
+        bits_stored=images.bits_stored,
+        progress=progress,
+    )
+    steps = np.array([record["step"] for record in history])
+    losses = np.array([record["loss"] for record in history], np.float64)
+    return encoder, (steps, losses)
+
+
+def _reference(encoder: Encoder) -> FeatureStatistics | None:
+    """The statistics that the encoder's folder carries; None if it was trained elsewhere."""
+    try:
+        mean, deviation = (np.array(encoder.training[key], np.float64) for key in ("feature_mean", "feature_deviation"))
+    except KeyError:
+        return None
+    return FeatureStatistics(mean, deviation)
+
+
+def _embed(encoder: Encoder, pixels: UInt8[np.ndarray, "n h w c"], progress: bool) -> Float[np.ndarray, "n d"]:
+    with progress_bar("embedded", progress) as report:
+        return encoder.embed(pixels, on_progress=report)
+
+
+def _examine(features: np.ndarray, settings: AssessSettings) -> Examination:
+    return jax.tree.map(np.asarray, examine(features, solver=settings.solver, center=settings.center))
+
+
+def _path(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else str(pathlib.Path(path).resolve())
+
+
+@contextmanager
+def _stage(name: str, seconds: dict[str, float], progress: bool) -> Iterator[None]:
+    begin = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - begin
+    if progress:
+        print(f"{name}: {seconds[name]:.1f} s", file=sys.stderr)

@@ -1,0 +1,217 @@
+"""An assessment's files: tables, features, pictures and the page, each written whole or not at all."""
+
+import pathlib
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from examine_jax.common.atomic_files import write_array, write_bytes
+from examine_jax.common.configuration import to_plain
+from examine_jax.jobs.assess.assess import Assessment, AssessSettings
+from examine_jax.pretraining import MAE
+from examine_jax.reporting.charts import figures, galleries, separations
+from examine_jax.reporting.headline import headline
+from examine_jax.reporting.page import (
+    Illustration,
+    Report,
+    Table,
+    package_versions,
+    ranked_images,
+    write_report,
+)
+from examine_jax.reporting.tables import formula_like, write_noise_levels, write_scores, write_skipped, write_table
+
+_RECONSTRUCTED = 8
+
+
+def write_assessment(
+    workdir: pathlib.Path, assessment: Assessment, settings: AssessSettings, *, source: str, device: str
+) -> pathlib.Path:
+    """Write scores.csv, features.npy, skipped.csv, the figures as PNG and report.html; returns the page's path.
+
+    Args:
+        workdir: an existing folder.
+        assessment, settings: what was found, and how.
+        source: where the images are from, for the reader.
+        device: what it was computed on.
+
+    Raises:
+        OSError: a file cannot be written (which).
+    """
+    found = assessment.examination
+    gap, score = np.asarray(found.gap), np.asarray(found.score)
+    bound = np.asarray(found.error_bound)
+    write_array(workdir / "features.npy", assessment.features)
+    write_scores(workdir / "scores.csv", assessment.names, score, gap, bound, assessment.rank)
+    if assessment.images is not None and assessment.images.skipped:
+        write_skipped(workdir / "skipped.csv", assessment.images.skipped)
+    tables: tuple[Table, ...] = ()
+    if assessment.level is not None:
+        write_noise_levels(
+            workdir / "noise_levels.csv", assessment.names, assessment.level, score, gap, assessment.rank
+        )
+        header, rows = separations.separation_rows({name: [value] for name, value in assessment.separations.items()})
+        write_table(workdir / "noise_separation.csv", header, rows)
+        tables = (Table("How well the gap tells the noise levels", header, rows, _ABOUT_SEPARATION),)
+    illustrations = _illustrations(assessment, gap, score)
+    for name, illustration in illustrations.items():
+        write_bytes(workdir / f"{name}.png", illustration.png)
+    highest, lowest = ranked_images(
+        assessment.names,
+        score,
+        gap,
+        bound,
+        assessment.rank,
+        pixels=None if assessment.images is None else assessment.images.pixels,
+        level=assessment.level,
+    )
+    skipped = () if assessment.images is None else assessment.images.skipped
+    page = workdir / "report.html"
+    write_report(
+        page,
+        Report(
+            title="Image assessment" if assessment.images is not None else "Feature assessment",
+            headline=headline(
+                source=source,
+                encoder=_encoder_in_words(assessment),
+                gap=gap,
+                num_skipped=len(skipped),
+                num_duplicate_groups=len(assessment.duplicates),
+                separation=assessment.separations.get("trained encoder"),
+            ),
+            summary={
+                "images scored" if assessment.images is not None else "rows scored": str(len(gap)),
+                "files skipped": str(len(skipped)),
+                "groups of exact duplicates": str(len(assessment.duplicates)),
+                "device": device,
+                "time": f"{sum(assessment.seconds.values()):.0f} s",
+            },
+            highest=highest,
+            lowest=lowest,
+            # The page shows the gallery as cards; its picture is for slides.
+            figures=tuple(shown for name, shown in illustrations.items() if name != "gallery"),
+            tables=tables,
+            duplicates=tuple(tuple(assessment.names[i] for i in group) for group in assessment.duplicates),
+            skipped=skipped,
+            warnings=_warnings(assessment, gap, bound),
+            settings=_settings(assessment, settings),
+            versions=package_versions(),
+        ),
+    )
+    return page
+
+
+_ABOUT_SEPARATION = (
+    "Rank correlation of the gap with the noise level, and AUROC of clean images against each level with the gap as the detector; one "
+    "run, so differences of a few hundredths are chance. A trained encoder that is no better than the rows below it has "
+    "added nothing to this experiment."
+)
+
+
+def _illustrations(assessment: Assessment, gap: np.ndarray, score: np.ndarray) -> dict[str, Illustration]:
+    made = {
+        "score_distribution": Illustration(
+            "Scores and gaps",
+            figures.score_distribution(score, gap, assessment.level),
+            "The score is exp(-gap). Where scores crowd together, look at the gap.",
+            "Distribution of the scores and of the gaps" + (" by noise level" if assessment.level is not None else ""),
+        )
+    }
+    if assessment.images is not None:
+        made["gallery"] = Illustration(
+            "Highest and lowest ranked images",
+            galleries.gallery(assessment.images.pixels, assessment.names, score, gap, assessment.rank),
+            "Above: smallest gaps, leaving the image out changes the top singular value least. Below: largest gaps.",
+            "Pictures of the highest and lowest ranked images with their names and scores",
+        )
+    made["feature_map"] = Illustration(
+        "Map of the features",
+        figures.feature_map(assessment.features, gap),
+        "Each dot is an image, at its first two principal components; the colour is its gap.",
+        "Scatter plot of the features coloured by gap",
+    )
+    made["spectrum"] = Illustration(
+        "Spectrum of the features",
+        figures.spectrum(assessment.features),
+        "The score is about the first singular value. Where the second is close to it, gaps say little.",
+        "The leading singular values of the features",
+    )
+    if assessment.training_loss is not None:
+        made["training_loss"] = Illustration(
+            "Training loss", figures.loss_curve(*assessment.training_loss), "Should have levelled off.", "Loss by step"
+        )
+    encoder = assessment.encoder
+    if encoder is not None and assessment.images is not None and isinstance(encoder.method, MAE):
+        shown = np.linspace(0, len(gap) - 1, min(_RECONSTRUCTED, len(gap))).round().astype(int)
+        pixels = assessment.images.pixels[np.argsort(assessment.rank)[shown]]
+        masked, painted = encoder.reconstruct(pixels, jax.random.key(0))
+        made["reconstructions"] = Illustration(
+            "Reconstructions",
+            galleries.reconstructions(pixels, masked, painted),
+            "From the highest ranked image (left) to the lowest: original, what the encoder saw, what was painted in.",
+            "Originals, masked images and reconstructions",
+        )
+    if assessment.separations:
+        made["noise_separation"] = Illustration(
+            "Noise experiment",
+            separations.separation_chart({name: [value] for name, value in assessment.separations.items()}),
+            _ABOUT_SEPARATION,
+            "Rank correlation and AUROC for the trained encoder and for controls",
+        )
+    return made
+
+
+def _encoder_in_words(assessment: Assessment) -> str:
+    if assessment.encoder is None:
+        return "features made elsewhere"
+    training = assessment.encoder.training
+    kind = type(assessment.encoder.method).__name__
+    name = {"MAE": "a masked autoencoder", "Autoencoder": "an autoencoder"}.get(kind, f"an encoder ({kind})")
+    if assessment.training_loss is not None:
+        return f"{name} trained for {training.get('steps')} steps on {training.get('images')} images"
+    return f"{name} that was trained before"
+
+
+def _warnings(assessment: Assessment, gap: np.ndarray, bound: np.ndarray) -> tuple[str, ...]:
+    found = []
+    formulas = formula_like(assessment.names)
+    if formulas:
+        found.append(
+            f"{len(formulas)} file names begin with a character that spreadsheets take for a formula; import the column as text."
+        )
+    if assessment.images is not None and assessment.images.resized_up:
+        found.append(f"{assessment.images.resized_up} images were smaller than the encoder's input and were enlarged.")
+    if assessment.duplicates:
+        twice = sum(len(group) for group in assessment.duplicates)
+        found.append(f"{twice} images are exact copies of another one; copies share a gap, and each is scored.")
+    if gap.size and bound.max() > 1e-3 * max(float(gap.max()), 1e-300):
+        found.append(
+            "The two largest singular values nearly coincide: some gaps are ill-conditioned (see error_bound in scores.csv)."
+        )
+    if float(gap.max()) == 0:
+        found.append("All gaps are zero: the features do not tell these images apart.")
+    return tuple(found)
+
+
+def _settings(assessment: Assessment, settings: AssessSettings) -> Mapping[str, object]:
+    described: dict[str, object] = {
+        "features": f"{assessment.features.shape[1]} of {assessment.features.dtype}",
+        "preprocessing": assessment.preprocessing,
+        "centred": "yes" if settings.center else "no",
+        "solver": repr(settings.solver) if settings.solver is not None else "default",
+        "seed": settings.seed,
+    }
+    if assessment.encoder is not None:
+        encoder = assessment.encoder.method.encoder
+        described |= {
+            "method": type(assessment.encoder.method).__name__,
+            "encoder": to_plain(encoder),
+            "training": assessment.encoder.training.get("settings", "unknown"),
+        }
+    if assessment.images is not None and assessment.images.bits_stored is not None:
+        described["bits a sample that were brought to 8"] = assessment.images.bits_stored
+    if settings.noise is not None:
+        described["noise"] = to_plain(settings.noise)
+    described |= {f"seconds to {stage}": f"{value:.1f}" for stage, value in assessment.seconds.items()}
+    return described

@@ -1,0 +1,114 @@
+"""The embedding job: images and a trained encoder in, a file of features out."""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+
+from examine_jax.common.atomic_files import replacing, write_array
+from examine_jax.common.shapes import Float, Shaped
+from examine_jax.encoders import load_encoder
+from examine_jax.images import SkippedImage, load_images
+from examine_jax.jobs.pretrain.pretrain import progress_bar
+from examine_jax.reporting.tables import write_skipped, write_table
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EmbeddedImages:
+    """Images that could be read, what an encoder makes of them, and what could not be read.
+
+    Attributes:
+        features: [N, D].
+        images: [N, S, S, C] uint8, at the encoder's size.
+        names: of both.
+        skipped: the other files, each with its reason.
+    """
+
+    features: Float[np.ndarray, "images features"]
+    images: Shaped[np.ndarray, "images height width channels"]
+    names: tuple[str, ...]
+    skipped: tuple[SkippedImage, ...]
+
+
+def embedded(
+    images: str | os.PathLike[str],
+    encoder: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    pooling: str | None = None,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> EmbeddedImages:
+    """Images read at an encoder's size and channels, and their features.
+
+    Args and raised errors: as `embed_images`.
+    """
+    trained = load_encoder(encoder)
+    if pooling is not None:
+        trained = trained.with_pooling(pooling)
+    with progress_bar("images", progress) as report:
+        found = load_images(
+            images,
+            image_size=trained.image_size,
+            channels=trained.channels,
+            split=split,
+            bits_stored=trained.training.get("bits_stored"),
+            on_progress=report,
+        )
+    with progress_bar("embedded", progress) as report:
+        features = trained.embed(found.pixels, batch_size=batch_size, on_progress=report)
+    return EmbeddedImages(features, found.pixels, found.names, found.skipped)
+
+
+def embed_images(
+    images: str | os.PathLike[str],
+    encoder: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    split: str | None = None,
+    pooling: str | None = None,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> tuple[Float[np.ndarray, "images features"], tuple[SkippedImage, ...]]:
+    """Writes the features of images, [N, D] float32, with their names: F.npy and F.names.csv, or a Parquet file with the columns image and
+    features. Files that cannot be read are left out and listed in a table beside it, F.skipped.csv. `score_features` reads both forms.
+
+    Args:
+        images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME".
+        encoder: a folder of ours or of transformers (ViTMAE, ViT, DINOv2), or a ResNet's .safetensors file.
+        output: .npy or .parquet.
+        split: of a TFDS data set or an .npz file.
+        pooling: "mean" or "class_token", of a vision transformer's tokens; None: the encoder's own.
+        batch_size: images at once.
+        progress: say on stderr how far it is.
+
+    Returns:
+        (features, what was skipped)
+
+    Raises:
+        ValueError, OSError, ImportError: a one-line reason and remedy; nothing is written.
+    """
+    output = pathlib.Path(output)
+    if output.suffix not in (".npy", ".parquet"):
+        raise ValueError(f"output {output} must end in .npy or .parquet")
+    if not output.parent.is_dir():
+        raise ValueError(f"{output} cannot be written: there is no folder {output.parent}")
+    found = embedded(images, encoder, split=split, pooling=pooling, batch_size=batch_size, progress=progress)
+    if output.suffix == ".npy":
+        write_table(output.with_suffix(".names.csv"), ("image", "index"), zip(found.names, range(len(found.names))))
+        write_array(output, found.features)
+    else:
+        _write_parquet(output, found.names, found.features)
+    if found.skipped:
+        write_skipped(output.with_suffix(".skipped.csv"), found.skipped)
+    return found.features, found.skipped
+
+
+def _write_parquet(path: pathlib.Path, names: tuple[str, ...], features: Float[np.ndarray, "n d"]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), features.shape[1])
+    with replacing(path) as stream:
+        pq.write_table(pa.table([pa.array(names), rows], names=["image", "features"]), stream)

@@ -1,0 +1,1 @@
+"""The training job: images in, a trained encoder and its page out."""

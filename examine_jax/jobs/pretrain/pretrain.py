@@ -1,0 +1,278 @@
+"""The training job: images in, a trained encoder's folder out; for whoever wants the encoder alone."""
+
+import dataclasses
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from examine_jax.common.configuration import to_plain
+from examine_jax.common.shapes import Int, UInt8
+from examine_jax.encoders import Encoder, save_encoder
+from examine_jax.evaluation.monitor import Watching
+from examine_jax.features.preprocessing import FeatureStatistics
+from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images
+from examine_jax.images.sources.any_source import stream_images
+from examine_jax.labelled.tables import Labels, check_label_file, read_labels
+from examine_jax.models.presets import architecture as named_architecture
+from examine_jax.pretraining import Method, PretrainSettings, method_preset, pretrain
+from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn
+
+_REFERENCE_IMAGES = 2000  # training images whose features later z-scores refer to
+_WATCHED_IMAGES = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """What is trained and how; None: as the preset has it.
+
+    Attributes:
+        method, preset: by name (`pretraining.method_names`, `preset_names`).
+        architecture: by name (`models.PRESETS`).
+        image_size, channels: of what the encoder sees.
+        steps, batch_size: of the training. A preset's batch that is larger than the set is cut down to it; one given here is an error.
+        accumulate: micro-batches a step.
+        dtype: of the computation; parameters are float32 always.
+        remat: compute blocks again on the way back, in place of keeping their results: less memory, a third more work.
+        seed: of everything random.
+    """
+
+    method: str = "mae"
+    preset: str = "small"
+    architecture: str = "small"
+    image_size: int | None = None
+    channels: int | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    accumulate: int | None = None
+    dtype: Literal["float32", "bfloat16"] | None = None
+    remat: bool = False
+    seed: int = 0
+
+    def encoder(self) -> Any:
+        """The encoder's configuration."""
+        return self._architecture().encoder
+
+    def resolve(self, num_images: int) -> tuple[Method, PretrainSettings]:
+        """The method and its training on so many images.
+
+        Raises:
+            ValueError: unknown names (says which there are), an architecture that the method cannot use, a batch larger than the set.
+        """
+        if self.batch_size is not None and self.batch_size > num_images:
+            raise ValueError(
+                f"a batch of {self.batch_size} out of {num_images} images; choose a batch size up to {num_images}"
+            )
+        chosen = self._architecture()
+        _, settings = method_preset(self.method, chosen, preset=self.preset)
+        batch_size = min(self.batch_size or settings.batch_size, num_images)
+        steps = self.steps or settings.phases[0].count(max(1, num_images // batch_size))
+        method, settings = method_preset(self.method, chosen, preset=self.preset, steps=steps)
+        settings = dataclasses.replace(settings, batch_size=batch_size, seed=self.seed)
+        if self.accumulate is not None:
+            settings = dataclasses.replace(settings, accumulate=self.accumulate)
+        return method, settings
+
+    def _architecture(self) -> Any:
+        chosen = named_architecture(self.architecture, image_size=self.image_size, channels=self.channels)
+        changes: dict[str, Any] = {"remat": True} if self.remat else {}
+        if self.dtype is not None:
+            changes["dtype"] = self.dtype
+        return dataclasses.replace(chosen, encoder=dataclasses.replace(chosen.encoder, **changes))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedEncoder:
+    """What a training job ends with.
+
+    Attributes:
+        encoder: also in workdir/encoder.
+        settings: the resolved ones.
+        history: a record a step, as in metrics.jsonl.
+        images: how many it was trained on.
+        examples: uint8 [M, S, S, C], some of them.
+        skipped, resized_up: what was met and not read; how many images were enlarged.
+    """
+
+    encoder: Encoder
+    settings: PretrainSettings
+    history: list[dict[str, int | float]]
+    images: int
+    examples: UInt8[np.ndarray, "m size size channels"]
+    skipped: tuple[SkippedImage, ...]
+    resized_up: int
+
+
+def train_encoder(
+    images: str | os.PathLike[str] | None,
+    workdir: str | os.PathLike[str],
+    settings: TrainingSettings = TrainingSettings(),
+    *,
+    split: str | None = None,
+    on_demand: bool = False,
+    labels: str | os.PathLike[str] | None = None,
+    image_column: str = "image",
+    label_column: str = "label",
+    watch_every: int | None = 100,
+    tensorboard: bool = False,
+    progress: bool = True,
+) -> TrainedEncoder:
+    """Trains an encoder on images and writes workdir/encoder, which `load_encoder` reads.
+
+    The same call again goes on where a killed one was.
+
+    Args:
+        images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME"; None: the sample that ships with scikit-image.
+        workdir: receives encoder/, checkpoints/, metrics.jsonl.
+        settings: what and how.
+        split: of a TFDS data set or an .npz file.
+        on_demand: decode images while training, for sets larger than memory.
+        labels: a CSV file; for watching alone (kNN accuracy, and whether extra positives are of the right class), of all images or some.
+            The training never sees a label, but for "byol_sup", which is trained by them, and needs one of each.
+        image_column, label_column: its headers.
+        watch_every: steps between two looks at the features of some images; None: no looks.
+        tensorboard: write event files too.
+        progress: say on stderr how far everything is.
+
+    Raises:
+        ValueError, OSError, ImportError: a one-line reason and remedy.
+    """
+    workdir = pathlib.Path(workdir)
+    if settings.method == "byol_sup" and labels is None:
+        raise ValueError("byol_sup draws its extra positives by label: give a CSV file of labels")
+    shape = settings.encoder()
+    if labels is not None:
+        check_label_file(labels, image_column, label_column)
+    with progress_bar("images", progress) as report:
+        if images is None:
+            source: Any = sample_images(image_size=shape.image_size, channels=shape.channels)[0]
+        else:
+            read: Callable[..., Any] = stream_images if on_demand else load_images
+            source = read(images, image_size=shape.image_size, channels=shape.channels, split=split, on_progress=report)
+    pixels = source.pixels if isinstance(source, ImageSet) else source
+    method, training = settings.resolve(len(pixels))
+    if progress and settings.batch_size is None and training.batch_size == len(pixels):
+        print(f"a batch is all {len(pixels)} images: there are no more", file=sys.stderr)
+    known = None
+    if labels is not None:
+        known = read_labels(
+            labels,
+            source.names,
+            image_column=image_column,
+            label_column=label_column,
+            partial=settings.method != "byol_sup",  # labels that are only reported by may be of some images alone
+            skipped=[item.name for item in source.skipped],
+        )
+        _check_known(labels, known)
+    if known is not None and isinstance(method, BYOLTracIn):
+        method = dataclasses.replace(method, labels=tuple(known.values.tolist()))
+    watching = None if watch_every is None else _watching(pixels, known, watch_every, settings.seed)
+    encoder, history = train_and_save(
+        method,
+        (pixels,),
+        training,
+        workdir,
+        architecture=settings.architecture,
+        names=source.names,
+        bits_stored=getattr(source, "bits_stored", None),
+        watching=watching,
+        tensorboard=tensorboard,
+        progress=progress,
+    )
+    return TrainedEncoder(
+        encoder,
+        training,
+        history,
+        len(pixels),
+        pixels[some_of(len(pixels), 8, settings.seed)],
+        tuple(source.skipped),
+        getattr(source, "resized_up", 0),
+    )
+
+
+def train_and_save(
+    method: Method,
+    sets: Sequence[Any],
+    training: PretrainSettings,
+    workdir: pathlib.Path,
+    *,
+    architecture: str,
+    names: Sequence[str] | None = None,
+    bits_stored: int | None = None,
+    watching: Watching | None = None,
+    tensorboard: bool = False,
+    progress: bool = True,
+) -> tuple[Encoder, list[dict[str, int | float]]]:
+    """Trains in phases, one a set of pixels, and writes workdir/encoder with what later users of the encoder need to know: the first set's
+    feature statistics, by which features are z-scored, and the bits by which its images were brought to 8."""
+    result = pretrain(
+        method,
+        list(sets),
+        training,
+        workdir,
+        names=None if names is None else [names] * len(sets) if len(sets) > 1 else names,
+        watching=watching,
+        tensorboard=tensorboard,
+        progress=progress,
+    )
+    state = result.state
+    if isinstance(method, BYOLTracIn):  # the encoder is to serve where the labels and the scorer are not
+        method = dataclasses.replace(method, labels=(), scorer=None)
+        state = {name: part for name, part in state.items() if name != "scorer"}
+    encoder = Encoder(method, result.params, state)
+    first = sets[0]
+    statistics = FeatureStatistics.of(encoder.embed(first[some_of(len(first), _REFERENCE_IMAGES, training.seed)]))
+    remembered = {
+        "architecture": architecture,
+        "settings": to_plain(training),
+        "images": len(first),
+        "steps": len(result.history),
+        "final_loss": result.history[-1]["loss"],
+        "bits_stored": bits_stored,
+        "feature_mean": statistics.mean.tolist(),
+        "feature_deviation": statistics.deviation.tolist(),
+    }
+    save_encoder(workdir / "encoder", method, result.params, state, remembered)
+    return dataclasses.replace(encoder, training=remembered), result.history
+
+
+def some_of(count: int, at_most: int, seed: int) -> Int[np.ndarray, " some"]:
+    """Indices of at most so many of `count` images, in order; all of them where there are no more."""
+    if count <= at_most:
+        return np.arange(count, dtype=np.int32)
+    return np.sort(np.random.default_rng(seed).choice(count, at_most, replace=False)).astype(np.int32)
+
+
+@contextmanager
+def progress_bar(unit: str, progress: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, as a function of (done, total)."""
+    with tqdm(unit=f" {unit}", disable=not progress, file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield report
+
+
+def _check_known(path: str | os.PathLike[str], labels: Labels) -> None:
+    num_known = int((labels.values >= 0).sum())
+    if not num_known:
+        raise ValueError(
+            f"{os.fspath(path)} has no label for any of the {len(labels.values)} images; leave it out, or add rows"
+        )
+    if num_known < len(labels.values):
+        print(f"{os.fspath(path)} has labels for {num_known} of {len(labels.values)} images", file=sys.stderr)
+
+
+def _watching(pixels: Any, labels: Labels | None, every: int, seed: int) -> Watching | None:
+    rows = np.arange(len(pixels), dtype=np.int32) if labels is None else np.flatnonzero(labels.values >= 0)
+    chosen = rows[some_of(len(rows), _WATCHED_IMAGES, seed)].astype(np.int32)
+    if len(chosen) < 2:
+        return None if labels is None else _watching(pixels, None, every, seed)
+    return Watching(pixels[chosen], None if labels is None else labels.values[chosen], every=every)

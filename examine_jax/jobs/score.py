@@ -1,0 +1,214 @@
+"""The scoring job: features of any size in files, a table of scores out."""
+
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from examine_jax.common.atomic_files import replacing
+from examine_jax.common.shapes import Float
+from examine_jax.features.feature_chunks import FeatureChunks, open_features
+from examine_jax.labelled.image_names import names_beside, read_names
+from examine_jax.labelled.tables import read_groups
+from examine_jax.reporting.tables import SCORES_HEADER, rank_by_gap, write_table
+from examine_jax.scoring.chunks import examine_chunks, examine_new_chunks, summarise_chunks
+from examine_jax.scoring.examination import Examination
+from examine_jax.scoring.groups import GroupExamination, examine_groups
+from examine_jax.scoring.spectrum import Newcomers
+from examine_jax.scoring.summary import SpectralSummary
+
+GROUPS_HEADER = ("group", "images", "score", "gap", "error_bound", "rank")
+NEWCOMERS_HEADER = ("image", "index", "score", "gap", "singular_value_with", "rank")
+_ROWS_WRITTEN = 65_536  # at once
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreSettings:
+    """What is scored, how, and where the results go.
+
+    Attributes:
+        features: an .npy or .parquet file, or a folder of either.
+        output: the table, .csv or .parquet.
+        center: examine the features less their mean.
+        against: a summary file: the rows are newcomers, scored by what each would add to that corpus.
+        save_summary: write the corpus' summary here; with `against`, of that corpus and the newcomers together.
+        names: a .csv or .txt file of names; None: the one beside the features, if any, or their Parquet column.
+        image_column: the header of the names' column.
+        groups: a .csv file that says which group (patient, slide) each row belongs to, by its image's name or its index: whole groups
+            are left out, and the table has one row a group. The features are then held in memory.
+        group_column: the header of the groups' column.
+    """
+
+    features: str | os.PathLike[str]
+    output: str | os.PathLike[str]
+    center: bool = False
+    against: str | os.PathLike[str] | None = None
+    save_summary: str | os.PathLike[str] | None = None
+    names: str | os.PathLike[str] | None = None
+    image_column: str = "image"
+    groups: str | os.PathLike[str] | None = None
+    group_column: str = "group"
+
+    def __post_init__(self) -> None:
+        output, features = pathlib.Path(self.output), pathlib.Path(self.features)
+        if output.suffix not in (".csv", ".parquet"):
+            raise ValueError(f"output {output} must end in .csv or .parquet")
+        if output.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+            raise ValueError(
+                f"{output} cannot be written without pyarrow: pip install 'examine-jax[score]', or end it in .csv"
+            )
+        if self.groups is not None and (self.against is not None or self.save_summary is not None):
+            raise ValueError(
+                "groups are left out of the features themselves: give neither a summary to compare with nor one to save"
+            )
+        inputs = {_real(path) for path in (features, self.against, self.names, self.groups) if path is not None}
+        written = [pathlib.Path(path) for path in (output, self.save_summary) if path is not None]
+        for path in written:
+            if not path.parent.is_dir():
+                raise ValueError(f"{path} cannot be written: there is no folder {path.parent}")
+            if _real(path) in inputs:
+                raise ValueError(f"{path} is read and would be overwritten: name another file")
+            if features.is_dir() and _real(path.parent) == _real(features):
+                raise ValueError(f"{path} would lie among the features' own shards: name another folder")
+        if len({_real(path) for path in written}) < len(written):
+            raise ValueError(f"the table and the summary cannot both be {output}")
+
+
+def score_features(settings: ScoreSettings, *, progress: bool = True) -> Examination | Newcomers | GroupExamination:
+    """Score features without holding them in memory, and write the table; nothing is written unless all went well.
+
+    The table has the columns image, index, score, gap, error_bound, rank; against a summary image, index, score, gap,
+    singular_value_with, rank; of groups group, images (how many), score, gap, error_bound, rank. Rank 1 is the smallest gap;
+    ties go by index. An image without a name is called "row 17".
+
+    Args:
+        settings: what, how and where to.
+        progress: say on stderr how far the reading is, how fast and how long it will take.
+
+    Returns:
+        What was written, as NumPy arrays.
+
+    Raises:
+        ValueError, OSError: a one-line reason: files that cannot be read (which shard, which rows), or written; fewer than two rows.
+    """
+    chunks = open_features(settings.features)
+    names = _names(settings, chunks)
+    if settings.groups is not None:
+        return _score_groups(settings, chunks, names, progress)
+    if settings.against is None:
+        summary = summarise_chunks(_Watched(chunks, "summarise", progress))
+        found: Examination | Newcomers = examine_chunks(
+            _Watched(chunks, "score", progress), center=settings.center, summary=summary
+        )
+        header, columns = SCORES_HEADER, [found.score, found.gap, found.error_bound]
+    else:
+        corpus = SpectralSummary.load(settings.against)
+        if corpus.mean.shape[0] != chunks.width:
+            raise ValueError(
+                f"{settings.against} summarises features with {corpus.mean.shape[0]} columns, {settings.features} has {chunks.width}: "
+                "use the encoder that made the corpus"
+            )
+        found = examine_new_chunks(_Watched(chunks, "score", progress), corpus.spectrum(settings.center))
+        header, columns = NEWCOMERS_HEADER, [found.score, found.gap, found.singular_value_with]
+        if settings.save_summary is not None:
+            summary = corpus.merge(summarise_chunks(_Watched(chunks, "summarise", progress)))
+    ranks = rank_by_gap(np.asarray(found.gap))
+    _write(
+        settings.output, header, [names or _Unnamed(len(ranks)), range(len(ranks)), *map(np.asarray, columns), ranks]
+    )
+    if settings.save_summary is not None:
+        summary.save(settings.save_summary)
+    return found
+
+
+def _score_groups(
+    settings: ScoreSettings, chunks: FeatureChunks, names: list[str] | None, progress: bool
+) -> GroupExamination:
+    groups = read_groups(settings.groups or "", chunks.rows, names, settings.image_column, settings.group_column)
+    features = np.empty((chunks.rows, chunks.width), chunks.dtype)
+    start = 0
+    for chunk in _Watched(chunks, "read", progress):
+        features[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    found = examine_groups(features, groups.values, num_groups=len(groups.classes), center=settings.center)
+    gap = np.asarray(found.gap)
+    images = np.bincount(groups.values, minlength=len(groups.classes))
+    columns = [np.asarray(found.score), gap, np.asarray(found.error_bound), rank_by_gap(gap)]
+    _write(settings.output, GROUPS_HEADER, [groups.classes, images, *columns])
+    return found
+
+
+def _write(path: str | os.PathLike[str], header: Sequence[str], table: Sequence[Sequence[object] | np.ndarray]) -> None:
+    if pathlib.Path(path).suffix == ".csv":
+        write_table(path, header, _records(table))
+    else:
+        _write_parquet(path, header, table)
+
+
+class _Watched:
+    """Chunks whose every iteration shows how far it is."""
+
+    def __init__(self, chunks: FeatureChunks, told: str, progress: bool):
+        self._chunks, self._told, self._progress = chunks, told, progress
+
+    def __iter__(self) -> Iterator[Float[np.ndarray, "chunk width"]]:
+        total = self._chunks.rows
+        with tqdm(
+            total=total, desc=self._told, unit=" rows", unit_scale=True, disable=not self._progress, file=sys.stderr
+        ) as bar:
+            for chunk in self._chunks:
+                yield chunk
+                bar.update(len(chunk))
+
+
+class _Unnamed(Sequence[str]):
+    """ "row 0", "row 1", … without holding them."""
+
+    def __init__(self, rows: int):
+        self._rows = range(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        if isinstance(index, slice):
+            return [f"row {row}" for row in self._rows[index]]
+        return f"row {self._rows[index]}"
+
+
+def _names(settings: ScoreSettings, chunks: FeatureChunks) -> list[str] | None:
+    file = settings.names
+    if file is None:
+        held = chunks.image_names(settings.image_column)
+        if held is not None:
+            return held
+        file = names_beside(settings.features)
+    return None if file is None else read_names(file, chunks.rows, settings.image_column)
+
+
+def _records(table: Sequence[Sequence[object] | np.ndarray]) -> Iterator[tuple[object, ...]]:
+    """The table's rows; floats with the fewest digits that read back as the same number."""
+    as_text: Callable[[np.ndarray], list[object]] = lambda x: (x.astype("U32") if x.dtype.kind == "f" else x).tolist()  # noqa: E731
+    for start in range(0, len(table[0]), _ROWS_WRITTEN):
+        part = [column[start : start + _ROWS_WRITTEN] for column in table]
+        yield from zip(*(as_text(x) if isinstance(x, np.ndarray) else x for x in part), strict=True)
+
+
+def _write_parquet(
+    path: str | os.PathLike[str], header: Sequence[str], table: Sequence[Sequence[object] | np.ndarray]
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = [column if isinstance(column, np.ndarray) else pa.array(column) for column in table]
+    with replacing(path) as stream:
+        pq.write_table(pa.table(columns, names=list(header)), stream)
+
+
+def _real(path: str | os.PathLike[str]) -> str:
+    return os.path.realpath(path)

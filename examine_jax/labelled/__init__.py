@@ -1,0 +1,1 @@
+"""Tables of labels and groups, labelled sets, and their splits."""

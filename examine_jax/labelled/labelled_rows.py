@@ -1,0 +1,159 @@
+"""Rows of features with their labels and groups: checked, coded as numbers, divided into folds, before anything is valued."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from examine_jax.common.shapes import Float, Int, Shaped, UInt8
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """Rows of features with what is known of them.
+
+    Attributes:
+        features: [N, D].
+        labels: [N], numbers or texts, or None.
+        groups: [N], rows of one patient or slide, or None.
+        names: of the images, or None.
+        pixels: uint8 [N, H, W, C], or None.
+    """
+
+    features: Float[np.ndarray, "n d"]
+    labels: Shaped[np.ndarray, " n"] | None = None
+    groups: Shaped[np.ndarray, " n"] | None = None
+    names: tuple[str, ...] | None = None
+    pixels: UInt8[np.ndarray, "n h w c"] | None = None
+
+
+def coded(rows: LabelledRows, validation: LabelledRows | None) -> tuple[Int[np.ndarray, " n"], tuple[str, ...]]:
+    """Labels as 0, 1, … and the classes' names in that order.
+
+    Args:
+        validation: the set that they are valued against, or None.
+
+    Raises:
+        ValueError: labels missing (of which rows), one class only, as many classes as rows; a validation set of another width or other
+            classes; without one, a class of one row.
+    """
+    if rows.labels is None:
+        raise ValueError("these valuers need labels: give --labels, or ask for label-free valuers alone")
+    texts = as_text(rows.labels, rows.names, "labels of the assessed set")
+    classes = tuple(np.unique(texts).tolist())
+    if len(classes) < 2:
+        raise ValueError(f"all rows have the label {classes[0]!r}: values by a classifier need two classes or more")
+    if len(classes) >= len(rows.features):
+        raise ValueError(
+            f"there are {len(classes)} classes for {len(rows.features)} rows: is this the column of labels?"
+        )
+    codes = np.searchsorted(np.array(classes), texts).astype(np.int64)
+    if validation is None:
+        few = [classes[c] for c in np.flatnonzero(np.bincount(codes) < 2)]
+        if few:
+            raise ValueError(
+                f"classes {', '.join(few[:8])} have one row each: without a validation set each class needs two or more"
+            )
+        return codes, classes
+    if validation.features.shape[1] != rows.features.shape[1]:
+        raise ValueError(
+            f"the validation features have {validation.features.shape[1]} columns, the assessed {rows.features.shape[1]}: use one encoder"
+        )
+    if validation.labels is None:
+        raise ValueError("the validation set needs labels: give --validation_labels")
+    theirs = np.unique(as_text(validation.labels, validation.names, "labels of the validation set"))
+    for alone, where in (
+        (np.setdiff1d(theirs, classes), "validation"),
+        (np.setdiff1d(classes, theirs), "assessed"),
+    ):
+        if len(alone):
+            raise ValueError(
+                f"classes {', '.join(alone[:8].tolist())} are in the {where} set alone: both sets need rows of every class"
+            )
+    return codes, classes
+
+
+def codes_of(rows: LabelledRows, classes: tuple[str, ...]) -> Int[np.ndarray, " n"]:
+    """Labels that are known to be among the classes, as their numbers."""
+    return np.searchsorted(np.array(classes), as_text(rows.labels, rows.names, "labels")).astype(np.int64)
+
+
+def as_text(labels: Any, names: Sequence[str] | None, what: str) -> Shaped[np.ndarray, " n"]:
+    """Labels as text, whole numbers without a point, so that 3, 3.0 and "3.0" are one class.
+
+    Raises:
+        ValueError: some are missing (empty, None or nan); names the rows.
+    """
+    values = np.asarray(labels)
+    if values.dtype.kind == "f":
+        missing = np.isnan(values)
+        texts = np.array([np.format_float_positional(value, trim="-") for value in values])
+    else:
+        missing = np.array([value is None or value != value for value in values.tolist()])  # nan is not itself
+        texts = np.array([_WHOLE.sub(r"\1", str(value).strip()) for value in values.tolist()])
+        missing |= texts == ""
+    rows = np.flatnonzero(missing)
+    if len(rows):
+        shown = [names[row] if names is not None else f"row {row}" for row in rows[:8]]
+        raise ValueError(
+            f"{what} are missing for {', '.join(shown)} ({len(rows)} in all): give them, or leave these out"
+        )
+    return texts
+
+
+_WHOLE = re.compile(r"^(-?\d+)\.0+$")
+
+
+def check_groups(rows: LabelledRows, validation: LabelledRows, force: bool) -> list[str]:
+    """What the reader should know of the groups, a sentence each.
+
+    Raises:
+        ValueError: both sets have rows of one group, and it is not forced.
+    """
+    if rows.groups is None and validation.groups is None:
+        return []
+    if rows.groups is None or validation.groups is None:
+        known = "validation" if rows.groups is None else "assessed"
+        return [
+            f"Groups are known of the {known} set alone: if the other set has rows of the same patients or slides, values reward copies."
+        ]
+    ours, theirs = (as_text(part.groups, part.names, "groups") for part in (rows, validation))
+    shared = np.intersect1d(ours, theirs)
+    if not len(shared):
+        return []
+    if not force:
+        raise ValueError(
+            f"groups {', '.join(shared[:8].tolist())} ({len(shared)} in all) are in the assessed and the validation set: values would "
+            "reward copies; split by group, or pass --force"
+        )
+    return [f"{len(shared)} groups are in the assessed and the validation set: values reward copies."]
+
+
+def folds_of(
+    labels: Int[np.ndarray, " n"], groups: Shaped[np.ndarray, " n"] | None, wanted: int, seed: int
+) -> list[Int[np.ndarray, " k"]]:
+    """Row numbers of each fold, every class in each fold and in its complement; fewer folds than wanted where a class has fewer rows.
+
+    Raises:
+        ValueError: one group only; groups that leave a fold without a class.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    folds = min(wanted, int(np.bincount(labels).min()))
+    if groups is not None:
+        folds = min(folds, len(np.unique(groups)))
+        if folds < 2:
+            raise ValueError("all rows are of one group: no validation set can be held out; give --validation_features")
+        splitter: Any = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    else:
+        splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    held = [part for _, part in splitter.split(labels, labels, groups)]
+    everyone = set(np.unique(labels).tolist())
+    for part in held:
+        if set(labels[part].tolist()) != everyone or set(np.delete(labels, part).tolist()) != everyone:
+            raise ValueError(
+                f"{folds} folds by group leave a fold without every class: use fewer --folds, or give --validation_features"
+            )
+    return held

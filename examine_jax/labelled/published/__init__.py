@@ -1,0 +1,1 @@
+"""Published medical sets as their authors hand them out."""

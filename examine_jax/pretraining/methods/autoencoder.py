@@ -1,0 +1,93 @@
+"""A plain autoencoder on the masked autoencoder's networks: the EXAMINE paper's "AE" (section 4.3)."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+
+from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
+from examine_jax.images.augmentation import Augmentation, Dihedral
+from examine_jax.models import DecoderConfig, ViTConfig, apply, patchify, unpatchify
+from examine_jax.models.dense_autoencoder import DenseAutoencoder
+from examine_jax.models.presets import Architecture
+from examine_jax.pretraining.pixels import PixelScale
+from examine_jax.pretraining.two_views import check_images
+from examine_jax.training.method import Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Autoencoder:
+    """Learns to hand back the image that it is given, every patch of it, none hidden.
+
+    The paper names an autoencoder and no more; this is the one that differs from its masked autoencoder in the mask alone. Tokens may be
+    wider than their patches, so nothing forces a summary: that is what "naive" means there.
+
+    Attributes:
+        encoder, decoder: the two networks, both transformers.
+        pixels: how pixel values in [0, 1] are scaled before the network sees them; the loss is in these units.
+        augmentation: what is done to training images; hands out images of the encoder's size.
+    """
+
+    encoder: ViTConfig
+    decoder: DecoderConfig
+    pixels: PixelScale = dataclasses.field(default_factory=PixelScale)
+    augmentation: Augmentation = dataclasses.field(default_factory=Dihedral)
+
+    def __post_init__(self) -> None:
+        self.pixels.check(self.encoder.channels)
+
+    @classmethod
+    def of(cls, architecture: Architecture, **changes: Any) -> "Autoencoder":
+        """The autoencoder of an architecture.
+
+        Raises:
+            ValueError: the architecture has no decoder, as those of convolutional encoders.
+        """
+        if not isinstance(architecture.encoder, ViTConfig) or architecture.decoder is None:
+            raise ValueError(
+                f"Autoencoder: it rebuilds patches from a vision transformer's tokens, and {type(architecture.encoder).__name__} "
+                "gives none; choose a ViT architecture, or another method (simclr, byol, ...)"
+            )
+        return cls(architecture.encoder, architecture.decoder, **changes)
+
+    def init(self, key: Key[Array, ""], batch: Batch) -> tuple[PyTree, PyTree]:
+        """Parameters {"encoder", "decoder"} and an empty state."""
+        size = self.encoder.image_size
+        images = jnp.zeros((1, size, size, self.encoder.channels), jnp.float32)
+        return self._network.init(key, images)["params"], {}
+
+    def loss(
+        self, params: PyTree, state: PyTree, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
+        """Mean squared error over all pixels of the augmented images."""
+        return self.dense_loss(params, self.augmentation(key, batch["image"])), (state, {})
+
+    def dense_loss(self, params: PyTree, images: Shaped[Array, "batch height width channels"]) -> Float[Array, ""]:
+        """The loss of images as they come."""
+        check_images(self.encoder, images, "the images are")
+        target = self.pixels(images)
+        predicted = apply(self._network, params, target)
+        return jnp.mean(jnp.square(predicted - patchify(target, self.encoder.patch_size)))
+
+    def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
+        return state
+
+    def embed(
+        self, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
+    ) -> Float[Array, "batch features"]:
+        """The pooled tokens of the encoder, pooled as `encoder.pooling` says."""
+        check_images(self.encoder, images, "the images are")
+        return apply(self.encoder.module(), params["encoder"], self.pixels(images))
+
+    def reconstruct(
+        self, params: PyTree, images: Shaped[Array, "batch height width channels"]
+    ) -> Float[Array, "batch height width channels"]:
+        """The images as the network hands them back, in [0, 1]."""
+        check_images(self.encoder, images, "the images are")
+        predicted = apply(self._network, params, self.pixels(images))
+        painted = unpatchify(predicted, self.encoder.patch_size, self.encoder.channels)
+        return jnp.clip(self.pixels.inverse(painted), 0, 1)
+
+    @property
+    def _network(self) -> DenseAutoencoder:
+        return DenseAutoencoder(self.encoder, self.decoder)

@@ -1,0 +1,1 @@
+"""Charts: pure functions from arrays to a PNG (bytes)."""

@@ -1,0 +1,131 @@
+"""The look that all figures share, and text that any file name survives.
+
+Figures are drawn on their own canvas (Agg): pyplot's global state is never touched, and no display is needed.
+"""
+
+import contextlib
+import functools
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib import colors, font_manager, ticker
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from examine_jax.common.shapes import Shaped
+
+# Okabe & Ito's palette, told apart in the common kinds of colour blindness.
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+PALETTE = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
+SIGMA, MINUS = "\N{GREEK SMALL LETTER SIGMA}", "\N{MINUS SIGN}"
+INK, MUTED, FAINT = "#1f2933", "#5f6b7a", "#d9dee5"
+
+# plasma, from dark blue to orange: even steps to the colour-blind eye too. Its yellow end is left out, which is lost on white.
+SEQUENTIAL = colors.ListedColormap(matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 256)), name="plasma_on_white")
+
+_FONT = "DejaVu Sans"
+_STYLE: Any = {
+    "font.family": _FONT,  # ships with matplotlib: the same picture on every machine
+    "font.size": 9.5,
+    "text.color": INK,
+    "text.parse_math": False,  # a $ in a file name is no formula
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 9,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.unicode_minus": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+    "image.interpolation": "antialiased",
+}
+_PIXELS_PER_INCH = 200
+
+plain = ticker.FuncFormatter(lambda value, _: f"{value:g}".replace("-", "\N{MINUS SIGN}"))
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """matplotlib's settings for the figures of this library, put back afterwards."""
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def new_figure(width: float, height: float, pad: float | None = 0.08) -> Figure:
+    """An empty figure, in inches, laid out without overlaps and with `pad` inches around its parts; None: placed by hand."""
+    engine = None if pad is None else ConstrainedLayoutEngine(w_pad=pad, h_pad=pad)
+    figure = Figure(figsize=(width, height), layout=engine)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG, 200 pixels an inch."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=_PIXELS_PER_INCH)
+    return stream.getvalue()
+
+
+def image_axes(axes: Axes, edge: str = FAINT) -> None:
+    """Turns axes into a picture's frame: no ticks, a thin border."""
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=edge, linewidth=0.8)
+
+
+def as_rgb(pixels: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "h w 3"]:
+    """Pixels as red, green and blue in [0, 1]: integers over their type's maximum, grey repeated, further channels dropped."""
+    if np.issubdtype(pixels.dtype, np.integer):
+        shown = pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
+    else:
+        shown = np.nan_to_num(pixels.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0)
+    shown = shown[..., :3] if shown.shape[-1] >= 3 else np.repeat(shown[..., :1], 3, axis=-1)
+    return np.clip(shown, 0.0, 1.0)
+
+
+def level_colours(num_levels: int) -> Sequence[Any]:
+    """A colour a level, from quiet to loud."""
+    return [SEQUENTIAL(position) for position in np.linspace(0.0, 1.0, max(num_levels, 2))[:num_levels]]
+
+
+def label(name: str, at_most: int = 24) -> str:
+    """A file name as one line that can be drawn: without its folders or its middle where it is long.
+
+    Line breaks, control characters and letters that the figures' font lacks become a replacement sign; the whole name stands in the
+    tables and in the page.
+    """
+    if len(name) > at_most and "/" in name:
+        name = f"…/{name.rpartition('/')[2]}"
+    if len(name) > at_most:
+        head = (at_most - 1) // 2
+        name = f"{name[:head]}…{name[len(name) - (at_most - 1 - head) :]}"
+    known = _drawable()
+    return "".join(
+        letter if letter.isprintable() and ord(letter) in known else "\N{REPLACEMENT CHARACTER}" for letter in name
+    )
+
+
+@functools.cache
+def _drawable() -> frozenset[int]:
+    return frozenset(font_manager.get_font(font_manager.findfont(_FONT)).get_charmap())

@@ -1,0 +1,51 @@
+"""A study's page without a ranking: figures and tables, each also as a file of its own beside the page."""
+
+import os
+import pathlib
+from collections.abc import Mapping
+
+from examine_jax.common.atomic_files import write_bytes
+from examine_jax.reporting.page import Illustration, Report, Table, package_versions, write_report
+from examine_jax.reporting.tables import write_table
+
+
+def write_findings(
+    page: str | os.PathLike[str],
+    figures: Mapping[str, Illustration],
+    tables: Mapping[str, Table],
+    *,
+    title: str,
+    headline: str,
+    summary: Mapping[str, str],
+    warnings: tuple[str, ...],
+    settings: Mapping[str, object],
+) -> pathlib.Path:
+    """Writes the page, the figures as PNG and the tables as CSV beside it; returns the page's path.
+
+    Args:
+        page: a file in an existing folder.
+        figures, tables: by the name of their file without its ending, in the order of the page.
+        title, headline, summary, warnings, settings: as `Report`'s.
+
+    Raises:
+        OSError: a file cannot be written (which).
+    """
+    page = pathlib.Path(page)
+    for name, figure in figures.items():
+        write_bytes(page.with_name(f"{name}.png"), figure.png)
+    for name, table in tables.items():
+        write_table(page.with_name(f"{name}.csv"), table.header, table.rows)
+    report = Report(
+        title=title,
+        headline=headline,
+        summary=summary,
+        highest=(),
+        lowest=(),
+        figures=tuple(figures.values()),
+        tables=tuple(tables.values()),
+        warnings=warnings,
+        settings=settings,
+        versions=package_versions(),
+    )
+    write_report(page, report)
+    return page

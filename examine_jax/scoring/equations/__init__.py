@@ -1,0 +1,1 @@
+"""The private numerics of the solvers."""

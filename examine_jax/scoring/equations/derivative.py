@@ -1,0 +1,187 @@
+"""Derivatives of an examination with respect to its features, whatever solver found the values.
+
+Where the values are simple, d sigma = u' dF v with the top singular vectors, and d sigma_i likewise with the top vectors of what is left
+without row i. In coordinates along the eigenvectors v_j of G, with g_j = k_1 - k_j and z_j = f_i . v_j, the vector of what is left is
+
+    x = (v_1 + d) / |v_1 + d|,    d_j = -z_1 z_j / ((1 + S) (g_j - t)),    S = sum_{j>1} z_j^2 / (g_j - t),
+
+so that the gap's derivative is had from d alone, with no difference of two nearly equal vectors. The vectors are found in float64; the
+map from dF to the tangents is linear and in the features' dtype, so that JAX can transpose and batch it.
+Source: Magnus, Econometric Theory 1:179 (1985); Bunch, Nielsen & Sorensen, Numer. Math. 31:31 (1978).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations import secular_equation as equation
+from examine_jax.scoring.equations.eigensystem import LEAD, decompose, gram_of_rows, scatter
+from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.rows import Rows, block_of, map_blocks, prepare, rows_dtype
+from examine_jax.scoring.examination import Diagnostics, Examination
+
+_EPSILON = 2.0**-52
+# Eigenvalues are moved apart by this share of the largest, so that tied ones have definite eigenvectors.
+_APART = 2 * _EPSILON
+# What is left of the largest eigenvalue below this share of it is rounding: a singular value of zero.
+_NOTHING = 2.0**-46
+
+
+class _Vectors(NamedTuple):
+    """Top right singular vectors, of all rows and without each, in the features' dtype. n = min(N, D)."""
+
+    basis: Array  # [D, n] v_1, v_2, ... in columns
+    coordinates: Array  # [N, n] of the rows (scaled, centred) in that basis
+    change: Array  # [N, n] x - (x . v_1) v_1: what is new in the top vector without row i
+    along: Array  # [N] x . v_1
+    difference: Array  # [N] 1 / sigma - (x . v_1)^2 / sigma_i
+    inverse: Array  # [N] 1 / sigma_i; 0 where that is 0
+    left_out: Array  # [N] f_i . x / sigma_i (centred: times N / (N - 1))
+    inverse_first: Array  # [] 1 / sigma; 0 where that is 0
+
+
+def differentiable(compute: Callable[..., Examination], center: bool) -> Callable[..., Examination]:
+    """`compute(features, [where]) -> Examination` with first derivatives with respect to the features.
+
+    Where the largest value, of all rows or of what is left, is tied, the derivative is that along one of its singular vectors: an
+    element of the subdifferential (singular values of a matrix are convex functions of it), always finite. A singular value of 0 has
+    derivative 0. `error_bound` and `diagnostics` are taken as constant.
+    """
+    vectors_of = with_float64(lambda features, where=None: _vectors(prepare(features, where, center)))
+
+    @jax.custom_jvp
+    def examination(*arguments: Any) -> Examination:
+        return compute(*arguments)
+
+    @examination.defjvp
+    def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Examination, Examination]:
+        features, *mask = primals
+        with jax.enable_x64(True):  # the rule may be traced outside our call; it must not make float64 features float32
+            result = examination(*primals)
+            change = jnp.asarray(tangents[0], result.gap.dtype)
+            if mask:
+                change = jnp.where(mask[0][:, None], change, 0)
+            if center:
+                count = jnp.maximum(jnp.sum(mask[0]), 1).astype(change.dtype) if mask else features.shape[0]
+                change = change - jnp.sum(change, 0) / count
+                if mask:
+                    change = jnp.where(mask[0][:, None], change, 0)
+            sigma, gap = _tangents(vectors_of(*primals), change)
+            tangent = Examination(
+                score=-result.score * gap,
+                gap=gap,
+                singular_value=sigma,
+                loo_singular_values=sigma - gap,
+                error_bound=jnp.zeros_like(result.error_bound),
+                diagnostics=Diagnostics(
+                    iterations=_no_tangent(result.diagnostics.iterations),
+                    residual=jnp.zeros_like(result.diagnostics.residual),
+                    path=_no_tangent(result.diagnostics.path),
+                ),
+            )
+        return result, tangent
+
+    return examination
+
+
+def _no_tangent(integers: Array) -> Any:
+    return np.zeros(integers.shape, jax.dtypes.float0)
+
+
+def _tangents(vectors: _Vectors, change: Array) -> tuple[Array, Array]:
+    """Tangents of sigma [] and of the gaps [N]; linear in `change` [N, D], the tangent of the (centred) rows."""
+    highest = lax.Precision.HIGHEST
+    moved = jnp.matmul(change, vectors.basis, precision=highest)
+    matrix = jnp.matmul(vectors.coordinates.T, moved, precision=highest)
+    matrix = (matrix + matrix.T) / 2
+    first = matrix[0, 0]
+    # x' M x less its part along v_1, where x = along v_1 + change.
+    turned = jnp.matmul(vectors.change, matrix, precision=highest)
+    quadratic = jnp.sum(turned * vectors.change, 1) + 2 * vectors.along * turned[:, 0]
+    own = jnp.sum(moved * vectors.change, 1) + moved[:, 0] * vectors.along
+    gap = vectors.difference * first - vectors.inverse * quadratic + vectors.left_out * own
+    return vectors.inverse_first * first, gap
+
+
+def _vectors(rows: Rows) -> _Vectors:
+    """The singular vectors of all rows and of what is left without each; traced with 64-bit types on."""
+    count, width = rows.features.shape
+    dtype = rows_dtype(rows)
+    if count <= width:
+        values, left = decompose(gram_of_rows(rows))
+        found = _without(left * jnp.sqrt(values), values, rows.downdate)
+        # v_j = F' u_j / sqrt(k_j): of no use, and not needed, where k_j is zero.
+        weights = left * jnp.where(values > 0, 1 / jnp.sqrt(jnp.where(values > 0, values, 1)), 0)
+        basis = jnp.matmul(block_of(rows, 0, count, jnp.float64).T, weights)
+    else:
+        values, basis = decompose(scatter(rows, jnp.float64))
+
+        def of_block(block: Array) -> _Without:
+            found = _without(jnp.matmul(block, basis), values, rows.downdate)
+            return jax.tree.map(lambda x: x.astype(dtype), found)
+
+        found = map_blocks(rows, of_block, jnp.float64)
+    first = jnp.sqrt(values[0])
+    inverse_first = jnp.where(first > 0, 1 / jnp.where(first > 0, first, 1), 0)
+    vectors = _Vectors(basis, *found, inverse_first)
+    poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)
+    return jax.tree.map(lambda x: (x + poison).astype(dtype), vectors)
+
+
+class _Without(NamedTuple):
+    """The part of `_Vectors` that is computed a block of rows at a time."""
+
+    coordinates: Array
+    change: Array
+    along: Array
+    difference: Array
+    inverse: Array
+    left_out: Array
+
+
+def _without(coordinates: Array, values: Array, downdate: Array | float) -> _Without:
+    """Top vectors without each of B rows, of which the coordinates [B, n] along all eigenvectors are given."""
+    largest = values[0]
+    size = values.shape[0]
+    scaled = coordinates * jnp.sqrt(downdate)
+    first = scaled[:, 0]
+    poles = largest - values + jnp.arange(size) * _APART * largest
+    missing = max(0, LEAD + 1 - (size - 1))
+    padded = jnp.concatenate([poles[1:], jnp.broadcast_to(poles[-1] + largest, (missing,))])
+    squares = jnp.pad(scaled[:, 1:] ** 2, ((0, 0), (0, missing)))
+    equations = equation.Coordinates(first**2, squares[:, :LEAD].T, padded[:LEAD], squares[:, LEAD:], padded[LEAD:])
+    zeros = jnp.zeros_like(first)
+    no_errors = equation.Errors(zeros, jnp.zeros_like(largest), 0.0, zeros, zeros, zeros, 0.0)
+    t = jnp.minimum(equation.solve(equations, no_errors, _EPSILON).t, largest)
+    if size > 1:
+        others = scaled[:, 1:]
+        room = poles[None, 1:] - t[:, None]
+        resolvent = others / jnp.where(room > 0, room, 1) * (room > 0)
+        # The nearest pole may be so near that the distance is lost: then the secular equation itself gives its term.
+        nearest = jnp.where(jnp.abs(others[:, 0]) > 1e-60, others[:, 0], 1e-60)
+        total = first**2 / jnp.where(t > 0, t, 1)
+        term = total - 1 - jnp.sum(others[:, 1:] * resolvent[:, 1:], 1)
+        close = (t > poles[1] / 2) & (term * poles[1] > room[:, 0] * total)
+        resolvent = resolvent.at[:, 0].set(jnp.where(close, term / nearest, resolvent[:, 0]))
+        total = 1 + jnp.sum(others[:, 1:] * resolvent[:, 1:], 1) + nearest * resolvent[:, 0]
+        turn = -first[:, None] * resolvent / total[:, None]
+        turn = jnp.pad(turn, ((0, 0), (1, 0)))
+    else:
+        turn = jnp.zeros_like(coordinates)
+    length = jnp.sqrt(1 + jnp.sum(turn * turn, 1))
+    along = 1 / length
+    change = turn / length[:, None]
+    left = largest - t
+    something = left > _NOTHING * largest
+    inverse = jnp.where(something, 1 / jnp.sqrt(jnp.where(something, left, 1)), 0)
+    sigma = jnp.sqrt(largest)
+    inverse_first = jnp.where(sigma > 0, 1 / jnp.where(sigma > 0, sigma, 1), 0)
+    relative_gap = t * inverse_first**2 / (1 + jnp.sqrt(left) * inverse_first)
+    difference = jnp.where(something, (jnp.sum(change * change, 1) - relative_gap) * inverse, inverse_first)
+    product = coordinates[:, 0] * along + jnp.sum(coordinates * change, 1)
+    return _Without(coordinates, change, along, difference, inverse, downdate * product * inverse)

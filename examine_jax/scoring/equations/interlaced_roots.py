@@ -1,0 +1,73 @@
+"""All eigenvalues of a rank-one downdate, not the largest alone. float64.
+
+Row f has squared coordinates z_l^2 along the eigenvectors of G, with eigenvalues k_1 >= k_2 >= ... The j-th eigenvalue of G - f f' lies
+in [k_{j+1}, k_j]; it is k_j - t with t the largest root in [0, g_{j+1}], g_l = k_j - k_l, of
+
+    phi(t) = t + sum_{l != j} z_l^2 t / (g_l - t) - z_j^2,
+
+convex there, since the terms of the larger eigenvalues (g_l <= 0) are convex too, and not positive at 0. So phi with everything but its
+nearest pole replaced by a tangent lies below phi, and its root right of phi's: steps come down on the root from the right, as in
+`_secular_equation`. Equal eigenvalues are one pole with the sum of their weights.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+
+from examine_jax.common.shapes import Array
+
+_MOST_STEPS = 80
+# Of the last change: convergence is quadratic, so that the next one would be lost in rounding.
+_TOLERANCE = 1e-11
+
+
+class _State(NamedTuple):
+    t: Array  # [B]
+    change: Array  # [B]
+    steps: Array  # []
+
+
+def falls(squares: Array, values: Array, index: Array) -> Array:
+    """k_j minus the j-th largest eigenvalue without the row, [B], to float64's relative accuracy; j = index + 1.
+
+    Args:
+        squares: [B, n] z_l^2.
+        values: [n] k_l, descending, none negative.
+        index: [] integer from 0 to n - 1.
+    """
+    size = values.shape[0]
+    places = jnp.arange(size)
+    poles = values[index] - values
+    # Below the smallest eigenvalue the next pole is zero itself: nothing that is left is negative.
+    pole = jnp.where(index + 1 < size, poles[jnp.minimum(index + 1, size - 1)], values[index])
+    own = (places <= index) & (poles == 0)
+    next_ = (places > index) & (poles <= pole)
+    first = jnp.sum(jnp.where(own, squares, 0), 1)
+    at_pole = jnp.sum(jnp.where(next_, squares, 0), 1)
+    others = jnp.where(own | next_, 0, squares)
+    distances = jnp.where(own | next_, -1, poles)
+
+    def step(state: _State) -> _State:
+        t = state.t
+        inverse = 1 / (distances - t[:, None])
+        terms = others * inverse
+        rest = t * jnp.sum(terms, 1)
+        one = 1 + jnp.sum(terms * distances * inverse, 1)
+        right = jnp.maximum(first - rest + (one - 1) * t, 0)
+        # The root in [0, pole] of one s + at_pole s / (pole - s) = right; `one` may be negative.
+        linear = one * pole + at_pole + right
+        squared = (one * pole - right) ** 2 + at_pole * (2 * (one * pole + right) + at_pole)
+        root = jnp.sqrt(jnp.where(one > 0, squared, linear**2 - 4 * one * right * pole))
+        low = linear + root
+        small = 2 * right * pole / jnp.where(low > 0, low, 1)
+        found = jnp.where(linear >= 0, jnp.where(low > 0, small, 0), (linear - root) / jnp.where(one < 0, 2 * one, 1))
+        found = jnp.clip(found, 0, pole)
+        return _State(found, jnp.abs(found - t), state.steps + 1)
+
+    def moving(state: _State) -> Array:
+        settled = state.change <= _TOLERANCE * state.t + 1e-30 * values[0]
+        return (state.steps < _MOST_STEPS) & ~jnp.all(settled | jnp.isnan(state.t))
+
+    start = _State(jnp.minimum(first, pole) / 2, jnp.full_like(first, jnp.inf), jnp.int32(0))
+    return lax.while_loop(moving, step, step(start)).t

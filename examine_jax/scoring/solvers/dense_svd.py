@@ -1,0 +1,46 @@
+"""The reference: a singular value decomposition for every row."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from jax import lax
+
+from examine_jax.scoring.equations.rows import Rows, block_of, rows_dtype
+from examine_jax.scoring.examination import Diagnostics, Examination, Path
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseSVD:
+    """N + 1 singular value decompositions in float64, the definition word for word. O(N^2 D min(N, D)): for small sets and tests."""
+
+    def solve(self, rows: Rows) -> Examination:
+        """The examination of scaled rows; traced with 64-bit types on."""
+        count, width = rows.features.shape
+        dtype = rows_dtype(rows)
+        uncentred = block_of(rows._replace(mean=None), 0, count, jnp.float64)
+        there = jnp.ones(count, bool) if rows.where is None else rows.where
+        indices = jnp.arange(count)
+
+        def largest(left: jnp.ndarray) -> jnp.ndarray:
+            kept = jnp.where(left[:, None], uncentred, 0)
+            if rows.mean is not None:
+                mean = jnp.sum(kept, 0) / jnp.maximum(jnp.sum(left), 1)
+                kept = jnp.where(left[:, None], kept - mean, 0)
+            return jnp.linalg.svd(kept, compute_uv=False)[0]
+
+        sigma = largest(there)
+        without = lax.map(lambda i: largest(there & (indices != i)), indices)
+        gap = jnp.maximum(sigma - without, 0)
+        rounding = 4 * 2.0**-52 * (count * width) ** 0.5 * sigma
+        bound = rounding + 2 * float(jnp.finfo(dtype).eps) * gap + float(jnp.finfo(dtype).tiny) * rows.scale
+        bound = jnp.where(there, bound, 0)
+        poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)
+        gap, bound, sigma, without = ((x + poison) / rows.scale for x in (gap, bound, sigma, without))
+        return Examination(
+            score=jnp.exp(-gap).astype(dtype),
+            gap=gap.astype(dtype),
+            singular_value=sigma.astype(dtype),
+            loo_singular_values=without.astype(dtype),
+            error_bound=bound.astype(dtype),
+            diagnostics=Diagnostics(jnp.int32(0), jnp.zeros(count, dtype), jnp.int32(Path.DENSE_SVD)),
+        )

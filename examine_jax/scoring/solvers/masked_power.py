@@ -1,0 +1,247 @@
+"""EXAMINE by power iteration over leave-one-out masks, in one compiled kernel."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations.eigensystem import (
+    LEAD,
+    Eigensystem,
+    exact_eigensystem,
+    gram_of_rows,
+    rounding,
+    scatter,
+)
+from examine_jax.scoring.equations.rows import Rows, row_at, rows_dtype
+from examine_jax.scoring.equations.secular_equation import Roots
+from examine_jax.scoring.examination import Examination, Path, examination_of
+
+# Masks iterated together: a matrix product of this width runs at full rate, and memory stays at a few times this many rows.
+_POOL = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedPower:
+    """Power iteration on the Gram matrix of every leave-one-out mask at once, a matrix product a step for all masks of a pool.
+
+    Each mask starts at the full set's top vector v1 and iterates on what changes: with x = c v1 + d, d orthogonal to v1, the fall of the
+    largest eigenvalue is t = (d'(k1 - G) d + (f.x)^2) / |x|^2, a sum of squares that no rounding can cancel. A step is the power
+    method's product and then the best combination of it with the present vector and the last step (locally optimal, Knyazev 2001),
+    which takes the square root of plain power iteration's steps; the components along the leading eigenvectors are kept apart, so that
+    ties among these cost nothing. In float64: a t of 1e-8 k1, which nearly tied eigenvalues leave, is beyond float32. A mask that has
+    converged makes room for the next one, so none waits for another. Where N < D the rows are replaced by those of their Gram
+    matrix's square root, which have the same Gram matrix.
+
+    Attributes:
+        tolerance: the relative error of t at which a mask has converged, by Temple's bound; None: 1e-7, or 1e-13 for float64 features.
+        max_iterations: steps after which a mask is given up; what it lacks shows in `error_bound`.
+    """
+
+    tolerance: float | None = None
+    max_iterations: int = 500
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None and not 0 < self.tolerance < 1:
+            raise ValueError(f"MaskedPower: tolerance must be between 0 and 1, got {self.tolerance!r}")
+        if self.max_iterations < 1:
+            raise ValueError(f"MaskedPower: max_iterations must be at least 1, got {self.max_iterations!r}")
+
+    def solve(self, rows: Rows) -> Examination:
+        """The examination of scaled rows; traced with 64-bit types on."""
+        count, width = rows.features.shape
+        dtype = rows_dtype(rows)
+        tolerance = self.tolerance or (1e-13 if dtype == jnp.float64 else 1e-7)
+        if rows.total <= width:
+            matrix = gram_of_rows(rows)
+            system = exact_eigensystem(matrix, width)
+            root = jnp.matmul(system.vectors * jnp.sqrt(system.values), system.vectors.T)
+
+            def row(index: Array) -> Array:
+                return root[index]
+
+        else:
+            matrix = scatter(rows, jnp.float64)
+            system = exact_eigensystem(matrix, rows.total)
+
+            def row(index: Array) -> Array:
+                return row_at(rows, index)
+
+        problem = _Problem(system, matrix, row, jnp.sqrt(jnp.asarray(rows.downdate, jnp.float64)))
+        roots = _iterate(problem, count, tolerance, self.max_iterations)
+        return examination_of(roots, system.values[0], rows, Path.MASKED_POWER)
+
+
+class _Problem(NamedTuple):
+    system: Eigensystem
+    matrix: Array  # [n, n] G
+    row: Any  # index -> [n] float64
+    downdate: Array  # [] factor of a row
+
+
+class _Operator(NamedTuple):
+    """k1 - G, split: along the leading eigenvectors it is diagonal, and the rest is a matrix that lifts those out of the way to k1."""
+
+    lead: Array  # [m] k1 - k_j, the first is 0
+    rest: Array  # [n, n]
+    scale: Array  # [] k1
+
+
+class _Column(NamedTuple):
+    """One mask's iteration. A vector is its components along the leading eigenvectors and then the rest, [m + n]."""
+
+    left_out: Array  # the row that the mask leaves out
+    vector: Array  # unit length
+    image: Array  # the operator applied to it
+    step: Array  # unit length, orthogonal to vector (zero at the start)
+    step_image: Array
+    steps: Array  # [] int32
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return jnp.sum(a * b)
+
+
+def _unit(vector: Array, image: Array) -> tuple[Array, Array]:
+    """Both over the vector's length; zero where it has none."""
+    length = jnp.sqrt(_dot(vector, vector))
+    scale = jnp.where(length > 0, 1 / jnp.where(length > 0, length, 1), 0)
+    return vector * scale, image * scale
+
+
+def _apply(operator: _Operator, left_out: Array, vector: Array) -> Array:
+    """(k1 - G + f f') x"""
+    count = operator.lead.shape[0]
+    rest = jnp.matmul(operator.rest, vector[count:], precision=lax.Precision.HIGHEST)
+    return jnp.concatenate([operator.lead * vector[:count], rest]) + left_out * _dot(left_out, vector)
+
+
+def _start(operator: _Operator, left_out: Array) -> _Column:
+    """At v1, a little off it: v1 itself can be a wrong eigenvector, with no residual to show it (a row along v1)."""
+    off = np.random.default_rng(1).standard_normal(left_out.shape[0])
+    vector = jnp.zeros_like(left_out).at[0].set(1) + 1e-4 / left_out.shape[0] ** 0.5 * off
+    vector /= jnp.sqrt(_dot(vector, vector))
+    nothing = jnp.zeros_like(vector)
+    return _Column(left_out, vector, _apply(operator, left_out, vector), nothing, nothing, jnp.int32(0))
+
+
+def _advance(operator: _Operator, column: _Column) -> _Column:
+    """One product, then the best vector in the span of the present one, its residual and the last step."""
+    value = _dot(column.vector, column.image)
+    residual = column.image - value * column.vector
+    # Small eigenvalues need long steps: along the leading eigenvectors, where they are known, each gets its own; and what the
+    # row adds, f f', is divided out (Sherman & Morrison), or a step along one of them would climb its slope.
+    count = operator.lead.shape[0]
+    tiny = float(jnp.finfo(residual.dtype).tiny)
+    short = jnp.maximum(operator.lead + value, 1e-15 * operator.scale + tiny) / (operator.scale + tiny)
+    lengths = jnp.ones_like(residual).at[:count].set(1 / short)
+    row_steps = lengths * column.left_out / (operator.scale + tiny)
+    residual = lengths * residual
+    residual -= row_steps * _dot(column.left_out, residual) / (1 + _dot(column.left_out, row_steps))
+    for _ in range(2):  # twice is enough (Kahan, Parlett)
+        residual -= _dot(residual, column.vector) * column.vector
+        residual -= _dot(residual, column.step) * column.step
+        residual, _unused = _unit(residual, residual)
+    residual_image = _apply(operator, column.left_out, residual)
+    basis = jnp.stack([column.vector, residual, column.step])
+    images = jnp.stack([column.image, residual_image, column.step_image])
+    projected = jnp.sum(basis[:, None] * images[None], -1)
+    # A missing direction (no last step yet, no residual left) must not be chosen: give it the largest value there is.
+    missing = jnp.sum(basis * basis, 1) < 0.5
+    projected = (projected + projected.T) / 2 + jnp.diag(jnp.where(missing, 4 * jnp.sum(jnp.abs(projected)), 0))
+    best = jnp.linalg.eigh(projected)[1][:, 0]
+    best = jnp.where(missing, 0, best)
+    vector, image = _unit(best @ basis, best @ images)
+    change = best.at[0].set(0)
+    step, step_image = change @ basis, change @ images
+    overlap = _dot(step, vector)
+    step, step_image = _unit(step - overlap * vector, step_image - overlap * image)
+    return _Column(column.left_out, vector, image, step, step_image, column.steps + 1)
+
+
+def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: int) -> Roots:
+    """All masks through a pool of columns: a finished column's place goes to the next mask."""
+    values, vectors = problem.system.values, problem.system.vectors
+    size = problem.matrix.shape[0]
+    apart = min(1 + LEAD, size)
+    lead_vectors = vectors[:, :apart]
+    separation = values[0] - values[1] if size > 1 else values[0]
+    lifted = jnp.matmul(lead_vectors * values[:apart], lead_vectors.T)
+    operator = _Operator(values[0] - values[:apart], values[0] * jnp.eye(size) - problem.matrix + lifted, values[0])
+    negligible = 1e-8 * values[0] / count  # of a t: the largest is around k1 / count
+
+    def augmented(index: Array) -> Array:
+        row = problem.row(index) * problem.downdate
+        lead = jnp.matmul(row, lead_vectors)
+        return jnp.concatenate([lead, row - jnp.matmul(lead_vectors, lead)])
+
+    def finished(column: _Column) -> Array:
+        value = _dot(column.vector, column.image)
+        residual = column.image - value * column.vector
+        square = _dot(residual, residual)
+        temple = (value < separation) & (square <= tolerance * value * (separation - value))
+        close = (square <= (tolerance * value) ** 2) & (value <= (1 + 1e-6) * separation)
+        return temple | close | ((value <= negligible) & (square <= negligible**2)) | (column.steps >= max_iterations)
+
+    def result(column: _Column) -> Roots:
+        value = _dot(column.vector, column.image)
+        residual = column.image - value * column.vector
+        square = _dot(residual, residual)
+        t, bound = _quotient_bound(value, square, column.left_out, separation, problem.system, rounding(size, 1))
+        return Roots(t, bound, jnp.sqrt(square), column.steps)
+
+    pool = min(_POOL, count)
+    indices = jnp.arange(pool)
+    columns = jax.vmap(lambda i: _start(operator, augmented(i)))(indices)
+    zeros = jnp.zeros(count, jnp.float64)
+    results = Roots(zeros, zeros, zeros, jnp.zeros(count, jnp.int32))
+
+    def busy(state: tuple[Array, Any, Any, Array]) -> Array:
+        return jnp.any(state[0] < count)
+
+    def advance(state: tuple[Array, Any, Any, Array]) -> tuple[Array, Any, Any, Array]:
+        indices, columns, results, upcoming = state
+        columns = jax.vmap(lambda column: _advance(operator, column))(columns)
+        done = jax.vmap(finished)(columns) & (indices < count)
+
+        def refill(_: None) -> tuple[Array, Any, Any, Array]:
+            found = jax.vmap(result)(columns)
+            places = jnp.where(done, indices, count)  # out of range: dropped
+            stored = jax.tree.map(lambda all_, new: all_.at[places].set(new, mode="drop"), results, found)
+            order = jnp.cumsum(done) - 1
+            following = jnp.where(done, jnp.minimum(upcoming + order, count), indices)
+            fresh = jax.vmap(lambda i: _start(operator, augmented(jnp.minimum(i, count - 1))))(following)
+            renewed = jax.tree.map(
+                lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old), fresh, columns
+            )
+            return following, renewed, stored, upcoming + jnp.sum(done)
+
+        return lax.cond(jnp.any(done), refill, lambda _: (indices, columns, results, upcoming), None)
+
+    state = (indices, columns, results, jnp.asarray(pool, indices.dtype))
+    return lax.while_loop(busy, advance, state)[2]
+
+
+def _quotient_bound(
+    value: Array, square: Array, left_out: Array, separation: Array, system: Eigensystem, epsilon: float
+) -> tuple[Array, Array]:
+    """t from a Rayleigh quotient and its squared residual norm, and how far it may be off.
+
+    t is at most the quotient and at most g_2 (interlacing); at least the quotient less Temple's residual^2 / (g_2 - quotient),
+    for the second eigenvalue is at least g_2; and at least the root that it would have with all of the row's rest at g_2.
+    """
+    room = separation - value
+    temple = jnp.where(room > 0, square / jnp.where(room > 0, room, 1), jnp.inf)
+    along, rest = left_out[0] ** 2, _dot(left_out[1:], left_out[1:])
+    discriminant = (separation - along) ** 2 + rest * (2 * (separation + along) + rest)
+    least = 2 * along * separation / jnp.maximum(separation + rest + along + jnp.sqrt(discriminant), 1e-300)
+    t = jnp.clip(value, 0, jnp.maximum(separation, 0))
+    norm = jnp.sqrt(along + rest)
+    error = norm * (system.first_error + epsilon)
+    bound = jnp.minimum(temple, jnp.maximum(value - least, 0)) + 2 * system.shift
+    bound += jnp.minimum(2 * norm * error, 2 * t * error / jnp.maximum(jnp.sqrt(along), 1e-300))
+    return t, jnp.minimum(bound, jnp.maximum(t, separation + system.shift))

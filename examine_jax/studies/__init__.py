@@ -1,0 +1,1 @@
+"""The papers' studies, each of one shape: settings, study, page, published figures."""

@@ -1,0 +1,1 @@
+"""What the studies share: kept results, training lengths."""

@@ -1,0 +1,1 @@
+"""The EXAMINE paper's experiments (Huang, Lei & Li, 2022)."""

@@ -1,0 +1,58 @@
+"""Which images make up the batch of a step: a pure function of (seed, step)."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+
+from examine_jax.common.shapes import Int
+
+_ORDER = 0x6F72  # folded into the seed's key, so that the order shares no stream with masks and augmentation
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchOrder:
+    """Epochs of a fresh permutation each, cut into whole batches.
+
+    The images left over at an epoch's end (fewer than a batch) are dropped from that epoch alone; the next one's permutation takes others.
+    So every batch has the same shape, nothing recompiles, and no batch holds an image twice, which contrastive losses would suffer from.
+
+    Attributes:
+        count: images.
+        batch_size: at most count.
+        seed: of the run.
+        stream: which of several orders of that seed (one a phase).
+    """
+
+    count: int
+    batch_size: int
+    seed: int
+    stream: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_size <= self.count:
+            raise ValueError(
+                f"a batch of {self.batch_size} out of {self.count} images; choose a batch size up to {self.count}"
+            )
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.count // self.batch_size
+
+    def indices(self, first_step: int, steps: int) -> Int[np.ndarray, "steps batch"]:
+        """int32 indices of the batches of steps first_step, first_step + 1, ..."""
+        rows = []
+        for step in range(first_step, first_step + steps):
+            epoch, position = divmod(step, self.steps_per_epoch)
+            rows.append(self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size])
+        return np.stack(rows) if rows else np.zeros((0, self.batch_size), np.int32)
+
+    def _permutation(self, epoch: int) -> Int[np.ndarray, " count"]:
+        return _permutation(self.count, self.seed, self.stream, epoch)
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(count: int, seed: int, stream: int, epoch: int) -> Int[np.ndarray, " count"]:
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _ORDER), stream)
+    return np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), count), np.int32)

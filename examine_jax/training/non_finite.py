@@ -1,0 +1,45 @@
+"""A loss that became NaN or infinite: which step, which images, what to try."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from examine_jax.training.feeding import Columns
+
+_SHOWN = 5  # names in a message
+
+
+class NonFiniteLossError(ValueError):
+    """The loss or its gradient became NaN or infinite.
+
+    Attributes:
+        step: the step (from 1); indices: of the images in its batch; names: of these, where names were given.
+    """
+
+    def __init__(self, message: str, step: int, indices: np.ndarray, names: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.step = step
+        self.indices = indices
+        self.names = names
+
+
+def first_non_finite(columns: Columns) -> int | None:
+    bad = np.flatnonzero(~np.isfinite(columns["loss"]) | ~np.isfinite(columns["gradient_norm"]))
+    return int(bad[0]) if bad.size else None
+
+
+def non_finite_error(
+    columns: Columns, done: int, bad: int, indices: np.ndarray, names: Sequence[str] | None
+) -> NonFiniteLossError:
+    values = {name: columns[name][bad] for name in ("loss", "gradient_norm")}
+    what, value = next((name, value) for name, value in values.items() if not np.isfinite(value))
+    batch = tuple(names[i] for i in indices) if names is not None else ()
+    shown = [repr(name) for name in batch[:_SHOWN]] or [f"image {i}" for i in indices[:_SHOWN]]
+    more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
+    return NonFiniteLossError(
+        f"the {what.replace('_', ' ')} is {value} at step {done + bad + 1}: try a lower learning rate, a longer warm-up, "
+        f"AdamW(clip_norm=1.0) or dtype='float32'; its batch was {', '.join(shown)}{more}",
+        done + bad + 1,
+        indices,
+        batch,
+    )

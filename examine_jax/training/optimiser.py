@@ -1,0 +1,180 @@
+"""Optimisers and their schedules, as values."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import optax
+
+from examine_jax.common.shapes import PyTree
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningRate:
+    """A learning rate by step, with the largest that it takes: an optax.Schedule that knows its peak."""
+
+    at: optax.Schedule
+    peak: float
+
+    def __call__(self, step: Any) -> Any:
+        return self.at(step)
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """The same learning rate at every step and every batch size."""
+
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f"Constant: learning_rate must be positive, got {self.learning_rate}")
+
+    def build(self, batch_size: int, steps: int) -> LearningRate:
+        return LearningRate(optax.constant_schedule(self.learning_rate), self.learning_rate)
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmupCosine:
+    """Linear from zero to the peak over the first steps, then a cosine down to zero.
+
+    Attributes:
+        learning_rate: at a batch of 256; the peak is learning_rate * batch_size / 256 (Goyal et al., arXiv:1706.02677).
+        warmup: share of the steps spent on the way up (facebookresearch/mae: 40 of 800 epochs).
+    """
+
+    learning_rate: float = 1.5e-4
+    warmup: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f"WarmupCosine: learning_rate must be positive, got {self.learning_rate}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"WarmupCosine: warmup is a share of the steps, at least 0 and below 1, got {self.warmup}")
+
+    def build(self, batch_size: int, steps: int) -> LearningRate:
+        peak = self.learning_rate * batch_size / 256
+        warmup = round(self.warmup * steps)
+        return LearningRate(optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, 1), end_value=0.0), peak)
+
+
+@dataclasses.dataclass(frozen=True)
+class AdamW:
+    """AdamW with MAE's values: betas (.9, .95), weight decay .05 on matrices alone.
+
+    Attributes:
+        b1, b2, epsilon: of Adam.
+        weight_decay: decoupled, times the learning rate; not on biases, norms, tokens, positions.
+        clip_norm: largest global norm of a gradient; None: not clipped.
+    """
+
+    b1: float = 0.9
+    b2: float = 0.95
+    epsilon: float = 1e-8
+    weight_decay: float = 0.05
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"AdamW: clip_norm must be positive or None, got {self.clip_norm}")
+
+    def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        adamw = optax.adamw(schedule, self.b1, self.b2, self.epsilon, weight_decay=self.weight_decay, mask=decayed)
+        return adamw if self.clip_norm is None else optax.chain(optax.clip_by_global_norm(self.clip_norm), adamw)
+
+
+@dataclasses.dataclass(frozen=True)
+class Adam:
+    """Adam with weight decay as torch.optim.Adam has it: an L2 term of the gradient, on every parameter, biases and norms too.
+
+    Attributes:
+        b1, b2, epsilon: of Adam.
+        weight_decay: times the parameter, added to its gradient before the moments are taken.
+    """
+
+    b1: float = 0.9
+    b2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+    def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        return optax.chain(
+            optax.add_decayed_weights(self.weight_decay), optax.adam(schedule, self.b1, self.b2, self.epsilon)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class LARS:
+    """Layer-wise adaptive rates (You et al., arXiv:1708.03888), as BYOL, VICReg and SimCLR use them.
+
+    The gradient g of a matrix w becomes (g + weight_decay w) * trust_coefficient |w| / |g + weight_decay w|; those of biases, norms, tokens
+    and positions stay as they are, without decay and without adaptation. Then comes momentum.
+
+    Attributes:
+        momentum: of the heavy ball.
+        weight_decay: an L2 term of the gradient (BYOL: 1.5e-6; VICReg, SimCLR: 1e-6).
+        trust_coefficient: the originals' eta.
+        rate_in_momentum: False: the learning rate scales the momentum buffer (deepmind-research's BYOL, facebookresearch/vicreg);
+            True: it scales what goes into the buffer (SimCLR's TF2 code, optax.lars). They differ while the rate changes.
+    """
+
+    momentum: float = 0.9
+    weight_decay: float = 1.5e-6
+    trust_coefficient: float = 1e-3
+    rate_in_momentum: bool = False
+
+    def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        rate, momentum = optax.scale_by_learning_rate(schedule), optax.trace(self.momentum)
+        return optax.chain(
+            optax.add_decayed_weights(self.weight_decay, mask=decayed),
+            optax.masked(optax.scale_by_trust_ratio(trust_coefficient=self.trust_coefficient), decayed),
+            *((rate, momentum) if self.rate_in_momentum else (momentum, rate)),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent with momentum, as torch.optim.SGD: the rate outside the buffer, decay on every parameter.
+
+    Attributes:
+        momentum: of the heavy ball; 0: none.
+        weight_decay: an L2 term of the gradient.
+        fixed_rate: top-level names of the parameters that keep the peak rate throughout (SimSiam's "predictor").
+    """
+
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    fixed_rate: tuple[str, ...] = ()
+
+    def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        """Raises a ValueError where fixed_rate is given and the schedule has no peak (it is not a LearningRate)."""
+        rate: optax.GradientTransformation = optax.scale_by_learning_rate(schedule)
+        if self.fixed_rate:
+            if not isinstance(schedule, LearningRate):
+                raise ValueError("SGD: fixed_rate needs a LearningRate, which knows its peak; got a plain schedule")
+            rates = {"fixed": optax.scale_by_learning_rate(schedule.peak), "scheduled": rate}
+            rate = optax.multi_transform(rates, self._labels)
+        return optax.chain(optax.add_decayed_weights(self.weight_decay), optax.trace(self.momentum), rate)
+
+    def _labels(self, params: PyTree) -> PyTree:
+        missing = [name for name in self.fixed_rate if name not in params]
+        if missing:
+            raise ValueError(f"SGD: no parameters are named {missing[0]!r}; there are: {', '.join(params)}")
+        return {
+            name: jax.tree.map(lambda _, name=name: "fixed" if name in self.fixed_rate else "scheduled", part)
+            for name, part in params.items()
+        }
+
+
+Optimiser = AdamW | Adam | LARS | SGD
+Schedule = WarmupCosine | Constant
+
+
+def decayed(params: PyTree) -> PyTree:
+    """Which parameters weight decay pulls on: those of two axes or more, learned positions and tokens excepted."""
+
+    def is_decayed(path: tuple[jax.tree_util.DictKey, ...], leaf: Any) -> bool:
+        name = str(path[-1].key) if path else ""
+        return leaf.ndim >= 2 and not name.endswith(("token", "positions"))
+
+    return jax.tree_util.tree_map_with_path(is_decayed, params)

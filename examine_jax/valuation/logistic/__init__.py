@@ -1,0 +1,1 @@
+"""Logistic regression as scikit-learn defines it, many fits at once."""

@@ -1,0 +1,1 @@
+"""The valuers, one file each."""

@@ -1,0 +1,139 @@
+import os
+import tempfile
+
+import pytest
+
+from examine_jax.images.sources.scan import scan
+
+
+def touch(path, content=b"x"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def names(result):
+    return [candidate.name for candidate in result.candidates]
+
+
+def test_images_are_found_at_any_depth_in_the_order_of_their_names(tmp_path):
+    for name in [
+        "b.PNG",
+        "a/z.jpeg",
+        "a/b/c/deep.tif",
+        "a.b/x.bmp",
+        "Z.webp",
+        "notes.txt",
+        "data.csv",
+        "c.csv",
+        "README",
+    ]:
+        touch(tmp_path / name)
+    result = scan(tmp_path)
+    assert names(result) == ["Z.webp", "a.b/x.bmp", "a/b/c/deep.tif", "a/z.jpeg", "b.PNG"]
+    assert [os.path.relpath(candidate.path, tmp_path) for candidate in result.candidates] == names(result)
+    assert result.skipped == ()
+    assert result.other == {".txt": 1, ".csv": 2, "no suffix": 1}
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path):
+    for name in [".hidden.png", ".cache/a.png", "__MACOSX/._a.png", "seen.png"]:
+        touch(tmp_path / name)
+    result = scan(tmp_path)
+    assert names(result) == ["seen.png"]
+    assert result.skipped == ()
+    assert result.other == {}
+
+
+def test_a_link_that_loops_is_reported_and_the_walk_ends(tmp_path):
+    touch(tmp_path / "a/b/one.png")
+    (tmp_path / "a/b/up").symlink_to(tmp_path / "a", target_is_directory=True)
+    (tmp_path / "self").symlink_to(".", target_is_directory=True)
+    result = scan(tmp_path)
+    assert names(result) == ["a/b/one.png"]
+    assert [item.name for item in result.skipped] == ["a/b/up/", "self/"]
+    assert "read already, as 'a'" in result.skipped[0].reason
+    assert "the whole folder" in result.skipped[1].reason
+
+
+def test_a_linked_folder_is_read_once_under_its_own_name_where_it_has_one(tmp_path):
+    touch(tmp_path / "outside/far.png")
+    touch(tmp_path / "images/z/near.png")
+    (tmp_path / "images/a").symlink_to(tmp_path / "images/z", target_is_directory=True)
+    (tmp_path / "images/b").symlink_to(tmp_path / "outside", target_is_directory=True)
+    (tmp_path / "images/c").symlink_to(tmp_path / "outside", target_is_directory=True)
+    (tmp_path / "images/linked.png").symlink_to(tmp_path / "outside/far.png")
+    result = scan(tmp_path / "images")
+    assert names(result) == ["b/far.png", "linked.png", "z/near.png"]
+    assert [item.name for item in result.skipped] == ["a/", "c/"]
+
+
+def test_dicom_is_found_by_content_too_and_formats_not_read_are_reported(tmp_path):
+    dicom = bytes(128) + b"DICM" + bytes(8)
+    for name in ["scan.dcm", "1.2.840.113619.2", "IM0001"]:
+        touch(tmp_path / name, dicom)
+    touch(tmp_path / "brain.nii.gz")
+    touch(tmp_path / "slide.svs")
+    touch(tmp_path / "moving.gif")
+    touch(tmp_path / "LICENSE")
+    os.mkfifo(tmp_path / "12345")
+    result = scan(tmp_path)
+    reasons = {item.name: item.reason for item in result.skipped}
+    assert names(result) == ["1.2.840.113619.2", "IM0001", "scan.dcm"]
+    assert "volume" in reasons["brain.nii.gz"]
+    assert "tiles" in reasons["slide.svs"]
+    assert "save it as PNG" in reasons["moving.gif"]
+    assert len(reasons) == 3
+    assert result.other == {"no suffix": 2}
+
+
+def test_a_folder_named_like_an_image_is_a_folder(tmp_path):
+    touch(tmp_path / "slide.png/tile.png")
+    assert names(scan(tmp_path)) == ["slide.png/tile.png"]
+
+
+def test_names_of_any_bytes_are_writable_and_unique(tmp_path):
+    raw = [
+        b"q\"uote'.png",
+        b"line\nbreak.png",
+        b"<script>alert(1)</script>.png".replace(b"/", b"|"),
+        "größe 日.png".encode(),
+        b"\xff\xfe.png",
+        b"\\xff\\xfe.png",
+    ]
+    for name in raw:
+        touch(tmp_path / os.fsdecode(name))
+    result = scan(tmp_path)
+    assert len(set(names(result))) == len(raw)
+    for candidate in result.candidates:
+        candidate.name.encode("utf-8")
+        assert os.path.exists(candidate.path)
+    assert {"q\"uote'.png", "line\nbreak.png", "größe 日.png", "\\xff\\xfe.png", "\\xff\\xfe.png~2"} < set(
+        names(result)
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs a user without rights")
+def test_a_folder_without_rights_is_reported():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        os.mkdir(f"{folder}/closed", 0o000)
+        open(f"{folder}/open.png", "wb").close()
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            result = scan(folder)
+        finally:
+            os.seteuid(user)
+        assert names(result) == ["open.png"]
+        assert [(item.name, item.reason) for item in result.skipped] == [
+            ("closed/", "the folder cannot be listed: Permission denied")
+        ]
+
+
+def test_a_missing_folder_and_a_file_raise_what_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        scan(tmp_path / "missing")
+    with pytest.raises(NotADirectoryError):
+        scan(touch(tmp_path / "a.png"))

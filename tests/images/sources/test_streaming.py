@@ -1,0 +1,148 @@
+"""Images read on demand, and batches of them read ahead."""
+
+import itertools
+import os
+import pathlib
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examine_jax.images import load_folder
+from examine_jax.images.decoding.unreadable import UnreadableImage
+from examine_jax.images.sources.streaming import StreamedImages, prefetch, stream_folder
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    for index in range(30):
+        pixels = RNG.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        image = Image.fromarray(pixels if index % 3 else pixels[..., 0])
+        image.save(tmp_path / f"{index:02}.{'png' if index % 2 else 'jpg'}")
+    (tmp_path / "text.png").write_text("no image")
+    return tmp_path
+
+
+def in_batches(count: int, size: int) -> list[np.ndarray]:
+    order = np.random.default_rng(1).permutation(count).astype(np.int32)
+    return [order[start : start + size] for start in range(0, count - size + 1, size)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_streamed_images_are_the_loaded_ones(folder: pathlib.Path, channels: int) -> None:
+    loaded = load_folder(folder, image_size=16, channels=channels)
+    streamed = stream_folder(folder, image_size=16, channels=channels)
+    assert streamed.names == loaded.names
+    assert streamed.shape == loaded.pixels.shape
+    assert len(streamed) == len(loaded)
+    assert streamed.skipped == loaded.skipped
+    order = np.random.default_rng(1).permutation(len(loaded)).astype(np.int32)
+    assert np.array_equal(streamed[order], loaded.pixels[order])
+
+
+def test_deep_images_keep_the_scale_named_for_them(tmp_path: pathlib.Path) -> None:
+    Image.fromarray(RNG.integers(0, 4096, (16, 16), dtype=np.uint16)).save(tmp_path / "a.png")
+    Image.fromarray(RNG.random((16, 16), np.float32)).save(tmp_path / "b.tif")
+    with pytest.raises(ValueError, match=r"a\.png has more than 8 bits.*name bits_stored"):
+        stream_folder(tmp_path, image_size=16)
+    streamed = stream_folder(tmp_path, image_size=16, bits_stored=12)
+    loaded = load_folder(tmp_path, image_size=16, bits_stored=12)
+    assert np.array_equal(streamed[np.arange(2)], loaded.pixels)
+
+
+def test_floats_above_one_cannot_be_known_beforehand(tmp_path: pathlib.Path) -> None:
+    Image.fromarray(200 * RNG.random((16, 16), np.float32)).save(tmp_path / "a.tif")
+    streamed = stream_folder(tmp_path, image_size=16)
+    with pytest.raises(UnreadableImage, match=r"a\.tif: floats up to"):
+        streamed[np.array([0])]
+
+
+@pytest.mark.parametrize(("workers", "depth", "size"), [(1, 1, 4), (2, 3, 7), (4, 20, 32), (3, 2, 1)])
+def test_batches_come_in_order_whatever_the_workers(folder: pathlib.Path, workers: int, depth: int, size: int) -> None:
+    loaded = load_folder(folder, image_size=16)
+    batches = in_batches(len(loaded), size)
+    result = list(prefetch(stream_folder(folder, image_size=16), iter(batches), workers, depth))
+    assert len(result) == len(batches)
+    for expected, (indices, pixels) in zip(batches, result):
+        assert np.array_equal(indices, expected)
+        assert pixels.dtype == np.uint8
+        assert np.array_equal(pixels, loaded.pixels[expected])
+
+
+def test_arrays_are_read_ahead_as_well() -> None:
+    pixels = RNG.integers(0, 256, (10, 4, 4, 2), dtype=np.uint8)
+    batches = [np.array([9, 0, 3], np.int32), np.array([1, 1, 2], np.int32)]
+    for (indices, batch), expected in zip(prefetch(pixels, iter(batches), 2, 1), batches, strict=True):
+        assert np.array_equal(batch, pixels[expected])
+        assert np.array_equal(indices, expected)
+
+
+def test_no_more_than_depth_batches_are_asked_for_ahead() -> None:
+    asked = []
+
+    def endless():
+        for step in itertools.count():
+            asked.append(step)
+            yield np.array([step % 10], np.int32)
+
+    pixels = np.zeros((10, 2, 2, 1), np.uint8)
+    batches = prefetch(pixels, endless(), 2, 3)
+    next(batches)
+    assert len(asked) == 4
+    next(batches)
+    assert len(asked) == 5
+    batches.close()
+    assert len(asked) == 5
+
+
+def test_closing_ends_the_threads() -> None:
+    before = threading.active_count()
+    batches = prefetch(np.zeros((10, 2, 2, 1), np.uint8), iter([np.arange(4)] * 50), 3, 4)
+    next(batches)
+    assert threading.active_count() > before
+    batches.close()
+    assert threading.active_count() == before
+
+
+def test_a_file_that_breaks_is_named_when_its_batch_is_due_and_not_before(folder: pathlib.Path) -> None:
+    streamed = stream_folder(folder, image_size=16)
+    content = (folder / "05.png").read_bytes()
+    (folder / "05.png").write_bytes(content[: len(content) // 2])
+    (folder / "07.png").unlink()
+    batches = prefetch(streamed, iter(np.arange(30, dtype=np.int32).reshape(10, 3)), 2, 8)
+    assert len(next(batches)[1]) == 3
+    with pytest.raises(UnreadableImage, match=r"05\.png: .*truncated.*remove the file or repair it"):
+        next(batches)
+    with pytest.raises(UnreadableImage, match=r"07\.png: No such file"):
+        streamed[np.array([7])]
+
+
+def test_images_of_any_other_kind_need_one_function() -> None:
+    streamed = StreamedImages(("a", "b"), (2, 2, 3), lambda row: np.full((2, 2, 1), row, np.uint8))
+    assert streamed.shape == (2, 2, 2, 3)
+    assert streamed[np.array([1, 0, 1])][:, 1, 1, 2].tolist() == [1, 0, 1]
+
+
+def test_an_empty_folder_and_a_missing_one_say_so(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match="no readable image"):
+        stream_folder(tmp_path, image_size=8)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        stream_folder(tmp_path / "nowhere", image_size=8)
+
+
+@pytest.mark.parametrize("arguments", [(0, 1), (1, 0)])
+def test_prefetch_needs_a_worker_and_a_batch_at_once_says_the_call_itself(arguments: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        prefetch(np.zeros((1, 2, 2, 1), np.uint8), iter([]), *arguments)
+
+
+def test_files_are_only_opened_and_never_changed(folder: pathlib.Path) -> None:
+    before = {path: os.stat(path) for path in folder.rglob("*")}
+    stream_folder(folder, image_size=16)[np.arange(5)]
+    after = {path: os.stat(path) for path in folder.rglob("*")}
+    assert {path: (status.st_mtime_ns, status.st_size) for path, status in before.items()} == {
+        path: (status.st_mtime_ns, status.st_size) for path, status in after.items()
+    }

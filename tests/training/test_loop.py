@@ -1,0 +1,343 @@
+"""Runs: resumed, killed, refused."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from examine_jax.common.configuration import differences
+from examine_jax.models import DecoderConfig, ViTConfig
+from examine_jax.pretraining import MAE, AdamW, NonFiniteLossError, Phase, PretrainSettings, WarmupCosine, pretrain
+from examine_jax.training.batches import BatchOrder
+from examine_jax.training.checkpoints import Checkpoints
+from examine_jax.training.step import initial_state
+
+METHOD = MAE(
+    ViTConfig(image_size=16, patch_size=4, channels=1, width=16, depth=1, heads=2, mlp_width=32, class_token=False),
+    DecoderConfig(width=8, depth=1, heads=2, mlp_width=16),
+)
+
+
+STEPS = 400
+CLOCK = ("seconds", "images_per_second")
+
+
+def settings(steps=STEPS, **changes):
+    return PretrainSettings(phases=(Phase(steps=steps),), batch_size=8, schedule=WarmupCosine(0.1), **changes)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Smooth blobs, which can be painted in from their surroundings."""
+    generator = np.random.default_rng(0)
+    centre = generator.uniform(0, 16, (44, 2, 1, 1))
+    row, column = np.mgrid[:16, :16]
+    return (255 * np.exp(-((row - centre[:, 0]) ** 2 + (column - centre[:, 1]) ** 2) / 60)).astype(np.uint8)[..., None]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """These runs, their children's too, are of few programs: each is compiled once."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    yield {name.upper(): str(value) for name, value in settings.items()}
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def same(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+@pytest.fixture(scope="module")
+def trained(images, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("trained")
+    return pretrain(METHOD, images, settings(), workdir, progress=False), workdir
+
+
+def test_the_loss_falls_and_every_step_is_recorded_once(trained):
+    run, workdir = trained
+    losses = [record["loss"] for record in run.history]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+    assert [record["step"] for record in run.history] == list(range(1, STEPS + 1))
+    assert [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()] == run.history
+
+
+def test_features_do_not_collapse(images, trained):
+    run, _ = trained
+    features = np.asarray(METHOD.embed(run.params, run.state, jax.numpy.asarray(images)))
+    assert features.std(axis=0).mean() > 0.05
+
+
+def test_the_same_run_twice_is_the_same_and_another_seed_is_not(images, trained, tmp_path):
+    again, other = (
+        pretrain(METHOD, images, settings(seed=seed), tmp_path / str(seed), progress=False) for seed in (0, 1)
+    )
+    assert same(trained[0].params, again.params)
+    assert not same(again.params, other.params)
+
+
+def test_a_finished_run_comes_back_without_training(images, trained):
+    run, workdir = trained
+    again = pretrain(METHOD, images, settings(), workdir, progress=False)
+    assert same((run.params, run.history), (again.params, again.history))
+
+
+CHILD = """
+import sys
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from test_loop import METHOD, settings
+from examine_jax.pretraining import pretrain
+try:
+    pretrain(METHOD, np.load(sys.argv[2]), settings(int(sys.argv[4])), sys.argv[3], checkpoint_seconds=0.0, progress=False)
+except OSError as error:
+    print(error, flush=True)  # on stderr the writer's threads, which end with the process, may write into the same line
+    raise
+"""
+
+
+def start_child(folder, images, steps, lines, environment, **pipes):
+    """A process that trains, once it has recorded that many steps."""
+    np.save(folder / "images.npy", images)
+    arguments = [str(pathlib.Path(__file__).parent), str(folder / "images.npy"), str(folder / "run"), str(steps)]
+    child = subprocess.Popen([sys.executable, "-c", CHILD, *arguments], env={**os.environ, **environment}, **pipes)
+    metrics = folder / "run" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() or metrics.read_bytes().count(b"\n") < lines:
+        assert child.poll() is None, "the run ended before it could be interrupted"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    return child
+
+
+def test_a_run_killed_and_started_again_ends_with_the_same_parameters(images, trained, tmp_path, compilation_cache):
+    child = start_child(tmp_path, images, STEPS, 20, compilation_cache)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    assert metrics.read_bytes().count(b"\n") < STEPS
+    with metrics.open("a") as stream:
+        stream.write('{"step": 99')  # a line that the kill cut short
+    resumed = pretrain(METHOD, images, settings(), tmp_path / "run", progress=False)
+    whole, _ = trained
+    assert same(resumed.params, whole.params)
+    without_clock = [
+        [{k: v for k, v in record.items() if k not in CLOCK} for record in run.history] for run in (resumed, whole)
+    ]
+    assert without_clock[0] == without_clock[1]
+
+
+def test_sigterm_saves_and_exits(images, tmp_path, compilation_cache):
+    child = start_child(tmp_path, images, 100_000, 20, compilation_cache)
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(60) == 143
+    recorded = (tmp_path / "run" / "metrics.jsonl").read_bytes().count(b"\n")
+    assert str(recorded) in {folder.name for folder in (tmp_path / "run" / "checkpoints").iterdir()}
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process are Linux's")
+def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(images, tmp_path, compilation_cache):
+    steps = 120  # few enough that metrics.jsonl stays below the limit
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    child = start_child(tmp_path, images, steps, 1, compilation_cache, **pipes)
+    checkpoints = tmp_path / "run" / "checkpoints"
+    while not any(folder.name.isdigit() for folder in checkpoints.iterdir()):
+        assert child.poll() is None
+        time.sleep(0.002)
+    # Files of this size and more cannot be written from now on: not a checkpoint, but the metrics still.
+    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (30_000, 30_000))
+    message, stderr = child.communicate(timeout=120)
+    assert child.returncode == 1, stderr
+    whole = max(int(folder.name) for folder in checkpoints.iterdir() if folder.name.isdigit())
+    assert "cannot write a checkpoint in" in message, stderr
+    assert (
+        "File too large" in message or "CancelledError" in message
+    )  # whichever of the writer's tasks is heard of first
+    assert f"start the run again; that of step {whole} is whole, the run goes on from there" in message
+    assert whole < steps
+    resumed = pretrain(METHOD, images, settings(steps), tmp_path / "run", progress=False)
+    uninterrupted = pretrain(METHOD, images, settings(steps), tmp_path / "uninterrupted", progress=False)
+    assert same(resumed.params, uninterrupted.params)
+    assert all(folder.name.isdigit() for folder in checkpoints.iterdir()), "nothing half-written is left"
+
+
+IN_LITTLE_SPACE = """
+mount -t tmpfs -o size=1700k tmpfs "$0" || exit 77
+cp "$0"/../images.npy "$0"
+"$1" -c "$2" "$3" "$0"/images.npy "$0"/run 100000
+status=$?
+ls "$0"/run/checkpoints
+exit $status
+"""
+
+
+def test_a_checkpoint_without_room_is_not_begun(images, tmp_path, compilation_cache):
+    """On a file system of 1.7 MB in a mount namespace of its own, which checkpoints and metrics fill up."""
+    (tmp_path / "small").mkdir()
+    np.save(tmp_path / "images.npy", images)
+    arguments = [str(tmp_path / "small"), sys.executable, CHILD, str(pathlib.Path(__file__).parent)]
+    command = ["unshare", "--user", "--map-root-user", "--mount", "bash", "-c", IN_LITTLE_SPACE, *arguments]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=200, env={**os.environ, **compilation_cache}
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no unshare here")
+    if done.returncode == 77 or "unshare:" in done.stderr:
+        pytest.skip("small file systems cannot be mounted here")
+    assert done.returncode == 1
+    message, *there = done.stdout.splitlines()
+    whole = [name for name in there if name.isdigit()]
+    assert whole
+    assert there == whole, "nothing half-written is left"
+    assert message.startswith("cannot write a checkpoint"), done.stderr
+    assert "MB are free" in message
+    assert f"that of step {max(whole, key=int)} is whole" in message
+
+
+def test_phases_train_on_their_own_images_and_resume(images, tmp_path, monkeypatch):
+    other = 255 - images[:20]
+    two = PretrainSettings(
+        phases=(Phase(steps=6), Phase(epochs=3)),
+        batch_size=8,
+        schedule=WarmupCosine(0.1, warmup=0.4),
+        phase_schedule="restarted",
+    )
+    whole = pretrain(METHOD, [images, other], two, tmp_path / "whole", progress=False)
+    assert len(whole.history) == 6 + 3 * (20 // 8)
+    rates = np.array([record["learning_rate"] for record in whole.history])
+    assert rates[0] == rates[6] == 0
+
+    from examine_jax.training import loop
+
+    def fail_late(columns, done, *others):
+        if done >= 8:
+            raise KeyboardInterrupt
+        return records(columns, done, *others)
+
+    records = loop._records
+    monkeypatch.setattr(loop, "_records", fail_late)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(METHOD, [images, other], two, tmp_path / "cut", checkpoint_seconds=0.0, progress=False)
+    monkeypatch.undo()
+    cut = pretrain(METHOD, [images, other], two, tmp_path / "cut", progress=False)
+    assert same(whole.params, cut.params)
+
+
+@pytest.mark.parametrize(
+    ("method", "run_settings", "fields"),
+    [
+        (METHOD, settings(31), ["settings.phases[0].steps: 400 there, 31 here"]),
+        (METHOD, settings(seed=1), ["settings.seed: 0 there, 1 here"]),
+        (METHOD, settings(optimiser=AdamW(clip_norm=1.0)), ["settings.optimiser.clip_norm"]),
+        (
+            MAE(METHOD.encoder, METHOD.decoder, mask_ratio=0.5, norm_pix=True),
+            settings(),
+            ["method.mask_ratio", "method.norm_pix"],
+        ),
+    ],
+)
+def test_a_workdir_of_another_run_is_refused_with_what_differs(images, trained, method, run_settings, fields):
+    with pytest.raises(ValueError, match="holds another run") as error:
+        pretrain(method, images, run_settings, trained[1], progress=False)
+    assert all(field in str(error.value) for field in fields)
+
+
+def test_a_refusal_shows_no_list_of_thousands():
+    found = differences({"labels": [1] * 10_000}, {"labels": [2] * 9_999})
+    assert len(found) == 1
+    assert len(found[0]) < 500
+
+
+def test_a_workdir_of_other_images_is_refused(images, trained):
+    with pytest.raises(ValueError, match=r"images\[0\]\.sha256"):
+        pretrain(METHOD, images[::-1], settings(), trained[1], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"mlp_width": 24},
+            r"params\.encoder\.block_0\.contract\.kernel is float32\[32, 16\] there, float32\[24, 16\] here",
+        ),
+        ({"depth": 2}, r"no parameter params\.encoder\.block_1"),
+        ({"class_token": True}, r"no parameter params\.encoder\.class_token"),
+    ],
+)
+def test_a_checkpoint_of_another_architecture_names_the_parameter(trained, changes, message):
+    method = dataclasses.replace(METHOD, encoder=dataclasses.replace(METHOD.encoder, **changes))
+    optimiser = settings().optimiser.build(settings().learning_rate((STEPS,)))
+    batch = {"image": np.zeros((8, 16, 16, 1), np.uint8)}
+    template = jax.eval_shape(lambda: initial_state(method, optimiser, jax.random.key(0), batch))
+    with Checkpoints(trained[1] / "checkpoints") as checkpoints, pytest.raises(ValueError, match=message):
+        checkpoints.restore(template)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step_and_its_images(images, tmp_path):
+    wild = PretrainSettings(phases=(Phase(steps=50),), batch_size=8, schedule=WarmupCosine(1e30, warmup=0.0))
+    names = [f"slide {i}.png" for i in range(len(images))]
+    with pytest.raises(NonFiniteLossError, match=r"at step \d+: try a lower learning rate") as error:
+        pretrain(METHOD, images, wild, tmp_path, names=names, progress=False)
+    assert error.value.step > 1
+    expected = BatchOrder(len(images), 8, seed=0).indices(error.value.step - 1, 1)[0]
+    assert error.value.indices.tolist() == expected.tolist()
+    assert error.value.names == tuple(names[i] for i in expected)
+    assert f"'slide {expected[4]}.png' and 3 more" in str(error.value)
+    assert not any(name.name.isdigit() for name in (tmp_path / "checkpoints").iterdir())
+    recorded = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in recorded] == list(range(1, error.value.step))
+
+
+def test_names_are_as_many_as_images(images, tmp_path):
+    with pytest.raises(ValueError, match=r"\[3\] names for \[44\] images"):
+        pretrain(METHOD, images, settings(), tmp_path, names=["a", "b", "c"], progress=False)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda images: images.astype(np.float32), "uint8"),
+        (lambda images: images[..., 0], "uint8"),
+        (lambda images: images[:7], "batch of 8 out of 7 images"),
+        (lambda images: images[:, :12], "12(, | x )16"),
+        (lambda images: [images, images], "1 phases"),
+    ],
+)
+def test_unusable_images_are_refused(images, tmp_path, make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        pretrain(METHOD, make(images), settings(), tmp_path, progress=False)
+
+
+def test_it_runs_outside_the_main_thread(images, tmp_path):
+    done = []
+    thread = threading.Thread(
+        target=lambda: done.append(pretrain(METHOD, images, settings(), tmp_path, progress=False))
+    )
+    thread.start()
+    thread.join()
+    assert len(done) == 1
+
+
+def test_the_bar_shows_rate_and_loss(images, tmp_path, capsys):
+    pretrain(METHOD, images, settings(), tmp_path)
+    shown = capsys.readouterr().err
+    assert "images/s" in shown
+    assert "loss" in shown
