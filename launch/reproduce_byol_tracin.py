@@ -77,7 +77,7 @@ def _job() -> None:
     if _ON_DEMAND.value and _LAYOUT.value == _OTHER_LAYOUT.value == "folder":
         raise ValueError("--on_demand is for official layouts; plain folders are read at once: leave it out")
     device = choose_device()
-    from examine_jax.jobs.pretrain.pretrain import progress_bar
+    from examine_jax.common.progress import progress_bar
     from examine_jax.studies.byol_tracin.page import write_study
     from examine_jax.studies.byol_tracin.sets import read_set
     from examine_jax.studies.byol_tracin.study import claim_workdir, expected_time, gallery, run_seed

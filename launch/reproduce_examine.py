@@ -72,7 +72,7 @@ def _job() -> None:
         raise ValueError("--images=FOLDER is missing (with --labels=L.csv): the experiments need labelled images")
     device = choose_device()
     from examine_jax.common.compilation_cache import keep_compiled_programs
-    from examine_jax.jobs.pretrain.pretrain import progress_bar
+    from examine_jax.common.progress import progress_bar
     from examine_jax.studies.examine.page import write_experiments
     from examine_jax.studies.examine.sets import read_labelled
     from examine_jax.studies.examine.study import claim_workdir, run_seed

@@ -95,7 +95,7 @@ def _job() -> None:
 
 
 def _read(name: str, source: str, labels: str | None, groups: str | None, image_size: int, channels: int):  # type: ignore[no-untyped-def]
-    from examine_jax.jobs.pretrain.pretrain import progress_bar
+    from examine_jax.common.progress import progress_bar
     from examine_jax.studies.examine.sets import read_labelled
     from examine_jax.studies.low_resource.layouts import LAYOUTS, read_official
 

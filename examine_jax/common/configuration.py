@@ -83,7 +83,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def claim(file: pathlib.Path, configuration: dict[str, Any]) -> None:
+def check_or_write_config(file: pathlib.Path, configuration: dict[str, Any]) -> None:
     """Writes a run's configuration to `file`, or compares it with the one that is there; makes the folder.
 
     Args:

@@ -9,8 +9,9 @@ import numpy as np
 
 from examine_jax.common.shapes import Array, Float, Num, PyTree
 from examine_jax.evaluation.classifier_training import Classifier, Network
-from examine_jax.evaluation.targets import class_codes, summed_loss
+from examine_jax.evaluation.targets import summed_loss
 from examine_jax.influence.tracin import Checkpoint
+from examine_jax.labelled.class_codes import class_codes
 
 
 @dataclasses.dataclass(frozen=True)

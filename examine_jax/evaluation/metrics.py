@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from examine_jax.common.shapes import Bool, Float, Int, Shaped
-from examine_jax.evaluation.targets import class_codes
+from examine_jax.labelled.class_codes import class_codes
 
 
 @dataclasses.dataclass(frozen=True)

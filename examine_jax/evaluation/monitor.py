@@ -20,7 +20,7 @@ Look = Callable[[int, PyTree, PyTree], dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Watching:
+class FeatureMonitor:
     """A fixed set of images whose features are looked at every so many steps, and at the last one.
 
     Records of these steps gain "feature_deviation" (SimSiam's: 0 is collapse, 1/sqrt(features) an even spread), "rank_me" (the features'
@@ -42,19 +42,19 @@ class Watching:
     def __post_init__(self) -> None:
         if self.every < 1 or self.neighbours < 1:
             raise ValueError(
-                f"Watching: every and neighbours must be at least 1, got {self.every} and {self.neighbours}"
+                f"FeatureMonitor: every and neighbours must be at least 1, got {self.every} and {self.neighbours}"
             )
         if len(self.images) < 2:
-            raise ValueError(f"Watching: {len(self.images)} images show no spread; give some hundreds")
+            raise ValueError(f"FeatureMonitor: {len(self.images)} images show no spread; give some hundreds")
         if self.labels is not None and len(self.labels) != len(self.images):
-            raise ValueError(f"Watching: {len(self.labels)} labels for {len(self.images)} images; give one each")
+            raise ValueError(f"FeatureMonitor: {len(self.labels)} labels for {len(self.images)} images; give one each")
 
     def steps_until_look(self, done: int) -> int:
         """How many steps after `done` of them the next look is due."""
         return self.every - done % self.every
 
 
-def make_look(method: Method, watching: Watching, steps: int, mesh: Mesh) -> Look:
+def make_look(method: Method, watching: FeatureMonitor, steps: int, mesh: Mesh) -> Look:
     """What a run of so many steps calls after each; it computes on the devices of a mesh and is compiled at the first look.
 
     Raises:
@@ -62,7 +62,9 @@ def make_look(method: Method, watching: Watching, steps: int, mesh: Mesh) -> Loo
     """
     expected = (method.encoder.image_size, method.encoder.image_size, method.encoder.channels)
     if watching.images.shape[1:] != expected:
-        raise ValueError(f"Watching: images are {watching.images.shape[1:]}, the encoder takes {expected}; resize them")
+        raise ValueError(
+            f"FeatureMonitor: images are {watching.images.shape[1:]}, the encoder takes {expected}; resize them"
+        )
     count = len(watching.images)
     padding = np.zeros((-count % _BATCH, *expected), np.uint8)
     batches = np.concatenate([watching.images, padding]).reshape(-1, _BATCH, *expected)

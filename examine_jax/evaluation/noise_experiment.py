@@ -8,12 +8,12 @@ import jax
 import numpy as np
 
 from examine_jax.common.shapes import Float, UInt8
+from examine_jax.common.subset import subset_indices
 from examine_jax.encoders import Encoder
 from examine_jax.evaluation.control_features import channel_means, raw_pixels
 from examine_jax.evaluation.noise_separation import NoiseSeparation, noise_separation
 from examine_jax.features.preprocessing import FeatureStatistics, Preprocessing, preprocess
 from examine_jax.images import GaussianCorruption, corrupt
-from examine_jax.jobs.pretrain.pretrain import some_of
 from examine_jax.pretraining import Phase
 from examine_jax.scoring import Examination, examine
 
@@ -72,7 +72,7 @@ def separations_with_controls(
     settings: Scoring,
 ) -> dict[str, NoiseSeparation]:
     """Of the encoder's features, and of what needs no training, treated the same way."""
-    reference = training[some_of(len(training), _REFERENCE_IMAGES, settings.seed)]
+    reference = training[subset_indices(len(training), _REFERENCE_IMAGES, settings.seed)]
     example = {"image": pixels[:1], "index": np.arange(1)}
     untrained = Encoder(encoder.method, *encoder.method.init(jax.random.key(settings.seed), example))
     makers: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -5,29 +5,8 @@ import numpy as np
 import optax
 from scipy.special import expit, softmax
 
-from examine_jax.common.shapes import Array, Float, Int, Num, Shaped
-
-
-def class_codes(labels: Shaped[Array | np.ndarray, "..."], count: int, num_classes: int) -> Int[np.ndarray, " n"]:
-    """The classes [N] of so many rows, int32, once they are known to be that.
-
-    Raises:
-      ValueError: not one whole number a row, or one outside 0 .. num_classes - 1.
-    """
-    labels = np.asarray(labels)
-    if labels.shape != (count,):
-        raise ValueError(f"labels {list(labels.shape)} for {count} rows: give one class a row, [{count}]")
-    if labels.dtype.kind not in "iu" and not (labels.dtype.kind == "f" and np.equal(np.floor(labels), labels).all()):
-        raise ValueError(
-            f"labels of type {labels.dtype} are not all whole numbers: give classes from 0 to {num_classes - 1}"
-        )
-    outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
-    if len(outside):
-        raise ValueError(
-            f"label {labels[outside[0]]} of row {outside[0]} is outside 0 .. {num_classes - 1} ({len(outside)} such rows): "
-            "leave unlabelled images out, or raise num_classes"
-        )
-    return labels.astype(np.int32)
+from examine_jax.common.shapes import Array, Float, Num
+from examine_jax.labelled.class_codes import class_codes
 
 
 def as_targets(labels: Num[Array | np.ndarray, "n *classes"], num_classes: int) -> tuple[np.ndarray, bool]:

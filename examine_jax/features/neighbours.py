@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from examine_jax.common.shapes import Array, Float, Int, Num, Shaped
-from examine_jax.evaluation.targets import class_codes
+from examine_jax.labelled.class_codes import class_codes
 
 # A block of distances is 16 MiB, whatever the number of images: fast on CPUs, whose allocators give larger ones back and fetch them again.
 _TRAIN_BLOCK = 1024

@@ -7,10 +7,10 @@ import pathlib
 import numpy as np
 
 from examine_jax.common.atomic_files import replacing, write_array
+from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float, Shaped
 from examine_jax.encoders import load_encoder
 from examine_jax.images import SkippedImage, load_images
-from examine_jax.jobs.pretrain.pretrain import progress_bar
 from examine_jax.reporting.tables import write_skipped, write_table
 
 

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from examine_jax.common.configuration import claim, to_plain
+from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.common.shapes import Array, PyTree
-from examine_jax.evaluation.monitor import Watching, make_look
+from examine_jax.evaluation.monitor import FeatureMonitor, make_look
 from examine_jax.training.batches import BatchOrder
 from examine_jax.training.checkpoints import Checkpoints
 from examine_jax.training.devices import agreed, data_mesh, on_each, place_on_each, wait_for_all
@@ -29,7 +29,7 @@ from examine_jax.training.history import Record
 from examine_jax.training.method import Method
 from examine_jax.training.non_finite import NonFiniteLossError, first_non_finite, non_finite_error
 from examine_jax.training.optimiser import LearningRate
-from examine_jax.training.run_lock import sole_run
+from examine_jax.training.run_lock import run_lock
 from examine_jax.training.run_log import recording
 from examine_jax.training.settings import PretrainSettings
 from examine_jax.training.step import Step, Steps, TrainState, initial_state, make_compiled_step, make_steps
@@ -48,7 +48,7 @@ class Pretrained:
     Attributes:
         method, params, state: hand these to `method.embed` or to `save_encoder`.
         history: a record a step: "step" (steps done, from 1), "loss", "gradient_norm", "learning_rate", the method's own metrics, what
-            `Watching` saw, and by the clock "seconds" since the run's (last) start, "images_per_second" and, on GPUs that are known,
+            `FeatureMonitor` saw, and by the clock "seconds" since the run's (last) start, "images_per_second" and, on GPUs that are known,
             "share_of_peak". Everything but these three is the same however often the run was interrupted.
     """
 
@@ -65,7 +65,7 @@ def pretrain(
     workdir: str | os.PathLike[str],
     *,
     names: Sequence[str] | Sequence[Sequence[str]] | None = None,
-    watching: Watching | None = None,
+    watching: FeatureMonitor | None = None,
     tensorboard: bool = False,
     checkpoint_seconds: float = 30.0,
     progress: bool = True,
@@ -111,7 +111,7 @@ def pretrain(
     first_process = jax.process_index() == 0
     if not first_process:
         wait_for_all("workdir")  # until the first process has claimed it
-    claim(
+    check_or_write_config(
         workdir / "pretraining.json",
         {
             "method": to_plain(getattr(method, "identity", method)),
@@ -131,7 +131,7 @@ def pretrain(
         method, state, tuple(sets[0].shape[1:]), settings.batch_size // settings.accumulate, list(mesh.devices.flat)
     )
 
-    alone = sole_run(workdir / "pretraining.json") if first_process else nullcontext()
+    alone = run_lock(workdir / "pretraining.json") if first_process else nullcontext()
     with alone, Checkpoints(workdir / "checkpoints") as checkpoints, _terminations() as terminated:
         if checkpoints.latest_step is not None:
             state = checkpoints.restore(state)

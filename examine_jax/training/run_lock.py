@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def sole_run(claimed: pathlib.Path) -> Iterator[None]:
+def run_lock(claimed: pathlib.Path) -> Iterator[None]:
     """Holds a run, by the file that says whose it is; the operating system lets go of it when the process ends, however it does.
 
     Raises:

@@ -71,7 +71,7 @@ def test_killed_writer_leaves_the_old_file(tmp_path):
     path = tmp_path / "scores.csv"
     path.write_text("before")
     program = (
-        "import sys, time\nfrom examine_jax import atomic_files\n"
+        "import sys, time\nfrom examine_jax.common import atomic_files\n"
         "with atomic_files.replacing(sys.argv[1]) as stream:\n"
         "    stream.write(b'half')\n    stream.flush()\n    print('written', flush=True)\n    time.sleep(60)\n"
     )
@@ -150,7 +150,7 @@ def test_replaced_file_is_never_seen_half_written(tmp_path):
     contents = {b"a" * 3_000_000, b"b" * 3_000_000}
     atomic_files.write_bytes(path, min(contents))
     program = (
-        "import sys\nfrom examine_jax import atomic_files\n"
+        "import sys\nfrom examine_jax.common import atomic_files\n"
         "for turn in range(30):\n    atomic_files.write_bytes(sys.argv[1], (b'a', b'b')[turn % 2] * 3_000_000)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, path]) as child:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from examine_jax.evaluation.monitor import Watching, make_look
+from examine_jax.evaluation.monitor import FeatureMonitor, make_look
 from examine_jax.models import ViTConfig, architecture
 from examine_jax.pretraining import MAE, Phase, PretrainSettings, WarmupCosine, pretrain
 from examine_jax.training.devices import data_mesh
@@ -49,7 +49,9 @@ def images():
 
 
 def look_at(method, images, labels=None, factor=1.0, neighbours=5):
-    look = make_look(method, Watching(images, labels, every=3, neighbours=neighbours), steps=10, mesh=data_mesh(1))
+    look = make_look(
+        method, FeatureMonitor(images, labels, every=3, neighbours=neighbours), steps=10, mesh=data_mesh(1)
+    )
     return [look(done, {"factor": jnp.full(16, factor)}, {}) for done in (1, 3, 9, 10)]
 
 
@@ -80,7 +82,7 @@ def test_a_watched_run_is_the_same_run_with_more_records(images, tmp_path):
     pixels, labels = images
     settings = PretrainSettings((Phase(steps=11),), batch_size=4, schedule=WarmupCosine(0.5))
     alone = pretrain(Flat(), pixels, settings, tmp_path / "alone", progress=False)
-    watching = Watching(pixels, labels, every=4)
+    watching = FeatureMonitor(pixels, labels, every=4)
     watched = pretrain(
         Flat(), pixels, settings, tmp_path / "watched", watching=watching, tensorboard=True, progress=False
     )
@@ -107,10 +109,10 @@ def scalars(content):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda images: Watching(images, every=0), "every"),
-        (lambda images: Watching(images[:1]), "1 images show no spread"),
-        (lambda images: Watching(images, np.arange(3)), "3 labels for 90 images"),
-        (lambda images: make_look(Flat(), Watching(images[:, :2, :2]), 1, data_mesh(1)), r"takes \(4, 4, 1\)"),
+        (lambda images: FeatureMonitor(images, every=0), "every"),
+        (lambda images: FeatureMonitor(images[:1]), "1 images show no spread"),
+        (lambda images: FeatureMonitor(images, np.arange(3)), "3 labels for 90 images"),
+        (lambda images: make_look(Flat(), FeatureMonitor(images[:, :2, :2]), 1, data_mesh(1)), r"takes \(4, 4, 1\)"),
     ],
 )
 def test_what_cannot_be_watched_is_refused(images, make, message):

@@ -11,7 +11,7 @@ import pytest
 
 from examine_jax.encoders import load_encoder
 from examine_jax.encoders.save import save_encoder
-from examine_jax.jobs.pretrain.pretrain import train_and_save
+from examine_jax.encoders.train import train_and_save
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.pretraining import Phase, PixelScale, PretrainSettings, pretrain, two_views
 from examine_jax.pretraining.extra_positives import SimilarPositive, TracInPositive

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from examine_jax.training.run_lock import sole_run
+from examine_jax.training.run_lock import run_lock
 
 _HOLD = """
 import pathlib, sys
-from examine_jax.training.run_lock import sole_run
-with sole_run(pathlib.Path(sys.argv[1])):
+from examine_jax.training.run_lock import run_lock
+with run_lock(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -25,11 +25,11 @@ def test_a_run_is_held_until_its_process_ends_even_by_a_kill(tmp_path: pathlib.P
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(ValueError, match=f"another process is training in {tmp_path}; wait"), sole_run(file):
+        with pytest.raises(ValueError, match=f"another process is training in {tmp_path}; wait"), run_lock(file):
             pass
         other.kill()
         other.wait()
-        with sole_run(file), pytest.raises(ValueError, match="another process"), sole_run(file):
+        with run_lock(file), pytest.raises(ValueError, match="another process"), run_lock(file):
             pass
-    with sole_run(file):
+    with run_lock(file):
         assert file.read_text() == "{}"

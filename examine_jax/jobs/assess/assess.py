@@ -12,14 +12,15 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from examine_jax.common.configuration import claim, to_plain
+from examine_jax.common.configuration import check_or_write_config, to_plain
+from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float, Int, UInt8
 from examine_jax.encoders import Encoder, load_encoder
+from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.noise_experiment import as_bytes, in_two, mixed_training_set, separations_with_controls
 from examine_jax.evaluation.noise_separation import NoiseSeparation
 from examine_jax.features.preprocessing import PREPROCESSINGS, FeatureStatistics, Preprocessing, preprocess
 from examine_jax.images import GaussianCorruption, ImageSet, corrupt, exact_duplicates, load_images, sample_images
-from examine_jax.jobs.pretrain.pretrain import progress_bar, train_and_save
 from examine_jax.models import ViTConfig
 from examine_jax.models.presets import architecture as named_architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_preset
@@ -135,7 +136,7 @@ def assess_images(
         trained = trained if settings.pooling is None else trained.with_pooling(settings.pooling)
         method, training = trained.method, None
     sources = {"images": _path(images), "pretrain_images": _path(pretrain_images), "encoder": _path(encoder)}
-    claim(workdir / "config.json", {**sources, "settings": to_plain(settings)})
+    check_or_write_config(workdir / "config.json", {**sources, "settings": to_plain(settings)})
     seconds: dict[str, float] = {}
     kind: Preprocessing = settings.preprocessing or "zscore"
 
@@ -202,7 +203,9 @@ def assess_features(
         ) from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{file} holds several arrays; give an .npy file with one matrix [N, D]")
-    claim(pathlib.Path(workdir) / "config.json", {"features": _path(features), "settings": to_plain(settings)})
+    check_or_write_config(
+        pathlib.Path(workdir) / "config.json", {"features": _path(features), "settings": to_plain(settings)}
+    )
     kind: Preprocessing = settings.preprocessing or "none"
     if array.dtype.kind == "f" and array.ndim == 2:
         array = preprocess(array, kind)

@@ -4,26 +4,24 @@ import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
-from examine_jax.common.configuration import to_plain
-from examine_jax.common.shapes import Int, UInt8
-from examine_jax.encoders import Encoder, save_encoder
-from examine_jax.evaluation.monitor import Watching
-from examine_jax.features.preprocessing import FeatureStatistics
+from examine_jax.common.progress import progress_bar
+from examine_jax.common.shapes import UInt8
+from examine_jax.common.subset import subset_indices
+from examine_jax.encoders import Encoder
+from examine_jax.encoders.train import train_and_save
+from examine_jax.evaluation.monitor import FeatureMonitor
 from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images
 from examine_jax.images.sources.any_source import stream_images
 from examine_jax.labelled.tables import Labels, check_label_file, read_labels
 from examine_jax.models.presets import architecture as named_architecture
-from examine_jax.pretraining import Method, PretrainSettings, method_preset, pretrain
+from examine_jax.pretraining import Method, PretrainSettings, method_preset
 from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn
 
-_REFERENCE_IMAGES = 2000  # training images whose features later z-scores refer to
 _WATCHED_IMAGES = 512
 
 
@@ -189,75 +187,10 @@ def train_encoder(
         training,
         history,
         len(pixels),
-        pixels[some_of(len(pixels), 8, settings.seed)],
+        pixels[subset_indices(len(pixels), 8, settings.seed)],
         tuple(source.skipped),
         getattr(source, "resized_up", 0),
     )
-
-
-def train_and_save(
-    method: Method,
-    sets: Sequence[Any],
-    training: PretrainSettings,
-    workdir: pathlib.Path,
-    *,
-    architecture: str,
-    names: Sequence[str] | None = None,
-    bits_stored: int | None = None,
-    watching: Watching | None = None,
-    tensorboard: bool = False,
-    progress: bool = True,
-) -> tuple[Encoder, list[dict[str, int | float]]]:
-    """Trains in phases, one a set of pixels, and writes workdir/encoder with what later users of the encoder need to know: the first set's
-    feature statistics, by which features are z-scored, and the bits by which its images were brought to 8."""
-    result = pretrain(
-        method,
-        list(sets),
-        training,
-        workdir,
-        names=None if names is None else [names] * len(sets) if len(sets) > 1 else names,
-        watching=watching,
-        tensorboard=tensorboard,
-        progress=progress,
-    )
-    state = result.state
-    if isinstance(method, BYOLTracIn):  # the encoder is to serve where the labels and the scorer are not
-        method = dataclasses.replace(method, labels=(), scorer=None)
-        state = {name: part for name, part in state.items() if name != "scorer"}
-    encoder = Encoder(method, result.params, state)
-    first = sets[0]
-    statistics = FeatureStatistics.of(encoder.embed(first[some_of(len(first), _REFERENCE_IMAGES, training.seed)]))
-    remembered = {
-        "architecture": architecture,
-        "settings": to_plain(training),
-        "images": len(first),
-        "steps": len(result.history),
-        "final_loss": result.history[-1]["loss"],
-        "bits_stored": bits_stored,
-        "feature_mean": statistics.mean.tolist(),
-        "feature_deviation": statistics.deviation.tolist(),
-    }
-    save_encoder(workdir / "encoder", method, result.params, state, remembered)
-    return dataclasses.replace(encoder, training=remembered), result.history
-
-
-def some_of(count: int, at_most: int, seed: int) -> Int[np.ndarray, " some"]:
-    """Indices of at most so many of `count` images, in order; all of them where there are no more."""
-    if count <= at_most:
-        return np.arange(count, dtype=np.int32)
-    return np.sort(np.random.default_rng(seed).choice(count, at_most, replace=False)).astype(np.int32)
-
-
-@contextmanager
-def progress_bar(unit: str, progress: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, as a function of (done, total)."""
-    with tqdm(unit=f" {unit}", disable=not progress, file=sys.stderr, dynamic_ncols=True) as bar:
-
-        def report(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield report
 
 
 def _check_known(path: str | os.PathLike[str], labels: Labels) -> None:
@@ -270,9 +203,9 @@ def _check_known(path: str | os.PathLike[str], labels: Labels) -> None:
         print(f"{os.fspath(path)} has labels for {num_known} of {len(labels.values)} images", file=sys.stderr)
 
 
-def _watching(pixels: Any, labels: Labels | None, every: int, seed: int) -> Watching | None:
+def _watching(pixels: Any, labels: Labels | None, every: int, seed: int) -> FeatureMonitor | None:
     rows = np.arange(len(pixels), dtype=np.int32) if labels is None else np.flatnonzero(labels.values >= 0)
-    chosen = rows[some_of(len(rows), _WATCHED_IMAGES, seed)].astype(np.int32)
+    chosen = rows[subset_indices(len(rows), _WATCHED_IMAGES, seed)].astype(np.int32)
     if len(chosen) < 2:
         return None if labels is None else _watching(pixels, None, every, seed)
-    return Watching(pixels[chosen], None if labels is None else labels.values[chosen], every=every)
+    return FeatureMonitor(pixels[chosen], None if labels is None else labels.values[chosen], every=every)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from examine_jax.common.configuration import claim, to_plain
+from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.encoders import Encoder, load_encoder
 from examine_jax.evaluation.classifier_training import DivergedError
 from examine_jax.pretraining.extra_positives import TracInPositive
@@ -72,7 +72,9 @@ def claim_workdir(
     splits = [divide_both(source, other, settings, seed) for seed in settings.seeds]
     same = dataclasses.replace(settings, seeds=(0,), methods=("byol",), anchors=1, scorer=None)
     sets = {"source": source.fingerprint(), "transfer": other.fingerprint()}
-    claim(pathlib.Path(workdir) / "config.json", {"sets": sets, "settings": to_plain(same), "scorer": scorer})
+    check_or_write_config(
+        pathlib.Path(workdir) / "config.json", {"sets": sets, "settings": to_plain(same), "scorer": scorer}
+    )
     return splits
 
 

@@ -11,10 +11,11 @@ import jax
 import numpy as np
 
 from examine_jax.common.shapes import Float, UInt8
+from examine_jax.common.subset import subset_indices
 from examine_jax.encoders import Encoder, load_encoder
+from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.control_features import colour_statistics
 from examine_jax.features.preprocessing import FeatureStatistics, Preprocessing, preprocess
-from examine_jax.jobs.pretrain.pretrain import some_of, train_and_save
 from examine_jax.pretraining import Method, Phase, PretrainSettings, method_preset
 from examine_jax.studies.common.training_length import trained_once, training_steps, training_watch
 from examine_jax.studies.examine.sets import mean_of, noisy_pretraining
@@ -39,7 +40,7 @@ def controls(plan: TrainingPlan, clean: Pixels, kind: Preprocessing, seed: int) 
     method, _ = method_preset(plan.methods[0], plan.chosen(), preset=plan.presets[0])
     example = {"image": clean[:2], "index": np.arange(2, dtype=np.int32)}
     untrained = Encoder(method, *method.init(jax.random.key(seed), example))
-    some = clean[some_of(len(clean), _REFERENCE_IMAGES, seed)]
+    some = clean[subset_indices(len(clean), _REFERENCE_IMAGES, seed)]
 
     def scaled(make: Embed) -> Embed:
         reference = FeatureStatistics.of(make(some)) if kind == "zscore" else None

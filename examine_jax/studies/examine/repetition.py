@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float, Int
 from examine_jax.evaluation.curves import Choosing, CodedRows, Curve, valuation_curves
-from examine_jax.jobs.pretrain.pretrain import progress_bar
 from examine_jax.jobs.value.value import ValueSettings, value_features
 from examine_jax.labelled.labelled_rows import LabelledRows
 from examine_jax.studies.common.kept import record

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from examine_jax.common.configuration import claim, to_plain
+from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.common.shapes import Float
 from examine_jax.evaluation.curves import Choosing, Curve
 from examine_jax.evaluation.mislabelled import Detection, detection
@@ -66,7 +66,9 @@ def claim_workdir(workdir: str | os.PathLike[str], images: LabelledImages, setti
         if part is not None:
             digest.update(f"{part.dtype}{part.shape}".encode())
             digest.update(np.ascontiguousarray(part).data)
-    claim(pathlib.Path(workdir) / "config.json", {"images": digest.hexdigest(), "settings": to_plain(same)})
+    check_or_write_config(
+        pathlib.Path(workdir) / "config.json", {"images": digest.hexdigest(), "settings": to_plain(same)}
+    )
 
 
 def run_seed(

@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from examine_jax.common.configuration import claim, to_plain
+from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.common.shapes import Float, Int, UInt8
 from examine_jax.encoders import Encoder, load_encoder
+from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.control_features import colour_statistics
-from examine_jax.jobs.pretrain.pretrain import train_and_save
 from examine_jax.labelled.splits import check_split, stratified_split
 from examine_jax.pretraining import Method, Phase, PretrainSettings, method_preset
 from examine_jax.studies.common.kept import arrays, record
@@ -115,7 +115,7 @@ def claim_study(workdir: str | os.PathLike[str], settings: LowResourceSettings) 
     first = dataclasses.replace(
         settings, methods=("dcl",), batch_sizes=(settings.table_batch,), ablated=None, seeds=(0,)
     )
-    claim(pathlib.Path(workdir) / "config.json", {"settings": to_plain(first)})
+    check_or_write_config(pathlib.Path(workdir) / "config.json", {"settings": to_plain(first)})
 
 
 def claim_set(
@@ -135,12 +135,12 @@ def claim_set(
     for part in (images.pixels, images.labels, images.groups):
         if part is not None:
             _add(digest, part)
-    claim(home / "config.json", {"images": digest.hexdigest()})
+    check_or_write_config(home / "config.json", {"images": digest.hexdigest()})
     if imagenet is not None:  # its figures are kept under one name
         digest = hashlib.blake2b(digest_size=16)
         for leaf in jax.tree.leaves((imagenet.params, imagenet.state)):
             _add(digest, np.asarray(leaf))
-        claim(home / "imagenet.json", {"network": digest.hexdigest()})
+        check_or_write_config(home / "imagenet.json", {"network": digest.hexdigest()})
 
 
 def trainings(set_name: str, settings: LowResourceSettings) -> list[tuple[str, int]]:

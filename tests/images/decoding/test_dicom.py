@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-import examine_jax.images
+import examine_jax.images.decoding
 from examine_jax.images import load_folder, stream_folder
 from examine_jax.images.decoding.decode import ImageDecoder
 from examine_jax.images.decoding.parallel import Budget
@@ -294,7 +294,7 @@ def test_bytes_that_only_begin_like_dicom_are_skipped_and_the_rest_is_read(tmp_p
 
 
 def test_without_pydicom_the_reason_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(examine_jax.images, "dicom", raising=False)
+    monkeypatch.delattr(examine_jax.images.decoding, "dicom", raising=False)
     monkeypatch.delitem(sys.modules, "examine_jax.images.decoding.dicom", raising=False)
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(UnreadableImage, match="pip install pydicom"):

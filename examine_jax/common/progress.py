@@ -1,0 +1,19 @@
+"""A progress bar on stderr."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+
+@contextmanager
+def progress_bar(unit: str, progress: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, as a function of (done, total)."""
+    with tqdm(unit=f" {unit}", disable=not progress, file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield report
