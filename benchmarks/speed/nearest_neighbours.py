@@ -1,6 +1,6 @@
 """kNN of 20,000 images against 100,000 of 2,048 features: seconds and memory, beside scikit-learn's brute force in the same run.
 
-python -m benchmarks.nearest_neighbours --output=benchmarks/results/FILE.json [--rows=100000] [--queries=20000] [--compared=2000]
+python -m benchmarks.speed.nearest_neighbours --output=benchmarks/results/FILE.json [--rows=100000] [--queries=20000] [--compared=2000]
 
 All queries are asked of ours, after a warm-up; peak memory is that of the process beyond its peak before, when the features are there and
 only a few have been asked. Then the first `--compared` queries are asked in turn of both, three times. scikit-learn gets float32 features,

@@ -1,6 +1,6 @@
 """EXAMINE, LOO and TMC-Shapley on the same features, with fits counted, beside a scikit-learn loop.
 
-python -m benchmarks.bench_valuation [--rows=500 --width=1024 --validation=20000 --permutations=100] [--pydvl_python=PYTHON]
+python -m benchmarks.speed.valuation_speed [--rows=500 --width=1024 --validation=20000 --permutations=100] [--pydvl_python=PYTHON]
     [--opendataval_python=PYTHON] --output=FILE.json
 
 The scikit-learn loop is sampled: `--sampled` of its fits at its default tolerance are timed (fit and score) and their mean extrapolated

@@ -1,6 +1,6 @@
 """The scorer at its limits: are its bounds true, how much memory does it take, how fast are files read, do two processes help?
 
-python -m benchmarks.scoring_limits --workdir=OUT --output=benchmarks/results/FILE.json [--rows=1000000] [--hostile_rows=1000000]
+python -m benchmarks.speed.scoring_limits --workdir=OUT --output=benchmarks/results/FILE.json [--rows=1000000] [--hostile_rows=1000000]
 
 - bounds: float32 gaps of every path on rows of hostile spectra against float64's, as multiples of the bound (over 1 is a violation).
 - memory: peak resident memory of a process that scores N x 768, beyond that of the same process before the scorer is called.
@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from absl import app, flags
 
-from benchmarks.bench_scoring import features
+from benchmarks.speed.bench_scoring import features
 from examine_jax.common.atomic_files import write_text
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "For large files.", required=True)
@@ -177,7 +177,13 @@ def run_children(names: list[str], threads: int | None = None) -> list[dict[str,
     if threads is not None:
         environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
         environment["OMP_NUM_THREADS"] = environment["OPENBLAS_NUM_THREADS"] = str(threads)
-    command = [sys.executable, "-m", "benchmarks.scoring_limits", f"--workdir={_WORKDIR.value}", "--output=unused"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.speed.scoring_limits",
+        f"--workdir={_WORKDIR.value}",
+        "--output=unused",
+    ]
     started = [
         subprocess.Popen(
             ["taskset", "-c", str(place % (os.cpu_count() or 1)), *command, f"--rows={_ROWS.value}", f"--child={name}"]

@@ -1,6 +1,6 @@
 """Does the gap tell noise levels, on the sample and on histology tiles of groups that were not trained on? Three seeds each.
 
-python -m benchmarks.noise_separation --workdir=OUT [--data=FOLDER_OF_lc25000_96] --output=benchmarks/results/FILE.json
+python -m benchmarks.quality.noise_separation --workdir=OUT [--data=FOLDER_OF_lc25000_96] --output=benchmarks/results/FILE.json
 
 Each run is a whole assessment (features z-scored against the clean training images, the scorer's default solver); a killed one goes
 on in the same workdir. Controls are treated the same way. The time of every run stands beside its figures.

@@ -1,6 +1,6 @@
 """The gap's error for every solver over the tests' table of spectra, against float64 NumPy SVDs with the row deleted.
 
-python -m benchmarks.accuracy --output=benchmarks/results/FILE.csv
+python -m benchmarks.quality.accuracy --output=benchmarks/results/FILE.csv
 
 A line a solver and spectrum: the largest error relative to the largest gap; the largest relative to the row's own gap among rows over 1% of
 the largest; the largest error over its bound (1 or less: the bound holds); all beyond the reference's own rounding, in the last column.

@@ -1,7 +1,7 @@
 """pyDVL's leave-one-out and one whole permutation of its Shapley, timed: python pydvl_values.py ROWS.npz.
 
 ROWS.npz holds features, labels, validation, validation_labels, and order, a permutation. It runs in pyDVL's own environment (no JAX there):
-`bench_valuation --pydvl_python=…` starts it. One JSON object goes to stdout.
+`valuation_speed --pydvl_python=…` starts it. One JSON object goes to stdout.
 """
 
 import json

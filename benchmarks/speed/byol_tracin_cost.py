@@ -1,6 +1,6 @@
 """What the extra positive costs: a step of BYOL-TracIn, FS and FNC beside a step of plain BYOL on the same batch.
 
-python -m benchmarks.byol_tracin_cost --rounds=10 --output=benchmarks/results/FILE.json
+python -m benchmarks.speed.byol_tracin_cost --rounds=10 --output=benchmarks/results/FILE.json
 
 Everything is compiled and warmed up first; then the methods take turns, one step each a round, in a new order every round, so that
 whatever else the machine does meets all alike. A step is views, forward, backward, update and the target's move, waited for. Ratios are of

@@ -1,6 +1,6 @@
 """The scorer at every size on one device, beside what it cannot do without and beside its peers; one table, one JSON record.
 
-python -m benchmarks.scoring_speed --output=benchmarks/results/FILE.json [--sizes=500x1024,100000x768] [--torch]
+python -m benchmarks.speed.scoring_speed --output=benchmarks/results/FILE.json [--sizes=500x1024,100000x768] [--torch]
 
 Everything is warmed up and blocked on; medians of several rounds; all of a size in one run. Loops are timed on a few rows and scaled to
 all. Ceilings are measured in the same run: the memory's rate by adding a number to a large array, the matrix rate by a product at the
@@ -20,12 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 
-from benchmarks.bench_scoring import SPECTRA, features, reference
+from benchmarks.speed.bench_scoring import SPECTRA, features, reference
 from examine_jax.common.atomic_files import write_text
 from examine_jax.scoring import AdaptiveSecular, MaskedPower, Path, Secular, examine
 
 _SIZES = flags.DEFINE_list("sizes", ["500x192", "500x1024", "5000x768", "100000x768"], "Which, as NxD.")
-_SPECTRA = flags.DEFINE_list("spectra", list(SPECTRA), "Which of benchmarks.bench_scoring.")
+_SPECTRA = flags.DEFINE_list("spectra", list(SPECTRA), "Which of benchmarks.speed.bench_scoring.")
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.", required=True)
 _TORCH = flags.DEFINE_bool("torch", False, "Time a loop of torch's SVDs too.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Of each.", lower_bound=1)

@@ -1,6 +1,6 @@
 """What each method learns in the same CPU minutes, on histology tiles of groups that it was not trained on.
 
-python -m benchmarks.learning --data=FOLDER_OF_lc25000_96 --workdir=OUT --output=benchmarks/results/FILE.json
+python -m benchmarks.quality.learning --data=FOLDER_OF_lc25000_96 --workdir=OUT --output=benchmarks/results/FILE.json
 
 Tiles are split by group, 3/4 to train on. A run takes the steps that its minutes pay for, by the CPU time of a step measured beforehand
 (kept in the workdir, so that a killed run goes on). Two figures each, of features that saw no label:

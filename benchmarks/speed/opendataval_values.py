@@ -1,7 +1,7 @@
 """OpenDataVal's leave-one-out and kNN-Shapley, timed: python opendataval_values.py ROWS.npz.
 
 ROWS.npz is as for pydvl_values.py, whose k of kNN-Shapley is 5 here too. It runs in OpenDataVal's own environment (no JAX there):
-`bench_valuation --opendataval_python=…` starts it. One JSON object goes to stdout. Its TMC has rules of its own (the first five rows of an
+`valuation_speed --opendataval_python=…` starts it. One JSON object goes to stdout. Its TMC has rules of its own (the first five rows of an
 order get nothing, means by position) and is not compared.
 """
 

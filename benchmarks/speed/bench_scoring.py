@@ -1,6 +1,6 @@
 """Speed and error of the scorer together, against loops over dense SVDs.
 
-pytest benchmarks/bench_scoring.py --sizes=500x1024,5000x768 --peers --benchmark-json=benchmarks/results/FILE.json
+pytest benchmarks/speed/bench_scoring.py --sizes=500x1024,5000x768 --peers --benchmark-json=benchmarks/results/FILE.json
 
 Every row is warmed up and blocked on. The error beside each time is that of the gap, relative to the largest, against float64 SVDs with the
 row deleted (on 20 rows) or, for the loops, is theirs. Loops are timed on a few rows and scaled to all of them; `extra_info` says so.
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.speed.timing import median_seconds
 from examine_jax.scoring import AdaptiveSecular, MaskedPower, Secular, examine
 
 Size = tuple[int, int]
@@ -123,7 +124,7 @@ def test_dense_loop(benchmark: Any, request: pytest.FixtureRequest, size: Size, 
             largest(jnp.asarray(np.delete(rows, i, 0))).block_until_ready()
 
     benchmark.pedantic(numpy_three if kind == "numpy" else jax_three, rounds=3, warmup_rounds=1)
-    benchmark.extra_info |= {"rows_timed": 3, "seconds_for_all_rows": benchmark.stats.stats.median * size[0] / 3}
+    benchmark.extra_info |= {"rows_timed": 3, "seconds_for_all_rows": median_seconds(benchmark) * size[0] / 3}
 
 
 def test_lapack_secular_equation_a_row(benchmark: Any, request: pytest.FixtureRequest, size: Size) -> None:
@@ -144,4 +145,4 @@ def test_lapack_secular_equation_a_row(benchmark: Any, request: pytest.FixtureRe
             dlasd4(0, poles, row / np.linalg.norm(row), np.dot(row, row))
 
     benchmark.pedantic(hundred, rounds=3, warmup_rounds=1)
-    benchmark.extra_info |= {"rows_timed": 100, "seconds_for_all_rows": benchmark.stats.stats.median * size[0] / 100}
+    benchmark.extra_info |= {"rows_timed": 100, "seconds_for_all_rows": median_seconds(benchmark) * size[0] / 100}

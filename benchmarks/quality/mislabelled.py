@@ -1,7 +1,7 @@
 """Finding wrong labels: a tenth of the labels flipped, images ranked by self-influence, by their loss, and at random.
 
-python -m benchmarks.mislabelled --images=DIR --labels=L.csv --output=benchmarks/results/FILE.json    (or sub-folders for classes)
-python -m benchmarks.mislabelled --images=DIR --encoder=OUT/encoder --output=...
+python -m benchmarks.quality.mislabelled --images=DIR --labels=L.csv --output=benchmarks/results/FILE.json    (or sub-folders for classes)
+python -m benchmarks.quality.mislabelled --images=DIR --encoder=OUT/encoder --output=...
 
 The two-layer probe is trained on the features with the flipped labels; self-influence is summed over six of its epochs, the loss is that
 at the end. Precision at 10%: the share of wrong labels among the tenth that a ranking puts first. A seed is a flip and a probe of its own.

@@ -1,6 +1,6 @@
 """The learning table out of its records: mean and standard error over seeds, and what has not learned.
 
-python -m benchmarks.learning_table RECORDS.json [MORE.json …] [--output=ALL.json]
+python -m benchmarks.quality.learning_table RECORDS.json [MORE.json …] [--output=ALL.json]
 
 Records of the same seed and row must be the same; a table of several files is one of all their rows. A row has learned where its accuracy
 is above the untrained encoder's of the same seeds by more than two standard errors of that difference.

@@ -1,0 +1,9 @@
+"""Median times of pytest-benchmark."""
+
+import math
+from typing import Any
+
+
+def median_seconds(benchmark: Any) -> float:
+    """The median time of a round in seconds; NaN when timing is disabled (`--benchmark-disable`)."""
+    return math.nan if benchmark.stats is None else benchmark.stats.stats.median
