@@ -1,18 +1,23 @@
-"""Where pixels come from: folders, arrays, the sample, and the paper's corruption of them."""
+"""Sources of images, their decoding, and the paper's corruption."""
 
 from examine_jax.images.corruption import GaussianCorruption, corrupt
 from examine_jax.images.image_set import ImageSet, SkippedImage, exact_duplicates
-from examine_jax.images.sources.any_source import load_images, stream_images
-from examine_jax.images.sources.arrays import load_array
-from examine_jax.images.sources.folder import load_folder
+from examine_jax.images.prefetching import prefetch
+from examine_jax.images.sources.array import load_array
+from examine_jax.images.sources.folder import load_folder, stream_folder
+from examine_jax.images.sources.load import can_stream, load_images, stream_images
 from examine_jax.images.sources.sample import sample_images
-from examine_jax.images.sources.streaming import StreamedImages, prefetch, stream_folder
+from examine_jax.images.sources.source import ReadOptions, Source
+from examine_jax.images.streamed_images import StreamedImages
 
 __all__ = [
     "GaussianCorruption",
     "ImageSet",
+    "ReadOptions",
     "SkippedImage",
+    "Source",
     "StreamedImages",
+    "can_stream",
     "corrupt",
     "exact_duplicates",
     "load_array",

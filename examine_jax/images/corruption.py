@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Shaped, UInt8
 
 
@@ -13,18 +14,22 @@ class GaussianCorruption:
     """Noise N(delta, delta * m) on pixels in [0, 1], drawn for every pixel and channel; m is the mean of the data set.
 
     Attributes:
-        levels: the deltas. The images to be corrupted are spread over them as evenly as their number allows. 0 changes nothing, so
-            `levels=(0.0, 0.1, 0.3, 0.5, 1.0), portion=1.0` makes groups of one size, the clean one included.
-        portion: of the images, how many are corrupted, rounded to the nearest whole. The paper's: 400 of 500 assessed images (the
-            default), 60,000 of 160,000 in pretraining (0.375).
-        spread: what delta * m is: the 'variance' of the noise, as N(., .) is commonly read, or its 'standard_deviation'.
-        clip: the result is brought back to the valid range and stored as bytes, as an image file would. Without it the result is
-            float32 and leaves [0, 1].
+        levels: the deltas. The images to be corrupted are spread over them as evenly as their
+            number allows. 0 changes nothing, so `levels=(0.0, 0.1, 0.3, 0.5, 1.0), portion=1.0`
+            makes groups of one size, the clean one included.
+        portion: of the images, how many are corrupted, rounded to the nearest whole. The paper's:
+            400 of 500 assessed images (the default), 60,000 of 160,000 in pretraining (0.375).
+        spread: what delta * m is: the 'variance' of the noise, as N(., .) is commonly read, or its
+            'standard_deviation'.
+        clip: the result is brought back to the valid range and stored as bytes, as an image file
+            would. Without it the result is float32 and leaves [0, 1].
     """
 
     levels: tuple[float, ...] = (0.1, 0.3, 0.5, 1.0)
     portion: float = 0.8
-    spread: Literal["variance", "standard_deviation"] = "variance"
+    spread: Literal["variance", "standard_deviation"] = setting(
+        "variance", "What the second argument of the noise N(d, d*m) is.", metavar="NAME", open_in_paper=True
+    )
     clip: bool = True
 
     def __post_init__(self) -> None:
@@ -49,18 +54,20 @@ def corrupt(
 ) -> tuple[Shaped[np.ndarray, "images height width channels"], Float[np.ndarray, " images"]]:
     """Adds noise to a random portion of the images, exactly the same for the same seed on every machine.
 
-    Which image gets which level follows from the seed and the number of images; the standard normal draws of image i follow from
-    (seed, i) alone, whatever the other images and levels are. They come from numpy's Philox generator.
+    Which image gets which level follows from the seed and the number of images; the standard normal
+    draws of image i follow from (seed, i) alone, whatever the other images and levels are. They
+    come from numpy's Philox generator.
 
     Args:
         pixels: images; they are not changed.
         corruption: levels, portion and kind of noise.
         seed: 0 or above.
-        mean: m, in [0, 1]; None takes the mean of all of `pixels`. Name it to give a second set the noise of the first.
+        mean: m, in [0, 1]; None takes the mean of all of `pixels`. Name it to give a second set the
+            noise of the first.
 
     Returns:
-        The images, uint8 (rounded to the nearest) if `corruption.clip`, else float32 in units of [0, 1]; and the float64 level of
-        each, 0 where the image is as it was.
+        The images, uint8 (rounded to the nearest) if `corruption.clip`, else float32 in units of
+        [0, 1]; and the float64 level of each, 0 where the image is as it was.
     """
     if seed < 0:
         raise ValueError(f"seed={seed}: give 0 or above")

@@ -22,14 +22,17 @@ class ImageSet:
     """Images of one size, in a fixed order; row i of everything computed from them belongs to `names[i]`.
 
     Attributes:
-        names: unique, and always encodable as UTF-8: paths below the folder with forward slashes, or `key[row]` for arrays. They
-            may hold quotes, newlines or markup: whoever writes them to CSV or HTML escapes them.
+        names: unique, and always encodable as UTF-8: paths below the folder with forward slashes,
+            or `key[row]` for arrays. They may hold quotes, newlines or markup: whoever writes them
+            to CSV or HTML escapes them.
         pixels: uint8 `[N, H, W, C]`.
         skipped: what was met and not read.
         resized_up: how many of the images had a side shorter than the size asked for.
-        labels: one row per image where the source has labels (MedMNIST), any dtype, else None. Nothing here is computed from them.
-        bits_stored: where images had more than 8 bits a sample as integers, the bits by which they were brought to 8
-            (value * 255 / (2**bits_stored - 1)), else None. Hand it to the loader of the next folder for the same encoder.
+        labels: one row per image where the source has labels (MedMNIST), any dtype, else None.
+            Nothing here is computed from them.
+        bits_stored: where images had more than 8 bits a sample as integers, the bits by which they
+            were brought to 8 (value * 255 / (2**bits_stored - 1)), else None. Hand it to the loader
+            of the next folder for the same encoder.
     """
 
     names: tuple[str, ...]

@@ -12,7 +12,8 @@ def encodable(name: str) -> str:
 def unique_encodable(names: Iterable[str]) -> tuple[str, ...]:
     """`encodable` of each of these different names, still different from one another.
 
-    A file may really be called `\\xff.png`, backslash and all, beside one whose first byte is 255: that one gets a `~2`.
+    A file may really be called `\\xff.png`, backslash and all, beside one whose first byte is 255:
+    that one gets a `~2`.
     """
     originals = tuple(names)
     # Names that need no escape keep theirs, whatever comes before them.

@@ -1,17 +1,17 @@
-"""How a run's images reach its steps: all of them on the device, or batch by batch ahead of the step that needs them."""
+"""How a training set reaches the steps: all of it on the devices, or batch by batch ahead of the steps."""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from examine_jax.common.shapes import Array, Int, UInt8
-from examine_jax.training.devices import agreed, local_rows, place_batch, place_on_each
-from examine_jax.training.method import Batch
+from examine_jax.common.shapes import Array, Int
+from examine_jax.training.columns import INDEX, Columns, dtype_of
+from examine_jax.training.devices import gather_all, local_rows, place_batch, replicate
+from examine_jax.training.method import IMAGE, Batch
 from examine_jax.training.step import Step, Steps, TrainState
 
 MOST_STEPS_A_DISPATCH = 64
@@ -19,81 +19,88 @@ _RESIDENT_SHARE = 0.4  # of a device's memory; the network, its optimiser and it
 _WORKERS = min(8, os.cpu_count() or 1)
 _DEPTH = 8  # batches read ahead
 
-Columns = dict[str, np.ndarray]
-Train = Callable[[TrainState, np.ndarray], tuple[TrainState, Columns]]
-"""train(state, indices [n, B]) -> (state, metrics by name [n]); called with the batches of one step after the other."""
+StepMetrics = dict[str, np.ndarray]
+"""Metrics by name, each [n]: one value a step."""
+
+TrainSteps = Callable[[TrainState, np.ndarray], tuple[TrainState, StepMetrics]]
+"""train_steps(state, indices [n, B]) -> (state, metrics); successive calls take the batches of successive steps."""
 
 
-@runtime_checkable
-class Pixels(Protocol):
-    """A set of training images: a NumPy array is one, as is anything that reads them when asked, which never has all in memory."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(N, height, width, channels)."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, indices: Any, /) -> Any:
-        """uint8 [B, height, width, channels] for int32 [B]."""
-
-
-def fits(pixels: Pixels, mesh: Mesh) -> bool:
-    """Whether the images live on the devices: an array that takes up to two fifths of the memory of each."""
-    if not isinstance(pixels, np.ndarray):
+def fits(columns: Columns, mesh: Mesh) -> bool:
+    """Whether the columns are kept on the devices: arrays that take at most two fifths of each device's memory."""
+    arrays = [column for column in columns.values() if isinstance(column, np.ndarray)]
+    if len(arrays) < len(columns):
         return False
     free = min(_memory(device) for device in mesh.local_devices)
-    return all(fit for (fit,) in agreed(pixels.nbytes <= _RESIDENT_SHARE * free))
+    size = sum(array.nbytes for array in arrays)
+    return all(fit for (fit,) in gather_all(size <= _RESIDENT_SHARE * free))
 
 
 @contextmanager
-def resident(run_steps: Steps, pixels: UInt8[np.ndarray, "n h w c"], mesh: Mesh, key: Array) -> Iterator[Train]:
-    """All images on each device."""
-    images = place_on_each(mesh, pixels)
+def resident(run_steps: Steps, columns: Columns, mesh: Mesh, key: Array) -> Iterator[TrainSteps]:
+    """Trains on columns that every device holds."""
+    on_devices = {name: replicate(mesh, column) for name, column in columns.items()}
 
-    def train(state: TrainState, indices: Int[np.ndarray, "steps batch"]) -> tuple[TrainState, Columns]:
+    def train_steps(state: TrainState, indices: Int[np.ndarray, "steps batch"]) -> tuple[TrainState, StepMetrics]:
         padded = np.zeros((MOST_STEPS_A_DISPATCH, indices.shape[1]), np.int32)
         padded[: len(indices)] = indices
-        on_devices, count = place_on_each(mesh, (padded, np.int32(len(indices))))
-        state, metrics = run_steps(state, images, on_devices, count, key)
-        return state, {name: np.asarray(column)[: len(indices)] for name, column in metrics.items()}
+        rows, count = replicate(mesh, (padded, np.int32(len(indices))))
+        state, metrics = run_steps(state, on_devices, rows, count, key)
+        return state, {name: np.asarray(values)[: len(indices)] for name, values in metrics.items()}
 
-    yield train
+    yield train_steps
 
 
 @contextmanager
 def streamed(
-    step: Step, pixels: Pixels, batches: Iterator[Int[np.ndarray, " batch"]], batch_size: int, mesh: Mesh, key: Array
-) -> Iterator[Train]:
-    """Images that are read, decoded and copied ahead of their steps; `batches` are the indices of all steps to come.
+    step: Step, columns: Columns, batches: Iterator[Int[np.ndarray, " batch"]], batch_size: int, mesh: Mesh, key: Array
+) -> Iterator[TrainSteps]:
+    """Trains on batches that are read, decoded and copied ahead of their steps.
 
-    Each process reads the rows of a batch that its own devices train on.
+    Each process reads the rows of a batch that its own devices train on. Images are read by
+    threads, other columns when their batch is placed.
+
+    Args:
+        batches: the indices of all steps to come.
     """
-    from examine_jax.images.sources.streaming import prefetch
-
     rows = local_rows(mesh, batch_size)
-    batches_here = (indices[rows] for indices in batches)
-    with closing(prefetch(pixels, batches_here, _WORKERS, _DEPTH)) as read:  # type: ignore[type-var]  # it is a generator
+    with _host_batches(columns, (indices[rows] for indices in batches)) as host_batches:
         placed = _ahead(
-            {
-                "image": place_batch(mesh, images, batch_size),
-                "index": place_batch(mesh, np.asarray(indices, np.int32), batch_size),
-            }
-            for indices, images in read
+            {name: place_batch(mesh, values, batch_size) for name, values in batch.items()} for batch in host_batches
         )
 
-        def train(state: TrainState, indices: Int[np.ndarray, "steps batch"]) -> tuple[TrainState, Columns]:
+        def train_steps(state: TrainState, indices: Int[np.ndarray, "steps batch"]) -> tuple[TrainState, StepMetrics]:
             history = []
-            for _ in indices:  # nothing waits here for a step's end, so that batches are copied while steps run
+            for _ in indices:  # nothing here waits for a step to end, so batches are copied while steps run
                 state, metrics = step(state, next(placed), key)
                 history.append(metrics)
             return state, {name: np.array([np.asarray(row[name]) for row in history]) for name in history[0]}
 
-        yield train
+        yield train_steps
+
+
+@contextmanager
+def _host_batches(
+    columns: Columns, batches: Iterator[Int[np.ndarray, " batch"]]
+) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+    """Batches on the host, by column name, in the order of their indices."""
+    others = {name: column for name, column in columns.items() if name != IMAGE}
+
+    def rest(indices: np.ndarray) -> dict[str, np.ndarray]:
+        values = {name: np.asarray(column[indices], dtype_of(column)) for name, column in others.items()}
+        return {**values, INDEX: np.asarray(indices, np.int32)}
+
+    if IMAGE not in columns:
+        yield (rest(indices) for indices in batches)
+        return
+    from examine_jax.images import prefetch
+
+    with closing(prefetch(columns[IMAGE], batches, _WORKERS, _DEPTH)) as read:  # type: ignore[type-var]  # a generator
+        yield ({IMAGE: images, **rest(indices)} for indices, images in read)
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same, each begun before the one before it is handed out."""
+    """The same batches; each one is asked for before its predecessor is handed out."""
     waiting = None
     for batch in batches:
         if waiting is not None:
@@ -104,7 +111,7 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def _memory(device: jax.Device) -> int:
-    """Bytes that this process may use of a device; of a CPU the machine's, shared among those that JAX pretends there are."""
+    """Bytes of a device that this process may use; a CPU's memory is divided among JAX's CPU devices."""
     statistics = device.memory_stats() or {}
     if "bytes_limit" in statistics:
         return int(statistics["bytes_limit"])

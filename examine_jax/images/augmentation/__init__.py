@@ -17,7 +17,8 @@ from examine_jax.images.augmentation.recipes import (
 )
 from examine_jax.images.augmentation.symmetries import Dihedral, Flip, QuarterTurns
 
-# What a method's `augmentation` may be made of: the classes to name when a configuration is read back.
+# What a method's `augmentation` may be made of: the classes to name when a configuration is read
+# back.
 AUGMENTATIONS = (
     ColorJitter,
     Compose,

@@ -15,10 +15,12 @@ class GaussianBlur:
 
     Attributes:
         sigma: the range of the standard deviation in pixels, drawn uniformly.
-        kernel_size: of the truncated kernel, odd; None takes SimCLR's and BYOL's, 2 * (side // 10 // 2) + 1 (23 at 224 pixels, 7 at 72).
+        kernel_size: of the truncated kernel, odd; None takes SimCLR's and BYOL's, 2 * (side // 10
+            // 2) + 1 (23 at 224 pixels, 7 at 72).
         probability: of an image being blurred.
 
-    Edges are repeated outwards, as Pillow does (the TensorFlow and JAX originals pad with black, which darkens borders).
+    Edges are repeated outwards, as Pillow does (the TensorFlow and JAX originals pad with black,
+    which darkens borders).
     """
 
     sigma: tuple[float, float] = (0.1, 2.0)

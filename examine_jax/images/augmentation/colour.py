@@ -1,7 +1,8 @@
 """Colour jitter, grey and solarising, by Pillow's and torchvision's formulas.
 
-The work is done on planes [channels, batch, height, width]: sums over channels are then whole-array additions. Where two such
-augmentations follow one another, XLA drops the transpositions between them.
+The work is done on planes [channels, batch, height, width]: sums over channels are then whole-array
+additions. Where two such augmentations follow one another, XLA drops the transpositions between
+them.
 """
 
 import dataclasses
@@ -21,9 +22,10 @@ Plane = Float[Array, "batch height width"]
 class ColorJitter:
     """Brightness, contrast, saturation and hue changed in random order, as torchvision's ColorJitter does.
 
-    Brightness, contrast and saturation each blend the image with a reference (black; the mean of its grey; its grey) by a factor drawn
-    uniformly from [max(0, 1 - strength), 1 + strength]; hue turns by a share of the circle drawn from [-hue, hue]. The result of each is
-    clipped to [0, 1]. The order is drawn once an image. Images of other than 3 channels stay as they are.
+    Brightness, contrast and saturation each blend the image with a reference (black; the mean of
+    its grey; its grey) by a factor drawn uniformly from [max(0, 1 - strength), 1 + strength]; hue
+    turns by a share of the circle drawn from [-hue, hue]. The result of each is clipped to [0, 1].
+    The order is drawn once an image. Images of other than 3 channels stay as they are.
 
     Attributes:
         brightness, contrast, saturation: strengths, 0 or above.
@@ -104,14 +106,17 @@ def jittered(
         images: float32 in [0, 1].
         factors: of brightness, contrast and saturation; 1 changes nothing.
         turn: of the hue, in turns; 0 changes nothing.
-        order: which of brightness 0, contrast 1, saturation 2, hue 3 comes first, second, third, last.
+        order: which of brightness 0, contrast 1, saturation 2, hue 3 comes first, second, third,
+            last.
     """
     planes = jnp.moveaxis(images, -1, 0)
     hue_at = jnp.argmax(order == 3, axis=1)
-    # The three blends are one formula, so each slot chooses its reference; hue costs as much as all of them and is computed once, so
-    # the slots are walked twice: those before it, and those after it.
+    # The three blends are one formula, so each slot chooses its reference; hue costs as much as all
+    # of them and is computed once, so the slots are walked twice: those before it, and those after
+    # it.
     blends = jnp.where(jnp.arange(3) >= hue_at[:, None], order[:, 1:], order[:, :3])
-    # Loops, not unrolled: the mean of each step waits for the one before anyway, and a third of the code compiles in less time.
+    # Loops, not unrolled: the mean of each step waits for the one before anyway, and a third of the
+    # code compiles in less time.
     planes = jax.lax.fori_loop(
         0, 3, lambda slot, planes: _blended(planes, blends[:, slot], factors, slot < hue_at), planes
     )

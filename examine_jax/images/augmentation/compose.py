@@ -41,7 +41,8 @@ class TwoViews:
     """Two differently augmented views of each image, for methods that compare them.
 
     Attributes:
-        first, second: what makes each; where they are equal, both are made by one program with two keys.
+        first, second: what makes each; where they are equal, both are made by one program with two
+            keys.
     """
 
     first: Augmentation

@@ -83,7 +83,8 @@ def resized_crop(
 ) -> Float[Array, "batch size size channels"]:
     """Cuts a box (top, left, height, width) out of each image and resizes it as Pillow would, by two small matrix products.
 
-    Bytes are taken as 0 to 255; the result is float32, clipped to [0, 1] (a bicubic resize overshoots at edges).
+    Bytes are taken as 0 to 255; the result is float32, clipped to [0, 1] (a bicubic resize
+    overshoots at edges).
     """
     _, height, width, _ = images.shape
     top, left, box_height, box_width = boxes.T

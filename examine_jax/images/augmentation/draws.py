@@ -1,6 +1,7 @@
 """Which images an augmentation touches, and checks of what it is told to draw.
 
-Each augmentation draws all its uniform numbers at once: every further call of jax.random is a third of a second of compilation on a CPU.
+Each augmentation draws all its uniform numbers at once: every further call of jax.random is a third
+of a second of compilation on a CPU.
 """
 
 import jax.numpy as jnp

@@ -14,7 +14,8 @@ class GaussianNoise:
     """Independent normal noise of mean 0 on every pixel and channel, clipped to [0, 1], with a probability.
 
     Attributes:
-        deviation: the range of the noise's standard deviation (pixels in [0, 1]), drawn uniformly for each image.
+        deviation: the range of the noise's standard deviation (pixels in [0, 1]), drawn uniformly
+            for each image.
         probability: of an image getting any.
     """
 

@@ -1,7 +1,8 @@
 """What each method's paper does to its images, as data.
 
-The numbers are those of the reference codes. Colours are jittered by torchvision's formulas throughout; the TensorFlow and JAX codes of
-SimCLR and BYOL use others of the same strengths (BYOL's adds to the brightness instead of scaling it).
+The numbers are those of the reference codes. Colours are jittered by torchvision's formulas
+throughout; the TensorFlow and JAX codes of SimCLR and BYOL use others of the same strengths (BYOL's
+adds to the brightness instead of scaling it).
 """
 
 from examine_jax.images.augmentation.blur import GaussianBlur

@@ -18,8 +18,8 @@ def resampling_weights(
 ) -> Float[Array, "batch target_size source_size"]:
     """Weights that resize pixels start .. start + length - 1 of an axis to target_size pixels, each row's sum 1.
 
-    As Pillow does it: the filter widens with the reduction (antialiasing), and pixels beyond the crop take no part, as if it had been cut
-    out first (torchvision's resized_crop).
+    As Pillow does it: the filter widens with the reduction (antialiasing), and pixels beyond the
+    crop take no part, as if it had been cut out first (torchvision's resized_crop).
     """
     scale = (length / target_size)[:, None, None]
     start, end = start[:, None, None], (start + length)[:, None, None]

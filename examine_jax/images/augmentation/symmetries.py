@@ -15,7 +15,8 @@ class Dihedral:
 
     Attributes:
         flips: mirror left-right and up-down, each with probability 1/2.
-        quarter_turns: also swap rows and columns with probability 1/2, which with the flips gives all eight symmetries of the square.
+        quarter_turns: also swap rows and columns with probability 1/2, which with the flips gives
+            all eight symmetries of the square.
     """
 
     flips: bool = True

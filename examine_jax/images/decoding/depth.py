@@ -1,8 +1,9 @@
 """How samples of more than 8 bits become 8 bits: one rule for all images of a source, so that brightness stays comparable.
 
-Integers: many devices store 10, 12 or 14 bits in 16. A value v becomes v * 255 / (2**b - 1), b from 8 to 16 the fewest bits that
-hold the largest value of the whole source (of its images deeper than 8 bits), or the `bits_stored` that the caller names.
-Floats: in [0, 1] if no value of the whole source is above 1, else in [0, 255].
+Integers: many devices store 10, 12 or 14 bits in 16. A value v becomes v * 255 / (2**b - 1), b from
+8 to 16 the fewest bits that hold the largest value of the whole source (of its images deeper than 8
+bits), or the `bits_stored` that the caller names. Floats: in [0, 1] if no value of the whole source
+is above 1, else in [0, 255].
 """
 
 import numpy as np

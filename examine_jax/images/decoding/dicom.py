@@ -1,10 +1,12 @@
 """DICOM files, by pydicom: their frames as grey or colour values between 0 (black) and 1 (white).
 
-Grey values go through the modality LUT (or rescale slope and intercept), then through the first VOI LUT or window, whose output range
-becomes black to white. Without a window, CT is shown from -1024 to 3071 Hounsfield units, up to 8 bits fill their range, more
-bits that nothing rescales and of which none is below 0 wait for the full scale of their source (depth.py), and what is left becomes black
-to white by the range that the bits stored can hold. MONOCHROME1 is inverted, so that white is bright. The values of enhanced multi-frame
-files are looked up frame by frame (shared and per-frame functional groups).
+Grey values go through the modality LUT (or rescale slope and intercept), then through the first VOI
+LUT or window, whose output range becomes black to white. Without a window, CT is shown from -1024
+to 3071 Hounsfield units, up to 8 bits fill their range, more bits that nothing rescales and of
+which none is below 0 wait for the full scale of their source (depth.py), and what is left becomes
+black to white by the range that the bits stored can hold. MONOCHROME1 is inverted, so that white is
+bright. The values of enhanced multi-frame files are looked up frame by frame (shared and per-frame
+functional groups).
 """
 
 import contextlib
@@ -41,7 +43,8 @@ def read_header(stream: BinaryIO, max_pixels: int, max_bytes: int) -> pydicom.Da
     """What the file says of its pixels, which are not read.
 
     Raises:
-        UnreadableImage: there are none, they are too many, or no installed package decompresses them (the message says which would).
+        UnreadableImage: there are none, they are too many, or no installed package decompresses
+            them (the message says which would).
     """
     _check_deflated(stream, max_bytes)
     try:

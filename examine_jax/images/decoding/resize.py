@@ -1,12 +1,21 @@
 """Antialiased resizing to a square, by Pillow.
 
-The whole image is squashed to the square, so that nothing at its edges goes unseen; its aspect is not kept.
+The whole image is squashed to the square, so that nothing at its edges goes unseen; its aspect is
+not kept.
 """
 
 import numpy as np
 from PIL import Image
 
 from examine_jax.common.shapes import Float, UInt8
+
+
+def check_size(image_size: int, channels: int) -> None:
+    """Raises a ValueError where the size is not 1 to 4096 or the channels are not 1 or 3."""
+    if not 1 <= image_size <= 4096:
+        raise ValueError(f"image_size={image_size}: give 1 to 4096 pixels")
+    if channels not in (1, 3):
+        raise ValueError(f"channels={channels}: give 1 (grey) or 3 (colour)")
 
 
 def resize_image(image: Image.Image, image_size: int) -> Image.Image:

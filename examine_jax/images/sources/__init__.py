@@ -1,1 +1,1 @@
-"""Sources of images, one file each: folder, array, TensorFlow Datasets, the sample."""
+"""Sources of images, one file each, and their registry."""

@@ -1,5 +1,6 @@
-"""A folder of image files."""
+"""A folder of image files, read into memory or decoded on demand."""
 
+import dataclasses
 import os
 import warnings
 from collections.abc import Callable
@@ -7,13 +8,52 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from examine_jax.images.decoding.decode import DecodedImage, ImageDecoder
+from examine_jax.common.shapes import UInt8
+from examine_jax.images.decoding.decoder import DecodedImage, ImageDecoder
 from examine_jax.images.decoding.depth import bits_that_hold, check_bits_stored, float_full_scale, to_bytes
 from examine_jax.images.decoding.parallel import Budget, in_order
+from examine_jax.images.decoding.resize import check_size
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import ImageSet, SkippedImage
 from examine_jax.images.names import shown
-from examine_jax.images.sources.scan import Scan, scan
+from examine_jax.images.sources.scan import Scan, scan_folder
+from examine_jax.images.sources.source import ReadOptions
+from examine_jax.images.streamed_images import StreamedImages
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSource:
+    """A folder of image files."""
+
+    on_demand: bool = True
+
+    def recognises(self, name: str) -> bool:
+        return os.path.isdir(name)
+
+    def load(self, name: str, options: ReadOptions) -> ImageSet:
+        _check_no_split(name, options.split)
+        return load_folder(
+            name,
+            image_size=options.image_size,
+            channels=options.channels,
+            bits_stored=options.bits_stored,
+            on_progress=options.on_progress,
+        )
+
+    def stream(self, name: str, options: ReadOptions) -> StreamedImages:
+        _check_no_split(name, options.split)
+        return stream_folder(
+            name,
+            image_size=options.image_size,
+            channels=options.channels,
+            bits_stored=options.bits_stored,
+            on_progress=options.on_progress,
+        )
+
+
+def _check_no_split(folder: str, split: str | None) -> None:
+    if split is not None:
+        raise ValueError(f"{shown(folder)}: a folder has no split {split!r}; name the folder that holds those images")
 
 
 def load_folder(
@@ -28,32 +68,45 @@ def load_folder(
 ) -> ImageSet:
     """Reads every PNG, JPEG, TIFF, BMP, WebP and DICOM file below a folder, in the order of their names.
 
-    Each image is squashed to the square by an antialiased (Lanczos) resize; one with a side shorter than `image_size` is resized up
-    and counted. EXIF orientation is applied; of several frames or pages the first is taken; transparency is laid on white; grey is
-    repeated to 3 channels, colour brought to grey by ITU-R 601 luma; CMYK is converted without its colour profile. JPEGs more than
-    8 times as large as asked for are decoded at a reduced scale first. Integers of 16 bits (grey, RGB, with alpha) and
-    floats become 8 bits by one rule for the whole folder, which examine_jax/images/depth.py states. DICOM files (read where pydicom is
-    installed) become 8 bits by their own modality LUT and window, as examine_jax/images/dicom.py states; each frame of one that holds
-    several is an image, named `file.dcm[3]`.
+    Size: each image is squashed to the square by an antialiased (Lanczos) resize. One with a side
+    shorter than `image_size` is enlarged and counted. JPEGs more than 8 times as large as asked for
+    are decoded at a reduced scale first.
 
-    Hidden files and files that do not call themselves images are passed over. What calls itself one and cannot be read (damaged,
-    empty, mislabelled, too large, a pipe, a link to nothing, DICOM without pixels, ...) is listed in `skipped` with its reason.
-    No file is changed, and only plain files are opened.
+    Colours: grey is repeated to 3 channels; colour becomes grey by ITU-R 601 luma; CMYK is
+    converted without its colour profile; transparent pixels are laid on white. EXIF orientation is
+    applied. Of several frames or pages of a file other than DICOM, the first is read.
+
+    Depth: integers of 16 bits (grey, RGB, with alpha) and floats become 8 bits by one rule for the
+    whole folder, stated in images/decoding/depth.py. DICOM files (read where pydicom is installed)
+    become 8 bits by their own modality LUT and window, as stated in images/decoding/dicom.py. Each
+    frame of a DICOM file with several is an image, named `file.dcm[3]`.
+
+    Hidden files and files without an image's suffix are ignored. Files with one that cannot be read
+    (damaged, empty, mislabelled, too large, a pipe, a link to nothing, DICOM without pixels, ...)
+    are listed in `skipped` with the reason. No file is changed, and only plain files are opened.
 
     Args:
-        folder: links inside it are followed, no folder is entered twice.
+        folder: links inside it are followed; no folder is entered twice.
         image_size: rows and columns of the result.
-        channels: 1 or 3.
-        bits_stored: bits in use in images of 16 bits a sample (8 to 16), when they are known, as from the folder that an encoder was
-            trained on; None finds the fewest that hold the folder's largest value. Images that do not fit are skipped.
-        max_pixels: images with more pixels are skipped, by their headers, before they are decoded. All threads together hold about
-            as many decoded pixels at once. Pillow refuses above 179 million whatever this says.
+        channels: 1 (grey) or 3 (colour).
+        bits_stored: bits in use in images of 16 bits a sample (8 to 16), where they are known, as
+            from the folder that an encoder was trained on. None: the fewest that hold the folder's
+            largest value. Images that do not fit are skipped.
+        max_pixels: images with more pixels are skipped before they are decoded, by their headers.
+            All threads together hold about as many decoded pixels at once. Pillow refuses above 179
+            million in any case.
         max_bytes: larger files are skipped.
         on_progress: called as `on_progress(files done, files in all)`, at 0 and after each file.
 
+    Returns:
+        The images, and the skipped files.
+
     Raises:
-        ValueError: no image could be read (the message says what was found instead), or an argument out of range.
-        OSError: the folder is missing (FileNotFoundError), is none (NotADirectoryError), or cannot be listed.
+        ValueError: no image could be read (the message says what was found), or an argument is out
+            of range.
+        FileNotFoundError: the folder is missing.
+        NotADirectoryError: it is no folder.
+        OSError: it cannot be listed.
     """
     check_size(image_size, channels)
     check_bits_stored(bits_stored)
@@ -72,11 +125,12 @@ def load_folder(
     skipped = list(found.skipped)
     deep: dict[int, DecodedImage] = {}  # Row -> an image that waits for the folder's full scale.
     resized_up = 0
-    report = on_progress or _silent
+    report = on_progress or _no_progress
     report(0, total)
-    Image.init()  # All plug-ins now, not by the first thread that meets a strange file.
+    Image.init()  # Load all of Pillow's plug-ins now, not in the first thread that meets a rare format.
     with warnings.catch_warnings():
-        # Pillow warns of odd metadata and of large images; what matters of that ends in a reason.
+        # Pillow and pydicom warn of odd metadata and large images. What matters becomes a skipped
+        # file's reason.
         warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
         for done, (candidate, result) in enumerate(
             zip(found.candidates, in_order(decode, (c.path for c in found.candidates))), 1
@@ -84,7 +138,7 @@ def load_folder(
             if isinstance(result, UnreadableImage):
                 skipped.append(SkippedImage(candidate.name, str(result)))
             else:
-                if len(result) > 1:  # Frames that nobody knew of before. Growing in place copies nothing.
+                if len(result) > 1:  # More frames than one row a file. Growing in place copies nothing.
                     pixels.resize((len(pixels) + len(result) - 1, *pixels.shape[1:]), refcheck=False)
                 for frame, image in enumerate(result):
                     row = len(names)
@@ -97,7 +151,7 @@ def load_folder(
             report(done, total)
     skipped.sort(key=lambda item: item.name)
     if not names:
-        raise ValueError(nothing_read(folder, found, skipped))
+        raise ValueError(_nothing_read(folder, found, skipped))
     integers = {row: image for row, image in deep.items() if image.pixels.dtype == np.uint16}
     if integers:
         bits_stored = bits_stored or bits_that_hold(int(max(image.largest for image in integers.values())))
@@ -113,24 +167,106 @@ def load_folder(
     return ImageSet(tuple(names), pixels[: len(names)], tuple(skipped), resized_up, bits_stored=bits_stored)
 
 
-def check_size(image_size: int, channels: int) -> None:
-    if not 1 <= image_size <= 4096:
-        raise ValueError(f"image_size={image_size}: give 1 to 4096 pixels")
-    if channels not in (1, 3):
-        raise ValueError(f"channels={channels}: give 1 (grey) or 3 (colour)")
+def stream_folder(
+    folder: str | os.PathLike[str],
+    *,
+    image_size: int,
+    channels: int = 3,
+    bits_stored: int | None = None,
+    max_pixels: int = 100_000_000,
+    max_bytes: int = 2**30,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> StreamedImages:
+    """The images that `load_folder` reads, under the same names, each decoded when it is asked for.
+
+    Every file's header is read once, now; files that are no images are skipped with their reason. A
+    file whose header is sound and whose pixels are damaged raises when it is read, and the message
+    names it. Images of more than 8 bits need their full scale beforehand: `bits_stored` for
+    integers; floats must be in [0, 1].
+
+    Args:
+        folder, image_size, channels, bits_stored, max_pixels, max_bytes, on_progress: as in
+            `load_folder`.
+
+    Returns:
+        The images by index, and the skipped files.
+
+    Raises:
+        ValueError: no image could be read, an argument is out of range, or integers of more than 8
+            bits without `bits_stored`.
+        OSError: as `load_folder`.
+    """
+    check_size(image_size, channels)
+    check_bits_stored(bits_stored)
+    found = scan_folder(folder)
+    decoder = ImageDecoder(image_size, channels, bits_stored, max_pixels, max_bytes, budget=Budget(max_pixels))
+
+    def read_header(path: str) -> tuple[int, bool] | UnreadableImage:
+        try:
+            return decoder.read_header(path)
+        except UnreadableImage as error:
+            return error
+
+    names: list[str] = []
+    places: list[tuple[str, int]] = []  # Row -> path and frame.
+    skipped = list(found.skipped)
+    total = len(found.candidates)
+    report = on_progress or _no_progress
+    report(0, total)
+    Image.init()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
+        headers = in_order(read_header, (candidate.path for candidate in found.candidates))
+        for done, (candidate, header) in enumerate(zip(found.candidates, headers), 1):
+            report(done, total)
+            if isinstance(header, UnreadableImage):
+                skipped.append(SkippedImage(candidate.name, str(header)))
+                continue
+            frames, deep = header
+            if deep and bits_stored is None:
+                raise ValueError(
+                    f"{shown(candidate.path)} has more than 8 bits a sample, and images read on demand need their full "
+                    "scale beforehand; name bits_stored (8 to 16)"
+                )
+            names += [candidate.name] if frames == 1 else [f"{candidate.name}[{frame}]" for frame in range(frames)]
+            places += [(candidate.path, frame) for frame in range(frames)]
+    skipped.sort(key=lambda item: item.name)
+    if not names:
+        raise ValueError(_nothing_read(folder, found, skipped))
+    return StreamedImages(
+        tuple(names),
+        (image_size, image_size, channels),
+        _FolderReader(decoder, tuple(places)),
+        skipped=tuple(skipped),
+    )
 
 
-def scan_folder(folder: str | os.PathLike[str]) -> Scan:
-    try:
-        return scan(folder)
-    except OSError as error:
-        # The subclass (FileNotFoundError, NotADirectoryError, PermissionError) says which it is; the message names the folder.
-        failure = type(error)(f"cannot read the folder {shown(folder)}: {error.strerror or error}")
-        failure.errno = error.errno
-        raise failure from error
+@dataclasses.dataclass(frozen=True)
+class _FolderReader:
+    """Row -> pixels."""
+
+    decoder: ImageDecoder
+    places: tuple[tuple[str, int], ...]
+
+    def __call__(self, row: int) -> UInt8[np.ndarray, "height width stored"]:
+        path, frame = self.places[row]
+        try:
+            return self._to_bytes(self.decoder(path, frame))
+        except UnreadableImage as error:
+            raise UnreadableImage(f"{shown(path)}: {error}; remove the file or repair it") from error
+
+    def _to_bytes(self, image: DecodedImage) -> UInt8[np.ndarray, "height width stored"]:
+        if image.pixels.dtype == np.uint8:
+            return image.pixels
+        if image.pixels.dtype == np.uint16:
+            return to_bytes(image.pixels, 2.0 ** (self.decoder.bits_stored or 16) - 1)
+        if image.largest > 1:
+            raise UnreadableImage(f"floats up to {image.largest:g}, where images read on demand are in [0, 1]")
+        return to_bytes(image.pixels, 1.0)
 
 
-def nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[SkippedImage]) -> str:
+def _nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[SkippedImage]) -> str:
+    """What was found in a folder without a readable image, as one message."""
     message = f"no readable image in {shown(folder)}"
     looked_at = len(skipped) + sum(found.other.values())
     if not looked_at:
@@ -148,5 +284,5 @@ def nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[Skip
     return message
 
 
-def _silent(done: int, total: int) -> None:
+def _no_progress(done: int, total: int) -> None:
     pass

@@ -1,32 +1,62 @@
-"""The sample that ships with scikit-image: tiles of its immunohistochemistry picture (colonic glands, 512 x 512 pixels)."""
+"""The sample: tiles of scikit-image's immunohistochemistry picture (colonic glands, 512 x 512 pixels)."""
 
+import dataclasses
 import importlib.util
 import pathlib
 
 import numpy as np
 from PIL import Image
 
-from examine_jax.images.decoding.resize import resize_bytes
+from examine_jax.images.decoding.resize import check_size, resize_bytes
 from examine_jax.images.image_set import ImageSet
-from examine_jax.images.sources.folder import check_size
+from examine_jax.images.sources.source import ReadOptions
+from examine_jax.images.streamed_images import StreamedImages
 
-# Tiles to train on come from the columns left of 304, those to assess from the rest: no pixel is in both. Tiles overlap their
-# neighbours, as one picture has few of its own. 64 pixels hold a few cells; 12 gives 494 tiles to assess, near the paper's 500.
+# Training tiles come from the columns left of 304, assessed tiles from the rest: they share no
+# pixel. Tiles overlap their neighbours, because one picture holds few. 64 pixels show a few cells;
+# a stride of 12 gives 494 assessed tiles, near the paper's 500.
 _TILE = 64
 _BOUNDARY = 304
 _TRAINING_STRIDE = 9
 _ASSESSED_STRIDE = 12
 
+_NAMES = ("sample:training", "sample:assessed")
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleSource:
+    """ "sample:training" and "sample:assessed"."""
+
+    on_demand: bool = False
+
+    def recognises(self, name: str) -> bool:
+        return name in _NAMES
+
+    def load(self, name: str, options: ReadOptions) -> ImageSet:
+        if options.split is not None:
+            raise ValueError(f"{name} has no split {options.split!r}; leave it out")
+        return sample_images(image_size=options.image_size, channels=options.channels)[_NAMES.index(name)]
+
+    def stream(self, name: str, options: ReadOptions) -> StreamedImages:
+        raise ValueError(f"{name} is read whole; load it with load_images")
+
 
 def sample_images(*, image_size: int, channels: int = 3) -> tuple[ImageSet, ImageSet]:
-    """(1350 training images, 494 images to assess): tiles of 64 x 64 pixels from disjoint regions, resized to `image_size`.
+    """Two sets of tiles from disjoint regions of the picture, each tile 64 x 64 pixels, resized to `image_size`.
 
-    Names tell the region and the tile's upper left corner in the picture: `sample/assessed/row060_col316.png`. The picture is
-    read from scikit-image's own folder; nothing is downloaded.
+    Names give the region and the tile's upper left corner: `sample/assessed/row060_col316.png`. The
+    picture is read from scikit-image's folder; nothing is downloaded.
+
+    Args:
+        image_size: rows and columns of the result.
+        channels: 1 (grey) or 3 (colour).
+
+    Returns:
+        1350 training images, and 494 images to assess.
 
     Raises:
         FileNotFoundError: scikit-image is not installed, or without its pictures.
-        ValueError: an argument out of range.
+        ValueError: an argument is out of range.
     """
     check_size(image_size, channels)
     with Image.open(_picture()) as image:
@@ -40,14 +70,15 @@ def sample_images(*, image_size: int, channels: int = 3) -> tuple[ImageSet, Imag
 
 
 def _picture() -> pathlib.Path:
-    # The file itself, not skimage.data.immunohistochemistry(), which would download it where it is missing.
+    # Not skimage.data.immunohistochemistry(): that downloads a missing picture.
     package = importlib.util.find_spec("skimage")
     for folder in (package.submodule_search_locations if package else None) or ():
         picture = pathlib.Path(folder) / "data" / "ihc.png"
         if picture.is_file():
             return picture
     raise FileNotFoundError(
-        "the sample images come with scikit-image, and its data/ihc.png is not there; install scikit-image, or name a folder of your own"
+        "the sample images come with scikit-image, and its data/ihc.png is not there; install scikit-image, or name a "
+        "folder of your own"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which files below a folder are images, by name alone: nothing is decoded here and nothing but plain files is opened."""
+"""Which files below a folder are images, by name. Nothing is decoded, and only plain files are opened."""
 
 import collections
 import dataclasses
@@ -6,13 +6,14 @@ import os
 import stat
 
 from examine_jax.images.image_set import SkippedImage
-from examine_jax.images.names import unique_encodable
+from examine_jax.images.names import shown, unique_encodable
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".dcm", ".dicom", ".ima"}
 )
 
-# Medical and other image files that somebody may expect to be read: they are reported, not passed over in silence.
+# Medical and other image files that a user may expect to be read: they are listed as skipped, with
+# advice.
 _NOT_READ = {
     suffix: reason
     for suffixes, reason in (
@@ -26,7 +27,12 @@ _NOT_READ = {
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """A file that calls itself an image. `name` is safe to write anywhere; `path` opens it."""
+    """A file with an image's name.
+
+    Attributes:
+        name: its path below the folder, encodable as UTF-8.
+        path: opens it.
+    """
 
     name: str
     path: str
@@ -34,28 +40,47 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """What lies below a folder, by name in code point order. `other` counts the files passed over, by suffix."""
+    """The files below a folder, in code point order of their names.
+
+    Attributes:
+        candidates: files that look like images.
+        skipped: files and folders that are not read, with the reason.
+        other: suffix -> number of files that are no images.
+    """
 
     candidates: tuple[Candidate, ...]
     skipped: tuple[SkippedImage, ...]
     other: dict[str, int]
 
 
-def scan(folder: str | os.PathLike[str]) -> Scan:
-    """Walks a folder and everything below it; names that begin with a dot are passed over.
+def scan_folder(folder: str | os.PathLike[str]) -> Scan:
+    """Lists the image files in a folder and everything below it. Names that begin with a dot are ignored.
 
-    Links to files and folders are followed, but no folder is entered twice: a link that leads to a folder already walked (its own
-    parent, in a loop) is reported instead. Folders that cannot be listed are reported too.
+    Links to files and folders are followed, but no folder is entered twice: a link to a folder that
+    is listed already (such as its own parent) is skipped with that reason. So are folders that
+    cannot be listed.
 
     Raises:
-      OSError: the folder itself is missing, is no folder (NotADirectoryError) or cannot be listed.
+        FileNotFoundError: the folder is missing.
+        NotADirectoryError: it is no folder.
+        OSError: it cannot be listed.
     """
+    try:
+        return _scan(folder)
+    except OSError as error:
+        # The subclass says what is wrong; the message names the folder.
+        failure = type(error)(f"cannot read the folder {shown(folder)}: {error.strerror or error}")
+        failure.errno = error.errno
+        raise failure from error
+
+
+def _scan(folder: str | os.PathLike[str]) -> Scan:
     root = os.fspath(folder)
     images: dict[str, str] = {}  # Raw name below the root -> path.
     problems: dict[str, str] = {}  # Raw name below the root -> reason.
     other: collections.Counter[str] = collections.Counter()
     visited: dict[tuple[int, int], str] = {}
-    # Real folders first, so that what a link also leads to goes by its own name.
+    # Real folders before links: a folder that a link also leads to keeps its own name.
     real, linked = [""], list[str]()
     while real or linked:
         if real:
@@ -114,7 +139,7 @@ def _suffix(name: str) -> str:
 
 
 def _is_dicom(entry: os.DirEntry[str], suffix: str) -> bool:
-    """Whether a file without a telling suffix is DICOM: they are often named by a number or a dotted identifier alone."""
+    """Whether a file without a known suffix is DICOM: such files are often named by a number or a dotted identifier."""
     if suffix and not suffix[1:].isdecimal():
         return False
     try:

@@ -1,29 +1,51 @@
-"""Images from TensorFlow Datasets, without TensorFlow: data sets prepared as array_record, whose records are read by their number."""
+"""TensorFlow Datasets prepared as array_record, read without TensorFlow: each record is read by its number."""
 
 import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-try:
-    import tensorflow_datasets as tfds
-except ImportError as error:
-    raise ImportError(
-        f"TFDS data sets are read by tensorflow-datasets, array-record and grain ({error}); pip install 'examine-jax[tfds]'"
-    ) from error
-
 from examine_jax.common.shapes import UInt8
 from examine_jax.images.decoding.parallel import in_order
-from examine_jax.images.decoding.resize import resize_bytes, to_grey
+from examine_jax.images.decoding.resize import check_size, resize_bytes, to_grey
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import shown
-from examine_jax.images.sources.folder import check_size
-from examine_jax.images.sources.streaming import StreamedImages
+from examine_jax.images.sources.source import ReadOptions
+from examine_jax.images.streamed_images import StreamedImages
 
 _KNOWN = "patch_camelyon or colorectal_histology"
+_PREFIX = "tfds:"
+
+
+@dataclasses.dataclass(frozen=True)
+class TFDSSource:
+    """A TFDS data set: a prepared folder, which holds dataset_info.json, or "tfds:NAME" (or "tfds:FOLDER")."""
+
+    on_demand: bool = True
+
+    def recognises(self, name: str) -> bool:
+        return name.startswith(_PREFIX) or os.path.isfile(os.path.join(name, "dataset_info.json"))
+
+    def load(self, name: str, options: ReadOptions) -> ImageSet:
+        return load_tfds(
+            name.removeprefix(_PREFIX),
+            options.split or "train",
+            image_size=options.image_size,
+            channels=options.channels,
+            on_progress=options.on_progress,
+        )
+
+    def stream(self, name: str, options: ReadOptions) -> StreamedImages:
+        return stream_tfds(
+            name.removeprefix(_PREFIX),
+            options.split or "train",
+            image_size=options.image_size,
+            channels=options.channels,
+        )
 
 
 def load_tfds(
@@ -39,25 +61,33 @@ def load_tfds(
     max_bytes: int = 2**35,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
-    """Reads a split of a TFDS data set into memory; images are resized as in `load_folder`, and named `train[12]`.
+    """Reads a split of a TFDS data set into memory. Images are resized as in `load_folder` and named `train[12]`.
 
     Args:
-        dataset: a prepared folder (it holds dataset_info.json; its parent will do where it holds one such folder), or a name that TFDS
-            knows, such as "patch_camelyon" (PCam) or "colorectal_histology" (Kather 2016).
+        dataset: a prepared folder (it holds dataset_info.json), a parent of exactly one such
+            folder, or a name that TFDS knows, such as "patch_camelyon" (PCam) or
+            "colorectal_histology" (Kather 2016).
         split: "train", "test", "train+test", "train[:10%]", ...
         image_size: rows and columns of the result.
-        channels: 1 or 3.
-        data_dir: where prepared data sets lie by name (NAME/VERSION); None is TFDS's own, ~/tensorflow_datasets or TFDS_DATA_DIR.
-        download: whether a named data set that is not there may be downloaded and prepared. Nothing is downloaded otherwise.
+        channels: 1 (grey) or 3 (colour).
+        data_dir: the folder of prepared data sets (NAME/VERSION). None: TFDS's default,
+            ~/tensorflow_datasets or TFDS_DATA_DIR.
+        download: whether to download and prepare a named data set that is missing. Nothing is
+            downloaded otherwise.
         image_feature: the feature that holds the images.
-        label_feature: the feature that holds whole numbers as labels; None reads none.
-        max_bytes: the most that the resized images may take.
+        label_feature: the feature that holds whole numbers as labels; None: read no labels.
+        max_bytes: a bound on the resized images' memory.
         on_progress: called as `on_progress(images done, images in all)`.
 
+    Returns:
+        The images, with their labels.
+
     Raises:
-        FileNotFoundError: the data set is not prepared, or could not be downloaded; the message says where to put it.
-        ValueError: no such data set, split or feature, a format other than array_record, images that cannot be taken.
-        ImportError: where tensorflow-datasets, array-record or grain is missing.
+        FileNotFoundError: the data set is not prepared, or cannot be downloaded; the message says
+            where to put it.
+        ValueError: no such data set, split or feature; a format other than array_record; an
+            unsupported image.
+        ImportError: tensorflow-datasets, array-record or grain is missing.
     """
     source, where = _source(dataset, split, data_dir, download)
     reader = _Reader(source, where, split, image_size, channels, image_feature, label_feature)
@@ -91,9 +121,18 @@ def stream_tfds(
     download: bool = False,
     image_feature: str = "image",
 ) -> StreamedImages:
-    """The same images, each read from its record when it is asked for; arguments, names and errors are those of `load_tfds`.
+    """The images of `load_tfds` under the same names, each read from its record when it is asked for.
 
-    Labels are left out: reading them means reading every record.
+    It has no labels: they would take reading every record.
+
+    Args:
+        dataset, split, image_size, channels, data_dir, download, image_feature: as in `load_tfds`.
+
+    Returns:
+        The images by index.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: as `load_tfds`.
     """
     source, where = _source(dataset, split, data_dir, download)
     reader = _Reader(source, where, split, image_size, channels, image_feature, None)
@@ -109,7 +148,7 @@ class _Records(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Reader:
-    """Records into images of the size asked for."""
+    """Decodes records to images of one size."""
 
     source: _Records
     where: str
@@ -123,7 +162,7 @@ class _Reader:
         check_size(self.image_size, self.channels)
         if not len(self.source):
             raise ValueError(f"{self.where}: its split {self.split!r} is empty; take another")
-        self.record(0)  # A feature by another name is found at once.
+        self.record(0)  # Report a missing feature at once.
 
     def names(self) -> tuple[str, ...]:
         return tuple(f"{self.split}[{row}]" for row in range(len(self.source)))
@@ -135,7 +174,7 @@ class _Reader:
         """(image, label, whether it was resized up)."""
         try:
             record = self.source[row]
-        except Exception as error:  # Whatever a damaged file raises in the readers below.
+        except Exception as error:  # The readers below raise anything for a damaged file.
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
                 f"{self.where}, {self.split}[{row}]: cannot be read ({reason}); prepare the data set anew"
@@ -156,7 +195,8 @@ class _Reader:
             value = np.asarray(self._feature(record, self.label_feature))
             if value.ndim or value.dtype.kind not in "iub":
                 raise ValueError(
-                    f"{self.where}: its feature {self.label_feature!r} is no whole number; name another label_feature, or None"
+                    f"{self.where}: its feature {self.label_feature!r} is no whole number; name another label_feature, "
+                    "or None"
                 )
             label = int(value)
         up = min(image.shape[:2]) < self.image_size
@@ -174,7 +214,7 @@ class _Reader:
 def _source(
     dataset: str | os.PathLike[str], split: str, data_dir: str | os.PathLike[str] | None, download: bool
 ) -> tuple[_Records, str]:
-    """The records of a split, and what to call the data set in messages."""
+    """The records of a split, and the data set's name for messages."""
     builder, where = _builder(dataset, data_dir)
     if download:
         try:
@@ -182,15 +222,15 @@ def _source(
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise FileNotFoundError(
-                f"{where} could not be downloaded and prepared ({type(error).__name__}: {reason}); prepare it on a machine with a "
-                f"connection (file_format='array_record') and put the folder at {builder.data_path}"
+                f"{where} could not be downloaded and prepared ({type(error).__name__}: {reason}); prepare it on a "
+                f"machine with a connection (file_format='array_record') and put the folder at {builder.data_path}"
             ) from error
     try:
         return builder.as_data_source(split=split), where
     except NotImplementedError as error:
         raise ValueError(
-            f"{where}: {builder.data_path} was not prepared as array_record, which alone is read without TensorFlow; prepare it anew with "
-            "file_format='array_record'"
+            f"{where}: {builder.data_path} was not prepared as array_record, which alone is read without TensorFlow; "
+            "prepare it anew with file_format='array_record'"
         ) from error
     except (ValueError, KeyError) as error:
         if not (builder.data_path / "dataset_info.json").exists():
@@ -202,9 +242,20 @@ def _source(
         raise ValueError(f"{where}, split {split!r}: {reason}") from error
 
 
-def _builder(
-    dataset: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
-) -> tuple[tfds.core.DatasetBuilder, str]:
+def _tensorflow_datasets() -> ModuleType:
+    try:
+        import tensorflow_datasets
+    except ImportError as error:
+        raise ImportError(
+            f"TFDS data sets are read by tensorflow-datasets, array-record and grain ({error}); "
+            "pip install 'examine-jax[tfds]'"
+        ) from error
+    return tensorflow_datasets
+
+
+def _builder(dataset: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None) -> tuple[Any, str]:
+    """TFDS's builder of a data set, and the data set's name for messages."""
+    tfds = _tensorflow_datasets()
     path = pathlib.Path(dataset)
     if path.is_dir():
         prepared = (
@@ -215,7 +266,8 @@ def _builder(
         if len(prepared) != 1:
             there = f"several ({', '.join(map(shown, prepared[:5]))})" if prepared else "none"
             raise ValueError(
-                f"{shown(path)}: the folder of a prepared data set holds dataset_info.json, and here is {there}; name that folder"
+                f"{shown(path)}: the folder of a prepared data set holds dataset_info.json, and here is {there}; "
+                "name that folder"
             )
         return tfds.builder_from_directory(os.fspath(prepared[0])), shown(path)
     if len(path.parts) > 1:
@@ -225,5 +277,6 @@ def _builder(
         return tfds.builder(name, data_dir=data_dir and os.fspath(data_dir), file_format="array_record"), name
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(
-            f"TFDS knows no data set {name!r} and there is no such folder; name one such as {_KNOWN}, or a prepared folder"
+            f"TFDS knows no data set {name!r} and there is no such folder; name one such as {_KNOWN}, "
+            "or a prepared folder"
         ) from error

@@ -15,8 +15,7 @@ from examine_jax.common.subset import subset_indices
 from examine_jax.encoders import Encoder
 from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.monitor import FeatureMonitor
-from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images
-from examine_jax.images.sources.any_source import stream_images
+from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images, stream_images
 from examine_jax.labelled.tables import Labels, check_label_file, read_labels
 from examine_jax.models.presets import architecture as named_architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_preset
@@ -169,7 +168,7 @@ def train_encoder(
         _check_known(labels, known)
     if known is not None and isinstance(method, BYOLTracIn):
         method = dataclasses.replace(method, labels=tuple(known.values.tolist()))
-    watching = None if watch_every is None else _watching(pixels, known, watch_every, settings.seed)
+    monitor = None if watch_every is None else _monitor(pixels, known, watch_every, settings.seed)
     encoder, history = train_and_save(
         method,
         (pixels,),
@@ -178,7 +177,7 @@ def train_encoder(
         architecture=settings.architecture,
         names=source.names,
         bits_stored=getattr(source, "bits_stored", None),
-        watching=watching,
+        observer=None if monitor is None else monitor.observer(method),
         tensorboard=tensorboard,
         progress=progress,
     )
@@ -203,9 +202,9 @@ def _check_known(path: str | os.PathLike[str], labels: Labels) -> None:
         print(f"{os.fspath(path)} has labels for {num_known} of {len(labels.values)} images", file=sys.stderr)
 
 
-def _watching(pixels: Any, labels: Labels | None, every: int, seed: int) -> FeatureMonitor | None:
+def _monitor(pixels: Any, labels: Labels | None, every: int, seed: int) -> FeatureMonitor | None:
     rows = np.arange(len(pixels), dtype=np.int32) if labels is None else np.flatnonzero(labels.values >= 0)
     chosen = rows[subset_indices(len(rows), _WATCHED_IMAGES, seed)].astype(np.int32)
     if len(chosen) < 2:
-        return None if labels is None else _watching(pixels, None, every, seed)
+        return None if labels is None else _monitor(pixels, None, every, seed)
     return FeatureMonitor(pixels[chosen], None if labels is None else labels.values[chosen], every=every)

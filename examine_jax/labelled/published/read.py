@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from examine_jax.common.shapes import Int, Shaped
-from examine_jax.images.sources.folder import load_folder, scan_folder
-from examine_jax.images.sources.streaming import stream_folder
+from examine_jax.images import load_folder, stream_folder
+from examine_jax.images.sources.scan import scan_folder
 from examine_jax.labelled.published.tables import LAYOUTS, Entry, listed
 
 

@@ -18,7 +18,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 import examine_jax.images.decoding
 from examine_jax.images import load_folder, stream_folder
-from examine_jax.images.decoding.decode import ImageDecoder
+from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.unreadable import UnreadableImage
 

@@ -3,7 +3,7 @@ import tempfile
 
 import pytest
 
-from examine_jax.images.sources.scan import scan
+from examine_jax.images.sources.scan import scan_folder
 
 
 def touch(path, content=b"x"):
@@ -29,7 +29,7 @@ def test_images_are_found_at_any_depth_in_the_order_of_their_names(tmp_path):
         "README",
     ]:
         touch(tmp_path / name)
-    result = scan(tmp_path)
+    result = scan_folder(tmp_path)
     assert names(result) == ["Z.webp", "a.b/x.bmp", "a/b/c/deep.tif", "a/z.jpeg", "b.PNG"]
     assert [os.path.relpath(candidate.path, tmp_path) for candidate in result.candidates] == names(result)
     assert result.skipped == ()
@@ -39,7 +39,7 @@ def test_images_are_found_at_any_depth_in_the_order_of_their_names(tmp_path):
 def test_hidden_files_and_folders_are_passed_over(tmp_path):
     for name in [".hidden.png", ".cache/a.png", "__MACOSX/._a.png", "seen.png"]:
         touch(tmp_path / name)
-    result = scan(tmp_path)
+    result = scan_folder(tmp_path)
     assert names(result) == ["seen.png"]
     assert result.skipped == ()
     assert result.other == {}
@@ -49,7 +49,7 @@ def test_a_link_that_loops_is_reported_and_the_walk_ends(tmp_path):
     touch(tmp_path / "a/b/one.png")
     (tmp_path / "a/b/up").symlink_to(tmp_path / "a", target_is_directory=True)
     (tmp_path / "self").symlink_to(".", target_is_directory=True)
-    result = scan(tmp_path)
+    result = scan_folder(tmp_path)
     assert names(result) == ["a/b/one.png"]
     assert [item.name for item in result.skipped] == ["a/b/up/", "self/"]
     assert "read already, as 'a'" in result.skipped[0].reason
@@ -63,7 +63,7 @@ def test_a_linked_folder_is_read_once_under_its_own_name_where_it_has_one(tmp_pa
     (tmp_path / "images/b").symlink_to(tmp_path / "outside", target_is_directory=True)
     (tmp_path / "images/c").symlink_to(tmp_path / "outside", target_is_directory=True)
     (tmp_path / "images/linked.png").symlink_to(tmp_path / "outside/far.png")
-    result = scan(tmp_path / "images")
+    result = scan_folder(tmp_path / "images")
     assert names(result) == ["b/far.png", "linked.png", "z/near.png"]
     assert [item.name for item in result.skipped] == ["a/", "c/"]
 
@@ -77,7 +77,7 @@ def test_dicom_is_found_by_content_too_and_formats_not_read_are_reported(tmp_pat
     touch(tmp_path / "moving.gif")
     touch(tmp_path / "LICENSE")
     os.mkfifo(tmp_path / "12345")
-    result = scan(tmp_path)
+    result = scan_folder(tmp_path)
     reasons = {item.name: item.reason for item in result.skipped}
     assert names(result) == ["1.2.840.113619.2", "IM0001", "scan.dcm"]
     assert "volume" in reasons["brain.nii.gz"]
@@ -89,7 +89,7 @@ def test_dicom_is_found_by_content_too_and_formats_not_read_are_reported(tmp_pat
 
 def test_a_folder_named_like_an_image_is_a_folder(tmp_path):
     touch(tmp_path / "slide.png/tile.png")
-    assert names(scan(tmp_path)) == ["slide.png/tile.png"]
+    assert names(scan_folder(tmp_path)) == ["slide.png/tile.png"]
 
 
 def test_names_of_any_bytes_are_writable_and_unique(tmp_path):
@@ -103,7 +103,7 @@ def test_names_of_any_bytes_are_writable_and_unique(tmp_path):
     ]
     for name in raw:
         touch(tmp_path / os.fsdecode(name))
-    result = scan(tmp_path)
+    result = scan_folder(tmp_path)
     assert len(set(names(result))) == len(raw)
     for candidate in result.candidates:
         candidate.name.encode("utf-8")
@@ -123,7 +123,7 @@ def test_a_folder_without_rights_is_reported():
         if user == 0:
             os.seteuid(65534)
         try:
-            result = scan(folder)
+            result = scan_folder(folder)
         finally:
             os.seteuid(user)
         assert names(result) == ["open.png"]
@@ -134,6 +134,6 @@ def test_a_folder_without_rights_is_reported():
 
 def test_a_missing_folder_and_a_file_raise_what_they_are(tmp_path):
     with pytest.raises(FileNotFoundError):
-        scan(tmp_path / "missing")
+        scan_folder(tmp_path / "missing")
     with pytest.raises(NotADirectoryError):
-        scan(touch(tmp_path / "a.png"))
+        scan_folder(touch(tmp_path / "a.png"))

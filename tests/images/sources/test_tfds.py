@@ -16,8 +16,7 @@ pytest.importorskip("array_record", reason="TFDS sources need array-record, whic
 
 import tensorflow_datasets as tfds
 
-from examine_jax.images import load_images, stream_images
-from examine_jax.images.sources.streaming import prefetch
+from examine_jax.images import load_images, prefetch, stream_images
 from examine_jax.images.sources.tfds import load_tfds, stream_tfds
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 20, 24, 3), dtype=np.uint8)

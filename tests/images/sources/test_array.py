@@ -146,7 +146,7 @@ def test_the_one_array_that_looks_like_images_is_taken(tmp_path, colours):
 
 
 def test_large_arrays_are_read_in_blocks(tmp_path, monkeypatch, colours):
-    monkeypatch.setattr("examine_jax.images.sources.stored_arrays._BLOCK_BYTES", 2 * colours[0].nbytes + 5)
+    monkeypatch.setattr("examine_jax.images.sources.stored_array._BLOCK_BYTES", 2 * colours[0].nbytes + 5)
     for path in (saved(tmp_path, colours), packed(tmp_path, x=colours)):
         np.testing.assert_array_equal(load_array(path, image_size=8).pixels, resized(colours, 8))
 

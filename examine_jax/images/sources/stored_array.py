@@ -1,7 +1,7 @@
 """Arrays in .npy files and .npz archives, read in blocks of rows.
 
-The header is checked before anything is allocated, nothing is unpickled, and a file is never mapped into memory, where one that
-shrinks meanwhile would kill the process.
+The header is checked before anything is allocated, and nothing is unpickled. A file is never mapped
+into memory: one that shrinks meanwhile would kill the process.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ import numpy as np
 from examine_jax.common.shapes import Shaped
 from examine_jax.images.names import shown
 
-# numpy's own writer needs a few hundred bytes; a longer one is not ours to parse.
+# NumPy writes headers of a few hundred bytes.
 _HEADER_LIMIT = 64 * 1024
 _BLOCK_BYTES = 32 * 2**20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
@@ -29,7 +29,14 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImpleme
 
 @dataclasses.dataclass(frozen=True)
 class StoredArray:
-    """What the header of one stored array declares. `key` is its name in the archive, or None for a .npy file."""
+    """One stored array, as its header declares it.
+
+    Attributes:
+        path: the file.
+        key: the array's name in the archive; None for a .npy file.
+        shape, dtype, fortran_order: as declared.
+        offset: the header's length in bytes.
+    """
 
     path: str
     key: str | None
@@ -46,15 +53,15 @@ class StoredArray:
         return shown(self.path) + (f" ({shown(self.key)})" if self.key is not None else "")
 
     def blocks(self) -> Iterator[Shaped[np.ndarray, "rows ..."]]:
-        """The array, a block of rows at a time.
+        """Yields the array, a block of rows at a time.
 
         Raises:
-          ValueError: the file ends before its data do, or is damaged.
+            ValueError: the file is truncated or damaged.
         """
         try:
             with _opened(self.path, self.key) as stream:
                 stream.read(self.offset)
-                if self.fortran_order:  # Its rows lie scattered over the whole file.
+                if self.fortran_order:  # Each row is scattered over the whole file.
                     yield self._read(stream, math.prod(self.shape)).reshape(self.shape, order="F")
                     return
                 row = math.prod(self.shape[1:])
@@ -62,13 +69,13 @@ class StoredArray:
                 for start in range(0, self.shape[0], rows):
                     count = min(rows, self.shape[0] - start)
                     yield self._read(stream, count * row).reshape(count, *self.shape[1:])
-                if self.key is not None and stream.read(1):  # To the end, where zipfile compares the checksum.
+                if self.key is not None and stream.read(1):  # zipfile checks the checksum at the end.
                     raise ValueError(f"{self}: holds more than its header declares; write it anew")
         except _DAMAGED as error:
             raise ValueError(f"{self}: damaged ({error}); write it anew") from error
 
     def whole(self) -> Shaped[np.ndarray, "..."]:
-        """All of it, for arrays that are known to be small."""
+        """The whole array; for arrays that are known to be small."""
         return np.concatenate(list(self.blocks())) if self.shape and self.shape[0] else np.empty(self.shape, self.dtype)
 
     def _read(self, stream: io.BufferedIOBase, values: int) -> Shaped[np.ndarray, " values"]:
@@ -80,11 +87,11 @@ class StoredArray:
 
 
 def stored_arrays(path: str | os.PathLike[str]) -> tuple[StoredArray, ...]:
-    """The arrays that a .npy file (one) or .npz archive holds, by their headers alone, object arrays included.
+    """The arrays in a .npy file (one) or .npz archive, object arrays included. Reads their headers alone.
 
     Raises:
-      ValueError: not such a file, damaged or truncated.
-      OSError: it cannot be opened (FileNotFoundError, ...).
+        ValueError: it is no such file, damaged or truncated.
+        OSError: it cannot be opened (FileNotFoundError, ...).
     """
     path = os.fspath(path)
     if not stat.S_ISREG(os.stat(path).st_mode):
@@ -96,7 +103,8 @@ def stored_arrays(path: str | os.PathLike[str]) -> tuple[StoredArray, ...]:
         held = os.path.getsize(path) - array.offset
         if not array.dtype.hasobject and held < array.nbytes:
             raise ValueError(
-                f"{array}: truncated, its header declares {array.nbytes} bytes of data and {held} are there; write it anew"
+                f"{array}: truncated, its header declares {array.nbytes} bytes of data and {held} are there; "
+                "write it anew"
             )
         return (array,)
     try:
@@ -114,7 +122,7 @@ def stored_arrays(path: str | os.PathLike[str]) -> tuple[StoredArray, ...]:
 def _opened(path: str, key: str | None) -> io.BufferedIOBase:
     if key is None:
         return open(path, "rb")
-    with zipfile.ZipFile(path) as archive:  # The member keeps the file open by itself.
+    with zipfile.ZipFile(path) as archive:  # The opened member keeps the file open.
         return cast(io.BufferedIOBase, archive.open(f"{key}.npy"))
 
 
@@ -128,9 +136,9 @@ def _header(path: str, key: str | None) -> StoredArray:
             raise ValueError(f"format version {version[0]}.{version[1]}")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Headers by Python 2 need a second look; numpy takes it.
+            warnings.simplefilter("ignore")  # NumPy warns of headers that Python 2 wrote, and reads them.
             shape, fortran_order, dtype = read(beginning)
-    except Exception as error:  # Whatever a damaged header raises in numpy's parser.
+    except Exception as error:  # NumPy's parser raises anything for a damaged header.
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{where}: its header cannot be read ({reason}); write it anew with numpy.save") from error
     if min(shape, default=0) < 0:

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-from examine_jax.images.decoding.decode import ImageDecoder
+from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.unreadable import UnreadableImage
 

@@ -1,7 +1,8 @@
 """One image file into pixels of the size asked for, or one plain line that says why not.
 
-What a file says of itself is not believed: it is opened only if it is a plain file of a bearable size, its format comes from its
-content, and the size in its header is checked before anything is decoded.
+What a file says of itself is not believed: it is opened only if it is a plain file of a bearable
+size, its format comes from its content, and the size in its header is checked before anything is
+decoded.
 """
 
 import dataclasses
@@ -27,7 +28,8 @@ Result = TypeVar("Result")
 # Pillow reads others too, PostScript among them, which it hands to an interpreter.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 
-# JPEG decodes to a half, quarter or eighth for a fraction of the time; from 4 times the size wanted the difference is not seen.
+# JPEG decodes to a half, quarter or eighth for a fraction of the time; from 4 times the size wanted
+# the difference is not seen.
 _DRAFT_MARGIN = 4
 
 # TIFF tags.
@@ -49,8 +51,8 @@ _TRANSPOSITIONS = {
 class DecodedImage:
     """An image resized, with 1 channel (grey) or 3.
 
-    uint8 pixels are final; uint16 and float32 ones still wait for the full scale of their source (depth.py), and `largest` is the
-    largest value before resizing.
+    uint8 pixels are final; uint16 and float32 ones still wait for the full scale of their source
+    (depth.py), and `largest` is the largest value before resizing.
     """
 
     pixels: Shaped[np.ndarray, "image_size image_size channels"]
@@ -86,12 +88,12 @@ class ImageDecoder:
         """Reads a file: all frames of a DICOM file, else the one image. Raises: UnreadableImage, as above."""
         return self._decode(path, None)
 
-    def look(self, path: str) -> tuple[int, bool]:
+    def read_header(self, path: str) -> tuple[int, bool]:
         """(images in the file, whether they are integers of more than 8 bits that wait for a full scale), by its header alone.
 
         Raises: UnreadableImage, as above.
         """
-        return self._opened(path, self._look)
+        return self._opened(path, self._header)
 
     def _decode(self, path: str, indices: list[int] | None) -> list[DecodedImage]:
         def decode(stream: BinaryIO) -> list[DecodedImage]:
@@ -108,7 +110,8 @@ class ImageDecoder:
                 raise UnreadableImage("empty: 0 bytes")
             if status.st_size > self.max_bytes:
                 raise UnreadableImage(f"{status.st_size} bytes, more than max_bytes={self.max_bytes}")
-            # By its name Pillow would map the file into memory, where one that shrinks kills the process (and TIFFs turn wrongly).
+            # By its name Pillow would map the file into memory, where one that shrinks kills the
+            # process (and TIFFs turn wrongly).
             with open(path, "rb") as stream:
                 return read(stream)
         except UnreadableImage:
@@ -117,11 +120,12 @@ class ImageDecoder:
             raise UnreadableImage(
                 "its content is no PNG, JPEG, TIFF, BMP, WebP or DICOM image that can be read"
             ) from None
-        # Damaged files raise whatever the decoder met first: SyntaxError, IndexError, zlib.error, MemoryError and more.
+        # Damaged files raise whatever the decoder met first: SyntaxError, IndexError, zlib.error,
+        # MemoryError and more.
         except Exception as error:
             raise UnreadableImage(_plain(error)) from error
 
-    def _look(self, stream: BinaryIO) -> tuple[int, bool]:
+    def _header(self, stream: BinaryIO) -> tuple[int, bool]:
         if _is_dicom(stream):
             dicom = _dicom_reader()
             header = dicom.read_header(stream, self.max_pixels, self.max_bytes)
@@ -190,7 +194,8 @@ class ImageDecoder:
             image, values = _sixteen_bit_colour(stream)
         else:
             values = _array(image)[..., None]
-        # Its orientation is asked once it is decoded: what Pillow has turned by itself is then upright.
+        # Its orientation is asked once it is decoded: what Pillow has turned by itself is then
+        # upright.
         return self._resized(values, _orientation(image))
 
     def _resized(
@@ -265,7 +270,8 @@ def _orientation(image: Image.Image) -> int:
 def _sixteen_bit_colour(stream: BinaryIO) -> tuple[Image.Image, Shaped[np.ndarray, "height width 3"]]:
     """The file decoded, and its colours as uint16, of which Pillow keeps the upper 8 bits.
 
-    It finds them by the order of bytes in the raw mode; with the other order named, the same decoder hands out the lower 8.
+    It finds them by the order of bytes in the raw mode; with the other order named, the same
+    decoder hands out the lower 8.
     """
     image = Image.open(stream, formats=FORMATS)
     rawmode = _rawmode(image)

@@ -17,14 +17,38 @@ from examine_jax.images.decoding.depth import (
     to_bytes,
 )
 from examine_jax.images.decoding.parallel import in_order
-from examine_jax.images.decoding.resize import luma, resize_bytes, resize_values
+from examine_jax.images.decoding.resize import check_size, luma, resize_bytes, resize_values
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import shown
-from examine_jax.images.sources.folder import check_size
-from examine_jax.images.sources.stored_arrays import StoredArray, stored_arrays
+from examine_jax.images.sources.source import ReadOptions
+from examine_jax.images.sources.stored_array import StoredArray, stored_arrays
+from examine_jax.images.streamed_images import StreamedImages
 
-# MedMNIST's: {split}_images and {split}_labels.
+# MedMNIST's keys are {split}_images and {split}_labels.
 SPLITS = ("train", "val", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySource:
+    """A .npy file or .npz archive."""
+
+    on_demand: bool = False
+
+    def recognises(self, name: str) -> bool:
+        return os.path.splitext(name)[1].lower() in (".npy", ".npz") and os.path.exists(name)
+
+    def load(self, name: str, options: ReadOptions) -> ImageSet:
+        return load_array(
+            name,
+            image_size=options.image_size,
+            channels=options.channels,
+            split=options.split,
+            bits_stored=options.bits_stored,
+            on_progress=options.on_progress,
+        )
+
+    def stream(self, name: str, options: ReadOptions) -> StreamedImages:
+        raise ValueError(f"{shown(name)} is read whole; load it with load_images")
 
 
 def load_array(
@@ -37,28 +61,33 @@ def load_array(
     max_bytes: int = 2**35,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
-    """Reads images from a .npy file or .npz archive, which is not changed and of which nothing is unpickled.
+    """Reads images from a .npy file or .npz archive. The file is not changed, and nothing is unpickled.
 
-    The array is `[N, H, W]` (grey), `[N, H, W, C]` or `[N, C, H, W]` with C = 1 or 3; what could be either is refused. An archive
-    has MedMNIST's keys (`train_images`, `val_images`, `test_images`, with `_labels`) or one array that looks like
-    images. Names are `train[12]`, `key[12]`, or `stem[12]` for a .npy file.
+    The array is `[N, H, W]` (grey), `[N, H, W, C]` or `[N, C, H, W]` with C = 1 or 3; a shape that
+    could be either is refused. An archive has MedMNIST's keys (`train_images`, `val_images`,
+    `test_images`, with `_labels`) or exactly one array that looks like images. Names are
+    `train[12]`, `key[12]`, or `stem[12]` for a .npy file.
 
-    uint8 is taken as it is, Boolean as 0 and 255. Other integers and floats become 8 bits by the rule for a folder's deep images
-    (examine_jax/images/depth.py): integers of 0 to 65535 by the fewest bits from 8 to 16 that hold the largest, floats as [0, 1] if none
-    is above 1, else as [0, 255]. Resizing and channels are as in `load_folder`.
+    uint8 values are kept; Boolean become 0 and 255. Other integers and floats become 8 bits by the
+    rule for a folder's deep images (images/decoding/depth.py). Resizing and channels are as in
+    `load_folder`.
 
     Args:
         path: the file.
         image_size: rows and columns of the result.
-        channels: 1 or 3.
-        split: one of MedMNIST's splits; None takes all that are there, in the order train, val, test.
-        bits_stored: see `load_folder`; values that do not fit are an error here.
-        max_bytes: the most that the images may take, as the headers declare them and as they come out.
+        channels: 1 (grey) or 3 (colour).
+        split: one of MedMNIST's splits; None: all that are there, in the order train, val, test.
+        bits_stored: as in `load_folder`; values that do not fit are an error here.
+        max_bytes: a bound on the images' memory, both as stored and as returned.
         on_progress: called as `on_progress(images done, images in all)`.
 
+    Returns:
+        The images, with their labels where the archive has MedMNIST's keys.
+
     Raises:
-        ValueError: no images, or none that can be told apart (the message lists keys and shapes); pickled objects, damage, truncation,
-            NaN or infinity (the rows are named), values out of range, more than `max_bytes`.
+        ValueError: no images, or several arrays that could be (the message lists keys and shapes);
+            pickled objects, damage, truncation, NaN or infinity (the message names the rows),
+            values out of range, or more than `max_bytes`.
         OSError: the file cannot be opened.
     """
     check_size(image_size, channels)
@@ -73,7 +102,8 @@ def load_array(
     needed = max(sum(array.nbytes for array in chosen), total * image_size * image_size * channels)
     if needed > max_bytes:
         raise ValueError(
-            f"{shown(path)}: its images take {needed} bytes, more than max_bytes={max_bytes}; raise that, or split the file"
+            f"{shown(path)}: its images take {needed} bytes, more than max_bytes={max_bytes}; raise that, or split the "
+            "file"
         )
     bits_stored, full_scale = _full_scale(stacks, bits_stored)
 
@@ -107,7 +137,7 @@ def load_array(
 
 @dataclasses.dataclass(frozen=True)
 class _ImageStack:
-    """A stored array seen as images `[N, H, W, C]`."""
+    """A stored array as images `[N, H, W, C]`."""
 
     array: StoredArray
     channels_first: bool
@@ -118,7 +148,8 @@ class _ImageStack:
         shape = array.shape
         if len(shape) == 3 and shape[-1] in (1, 3, 4):
             raise ValueError(
-                f"{array}: shape {shape} looks like one image [H, W, C]; images are [N, H, W] or [N, H, W, C], so stack them"
+                f"{array}: shape {shape} looks like one image [H, W, C]; images are [N, H, W] or [N, H, W, C], so stack "
+                "them"
             )
         if len(shape) not in (3, 4):
             raise ValueError(f"{array}: shape {shape}; images are [N, H, W], [N, H, W, C] or [N, C, H, W]")
@@ -149,8 +180,8 @@ class _ImageStack:
 def _check_values(array: StoredArray) -> None:
     if array.dtype.hasobject:
         raise ValueError(
-            f"{array}: an array of pickled Python objects (images of mixed shapes, perhaps), which is not read because unpickling runs "
-            "code; save one numeric array [N, H, W, C], or the images as files in a folder"
+            f"{array}: an array of pickled Python objects (images of mixed shapes, perhaps), which is not read because "
+            "unpickling runs code; save one numeric array [N, H, W, C], or the images as files in a folder"
         )
     if array.dtype.kind not in "buif":
         raise ValueError(f"{array}: dtype {array.dtype}; images are integers, floats or Booleans")
@@ -189,7 +220,7 @@ def _name(array: StoredArray) -> str:
 
 
 def _full_scale(stacks: list[_ImageStack], bits_stored: int | None) -> tuple[int | None, float]:
-    """(bits stored, the value that means white) for all the stacks together; one that is not bytes is read through once for it."""
+    """(bits stored, the value that means white) of all stacks together. Stacks other than bytes are read once for it."""
     kinds = {stack.array.dtype.kind if stack.array.dtype.itemsize > 1 else "byte" for stack in stacks}
     if kinds <= {"byte"} and all(stack.array.dtype.kind in "bu" for stack in stacks):
         return None, 255.0
@@ -211,13 +242,13 @@ def _full_scale(stacks: list[_ImageStack], bits_stored: int | None) -> tuple[int
 
 
 def _range(array: StoredArray) -> tuple[float, float]:
-    """The smallest and largest value. Raises: ValueError, where rows hold NaN or infinity; it names them."""
+    """The smallest and largest value. Raises a ValueError that names the rows with NaN or infinity, if any."""
     smallest, largest = math.inf, -math.inf
     bad: list[int] = []
     start = 0
     for block in array.blocks():
         rows = block.reshape(len(block), -1)
-        low, high = rows.min(axis=1), rows.max(axis=1)  # NaN where there is one.
+        low, high = rows.min(axis=1), rows.max(axis=1)  # NaN in a row makes both NaN.
         finite = np.isfinite(low) & np.isfinite(high)
         bad += (start + np.flatnonzero(~finite)).tolist()
         if finite.any():
@@ -234,7 +265,7 @@ def _range(array: StoredArray) -> tuple[float, float]:
 def _labels(
     arrays: tuple[StoredArray, ...], chosen: list[StoredArray], max_bytes: int
 ) -> Shaped[np.ndarray, "images ..."] | None:
-    """The `_labels` beside every `_images` chosen, one column of them as `[N]`; None unless all are there, a row for each image."""
+    """The `_labels` beside the chosen `_images`; a single column becomes `[N]`. None unless every array has labels."""
     by_key = {array.key: array for array in arrays if array.key is not None}
     beside = [by_key.get(f"{array.key.removesuffix('_images')}_labels") for array in chosen if array.key is not None]
     found = [

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examine_jax.images import load_folder
+from examine_jax.images import StreamedImages, load_folder, prefetch, stream_folder
 from examine_jax.images.decoding.unreadable import UnreadableImage
-from examine_jax.images.sources.streaming import StreamedImages, prefetch, stream_folder
 
 RNG = np.random.default_rng(0)
 

@@ -1,0 +1,82 @@
+"""Reads the images that a path or name stands for."""
+
+import os
+from collections.abc import Callable
+
+from examine_jax.images.image_set import ImageSet
+from examine_jax.images.names import shown
+from examine_jax.images.sources.registry import source_of
+from examine_jax.images.sources.source import ReadOptions
+from examine_jax.images.streamed_images import StreamedImages
+
+
+def load_images(
+    source: str | os.PathLike[str],
+    *,
+    image_size: int,
+    channels: int = 3,
+    split: str | None = None,
+    bits_stored: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ImageSet:
+    """Reads all images of a source into memory. Downloads nothing.
+
+    Args:
+        source: a folder (`load_folder`), a .npy or .npz file (`load_array`), a prepared TFDS folder
+            or "tfds:NAME" (`load_tfds`), "sample:training" or "sample:assessed" (`sample_images`),
+            or a source of another package as "package.module:attribute:rest" (`sources/source.py`).
+        image_size: rows and columns of the result.
+        channels: 1 (grey) or 3 (colour).
+        split: of a TFDS data set (None: "train") or of an archive with MedMNIST's keys (None: all).
+        bits_stored: bits in use in images of 16 bits a sample, where they are known; see
+            `load_folder`.
+        on_progress: called as `on_progress(images done, images in all)`.
+
+    Returns:
+        The images, their names, and the files that were skipped with their reasons.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: no source reads it, a split is asked of a folder, or as the source raises.
+        OSError: as the source raises.
+        ImportError: the package that reads the source is not installed.
+    """
+    reader, name = source_of(source)
+    return reader.load(name, ReadOptions(image_size, channels, split, bits_stored, on_progress))
+
+
+def stream_images(
+    source: str | os.PathLike[str],
+    *,
+    image_size: int,
+    channels: int = 3,
+    split: str | None = None,
+    bits_stored: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> StreamedImages:
+    """The same images, each decoded when it is asked for: for sets larger than memory.
+
+    Args:
+        source: as in `load_images`, but for array files, which are read whole.
+        image_size, channels, split, bits_stored, on_progress: as in `load_images`.
+
+    Returns:
+        The images by index, their names, and the files that were skipped with their reasons.
+
+    Raises:
+        ValueError: the source is read whole, or as in `load_images`.
+        FileNotFoundError, OSError, ImportError: as in `load_images`.
+    """
+    reader, name = source_of(source)
+    if not reader.on_demand:
+        raise ValueError(f"{shown(name)}: only folders are read on demand; load it with load_images")
+    return reader.stream(name, ReadOptions(image_size, channels, split, bits_stored, on_progress))
+
+
+def can_stream(source: str | os.PathLike[str]) -> bool:
+    """Whether `stream_images` reads this source.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_images`.
+    """
+    return source_of(source)[0].on_demand

@@ -1,0 +1,59 @@
+"""All sources of images, and which one reads a given path or name."""
+
+import os
+import pathlib
+import re
+
+from examine_jax.common.registry import lookup
+from examine_jax.images.names import shown
+from examine_jax.images.sources.array import ArraySource
+from examine_jax.images.sources.folder import FolderSource
+from examine_jax.images.sources.sample import SampleSource
+from examine_jax.images.sources.scan import IMAGE_SUFFIXES
+from examine_jax.images.sources.source import Source
+from examine_jax.images.sources.tfds import TFDSSource
+
+# The first that recognises a name reads it: a prepared TFDS folder comes before any other folder.
+SOURCES: tuple[Source, ...] = (
+    SampleSource(),
+    TFDSSource(),
+    FolderSource(),
+    ArraySource(),
+)
+
+# package.module:attribute, or package.module:attribute:rest
+_ELSEWHERE = re.compile(r"([A-Za-z_][\w.]*:[A-Za-z_]\w*)(?::(.*))?", re.DOTALL)
+
+
+def source_of(name: str | os.PathLike[str]) -> tuple[Source, str]:
+    """The source that reads a path or name, and the name to hand to it.
+
+    A name that no source of the library recognises and that is no path may be
+    `package.module:attribute:rest`: the source is then that attribute, and `rest` is handed to it.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ValueError: no source reads it, or the attribute is no source.
+    """
+    text = os.fspath(name)
+    for source in SOURCES:
+        if source.recognises(text):
+            return source, text
+    path = pathlib.Path(text)
+    if not path.exists():
+        elsewhere = _ELSEWHERE.fullmatch(text)
+        if elsewhere is None:
+            raise FileNotFoundError(f"no images at {shown(path)}: there is no such folder or file; check the path")
+        return _imported(elsewhere[1]), elsewhere[2] or ""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise ValueError(f"{shown(path)} is one image; name the folder that holds the images: {shown(path.parent)}")
+    raise ValueError(f"{shown(path)} is neither a folder of images nor a .npy or .npz file; name one of those")
+
+
+def _imported(name: str) -> Source:
+    source = lookup(name, {}, "image source")
+    if isinstance(source, type) or not isinstance(source, Source):
+        raise ValueError(
+            f"image source {name!r} has no recognises, load, stream and on_demand; name an instance that has"
+        )
+    return source

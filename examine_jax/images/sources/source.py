@@ -1,0 +1,54 @@
+"""What an image source is: a kind of storage that images are read from."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
+from examine_jax.images.image_set import ImageSet
+from examine_jax.images.streamed_images import StreamedImages
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadOptions:
+    """How a source's images are read; `load_images` explains each.
+
+    Attributes:
+        image_size: rows and columns of the result.
+        channels: 1 (grey) or 3 (colour).
+        split: the part to read, for sources that have parts; None: the source's default.
+        bits_stored: bits in use in images of 16 bits a sample, where they are known.
+        on_progress: called as `on_progress(images done, images in all)`.
+    """
+
+    image_size: int
+    channels: int = 3
+    split: str | None = None
+    bits_stored: int | None = None
+    on_progress: Callable[[int, int], None] | None = None
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A kind of storage. A new one is one file with one value of this form, and one line in registry.py.
+
+    A source of another package needs no line: its name is `package.module:attribute:rest`, where
+    the attribute is such a value and `rest` is what its methods get as `name`.
+
+    Attributes:
+        on_demand: whether `stream` works.
+    """
+
+    @property
+    def on_demand(self) -> bool: ...
+
+    def recognises(self, name: str) -> bool:
+        """Whether a path or name is of this kind. Decodes nothing."""
+        ...
+
+    def load(self, name: str, options: ReadOptions) -> ImageSet:
+        """Reads all images into memory."""
+        ...
+
+    def stream(self, name: str, options: ReadOptions) -> StreamedImages:
+        """Finds all images; each is decoded when it is asked for."""
+        ...
