@@ -28,7 +28,7 @@ class GaussianCorruption:
     levels: tuple[float, ...] = (0.1, 0.3, 0.5, 1.0)
     portion: float = 0.8
     spread: Literal["variance", "standard_deviation"] = setting(
-        "variance", "What the second argument of the noise N(d, d*m) is.", metavar="NAME", open_in_paper=True
+        "variance", "What the second argument of the noise N(d, d*m) is.", open_in_paper=True
     )
     clip: bool = True
 
