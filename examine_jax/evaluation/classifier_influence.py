@@ -10,7 +10,7 @@ import numpy as np
 from examine_jax.common.shapes import Array, Float, Num, PyTree
 from examine_jax.evaluation.classifier_training import Classifier, Network
 from examine_jax.evaluation.targets import summed_loss
-from examine_jax.influence.tracin import Checkpoint
+from examine_jax.influence.whole_model import Checkpoint
 from examine_jax.labelled.class_codes import class_codes
 
 

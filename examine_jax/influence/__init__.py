@@ -10,7 +10,7 @@ from examine_jax.influence.last_layer import (
     normalised_regression_gradients,
 )
 from examine_jax.influence.mislabelled import flip_labels, precision_at
-from examine_jax.influence.tracin import Checkpoint, self_influence, tracin
+from examine_jax.influence.whole_model import Checkpoint, self_influence, tracin
 
 __all__ = [
     "Checkpoint",

@@ -9,8 +9,8 @@ import numpy as np
 
 from examine_jax.common.shapes import Array, Bool, Float
 from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.inputs import non_finite_rows
 from examine_jax.scoring.examination import Examination
-from examine_jax.scoring.examine import non_finite_rows
 from examine_jax.scoring.spectrum import Newcomers, Spectrum
 from examine_jax.scoring.summary import SpectralSummary, merged, summarise_rows
 

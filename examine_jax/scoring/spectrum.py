@@ -10,10 +10,10 @@ from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations import newcomer_equation as equation
 from examine_jax.scoring.equations.eigensystem import Eigensystem, rounding
 from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.inputs import non_finite_rows
 from examine_jax.scoring.equations.rows import Rows, map_blocks, rows_dtype, unit_scale
 from examine_jax.scoring.equations.secular_equation import Roots
 from examine_jax.scoring.examination import Examination, Path, examination_of
-from examine_jax.scoring.examine import non_finite_rows
 from examine_jax.scoring.solvers.secular import solve_rows
 
 

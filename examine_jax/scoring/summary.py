@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.eigensystem import Eigensystem, _turned, decompose, rounding, scatter
 from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.inputs import non_finite_rows
 from examine_jax.scoring.equations.rows import prepare
 from examine_jax.scoring.examination import Examination
-from examine_jax.scoring.examine import non_finite_rows
 from examine_jax.scoring.spectrum import Newcomers, Spectrum, checked_rows
 
 _EPSILON = 2.0**-52

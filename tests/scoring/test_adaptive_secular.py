@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from examine_jax.scoring import AdaptiveSecular, MaskedPower, Path, Secular, examine
-from examine_jax.scoring.examine import default_solver
+from examine_jax.scoring.leave_one_out import default_solver
 from tests.support.spectra import with_spectrum
 
 COUNT, WIDTH = 4500, 100  # two blocks of rows and a ragged one

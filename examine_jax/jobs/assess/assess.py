@@ -14,54 +14,71 @@ import numpy as np
 
 from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.common.progress import progress_bar
+from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Int, UInt8
 from examine_jax.encoders import Encoder, load_encoder
 from examine_jax.encoders.train import train_and_save
-from examine_jax.evaluation.noise_experiment import as_bytes, in_two, mixed_training_set, separations_with_controls
+from examine_jax.evaluation.noise_experiment import (
+    clean_then_mixed,
+    clip_to_bytes,
+    mixed_training_set,
+    separations_with_controls,
+)
 from examine_jax.evaluation.noise_separation import NoiseSeparation
 from examine_jax.features.preprocessing import PREPROCESSINGS, FeatureStatistics, Preprocessing, preprocess
 from examine_jax.images import GaussianCorruption, ImageSet, corrupt, exact_duplicates, load_images, sample_images
 from examine_jax.models import ViTConfig
-from examine_jax.models.presets import architecture as named_architecture
-from examine_jax.pretraining import Method, PretrainSettings, method_preset
+from examine_jax.models.architectures import ARCHITECTURES
+from examine_jax.models.architectures import architecture as named_architecture
+from examine_jax.pretraining import Method, PretrainSettings, method_names, method_preset
 from examine_jax.pretraining.recipes import recipe
 from examine_jax.reporting.tables import rank_by_gap
-from examine_jax.scoring import Examination, examine
-from examine_jax.scoring.examine import Solver
+from examine_jax.scoring import Examination, Solver, examine
+from examine_jax.scoring.registry import SOLVERS
 
 
 @dataclasses.dataclass(frozen=True)
 class AssessSettings:
-    """Everything that an assessment depends on but the images themselves.
+    """Everything that an assessment depends on, apart from the images.
+
+    Z-scores use the statistics of the clean training images where the encoder's folder has them, otherwise those of the
+    assessed images. An encoder that has seen the noise no longer finds it unusual: trained by "clean_then_mixed", its
+    z-scored features separate the noise less.
 
     Attributes:
-        method: what trains the encoder, by name (`pretraining.method_names`), as its preset `small` has it; unused with a given encoder.
-        architecture: a preset's name (`models.presets`); unused with a given encoder.
-        training: how it is trained; None: the preset's recipe.
-        image_size, channels: of what the encoder sees; None: the preset's.
-        preprocessing: "none" (the paper's equation), "l2" rows or "zscore"; z-scores are against the clean training images' features
-            where they are known, else against the assessed images' own. None: "zscore" for images, "none" for given features.
-        pooling: how tokens become features, "mean" or "class_token"; None: the preset's.
-        center: examine the features less their mean.
-        solver: of the scorer; None: its default.
-        noise: the paper's proof of concept (section 4.1): corrupt the assessed images. None: images as they are.
-        noise_training: "clean": train on clean images alone; "clean_then_mixed": then on a partly corrupted set, as the paper does. An
-            encoder that has seen the noise no longer finds it unusual, and with z-scores separates it less.
-        seed: of everything random.
+        training: the training settings; None: the architecture's recipe.
+        noise: corrupts the assessed images, as in the paper's proof of concept (section 4.1); None: images as they are.
     """
 
-    method: str = "mae"
-    architecture: str = "small"
+    method: str = setting(
+        "mae",
+        "The method that trains the encoder, with its preset `small`.",
+        known=method_names,
+        metavar="NAME",
+        main=True,
+    )
+    architecture: str = setting("small", "The encoder's architecture.", known=ARCHITECTURES, metavar="NAME", main=True)
     training: PretrainSettings | None = None
-    image_size: int | None = None
-    channels: int | None = None
-    preprocessing: Preprocessing | None = None
-    pooling: Literal["mean", "class_token"] | None = None
-    center: bool = False
-    solver: Solver | None = None
+    image_size: int | None = setting(
+        None, "Images are resized to this side. If not given: the architecture's.", minimum=1, main=True
+    )
+    channels: int | None = setting(None, "1: grey, 3: colour. If not given: the architecture's.", minimum=1)
+    preprocessing: Preprocessing | None = setting(
+        None, "Of features before scoring. If not given: zscore for images, none for --features."
+    )
+    pooling: Literal["mean", "class_token"] | None = setting(
+        None, "How tokens become features. If not given: the architecture's."
+    )
+    center: bool = setting(False, "Subtract the features' mean before scoring.")
+    solver: Solver | None = setting(
+        None, "The scorer's solver. If not given: the fastest exact one.", known=SOLVERS, metavar="NAME"
+    )
     noise: GaussianCorruption | None = None
-    noise_training: Literal["clean", "clean_then_mixed"] = "clean"
-    seed: int = 0
+    noise_training: Literal["clean", "clean_then_mixed"] = setting(
+        "clean",
+        "With --noise_levels: train on clean images alone, or then on partly corrupted ones too, as the paper does.",
+    )
+    seed: int = setting(0, "Of all random numbers.", minimum=0, main=True)
 
     def __post_init__(self) -> None:
         if self.preprocessing is not None and self.preprocessing not in PREPROCESSINGS:
@@ -145,7 +162,7 @@ def assess_images(
     level, clean_mean = None, float(images_trained_on.pixels.mean()) / 255
     if settings.noise is not None:
         noisy, level = corrupt(assessed.pixels, settings.noise, seed=settings.seed, mean=clean_mean)
-        assessed = dataclasses.replace(assessed, pixels=as_bytes(noisy))
+        assessed = dataclasses.replace(assessed, pixels=clip_to_bytes(noisy))
 
     loss = None
     if trained is None:
@@ -162,7 +179,15 @@ def assess_images(
     if level is not None:
         with _stage("controls", seconds, progress):
             separations = separations_with_controls(
-                trained, images_trained_on.pixels, assessed.pixels, level, examination, kind, settings
+                trained,
+                images_trained_on.pixels,
+                assessed.pixels,
+                level,
+                examination,
+                kind,
+                solver=settings.solver,
+                center=settings.center,
+                seed=settings.seed,
             )
     return Assessment(
         names=assessed.names,
@@ -272,7 +297,7 @@ def _train(
     sets = [clean]
     if settings.noise is not None and settings.noise_training == "clean_then_mixed" and len(training.phases) == 1:
         sets.append(mixed_training_set(clean, settings.noise, mean, settings.seed))
-        training = dataclasses.replace(training, phases=in_two(training.phases[0]))
+        training = dataclasses.replace(training, phases=clean_then_mixed(training.phases[0]))
     encoder, history = train_and_save(
         method,
         sets,

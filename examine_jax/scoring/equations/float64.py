@@ -1,19 +1,25 @@
-"""Run a computation with JAX's 64-bit types on, wherever it is called from and whatever the process's own setting.
+"""Runs a computation with JAX's 64-bit types on, whatever the process's own setting.
 
-The scorer refines in float64 what float32 cannot hold. JAX's x64 switch acts while a function is traced, so it is turned on around
-every trace of ours: the direct call, and the batching that `vmap` does later, outside our call (hence `custom_vmap`).
+The scorer computes in float64 what float32 cannot resolve. JAX's x64 switch acts while a function
+is traced, so it is turned on around each trace of ours: around the direct call, and around the
+batching that `vmap` does later, outside our call (hence `custom_vmap`).
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from jax.custom_batching import custom_vmap
 
+Result = TypeVar("Result")
 
-def with_float64(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function(*arrays) -> pytree of arrays`, jitted, traced and batched with 64-bit types on. No derivatives."""
+
+def with_float64(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Jits `function(*arrays) -> pytree of arrays`; traces and batches it with 64-bit types on.
+
+    The result has no derivatives of its own.
+    """
     compiled = jax.jit(function)
 
     @custom_vmap
@@ -28,4 +34,5 @@ def with_float64(function: Callable[..., Any]) -> Callable[..., Any]:
             out = jax.vmap(compiled, in_axes=in_axes, axis_size=axis_size)(*arguments)
         return out, jax.tree.map(lambda _: True, out)
 
-    return functools.wraps(function)(call)
+    wrapped: Callable[..., Result] = functools.wraps(function)(call)
+    return wrapped

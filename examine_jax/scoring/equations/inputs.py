@@ -1,29 +1,50 @@
-"""What features and masks may be, checked before anything is computed; and which rows spoil a result, when one does."""
+"""Checks features and masks before anything is computed; names the rows that spoil a result."""
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
-_ROWS_LOOKED_AT = 8192  # at once: features may fill most of the memory
+from examine_jax.common.byte_order import native
+
+# Features may fill most of the memory, so rows are searched in blocks.
+_ROWS_AT_ONCE = 8192
 
 
-def check_inputs(features: Any, where: Any) -> tuple[Any, Any]:
-    """Features [N, D] and mask [N] (or None) as NumPy or JAX arrays, or a ValueError that says what to change."""
-    if not isinstance(features, jax.Array):
-        features = np.asarray(features)
+def check_inputs(
+    features: ArrayLike, where: ArrayLike | None
+) -> tuple[jax.Array | np.ndarray, jax.Array | np.ndarray | None]:
+    """Features [N, D] and the mask [N] (or None) as NumPy or JAX arrays.
+
+    Raises:
+        ValueError: they are not; the message says what to change.
+    """
+    features = as_array(features)
     _check_features(features.shape, features.dtype)
-    if where is not None:
-        where = where if isinstance(where, jax.Array) else np.asarray(where)
-        if where.shape != features.shape[:1] or where.dtype != bool:
-            raise ValueError(
-                f"where must be a bool array of shape ({features.shape[0]},), one entry a row; got {where.dtype} {where.shape}"
-            )
-    return features, where
+    return features, check_mask(where, features.shape[0])
 
 
-def _check_features(shape: tuple[int, ...], dtype: Any) -> None:
+def as_array(values: ArrayLike) -> jax.Array | np.ndarray:
+    """JAX arrays as they are; all else as NumPy arrays of native byte order, which keeps float64."""
+    return values if isinstance(values, jax.Array) else native(np.asarray(values))
+
+
+def check_mask(where: ArrayLike | None, count: int) -> jax.Array | np.ndarray | None:
+    """The mask as an array of `count` bools, or None. Raises ValueError where it is neither."""
+    if where is None:
+        return None
+    where = as_array(where)
+    if where.shape != (count,) or where.dtype != bool:
+        raise ValueError(
+            f"where must be a bool array of shape ({count},), one entry a row; got {where.dtype} {where.shape}"
+        )
+    return where
+
+
+def _check_features(shape: tuple[int, ...], dtype: DTypeLike) -> None:
     if len(shape) != 2:
         raise ValueError(
             f"features must be a matrix [N, D], one row an image; got shape {shape}. Use features.reshape(N, -1)"
@@ -36,27 +57,36 @@ def _check_features(shape: tuple[int, ...], dtype: Any) -> None:
         raise ValueError(f"features must be floating, got {dtype}. Use features.astype('float32')")
 
 
-def non_finite_rows(features: Any, where: Any = None) -> str:
-    """A sentence that says which rows hold NaN or infinite entries; of rows on several hosts, those that are here."""
-    bad = _by_row(features, lambda block: np.logical_not(np.isfinite(block.astype(np.float64))).any(axis=1))
+def non_finite_rows(features: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None = None) -> str:
+    """A sentence that names the rows with NaN or infinite entries.
+
+    Of rows that lie on several hosts, it names those that this host holds.
+    """
+    bad = _by_row(features, lambda block: np.asarray((~np.isfinite(block.astype(np.float64))).any(axis=1)))
     if where is not None:
         bad &= _by_row(where, lambda block: block)
     rows = np.flatnonzero(bad)
     some = ", ".join(map(str, rows[:10])) + (", …" if len(rows) > 10 else "")
     here = "" if _all_here(features) else " (as far as this host holds them)"
-    return f"features hold NaN or infinite entries in {len(rows)} of {len(bad)} rows{here}: {some}. Leave these rows out or mend them"
+    return (
+        f"features hold NaN or infinite entries in {len(rows)} of {len(bad)} rows{here}: {some}. "
+        "Leave these rows out or mend them"
+    )
 
 
-def _all_here(array: Any) -> bool:
+def _all_here(array: jax.Array | np.ndarray) -> bool:
     return not isinstance(array, jax.Array) or array.is_fully_addressable
 
 
-def _by_row(array: Any, function: Any) -> np.ndarray:
-    """`function(block [B, ...]) -> [B] bool` of all rows, a block at a time; False for rows that another host holds."""
+def _by_row(array: jax.Array | np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """`function(block [B, ...]) -> [B] bool` of all rows; False for rows on another host."""
     result = np.zeros(array.shape[0], bool)
-    shards = [((slice(None),), array)] if _all_here(array) else [(s.index, s.data) for s in array.addressable_shards]
-    for index, data in shards:
-        here, rows = result[index[0]], np.asarray(data)
-        for start in range(0, len(rows), _ROWS_LOOKED_AT):
-            here[start : start + _ROWS_LOOKED_AT] |= function(rows[start : start + _ROWS_LOOKED_AT])
+    if isinstance(array, jax.Array) and not array.is_fully_addressable:
+        shards = [(shard.index[0], np.asarray(shard.data)) for shard in array.addressable_shards]
+    else:
+        shards = [(slice(None), np.asarray(array))]
+    for index, rows in shards:
+        here = result[index]
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            here[start : start + _ROWS_AT_ONCE] |= function(rows[start : start + _ROWS_AT_ONCE])
     return result

@@ -1,7 +1,7 @@
 """EXAMINE without a Gram matrix, where a few directions carry the features: a Krylov space, a certificate, or the full path."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -53,6 +53,8 @@ class AdaptiveSecular:
 
     tolerance: float = 1e-5
     max_passes: int = 5
+
+    sums_over_devices: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:

@@ -1,7 +1,7 @@
 """EXAMINE by power iteration over leave-one-out masks, in one compiled kernel."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,8 @@ class MaskedPower:
 
     tolerance: float | None = None
     max_iterations: int = 500
+
+    sums_over_devices: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.tolerance is not None and not 0 < self.tolerance < 1:

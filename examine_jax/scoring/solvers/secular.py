@@ -1,7 +1,7 @@
 """EXAMINE from one eigendecomposition and one secular equation a row: the default solver."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import lax
@@ -44,6 +44,8 @@ class Secular:
     """
 
     tolerance: float | None = None
+
+    sums_over_devices: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.tolerance is not None and not 0 < self.tolerance < 1:
