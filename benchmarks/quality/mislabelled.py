@@ -22,11 +22,11 @@ from examine_jax.encoders import load_encoder
 from examine_jax.evaluation.classifier_influence import ClassifierLoss, classifier_checkpoints, labelled_examples
 from examine_jax.evaluation.classifier_training import ClassifierTraining
 from examine_jax.evaluation.control_features import colour_statistics
-from examine_jax.evaluation.probe import two_layer_probe
+from examine_jax.evaluation.mlp_probe import two_layer_probe
 from examine_jax.features.preprocessing import FeatureStatistics, preprocess
 from examine_jax.influence import flip_labels, precision_at, self_influence
 from examine_jax.reporting.page import package_versions
-from examine_jax.studies.examine.sets import read_labelled
+from examine_jax.studies.common.labelled_images import LabelledSource, read_labelled
 
 _IMAGES = flags.DEFINE_string("images", None, "A folder of labelled images.", required=True)
 _LABELS = flags.DEFINE_string("labels", None, "A .csv file; the sub-folders if not given.")

@@ -12,8 +12,8 @@ import numpy as np
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.utility import Game, GameMaker
 
-Choosing = Literal["add_best", "add_worst", "remove_best", "remove_worst"]
-CHOOSINGS: tuple[Choosing, ...] = ("add_best", "add_worst", "remove_best", "remove_worst")
+CurveKind = Literal["add_best", "add_worst", "remove_best", "remove_worst"]
+CURVE_KINDS: tuple[CurveKind, ...] = ("add_best", "add_worst", "remove_best", "remove_worst")
 RANDOM = "random"
 
 
@@ -79,7 +79,7 @@ def valuation_curves(
     *,
     seed: int,
     on_progress: Callable[[int, int], None] | None = None,
-) -> dict[Choosing, dict[str, Curve]]:
+) -> dict[CurveKind, dict[str, Curve]]:
     """The four curves of every valuer, and of "random".
 
     Args:
@@ -105,15 +105,15 @@ def valuation_curves(
     alone = utility.game(assessed.features, assessed.labels)
     start = np.arange(len(clean))
 
-    def curve(choosing: Choosing, order: Int[np.ndarray, " n"]) -> Curve:
+    def curve(choosing: CurveKind, order: Int[np.ndarray, " n"]) -> Curve:
         taken = order if choosing.endswith("best") else order[::-1]
         if choosing.startswith("add"):
             counts = steps(len(assessed), settings.step, settings.added)
             return adding_curve(joined, start, taken + len(clean), counts)
         return removing_curve(alone, taken, steps(len(assessed), settings.step, settings.removed))
 
-    found: dict[Choosing, dict[str, Curve]] = {choosing: {} for choosing in CHOOSINGS}
-    total, done = 2 * settings.random_orders + len(CHOOSINGS) * len(orders), 0
+    found: dict[CurveKind, dict[str, Curve]] = {choosing: {} for choosing in CURVE_KINDS}
+    total, done = 2 * settings.random_orders + len(CURVE_KINDS) * len(orders), 0
 
     def tell() -> None:
         nonlocal done
@@ -121,13 +121,13 @@ def valuation_curves(
         if on_progress is not None:
             on_progress(done, total)
 
-    for best, worst in (CHOOSINGS[:2], CHOOSINGS[2:]):
+    for best, worst in (CURVE_KINDS[:2], CURVE_KINDS[2:]):
         drawn = []
         for order in shuffled:  # the best of a random order are no better than its worst
             drawn.append(curve(best, order))
             tell()
         found[best][RANDOM] = found[worst][RANDOM] = mean_curve(drawn)
-    for choosing in CHOOSINGS:
+    for choosing in CURVE_KINDS:
         for name, order in orders.items():
             found[choosing][name] = curve(choosing, order)
             tell()

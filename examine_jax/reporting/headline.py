@@ -11,7 +11,7 @@ from examine_jax.evaluation.noise_separation import NoiseSeparation
 _OUTSTANDING = 3.0
 
 
-def headline(
+def assessment_headline(
     *,
     source: str,
     encoder: str,

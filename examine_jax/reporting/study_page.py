@@ -9,7 +9,7 @@ from examine_jax.reporting.page import Illustration, Report, Table, package_vers
 from examine_jax.reporting.tables import write_table
 
 
-def write_findings(
+def write_study_page(
     page: str | os.PathLike[str],
     figures: Mapping[str, Illustration],
     tables: Mapping[str, Table],

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from examine_jax.evaluation.curves import (
-    CHOOSINGS,
+    CURVE_KINDS,
     CodedRows,
     Curve,
     CurveSettings,
@@ -61,7 +61,7 @@ def test_the_four_curves_are_those_of_a_loop_over_scikit_learn() -> None:
     ends = {"add": np.array([0, 7, 14, 21, 28, 30]), "rem": np.array([0, 7, 14, 21, 24])}
     orders = np.random.default_rng(5)
     shuffled = [orders.permutation(30) for _ in range(2)]
-    for choosing in CHOOSINGS:
+    for choosing in CURVE_KINDS:
         assert set(curves[choosing]) == {"some", "random"}
         curve, counts = curves[choosing]["some"], ends[choosing[:3]]
         np.testing.assert_array_equal(curve.counts, counts)

@@ -10,8 +10,15 @@ from examine_jax.common.atomic_files import write_array, write_bytes
 from examine_jax.common.configuration import to_plain
 from examine_jax.jobs.assess.assess import Assessment, AssessSettings
 from examine_jax.pretraining import MAE
-from examine_jax.reporting.charts import figures, galleries, separations
-from examine_jax.reporting.headline import headline
+from examine_jax.reporting.charts import (
+    galleries,
+    principal_components,
+    scores,
+    separations,
+    singular_values,
+    training_curves,
+)
+from examine_jax.reporting.headline import assessment_headline
 from examine_jax.reporting.page import (
     Illustration,
     Report,
@@ -72,7 +79,7 @@ def write_assessment(
         page,
         Report(
             title="Image assessment" if assessment.images is not None else "Feature assessment",
-            headline=headline(
+            headline=assessment_headline(
                 source=source,
                 encoder=_encoder_in_words(assessment),
                 gap=gap,
@@ -113,7 +120,7 @@ def _illustrations(assessment: Assessment, gap: np.ndarray, score: np.ndarray) -
     made = {
         "score_distribution": Illustration(
             "Scores and gaps",
-            figures.score_distribution(score, gap, assessment.level),
+            scores.score_distribution(score, gap, assessment.level),
             "The score is exp(-gap). Where scores crowd together, look at the gap.",
             "Distribution of the scores and of the gaps" + (" by noise level" if assessment.level is not None else ""),
         )
@@ -127,19 +134,19 @@ def _illustrations(assessment: Assessment, gap: np.ndarray, score: np.ndarray) -
         )
     made["feature_map"] = Illustration(
         "Map of the features",
-        figures.feature_map(assessment.features, gap),
+        principal_components.principal_component_map(assessment.features, gap),
         "Each dot is an image, at its first two principal components; the colour is its gap.",
         "Scatter plot of the features coloured by gap",
     )
     made["spectrum"] = Illustration(
         "Spectrum of the features",
-        figures.spectrum(assessment.features),
+        singular_values.singular_value_chart(assessment.features),
         "The score is about the first singular value. Where the second is close to it, gaps say little.",
         "The leading singular values of the features",
     )
     if assessment.training_loss is not None:
         made["training_loss"] = Illustration(
-            "Training loss", figures.loss_curve(*assessment.training_loss), "Should have levelled off.", "Loss by step"
+            "Training loss", training_curves.loss_curve(*assessment.training_loss), "Should have levelled off.", "Loss by step"
         )
     encoder = assessment.encoder
     if encoder is not None and assessment.images is not None and isinstance(encoder.method, MAE):

@@ -10,7 +10,7 @@ from examine_jax.common.atomic_files import write_bytes
 from examine_jax.common.configuration import to_plain
 from examine_jax.jobs.pretrain.pretrain import TrainedEncoder, TrainingSettings
 from examine_jax.pretraining import MAE, Autoencoder
-from examine_jax.reporting.charts import figures, galleries
+from examine_jax.reporting.charts import galleries, training_curves
 from examine_jax.reporting.page import Illustration, Report, package_versions, write_report
 from examine_jax.reporting.tables import write_skipped
 
@@ -70,14 +70,14 @@ def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
 
     made = {
         "training_loss": Illustration(
-            "Training loss", figures.loss_curve(*column("loss")), "Should have levelled off.", "Loss by step"
+            "Training loss", training_curves.loss_curve(*column("loss")), "Should have levelled off.", "Loss by step"
         )
     }
     for name, caption in _WATCHED.items():
         steps, values = column(name)
         if len(steps):
             title = name.replace("_", " ")
-            made[name] = Illustration(title, figures.watched_curve(steps, values, title), caption, f"{title} by step")
+            made[name] = Illustration(title, training_curves.monitored_curve(steps, values, title), caption, f"{title} by step")
     method, params, key = trained.encoder.method, trained.encoder.params, jax.random.key(0)
     examples = trained.examples
     if isinstance(method, MAE):

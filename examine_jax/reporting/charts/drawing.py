@@ -13,11 +13,12 @@ import matplotlib
 import numpy as np
 from matplotlib import colors, font_manager, ticker
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from examine_jax.common.shapes import Shaped
+from examine_jax.common.shapes import Float, Shaped
 
 # Okabe & Ito's palette, told apart in the common kinds of colour blindness.
 BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
@@ -107,6 +108,30 @@ def as_rgb(pixels: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "h w 3"]:
 def level_colours(num_levels: int) -> Sequence[Any]:
     """A colour a level, from quiet to loud."""
     return [SEQUENTIAL(position) for position in np.linspace(0.0, 1.0, max(num_levels, 2))[:num_levels]]
+
+
+def spans_decades(gap: Float[np.ndarray, " n"]) -> bool:
+    """Whether a linear axis would press most gaps into its lowest thirtieth."""
+    return bool(gap.max() > 0 and np.quantile(gap, 0.25) < gap.max() / 30)
+
+
+def floored(gap: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Gaps fit for a logarithmic axis: what is below a millionth of the largest (zero included) is drawn there."""
+    return np.maximum(gap, gap.max() * 1e-6)
+
+
+def plain_log_ticks(axis: Axis, values: Float[np.ndarray, " n"]) -> None:
+    """Labels on a logarithmic axis: at 1, 2, 5 where it spans less than two decades, at the decades else."""
+    decades = np.log10(values.max() / values.min())
+    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,)))
+    axis.set_major_formatter(plain)
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def write_message(axes: Axes, text: str) -> None:
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[["left", "bottom"]].set_visible(False)
 
 
 def label(name: str, at_most: int = 24) -> str:

@@ -27,7 +27,7 @@ def running_time_chart(seconds: Mapping[str, Sequence[float]]) -> bytes:
             axes.barh(row, middle - start, left=start, height=0.62, color=BLUE, alpha=0.8)
             axes.scatter(seconds[name], np.full(len(seconds[name]), row), s=12, color=INK, linewidths=0, zorder=3)
             axes.annotate(
-                in_words(middle),
+                duration_text(middle),
                 (max(*seconds[name], middle), row),
                 xytext=(6, 0),
                 textcoords="offset points",
@@ -47,7 +47,7 @@ def running_time_chart(seconds: Mapping[str, Sequence[float]]) -> bytes:
         return png(figure)
 
 
-def in_words(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """Seconds to three digits, or minutes from two of them on, or hours."""
     if seconds < 120:
         return f"{seconds:.3g} s"

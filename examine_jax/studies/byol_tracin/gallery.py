@@ -1,4 +1,4 @@
-"""An image of a mini-batch and those that an encoder takes for its likes: the poster's figure."""
+"""Images of a mini-batch and the images that an encoder finds nearest to them: the poster's figure."""
 
 from typing import Any
 
@@ -11,17 +11,25 @@ from examine_jax.encoders import Encoder
 from examine_jax.pretraining import two_views
 from examine_jax.pretraining.extra_positives import SimilarPositive, TracInPositive
 from examine_jax.pretraining.methods.byol_tracin import scorer_evidence
-from examine_jax.reporting.charts.neighbour_gallery import Neighbours
+from examine_jax.reporting.charts.neighbour_galleries import Neighbours
 
 SHOWN = 3
 
 
-def likes(
+def nearest_in_batch(
     encoder: Encoder, pixels: Any, choice: TracInPositive, *, anchors: int, seed: int
 ) -> tuple[Int[np.ndarray, " a"], tuple[Neighbours, Neighbours]]:
-    """The first images of a batch [B, H, W, C] and, by TracIn and by feature similarity, the three others of it that score highest.
+    """Finds, for the first images of a batch, the three others that score highest by TracIn and by feature similarity.
 
-    The encoder is a BYOL, in evaluation mode; the views are drawn from the seed.
+    Args:
+        encoder: a BYOL, in evaluation mode.
+        pixels: [B, H, W, C].
+        choice: how TracIn compares two images.
+        anchors: how many of the first images.
+        seed: of the views.
+
+    Returns:
+        The places of the anchors in the batch, and their nearest images by both measures.
 
     Raises:
         ValueError: fewer than four images.

@@ -8,7 +8,7 @@ import numpy as np
 from examine_jax.common.shapes import Float, Int
 from examine_jax.evaluation.classifier_training import DivergedError
 from examine_jax.evaluation.metrics import accuracy, balanced_accuracy, weighted_f1
-from examine_jax.evaluation.probe import two_layer_probe
+from examine_jax.evaluation.mlp_probe import two_layer_probe
 from examine_jax.features.neighbours import knn_predict
 from examine_jax.studies.low_resource.settings import LowResourceSettings
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from examine_jax.common.configuration import to_plain
-from examine_jax.reporting.charts.feature_map import feature_maps
+from examine_jax.reporting.charts.t_sne import t_sne_maps
 from examine_jax.reporting.page import Illustration, Table
-from examine_jax.reporting.study_page import write_findings
+from examine_jax.reporting.study_page import write_study_page
 from examine_jax.studies.low_resource import published
 from examine_jax.studies.low_resource.charts import batch_size_chart, imbalance_chart
 from examine_jax.studies.low_resource.layouts import SetDescription
@@ -49,7 +49,7 @@ def write_study(
     workdir = pathlib.Path(workdir)
     names = [name for name in sets if any(one.set_name == name for one in found)]
     ended = [one for one in found if one.diverged is None]
-    return write_findings(
+    return write_study_page(
         workdir / "low_resource.html",
         _figures(ended, names, sets, settings),
         _tables(ended, names, settings),
@@ -228,7 +228,7 @@ def _map(
         return None
     return Illustration(
         f"t-SNE of the test images: {set_name} (figure 4)",
-        feature_maps(features, [one.name for one in shown], labels[0], list(description.classes)),
+        t_sne_maps(features, [one.name for one in shown], labels[0], list(description.classes)),
         f"The method whose probe is best on the validation images, beside what it is compared with; seed {seed}. "
         "Distances between far clusters mean nothing in such a map.",
         "Maps of features, coloured by class, a panel an encoder",

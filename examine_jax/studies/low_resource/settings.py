@@ -4,9 +4,9 @@ import dataclasses
 import math
 
 from examine_jax.evaluation.classifier_training import ClassifierTraining, StepDecay
-from examine_jax.evaluation.probe import PAPER_TRAINING
-from examine_jax.models.presets import Architecture
-from examine_jax.models.presets import architecture as named_architecture
+from examine_jax.evaluation.mlp_probe import PAPER_TRAINING
+from examine_jax.models.architectures import Architecture
+from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining import method_names, method_preset
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from examine_jax.evaluation.noise_separation import noise_separation
 from examine_jax.reporting import page as reporting
-from examine_jax.reporting.headline import headline
+from examine_jax.reporting.headline import assessment_headline
 from examine_jax.reporting.tables import rank_by_gap
 from tests.support.names import HOSTILE_NAMES
 
@@ -173,7 +173,9 @@ def test_versions_name_what_made_the_scores():
 def test_headline_counts_what_stands_out():
     gap = np.random.default_rng(0).normal(1.0, 0.01, 1000)
     gap[:7] = 3.0
-    text = headline(source="the folder scans", encoder="an encoder", gap=gap, num_skipped=1, num_duplicate_groups=2)
+    text = assessment_headline(
+        source="the folder scans", encoder="an encoder", gap=gap, num_skipped=1, num_duplicate_groups=2
+    )
     assert text.startswith("1,000 images from the folder scans were described by an encoder")
     assert "1 file could not be read" in text
     assert "2 groups of exact duplicates" in text
@@ -186,7 +188,7 @@ def test_headline_counts_what_stands_out():
     "gap", [np.zeros(3), np.array([0.5]), np.array([-1e-7, 0.0, 1.0]), np.array([1.0, 1.0, 1.0, 9.0])]
 )
 def test_headline_is_made_of_awkward_gaps(gap):
-    text = headline(source="x", encoder="y", gap=gap)
+    text = assessment_headline(source="x", encoder="y", gap=gap)
     assert "nan" not in text
     assert "inf" not in text
 
@@ -194,6 +196,6 @@ def test_headline_is_made_of_awkward_gaps(gap):
 def test_headline_tells_of_the_noise_experiment():
     level = np.repeat([0.0, 0.5, 1.0], 10)
     separation = noise_separation(level + 0.01 * np.arange(30), level)
-    text = headline(source="x", encoder="y", gap=level, separation=separation)
+    text = assessment_headline(source="x", encoder="y", gap=level, separation=separation)
     assert "AUROC of 1.000" in text
     assert "δ = 1" in text

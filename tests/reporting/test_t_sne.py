@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from examine_jax.reporting.charts import feature_map
-from examine_jax.reporting.charts.feature_map import feature_maps
+from examine_jax.reporting.charts import t_sne
+from examine_jax.reporting.charts.t_sne import t_sne_maps
 
 LABELS = np.arange(24) % 3
 FEATURES = (3 * np.eye(3, 60)[LABELS] + np.random.default_rng(0).standard_normal((24, 60))).astype(np.float32)
@@ -18,8 +18,8 @@ FEATURES = (3 * np.eye(3, 60)[LABELS] + np.random.default_rng(0).standard_normal
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures behind the pictures."""
     figures: list[Figure] = []
-    whole = feature_map.png
-    monkeypatch.setattr(feature_map, "png", lambda figure: figures.append(figure) or whole(figure))
+    whole = t_sne.png
+    monkeypatch.setattr(t_sne, "png", lambda figure: figures.append(figure) or whole(figure))
     return figures
 
 
@@ -29,7 +29,7 @@ def legend(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize("first", ["_background", "__", "_nolegend_", ""])
 def test_every_class_is_in_the_legend_whatever_its_name(drawn: list[Figure], first: str) -> None:
-    picture = feature_maps([FEATURES], ["encoder"], LABELS, [first, "tumour", "_stroma"])
+    picture = t_sne_maps([FEATURES], ["encoder"], LABELS, [first, "tumour", "_stroma"])
     assert Image.open(io.BytesIO(picture)).width > 1000
     assert legend(drawn[0]) == [first, "tumour", "_stroma"]
     assert len(drawn[0].legends[0].legend_handles) == 3
@@ -47,7 +47,7 @@ def test_every_class_is_in_the_legend_whatever_its_name(drawn: list[Figure], fir
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_collapsed_encoder_has_a_panel_that_says_so(drawn: list[Figure], same: np.ndarray, place: int) -> None:
     both = [FEATURES, same] if place else [same, FEATURES]
-    feature_maps(both, ["one", "two"], LABELS, ["a", "b", "c"])
+    t_sne_maps(both, ["one", "two"], LABELS, ["a", "b", "c"])
     panels = drawn[0].axes
     assert [text.get_text() for text in panels[place].texts] == ["all features are the same"]
     assert not panels[1 - place].texts
@@ -57,7 +57,7 @@ def test_a_collapsed_encoder_has_a_panel_that_says_so(drawn: list[Figure], same:
 
 
 def test_features_that_differ_a_little_are_drawn(drawn: list[Figure]) -> None:
-    feature_maps([1 + 1e-4 * FEATURES], ["encoder"], LABELS, ["a", "b", "c"])
+    t_sne_maps([1 + 1e-4 * FEATURES], ["encoder"], LABELS, ["a", "b", "c"])
     assert not drawn[0].axes[0].texts
 
 
@@ -66,5 +66,5 @@ def test_features_that_are_not_finite_are_refused_with_their_encoder(value: floa
     broken = FEATURES.copy()
     broken[[3, 5], 2] = value
     with pytest.raises(ValueError, match=r"^simclr 32: the features of 2 of 24 images are not finite; leave") as caught:
-        feature_maps([FEATURES, broken], ["byol", "simclr 32"], LABELS, ["a", "b", "c"])
+        t_sne_maps([FEATURES, broken], ["byol", "simclr 32"], LABELS, ["a", "b", "c"])
     assert "\n" not in str(caught.value)

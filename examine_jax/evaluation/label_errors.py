@@ -10,7 +10,7 @@ from examine_jax.evaluation.curves import best_first
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Detection:
+class LabelErrorCurve:
     """Attributes:
     inspected: [N + 1] the share of all rows that were looked at, from 0 to 1.
     found: [N + 1] the share of the wrong labels that were among them.
@@ -22,7 +22,7 @@ class Detection:
     auroc: float
 
 
-def detection(values: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], *, seed: int) -> Detection:
+def label_error_curve(values: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], *, seed: int) -> LabelErrorCurve:
     """How values (higher is better) find wrong labels; equal values are looked at in an order of chance, from the seed.
 
     Raises:
@@ -32,4 +32,4 @@ def detection(values: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], *,
     if wrong.all() or not wrong.any():
         raise ValueError(f"{int(wrong.sum())} of {len(wrong)} labels are wrong: there is nothing to tell apart")
     found = np.concatenate([[0.0], np.cumsum(wrong[worst_first]) / wrong.sum()])
-    return Detection(np.linspace(0, 1, len(found)), found, float(roc_auc_score(wrong, -values)))
+    return LabelErrorCurve(np.linspace(0, 1, len(found)), found, float(roc_auc_score(wrong, -values)))

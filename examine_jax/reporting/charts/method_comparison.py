@@ -8,7 +8,7 @@ from matplotlib import ticker
 from examine_jax.reporting.charts.drawing import BLUE, INK, MUTED, label, new_figure, png, style
 
 
-def method_dots(panels: Mapping[str, Mapping[str, Sequence[float]]], reference: str, axis: str) -> bytes:
+def method_dot_plot(panels: Mapping[str, Mapping[str, Sequence[float]]], reference: str, axis: str) -> bytes:
     """A PNG of `panels`: by task and method the figures of the seeds; the same methods in each, the first on top. A nan, a seed that
     diverged, has no dot.
 

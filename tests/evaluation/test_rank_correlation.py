@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from examine_jax.evaluation.agreement import rank_agreement
+from examine_jax.evaluation.rank_correlation import rank_correlations
 
 GENERATOR = np.random.default_rng(0)
 
@@ -12,7 +12,7 @@ GENERATOR = np.random.default_rng(0)
 def test_each_entry_is_scipys_correlation_with_ties() -> None:
     values = {"a": GENERATOR.normal(size=40), "b": GENERATOR.integers(0, 4, 40).astype(float)}
     values["c"] = -values["a"]
-    found = rank_agreement(values)
+    found = rank_correlations(values)
     for row, first in enumerate(values.values()):
         for column, second in enumerate(values.values()):
             assert found[row, column] == pytest.approx(spearmanr(first, second).statistic, abs=1e-12)
@@ -20,7 +20,7 @@ def test_each_entry_is_scipys_correlation_with_ties() -> None:
 
 
 def test_a_valuer_that_tells_no_rows_apart_agrees_with_none() -> None:
-    found = rank_agreement({"flat": np.zeros(5), "a": np.arange(5.0)})
+    found = rank_correlations({"flat": np.zeros(5), "a": np.arange(5.0)})
     assert np.isnan(found[0]).all()
     assert np.isnan(found[:, 0]).all()
     assert found[1, 1] == pytest.approx(1)
@@ -31,4 +31,4 @@ def test_a_valuer_that_tells_no_rows_apart_agrees_with_none() -> None:
 )
 def test_values_without_ranks_are_refused(values: dict[str, np.ndarray]) -> None:
     with pytest.raises(ValueError, match=r"valuer|finite"):
-        rank_agreement(values)
+        rank_correlations(values)

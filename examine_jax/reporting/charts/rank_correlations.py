@@ -12,7 +12,7 @@ from examine_jax.reporting.charts.drawing import INK, MUTED, label, new_figure, 
 _COLOURS = matplotlib.colormaps["PuOr"]
 
 
-def agreement_map(names: Sequence[str], correlation: Float[np.ndarray, "v v"]) -> bytes:
+def rank_correlation_map(names: Sequence[str], correlation: Float[np.ndarray, "v v"]) -> bytes:
     """Rank correlations of each pair of valuers, in [-1, 1] or nan (left blank). PNG.
 
     Raises:

@@ -12,7 +12,7 @@ _MOST_POINTS = 3000  # t-SNE of more takes minutes, and shows no more
 _SAME = 1e-6  # of the largest value: float32's rounding, which differs from batch to batch
 
 
-def feature_maps(
+def t_sne_maps(
     features: Sequence[Float[np.ndarray, "_ _"]],
     names: Sequence[str],
     labels: Int[np.ndarray, " n"],

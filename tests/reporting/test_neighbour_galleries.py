@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from examine_jax.influence import Checkpoint, Extremes, tracin
-from examine_jax.reporting.charts import neighbour_gallery as file
-from examine_jax.reporting.charts.feature_map import feature_maps
-from examine_jax.reporting.charts.neighbour_gallery import Neighbours, influence_gallery, neighbour_gallery
+from examine_jax.reporting.charts import neighbour_galleries as file
+from examine_jax.reporting.charts.neighbour_galleries import Neighbours, influence_gallery, neighbour_gallery
+from examine_jax.reporting.charts.t_sne import t_sne_maps
 
 _PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 12, 3), dtype=np.uint8)
 _LABELS = ["NV", "MEL", "NV", "$x_1$<b>", "NV\n", "漢", "MEL", "NV", ""]
@@ -124,9 +124,9 @@ def test_maps_of_features_are_drawn_and_repeat(panels):
     features = [(3 * np.eye(8, 60)[labels] + rng.standard_normal((40, 60))).astype(np.float32) for _ in range(panels)]
     names = [f"encoder $ {i}" for i in range(panels)]
     classes = [f"class {i}" for i in range(8)]
-    first = feature_maps(features, names, labels, classes)
+    first = t_sne_maps(features, names, labels, classes)
     assert Image.open(io.BytesIO(first)).width > 1000
-    assert panels > 1 or first == feature_maps(features, names, labels, classes)
+    assert panels > 1 or first == t_sne_maps(features, names, labels, classes)
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_maps_of_features_are_drawn_and_repeat(panels):
 )
 def test_maps_that_cannot_be_drawn_are_refused(count, classes, names, message):
     with pytest.raises(ValueError, match=message):
-        feature_maps([np.zeros((count, 3))], ["a"] * names, np.arange(count) % 8, ["c"] * classes)
+        t_sne_maps([np.zeros((count, 3))], ["a"] * names, np.arange(count) % 8, ["c"] * classes)

@@ -1,4 +1,4 @@
-"""Classifier heads, and the low-resource paper's probe: two layers on frozen features."""
+"""Heads that turn features into logits."""
 
 import dataclasses
 from typing import Any
@@ -6,11 +6,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from examine_jax.common.shapes import Array, Float, Key, Num, PyTree
-from examine_jax.evaluation.classifier_training import Classifier, ClassifierTraining, train_classifier
-from examine_jax.models.apply import init_network, run_network
+from examine_jax.common.shapes import Array, Float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +27,6 @@ class ClassifierHead:
 
 
 PAPER_HEAD = ClassifierHead()
-PAPER_TRAINING = ClassifierTraining()
 LINEAR_HEAD = ClassifierHead(hidden=None)
 
 
@@ -78,43 +74,3 @@ def _dense(width: int, inputs: int, name: str, use_bias: bool = True) -> nn.Dens
         return jax.random.uniform(key, shape, dtype, -(inputs**-0.5), inputs**-0.5)
 
     return nn.Dense(width, kernel_init=uniform, bias_init=uniform, use_bias=use_bias, name=name)
-
-
-@dataclasses.dataclass(frozen=True)
-class HeadOnFeatures:
-    """A head alone, trained on features that are there already."""
-
-    head: ClassifierHead
-    width: int
-    num_classes: int
-
-    def init(self, key: Key[Array, ""], fixed: PyTree) -> tuple[PyTree, PyTree]:
-        return init_network(self.head.module(self.num_classes), key, jnp.zeros((1, self.width)))
-
-    def logits(
-        self, params: PyTree, batch_stats: PyTree, fixed: PyTree, inputs: Array, key: Key[Array, ""], *, train: bool
-    ) -> tuple[Float[Array, "b classes"], PyTree]:
-        return run_network(self.head.module(self.num_classes), params, batch_stats, inputs, train=train)
-
-
-def two_layer_probe(
-    features: Num[Array | np.ndarray, "n d"],
-    labels: Num[Array | np.ndarray, "n *classes"],
-    *,
-    num_classes: int,
-    training: ClassifierTraining = PAPER_TRAINING,
-    head: ClassifierHead = PAPER_HEAD,
-) -> Classifier:
-    """The low-resource paper's "linear" probe: D - 512 - batch norm - leaky ReLU - classes on frozen features [N, D].
-
-    100 epochs of Adam, its learning rate halved every 25. Features come from an encoder in evaluation mode. The paper's released code
-    leaves the backbone in training mode, so that its batch norms see (and learn from) the labelled batches: this does not copy that.
-
-    Args:
-      labels: a class [N], or 0 and 1 [N, classes] for several labels an image.
-
-    Raises:
-      ValueError: a batch of one image, of which a batch norm learns nothing; as `train_classifier`.
-    """
-    network = HeadOnFeatures(head, features.shape[1], num_classes)
-    return train_classifier(network, {}, np.asarray(features), labels, training)

@@ -1,27 +1,23 @@
 """Figures come out for whatever a run may hold, and show something."""
 
-import io
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from examine_jax.evaluation.noise_separation import noise_separation
-from examine_jax.reporting.charts import figures, galleries, separations
+from examine_jax.reporting.charts import (
+    galleries,
+    principal_components,
+    scores,
+    separations,
+    singular_values,
+    training_curves,
+)
 from examine_jax.reporting.tables import rank_by_gap
 from tests.support.names import HOSTILE_NAMES
-
-
-def _opened(png, width=1000):
-    image = Image.open(io.BytesIO(png))
-    image.load()
-    assert image.format == "PNG"
-    assert image.width >= width
-    assert np.asarray(image.convert("L")).std() > 2, "the picture is blank"
-    return np.asarray(image.convert("RGB"))
-
+from tests.support.pictures import read_png
 
 _GENERATOR = np.random.default_rng(0)
 _GAPS = {
@@ -41,14 +37,14 @@ _GAPS = {
 @pytest.mark.parametrize("case", _GAPS)
 def test_distribution_is_drawn(case):
     gap = _GAPS[case]
-    _opened(figures.score_distribution(np.exp(-gap), gap))
+    read_png(scores.score_distribution(np.exp(-gap), gap))
 
 
 @pytest.mark.parametrize("case", _GAPS)
 def test_distribution_by_level_is_drawn(case):
     gap = _GAPS[case].astype(np.float32)
     level = np.resize(np.array([0, 0.1, 0.3, 0.5, 1.0], np.float32), len(gap))
-    _opened(figures.score_distribution(np.exp(-gap), gap, level))
+    read_png(scores.score_distribution(np.exp(-gap), gap, level))
 
 
 @pytest.mark.parametrize(
@@ -63,14 +59,14 @@ def test_distribution_by_level_is_drawn(case):
     ids=["long", "one step", "none", "not finite", "constant"],
 )
 def test_loss_is_drawn(loss):
-    _opened(figures.loss_curve(np.arange(len(loss)), loss))
+    read_png(training_curves.loss_curve(np.arange(len(loss)), loss))
 
 
 def test_running_median_agrees_with_scipy_inside():
     from scipy.ndimage import median_filter
 
     loss = np.random.default_rng(0).random(101)
-    np.testing.assert_array_equal(figures._running_median(loss, 7), median_filter(loss, 7, mode="mirror"))
+    np.testing.assert_array_equal(training_curves._running_median(loss, 7), median_filter(loss, 7, mode="mirror"))
 
 
 @pytest.mark.parametrize(
@@ -79,13 +75,13 @@ def test_running_median_agrees_with_scipy_inside():
 def test_map_and_spectrum_are_drawn(shape, scale):
     features = (scale * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
     gap = np.abs(features).sum(axis=1)
-    _opened(figures.feature_map(features, gap))
-    _opened(figures.spectrum(features))
+    read_png(principal_components.principal_component_map(features, gap))
+    read_png(singular_values.singular_value_chart(features))
 
 
 def test_map_of_many_images_draws_a_sample():
     features = np.random.default_rng(0).standard_normal((30_000, 4)).astype(np.float32)
-    _opened(figures.feature_map(features, np.abs(features[:, 0])))
+    read_png(principal_components.principal_component_map(features, np.abs(features[:, 0])))
 
 
 @pytest.mark.parametrize(("count", "channels"), [(1, 3), (2, 1), (3, 2), (30, 4)])
@@ -93,7 +89,7 @@ def test_gallery_is_drawn(count, channels):
     pixels = np.random.default_rng(0).integers(0, 256, (count, 24, 16, channels), dtype=np.uint8)
     gap = np.linspace(0, 1, count)
     names = [f"patient/{index}.png" for index in range(count)]
-    _opened(galleries.gallery(pixels, names, np.exp(-gap), gap, rank_by_gap(gap)))
+    read_png(galleries.gallery(pixels, names, np.exp(-gap), gap, rank_by_gap(gap)))
 
 
 def test_gallery_survives_hostile_names():
@@ -101,7 +97,7 @@ def test_gallery_survives_hostile_names():
     pixels = np.zeros((count, 8, 8, 3), np.uint8)
     gap = np.linspace(0, 1, count)
     names = [*HOSTILE_NAMES[:-1], "lone \udcff surrogate"]
-    _opened(galleries.gallery(pixels, names, np.exp(-gap), gap, rank_by_gap(gap)))
+    read_png(galleries.gallery(pixels, names, np.exp(-gap), gap, rank_by_gap(gap)))
 
 
 def test_gallery_shows_the_best_first_and_the_worst_first_below():
@@ -109,7 +105,7 @@ def test_gallery_shows_the_best_first_and_the_worst_first_below():
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]], np.uint8)
     pixels = np.broadcast_to(colours[:, None, None, :], (4, 10, 10, 3)).copy()
     gap = np.array([0.3, 0.1, 0.4, 0.2])
-    picture = _opened(galleries.gallery(pixels, list("abcd"), np.exp(-gap), gap, rank_by_gap(gap)))
+    picture = read_png(galleries.gallery(pixels, list("abcd"), np.exp(-gap), gap, rank_by_gap(gap)))
     corner = {}
     for number, colour in enumerate(colours):
         rows, columns = np.nonzero((picture == colour).all(axis=-1))
@@ -126,7 +122,7 @@ def test_gallery_without_a_name_for_every_image_is_refused():
 @pytest.mark.parametrize(("count", "channels"), [(1, 3), (4, 1), (8, 3)])
 def test_reconstructions_are_drawn(count, channels):
     original = np.random.default_rng(0).random((count, 16, 16, channels)).astype(np.float32)
-    _opened(galleries.reconstructions((original * 255).astype(np.uint8), original, original * 1.5 - 0.2))
+    read_png(galleries.reconstructions((original * 255).astype(np.uint8), original, original * 1.5 - 0.2))
 
 
 def test_images_stand_above_what_was_made_of_them():
@@ -140,7 +136,7 @@ def test_images_stand_above_what_was_made_of_them():
         (galleries.before_and_after(original, made), ([255, 0, 0], [0, 0, 255])),
         (galleries.view_pairs(original, first, second), ([255, 0, 0], [0, 255, 0], [0, 0, 255])),
     ):
-        shown = _opened(picture, width=500)
+        shown = read_png(picture, width=500)
         rows = [np.median(np.nonzero((shown == colour).all(axis=-1))[0]) for colour in colours]
         assert rows == sorted(set(rows)), "one above the other, in this order"
 
@@ -154,7 +150,7 @@ def test_pictures_of_nothing_are_refused():
 
 @pytest.mark.parametrize("values", [[0.1, 0.2, 0.15], [0.3], [0.0, 0.0], [1.0, np.nan, 2.0]])
 def test_what_was_watched_is_drawn(values):
-    _opened(figures.watched_curve(100 * np.arange(1, len(values) + 1), np.array(values), "rank me"))
+    read_png(training_curves.monitored_curve(100 * np.arange(1, len(values) + 1), np.array(values), "rank me"))
 
 
 def _separations(strength, seeds=3, clean=True):
@@ -169,7 +165,7 @@ def test_separations_are_drawn_and_tabled():
         "raw\npixels 日本": _separations(-1),
         "channel means": _separations(0, seeds=1),
     }
-    _opened(separations.separation_chart(results))
+    read_png(separations.separation_chart(results))
     header, rows = separations.separation_rows(results)
     assert header == ("features", "seeds", "rank correlation", "AUROC at δ = 0.1", "AUROC at δ = 1")
     assert [row[0] for row in rows] == list(results)
@@ -178,7 +174,7 @@ def test_separations_are_drawn_and_tabled():
 
 
 def test_separations_without_clean_images_are_drawn():
-    _opened(separations.separation_chart({"x": _separations(1, clean=False)}))
+    read_png(separations.separation_chart({"x": _separations(1, clean=False)}))
 
 
 def test_separations_that_cannot_be_compared_are_refused():
@@ -192,14 +188,15 @@ def test_matplotlib_is_left_as_it_was():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    figures.loss_curve(np.arange(3), np.ones(3))
+    training_curves.loss_curve(np.arange(3), np.ones(3))
     assert dict(matplotlib.rcParams) == before
 
 
 def test_pyplot_is_never_loaded():
     program = (
-        "import sys, numpy as np\nfrom examine_jax.reporting import figures\n"
-        "figures.feature_map(np.eye(4, dtype='float32'), np.ones(4))\nassert 'matplotlib.pyplot' not in sys.modules"
+        "import sys, numpy as np\nfrom examine_jax.reporting.charts import principal_components\n"
+        "principal_components.principal_component_map(np.eye(4, dtype='float32'), np.ones(4))\n"
+        "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

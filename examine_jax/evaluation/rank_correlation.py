@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 from examine_jax.common.shapes import Float
 
 
-def rank_agreement(values: Mapping[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "v v"]:
+def rank_correlations(values: Mapping[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "v v"]:
     """Spearman's rank correlation of each pair of valuers, in their order; nan where one gives all rows the same value.
 
     Raises:

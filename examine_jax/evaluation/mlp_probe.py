@@ -1,0 +1,53 @@
+"""The low-resource paper's probe: two layers on frozen features."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+
+from examine_jax.common.shapes import Array, Float, Key, Num, PyTree
+from examine_jax.evaluation.classifier_head import PAPER_HEAD, ClassifierHead
+from examine_jax.evaluation.classifier_training import Classifier, ClassifierTraining, train_classifier
+from examine_jax.models.forward import init_network, run_network
+
+PAPER_TRAINING = ClassifierTraining()
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadOnFeatures:
+    """A head alone, trained on features that are there already."""
+
+    head: ClassifierHead
+    width: int
+    num_classes: int
+
+    def init(self, key: Key[Array, ""], fixed: PyTree) -> tuple[PyTree, PyTree]:
+        return init_network(self.head.module(self.num_classes), key, jnp.zeros((1, self.width)))
+
+    def logits(
+        self, params: PyTree, batch_stats: PyTree, fixed: PyTree, inputs: Array, key: Key[Array, ""], *, train: bool
+    ) -> tuple[Float[Array, "b classes"], PyTree]:
+        return run_network(self.head.module(self.num_classes), params, batch_stats, inputs, train=train)
+
+
+def two_layer_probe(
+    features: Num[Array | np.ndarray, "n d"],
+    labels: Num[Array | np.ndarray, "n *classes"],
+    *,
+    num_classes: int,
+    training: ClassifierTraining = PAPER_TRAINING,
+    head: ClassifierHead = PAPER_HEAD,
+) -> Classifier:
+    """The low-resource paper's "linear" probe: D - 512 - batch norm - leaky ReLU - classes on frozen features [N, D].
+
+    100 epochs of Adam, its learning rate halved every 25. Features come from an encoder in evaluation mode. The paper's released code
+    leaves the backbone in training mode, so that its batch norms see (and learn from) the labelled batches: this does not copy that.
+
+    Args:
+      labels: a class [N], or 0 and 1 [N, classes] for several labels an image.
+
+    Raises:
+      ValueError: a batch of one image, of which a batch norm learns nothing; as `train_classifier`.
+    """
+    network = HeadOnFeatures(head, features.shape[1], num_classes)
+    return train_classifier(network, {}, np.asarray(features), labels, training)
