@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from examine_jax.common.shapes import Array
-from examine_jax.scoring.equations.eigensystem import Eigensystem, _turned, decompose, rounding, scatter
+from examine_jax.scoring.equations.eigensystem import Eigensystem, decompose, rotation_bound, rounding, scatter
 from examine_jax.scoring.equations.float64 import with_float64
 from examine_jax.scoring.equations.inputs import non_finite_rows
 from examine_jax.scoring.equations.rows import prepare
@@ -277,7 +277,7 @@ def _eigendecomposition(summary: SpectralSummary, center: bool) -> Spectrum:
         error = error + summary.count * (2 * length + summary.mean_error) * summary.mean_error
     values, vectors = decompose(matrix)
     shift = error + rounding(matrix.shape[0], 1) * jnp.sum(values)
-    system = Eigensystem(values, vectors, shift, _turned(shift, values))
+    system = Eigensystem(values, vectors, shift, rotation_bound(shift, values))
     mean, row_error = (summary.mean, summary.mean_error) if center else (None, jnp.zeros_like(summary.mean_error))
     return Spectrum(system, mean, summary.count, summary.scale, row_error)
 

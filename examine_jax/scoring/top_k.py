@@ -13,7 +13,7 @@ from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.eigensystem import decompose, gram_of_rows, scatter
 from examine_jax.scoring.equations.float64 import with_float64
 from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
-from examine_jax.scoring.equations.interlaced_roots import falls
+from examine_jax.scoring.equations.interlaced_roots import eigenvalue_drops
 from examine_jax.scoring.equations.rows import Rows, map_blocks, prepare, rows_dtype
 
 
@@ -96,7 +96,7 @@ def _examiner(solve: Callable[[Rows], Any], center: bool, masked: bool) -> Calla
 def _singular_values(rows: Rows, k: int) -> Array:
     def of_block(squares: Array, values: Array, rank: Array) -> Array:
         def one(index: Array) -> Array:
-            return _left(values, index, falls(squares, values, index), rank)
+            return _left(values, index, eigenvalue_drops(squares, values, index), rank)
 
         return lax.map(one, jnp.arange(k)).T
 
@@ -107,11 +107,11 @@ def _singular_values(rows: Rows, k: int) -> Array:
 def _norms(rows: Rows, k: int) -> KyFanExamination:
     def of_block(squares: Array, values: Array, rank: Array) -> Array:
         def add(total: Array, index: Array) -> tuple[Array, None]:
-            fall = falls(squares, values, index)
+            drop = eigenvalue_drops(squares, values, index)
             sigma = jnp.sqrt(values[index])
-            without = _left(values, index, fall, rank)
+            without = _left(values, index, drop, rank)
             # Where nothing is left, the fall is the value itself.
-            exact = jnp.where(without > 0, fall / jnp.where(sigma > 0, sigma + without, 1), sigma)
+            exact = jnp.where(without > 0, drop / jnp.where(sigma > 0, sigma + without, 1), sigma)
             return total + exact, None
 
         return lax.scan(add, jnp.zeros(squares.shape[0]), jnp.arange(k))[0]

@@ -1,13 +1,15 @@
-"""All eigenvalues of a rank-one downdate, not the largest alone. float64.
+"""All eigenvalues of a rank-one downdate, where `secular_equation` finds the largest. Float64.
 
-Row f has squared coordinates z_l^2 along the eigenvectors of G, with eigenvalues k_1 >= k_2 >= ... The j-th eigenvalue of G - f f' lies
-in [k_{j+1}, k_j]; it is k_j - t with t the largest root in [0, g_{j+1}], g_l = k_j - k_l, of
+Row f has squared coordinates z_l^2 along the eigenvectors of G, whose eigenvalues are
+k_1 >= k_2 >= ... The j-th eigenvalue of G - f f' lies in [k_{j+1}, k_j]. It is k_j - t, where t is
+the largest root in [0, g_{j+1}], g_l = k_j - k_l, of
 
-    phi(t) = t + sum_{l != j} z_l^2 t / (g_l - t) - z_j^2,
+    phi(t) = t + sum_{l != j} z_l^2 t / (g_l - t) - z_j^2.
 
-convex there, since the terms of the larger eigenvalues (g_l <= 0) are convex too, and not positive at 0. So phi with everything but its
-nearest pole replaced by a tangent lies below phi, and its root right of phi's: steps come down on the root from the right, as in
-`_secular_equation`. Equal eigenvalues are one pole with the sum of their weights.
+phi is convex there, since the terms of the larger eigenvalues (g_l <= 0) are convex too, and it is
+not positive at 0. Replacing everything but the nearest pole's term by its tangent gives a function
+below phi, with its root to the right of phi's. So the steps descend to the root from the right, as
+in `secular_equation`. Equal eigenvalues make one pole with the sum of their weights.
 """
 
 from typing import NamedTuple
@@ -18,7 +20,8 @@ from jax import lax
 from examine_jax.common.shapes import Array
 
 _MOST_STEPS = 80
-# Of the last change: convergence is quadratic, so that the next one would be lost in rounding.
+# The relative last change at which a root counts as found. Convergence is quadratic, so the next
+# change would be below rounding.
 _TOLERANCE = 1e-11
 
 
@@ -28,18 +31,23 @@ class _State(NamedTuple):
     steps: Array  # []
 
 
-def falls(squares: Array, values: Array, index: Array) -> Array:
-    """k_j minus the j-th largest eigenvalue without the row, [B], to float64's relative accuracy; j = index + 1.
+def eigenvalue_drops(squares: Array, values: Array, index: Array) -> Array:
+    """How far the j-th largest eigenvalue, j = index + 1, drops when each row is left out.
+
+    That is k_j minus the j-th largest eigenvalue without the row, to float64's relative accuracy.
 
     Args:
         squares: [B, n] z_l^2.
         values: [n] k_l, descending, none negative.
         index: [] integer from 0 to n - 1.
+
+    Returns:
+        [B], none negative.
     """
     size = values.shape[0]
     places = jnp.arange(size)
     poles = values[index] - values
-    # Below the smallest eigenvalue the next pole is zero itself: nothing that is left is negative.
+    # Below the smallest eigenvalue, 0 takes the place of the next one: no eigenvalue becomes negative.
     pole = jnp.where(index + 1 < size, poles[jnp.minimum(index + 1, size - 1)], values[index])
     own = (places <= index) & (poles == 0)
     next_ = (places > index) & (poles <= pole)
@@ -70,4 +78,5 @@ def falls(squares: Array, values: Array, index: Array) -> Array:
         return (state.steps < _MOST_STEPS) & ~jnp.all(settled | jnp.isnan(state.t))
 
     start = _State(jnp.minimum(first, pole) / 2, jnp.full_like(first, jnp.inf), jnp.int32(0))
-    return lax.while_loop(moving, step, step(start)).t
+    found: _State = lax.while_loop(moving, step, step(start))
+    return found.t

@@ -15,9 +15,9 @@ from examine_jax.scoring.equations.rows import (
     block_of,
     block_rows,
     block_starts,
-    everywhere,
     map_blocks,
     over_devices,
+    true_on_all_devices,
 )
 from examine_jax.scoring.examination import Examination, Path, examination_of
 from examine_jax.scoring.solvers.secular import Secular
@@ -75,7 +75,7 @@ class AdaptiveSecular:
         largest = over_devices(rows, jnp.max(quick.gap), lax.pmax)
         own = jnp.where(quick.gap > 0.01 * largest, self.tolerance * quick.gap, jnp.inf)
         within = jnp.all(quick.error_bound <= jnp.minimum(own, 0.1 * self.tolerance * largest))
-        certified = everywhere(rows, within & (space.passes > 0))
+        certified = true_on_all_devices(rows, within & (space.passes > 0))
         # NaN features, like zeros, have nothing to certify: NaN out at once, and zeros are zeros.
         return lax.cond(certified | jnp.isnan(rows.scale), lambda: quick, lambda: full(rows))
 

@@ -17,7 +17,7 @@ from examine_jax.scoring.equations.eigensystem import (
     rounding,
     scatter,
 )
-from examine_jax.scoring.equations.rows import Rows, everywhere, map_blocks, over_devices, rows_dtype
+from examine_jax.scoring.equations.rows import Rows, map_blocks, over_devices, rows_dtype, true_on_all_devices
 from examine_jax.scoring.examination import Examination, Path, examination_of
 
 # Products of at most this many multiplications are done in float64 from the start: there they cost less than their check.
@@ -63,7 +63,7 @@ class Secular:
         allowed = jnp.where(
             quick.gap > 0.01 * largest, jnp.minimum(_OF_OWN * quick.gap, _OF_LARGEST * largest), _OF_LARGEST * largest
         )
-        good = everywhere(rows, jnp.all(quick.error_bound <= allowed)) | jnp.isnan(largest)
+        good = true_on_all_devices(rows, jnp.all(quick.error_bound <= allowed)) | jnp.isnan(largest)
         return lax.cond(good, lambda: quick, lambda: self._full(rows, jnp.float64))
 
     def _full(self, rows: Rows, dtype: Any) -> Examination:
@@ -129,7 +129,7 @@ def solve_rows(
     if rows.mean is None:
         inner = jnp.clip(rows.scale, 2.0**-30, 2.0**30)
         outer = rows.scale / inner
-        rows = rows._replace(as_they_lie=True)
+        rows = rows._replace(unscaled=True)
     lead_vectors, tail_vectors = lead_vectors * inner, (tail_vectors * inner).astype(dtype)
 
     def solve_block(block: Array) -> equation.Roots:
