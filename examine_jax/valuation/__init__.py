@@ -1,11 +1,13 @@
-"""Ways to value data: what each row of features is worth. Imports jax and numpy alone; k-means and Ledoit-Wolf need scikit-learn.
+"""Ways to value data: what each row of features is worth. Some valuers need scikit-learn (k-means, Ledoit-Wolf, folds).
 
 Every valuer is a frozen dataclass with `value(features, labels, key, on_progress=, state=) -> Valuation`; higher is better.
+`value_features` runs several by name, side by side.
 """
 
-from examine_jax.valuation.image_quality import IMAGE_QUALITIES
 from examine_jax.valuation.logistic.regression import Coefficients, LogisticRegression, fit_logistic
+from examine_jax.valuation.registry import VALUERS, feature_valuers, image_valuers, valuer_entry
 from examine_jax.valuation.sampling_state import merge_states
+from examine_jax.valuation.side_by_side import FeatureValues, ValueSettings, value_features
 from examine_jax.valuation.stopping import (
     DataShapleyStopping,
     DataShapleyTruncation,
@@ -15,23 +17,25 @@ from examine_jax.valuation.stopping import (
 from examine_jax.valuation.utility import FunctionGame, Game, GameMaker, Utility
 from examine_jax.valuation.valuation import Valuation, Valuer
 from examine_jax.valuation.valuers.banzhaf import Banzhaf
-from examine_jax.valuation.valuers.coverage import FacilityLocation, KCentre, ProbCover
+from examine_jax.valuation.valuers.beta_shapley import BetaShapley
 from examine_jax.valuation.valuers.data_oob import DataOOB
+from examine_jax.valuation.valuers.entry import Sizes, ValidationSet, ValuerEntry, ValuerOptions
+from examine_jax.valuation.valuers.examine import Examine
+from examine_jax.valuation.valuers.facility_location import FacilityLocation
+from examine_jax.valuation.valuers.k_centre import KCentre
+from examine_jax.valuation.valuers.knn_distance import KNNDistance
 from examine_jax.valuation.valuers.knn_shapley import KNNShapley
-from examine_jax.valuation.valuers.label_free import (
-    Examine,
-    KNNDistance,
-    Leverage,
-    Mahalanobis,
-    PrototypeDistance,
-    Random,
-    Typicality,
-)
 from examine_jax.valuation.valuers.leave_one_out import LeaveOneOut
-from examine_jax.valuation.valuers.shapley import BetaShapley, TMCShapley
+from examine_jax.valuation.valuers.leverage import Leverage
+from examine_jax.valuation.valuers.mahalanobis import Mahalanobis
+from examine_jax.valuation.valuers.prob_cover import ProbCover
+from examine_jax.valuation.valuers.prototype_distance import PrototypeDistance
+from examine_jax.valuation.valuers.random import Random
+from examine_jax.valuation.valuers.tmc_shapley import TMCShapley
+from examine_jax.valuation.valuers.typicality import Typicality
 
 __all__ = [
-    "IMAGE_QUALITIES",
+    "VALUERS",
     "Banzhaf",
     "BetaShapley",
     "Coefficients",
@@ -40,6 +44,7 @@ __all__ = [
     "DataShapleyTruncation",
     "Examine",
     "FacilityLocation",
+    "FeatureValues",
     "FunctionGame",
     "Game",
     "GameMaker",
@@ -55,11 +60,20 @@ __all__ = [
     "PrototypeDistance",
     "Random",
     "RelativeTruncation",
+    "Sizes",
     "TMCShapley",
     "Typicality",
     "Utility",
+    "ValidationSet",
     "Valuation",
+    "ValueSettings",
     "Valuer",
+    "ValuerEntry",
+    "ValuerOptions",
+    "feature_valuers",
     "fit_logistic",
+    "image_valuers",
     "merge_states",
+    "value_features",
+    "valuer_entry",
 ]

@@ -15,7 +15,7 @@ def test_a_name_with_a_colon_is_imported():
 
 @pytest.mark.parametrize("name", ["three", ":sqrt", "math:", ""])
 def test_an_unknown_name_is_refused_with_the_known_ones(name):
-    with pytest.raises(ValueError, match="unknown number .*choose from one, two"):
+    with pytest.raises(ValueError, match=r"unknown number .*choose from one, two"):
         lookup(name, {"one": 1, "two": 2}, "number")
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from examine_jax.jobs.value.page import write_values
-from examine_jax.jobs.value.value import ValueSettings, value_features
 from examine_jax.labelled.labelled_rows import LabelledRows, as_text
 from examine_jax.labelled.row_column import read_column
+from examine_jax.valuation import ValueSettings, value_features
 from tests.support.commands import run, run_each
 
 GENERATOR = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def test_every_row_gets_a_value_by_folds_and_a_page(folder: pathlib.Path) -> Non
 
 REFUSED = [
     (["--features={}/f.npy", "--workdir={}/x"], "need labels"),
-    (["--features={}/f.npy", "--workdir={}/x", "--valuers=shap"], "valuers shap"),
+    (["--features={}/f.npy", "--workdir={}/x", "--valuers=shap"], "unknown valuer 'shap'"),
     (["--features={}/f.npy", "--workdir={}/x", "--valuers=help"], "label-free: examine"),
     (["--features={}/f.npy", "--images={}", "--workdir={}/x"], "--features=FILE, or --images"),
 ]
@@ -126,7 +126,7 @@ def test_bad_input_is_refused_before_any_work(
 
 def test_shared_groups_go_through_by_force_and_constant_features_are_said(tmp_path: pathlib.Path) -> None:
     rows = _with(features=np.ones_like(FEATURES), groups=np.arange(24))
-    settings = ValueSettings(valuers=("knn_shapley", "examine", "leverage"), force=True)
+    settings = ValueSettings(valuers=("knn_shapley", "examine", "leverage"), allow_shared_groups=True)
     found = value_features(rows, tmp_path, settings, validation=rows)
     assert np.ptp(found.valuations["leverage"].values) == 0
     assert any("constant" in warning for warning in found.warnings)

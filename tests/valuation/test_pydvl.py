@@ -19,7 +19,8 @@ from examine_jax.valuation import (
     TMCShapley,
     Utility,
 )
-from examine_jax.valuation.valuers import shapley as of_orders
+from examine_jax.valuation.valuers.beta_shapley import beta_weights
+from examine_jax.valuation.valuers.permutation_sampling import contributions
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "pydvl.npz"
 METRICS = ("accuracy", "log_loss")
@@ -49,7 +50,7 @@ class Table:
 def by_orders(golden: dict[str, Any], metric: str, weights: np.ndarray, truncation: Any) -> np.ndarray:
     """What each of pyDVL's orders gives each row, by our evaluation of it."""
     game = Table(golden[metric]).game(golden["features"], golden["labels"])
-    return of_orders._contributions(game, golden["orders"], weights, truncation, game.full())[0]
+    return contributions(game, golden["orders"], weights, truncation, game.full())[0]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -71,7 +72,7 @@ def test_the_same_orders_give_the_same_marginals_cut_at_the_same_rows(
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_same_orders_give_the_same_beta_shapley(golden: dict[str, Any], metric: str) -> None:
-    found = by_orders(golden, metric, of_orders.beta_weights(10, 4.0, 1.0), None)
+    found = by_orders(golden, metric, beta_weights(10, 4.0, 1.0), None)
     np.testing.assert_allclose(found, golden[f"{metric}.beta"], atol=1e-12)
 
 

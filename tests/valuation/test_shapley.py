@@ -26,7 +26,7 @@ from examine_jax.valuation import (
     Utility,
     merge_states,
 )
-from examine_jax.valuation.valuers.shapley import beta_weights
+from examine_jax.valuation.valuers.beta_shapley import beta_weights
 from tests.support.labelled_rows import labelled_rows
 
 KEY = jax.random.key(0)

@@ -11,10 +11,10 @@ import jinja2
 import numpy as np
 
 from examine_jax.common.atomic_files import write_text
-from examine_jax.jobs.value.value import FeatureValues, ValueSettings
 from examine_jax.reporting.charts.drawing import BLUE, new_figure, plain, png, style
 from examine_jax.reporting.page import package_versions
 from examine_jax.reporting.tables import write_table
+from examine_jax.valuation import FeatureValues, ValueSettings
 
 _SHOWN = 10
 _VALUERS_HEADER = ("valuer", "seconds", "fits", "lowest", "median", "highest", "typical standard error")

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.logistic import dual_newton as dual
 from examine_jax.valuation.logistic import loss as logistic
@@ -30,8 +31,10 @@ class LogisticRegression:
             so).
     """
 
-    objective: Literal["liblinear", "lbfgs"] = "liblinear"
-    C: float = 1.0
+    objective: Literal["liblinear", "lbfgs"] = setting(
+        "liblinear", "Of the logistic regression, as scikit-learn's solvers define it.", metavar="NAME"
+    )
+    C: float = setting(1.0, "Inverse strength of the logistic regression's penalty.")
     tolerance: float = 1e-7
 
     def __post_init__(self) -> None:

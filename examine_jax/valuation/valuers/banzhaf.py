@@ -1,4 +1,4 @@
-"""Data Banzhaf: what a row adds to a set drawn by fair coins."""
+"""Data Banzhaf: how much a row adds to a random set of the others."""
 
 import dataclasses
 import os
@@ -11,11 +11,14 @@ from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.sampling_state import Samples, go_on, load_samples
 from examine_jax.valuation.utility import GameMaker
 from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of, silent
+from examine_jax.valuation.valuers.entry import Sizes, ValuerEntry, ValuerOptions, utility_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Banzhaf:
-    """value_i = mean of V over sampled sets with i - mean of V over those without: every set serves every row (maximum sample reuse).
+    """value_i = mean of V over sampled sets with row i - mean of V over sampled sets without it.
+
+    Each row is in a set by a fair coin. Every set serves every row (maximum sample reuse).
 
     Attributes:
         utility: V, which holds the validation set.
@@ -52,7 +55,7 @@ class Banzhaf:
         check_features(features)
         check_labels(features, labels)
         seed_of(key, 0)
-        told, players = on_progress or silent, len(features)
+        progress, players = on_progress or silent, len(features)
         mark = fingerprint("Banzhaf", self.utility, features, labels, key) if state is not None else ""
         samples = Samples.none(mark, 1) if state is None else load_samples(state, mark, 1)
         game = self.utility.game(features, labels)
@@ -62,7 +65,7 @@ class Banzhaf:
             return worth[:, None], np.ones(len(indices), np.int64)
 
         wanted = range(self.first, self.first + self.sets)
-        return banzhaf_of(go_on(samples, state, wanted, self.at_once, draw, told), key, players)
+        return banzhaf_of(go_on(samples, state, wanted, self.at_once, draw, progress), key, players)
 
 
 def banzhaf_of(samples: Samples, key: Any, players: int) -> Valuation:
@@ -86,3 +89,17 @@ def banzhaf_of(samples: Samples, key: Any, players: int) -> Valuation:
 def coin_sets(key: Any, indices: Any, players: int) -> Any:
     """[sets, players] bool: the sets of these indices."""
     return np.stack([seed.integers(2, size=players).astype(bool) for seed in seeds_of(key, indices)])
+
+
+def _operations(sizes: Sizes, options: ValuerOptions) -> float:
+    scoring = 2.0 * sizes.validation_rows * sizes.width * sizes.columns
+    return options.sets * (sizes.fit_operations_alone(options.model) + scoring)
+
+
+ENTRY = ValuerEntry(
+    "banzhaf",
+    "how much the row adds to random sets",
+    lambda options, validation: Banzhaf(utility_of(options, validation), options.sets),
+    needs="validation",
+    operations=_operations,
+)

@@ -13,11 +13,14 @@ from examine_jax.valuation.logistic.regression import Fitter, LogisticRegression
 from examine_jax.valuation.sampling_state import Samples, go_on, load_samples
 from examine_jax.valuation.utility import check_labelled
 from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of, silent
+from examine_jax.valuation.valuers.entry import LabelledProblem, Sizes, ValuerEntry, ValuerOptions
 
 
 @dataclasses.dataclass(frozen=True)
 class DataOOB:
-    """The share of bootstrap models, among those whose bag lacks the row, that predict the row's label. Needs no validation set.
+    """Of the bootstrap models whose bag lacks the row, the share that predicts its label.
+
+    No validation set is needed.
 
     Attributes:
         model: what is fitted to each bag.
@@ -49,7 +52,7 @@ class DataOOB:
         """As `Valuer.value`. A bag that lacks a class counts for no row.
 
         Raises:
-            ValueError: also where a class has one row, which no model that lacks it can predict; where a row is in every bag (draw more).
+            ValueError: also where a class has one row (a model without that row does not know the class), or a row is in every bag.
         """
         check_features(features)
         check_labels(features, labels)
@@ -61,7 +64,7 @@ class DataOOB:
             raise ValueError(
                 f"classes {alone[:8].tolist()} have one row each: a model fitted without it does not know the class; leave these rows out"
             )
-        told, players = on_progress or silent, len(features)
+        progress, players = on_progress or silent, len(features)
         mark = fingerprint("DataOOB", self.model, features, labels, key) if state is not None else ""
         samples = Samples.none(mark, players) if state is None else load_samples(state, mark, players)
         fitter = Fitter.of(features, labels, self.model)
@@ -70,7 +73,7 @@ class DataOOB:
             right, fitted = _out_of_bag(fitter, features, labels, key, indices)
             return right, fitted.astype(np.int64)
 
-        samples = go_on(samples, state, range(self.first, self.first + self.bags), self.at_once, draw, told)
+        samples = go_on(samples, state, range(self.first, self.first + self.bags), self.at_once, draw, progress)
         there = ~np.isnan(samples.contributions)
         count = there.sum(axis=0)
         if (count == 0).any():
@@ -98,3 +101,31 @@ def _out_of_bag(fitter: Fitter, features: Any, labels: Any, key: Any, indices: A
         predicted = decisions[..., 0] > 0 if decisions.shape[2] == 1 else decisions.argmax(2)
         right[fitted] = np.where(bags[fitted] == 0, predicted == labels, np.nan)
     return right, fitted
+
+
+def _check(problem: LabelledProblem) -> list[str]:
+    alone = [problem.classes[code] for code in np.flatnonzero(np.bincount(problem.labels) == 1)]
+    if alone:
+        raise ValueError(
+            f"classes {', '.join(alone[:8])} have one row each: data_oob cannot value it, as a model without it does not know the class"
+        )
+    if problem.groups is None:
+        return []
+    return [
+        "data_oob draws its bags row by row: a model may know a row's patient or slide from its other rows, which flatters it."
+    ]
+
+
+def _operations(sizes: Sizes, options: ValuerOptions) -> float:
+    scoring = 2.0 * sizes.rows * sizes.width * sizes.columns
+    return options.bags * (sizes.fit_operations_alone(options.model) + scoring)
+
+
+ENTRY = ValuerEntry(
+    "data_oob",
+    "how often models fitted without the row predict its label",
+    lambda options, validation: DataOOB(options.model, options.bags),
+    needs="labels",
+    operations=_operations,
+    check=_check,
+)

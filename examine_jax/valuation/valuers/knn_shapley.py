@@ -8,21 +8,23 @@ import numpy as np
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.utility import check_labelled
 from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, silent
+from examine_jax.valuation.valuers.entry import ValidationSet, ValuerEntry, ValuerOptions
 
 _DISTANCES_AT_ONCE = 2**22
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class KNNShapley:
-    """The Shapley value of each row where a set's worth is the mean, over the validation set, of the share of a point's k nearest members
-    that have its label (members that a set of fewer than k lacks count as wrong).
+    """The exact Shapley value of each row for a k-nearest-neighbours classifier.
+
+    The worth of a set is the mean, over the validation set, of the share of a point's k nearest members that have its label. In a set
+    of fewer than k members the missing ones count as wrong. O(M N (D + log N)).
+
+    Ties in distance go to the row of lower index, except for rounding: equal rows may differ in the last digit of the product.
 
     Attributes:
         features: [M, D], labels: [M] int: the validation set.
         k: neighbours.
-
-    Ties in distance go to the row of lower index, but for rounding: equal rows may come out of the product a last digit apart.
-    O(M N (D + log N)).
 
     Source: Jia et al., Efficient task-specific data valuation for nearest neighbor algorithms, 2019, theorem 1.
     """
@@ -45,7 +47,7 @@ class KNNShapley:
         on_progress: Progress | None = None,
         state: Any = None,
     ) -> Valuation:
-        """As `Valuer.value`; nothing is drawn, nothing is kept."""
+        """As `Valuer.value`; nothing is drawn, and no state is kept."""
         check_features(features)
         check_labels(features, labels)
         if features.shape[1] != self.features.shape[1]:
@@ -53,7 +55,7 @@ class KNNShapley:
                 f"the assessed features have {features.shape[1]} columns, the validation set's {self.features.shape[1]}: use one encoder"
             )
         assert labels is not None
-        told, count = on_progress or silent, len(features)
+        progress, count = on_progress or silent, len(features)
         rows = features.astype(np.float64)
         norms = np.sum(rows**2, axis=1)
         values = np.zeros(count)
@@ -67,5 +69,19 @@ class KNNShapley:
             last = right[:, -1:] / max(count, self.k)
             of_rank = np.concatenate([last + np.cumsum(steps[:, ::-1], axis=1)[:, ::-1], last], axis=1)
             np.add.at(values, order.ravel(), of_rank.ravel())
-            told(min(start + size, len(self.labels)), len(self.labels))
+            progress(min(start + size, len(self.labels)), len(self.labels))
         return Valuation(values / len(self.labels))
+
+
+def _make(options: ValuerOptions, validation: ValidationSet | None) -> KNNShapley:
+    assert validation is not None
+    return KNNShapley(validation.features, validation.labels, options.neighbours)
+
+
+ENTRY = ValuerEntry(
+    "knn_shapley",
+    "exact Shapley values of a k-nearest-neighbours classifier",
+    _make,
+    needs="validation",
+    operations=lambda sizes, options: float(sizes.validation_rows) * sizes.rows * (2 * sizes.width + 200),
+)

@@ -1,4 +1,4 @@
-"""Leave-one-out: how much worse all rows are without this one."""
+"""Leave-one-out: how much the worth of all rows falls without one."""
 
 import dataclasses
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.utility import GameMaker
 from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, silent
+from examine_jax.valuation.valuers.entry import ValuerEntry, utility_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,10 +32,19 @@ class LeaveOneOut:
         on_progress: Progress | None = None,
         state: Any = None,
     ) -> Valuation:
-        """As `Valuer.value`; nothing is drawn, and it is done before a state would pay."""
+        """As `Valuer.value`; nothing is drawn, and no state is kept."""
         check_features(features)
         check_labels(features, labels)
-        told = on_progress or silent
+        progress = on_progress or silent
         game = self.utility.game(features, labels)
-        worth = game.leave_one_out(lambda done: told(done, len(features)))
+        worth = game.leave_one_out(lambda done: progress(done, len(features)))
         return Valuation(game.full() - worth, None, {"fits": float(len(features) + 1), "full_worth": game.full()})
+
+
+ENTRY = ValuerEntry(
+    "loo",
+    "leave-one-out: how much the classifier's metric falls without the row",
+    lambda options, validation: LeaveOneOut(utility_of(options, validation)),
+    needs="validation",
+    operations=lambda sizes, options: sizes.rows * sizes.fit_operations(options.model),
+)

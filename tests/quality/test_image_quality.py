@@ -5,8 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.measure import shannon_entropy
 
-from examine_jax.valuation import IMAGE_QUALITIES
-from examine_jax.valuation.image_quality import entropy, exposure, sharpness, uniqueness
+from examine_jax.quality.image_quality import IMAGE_QUALITIES, entropy, exposure, sharpness, uniqueness
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(6, 16, 20, 3)).astype(np.uint8)
 

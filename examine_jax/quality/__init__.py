@@ -1,0 +1,1 @@
+"""What pixels and features say about the usability of images."""

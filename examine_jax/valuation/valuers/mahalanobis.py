@@ -1,0 +1,27 @@
+"""Mahalanobis distance to the mean."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from examine_jax.valuation.valuers.entry import ValuerEntry
+from examine_jax.valuation.valuers.label_free import LabelFree
+
+
+@dataclasses.dataclass(frozen=True)
+class Mahalanobis(LabelFree):
+    """Minus the Mahalanobis distance to the mean; the covariance is shrunk by Ledoit and Wolf's rule (scikit-learn)."""
+
+    def _values(self, features: Any, key: Any) -> Any:
+        from sklearn.covariance import LedoitWolf
+
+        estimate = LedoitWolf().fit(features.astype(np.float64))
+        if not np.trace(estimate.covariance_) > 0:
+            return np.zeros(len(features))
+        return -np.sqrt(np.maximum(estimate.mahalanobis(features.astype(np.float64)), 0.0))
+
+
+ENTRY = ValuerEntry(
+    "mahalanobis", "minus the Mahalanobis distance to the mean", lambda options, validation: Mahalanobis()
+)
