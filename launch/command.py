@@ -1,34 +1,49 @@
-"""What every script shares: the device, one-line errors, the exit code."""
+"""What every command shares: its flags and help texts, the device, errors of one line, the exit code."""
 
+import dataclasses
 import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
+from typing import Literal, NoReturn
 
 from absl import app, flags, logging
+from absl.flags import FlagValues
 
-DEVICE = flags.DEFINE_enum(
-    "device", None, ["cpu", "gpu", "tpu"], "Where to compute; the best that JAX finds if not given."
-)
+from examine_jax.common.settings import setting
+
+from .flags import define, help_text, read
 
 
-def choose_device() -> str:
-    """Select the device that was asked for, say which it is, and let compiled programs be kept for the next run.
+@dataclasses.dataclass(frozen=True)
+class DeviceFlags:
+    """Where a command computes."""
+
+    device: Literal["cpu", "gpu", "tpu"] | None = setting(
+        None, "Where to compute. If not given: the best device that JAX finds.", main=True
+    )
+
+
+def choose_device(values: FlagValues) -> str:
+    """Selects the device that the command line names, prints it, and keeps compiled programs for the next run.
+
+    Returns:
+        The device's name for reports, such as "cpu (1 x cpu, 2 cores)".
 
     Raises:
-        ValueError: it is not there (never a silent fall-back to the CPU).
+        ValueError: JAX finds no such device. (The CPU never silently takes its place.)
     """
     import jax
 
-    wanted = DEVICE.value
+    wanted = read(values, DeviceFlags).device
     if wanted == "cpu":
-        jax.config.update("jax_platforms", "cpu")  # an accelerator that is there is JAX's default
+        jax.config.update("jax_platforms", "cpu")  # otherwise JAX prefers an accelerator
     try:
         devices = jax.devices() if wanted is None else jax.devices(wanted)
     except RuntimeError as error:
         raise ValueError(
-            f"--device={wanted}: JAX finds no such device; install JAX for it (for NVIDIA: pip install 'jax[cuda12]') "
-            "or leave --device out"
+            f"--device={wanted}: JAX finds no such device; install JAX for it "
+            "(for NVIDIA: pip install 'jax[cuda12]') or leave --device out"
         ) from error
     from examine_jax.common.compilation_cache import keep_compiled_programs
 
@@ -39,30 +54,61 @@ def choose_device() -> str:
     return name
 
 
-def tell_other_seeds(folder: pathlib.Path, seeds: Sequence[int]) -> None:
-    """Says which seeds a study's folder holds and the page will not have, as they were not named."""
-    from examine_jax.studies.common.kept import other_seeds
+def run(
+    name: str, about: str | None, define_flags: Callable[[FlagValues], None], job: Callable[[FlagValues], None]
+) -> NoReturn:
+    """Parses the flags and does the job. An expected error is one line on stderr and exit code 1, without a traceback.
 
-    others = other_seeds(folder, seeds)
-    if others:
-        print(
-            f"{folder} holds seeds {','.join(map(str, others))} too; the page has those that are named: name all of them at last "
-            "(what is done is not done again)",
-            file=sys.stderr,
-        )
+    Args:
+        name: of the command, for error messages.
+        about: what the command does, with an example: the script's docstring.
+        define_flags: defines the command's flags. It imports the library, as the flags come from its settings.
+        job: does the work, given the parsed flags.
+    """
 
+    def fail(error: Exception) -> NoReturn:
+        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
 
-def run(job: Callable[[], None], name: str) -> None:
-    """Parse the flags and do the job; an expected error is one line on stderr and exit code 1, without a traceback."""
+    def parse(arguments: list[str]) -> tuple[FlagValues, list[str]]:
+        try:
+            values = FlagValues()
+            define_flags(values)
+            define(values, DeviceFlags)
+            _add_help_flags(values)
+            _add_absl_flags(values)
+            positional = values(arguments)[1:]
+        except (flags.Error, ValueError, OSError, ImportError) as error:
+            fail(error)
+        for flag in ("help", "helpshort", "helpfull"):
+            if values[flag].value:
+                print(help_text(values, about or name, full=flag == "helpfull"))
+                sys.exit(0)
+        flags.FLAGS.mark_as_parsed()
+        return values, positional
 
-    def main(arguments: list[str]) -> None:
+    def main(parsed: tuple[FlagValues, list[str]]) -> None:
+        values, positional = parsed
         logging.set_verbosity(logging.WARNING)  # the checkpoint library reports every save at INFO
         try:
-            if len(arguments) > 1:
-                raise ValueError(f"unknown argument {arguments[1]!r}; settings are given as --name=value (see --help)")
-            job()
+            if positional:
+                raise ValueError(f"unknown argument {positional[0]!r}; settings are given as --name=value (see --help)")
+            job(values)
         except (ValueError, OSError, ImportError) as error:
-            print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
-            sys.exit(1)
+            fail(error)
 
-    app.run(main)
+    app.run(main, flags_parser=parse)
+    raise AssertionError("app.run exits")
+
+
+def _add_help_flags(values: FlagValues) -> None:
+    for flag, short in (("help", "?"), ("helpshort", None), ("helpfull", None)):
+        flags.DEFINE_bool(flag, False, "Show this text.", flag_values=values, module_name="help", short_name=short)
+
+
+def _add_absl_flags(values: FlagValues) -> None:
+    """The flags that absl itself defines (--verbosity and so on), which share their values with absl's own."""
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        if name == flag.name and name not in values:
+            values[name] = flag

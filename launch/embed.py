@@ -1,49 +1,56 @@
-"""Features of images, by a trained encoder.
+"""Writes the features that a trained encoder gives images.
 
-python -m launch.embed --images=DIR --encoder=FOLDER --output=FILE    (.npy with names beside it, or .parquet)
+python -m launch.embed --images=DIR --encoder=FOLDER --output=FILE
+
+FILE ends in .npy (image names go to a table beside it) or in .parquet.
 """
 
+import dataclasses
 import sys
+from typing import Literal
 
-from absl import flags
+from absl.flags import FlagValues
+
+from examine_jax.common.settings import setting
 
 from .command import choose_device, run
+from .flags import define, read
 
-_IMAGES = flags.DEFINE_string("images", None, "A folder, .npy, .npz, a prepared TFDS folder or tfds:NAME.")
-_ENCODER = flags.DEFINE_string(
-    "encoder",
-    None,
-    "A trained encoder's folder, a transformers folder (ViTMAE, ViT, DINOv2), or a ResNet's .safetensors file.",
-)
-_OUTPUT = flags.DEFINE_string("output", None, "The features to write, .npy or .parquet.")
-_SPLIT = flags.DEFINE_string("split", None, "Of a TFDS data set or an .npz file.")
-_POOLING = flags.DEFINE_enum(
-    "pooling", None, ["mean", "class_token"], "How tokens become features; the encoder's if not given."
-)
-_BATCH = flags.DEFINE_integer("batch_size", 64, "Images at once.", lower_bound=1)
+
+@dataclasses.dataclass(frozen=True)
+class EmbedFlags:
+    """The arguments of `examine_jax.embed_images`."""
+
+    images: str = setting(help="A folder, .npy, .npz, a prepared TFDS folder or tfds:NAME.", metavar="PATH", main=True)
+    encoder: str = setting(
+        help="An encoder's folder, ours or of transformers (ViTMAE, ViT, DINOv2), or a ResNet's .safetensors.",
+        metavar="PATH",
+        main=True,
+    )
+    output: str = setting(help="The features to write, .npy or .parquet.", metavar="FILE", main=True)
+    split: str | None = setting(None, "Of a TFDS data set or an .npz file.", metavar="NAME", main=True)
+    pooling: Literal["mean", "class_token"] | None = setting(
+        None, "How tokens become features. If not given: the encoder's.", main=True
+    )
+    batch_size: int = setting(64, "Images at once.", minimum=1, main=True)
 
 
 def main() -> None:
-    run(_job, "examine-embed")
+    run("examine-embed", __doc__, define_flags, _job)
 
 
-def _job() -> None:
-    for name, value in (("images", _IMAGES.value), ("encoder", _ENCODER.value), ("output", _OUTPUT.value)):
-        if not value:
-            raise ValueError(f"--{name} is missing (see --help)")
-    choose_device()
+def define_flags(values: FlagValues) -> None:
+    define(values, EmbedFlags)
+
+
+def _job(values: FlagValues) -> None:
+    given = read(values, EmbedFlags)
+    choose_device(values)
     from examine_jax.jobs.embed import embed_images
 
-    features, skipped = embed_images(
-        _IMAGES.value or "",
-        _ENCODER.value or "",
-        _OUTPUT.value or "",
-        split=_SPLIT.value,
-        pooling=_POOLING.value,
-        batch_size=_BATCH.value,
-    )
-    told = f", {len(skipped)} skipped" if skipped else ""
-    print(f"{features.shape[0]} x {features.shape[1]} features{told}; see {_OUTPUT.value}", file=sys.stderr)
+    features, skipped = embed_images(**dataclasses.asdict(given))
+    left_out = f", {len(skipped)} skipped" if skipped else ""
+    print(f"{features.shape[0]} x {features.shape[1]} features{left_out}; see {given.output}", file=sys.stderr)
 
 
 if __name__ == "__main__":

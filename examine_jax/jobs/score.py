@@ -11,10 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from examine_jax.common.atomic_files import replacing
+from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float
 from examine_jax.features.feature_chunks import FeatureChunks, open_features
-from examine_jax.labelled.image_names import names_beside, read_names
-from examine_jax.labelled.tables import read_groups
+from examine_jax.labelled.tables import names_beside, read_groups, read_names
 from examine_jax.reporting.tables import SCORES_HEADER, rank_by_gap, write_table
 from examine_jax.scoring.chunks import examine_chunks, examine_new_chunks, summarise_chunks
 from examine_jax.scoring.examination import Examination
@@ -31,28 +31,36 @@ _ROWS_WRITTEN = 65_536  # at once
 class ScoreSettings:
     """What is scored, how, and where the results go.
 
-    Attributes:
-        features: an .npy or .parquet file, or a folder of either.
-        output: the table, .csv or .parquet.
-        center: examine the features less their mean.
-        against: a summary file: the rows are newcomers, scored by what each would add to that corpus.
-        save_summary: write the corpus' summary here; with `against`, of that corpus and the newcomers together.
-        names: a .csv or .txt file of names; None: the one beside the features, if any, or their Parquet column.
-        image_column: the header of the names' column.
-        groups: a .csv file that says which group (patient, slide) each row belongs to, by its image's name or its index: whole groups
-            are left out, and the table has one row a group. The features are then held in memory.
-        group_column: the header of the groups' column.
+    With `groups`, whole groups are left out, the table has one row per group, and the features are held in memory.
     """
 
-    features: str | os.PathLike[str]
-    output: str | os.PathLike[str]
-    center: bool = False
-    against: str | os.PathLike[str] | None = None
-    save_summary: str | os.PathLike[str] | None = None
-    names: str | os.PathLike[str] | None = None
-    image_column: str = "image"
-    groups: str | os.PathLike[str] | None = None
-    group_column: str = "group"
+    features: str | os.PathLike[str] = setting(
+        help="An .npy or .parquet file [N, D], or a folder of either.", metavar="PATH", main=True
+    )
+    output: str | os.PathLike[str] = setting(
+        help="The table to write, CSV or Parquet by its ending.", metavar="FILE", main=True
+    )
+    center: bool = setting(False, "Subtract the features' mean before scoring.", main=True)
+    against: str | os.PathLike[str] | None = setting(
+        None, "A corpus' summary: score each row by what it would add to that corpus.", metavar="FILE", main=True
+    )
+    save_summary: str | os.PathLike[str] | None = setting(
+        None,
+        "Write the corpus' summary here (.npz). With --against: of that corpus and the new rows together.",
+        metavar="FILE",
+        main=True,
+    )
+    names: str | os.PathLike[str] | None = setting(
+        None,
+        "A .csv or .txt file of image names. If not given: F.names.csv or names.csv (.txt) beside the features.",
+        metavar="FILE",
+        main=True,
+    )
+    image_column: str = setting("image", "The header of the names' column.", metavar="NAME", main=True)
+    groups: str | os.PathLike[str] | None = setting(
+        None, "A .csv file: the group (patient, slide) of each image or index.", metavar="FILE", main=True
+    )
+    group_column: str = setting("group", "The header of the groups' column.", metavar="NAME", main=True)
 
     def __post_init__(self) -> None:
         output, features = pathlib.Path(self.output), pathlib.Path(self.features)

@@ -90,8 +90,8 @@ def test_images_are_valued_by_the_encoders_features_and_what_cannot_be_read_is_l
 REFUSED = [
     (["--encoder={}/no encoder"], "no encoder is not an encoder's folder: it has no config.json"),
     (["--encoder={}/nowhere"], "nowhere"),
-    (["--encoder="], "--encoder is missing"),
-    (["--images="], "--images is missing"),
+    (["--encoder="], "--encoder=PATH is missing"),
+    (["--images="], "--images=PATH is missing"),
     (["--images={}/nowhere"], "nowhere"),
     (["--output={}/nowhere/f.npy"], "there is no folder"),
     (["--output={}/f.txt"], "must end in .npy or .parquet"),

@@ -1,4 +1,4 @@
-"""The scripts as their users run them: a process a command, or one process for many commands that are to fail early.
+"""The scripts as their users run them: in a process of their own, or in this one where only the answer matters.
 
 python -m tests.support.commands SCRIPT < [["--flag=value", …], …] > [[exit code, stderr], …]
 """
@@ -7,28 +7,50 @@ import contextlib
 import importlib
 import io
 import json
+import logging
 import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
+
+from absl.logging import get_absl_handler
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 def start(script: str, *flags: object) -> "subprocess.Popen[str]":
-    """The script in a process of its own, on the CPU."""
+    """Starts the script in a process of its own, on the CPU."""
     return _process(f"launch.{script}", *map(str, flags))
 
 
 def run(script: str, *flags: object) -> tuple[int, str]:
-    """(exit code, stderr) of the script."""
+    """(exit code, stderr) of the script in a process of its own."""
     process = start(script, *flags)
     errors = process.communicate(timeout=1800)[1]
     return process.returncode, errors
 
 
-def run_each(script: str, commands: list[list[str]]) -> list[tuple[int, str]]:
-    """(exit code, stderr) of each command: importing JAX takes longer than finding that a command cannot be done."""
+def run_here(script: str, *flags: object) -> tuple[int, str]:
+    """(exit code, stdout and stderr) of the script in this process, which has imported and compiled much already."""
+    job = importlib.import_module(f"launch.{script}")
+    printed = io.StringIO()
+    before = sys.argv
+    sys.argv = [script, *map(str, flags)]
+    try:
+        with contextlib.redirect_stderr(printed), contextlib.redirect_stdout(printed):
+            job.main()
+        code = 0
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    finally:
+        sys.argv = before
+        logging.getLogger().removeHandler(get_absl_handler())  # its stream is closed before the process ends
+    return code, printed.getvalue()
+
+
+def run_each(script: str, commands: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
+    """(exit code, stderr) of each command, all in one process: importing JAX takes longer than refusing a command."""
     process = _process("tests.support.commands", script)
     output, errors = process.communicate(json.dumps(commands), timeout=1800)
     assert process.returncode == 0, errors
@@ -42,23 +64,5 @@ def _process(module: str, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
-def _main(script: str) -> None:
-    from absl.testing import flagsaver
-
-    job = importlib.import_module(f"launch.{script}")
-    found = []
-    for command in json.load(sys.stdin):
-        told = io.StringIO()
-        with flagsaver.flagsaver(), contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
-            sys.argv = [script, *command]
-            try:
-                job.main()
-                code = 0
-            except SystemExit as stop:
-                code = int(stop.code or 0)
-        found.append((code, told.getvalue()))
-    json.dump(found, sys.stdout)
-
-
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    json.dump([run_here(sys.argv[1], *command) for command in json.load(sys.stdin)], sys.stdout)
