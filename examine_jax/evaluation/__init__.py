@@ -1,1 +1,1 @@
-"""Measurements that show whether a ranking of images can be trusted."""
+"""Evaluation of features, rankings and values: classifiers, metrics, curves and controls."""

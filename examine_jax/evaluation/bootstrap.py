@@ -1,4 +1,4 @@
-"""Intervals for figures of a test set whose images come in groups (patients, slides, tiles)."""
+"""Confidence intervals for test sets whose images come in groups, such as patients or slides."""
 
 import dataclasses
 import math
@@ -12,12 +12,13 @@ from examine_jax.labelled.splits import group_codes
 
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """A figure and where it may lie.
+    """A statistic with its confidence interval.
 
     Attributes:
-      value: the figure of all images.
-      low, high: the ends of the percentile interval; nan where no draw gave a figure.
-      num_undefined: draws whose figure is nan (a class was not drawn, say) and that the interval leaves out.
+        value: the statistic of all images.
+        low, high: the ends of the percentile interval; NaN if the statistic of every draw is NaN.
+        num_undefined: the number of draws whose statistic is NaN, for example because a class was
+            not drawn. The interval leaves them out.
     """
 
     value: float
@@ -34,18 +35,26 @@ def bootstrap_interval(
     num_draws: int = 1000,
     confidence: float = 0.95,
 ) -> Interval:
-    """The percentile interval of `statistic(rows)` when groups are drawn with replacement (the cluster bootstrap).
+    """The percentile interval of `statistic(rows)` under the cluster bootstrap.
 
-    Images of a group are alike, so that drawing images one by one gives intervals that are too narrow: a group is drawn whole or not.
+    Each draw takes whole groups with replacement. Images of one group are similar, so drawing
+    single images would give too narrow an interval.
 
     Args:
-      statistic: the figure of the images with these row numbers, some of them several times, e.g.
-        `lambda rows: accuracy(labels[rows], predicted[rows])`.
-      groups: the group [N] of each image, numbers or strings; where images are independent, `np.arange(n)`.
-      seed: of the draws.
+        statistic: maps row numbers, which may repeat, to a number, for example
+            `lambda rows: accuracy(labels[rows], predicted[rows])`.
+        groups: the group [N] of each image, as numbers or strings. Use `np.arange(n)` if the images
+            are independent.
+        seed: determines the draws.
+        num_draws: the number of bootstrap draws.
+        confidence: the coverage of the interval, in (0, 1).
+
+    Returns:
+        The statistic of all images and its interval.
 
     Raises:
-      ValueError: fewer than two groups, or a missing one (NaN, None); confidence outside (0, 1); no draw.
+        ValueError: there are fewer than two groups, a group is missing (NaN or None), `confidence`
+            lies outside (0, 1), or `num_draws` is below 1.
     """
     if not 0 < confidence < 1 or num_draws < 1:
         raise ValueError(

@@ -1,22 +1,23 @@
 """Heads that turn features into logits."""
 
 import dataclasses
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from examine_jax.common.shapes import Array, Float
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierHead:
-    """What turns features into logits.
+    """A head: features to logits.
 
     Attributes:
-      hidden: width of the hidden layer, after which come batch norm and leaky ReLU; None: one linear layer alone.
-      negative_slope: of the leaky ReLU; torch's default.
+        hidden: the width of a hidden layer, followed by batch norm and leaky ReLU; None for a
+            single linear layer.
+        negative_slope: the slope of the leaky ReLU below zero; the default is PyTorch's.
     """
 
     hidden: int | None = 512
@@ -39,7 +40,8 @@ class _Head(nn.Module):
     def __call__(self, features: Float[Array, "b d"], *, train: bool = False) -> Float[Array, "b classes"]:
         x = features.astype(jnp.float32)
         if self.hidden is not None:
-            # No bias: batch norm takes it out again, and Adam would make a random walk of the rounding in its gradient.
+            # No bias: batch norm cancels it, and Adam would turn the rounding in its gradient
+            # into a random walk.
             x = _dense(self.hidden, x.shape[-1], "hidden", use_bias=False)(x)
             x = _BatchNorm(name="norm")(x, train=train)
             x = nn.leaky_relu(x, self.negative_slope)
@@ -47,7 +49,7 @@ class _Head(nn.Module):
 
 
 class _BatchNorm(nn.Module):
-    """PyTorch's: the running variance moves towards the batch's with B - 1 in the denominator, where Flax's has B."""
+    """PyTorch's batch norm: its running variance divides by B - 1, where Flax's divides by B."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b d"], *, train: bool) -> Float[Array, "b d"]:
@@ -69,8 +71,8 @@ class _BatchNorm(nn.Module):
 
 
 def _dense(width: int, inputs: int, name: str, use_bias: bool = True) -> nn.Dense:
-    # torch.nn.Linear's start: weights and biases uniform in +-1/sqrt(inputs).
-    def uniform(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    # torch.nn.Linear's initialisation: weights and biases uniform in +-1/sqrt(inputs).
+    def uniform(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         return jax.random.uniform(key, shape, dtype, -(inputs**-0.5), inputs**-0.5)
 
     return nn.Dense(width, kernel_init=uniform, bias_init=uniform, use_bias=use_bias, name=name)

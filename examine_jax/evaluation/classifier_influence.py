@@ -1,4 +1,4 @@
-"""Influence of the images that a classifier of this library was trained on."""
+"""Influence of training images on a classifier of this library, for `influence.tracin`."""
 
 import dataclasses
 from typing import Any
@@ -16,7 +16,10 @@ from examine_jax.labelled.class_codes import class_codes
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierLoss:
-    """The cross-entropy of one example of a classifier in evaluation mode: a `Loss` of `classifier_checkpoints` and `labelled_examples`."""
+    """The cross-entropy of one example, with the classifier in evaluation mode.
+
+    It is the loss to pass to `tracin` with `classifier_checkpoints` and `labelled_examples`.
+    """
 
     network: Network
 
@@ -33,10 +36,12 @@ class ClassifierLoss:
 
 
 def classifier_checkpoints(classifier: Classifier) -> list[Checkpoint]:
-    """The epochs that `ClassifierTraining.kept_epochs` kept, as `tracin` takes them with `ClassifierLoss(classifier.network)`.
+    """The epochs kept by `ClassifierTraining.kept_epochs`, as checkpoints for `tracin`.
+
+    Pass them with `ClassifierLoss(classifier.network)`.
 
     Raises:
-      ValueError: none was kept.
+        ValueError: the training kept no epoch.
     """
     if not classifier.kept:
         raise ValueError(
@@ -51,12 +56,20 @@ def classifier_checkpoints(classifier: Classifier) -> list[Checkpoint]:
 def labelled_examples(
     inputs: Any, labels: Num[Array | np.ndarray, "n *classes"], *, num_classes: int
 ) -> dict[str, np.ndarray]:
-    """Examples of `ClassifierLoss`: features or images [N, ...] with their labels, as the classifier was trained on.
+    """Examples for `ClassifierLoss`: features or images [N, ...] with their labels.
 
-    A class may have no image here: one test image is enough.
+    A class may be absent, so one test image is enough.
+
+    Args:
+        inputs: what the classifier was trained on: features or images [N, ...].
+        labels: a class [N], or zeros and ones [N, classes] for several labels an image.
+        num_classes: the number of classes.
+
+    Returns:
+        The columns "input" and "label".
 
     Raises:
-      ValueError: not one label a row, or one outside the classes.
+        ValueError: there is not one label a row, or a label lies outside the classes.
     """
     inputs, labels = np.asarray(inputs), np.asarray(labels)
     if labels.ndim == 1:

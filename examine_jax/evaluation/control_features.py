@@ -1,4 +1,7 @@
-"""Features that need no encoder, to be scored beside a trained one's: what they separate, the training did not earn."""
+"""Control features that need no encoder.
+
+What they already separate is no merit of the training.
+"""
 
 import numpy as np
 
@@ -6,28 +9,46 @@ from examine_jax.common.shapes import Float, Shaped
 
 
 def raw_pixels(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n d"]:
-    """Every pixel a feature: [N, H * W * C] float32 in [0, 1], from uint8, or floats in [0, 1], [N, H, W, C].
+    """The pixel values themselves.
+
+    Args:
+        pixels: [N, H, W, C], uint8 or floats in [0, 1].
+
+    Returns:
+        [N, H * W * C] float32 in [0, 1].
 
     Raises:
-      ValueError: another dtype, or values outside [0, 1].
+        ValueError: the dtype is another one, or values lie outside [0, 1].
     """
     return _unit(pixels).reshape(len(pixels), int(np.prod(pixels.shape[1:])))
 
 
 def channel_means(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n c"]:
-    """The mean of each colour channel: [N, C] float32 in [0, 1], from uint8, or floats in [0, 1], [N, H, W, C].
+    """The mean of each colour channel.
+
+    Args:
+        pixels: [N, H, W, C], uint8 or floats in [0, 1].
+
+    Returns:
+        [N, C] float32 in [0, 1].
 
     Raises:
-      ValueError: another dtype, or values outside [0, 1].
+        ValueError: the dtype is another one, or values lie outside [0, 1].
     """
     return _unit(pixels).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
 
 
 def colour_statistics(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n d"]:
-    """Each colour channel's mean and standard deviation: [N, 2 C] float32, means first, from uint8, or floats in [0, 1], [N, H, W, C].
+    """The mean and the standard deviation of each colour channel.
+
+    Args:
+        pixels: [N, H, W, C], uint8 or floats in [0, 1].
+
+    Returns:
+        [N, 2 C] float32, the means first.
 
     Raises:
-      ValueError: another dtype, or values outside [0, 1].
+        ValueError: the dtype is another one, or values lie outside [0, 1].
     """
     unit = _unit(pixels)
     mean, deviation = (moment(unit, axis=(1, 2), dtype=np.float64) for moment in (np.mean, np.std))
@@ -35,13 +56,20 @@ def colour_statistics(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray
 
 
 def colour_histogram(pixels: Shaped[np.ndarray, "n h w c"], *, bins: int = 16) -> Float[np.ndarray, "n d"]:
-    """Each colour channel's histogram over [0, 1]: shares of the pixels [N, C * bins] float32; the stronger control of the two.
+    """The histogram of each colour channel; a stronger control than `colour_statistics`.
+
+    Args:
+        pixels: [N, H, W, C], uint8 or floats in [0, 1].
+        bins: the number of equal bins over [0, 1].
+
+    Returns:
+        The shares of the pixels, [N, C * bins] float32.
 
     Raises:
-      ValueError: another dtype, or values outside [0, 1].
+        ValueError: the dtype is another one, or values lie outside [0, 1].
     """
     place = np.minimum((_unit(pixels) * bins).astype(np.int32), bins - 1)
-    # One count for all images and channels: each has its own range of bins.
+    # One call of bincount serves all images and channels: each has its own range of bins.
     num_images, height, width, channels = pixels.shape
     own = bins * (np.arange(num_images)[:, None] * channels + np.arange(channels))
     counts = np.bincount((place + own[:, None, None]).ravel(), minlength=num_images * channels * bins)
@@ -54,7 +82,7 @@ def _unit(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w c"]
         return pixels.astype(np.float32) / np.float32(255)
     if pixels.dtype not in (np.float16, np.float32, np.float64):
         raise ValueError(f"pixels have dtype {pixels.dtype}; give uint8, or floats in [0, 1]")
-    inside = (pixels >= 0) & (pixels <= 1)  # False for nan too
+    inside = (pixels >= 0) & (pixels <= 1)  # False for NaN too
     if not inside.all():
         rows = np.flatnonzero(~inside.all(axis=(1, 2, 3)))
         raise ValueError(

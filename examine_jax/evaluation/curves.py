@@ -1,6 +1,8 @@
-"""What choosing data by their values is worth: rows added to a clean set or removed from their own, in the order of the values.
+"""Curves of a model's performance while rows are added or removed in the order of their values.
 
-EXAMINE, section 4.4 and Fig. 3, after Ghorbani & Zou, Data Shapley (2019), Fig. 1. A random order is always drawn beside the others.
+Rows are added to a clean set or removed from their own set. A random order is always included.
+
+Source: EXAMINE, section 4.4 and Fig. 3, after Ghorbani & Zou, Data Shapley (2019), Fig. 1.
 """
 
 import dataclasses
@@ -19,11 +21,11 @@ RANDOM = "random"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Curve:
-    """The worth of what is left or gathered after so many rows.
+    """The worth of the set after each number of added or removed rows.
 
     Attributes:
-      counts: [K] ascending from 0: rows added or removed.
-      worth: [K] float64, of the rows at hand then.
+        counts: [K], ascending from 0: the number of rows added or removed.
+        worth: [K] float64: the worth of the set at that point.
     """
 
     counts: Int[np.ndarray, " k"]
@@ -31,7 +33,7 @@ class Curve:
 
     @property
     def area(self) -> float:
-        """The mean height under straight lines between the points; in the units of the worth."""
+        """The mean height of the curve, by the trapezoidal rule, in the units of the worth."""
         if len(self.counts) == 1:
             return float(self.worth[0])
         return float(np.trapezoid(self.worth, self.counts) / (self.counts[-1] - self.counts[0]))
@@ -39,7 +41,7 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class CodedRows:
-    """Features [N, D], floating, and their labels [N], counted from 0."""
+    """Features [N, D], floating, with their class numbers [N], counted from 0."""
 
     features: Float[np.ndarray, "n d"]
     labels: Int[np.ndarray, " n"]
@@ -50,12 +52,13 @@ class CodedRows:
 
 @dataclasses.dataclass(frozen=True)
 class CurveSettings:
-    """What the paper leaves open about its Fig. 3.
+    """Settings of the curves; the paper does not give them.
 
     Attributes:
-      step: rows between two points of a curve.
-      added, removed: the share of the rows at which the curves end. Nothing is left of the rows where all are removed.
-      random_orders: whose mean is the curve "random".
+        step: the number of rows between two points of a curve.
+        added, removed: the share of the rows at which the curves end. If all rows are removed,
+            nothing is left to train on.
+        random_orders: the number of random orders whose mean is the curve "random".
     """
 
     step: int = 10
@@ -80,19 +83,23 @@ def valuation_curves(
     seed: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[CurveKind, dict[str, Curve]]:
-    """The four curves of every valuer, and of "random".
+    """The four curves of each valuer and of a random order.
 
     Args:
-      utility: on whose validation set all is measured.
-      assessed: the rows that were valued.
-      clean: to which rows are added; it needs every class.
-      values: [N] a valuer, higher is better; equal values are taken in an order of chance.
-      settings: steps and ends.
-      seed: of the random orders.
-      on_progress: told how many curves are done, of how many.
+        utility: measures the worth of a set of rows on its validation set.
+        assessed: the rows that were valued.
+        clean: the rows that are there before any is added; every class must be among them.
+        values: the values [N] by valuer, higher is better. Rows of equal value come in random order.
+        settings: the steps and ends of the curves.
+        seed: determines the random orders.
+        on_progress: called with the number of finished curves and their total.
+
+    Returns:
+        The curves by kind and valuer; the curve of the random order is named "random".
 
     Raises:
-      ValueError: values that are not one finite number a row; a valuer of the name "random"; rows that the utility refuses.
+        ValueError: a valuer does not give one finite value a row or is named "random", or the
+            utility refuses the rows.
     """
     if RANDOM in values:
         raise ValueError(f"{RANDOM!r} is always drawn: give that valuer another name")
@@ -105,17 +112,17 @@ def valuation_curves(
     alone = utility.game(assessed.features, assessed.labels)
     start = np.arange(len(clean))
 
-    def curve(choosing: CurveKind, order: Int[np.ndarray, " n"]) -> Curve:
-        taken = order if choosing.endswith("best") else order[::-1]
-        if choosing.startswith("add"):
+    def curve(kind: CurveKind, order: Int[np.ndarray, " n"]) -> Curve:
+        taken = order if kind.endswith("best") else order[::-1]
+        if kind.startswith("add"):
             counts = steps(len(assessed), settings.step, settings.added)
             return adding_curve(joined, start, taken + len(clean), counts)
         return removing_curve(alone, taken, steps(len(assessed), settings.step, settings.removed))
 
-    found: dict[CurveKind, dict[str, Curve]] = {choosing: {} for choosing in CURVE_KINDS}
+    found: dict[CurveKind, dict[str, Curve]] = {kind: {} for kind in CURVE_KINDS}
     total, done = 2 * settings.random_orders + len(CURVE_KINDS) * len(orders), 0
 
-    def tell() -> None:
+    def count_curve() -> None:
         nonlocal done
         done += 1
         if on_progress is not None:
@@ -123,21 +130,21 @@ def valuation_curves(
 
     for best, worst in (CURVE_KINDS[:2], CURVE_KINDS[2:]):
         drawn = []
-        for order in shuffled:  # the best of a random order are no better than its worst
+        for order in shuffled:  # in a random order, the first rows are no better than the last
             drawn.append(curve(best, order))
-            tell()
+            count_curve()
         found[best][RANDOM] = found[worst][RANDOM] = mean_curve(drawn)
-    for choosing in CURVE_KINDS:
+    for kind in CURVE_KINDS:
         for name, order in orders.items():
-            found[choosing][name] = curve(choosing, order)
-            tell()
+            found[kind][name] = curve(kind, order)
+            count_curve()
     return found
 
 
 def adding_curve(
     game: Game, start: Int[np.ndarray, " s"], order: Int[np.ndarray, " n"], counts: Int[np.ndarray, " k"]
 ) -> Curve:
-    """The worth of `start` with the first counts[k] rows of `order`."""
+    """The worth of the rows `start` together with the first counts[k] rows of `order`."""
     members = np.zeros((len(counts), game.players), bool)
     members[:, start] = True
     members[:, order] |= np.arange(len(order)) < counts[:, None]
@@ -145,14 +152,17 @@ def adding_curve(
 
 
 def removing_curve(game: Game, order: Int[np.ndarray, " n"], counts: Int[np.ndarray, " k"]) -> Curve:
-    """The worth of all rows but the first counts[k] of `order`; of no row where none or a class is left out altogether."""
+    """The worth of all rows except the first counts[k] of `order`.
+
+    The game decides what an empty set, or one that lacks a class, is worth.
+    """
     members = np.ones((len(counts), game.players), bool)
     members[:, order] = np.arange(len(order)) >= counts[:, None]
     return Curve(counts, np.asarray(game.subsets(members), np.float64))
 
 
 def steps(rows: int, step: int, share: float = 1.0) -> Int[np.ndarray, " k"]:
-    """0, step, 2 step, … and, as the last, the share of the rows."""
+    """The counts 0, step, 2 step, …, ending at the given share of the rows."""
     end = max(1, round(rows * share))
     return np.append(np.arange(0, end, step), end)
 
@@ -160,10 +170,12 @@ def steps(rows: int, step: int, share: float = 1.0) -> Int[np.ndarray, " k"]:
 def best_first(
     values: Float[np.ndarray, " n"], rows: int, seed: int, name: str = "the valuer"
 ) -> Int[np.ndarray, " n"]:
-    """The rows by falling value, equal ones in an order of chance: leave-one-out gives many rows the same value.
+    """The rows by descending value; rows of equal value come in random order.
+
+    Ties matter: leave-one-out gives many rows the same value.
 
     Raises:
-      ValueError: not one finite value a row.
+        ValueError: there is not one finite value a row; the message names the valuer.
     """
     if values.shape != (rows,) or not np.isfinite(values).all():
         raise ValueError(
@@ -177,7 +189,7 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     """The mean of curves with the same counts.
 
     Raises:
-      ValueError: there is none, or the counts differ.
+        ValueError: there is no curve, or their counts differ.
     """
     if not curves or any(not np.array_equal(curve.counts, curves[0].counts) for curve in curves):
         raise ValueError("these curves have no common mean: give at least one, all with the same counts")

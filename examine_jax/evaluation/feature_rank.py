@@ -1,4 +1,4 @@
-"""How much of their space features fill: two measures of collapse that need no label."""
+"""Two measures of representation collapse that need no labels."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,17 +9,28 @@ _BLOCK = 4096
 
 
 def rank_me(features: Float[Array | np.ndarray, "n d"], *, epsilon: float = 1e-7) -> float:
-    """The effective rank of features [N, D]: exp of the entropy of their singular values' shares (RankMe, arXiv:2210.02885, eq. 1 and 2).
+    """The effective rank of features [N, D] (RankMe).
 
-    p_k = sigma_k / sum(sigma) + epsilon; the rank is exp(-sum p_k log p_k): 1 where features lie on a line, min(N, D) where they fill all
-    directions alike; 0 where all are zero. Features are neither centred nor normalised, as in the paper.
+    With p_k = sigma_k / sum(sigma) + epsilon, the effective rank is exp(-sum_k p_k log p_k). It is 1
+    if all features lie on a line, min(N, D) if all singular values are equal, and 0 if all features
+    are zero. Features are neither centred nor normalised, as in the paper.
 
-    Singular values are those of the float64 Gram matrix of the smaller side, right to 1e-8 of the largest (finer than `epsilon`), whatever
-    the dtype of the features: in float32 the small ones of a collapsed encoder would be noise. Beside its argument it holds one block of
-    rows or columns and that matrix.
+    The singular values come from the Gram matrix of the smaller side in float64, whatever the dtype
+    of the features. Their error is 1e-8 of the largest one, below `epsilon`; in float32 the small
+    singular values of a collapsed encoder would be rounding noise. Memory beyond the argument: this
+    matrix and one block of rows or columns.
+
+    Args:
+        features: [N, D]; every entry is finite.
+        epsilon: added to each share.
+
+    Returns:
+        The effective rank.
 
     Raises:
-      ValueError: no row or no column, or features that are not finite.
+        ValueError: there is no row or no column, or features are not finite.
+
+    Source: Garrido et al., RankMe, arXiv:2210.02885, eq. 1 and 2.
     """
     rows, width = features.shape
     if not rows or not width:
@@ -42,13 +53,19 @@ def rank_me(features: Float[Array | np.ndarray, "n d"], *, epsilon: float = 1e-7
 
 
 def feature_deviation(features: Float[Array | np.ndarray, "n d"]) -> Float[Array, ""]:
-    """The standard deviation of each dimension of z / |z|, mean over dimensions, of features z [N, D]; float32, may be jitted.
+    """The mean over dimensions of the standard deviation of z / |z|, for features z [N, D].
 
-    0 where all features point one way (collapse), 1/sqrt(D) where they spread evenly: SimSiam, arXiv:2011.10566, section 4.1, figure 2.
-    Rows of zeros stay zero. The deviation is that of the rows at hand (divided by N).
+    It is 0 if all features have the same direction (collapse) and 1/sqrt(D) if their directions are
+    uniform. Rows of zeros stay zero. The standard deviation divides by N. The function can be
+    jitted.
+
+    Returns:
+        A float32 scalar.
+
+    Source: Chen & He, SimSiam, arXiv:2011.10566, section 4.1 and figure 2.
     """
     z = jnp.asarray(features).astype(jnp.float32)
     tiny = jnp.finfo(jnp.float32).tiny
-    z = z / jnp.maximum(jnp.abs(z).max(axis=1, keepdims=True), tiny)  # first, so that no square overflows
+    z = z / jnp.maximum(jnp.abs(z).max(axis=1, keepdims=True), tiny)  # before the norm, whose squares would overflow
     z = z / jnp.maximum(jnp.linalg.norm(z, axis=1, keepdims=True), tiny)
     return jnp.std(z, axis=0).mean()

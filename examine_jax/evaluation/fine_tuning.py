@@ -1,4 +1,4 @@
-"""An encoder trained on with a classifier's head, whole or frozen."""
+"""Fine-tuning: an encoder trained further on labels, with a head; the encoder may be frozen."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,28 +14,30 @@ from examine_jax.evaluation.classifier_head import LINEAR_HEAD, ClassifierHead
 from examine_jax.evaluation.classifier_training import Classifier, ClassifierTraining, train_classifier
 from examine_jax.models.forward import init_network, run_network
 from examine_jax.pretraining.pixels import PixelScale
+from examine_jax.training.method import EncoderConfig
 from examine_jax.training.optimiser import AdamW, WarmupCosine
 
-Augmentation = Callable[[Any, Any], Any]
-"""(key, images) -> images of the encoder's size: any value of images/augmentation."""
-
+Augmentation = Callable[[Key[Array, ""], Array], Array]
+"""(key, images) -> images of the encoder's size: any augmentation of images/augmentation."""
 
 FINE_TUNING = ClassifierTraining(epochs=50, batch_size=64, optimiser=AdamW(), schedule=WarmupCosine(1e-3))
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderAndHead:
-    """Images to logits.
+    """An encoder and a head: images to logits.
 
     Attributes:
-      encoder: its configuration.
-      pixels: how pixel values in [0, 1] are scaled before it sees them.
-      head: what comes behind, with num_classes logits.
-      augmentation: of training images; None: as they come.
-      frozen: the encoder is never changed, nor are its batch norms: it runs in evaluation mode in training too.
+        encoder: the encoder's configuration.
+        pixels: scales pixel values in [0, 1] for the encoder.
+        head: turns the features into logits.
+        num_classes: the number of logits.
+        augmentation: applied to training images; None leaves them as they are.
+        frozen: whether the encoder stays unchanged. It then runs in evaluation mode during training
+            too, so its batch norms do not change either.
     """
 
-    encoder: Any
+    encoder: EncoderConfig
     pixels: PixelScale
     head: ClassifierHead
     num_classes: int
@@ -43,12 +45,12 @@ class EncoderAndHead:
     frozen: bool
 
     def init(self, key: Key[Array, ""], fixed: PyTree) -> tuple[PyTree, PyTree]:
-        """The head at its start and, unless it is frozen, the encoder as it is in `fixed`, which then serves for nothing else."""
+        """The head's initial parameters and, unless it is frozen, the encoder's from `fixed`."""
         features = jnp.zeros((1, self.encoder.features))
         params, stats = init_network(self.head.module(self.num_classes), key, features)
         if self.frozen:
             return {"head": params}, {"head": stats}
-        # Copies: the training step overwrites what it is given.
+        # Copies: the training step overwrites its arguments.
         start = jax.tree.map(jnp.array, fixed)
         return {"encoder": start["params"], "head": params}, {"encoder": start["batch_stats"], "head": stats}
 
@@ -87,30 +89,39 @@ def fine_tune(
     augmentation: Augmentation | None = None,
     frozen: bool = False,
 ) -> Classifier:
-    """Trains an encoder on labelled images, with a head in front; the encoder that is handed in stays as it is.
+    """Trains an encoder with a head on labelled images.
+
+    The given encoder is not changed.
 
     Args:
-      encoder: as `load_encoder` or a pretraining run gives it.
-      images: uint8 [N, H, W, C], or anything with len() and [int32 indices] that gives them; of the encoder's size, unless the
-        augmentation brings them to it.
-      labels: a class [N], or 0 and 1 [N, classes] for several labels an image.
-      augmentation: of training images, a hashable value called with (key, images).
-      frozen: only the head learns, and the encoder stays in evaluation mode: a probe on augmented images.
+        encoder: from `load_encoder` or a pretraining run.
+        images: uint8 [N, H, W, C], or anything with len() that gives such images for int32 indices.
+            They have the encoder's size, unless the augmentation changes it to that size.
+        labels: a class [N], or zeros and ones [N, classes] for several labels an image.
+        num_classes: the number of classes.
+        training: epochs, batch size, optimiser, schedule and seed.
+        head: the head on the encoder's features.
+        augmentation: applied to training images: a hashable value, called with (key, images).
+        frozen: whether only the head is trained, with the encoder in evaluation mode. This is a
+            probe that may be trained on augmented images.
+
+    Returns:
+        The trained classifier.
 
     Raises:
-      ValueError: images of another size than the encoder's; and as `train_classifier`.
+        ValueError: the images do not have the encoder's size; or as `train_classifier`.
     """
-    method: Any = encoder.method
+    method: Any = encoder.method  # its field `pixels` is not part of the protocol `Method`
     network = EncoderAndHead(method.encoder, method.pixels, head, num_classes, augmentation, frozen)
     fixed = {
         "params": encoder.params["encoder"],
         "batch_stats": _batch_stats(encoder.state),
     }
     classifier = train_classifier(network, fixed, images, labels, training)
-    # The encoder before training is no part of a classifier that was trained whole.
+    # After full fine-tuning the classifier does not need the initial encoder.
     return classifier if frozen else dataclasses.replace(classifier, fixed={})
 
 
-def _batch_stats(state: Any) -> PyTree:
-    """The encoder's; {} where it has no batch norm, or the method no state."""
+def _batch_stats(state: PyTree) -> PyTree:
+    """The encoder's batch statistics; {} if it has no batch norm or the method has no state."""
     return state.get("batch_stats", {}).get("encoder", {})

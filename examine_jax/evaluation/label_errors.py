@@ -1,4 +1,4 @@
-"""How soon wrong labels are found by looking at rows from the worst value up."""
+"""How soon wrong labels are found when rows are inspected from the lowest value upwards."""
 
 import dataclasses
 
@@ -11,10 +11,13 @@ from examine_jax.evaluation.curves import best_first
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelErrorCurve:
-    """Attributes:
-    inspected: [N + 1] the share of all rows that were looked at, from 0 to 1.
-    found: [N + 1] the share of the wrong labels that were among them.
-    auroc: the chance that a row with a wrong label has a lower value than one with a right label, ties counted half.
+    """The share of the wrong labels found by the share of the rows inspected.
+
+    Attributes:
+        inspected: [N + 1], from 0 to 1: the share of the rows inspected so far.
+        found: [N + 1]: the share of the wrong labels among them.
+        auroc: the probability that a row with a wrong label has a lower value than a row with a
+            correct label; ties count half.
     """
 
     inspected: Float[np.ndarray, " k"]
@@ -23,10 +26,15 @@ class LabelErrorCurve:
 
 
 def label_error_curve(values: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], *, seed: int) -> LabelErrorCurve:
-    """How values (higher is better) find wrong labels; equal values are looked at in an order of chance, from the seed.
+    """How well values detect wrong labels.
+
+    Args:
+        values: [N], higher is better.
+        wrong: [N], true where the label is wrong.
+        seed: determines the order of rows of equal value.
 
     Raises:
-      ValueError: not one finite value a row; all labels are wrong, or none is.
+        ValueError: there is not one finite value a row, or all labels or none are wrong.
     """
     worst_first = best_first(values, len(wrong), seed)[::-1]
     if wrong.all() or not wrong.any():

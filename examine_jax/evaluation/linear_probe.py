@@ -1,4 +1,4 @@
-"""Logistic regression on features, to its optimum."""
+"""A linear probe: logistic regression on features, solved to its optimum."""
 
 import dataclasses
 import functools
@@ -12,22 +12,24 @@ from jax import lax
 from examine_jax.common.shapes import Array, Float, Int, Num
 from examine_jax.evaluation.targets import as_targets, probabilities, summed_loss
 
-_BLOCK = 4096  # rows whose logits are held at a time
-_PATIENCE = 10  # iterations without a lower loss: float32 has no more to give
+_BLOCK = 4096  # rows whose logits are in memory at a time
+_PATIENCE = 10  # stop after this many iterations without a lower loss: float32 cannot improve it
 
 
 @dataclasses.dataclass(frozen=True)
 class LinearProbe:
-    """Multinomial logistic regression (for several labels an image: one of each label against its absence).
+    """Multinomial logistic regression; for several labels an image, one binary regression a label.
 
-    The loss is sum over images of -log p(label) + l2 / 2 |weights|^2, the bias free: scikit-learn's LogisticRegression with C = 1 / l2.
+    The loss is sum_i -log p(label_i) + l2 / 2 |weights|^2; the bias is not penalised. This is
+    scikit-learn's LogisticRegression with C = 1 / l2.
 
     Attributes:
-      l2: the penalty.
-      standardise: whether features are first brought to mean 0 and deviation 1 over the training images, column by column, so that
-        the penalty does not depend on their scales. Without, the optimum is that of the features as they are.
-      tolerance: on the largest entry of the gradient of the loss an image, with respect to scaled features' weights.
-      max_iterations: of L-BFGS.
+        l2: the penalty.
+        standardise: whether each column of the features is first scaled to mean 0 and standard
+            deviation 1 over the training images, so that the penalty does not depend on its scale.
+        tolerance: the largest allowed entry of the gradient of the mean loss, with respect to the
+            weights of the scaled features.
+        max_iterations: the maximum number of L-BFGS iterations.
     """
 
     l2: float = 1.0
@@ -48,12 +50,21 @@ class LinearProbe:
         *,
         num_classes: int,
     ) -> "LinearClassifier":
-        """The optimum for features [N, D] and labels: a class [N], or 0 and 1 [N, classes] for several labels an image.
+        """Fits the probe to features [N, D].
 
-        Beside its arguments it holds one float32 copy of the features and blocks of fixed size.
+        Memory beyond the arguments: one float32 copy of the features and blocks of fixed size.
+
+        Args:
+            features: [N, D].
+            labels: a class [N], or zeros and ones [N, classes] for several labels an image.
+            num_classes: the number of classes.
+
+        Returns:
+            The fitted classifier.
 
         Raises:
-          ValueError: labels outside the classes or not one a row, a class without an image, features that are not finite.
+            ValueError: there is not one label a row, a label lies outside the classes, a class has
+                no image, or features are not finite.
         """
         targets, multilabel = as_targets(labels, num_classes)
         values = np.asarray(features)
@@ -62,11 +73,11 @@ class LinearProbe:
             raise ValueError(f"{count} rows of features have {len(targets)} labels; give one each")
         mean, deviation = _moments(values)
         if self.standardise:
-            # What rounding leaves of a constant column is no deviation: it would be blown up to one (scikit-learn's rule, its bound).
+            # A constant column's deviation is only rounding; do not scale it to one (scikit-learn's bound).
             noise = np.finfo(np.float64).eps * np.abs(mean) * count
             deviation = np.where(deviation > noise, deviation, 1)
         else:
-            # One scale for all, undone below: only so that L-BFGS starts with steps of a fit length.
+            # One scale for all columns, undone below, gives L-BFGS a suitable first step length.
             deviation = np.full_like(deviation, np.sqrt(np.square(deviation).mean()) or 1)
         size = min(_BLOCK, count)
         num_blocks = -(-count // size)
@@ -80,7 +91,7 @@ class LinearProbe:
         blocks = tuple(x.reshape(num_blocks, size, *x.shape[1:]) for x in (rows, padded, present.astype(np.float32)))
         penalty = self.l2 if self.standardise else self.l2 / deviation[0] ** 2
         (weights, bias), iterations, gradient = _minimise(
-            *blocks, jnp.float32(penalty), num_classes, self.tolerance, self.max_iterations
+            *blocks, jnp.float32(penalty), num_classes, jnp.float32(self.tolerance), jnp.int32(self.max_iterations)
         )
         weights = np.asarray(weights, np.float64) / deviation[:, None]
         bias = np.asarray(bias, np.float64) - mean @ weights
@@ -91,14 +102,15 @@ class LinearProbe:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LinearClassifier:
-    """A fitted probe.
+    """A fitted linear probe; its logits are features @ weights + bias, without any scaling.
 
     Attributes:
-      weights, bias: logits are features @ weights + bias, [D, classes] and [classes], float64, of the features as they come.
-      multilabel: whether scores are of labels that do not exclude each other.
-      iterations: that L-BFGS took.
-      gradient: the largest entry of the gradient at the end.
-      converged: whether that is within the tolerance.
+        weights: [D, classes] float64.
+        bias: [classes] float64.
+        multilabel: whether an image may have several labels.
+        iterations: the number of L-BFGS iterations.
+        gradient: the largest entry of the final gradient.
+        converged: whether `gradient` is within the tolerance.
     """
 
     weights: Float[np.ndarray, "d classes"]
@@ -118,10 +130,10 @@ class LinearClassifier:
 
 
 def _moments(values: Num[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
-    """(mean, deviation) [D] float64 of the columns, a block of rows at a time.
+    """The mean and standard deviation [D] float64 of each column, a block of rows at a time.
 
     Raises:
-      ValueError: rows that are not finite.
+        ValueError: features are not finite; the message names the rows.
     """
     starts = range(0, len(values), _BLOCK)
     bad = [start + np.flatnonzero(~np.isfinite(values[start : start + _BLOCK]).all(axis=1)) for start in starts]
@@ -135,15 +147,15 @@ def _moments(values: Num[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " d"], F
     return mean, np.sqrt(squares / len(values))
 
 
-@functools.partial(jax.jit, static_argnums=(4, 5, 6))
+@functools.partial(jax.jit, static_argnames="num_classes")
 def _minimise(
     rows: Float[Array, "blocks size d"],
     targets: Num[Array, "blocks size *classes"],
     present: Float[Array, "blocks size"],
     l2: Float[Array, ""],
     num_classes: int,
-    tolerance: float,
-    max_iterations: int,
+    tolerance: Float[Array, ""],
+    max_iterations: Int[Array, ""],
 ) -> tuple[tuple[Float[Array, "d classes"], Float[Array, " classes"]], Int[Array, ""], Float[Array, ""]]:
     """((weights, bias), iterations, largest entry of the gradient)."""
     count = present.sum()
@@ -151,7 +163,7 @@ def _minimise(
     def objective(params: tuple[Array, Array]) -> Array:
         weights, bias = params
 
-        @jax.checkpoint  # logits are computed again for the gradient: N x classes of them are never held
+        @jax.checkpoint  # recompute logits for the gradient, so that [N, classes] of them never exist
         def add(total: Array, block: tuple[Array, Array, Array]) -> tuple[Array, None]:
             own, target, mask = block
             logits = jnp.matmul(own, weights, precision=lax.Precision.HIGHEST) + bias
@@ -175,11 +187,11 @@ def _minimise(
         since = jnp.where(value < lowest, 0, since + 1)
         return params, state, iteration + 1, jnp.minimum(value, lowest), since, largest(gradient)
 
-    def going(carry: tuple) -> Array:
+    def is_running(carry: tuple) -> Array:
         _, _, iteration, _, since, gradient = carry
         return (iteration < max_iterations) & (since < _PATIENCE) & (gradient > tolerance)
 
     start = (jnp.zeros((rows.shape[-1], num_classes), jnp.float32), jnp.zeros(num_classes, jnp.float32))
     carry = (start, optimiser.init(start), jnp.int32(0), jnp.float32(jnp.inf), jnp.int32(0), jnp.float32(jnp.inf))
-    params, _, iterations, _, _, gradient = lax.while_loop(going, step, carry)
+    params, _, iterations, _, _, gradient = lax.while_loop(is_running, step, carry)
     return params, iterations, gradient

@@ -1,7 +1,8 @@
-"""What a classifier's scores are worth: scikit-learn's metrics, with one answer to classes that the test images lack.
+"""Classification metrics: scikit-learn's, with one rule for classes missing from the test images.
 
-A figure of one class that cannot be had (no test image of the class, or no other) is nan, and so is every mean over classes that it enters:
-none is dropped in silence. `splits.stratified_split` makes parts in which this does not happen.
+A metric of a class is NaN if it is undefined, that is if no test image has the class or, for some
+metrics, if all have it. A mean over classes with a NaN is NaN too: no class is dropped silently.
+`splits.stratified_split` makes parts in which this does not happen.
 """
 
 import dataclasses
@@ -16,16 +17,17 @@ from examine_jax.labelled.class_codes import class_codes
 
 @dataclasses.dataclass(frozen=True)
 class ClassificationMetrics:
-    """Figures of a classifier that gives every image one class, all in [0, 1], or nan where a class is missing.
+    """Metrics of a classifier that assigns one class to each image, in [0, 1] or NaN.
 
     Attributes:
-      accuracy: share of images given their class.
-      weighted_f1: mean of the classes' F1 scores, weighted by how many images they have.
-      balanced_accuracy: mean over classes of their recall; also called BMA, balanced multi-class accuracy.
-      macro_auroc: mean over classes of the area under the ROC curve of that class against all others.
-      macro_average_precision: mean over classes of the average precision.
-      class_recall, class_auroc, class_average_precision: the same a class.
-      num_images: test images a class.
+        accuracy: the share of images classified correctly.
+        weighted_f1: the mean F1 score over classes, weighted by their numbers of images.
+        balanced_accuracy: the mean recall over classes, also called balanced multi-class accuracy
+            (BMA).
+        macro_auroc: the mean over classes of the area under the ROC curve, one class against rest.
+        macro_average_precision: the mean over classes of the average precision.
+        class_recall, class_auroc, class_average_precision: the metrics of each class.
+        num_images: the number of test images of each class.
     """
 
     accuracy: float
@@ -41,12 +43,12 @@ class ClassificationMetrics:
 
 @dataclasses.dataclass(frozen=True)
 class MultiLabelMetrics:
-    """Figures of a classifier whose images have any number of labels; all in [0, 1], or nan as in `ClassificationMetrics`.
+    """Metrics of a classifier whose images have any number of labels, in [0, 1] or NaN.
 
     Attributes:
-      macro_auroc, macro_average_precision: means over labels.
-      class_auroc, class_average_precision: the same a label.
-      num_images: test images that have the label.
+        macro_auroc, macro_average_precision: means over labels.
+        class_auroc, class_average_precision: the metrics of each label.
+        num_images: the number of test images with each label.
     """
 
     macro_auroc: float
@@ -59,10 +61,15 @@ class MultiLabelMetrics:
 def classification_metrics(
     labels: Int[np.ndarray, " labels"], scores: Float[np.ndarray, "n classes"]
 ) -> ClassificationMetrics:
-    """The figures of scores [N, classes] (the higher the likelier; of equal ones the first class is predicted) for labels [N].
+    """The metrics of a classifier with one class an image.
+
+    Args:
+        labels: the class of each image, [N].
+        scores: [N, classes]; the predicted class has the highest score, the first one among ties.
 
     Raises:
-      ValueError: no image; a label outside the classes; scores that are not finite.
+        ValueError: there is no image, there is not one row of scores a label, a label lies outside
+            the classes, or scores are not finite.
     """
     num_classes = scores.shape[1]
     if len(labels) != len(scores):
@@ -87,10 +94,15 @@ def classification_metrics(
 def multilabel_metrics(
     labels: Bool[np.ndarray, "n labels"] | Int[np.ndarray, "n labels"], scores: Float[np.ndarray, "n classes"]
 ) -> MultiLabelMetrics:
-    """The figures of scores [N, classes] (the higher the likelier) for labels [N, classes], true or 1 where an image has the label.
+    """The metrics of a classifier with any number of labels an image.
+
+    Args:
+        labels: [N, classes], true or 1 where an image has the label.
+        scores: [N, classes]; a higher score means a more likely label.
 
     Raises:
-      ValueError: no image; labels other than 0 and 1; scores that are not finite.
+        ValueError: there is no image, the shapes differ, labels are not 0 and 1, or scores are not
+            finite.
     """
     if labels.shape != scores.shape:
         raise ValueError(f"labels {list(labels.shape)} and scores {list(scores.shape)}: give one score a label")
@@ -103,32 +115,38 @@ def multilabel_metrics(
 
 
 def accuracy(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " predictions"]) -> float:
-    """The share of images [N] given their class.
+    """The share of images [N] classified correctly.
 
     Raises:
-      ValueError: not one prediction an image.
+        ValueError: there is not one prediction an image.
     """
     _one_each(labels, predicted)
     return float(np.mean(labels == predicted))
 
 
 def weighted_f1(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"]) -> float:
-    """The mean of the classes' F1 scores, weighted by how many images [N] they have; a class never predicted has F1 0."""
+    """The mean F1 score over classes, weighted by their numbers of images.
+
+    A class that is never predicted has an F1 score of 0.
+    """
     return float(f1_score(labels, predicted, average="weighted", zero_division=0))
 
 
 def balanced_accuracy(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], num_classes: int) -> float:
-    """The mean over classes of their recall (BMA); nan where a class has no image, which scikit-learn leaves out of the mean."""
+    """The mean recall over classes (BMA).
+
+    It is NaN if a class has no image; scikit-learn would leave that class out of the mean.
+    """
     return float(class_recall(labels, predicted, num_classes).mean())
 
 
 def class_recall(
     labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " predictions"], num_classes: int
 ) -> Float[np.ndarray, " classes"]:
-    """The share of each class's images that were given it: [classes], nan for a class without images.
+    """The recall of each class, [classes]; NaN for a class without images.
 
     Raises:
-      ValueError: not one prediction an image; a label outside the classes.
+        ValueError: there is not one prediction an image, or a label lies outside the classes.
     """
     _one_each(labels, predicted)
     labels = class_codes(labels, len(labels), num_classes)
@@ -138,10 +156,10 @@ def class_recall(
 
 
 def one_hot(labels: Int[np.ndarray, " n"], num_classes: int) -> Bool[np.ndarray, "n classes"]:
-    """[N, classes]: true at each image's class.
+    """One-hot labels [N, classes].
 
     Raises:
-      ValueError: a label outside the classes.
+        ValueError: a label lies outside the classes.
     """
     return class_codes(labels, len(labels), num_classes)[:, None] == np.arange(num_classes)
 

@@ -15,7 +15,7 @@ PAPER_TRAINING = ClassifierTraining()
 
 @dataclasses.dataclass(frozen=True)
 class HeadOnFeatures:
-    """A head alone, trained on features that are there already."""
+    """A head trained on precomputed features."""
 
     head: ClassifierHead
     width: int
@@ -38,16 +38,26 @@ def two_layer_probe(
     training: ClassifierTraining = PAPER_TRAINING,
     head: ClassifierHead = PAPER_HEAD,
 ) -> Classifier:
-    """The low-resource paper's "linear" probe: D - 512 - batch norm - leaky ReLU - classes on frozen features [N, D].
+    """The low-resource paper's probe on frozen features [N, D]; the paper calls it linear.
 
-    100 epochs of Adam, its learning rate halved every 25. Features come from an encoder in evaluation mode. The paper's released code
-    leaves the backbone in training mode, so that its batch norms see (and learn from) the labelled batches: this does not copy that.
+    The head is D - 512 - batch norm - leaky ReLU - classes. It is trained for 100 epochs with Adam,
+    whose learning rate is halved every 25 epochs. The features come from an encoder in evaluation
+    mode. The paper's code instead leaves the encoder in training mode, so that its batch norms
+    change with the labelled batches; this function does not copy that.
 
     Args:
-      labels: a class [N], or 0 and 1 [N, classes] for several labels an image.
+        features: [N, D].
+        labels: a class [N], or zeros and ones [N, classes] for several labels an image.
+        num_classes: the number of classes.
+        training: epochs, batch size, optimiser, schedule and seed.
+        head: the head to train.
+
+    Returns:
+        The trained classifier.
 
     Raises:
-      ValueError: a batch of one image, of which a batch norm learns nothing; as `train_classifier`.
+        ValueError: a batch has one image, for which batch norm is undefined; or as
+            `train_classifier`.
     """
     network = HeadOnFeatures(head, features.shape[1], num_classes)
     return train_classifier(network, {}, np.asarray(features), labels, training)

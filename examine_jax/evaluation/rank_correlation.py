@@ -1,4 +1,4 @@
-"""Whether valuers rank the same rows alike."""
+"""Agreement between valuers: how similarly they rank the same rows."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,17 @@ from examine_jax.common.shapes import Float
 
 
 def rank_correlations(values: Mapping[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "v v"]:
-    """Spearman's rank correlation of each pair of valuers, in their order; nan where one gives all rows the same value.
+    """Spearman's rank correlation of each pair of valuers.
+
+    Args:
+        values: the values [N] by valuer; equal values share their mean rank.
+
+    Returns:
+        [V, V] float64, in the order of `values`; NaN where a valuer gives all rows the same value.
 
     Raises:
-      ValueError: no valuer, fewer than two rows, or values that are not finite or of different lengths (whose).
+        ValueError: there is no valuer, there are fewer than two rows, or a valuer's values are not
+            finite or not as many as the others'; the message names the valuer.
     """
     if not values:
         raise ValueError("there is no valuer to compare; give at least one")

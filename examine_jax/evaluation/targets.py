@@ -1,4 +1,4 @@
-"""Labels as classifiers learn from them: one class an image, or several labels an image."""
+"""Classification targets and their loss: one class an image, or several labels an image."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,10 +10,18 @@ from examine_jax.labelled.class_codes import class_codes
 
 
 def as_targets(labels: Num[Array | np.ndarray, "n *classes"], num_classes: int) -> tuple[np.ndarray, bool]:
-    """(targets, whether images have several labels): int32 [N] from classes [N], float32 [N, classes] from 0 and 1 [N, classes].
+    """Checks labels and converts them into targets.
+
+    Args:
+        labels: a class [N], or zeros and ones [N, classes] for several labels an image.
+        num_classes: the number of classes.
+
+    Returns:
+        The targets, int32 [N] or float32 [N, classes], and whether images have several labels.
 
     Raises:
-      ValueError: no image, a label outside the classes, or a class without an image, which no classifier can learn.
+        ValueError: there is no image, a label lies outside the classes, or a class has no image, so
+            that no classifier can learn it.
     """
     labels = np.asarray(labels)
     if not len(labels):
@@ -38,7 +46,7 @@ def as_targets(labels: Num[Array | np.ndarray, "n *classes"], num_classes: int) 
 def summed_loss(
     logits: Float[Array, "b classes"], targets: Num[Array, "b *classes"], weights: Float[Array, " b"]
 ) -> Float[Array, ""]:
-    """The weighted sum over images of the cross-entropy of their class, or of that of each label summed over labels."""
+    """The weighted sum of the images' cross-entropies; with several labels, summed over labels."""
     if targets.ndim == 1:
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
     else:
@@ -47,5 +55,5 @@ def summed_loss(
 
 
 def probabilities(logits: Float[np.ndarray, "n classes"], multilabel: bool) -> Float[np.ndarray, "n classes"]:
-    """Of each class; rows sum to 1 unless images have several labels."""
+    """The probability of each class; rows sum to 1 unless images have several labels."""
     return expit(logits) if multilabel else softmax(logits, axis=1)

@@ -36,22 +36,26 @@ def _data(seed=0, count=90):
     return (3 * np.eye(3, 10)[labels] + rng.standard_normal((count, 10))).astype(np.float32), labels
 
 
-def test_training_is_pytorch_s_adam_with_step_lr():
-    given = np.load(_GOLDEN)
+@pytest.fixture(scope="module")
+def given():
+    return np.load(_GOLDEN)
+
+
+@pytest.fixture(scope="module")
+def trained(given):
     network = FromGiven(_HEAD, width=10, num_classes=3)
     training = ClassifierTraining(epochs=60, batch_size=24)
-    found = train_classifier(network, {}, given["features"], given["labels"], training)
-    np.testing.assert_allclose(found.losses, given["losses"], rtol=1e-4)
+    return train_classifier(network, {}, given["features"], given["labels"], training)
+
+
+def test_losses_equal_those_of_pytorch_s_adam_with_step_lr(given, trained):
+    np.testing.assert_allclose(trained.losses, given["losses"], rtol=1e-4)
     assert given["losses"][-1] < 0.3 * given["losses"][0]
 
 
-def test_scores_in_evaluation_mode_are_pytorch_s():
-    given = np.load(_GOLDEN)
-    network = FromGiven(_HEAD, width=10, num_classes=3)
-    training = ClassifierTraining(epochs=60, batch_size=24)
-    found = train_classifier(network, {}, given["features"], given["labels"], training)
-    np.testing.assert_allclose(found.scores(given["others"]), given["scores"], atol=1e-4)
-    variance = found.batch_stats["norm"]["var"]
+def test_scores_in_evaluation_mode_equal_pytorch_s(given, trained):
+    np.testing.assert_allclose(trained.scores(given["others"]), given["scores"], atol=1e-4)
+    variance = trained.batch_stats["norm"]["var"]
     np.testing.assert_allclose(variance, given["running_variance"], rtol=1e-4)
 
 
