@@ -1,12 +1,14 @@
-"""Features that do not fit the memory: chunk after chunk, once for the corpus' summary and once for the scores."""
+"""Features larger than memory, read chunk by chunk: once for a summary, once for the scores."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Array, Bool, Float
 from examine_jax.scoring.equations.float64 import with_float64
 from examine_jax.scoring.equations.inputs import non_finite_rows
@@ -14,50 +16,59 @@ from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.spectrum import Newcomers, Spectrum
 from examine_jax.scoring.summary import SpectralSummary, merged, summarise_rows
 
-# Rows that are computed at once. Chunks of any size are cut and joined to this one, so that all share a compilation.
+# Rows that are computed at once. Chunks of any size are cut and joined to blocks of this one size,
+# so that all share a compilation.
 _BLOCK_ROWS = 8192
-_FEWEST_ROWS = 64  # of a block that is the only one, which has a power of two of rows
+# A corpus of one block is padded to a power of two of rows, and to at least this many.
+_FEWEST_ROWS = 64
 
 _Result = TypeVar("_Result", Examination, Newcomers)
 
 
-def summarise_chunks(chunks: Iterable[Any]) -> SpectralSummary:
-    """The summary of a corpus that comes in chunks, in the memory of a few blocks of 8,192 rows and O(D^2).
+def summarise_chunks(chunks: Iterable[ArrayLike]) -> SpectralSummary:
+    """The summary of a corpus that comes in chunks.
+
+    Memory: a few blocks of 8,192 rows, and O(D^2).
 
     Args:
-        chunks: arrays [B, D] floating, all of one D and dtype; each B may differ.
+        chunks: arrays [B, D] floating, all of one D and dtype; B may differ between chunks.
 
     Raises:
-        ValueError: no chunks, or one that is not such an array, is empty, or holds NaN or infinite entries: which, and which rows.
+        ValueError: there are no chunks; a chunk is not such an array, is empty, or holds NaN or
+            infinite entries (the message names the chunk and the rows).
     """
     summary: SpectralSummary | None = None
     for block, where in _blocks(chunks):
-        waiting_for = summary
+        previous = summary
         with jax.enable_x64(True):
             summary = _first(block, where) if summary is None else _next(summary, block, where)
-        # One block is computed while the next is read, and no more are held than these.
-        if waiting_for is not None:
-            jax.block_until_ready(waiting_for)
+        # One block is computed while the next is read, and no more than these two are held.
+        if previous is not None:
+            previous.scatter.block_until_ready()
     if summary is None:
         raise ValueError("there are no chunks: no rows to examine")
     return summary
 
 
 def examine_chunks(
-    chunks: Iterable[Any], *, center: bool = False, summary: SpectralSummary | None = None
+    chunks: Iterable[ArrayLike], *, center: bool = False, summary: SpectralSummary | None = None
 ) -> Examination:
-    """`examine` of a corpus that comes in chunks: two passes over them, in the memory of a few blocks, O(D^2) and the results.
+    """`examine` of a corpus that comes in chunks, in two passes over them.
+
+    Memory: a few blocks of 8,192 rows, O(D^2), and the results.
 
     Args:
-        chunks: as for `summarise_chunks`. Iterated twice, so a list or an object whose `__iter__` starts anew, not a generator.
+        chunks: as for `summarise_chunks`. They are iterated twice, so give a list or an object
+            whose `__iter__` starts anew, not a generator.
         center: examine the rows less their mean.
-        summary: of these very chunks, if at hand: spares the first pass.
+        summary: of these same chunks, if known; spares the first pass.
 
     Returns:
         `Examination` of NumPy arrays, in float64 for float64 chunks, else in float32.
 
     Raises:
-        ValueError: as `summarise_chunks`; fewer than two rows; chunks that can be iterated but once, or change between the passes.
+        ValueError: as `summarise_chunks`; fewer than two rows; chunks that can be iterated only
+            once, or that change between the passes.
     """
     if summary is None:
         if isinstance(chunks, Iterator):
@@ -73,11 +84,12 @@ def examine_chunks(
     return found
 
 
-def examine_new_chunks(chunks: Iterable[Any], spectrum: Spectrum) -> Newcomers:
-    """`Spectrum.examine_new` of rows that come in chunks: one pass.
+def examine_new_chunks(chunks: Iterable[ArrayLike], spectrum: Spectrum) -> Newcomers:
+    """`Spectrum.examine_new` of rows that come in chunks, in one pass.
 
     Args:
         chunks: as for `summarise_chunks`.
+        spectrum: of the corpus that the rows would join.
 
     Returns:
         `Newcomers` of NumPy arrays.
@@ -96,7 +108,7 @@ def _next(summary: SpectralSummary, block: Array, where: Array) -> SpectralSumma
     return merged(summary, summarise_rows(block, where))
 
 
-def _scores(chunks: Iterable[Any], examine: Callable[[Any], _Result]) -> _Result:
+def _scores(chunks: Iterable[ArrayLike], examine: Callable[[np.ndarray], _Result]) -> _Result:
     parts: list[_Result] = []
     for block, where in _blocks(chunks):
         parts.append(_leading(examine(block), int(where.sum())))
@@ -107,23 +119,25 @@ def _scores(chunks: Iterable[Any], examine: Callable[[Any], _Result]) -> _Result
 
 
 def _leading(found: _Result, rows: int) -> _Result:
-    """What was found of the first rows, as NumPy arrays."""
+    """The results of the first `rows` rows, as NumPy arrays."""
     first: _Result = jax.tree.map(lambda x: np.asarray(x)[:rows] if np.ndim(x) else np.asarray(x), found)
     return first
 
 
-def _blocks(chunks: Iterable[Any]) -> Iterator[tuple[Float[np.ndarray, "block width"], Bool[np.ndarray, " block"]]]:
-    """The chunks' rows in blocks of one size, and which of them are there: all, but in the last."""
+def _blocks(
+    chunks: Iterable[ArrayLike],
+) -> Iterator[tuple[Float[np.ndarray, "block width"], Bool[np.ndarray, " block"]]]:
+    """The chunks' rows in blocks of one size, with masks: the last block may be padded."""
     block: Float[np.ndarray, "block width"] | None = None
     number, yielded = 0, 0
     like: np.ndarray | None = None
     for position, given in enumerate(chunks):
-        chunk = np.asarray(given)
+        chunk = native(np.asarray(given))
         _check_chunk(chunk, position, like)
         like = chunk
         while len(chunk):
-            # Copied at once: the source may use its memory for the next chunk. And to a new array for each block: JAX on a
-            # CPU may go on using the one before.
+            # Rows are copied at once, since the source may reuse its memory for the next chunk.
+            # Each block is a new array, since JAX on a CPU may still use the one before.
             if block is None:
                 block = np.zeros((_BLOCK_ROWS, chunk.shape[1]), chunk.dtype)
             part = chunk[: _BLOCK_ROWS - number]
@@ -134,7 +148,7 @@ def _blocks(chunks: Iterable[Any]) -> Iterator[tuple[Float[np.ndarray, "block wi
                 yield block, np.ones(number, bool)
                 block, number, yielded = None, 0, yielded + 1
     if block is not None:
-        # Computing rows that are not there takes less time than another compilation.
+        # Computing padding takes less time than another compilation.
         size = _BLOCK_ROWS if yielded else max(_FEWEST_ROWS, 1 << (number - 1).bit_length())
         yield block[:size], np.arange(size) < number
 

@@ -1,9 +1,10 @@
-"""What an examination returns: named arrays, so that it passes through jit, vmap and grad."""
+"""The results of an examination: tuples of named arrays, which pass through jit, vmap and grad."""
 
 import enum
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.eigensystem import rounding
@@ -14,52 +15,72 @@ from examine_jax.scoring.equations.secular_equation import Roots
 class Path(enum.IntEnum):
     """How the values were computed; `Diagnostics.path` holds one of these."""
 
-    FULL_FLOAT32 = 0  # eigendecomposition of a Gram matrix from float32 products, leading vector refined in float64
-    FULL_FLOAT64 = 1  # eigendecomposition of a Gram matrix from float64 products
+    FULL_FLOAT32 = 0  # eigendecomposition of a Gram matrix of float32 products, refined in float64
+    FULL_FLOAT64 = 1  # eigendecomposition of a Gram matrix of float64 products
     KRYLOV = 2  # a few certified leading directions, no Gram matrix
     MASKED_POWER = 3  # power iteration over leave-one-out masks
     DENSE_SVD = 4  # one singular value decomposition for every row
 
 
 class Diagnostics(NamedTuple):
-    """How the computation went. Arrays alone, so that jit can return them."""
+    """How the computation went. Arrays alone, so that jit can return them.
 
-    iterations: Array  # [] int32: steps of the slowest row
-    residual: Array  # [N]: what was left of each row's equation, in units of the squared features' scale over k1
-    path: Array  # [] int32: a member of `Path`
+    Attributes:
+        iterations: [] int32, steps of the slowest row.
+        residual: [N] residual of each row's equation, in units of the squared (scaled) features.
+        path: [] int32, a member of `Path`.
+    """
+
+    iterations: Array
+    residual: Array
+    path: Array
 
 
 class Examination(NamedTuple):
     """EXAMINE of every row: how much the top singular value falls when the row is left out.
 
-    A row that `where` masks out has gap 0, score 1 and error bound 0: leaving out an absent row changes nothing.
+    A row that `where` masks out has gap 0, score 1 and error bound 0: leaving out an absent row
+    changes nothing.
+
+    Attributes:
+        score: [N] exp(-gap), the paper's phi (equation 3); higher is better.
+        gap: [N] sigma - (sigma without row i), in the features' units. Rank by this; smaller is
+            better.
+        singular_value: [] sigma, the top singular value of all rows.
+        loo_singular_values: [N] the top singular value without row i.
+        error_bound: [N] the error of the gap is at most this.
+        diagnostics: how the computation went.
     """
 
-    score: Array  # [N] exp(-gap): the paper's phi (equation 3); higher is better
-    gap: Array  # [N] sigma - sigma without row i, in the features' units; rank by this (smaller is better)
-    singular_value: Array  # [] sigma, the top singular value of all rows
-    loo_singular_values: Array  # [N] the top singular value without row i
-    error_bound: Array  # [N] the gap is off by no more than this
+    score: Array
+    gap: Array
+    singular_value: Array
+    loo_singular_values: Array
+    error_bound: Array
     diagnostics: Diagnostics
 
 
 def examination_of(roots: Roots, first_value: Array, rows: Rows, path: Path) -> Examination:
-    """Gaps t / (sigma + sqrt(k_1 - t)) in the features' units and dtype."""
+    """The results from the roots t, in the features' units and dtype.
+
+    The gaps are t / (sigma + sqrt(k_1 - t)).
+    """
     dtype = rows_dtype(rows)
     if rows.where is not None:
         roots = roots._replace(t=jnp.where(rows.where, roots.t, 0), bound=jnp.where(rows.where, roots.bound, 0))
     sigma = jnp.sqrt(first_value)
     without = jnp.sqrt(jnp.maximum(first_value - roots.t, 0))
     gap = roots.t / jnp.where(sigma > 0, sigma + without, 1)
-    # A root off by d moves sqrt(k_1 - t) by no more than this; an error of k_1 acts on the difference of the two square roots alone.
+    # An error of the root moves sqrt(k_1 - t) by at most this. An error of k_1 acts only on the
+    # difference of the two square roots.
     below = without**2 - roots.bound
     bound = jnp.where(
         below > 0, roots.bound / (without + jnp.sqrt(jnp.maximum(below, 0)) + (below <= 0)), jnp.sqrt(roots.bound)
     )
     value_error = rounding(rows.features.shape[1], rows.total) * first_value
     bound += gap * value_error / jnp.maximum(sigma * jnp.maximum(without, jnp.sqrt(value_error)), 1e-300)
-    bound += 2 * float(jnp.finfo(dtype).eps) * gap + float(jnp.finfo(dtype).tiny) * rows.scale * (gap > 0)
-    poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)  # no step above may have turned a NaN into a number
+    bound += 2 * float(np.finfo(dtype).eps) * gap + float(np.finfo(dtype).tiny) * rows.scale * (gap > 0)
+    poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)  # a step above may have lost a NaN
     gap, bound, sigma, without = ((x + poison) / rows.scale for x in (gap, jnp.minimum(bound, sigma), sigma, without))
     diagnostics = Diagnostics(
         iterations=jnp.max(roots.steps).astype(jnp.int32),

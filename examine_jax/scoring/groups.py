@@ -1,14 +1,16 @@
-"""EXAMINE of groups of rows: all tiles of a slide, all images of a patient, left out together."""
+"""EXAMINE of groups of rows left out together: tiles of a slide, images of a patient."""
 
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
+from numpy.typing import ArrayLike
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.eigensystem import (
@@ -21,74 +23,96 @@ from examine_jax.scoring.equations.eigensystem import (
 )
 from examine_jax.scoring.equations.float64 import with_float64
 from examine_jax.scoring.equations.group_downdate import Groups, leave_out
-from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
+from examine_jax.scoring.equations.inputs import as_array, check_inputs, non_finite_rows
 from examine_jax.scoring.equations.rows import Rows, prepare, rows_dtype
 from examine_jax.scoring.examination import Diagnostics, Path, examination_of
 from examine_jax.scoring.solvers.secular import CHEAP_PRODUCT
 
-# A float32 Gram matrix is kept where every group's error bound is within these, of the largest gap and of the group's own.
-_OF_LARGEST = 1e-6
-_OF_OWN = 1e-5
+# The result of a float32 Gram matrix is kept where every group's error bound is below these shares
+# of the largest gap and of the group's own.
+_SHARE_OF_LARGEST = 1e-6
+_SHARE_OF_OWN = 1e-5
 
 
 class GroupExamination(NamedTuple):
-    """EXAMINE of every group: how much the top singular value falls when all rows of the group are left out.
+    """EXAMINE of every group: how much the top singular value falls without all rows of the group.
 
-    A group without rows has gap 0, score 1 and error bound 0. Left without the group that holds all rows, nothing remains: 0.
+    A group without rows has gap 0, score 1 and error bound 0. Without a group that holds all rows,
+    nothing remains, and the singular value is 0.
+
+    Attributes:
+        score: [num_groups] exp(-gap); higher is better.
+        gap: [num_groups] sigma - (sigma without the group), in the features' units. Rank by this.
+        singular_value: [] sigma, the top singular value of all rows.
+        loo_singular_values: [num_groups] the top singular value without the group.
+        error_bound: [num_groups] the error of the gap is at most this.
+        diagnostics: how the computation went; residual is [num_groups].
     """
 
-    score: Array  # [num_groups] exp(-gap); higher is better
-    gap: Array  # [num_groups] sigma - sigma without the group, in the features' units; rank by this
-    singular_value: Array  # [] sigma, the top singular value of all rows
-    loo_singular_values: Array  # [num_groups] the top singular value without the group
-    error_bound: Array  # [num_groups] the gap is off by no more than this
-    diagnostics: Diagnostics  # residual is [num_groups]
+    score: Array
+    gap: Array
+    singular_value: Array
+    loo_singular_values: Array
+    error_bound: Array
+    diagnostics: Diagnostics
 
 
 def examine_groups(
-    features: Any, group_ids: Any, *, num_groups: int, center: bool = False, where: Any = None
+    features: ArrayLike,
+    group_ids: ArrayLike,
+    *,
+    num_groups: int,
+    center: bool = False,
+    where: ArrayLike | None = None,
 ) -> GroupExamination:
-    """EXAMINE of every group of rows: how much the features' top singular value falls when the whole group is left out.
+    """EXAMINE of every group: how much the top singular value falls without its rows.
 
-    With one row a group this is `examine`, which is faster there. Works inside jit; equal shapes share a compilation.
+    With one row a group this is `examine`, which is faster there. Works inside jit; equal shapes
+    share a compilation.
 
-    The fall t of the largest eigenvalue is the least x'(k_1 - G + S)x over unit vectors x, with S the group's part of the Gram matrix G:
-    a sum of squares, found by locally optimal conjugate gradients in the eigenbasis of G for all groups at once, certified by Temple's
-    inequality. Groups that this cannot certify, as those that hold so much that k_1 - t falls below k_2, get an eigendecomposition of
-    their own. Time: `examine`'s plus a few passes over the features; memory: `examine`'s and a few hundred rows of float64.
+    Let S be the group's part of the Gram matrix G. The drop t of the largest eigenvalue is the
+    least x'(k_1 - G + S)x over unit vectors x, a sum of squares. It is found by locally optimal
+    conjugate gradients in the eigenbasis of G, for all groups at once, and certified by Temple's
+    inequality. Groups that cannot be certified so get an eigendecomposition of their own; these are
+    groups so large that k_1 - t is below k_2. Time: that of `examine` and a few passes over the
+    features.
+    Memory: that of `examine` and a few hundred rows of float64.
 
     Args:
         features: [N, D] floating, N >= 2; as for `examine`.
         group_ids: [N] integers in 0 .. num_groups - 1, in any order.
-        num_groups: how many groups there are; some may have no rows.
-        center: examine the rows less their mean, exactly: the mean too is that of the rows that are left.
-        where: [N] bool, rows that are there; features and ids of the others may be anything.
+        num_groups: the number of groups; some may have no rows.
+        center: examine the rows less their mean, exactly: when a group is left out, the mean is
+            that of the other rows.
+        where: [N] bool, rows that are present; features and ids of the others may be anything.
 
     Returns:
         `GroupExamination`, in float64 for float64 features, else in float32.
 
     Raises:
-        ValueError: as `examine`; group_ids of another shape or not integers, or outside 0 .. num_groups - 1 (which rows). Under jit, where
-            values cannot be looked at, such ids give NaN throughout.
+        ValueError: as `examine`; group_ids of another shape, not integers, or outside
+            0 .. num_groups - 1 (the message names the rows). Under jit, where values are unknown,
+            such ids make all results NaN.
 
-    Source: Knyazev, SIAM J. Sci. Comput. 23:517 (2001); Temple, Proc. R. Soc. Lond. A 119:276 (1928).
+    Source: Knyazev, SIAM J. Sci. Comput. 23:517 (2001); Temple, Proc. R. Soc. Lond. A 119:276
+        (1928).
     """
     traced = any(isinstance(x, jax.core.Tracer) for x in (features, group_ids, where))
-    features, where = check_inputs(features, where)
-    group_ids = group_ids if isinstance(group_ids, jax.Array) else np.asarray(group_ids)
+    matrix, mask = check_inputs(features, where)
+    ids = as_array(group_ids)
     num_groups = operator.index(num_groups)
-    _check_groups(group_ids, features.shape[0], num_groups)
+    _check_groups(ids, matrix.shape[0], num_groups)
     if not traced:
-        _check_ids(group_ids, num_groups, where)
-    compute = _grouper(num_groups, bool(center), where is not None)
+        _check_ids(ids, num_groups, mask)
+    compute = _grouper(num_groups, bool(center), mask is not None)
     with jax.enable_x64(True):
-        result = compute(features, group_ids) if where is None else compute(features, group_ids, where)
+        result = compute(matrix, ids) if mask is None else compute(matrix, ids, mask)
     if not traced and bool(jnp.isnan(result.singular_value)):
-        raise ValueError(non_finite_rows(features, where))
+        raise ValueError(non_finite_rows(matrix, mask))
     return result
 
 
-def _check_groups(group_ids: Any, count: int, num_groups: int) -> None:
+def _check_groups(group_ids: jax.Array | np.ndarray, count: int, num_groups: int) -> None:
     if num_groups < 1:
         raise ValueError(f"num_groups must be at least 1, got {num_groups}")
     if group_ids.shape != (count,) or not jnp.issubdtype(group_ids.dtype, jnp.integer):
@@ -98,7 +122,7 @@ def _check_groups(group_ids: Any, count: int, num_groups: int) -> None:
         )
 
 
-def _check_ids(group_ids: Any, num_groups: int, where: Any) -> None:
+def _check_ids(group_ids: jax.Array | np.ndarray, num_groups: int, where: jax.Array | np.ndarray | None) -> None:
     ids = np.asarray(group_ids)
     bad = (ids < 0) | (ids >= num_groups)
     if where is not None:
@@ -121,19 +145,20 @@ def _grouper(num_groups: int, center: bool, masked: bool) -> Callable[..., Group
 def _examine(rows: Rows, ids: Array, num_groups: int) -> GroupExamination:
     """The examination of scaled rows; traced with 64-bit types on."""
     count, width = rows.features.shape
-    there = jnp.ones(count, bool) if rows.where is None else rows.where
+    ids = ids.astype(jnp.int64)  # the number of groups itself may not fit a small dtype
+    present = jnp.ones(count, bool) if rows.where is None else rows.where
     inside = (ids >= 0) & (ids < num_groups)
-    groups = Groups.of(jnp.where(there & inside, ids, num_groups), num_groups)
-    rows = rows._replace(scale=jnp.where(jnp.all(inside | ~there), rows.scale, jnp.nan))
+    groups = Groups.of(jnp.where(present & inside, ids, num_groups), num_groups)
+    rows = rows._replace(scale=jnp.where(jnp.all(inside | ~present), rows.scale, jnp.nan))
     if count <= width:
         matrix = gram_of_rows(rows)
         system = exact_eigensystem(matrix, width)
-        # Rows with the same Gram matrix between them, of N columns.
+        # Rows of N columns whose products with one another are the same.
         root = jnp.matmul(system.vectors * jnp.sqrt(system.values), system.vectors.T)
         small = Rows(root, None, jnp.ones((), jnp.float64), None, rows.present)
         return _of_system(rows, small, system, matrix, groups, Path.FULL_FLOAT64)
 
-    def full(dtype: Any) -> GroupExamination:
+    def full(dtype: DTypeLike) -> GroupExamination:
         matrix = scatter(rows, dtype)
         if dtype == jnp.float64:
             return _of_system(rows, rows, exact_eigensystem(matrix, count), matrix, groups, Path.FULL_FLOAT64)
@@ -143,17 +168,21 @@ def _examine(rows: Rows, ids: Array, num_groups: int) -> GroupExamination:
         return full(jnp.float64)
     quick = full(jnp.float32)
     largest = jnp.max(quick.gap)
-    own = jnp.where(quick.gap > 0.01 * largest, _OF_OWN * quick.gap, jnp.inf)
-    good = jnp.all(quick.error_bound <= jnp.minimum(own, _OF_LARGEST * largest)) | jnp.isnan(largest)
-    return lax.cond(good, lambda: quick, lambda: full(jnp.float64))
+    own = jnp.where(quick.gap > 0.01 * largest, _SHARE_OF_OWN * quick.gap, jnp.inf)
+    good = jnp.all(quick.error_bound <= jnp.minimum(own, _SHARE_OF_LARGEST * largest)) | jnp.isnan(largest)
+    result: GroupExamination = lax.cond(good, lambda: quick, lambda: full(jnp.float64))
+    return result
 
 
 def _of_system(
     rows: Rows, coordinates: Rows, system: Eigensystem, matrix: Array, groups: Groups, path: Path
 ) -> GroupExamination:
-    """From the eigensystem of the Gram matrix of `coordinates`: the rows themselves, or fewer columns with the same products."""
+    """The examination from the eigensystem of the Gram matrix of `coordinates`.
+
+    `coordinates` are the rows themselves, or rows of fewer columns with the same products.
+    """
     exact = rows.features.dtype == jnp.float64
     epsilon = rounding(matrix.shape[0], rows.features.shape[0])
     roots = leave_out(coordinates, groups, system, matrix, rows.mean is not None, 1e-13 if exact else 1e-9, epsilon)
-    # One root a group, not a row: no mask applies.
+    # There is one root a group, not one a row, so no mask applies.
     return GroupExamination(*examination_of(roots, system.values[0], rows._replace(where=None), path))

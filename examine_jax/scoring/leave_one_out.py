@@ -67,7 +67,7 @@ def examine(
     compute, compiled = _examiner(solver, bool(center), mask is not None, row_sharding(rows))
     if not traced:
         compute = compiled
-    with jax.enable_x64(True):  # or JAX would make float64 NumPy features float32 on their way in
+    with jax.enable_x64(True):  # or JAX would turn float64 NumPy features into float32
         result = compute(rows) if mask is None else compute(rows, mask)
     if not traced and np.isnan(result.singular_value):
         raise ValueError(non_finite_rows(rows, mask))
@@ -75,7 +75,11 @@ def examine(
 
 
 def default_solver(shape: tuple[int, ...], dtype: DTypeLike) -> Solver:
-    """`AdaptiveSecular` for a tall float32 matrix whose Gram matrix would be the main cost, else `Secular`."""
+    """The solver for a shape and dtype.
+
+    `AdaptiveSecular` for a tall float32 matrix whose Gram matrix would be the main cost, else
+    `Secular`.
+    """
     count, width = shape
     tall = count >= 16 * width and count * width * width > CHEAP_PRODUCT
     return AdaptiveSecular() if tall and dtype != np.float64 else Secular()
@@ -87,7 +91,8 @@ def _examiner(
 ) -> tuple[Callable[..., Examination], Callable[..., Examination]]:
     """The computation twice: for use inside a trace, and compiled as a whole.
 
-    Compiled as a whole, an eager call does not interpret the derivative rule around the computation.
+    Compiled as a whole, an eager call does not interpret the derivative rule around the
+    computation.
     """
     if sharding is not None:
         compute = sharded_examiner(solver, center, masked, *sharding)

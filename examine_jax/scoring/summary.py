@@ -1,119 +1,139 @@
-"""What the scorer needs to know of a corpus, without its rows: count, mean and centred scatter, and how far rounding has moved them."""
+"""The summary of a corpus, from which rows are scored without the corpus' own rows."""
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.eigensystem import Eigensystem, decompose, rotation_bound, rounding, scatter
 from examine_jax.scoring.equations.float64 import with_float64
-from examine_jax.scoring.equations.inputs import non_finite_rows
+from examine_jax.scoring.equations.inputs import check_mask, non_finite_rows
 from examine_jax.scoring.equations.rows import prepare
 from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.spectrum import Newcomers, Spectrum, checked_rows
 
 _EPSILON = 2.0**-52
-# A removal is refused where rounding reaches this share of the trace of what is left: gaps would be off by more than 1e-6 of the largest.
+# A removal is refused where rounding reaches this share of the trace of what is left: errors of
+# gaps would exceed 1e-6 of the largest gap.
 _MOST_ROUNDING = 1e-10
 
 
 class SpectralSummary(NamedTuple):
-    """A corpus of N rows as (count, mean, centred scatter), from which its members and newcomers can be scored.
+    """The count, mean and centred scatter of a corpus; it scores members and newcomers.
 
-    Made with `of`; every operation returns a new summary. A pytree of float64 JAX arrays whatever JAX's own 64-bit setting: it passes
-    through jit, vmap and scan, where the errors that depend on values come out as NaN instead of being raised.
+    Made by `of`; every operation returns a new summary. A pytree of float64 JAX arrays, whatever
+    JAX's own 64-bit setting. It passes through jit, vmap and scan; there, errors that depend on
+    values give NaN instead of an exception.
 
-    Source: Chan, Golub & LeVeque, Updating formulae and a pairwise algorithm for computing sample variances, 1979.
+    Attributes:
+        count: [] rows.
+        mean: [D] of the rows times `scale`.
+        scatter: [D, D] sum of (f - mean)(f - mean)' over the rows times `scale`.
+        scale: [] a power of two that brings the largest entry to 1..2, so that nothing overflows.
+        mean_error: [] the error of the mean is at most this (Euclidean norm).
+        scatter_error: [] the error of the scatter is at most this (spectral norm).
+
+    Source: Chan, Golub & LeVeque, Updating formulae and a pairwise algorithm for computing sample
+        variances, 1979.
     """
 
-    count: Array  # type: ignore[assignment]  # [] rows
-    mean: Array  # [D] of the rows times `scale`
-    scatter: Array  # [D, D] sum of (f - mean)(f - mean)' over the rows times `scale`
-    scale: Array  # [] a power of two that brings the largest entry to 1..2, so that nothing overflows
-    mean_error: Array  # [] the mean is off by no more than this (Euclidean norm)
-    scatter_error: Array  # [] the scatter is off by no more than this (spectral norm)
+    count: Array  # type: ignore[assignment]
+    mean: Array
+    scatter: Array
+    scale: Array
+    mean_error: Array
+    scatter_error: Array
 
     @classmethod
-    def of(cls, features: Any, where: Any = None) -> "SpectralSummary":
+    def of(cls, features: ArrayLike, where: ArrayLike | None = None) -> "SpectralSummary":
         """The summary of rows.
 
         Args:
-            features: [N, D] floating, N >= 1; what the corpus is made of, as `examine` would get it. Products are done in float64.
-            where: [N] bool, rows that are there; the others may hold anything.
+            features: [N, D] floating, N >= 1; the corpus as `examine` would get it. Products are
+                done in float64.
+            where: [N] bool, rows that are present; the others may hold anything.
 
         Raises:
-            ValueError: features not [N, D] floating; NaN or infinite entries (which rows; under jit: NaN).
+            ValueError: features that are not [N, D] floating; NaN or infinite entries (the message
+                names the rows; under jit: a summary of NaN).
         """
-        features, traced = checked_rows(features)
-        if where is not None:
-            where = jnp.asarray(where)
-            traced |= isinstance(where, jax.core.Tracer)
-            if where.shape != features.shape[:1] or where.dtype != bool:
-                raise ValueError(
-                    f"where must be a bool array of shape ({features.shape[0]},), one entry a row; got {where.dtype} {where.shape}"
-                )
-        with jax.enable_x64(True):  # or JAX would make float64 NumPy features float32 on their way in
-            summary = _of(features) if where is None else _of_masked(features, where)
+        rows, traced = checked_rows(features)
+        mask = check_mask(where, rows.shape[0])
+        traced |= isinstance(mask, jax.core.Tracer)
+        with jax.enable_x64(True):  # or JAX would turn float64 NumPy features into float32
+            summary = _of(rows) if mask is None else _of_masked(rows, mask)
         if not traced and bool(jnp.isnan(summary.scale)):
-            raise ValueError(non_finite_rows(features, where))
+            raise ValueError(non_finite_rows(rows, mask))
         return summary
 
-    def update(self, features: Any, where: Any = None) -> "SpectralSummary":
-        """The summary of these rows and the corpus together. Arguments and errors as for `of`; and rows of another width."""
-        features, _ = checked_rows(features, self.mean.shape[0])
-        return self.merge(SpectralSummary.of(features, where))
+    def update(self, features: ArrayLike, where: ArrayLike | None = None) -> "SpectralSummary":
+        """The summary of the corpus and these rows together.
+
+        Arguments and errors are those of `of`; rows of another width are an error too.
+        """
+        rows, _ = checked_rows(features, self.mean.shape[0])
+        return self.merge(SpectralSummary.of(rows, where))
 
     def merge(self, other: "SpectralSummary") -> "SpectralSummary":
-        """The summary of two corpora together; in any order and grouping the same to rounding.
+        """The summary of two corpora together; the same to rounding in any order and grouping.
 
         Raises:
-            ValueError: the other is of another width.
+            ValueError: the other summary is of another width.
         """
         self._check_width(other)
         return _merge(self, other)
 
-    def remove(self, features: Any, where: Any = None) -> "SpectralSummary":
+    def remove(self, features: ArrayLike, where: ArrayLike | None = None) -> "SpectralSummary":
         """The summary of the corpus without these rows.
 
         Raises:
-            ValueError: as for `of`; rows of another width; more rows than there are; rows that cannot have been in the corpus; or
-                what is left is so small beside what was taken that rounding would show in the scores.
+            ValueError: as for `of`; rows of another width; more rows than the corpus has; rows that
+                cannot have been in the corpus; or what is left is so small beside what was taken
+                that rounding would show in the scores.
         """
-        features, _ = checked_rows(features, self.mean.shape[0])
-        taken = SpectralSummary.of(features, where)
+        rows, _ = checked_rows(features, self.mean.shape[0])
+        taken = SpectralSummary.of(rows, where)
         left = _remove(self, taken)
         if not isinstance(left.count, jax.core.Tracer):
             _check_removal(self, taken, left)
         return left
 
     def spectrum(self, center: bool = False) -> Spectrum:
-        """The eigendecomposition of the corpus' Gram matrix F'F, or of its centred scatter: once, O(D^3), for any number of rows."""
+        """The eigendecomposition of the corpus' Gram matrix F'F, or of its centred scatter. O(D^3).
+
+        It is computed once and scores any number of rows.
+        """
         return _spectrum(bool(center))(self)
 
-    def examine(self, rows: Any, center: bool = False) -> Examination:
-        """`spectrum(center).examine(rows)`: of rows that are in the corpus."""
+    def examine(self, rows: ArrayLike, center: bool = False) -> Examination:
+        """`spectrum(center).examine(rows)`, for rows that are in the corpus."""
         return self.spectrum(center).examine(rows)
 
-    def examine_new(self, rows: Any, center: bool = False) -> Newcomers:
-        """`spectrum(center).examine_new(rows)`: of rows that would join it."""
+    def examine_new(self, rows: ArrayLike, center: bool = False) -> Newcomers:
+        """`spectrum(center).examine_new(rows)`, for rows that would join the corpus."""
         return self.spectrum(center).examine_new(rows)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the summary to one .npz file, whole or not at all. Raises OSError where it cannot be written."""
+        """Writes the summary to one .npz file, completely or not at all.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
         from examine_jax.scoring.summary_file import write_summary
 
         write_summary(path, self._asdict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "SpectralSummary":
-        """Reads what `save` wrote; nothing is unpickled.
+        """Reads a file that `save` wrote. Nothing is unpickled.
 
         Raises:
-            ValueError: the file is no summary, of another version, truncated or damaged.
-            OSError: it cannot be read.
+            ValueError: the file is not a summary, is of another version, is truncated or damaged.
+            OSError: the file cannot be read.
         """
         from examine_jax.scoring.summary_file import read_summary
 
@@ -164,9 +184,9 @@ def summarise_rows(features: Array, where: Array | None) -> SpectralSummary:
     width, number = features.shape[1], features.shape[0]
     square = jnp.trace(matrix) / jnp.maximum(rows.present, 1) + jnp.sum(rows.mean**2)
     mean_error = rounding(1, number) * jnp.sqrt(square)
-    # The scatter about a mean that is off by e is N e e' too large.
+    # The scatter about a mean with an error of e is too large by N e e'.
     scatter_error = rounding(width, number) * jnp.trace(matrix) + rows.present * mean_error**2
-    # One row is its own mean, exactly (the division by the count may have rounded it).
+    # A single row is its own mean exactly, even where the division by the count rounded it.
     several = rows.present > 1
     matrix = jnp.where(several | jnp.isnan(rows.scale), matrix, 0)
     poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)
@@ -185,7 +205,7 @@ _of_masked: Callable[..., SpectralSummary] = with_float64(summarise_rows)
 
 
 def _at_one_scale(one: SpectralSummary, other: SpectralSummary) -> tuple[SpectralSummary, SpectralSummary]:
-    """Both at the scale of the one with the larger entries; a summary of zeros has no scale of its own."""
+    """Both at the scale of the one with the larger entries; zeros take the other's scale."""
 
     def nothing(summary: SpectralSummary) -> Array:
         return (_trace(summary) == 0) & jnp.all(summary.mean == 0)
@@ -218,7 +238,7 @@ def merged(one: SpectralSummary, other: SpectralSummary) -> SpectralSummary:
     share, other_share = (x.count / jnp.maximum(count, 1) for x in (one, other))
     weight = share * other.count
     apart = other.mean - one.mean
-    # Written so that the two can be exchanged to the last bit.
+    # Written so that exchanging the two summaries changes no bit.
     mean = one.mean * share + other.mean * other_share
     matrix = (one.scatter + other.scatter) + weight * jnp.outer(apart, apart)
     lengths = _length(one.mean) + _length(other.mean)
@@ -256,7 +276,7 @@ def _remove(whole: SpectralSummary, part: SpectralSummary) -> SpectralSummary:
         + weight * (2 * _length(apart) + apart_error) * apart_error
         + 4 * _EPSILON * (_trace(whole) + _trace(part))
     )
-    # Of one row there is no scatter, and of none no mean; of fewer nothing.
+    # One row has no scatter, and no rows have no mean; a negative count makes everything NaN.
     poison = jnp.where(count < 0, jnp.nan, 0)
     some, several = count > 0, count > 1
     return SpectralSummary(

@@ -1,4 +1,4 @@
-"""A spectral summary as one small .npz file: plain float64 arrays in an uncompressed zip archive, and the format's version."""
+"""A spectral summary as one .npz file: float64 arrays and a format version, uncompressed."""
 
 import io
 import math
@@ -15,20 +15,25 @@ _VERSION_NAME = "examine_jax_spectral_summary_version"
 
 
 def write_summary(path: str | os.PathLike[str], arrays: dict[str, object]) -> None:
-    """Writes the arrays by name, whole or not at all. Raises OSError where the file cannot be written."""
+    """Writes the named arrays, completely or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     from examine_jax.common.atomic_files import replacing
 
     content: dict[str, Any] = {name: np.asarray(array, np.float64, order="C") for name, array in arrays.items()}
-    content[_VERSION_NAME] = np.float64(VERSION)
+    content[_VERSION_NAME] = np.asarray(VERSION, np.float64)
     with replacing(path) as stream:
         np.savez(stream, **content)
 
 
 def read_summary(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[str, Float[np.ndarray, "..."]]:
-    """Reads the arrays of these names, checked against each other.
+    """Reads the arrays of these names and checks that they fit one another.
 
     Raises:
-        ValueError: no summary, another version, truncated, damaged, or arrays that cannot be a summary's.
+        ValueError: the file is not a summary, is of another version, truncated or damaged; or its
+            arrays cannot be those of a summary.
         OSError: the file cannot be read.
     """
     try:
@@ -46,7 +51,8 @@ def read_summary(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[s
         _check(arrays)
     except OSError:
         raise
-    # What zipfile, zlib and numpy raise at damaged bytes, encrypted members and unknown methods.
+    # These are what zipfile, zlib and numpy raise for damaged bytes, encrypted members and unknown
+    # compression methods.
     except (ValueError, zipfile.BadZipFile, EOFError, KeyError, RuntimeError, OverflowError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} is not a readable spectral summary: {reason}. Save it again") from error
@@ -55,7 +61,7 @@ def read_summary(path: str | os.PathLike[str], names: tuple[str, ...]) -> dict[s
 
 def _array(archive: zipfile.ZipFile, name: str) -> Float[np.ndarray, "..."]:
     information = archive.getinfo(f"{name}.npy")
-    # What `write_summary` never does, and what could make a small file fill the memory.
+    # `write_summary` never compresses; a small file that expands could fill the memory.
     if information.compress_type != zipfile.ZIP_STORED or information.file_size != information.compress_size:
         raise ValueError(f"{name} is compressed")
     stream = io.BytesIO(archive.read(information))

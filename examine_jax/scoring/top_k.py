@@ -1,13 +1,14 @@
-"""More than the largest singular value: the k largest without each row, their sum, the nuclear norm."""
+"""The k largest singular values without each row, and their sum, the Ky Fan norm."""
 
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from numpy.typing import ArrayLike
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.eigensystem import decompose, gram_of_rows, scatter
@@ -16,64 +17,98 @@ from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
 from examine_jax.scoring.equations.interlaced_roots import eigenvalue_drops
 from examine_jax.scoring.equations.rows import Rows, map_blocks, prepare, rows_dtype
 
+Results = TypeVar("Results")
+
 
 class KyFanExamination(NamedTuple):
-    """How much the sum of the k largest singular values falls when a row is left out."""
+    """How much the sum of the k largest singular values falls when a row is left out.
 
-    gap: Array  # [N] norm - norm without row i, each singular value's fall with its own relative accuracy
-    norm: Array  # [] the Ky Fan k-norm: the sum of the k largest singular values of all rows
-    loo_norms: Array  # [N] of what is left without row i
+    Attributes:
+        gap: [N] norm - (norm without row i), each singular value's drop to its own relative
+            accuracy.
+        norm: [] the Ky Fan k-norm of all rows: the sum of their k largest singular values.
+        loo_norms: [N] the norm without row i.
+    """
+
+    gap: Array
+    norm: Array
+    loo_norms: Array
 
 
-def leave_one_out_singular_values(features: Any, k: int, *, center: bool = False, where: Any = None) -> Array:
-    """The k largest singular values of what is left without each row, largest first, [N, k].
+def leave_one_out_singular_values(
+    features: ArrayLike, k: int, *, center: bool = False, where: ArrayLike | None = None
+) -> Array:
+    """The k largest singular values without each row.
 
-    From one eigendecomposition: without a row, the j-th eigenvalue of the Gram matrix lies between its j-th and the next (interlacing),
-    where it solves the secular equation. Works inside jit and vmap. O(N D min(N, D)) and O(N k min(N, D)) more; products in float64.
+    All come from one eigendecomposition. Without a row, the j-th eigenvalue of the Gram matrix lies
+    between the j-th and the next one with all rows (interlacing), where it solves the secular
+    equation. Works inside jit and vmap. O(N D min(N, D)) for the products, in float64, and
+    O(N k min(N, D)) more.
 
-    The j-th value is right to some float64 roundings of sigma_1^2 / sigma_j: to float32 where sigma_j is over 1e-7 sigma_1; what is
-    smaller may come out as 0.
+    The error of the j-th value is a few float64 roundings of sigma_1^2 / sigma_j. So it is accurate
+    to float32 where sigma_j is over 1e-7 sigma_1; a smaller one may come out as 0.
 
     Args:
         features: [N, D] floating, N >= 2; as for `examine`.
         k: from 1 to min(N, D).
-        center: of the rows less their mean, which is that of the other rows when a row is left out.
-        where: [N] bool, rows that are there. Leaving out one that is not leaves everything.
+        center: take the rows less their mean; when a row is left out, the mean is that of the other
+            rows.
+        where: [N] bool, rows that are present. Leaving out an absent row changes nothing.
 
     Returns:
-        [N, k] in float64 for float64 features, else in float32.
+        [N, k], largest first, in float64 for float64 features, else in float32.
 
     Raises:
         ValueError: as `examine`; k out of its range.
 
-    Source: Golub, SIAM Review 15:318 (1973); Gu & Eisenstat, SIAM J. Matrix Anal. Appl. 15:1266 (1994).
+    Source: Golub, SIAM Review 15:318 (1973); Gu & Eisenstat, SIAM J. Matrix Anal. Appl. 15:1266
+        (1994).
     """
     return _run(_values_examiner, features, k, center, where)
 
 
-def examine_ky_fan(features: Any, k: int | None = None, *, center: bool = False, where: Any = None) -> KyFanExamination:
-    """How much the sum of the k largest singular values falls when a row is left out: `examine` is k = 1.
+def examine_ky_fan(
+    features: ArrayLike, k: int | None = None, *, center: bool = False, where: ArrayLike | None = None
+) -> KyFanExamination:
+    """How much the sum of the k largest singular values falls when a row is left out.
 
-    None takes all min(N, D) of them: the nuclear norm. Arguments, accuracy and errors are those of `leave_one_out_singular_values`; the
-    gap is a sum of falls, and loses nothing to the difference of two norms.
+    `examine` is k = 1. The gap is a sum of the values' drops, so it loses no accuracy to the
+    difference of two norms.
+
+    Args:
+        features: [N, D] floating, N >= 2; as for `examine`.
+        k: from 1 to min(N, D). None: min(N, D), the nuclear norm.
+        center, where: as for `leave_one_out_singular_values`, whose accuracy this has too.
+
+    Returns:
+        `KyFanExamination`, in float64 for float64 features, else in float32.
+
+    Raises:
+        ValueError: as `examine`; k out of its range.
 
     Source: Fan, Proc. Natl. Acad. Sci. 37:760 (1951).
     """
     return _run(_norm_examiner, features, k, center, where)
 
 
-def _run(examiner: Callable[..., Any], features: Any, k: int | None, center: bool, where: Any) -> Any:
+def _run(
+    examiner: Callable[[int, bool, bool], Callable[..., Results]],
+    features: ArrayLike,
+    k: int | None,
+    center: bool,
+    where: ArrayLike | None,
+) -> Results:
     traced = isinstance(features, jax.core.Tracer) or isinstance(where, jax.core.Tracer)
-    features, where = check_inputs(features, where)
-    size = min(features.shape)
+    matrix, mask = check_inputs(features, where)
+    size = min(matrix.shape)
     k = size if k is None else operator.index(k)
     if not 1 <= k <= size:
-        raise ValueError(f"k must be from 1 to min(N, D) = {size} for features of shape {features.shape}; got {k}")
-    compute = examiner(k, bool(center), where is not None)
+        raise ValueError(f"k must be from 1 to min(N, D) = {size} for features of shape {matrix.shape}; got {k}")
+    compute = examiner(k, bool(center), mask is not None)
     with jax.enable_x64(True):
-        result = compute(features) if where is None else compute(features, where)
+        result = compute(matrix) if mask is None else compute(matrix, mask)
     if not traced and bool(jnp.isnan(jax.tree.leaves(result)[0]).any()):
-        raise ValueError(non_finite_rows(features, where))
+        raise ValueError(non_finite_rows(matrix, mask))
     return result
 
 
@@ -87,7 +122,7 @@ def _norm_examiner(k: int, center: bool, masked: bool) -> Callable[..., KyFanExa
     return _examiner(lambda rows: _norms(rows, k), center, masked)
 
 
-def _examiner(solve: Callable[[Rows], Any], center: bool, masked: bool) -> Callable[..., Any]:
+def _examiner(solve: Callable[[Rows], Results], center: bool, masked: bool) -> Callable[..., Results]:
     if masked:
         return with_float64(lambda features, where: solve(prepare(features, where, center)))
     return with_float64(lambda features: solve(prepare(features, None, center)))
@@ -98,7 +133,8 @@ def _singular_values(rows: Rows, k: int) -> Array:
         def one(index: Array) -> Array:
             return _left(values, index, eigenvalue_drops(squares, values, index), rank)
 
-        return lax.map(one, jnp.arange(k)).T
+        largest: Array = lax.map(one, jnp.arange(k))
+        return largest.T
 
     found, _ = _map_coordinates(rows, of_block)
     return _in_units(rows, found)
@@ -110,20 +146,21 @@ def _norms(rows: Rows, k: int) -> KyFanExamination:
             drop = eigenvalue_drops(squares, values, index)
             sigma = jnp.sqrt(values[index])
             without = _left(values, index, drop, rank)
-            # Where nothing is left, the fall is the value itself.
+            # Where nothing is left, the drop is the value itself.
             exact = jnp.where(without > 0, drop / jnp.where(sigma > 0, sigma + without, 1), sigma)
             return total + exact, None
 
-        return lax.scan(add, jnp.zeros(squares.shape[0]), jnp.arange(k))[0]
+        total: Array = lax.scan(add, jnp.zeros(squares.shape[0]), jnp.arange(k))[0]
+        return total
 
     gap, values = _map_coordinates(rows, of_block)
     norm = jnp.sum(jnp.sqrt(values[:k]))
     return KyFanExamination(*(_in_units(rows, x) for x in (gap, norm, jnp.maximum(norm - gap, 0))))
 
 
-def _left(values: Array, index: Array, fall: Array, rank: Array) -> Array:
-    """sqrt(k_j - t); 0 where no value can be left, or rounding alone is."""
-    left = values[index] - fall
+def _left(values: Array, index: Array, drop: Array, rank: Array) -> Array:
+    """sqrt(k_j - t); 0 where the rank leaves no such value, or the remainder is rounding."""
+    left = values[index] - drop
     noise = 2.0**-50 * values.shape[0] ** 0.5 * values[0]
     return jnp.where((index < rank) & (left > noise), jnp.sqrt(jnp.maximum(left, 0)), 0)
 
@@ -133,15 +170,19 @@ def _in_units(rows: Rows, scaled: Array) -> Array:
 
 
 def _map_coordinates(rows: Rows, function: Callable[[Array, Array, Array], Array]) -> tuple[Array, Array]:
-    """`function(squares [B, n], values [n], rank [B]) -> [B, ...]` of all rows, [N, ...], and the eigenvalues [n].
+    """Applies `function(squares [B, n], values [n], rank [B]) -> [B, ...]` to all rows.
 
-    squares: of the coordinates along the eigenvectors, as the downdate takes them; rank: how many values can be left without the row.
+    `squares` are those of a row's coordinates along the eigenvectors, times the downdate's factor;
+    `rank` is how many singular values can be left without the row.
+
+    Returns:
+        The function's results [N, ...], and the eigenvalues [n].
     """
     count, width = rows.features.shape
 
     def of_block(coordinates: Array) -> Array:
         squares = coordinates**2 * rows.downdate
-        # A row of zeros, as an absent one is, leaves everything.
+        # Leaving out a row of zeros, such as an absent one, changes nothing.
         rank = jnp.where(jnp.any(squares > 0, 1), rows.present - 1 - (rows.mean is not None), squares.shape[1])
         return function(squares, values, rank)
 

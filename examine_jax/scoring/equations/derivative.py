@@ -1,13 +1,19 @@
-"""Derivatives of an examination with respect to its features, whatever solver found the values.
+"""Derivatives of an examination with respect to its features, whichever solver found the values.
 
-Where the values are simple, d sigma = u' dF v with the top singular vectors, and d sigma_i likewise with the top vectors of what is left
-without row i. In coordinates along the eigenvectors v_j of G, with g_j = k_1 - k_j and z_j = f_i . v_j, the vector of what is left is
+Where the singular values are simple, d sigma = u' dF v with the top singular vectors u and v, and
+d sigma_i likewise with the top singular vectors of the features without row i. Take coordinates
+along the eigenvectors v_j of G, with g_j = k_1 - k_j and z_j = f_i . v_j. The top right singular
+vector without row i is
 
-    x = (v_1 + d) / |v_1 + d|,    d_j = -z_1 z_j / ((1 + S) (g_j - t)),    S = sum_{j>1} z_j^2 / (g_j - t),
+    x = (v_1 + d) / |v_1 + d|,
+    d_j = -z_1 z_j / ((1 + S) (g_j - t)),    S = sum_{j>1} z_j^2 / (g_j - t).
 
-so that the gap's derivative is had from d alone, with no difference of two nearly equal vectors. The vectors are found in float64; the
-map from dF to the tangents is linear and in the features' dtype, so that JAX can transpose and batch it.
-Source: Magnus, Econometric Theory 1:179 (1985); Bunch, Nielsen & Sorensen, Numer. Math. 31:31 (1978).
+So the gap's derivative follows from d alone, without a difference of two nearly equal vectors. The
+vectors are computed in float64. The map from dF to the tangents is linear and in the features'
+dtype, so JAX can transpose and batch it.
+
+Source: Magnus, Econometric Theory 1:179 (1985); Bunch, Nielsen & Sorensen, Numer. Math. 31:31
+    (1978).
 """
 
 from collections.abc import Callable
@@ -26,31 +32,46 @@ from examine_jax.scoring.equations.rows import Rows, block_of, map_blocks, prepa
 from examine_jax.scoring.examination import Diagnostics, Examination
 
 _EPSILON = 2.0**-52
-# Eigenvalues are moved apart by this share of the largest, so that tied ones have definite eigenvectors.
+# Eigenvalues are moved apart by this share of the largest, so that tied ones have definite vectors.
 _APART = 2 * _EPSILON
-# What is left of the largest eigenvalue below this share of it is rounding: a singular value of zero.
+# A remainder of the largest eigenvalue below this share of it is rounding: the singular value is 0.
 _NOTHING = 2.0**-46
 
 
 class _Vectors(NamedTuple):
-    """Top right singular vectors, of all rows and without each, in the features' dtype. n = min(N, D)."""
+    """Top right singular vectors, with all rows and without each, in the features' dtype.
 
-    basis: Array  # [D, n] v_1, v_2, ... in columns
-    coordinates: Array  # [N, n] of the rows (scaled, centred) in that basis
-    change: Array  # [N, n] x - (x . v_1) v_1: what is new in the top vector without row i
-    along: Array  # [N] x . v_1
-    difference: Array  # [N] 1 / sigma - (x . v_1)^2 / sigma_i
-    inverse: Array  # [N] 1 / sigma_i; 0 where that is 0
-    left_out: Array  # [N] f_i . x / sigma_i (centred: times N / (N - 1))
-    inverse_first: Array  # [] 1 / sigma; 0 where that is 0
+    n = min(N, D).
+
+    Attributes:
+        basis: [D, n] v_1, v_2, ... in columns.
+        coordinates: [N, n] of the (scaled, centred) rows in that basis.
+        change: [N, n] x - (x . v_1) v_1, the part of the top vector without row i orthogonal to
+            v_1.
+        along: [N] x . v_1.
+        difference: [N] 1 / sigma - (x . v_1)^2 / sigma_i.
+        inverse: [N] 1 / sigma_i; 0 where sigma_i is 0.
+        left_out: [N] f_i . x / sigma_i (centred: times N / (N - 1)).
+        inverse_first: [] 1 / sigma; 0 where sigma is 0.
+    """
+
+    basis: Array
+    coordinates: Array
+    change: Array
+    along: Array
+    difference: Array
+    inverse: Array
+    left_out: Array
+    inverse_first: Array
 
 
 def differentiable(compute: Callable[..., Examination], center: bool) -> Callable[..., Examination]:
-    """`compute(features, [where]) -> Examination` with first derivatives with respect to the features.
+    """Gives `compute(features, [where]) -> Examination` first derivatives in the features.
 
-    Where the largest value, of all rows or of what is left, is tied, the derivative is that along one of its singular vectors: an
-    element of the subdifferential (singular values of a matrix are convex functions of it), always finite. A singular value of 0 has
-    derivative 0. `error_bound` and `diagnostics` are taken as constant.
+    Where the largest singular value, with all rows or without one, is tied, the derivative is that
+    along one of its singular vectors. It is always finite, and an element of the subdifferential:
+    the largest singular value is a convex function of the matrix. A singular value of 0 has
+    derivative 0. `error_bound` and `diagnostics` count as constant.
     """
     vectors_of = with_float64(lambda features, where=None: _vectors(prepare(features, where, center)))
 
@@ -61,7 +82,8 @@ def differentiable(compute: Callable[..., Examination], center: bool) -> Callabl
     @examination.defjvp
     def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Examination, Examination]:
         features, *mask = primals
-        with jax.enable_x64(True):  # the rule may be traced outside our call; it must not make float64 features float32
+        # The rule may be traced outside our call, and must not turn float64 features into float32.
+        with jax.enable_x64(True):
             result = examination(*primals)
             change = jnp.asarray(tangents[0], result.gap.dtype)
             if mask:
@@ -94,28 +116,31 @@ def _no_tangent(integers: Array) -> Any:
 
 
 def _tangents(vectors: _Vectors, change: Array) -> tuple[Array, Array]:
-    """Tangents of sigma [] and of the gaps [N]; linear in `change` [N, D], the tangent of the (centred) rows."""
+    """Tangents of sigma [] and of the gaps [N], linear in `change`.
+
+    `change` [N, D] is the tangent of the (centred) rows.
+    """
     highest = lax.Precision.HIGHEST
     moved = jnp.matmul(change, vectors.basis, precision=highest)
     matrix = jnp.matmul(vectors.coordinates.T, moved, precision=highest)
     matrix = (matrix + matrix.T) / 2
     first = matrix[0, 0]
     # x' M x less its part along v_1, where x = along v_1 + change.
-    turned = jnp.matmul(vectors.change, matrix, precision=highest)
-    quadratic = jnp.sum(turned * vectors.change, 1) + 2 * vectors.along * turned[:, 0]
+    product = jnp.matmul(vectors.change, matrix, precision=highest)
+    quadratic = jnp.sum(product * vectors.change, 1) + 2 * vectors.along * product[:, 0]
     own = jnp.sum(moved * vectors.change, 1) + moved[:, 0] * vectors.along
     gap = vectors.difference * first - vectors.inverse * quadratic + vectors.left_out * own
     return vectors.inverse_first * first, gap
 
 
 def _vectors(rows: Rows) -> _Vectors:
-    """The singular vectors of all rows and of what is left without each; traced with 64-bit types on."""
+    """The singular vectors with all rows and without each; traced with 64-bit types on."""
     count, width = rows.features.shape
     dtype = rows_dtype(rows)
     if count <= width:
         values, left = decompose(gram_of_rows(rows))
         found = _without(left * jnp.sqrt(values), values, rows.downdate)
-        # v_j = F' u_j / sqrt(k_j): of no use, and not needed, where k_j is zero.
+        # v_j = F' u_j / sqrt(k_j); where k_j is 0, v_j is not needed.
         weights = left * jnp.where(values > 0, 1 / jnp.sqrt(jnp.where(values > 0, values, 1)), 0)
         basis = jnp.matmul(block_of(rows, 0, count, jnp.float64).T, weights)
     else:
@@ -123,18 +148,18 @@ def _vectors(rows: Rows) -> _Vectors:
 
         def of_block(block: Array) -> _Without:
             found = _without(jnp.matmul(block, basis), values, rows.downdate)
-            return jax.tree.map(lambda x: x.astype(dtype), found)
+            return _Without(*(x.astype(dtype) for x in found))
 
         found = map_blocks(rows, of_block, jnp.float64)
     first = jnp.sqrt(values[0])
     inverse_first = jnp.where(first > 0, 1 / jnp.where(first > 0, first, 1), 0)
     vectors = _Vectors(basis, *found, inverse_first)
     poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)
-    return jax.tree.map(lambda x: (x + poison).astype(dtype), vectors)
+    return _Vectors(*((x + poison).astype(dtype) for x in vectors))
 
 
 class _Without(NamedTuple):
-    """The part of `_Vectors` that is computed a block of rows at a time."""
+    """The part of `_Vectors` that is computed block by block."""
 
     coordinates: Array
     change: Array
@@ -145,7 +170,7 @@ class _Without(NamedTuple):
 
 
 def _without(coordinates: Array, values: Array, downdate: Array | float) -> _Without:
-    """Top vectors without each of B rows, of which the coordinates [B, n] along all eigenvectors are given."""
+    """Top vectors without each of B rows, from the rows' coordinates [B, n]."""
     largest = values[0]
     size = values.shape[0]
     scaled = coordinates * jnp.sqrt(downdate)
@@ -162,20 +187,21 @@ def _without(coordinates: Array, values: Array, downdate: Array | float) -> _Wit
         others = scaled[:, 1:]
         room = poles[None, 1:] - t[:, None]
         resolvent = others / jnp.where(room > 0, room, 1) * (room > 0)
-        # The nearest pole may be so near that the distance is lost: then the secular equation itself gives its term.
+        # The root may be so close to the nearest pole that their distance is lost to rounding. Then
+        # the secular equation itself gives that pole's term.
         nearest = jnp.where(jnp.abs(others[:, 0]) > 1e-60, others[:, 0], 1e-60)
         total = first**2 / jnp.where(t > 0, t, 1)
         term = total - 1 - jnp.sum(others[:, 1:] * resolvent[:, 1:], 1)
         close = (t > poles[1] / 2) & (term * poles[1] > room[:, 0] * total)
         resolvent = resolvent.at[:, 0].set(jnp.where(close, term / nearest, resolvent[:, 0]))
         total = 1 + jnp.sum(others[:, 1:] * resolvent[:, 1:], 1) + nearest * resolvent[:, 0]
-        turn = -first[:, None] * resolvent / total[:, None]
-        turn = jnp.pad(turn, ((0, 0), (1, 0)))
+        direction = -first[:, None] * resolvent / total[:, None]  # d
+        direction = jnp.pad(direction, ((0, 0), (1, 0)))
     else:
-        turn = jnp.zeros_like(coordinates)
-    length = jnp.sqrt(1 + jnp.sum(turn * turn, 1))
+        direction = jnp.zeros_like(coordinates)
+    length = jnp.sqrt(1 + jnp.sum(direction * direction, 1))
     along = 1 / length
-    change = turn / length[:, None]
+    change = direction / length[:, None]
     left = largest - t
     something = left > _NOTHING * largest
     inverse = jnp.where(something, 1 / jnp.sqrt(jnp.where(something, left, 1)), 0)

@@ -1,4 +1,4 @@
-"""One eigendecomposition of the rows' Gram matrix, with bounds on its error. Float64 unless stated."""
+"""One eigendecomposition of the rows' Gram matrix, and its error. Float64 unless stated."""
 
 import math
 from typing import NamedTuple
@@ -37,7 +37,10 @@ class Eigensystem(NamedTuple):
 
 
 def scatter(rows: Rows, dtype: DTypeLike) -> Array:
-    """The sum of f f' over the rows, [D, D] float64: products in `dtype`, sums over blocks in float64."""
+    """The sum of f f' over the rows, [D, D] float64.
+
+    Products are in `dtype`, sums over blocks in float64.
+    """
     width = rows.features.shape[1]
 
     def add(total: Array, block: Array) -> Array:
@@ -48,7 +51,10 @@ def scatter(rows: Rows, dtype: DTypeLike) -> Array:
 
 
 def decompose(matrix: Array) -> tuple[Array, Array]:
-    """Eigenvalues, largest first, and eigenvectors in columns. Eigenvalues within rounding of 0 are set to 0."""
+    """Eigenvalues, largest first, and eigenvectors in columns.
+
+    Eigenvalues within rounding of 0 are set to 0.
+    """
     values, vectors = jnp.linalg.eigh(matrix)
     noise = 2.0**-50 * matrix.shape[0] ** 0.5 * values[-1]
     # Their square roots would be far above rounding. (A centred set of N < D rows always has one.)
@@ -75,7 +81,9 @@ def exact_eigensystem(matrix: Array, count: int) -> Eigensystem:
 
 
 def rotation_bound(shift: Array, values: Array) -> Array:
-    """How far an error of norm `shift` can rotate the first eigenvector: 2 shift / (k_1 - k_2), at most 2.
+    """How far an error of norm `shift` can rotate the first eigenvector.
+
+    That is 2 shift / (k_1 - k_2), at most 2.
 
     Source: Davis & Kahan, SIAM J. Numer. Anal. 7:1 (1970).
     """
@@ -84,13 +92,14 @@ def rotation_bound(shift: Array, values: Array) -> Array:
 
 
 def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
-    """The eigensystem of a Gram matrix from float32 products, refined by one float64 pass over the rows.
+    """The eigensystem of a Gram matrix from float32 products, refined in float64.
 
-    The pass corrects the leading eigenpairs and measures the error. Let U be the leading
-    eigenvectors and W the others, and let G U be computed in float64. Within U, the exact U'GU is
-    diagonalised. The coupling W'GU is removed by one step of iterative refinement with the whole
-    decomposition as its inverse, X = (h_j - k_i)^-1 W'GU, U + W X; the coupling that remains is of
-    second order. The remaining error lies within the tail, far from the first eigenvalue.
+    One float64 pass over the rows corrects the leading eigenpairs and measures the error. Let U be
+    the leading eigenvectors and W the others, and let G U be computed in float64. Within U, the
+    exact U'GU is diagonalised. The coupling W'GU is removed by one step of iterative refinement
+    with the whole decomposition as its inverse, X = (h_j - k_i)^-1 W'GU, U + W X; the coupling that
+    remains is of second order. The remaining error lies within the tail, far from the first
+    eigenvalue.
     """
     size = matrix.shape[0]
     count = min(1 + LEAD, size)
@@ -113,7 +122,7 @@ def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
     separation = quotients - values[count:, None]
     usable = separation > 4 * shift
     change = jnp.where(usable, coupling / jnp.where(usable, separation, 1), 0)  # X
-    change = jnp.where(_norm(change) < 2.0**-10, change, 0)  # the second-order step is accurate for small X only
+    change = jnp.where(_norm(change) < 2.0**-10, change, 0)  # the step is accurate for small X
     overlap = jnp.matmul(change.T, coupling)
     projected = jnp.diag(quotients) + overlap + overlap.T + jnp.matmul(change.T, values[count:, None] * change)
     inverse = jnp.eye(count) - jnp.matmul(change.T, change) / 2  # (1 + X'X)^-1/2
@@ -122,8 +131,8 @@ def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
     rest = rest - jnp.matmul(lead, jnp.matmul(lead.T, rest))
 
     # Errors after the step, E being that of the Gram matrix. Between lead and tail: E W X,
-    # X (W'GU)'X, and the coupling that was not corrected. Within the lead: X'EX and the fourth order
-    # of X. Within the tail: E and, to second order, (X (W'GU)' + W'GU X') / 2.
+    # X (W'GU)'X, and the coupling that was not corrected. Within the lead: X'EX and the fourth
+    # order of X. Within the tail: E and, to second order, (X (W'GU)' + W'GU X') / 2.
     of_change, of_coupling = _norm(change), _norm(coupling)
     uncorrected = jnp.where(change == 0, coupling, 0)
     within = tail_error * of_change**2 + values[0] * of_change**4 + floor
@@ -150,11 +159,11 @@ def _times_gram(rows: Rows, directions: Array) -> Array:
 def _spectral_norm(rows: Rows, matrix: Array, lead: Array, images: Array, enough: Array) -> Array:
     """An estimate from above of the spectral norm of `matrix`' error E outside the leading vectors.
 
-    It comes from `images`, E times random vectors. For independent random signs x and y, the mean of
-    (x'E^2p y)^2 is the sum of the 4p-th powers of E's eigenvalues. Its 4p-th root exceeds the
+    It comes from `images`, E times random vectors. For independent random signs x and y, the mean
+    of (x'E^2p y)^2 is the sum of the 4p-th powers of E's eigenvalues. Its 4p-th root exceeds the
     largest eigenvalue by a factor of at most n^(1/4p); for rounding errors, which look random, by a
-    factor of 3 (p = 1) or 1.6 (p = 2). p = 2 needs one more reading of the rows, which is made where
-    the first estimate is not below `enough`.
+    factor of 3 (p = 1) or 1.6 (p = 2). p = 2 needs one more reading of the rows, which is made
+    where the first estimate is not below `enough`.
     """
     images = images - jnp.matmul(lead, jnp.matmul(lead.T, images))
 
@@ -162,8 +171,8 @@ def _spectral_norm(rows: Rows, matrix: Array, lead: Array, images: Array, enough
         scale = jnp.max(jnp.abs(images))
         inner = jnp.matmul(images.T, images / jnp.where(scale > 0, scale, 1))
         pairs = jnp.sum(inner**2) - jnp.sum(jnp.diag(inner) ** 2)
-        # 1.5 and 1.25 cover a mean over 42 pairs that is too small by a factor of 5; no such mean was
-        # observed.
+        # 1.5 and 1.25 cover a mean over 42 pairs that is too small by a factor of 5; no such mean
+        # was observed.
         mean = jnp.sqrt(pairs / (_PROBES * (_PROBES - 1))) * scale
         return {1: 1.5, 2: 1.25}[order] * mean ** (1 / (2 * order))
 

@@ -1,12 +1,13 @@
-"""The largest eigenvalue of a Gram matrix without each of many groups of rows. All float64.
+"""The largest eigenvalue of a Gram matrix without each of many groups of rows. Float64.
 
-Centred rows c, of which a group of n has the sum s: leaving it out takes the group's products and s s' / (N - n) from the scatter,
-for the mean moves too. (That is Chan's formula, S_g + N n / (N - n) (m_g - m)(m_g - m)', written from the common mean.)
+Of centred rows c, let a group have n rows with the sum s. Leaving it out moves the mean too, so the
+scatter loses the group's products c c' and s s' / (N - n). (That is Chan's formula,
+S_g + N n / (N - n) (m_g - m)(m_g - m)', written with the common mean.)
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,22 +21,32 @@ from examine_jax.scoring.equations.secular_equation import Roots
 _POOL = 256  # groups that are iterated together
 _MOST_STEPS = 60
 
+Tree = TypeVar("Tree")
+
 
 class Groups(NamedTuple):
-    """Rows in the order of their groups; groups in pools of one size, the last of them filled up with empty groups."""
+    """Rows sorted by group; groups in pools of one size, the last one filled up with empty groups.
 
-    order: Array  # [N] row indices, sorted by group; rows of no group come last
-    sorted_ids: Array  # [N]
-    starts: Array  # [pools * pool + 1] of every group in `order`
+    Attributes:
+        order: [N] row indices, sorted by group; rows of no group come last.
+        sorted_ids: [N] the group of each row in that order.
+        starts: [pools * pool + 1] where each group starts in `order`.
+        number: of groups.
+    """
+
+    order: Array
+    sorted_ids: Array
+    starts: Array
     number: int
 
     @property
     def pool(self) -> int:
+        """Groups a pool."""
         return min(_POOL, self.number)
 
     @classmethod
     def of(cls, ids: Array, num_groups: int) -> "Groups":
-        """From ids [N]; num_groups as an id means no group."""
+        """From ids [N]; the id `num_groups` means no group."""
         pool = min(_POOL, num_groups)
         padded = -(-num_groups // pool) * pool
         ids = jnp.where(ids < num_groups, ids, padded).astype(jnp.int32)
@@ -45,32 +56,59 @@ class Groups(NamedTuple):
 
 
 class _Pool(NamedTuple):
-    """Some groups: what is known of each before it is left out."""
+    """A pool of C groups, and what is computed of each before it is left out.
 
-    first: Array  # [] the first group
-    sizes: Array  # [C] rows
-    sums: Array  # [C, n] of the rows, over sqrt(N - size); zero where rows are not centred
-    trace: Array  # [C] of the group's part of the Gram matrix, and that of its sum
-    lead: Array  # [C, L, L] that part along the leading eigenvectors
+    Attributes:
+        first: [] the first group's number.
+        sizes: [C] rows.
+        sums: [C, n] sums of the rows, over sqrt(N - size); zero where rows are not centred.
+        trace: [C] trace of the group's part of the Gram matrix, that of its sum included.
+        lead: [C, L, L] that part along the leading eigenvectors.
+    """
+
+    first: Array
+    sizes: Array
+    sums: Array
+    trace: Array
+    lead: Array
 
 
 class _Search(NamedTuple):
-    """The state of every group's iteration, in the eigenbasis, [C, n]."""
+    """The state of all groups' iterations, in the eigenbasis, [C, n].
 
-    vector: Array  # unit length
-    image: Array  # the operator k_1 - G + S applied to it
-    step: Array  # unit length, orthogonal to vector (zero at the start)
+    Attributes:
+        vector: of unit length.
+        image: the operator k_1 - G + S applied to it.
+        step: the last step, of unit length, orthogonal to vector (zero at the start).
+        step_image: the operator applied to it.
+        steps: [] int32.
+        done: [C] bool.
+    """
+
+    vector: Array
+    image: Array
+    step: Array
     step_image: Array
-    steps: Array  # [] int32
-    done: Array  # [C] bool
+    steps: Array
+    done: Array
 
 
 def leave_out(
     rows: Rows, groups: Groups, system: Eigensystem, matrix: Array, centred: bool, tolerance: float, epsilon: float
 ) -> Roots:
-    """t = k_1 - (largest eigenvalue without the group), [num_groups], to a relative `tolerance`, with its bound.
+    """How far the largest eigenvalue drops without each group: t = k_1 - (that eigenvalue).
 
-    `matrix` is the rows' Gram matrix [n, n], `system` its eigensystem, `epsilon` the relative error of such in float64.
+    Args:
+        rows: [N, n].
+        groups: of these rows.
+        system: the eigensystem of `matrix`.
+        matrix: [n, n] the rows' Gram matrix.
+        centred: whether the rows are centred.
+        tolerance: the relative error of t at which a search stops.
+        epsilon: the relative error of a float64 Gram matrix and its eigensystem.
+
+    Returns:
+        t and its bound, [num_groups].
     """
     pools = (groups.starts.shape[0] - 1) // groups.pool
 
@@ -89,9 +127,11 @@ def leave_out(
             t, bound = _dense(rows, groups, system, matrix, centred, group, epsilon)
             return Roots(t, bound, jnp.zeros_like(t), found.steps)
 
-        return lax.cond(good, lambda: found, alone)
+        result: Roots = lax.cond(good, lambda: found, alone)
+        return result
 
-    return lax.map(finish, (jnp.arange(groups.number), certified, roots))
+    finished: Roots = lax.map(finish, (jnp.arange(groups.number), certified, roots))
+    return finished
 
 
 def _fold(
@@ -99,26 +139,27 @@ def _fold(
     groups: Groups,
     first: Array | int,
     last: Array | int,
-    add: Callable[[Any, Array, Array], Any],
-    initial: Any,
-) -> Any:
-    """Fold `add(carry, block [B, n], group [B]) -> carry` over the rows of groups first to last - 1, a block at a time.
+    add: Callable[[Tree, Array, Array], Tree],
+    initial: Tree,
+) -> Tree:
+    """Folds `add(carry, block [B, n], group [B]) -> carry` over groups first to last - 1.
 
-    Rows beyond these come as zeros; groups are numbered from `first`.
+    Other rows in a block come as zeros; groups are numbered from `first`.
     """
     count = rows.features.shape[0]
     pooled = groups.pool
     size = min(block_rows(count), max(128, -(-count * pooled // groups.number)))
     end = groups.starts[last]
 
-    def body(state: tuple[Array, Any]) -> tuple[Array, Any]:
+    def body(state: tuple[Array, Tree]) -> tuple[Array, Tree]:
         start, carry = state
         positions = jnp.minimum(start, count - size) + jnp.arange(size)
         live = (positions >= start) & (positions < end)
         block = jnp.where(live[:, None], rows_at(rows, groups.order[positions]), 0)
         return start + size, add(carry, block, jnp.clip(groups.sorted_ids[positions] - first, 0, pooled - 1))
 
-    return lax.while_loop(lambda state: state[0] < end, body, (groups.starts[first], initial))[1]
+    result: Tree = lax.while_loop(lambda state: state[0] < end, body, (groups.starts[first], initial))[1]
+    return result
 
 
 def _pool(rows: Rows, groups: Groups, system: Eigensystem, first: Array, centred: bool) -> _Pool:
@@ -147,13 +188,13 @@ def _pool(rows: Rows, groups: Groups, system: Eigensystem, first: Array, centred
 
 def _apply(rows: Rows, groups: Groups, system: Eigensystem, pool: _Pool, vectors: Array) -> Array:
     """(k_1 - G + S_g) x_g of every group of the pool, [C, n], in the eigenbasis."""
-    turned = jnp.matmul(vectors, system.vectors.T)
+    plain = jnp.matmul(vectors, system.vectors.T)  # in the rows' own basis
 
     def add(total: Array, block: Array, group: Array) -> Array:
-        return total.at[group].add(jnp.sum(block * turned[group], 1)[:, None] * block)
+        return total.at[group].add(jnp.sum(block * plain[group], 1)[:, None] * block)
 
-    image = _fold(rows, groups, pool.first, pool.first + groups.pool, add, jnp.zeros_like(turned))
-    image += pool.sums * jnp.sum(pool.sums * turned, 1)[:, None]
+    image = _fold(rows, groups, pool.first, pool.first + groups.pool, add, jnp.zeros_like(plain))
+    image += pool.sums * jnp.sum(pool.sums * plain, 1)[:, None]
     return (system.values[0] - system.values) * vectors + jnp.matmul(image, system.vectors)
 
 
@@ -162,7 +203,7 @@ def _dot(left: Array, right: Array) -> Array:
 
 
 def _unit(vector: Array, image: Array) -> tuple[Array, Array]:
-    """Both over the vector's length; zero where it has none."""
+    """Both divided by the vector's length; zero where that is zero."""
     length = jnp.sqrt(_dot(vector, vector))[..., None]
     scale = jnp.where(length > 0, 1 / jnp.where(length > 0, length, 1), 0)
     return vector * scale, image * scale
@@ -171,7 +212,7 @@ def _unit(vector: Array, image: Array) -> tuple[Array, Array]:
 def _solve_pool(
     rows: Rows, groups: Groups, system: Eigensystem, pool: _Pool, tolerance: float, epsilon: float
 ) -> tuple[Roots, Array]:
-    """Roots of the pool's groups, and which of them are certified."""
+    """Roots of the pool's groups by conjugate gradients, and which are certified."""
     largest, size = system.values[0], system.values.shape[0]
     poles = largest - system.values
     separation = poles[1] if size > 1 else largest
@@ -179,12 +220,16 @@ def _solve_pool(
     apply = partial(_apply, rows, groups, system, pool)
 
     def temple(value: Array, vector: Array, image: Array) -> Array:
-        """t >= value - |residual|^2 / (g_2 - value), for the second eigenvalue without the group is at least g_2."""
+        """How far t may lie below the quotient, by Temple: |residual|^2 / (g_2 - value).
+
+        The operator's second eigenvalue is at least g_2.
+        """
         residual = image - value[:, None] * vector
         room = separation - value
         return jnp.where(room > 0, _dot(residual, residual) / jnp.where(room > 0, room, 1), jnp.inf)
 
-    # The best vector within the leading eigenvectors, so that ties among them cost nothing.
+    # The start is the best vector within the leading eigenvectors, so ties among them cost no
+    # steps.
     lead_size = pool.lead.shape[1]
     lead_vectors = jnp.linalg.eigh(jnp.diag(poles[:lead_size]) + pool.lead)[1][:, :, 0]
     vector = jnp.pad(lead_vectors, ((0, 0), (0, size - lead_size)))
@@ -195,7 +240,7 @@ def _solve_pool(
         value = _dot(search.vector, search.image)
         residual = search.image - value[:, None] * search.vector
         direction = residual / jnp.maximum(jnp.maximum(poles, value[:, None]), floor)
-        for _ in range(2):  # twice is enough (Kahan, Parlett)
+        for _ in range(2):  # orthogonalising twice is enough (Kahan, Parlett)
             direction -= _dot(direction, search.vector)[:, None] * search.vector
             direction -= _dot(direction, search.step)[:, None] * search.step
             direction, _unused = _unit(direction, direction)
@@ -203,7 +248,8 @@ def _solve_pool(
         images = jnp.stack([search.image, apply(direction), search.step_image], 1)
         projected = jnp.sum(basis[:, :, None] * images[:, None], -1)
         projected = (projected + jnp.swapaxes(projected, 1, 2)) / 2
-        # A missing direction (no last step yet, no residual left) must not be chosen: give it the largest value there is.
+        # A missing direction (no last step yet, or no residual) must not be chosen, so it gets the
+        # largest value.
         missing = jnp.sum(basis * basis, 2) < 0.5
         high = 4 * jnp.sum(jnp.abs(projected), (1, 2)) + floor
         projected += jnp.eye(3) * jnp.where(missing, high[:, None], 0)[:, None, :]
@@ -216,7 +262,7 @@ def _solve_pool(
         step, step_image = _unit(step - overlap * vector, step_image - overlap * image)
         value = _dot(vector, image)
         residual = image - value[:, None] * vector
-        # Beyond g_2 nothing can be certified here; once it is clear that the value stays there, go no further.
+        # Above g_2 the value cannot be certified. Once it is clear that it stays there, stop.
         stays = (value > separation) & (_dot(residual, residual) <= (1e-3 * (value - separation)) ** 2)
         exhausted = _dot(residual, residual) <= (2.0**-50 * largest) ** 2
         done = (temple(value, vector, image) <= tolerance * value) | stays | exhausted | ~(value > floor)
@@ -227,13 +273,15 @@ def _solve_pool(
 
     found = lax.while_loop(busy, advance, advance(start))
     vector = found.vector / jnp.sqrt(_dot(found.vector, found.vector))[:, None]
-    image = apply(vector)  # again: without what the iteration's sums have gathered of rounding
-    # A sum of squares: rounding alone makes it negative, by less than the floor, where the exact fall is 0 (ties). NaN stays NaN.
+    image = apply(vector)  # computed anew, without the rounding that the iteration's sums gathered
+    # A sum of squares. Where the exact drop is 0 (ties), rounding makes it negative by less than
+    # the floor. NaN stays NaN.
     value = jnp.maximum(_dot(vector, image), 0)
     residual = jnp.sqrt(_dot(image - value[:, None] * vector, image - value[:, None] * vector))
     missed = temple(value, vector, image)
     certified = (missed <= 1e3 * tolerance * value) | ~(value > floor)  # or NaN
-    # Rounding of x'Sx: that of each row's product with x, which its size and the sum itself limit.
+    # The rounding of x'Sx is that of each row's product with x; the row's size and the sum limit
+    # it.
     size_of_value = jnp.maximum(value, floor)
     bound = jnp.where(value <= floor, floor, missed) + 4 * epsilon * (
         jnp.sqrt(pool.trace * size_of_value) + size_of_value
@@ -247,10 +295,11 @@ def _solve_pool(
 
 
 def _model_error(system: Eigensystem, value: Array, epsilon: float) -> Array:
-    """How far the errors of the eigensystem may move a fall t.
+    """How far the errors of the eigensystem may move a drop t.
 
-    The operators with the true and with the computed k_1 and G differ by E of norm at most 2 eta, which takes the true v_1 to a vector of
-    length at most k_1 e, with e the error of v_1. t is the least quotient x'(...)x; its x is off v_1 by at most sqrt(t / g_2).
+    The operator with the computed k_1 and G differs from the true one by E, of norm at most 2 eta.
+    E takes the true v_1 to a vector of length at most k_1 e, where e is the error of v_1. t is the
+    least quotient x'(...)x; its x differs from v_1 by at most sqrt(t / g_2).
     """
     largest = system.values[0]
     separation = largest - system.values[1] if system.values.shape[0] > 1 else largest
@@ -259,8 +308,8 @@ def _model_error(system: Eigensystem, value: Array, epsilon: float) -> Array:
     room = separation - 2 * system.shift
     off = jnp.where(room > 0, jnp.sqrt(2 * value / jnp.where(room > 0, room, 1)), 1) + system.first_error
     off = jnp.minimum(off, 1)
-    turned = largest * system.first_error * (system.first_error + 2 * off) + 2 * eta * off**2
-    return jnp.minimum(2 * eta, turned) + epsilon * value
+    near_first = largest * system.first_error * (system.first_error + 2 * off) + 2 * eta * off**2
+    return jnp.minimum(2 * eta, near_first) + epsilon * value
 
 
 def _dense(

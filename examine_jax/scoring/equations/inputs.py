@@ -28,7 +28,7 @@ def check_inputs(
 
 
 def as_array(values: ArrayLike) -> jax.Array | np.ndarray:
-    """JAX arrays as they are; all else as NumPy arrays of native byte order, which keeps float64."""
+    """JAX arrays as they are; all else as NumPy arrays in native byte order."""
     return values if isinstance(values, jax.Array) else native(np.asarray(values))
 
 

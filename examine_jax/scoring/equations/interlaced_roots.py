@@ -47,7 +47,8 @@ def eigenvalue_drops(squares: Array, values: Array, index: Array) -> Array:
     size = values.shape[0]
     places = jnp.arange(size)
     poles = values[index] - values
-    # Below the smallest eigenvalue, 0 takes the place of the next one: no eigenvalue becomes negative.
+    # Below the smallest eigenvalue, 0 takes the place of the next one: no eigenvalue becomes
+    # negative.
     pole = jnp.where(index + 1 < size, poles[jnp.minimum(index + 1, size - 1)], values[index])
     own = (places <= index) & (poles == 0)
     next_ = (places > index) & (poles <= pole)

@@ -1,13 +1,18 @@
-"""The secular equation of a rank-one update, for many new rows at once, with a bound on what its inputs' errors do to the root.
+"""The secular equation of a rank-one update, for many new rows at once.
 
-A new row f has squared coordinates z_j^2 along the eigenvectors of G, whose eigenvalues are k_1 >= k_2 >= ...; g_j = k_1 - k_j. The
-largest eigenvalue of G + f f' is k_1 + t with t the largest root, in [z_1^2, |f|^2], of
+A new row f has squared coordinates z_j^2 along the eigenvectors of G, whose eigenvalues are
+k_1 >= k_2 >= ...; g_j = k_1 - k_j. The largest eigenvalue of G + f f' is k_1 + t, where t is the
+largest root, in [z_1^2, |f|^2], of
 
     psi(t) = t (1 - S(t)) - z_1^2,    S(t) = sum_{j>1} z_j^2 / (g_j + t).
 
-There is no pole between. psi is convex, and so is what is left of it without the term of the nearest pole, g_2: that rest replaced by its
-tangent leaves a quadratic below psi, so each step solves that quadratic and comes down on the root from the right.
-Bunch, Nielsen & Sorensen 1978, with the opposite sign.
+No pole lies in that interval. psi is convex, and so is psi without the term of the nearest pole,
+g_2. Replacing the latter by its tangent leaves a quadratic equation whose function lies below psi.
+Each step solves it, and so descends to the root from the right.
+
+The bounds say how far errors of the inputs can move a root.
+
+Source: Bunch, Nielsen & Sorensen, Numer. Math. 31:31 (1978), with the opposite sign.
 """
 
 from typing import NamedTuple
@@ -18,28 +23,30 @@ from jax import lax
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.secular_equation import Roots
 
-# Where z_1 = 0 and S(0) = 1 the root is double and its distance is halved a step: 60 exhaust float64.
+# Where z_1 = 0 and S(0) = 1 the root is double, and each step halves the distance from it: 60 steps
+# exhaust float64.
 _MOST_STEPS = 60
 _EPSILON = 2.0**-52
-# Of the row's squared length: a root this small is zero. Without it the double root at 0 would be followed until a division overflows.
+# A root of this share of the row's squared length is zero. Without this limit the iteration would
+# follow the double root at 0 until a division overflows.
 _NOTHING = 1e-100
 
 
 class NewCoordinates(NamedTuple):
-    """Squared coordinates of B new rows along the eigenvectors, and the poles they belong to. float64."""
+    """Squared coordinates of B new rows along the eigenvectors, and their poles. Float64."""
 
     first: Array  # [B] z_1^2
     rest: Array  # [B, n] z_j^2 of the others, n >= 1
     poles: Array  # [n] g_j, ascending
-    unit: Array  # [B] what the poles are multiplied by to be in the units of that row's coordinates
+    unit: Array  # [B] factor that brings the poles to the units of that row's coordinates
 
 
 class NewErrors(NamedTuple):
-    """How far the inputs may be off, in the units of each row. float64."""
+    """Bounds on the errors of the inputs, in the units of each row. Float64."""
 
     norm: Array  # [B] Euclidean norm of the row itself
     row: Array  # [B] Euclidean norm of the error of the row
-    turn: Array  # [] of the error of the first eigenvector
+    first_vector: Array  # [] Euclidean norm of the error of the first eigenvector
     shift: Array  # [B] spectral norm of the error of G
 
 
@@ -48,12 +55,12 @@ def _inverse(x: Array) -> Array:
 
 
 def _step(t: Array, coordinates: NewCoordinates) -> Array:
-    """The root of psi with all but the nearest pole's term replaced by its tangent at t."""
+    """The root of psi when all but the nearest pole's term is replaced by its tangent at t."""
     nearest = coordinates.poles[0] * coordinates.unit
     poles = coordinates.poles[None, 1:] * coordinates.unit[:, None]
     inverse = _inverse(poles + t[:, None])
     others = coordinates.rest[:, 1:]
-    # The tangent of x + sum z^2 x / (g + x): no difference in it but the one from 1.
+    # Written so that the only difference is the one from 1: no other cancellation.
     slope = jnp.maximum(1 - jnp.sum(others * inverse * (poles * inverse), 1), _EPSILON)
     constant = coordinates.first + jnp.sum(others * (t[:, None] * inverse) ** 2, 1)
     return _quadratic(slope, constant, coordinates.rest[:, 0], nearest)
@@ -70,7 +77,8 @@ def _quadratic(slope: Array, constant: Array, at_pole: Array, pole: Array) -> Ar
 def solve(coordinates: NewCoordinates, errors: NewErrors, tolerance: float) -> Roots:
     """Roots of all rows, to the full relative accuracy that the coordinates allow."""
     first = coordinates.first
-    # All of the row's rest at the nearest pole is more than it can be: a start right of the root.
+    # As if the whole rest of the row lay at the nearest pole: that root is at or right of the
+    # row's.
     nearest = coordinates.poles[0] * coordinates.unit
     rest = jnp.sum(coordinates.rest, 1)
     start = _quadratic(jnp.ones_like(first), first, rest, nearest) * (1 + 8 * _EPSILON)
@@ -91,24 +99,28 @@ def solve(coordinates: NewCoordinates, errors: NewErrors, tolerance: float) -> R
 
 
 def _bound(t: Array, coordinates: NewCoordinates, errors: NewErrors) -> Array:
-    """|t - exact t|, by whatever means t was found: the smaller of two bounds that each hold.
+    """A bound on |t - exact t|, however t was found: the smaller of two bounds that each hold.
 
-    - The inputs' errors and what is left of the equation at t say to first order how far the root may be, d. At t + d and t - d the
-      equation is then evaluated with every error at its worst: the signs there prove that the exact root lies between.
-      An error of G moves S(t) no further than from S(t - eta) to S(t + eta), for the resolvent is monotone.
-    - An error of G of norm s moves k_1 and k_1 + t by at most s each, an error e of the row k_1 + t by 2 |f| |e| + |e|^2 (Weyl).
+    - The inputs' errors and the equation's residual at t give, to first order, the root's possible
+      distance d. The equation is then evaluated at t + d and t - d with every error at its worst.
+      The signs there prove that the exact root lies between. The resolvent is monotone, so an error
+      of G moves S(t) to a value between S(t - eta) and S(t + eta).
+    - An error of G of norm s moves k_1 and k_1 + t by at most s each. An error e of the row moves
+      k_1 + t by at most 2 |f| |e| + |e|^2 (Weyl).
     """
     first = coordinates.first
     poles = coordinates.poles[None, :] * coordinates.unit[:, None]
-    eta = 3 * errors.shift  # of the error of G: in k_1, in the other eigenvalues, and by the turn of the basis
+    # Three effects of the error of G: on k_1, on the other eigenvalues, and the rotation of the
+    # basis.
+    eta = 3 * errors.shift
     size = coordinates.rest.shape[1]
-    relative = _EPSILON * (8 + 2 * size**0.5)  # of the sums
+    relative = _EPSILON * (8 + 2 * size**0.5)  # error of the sums
     z = jnp.sqrt(first)
-    first_error = errors.norm * errors.turn + errors.row
-    rest_error = z * errors.turn + errors.row
+    first_error = errors.norm * errors.first_vector + errors.row
+    rest_error = z * errors.first_vector + errors.row
 
     def sums(t: Array) -> tuple[Array, Array]:
-        """S(t), and its error where the coordinates are off; infinite left of the first pole."""
+        """S(t), and its error from that of the coordinates; infinite left of the first pole."""
         distance = poles + t[:, None]
         inverse = _inverse(distance)
         total = jnp.sum(coordinates.rest * inverse, 1)
@@ -130,7 +142,7 @@ def _bound(t: Array, coordinates: NewCoordinates, errors: NewErrors) -> Array:
     most, least = (z + first_error) ** 2, jnp.maximum(z - first_error, 0) ** 2
     proved = above * (1 - total_above - off_above - relative) >= most * (1 + relative)
     proved &= below * (1 - total_below + off_below + relative) <= least * (1 - relative)
-    # What is left of the equation is as if the coordinates were off by this share.
+    # The equation's residual has the effect of a relative error of the coordinates of this size.
     share = relative + left * _inverse(t * total + first)
     weyl = 2 * errors.shift + 2 * errors.norm * errors.row + errors.row**2 + 2 * share * errors.norm**2
     return jnp.minimum(jnp.where(proved, distance, jnp.inf), weyl)

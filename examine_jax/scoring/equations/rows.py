@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
@@ -66,9 +67,9 @@ class Rows(NamedTuple):
         return jnp.where(self.present > 1, self.present / jnp.maximum(self.present - 1, 1), 0.0)
 
 
-def rows_dtype(rows: Rows) -> DTypeLike:
+def rows_dtype(rows: Rows) -> np.dtype:
     """The results' dtype: float64 for float64 features, float32 for all others."""
-    return jnp.float64 if rows.features.dtype == jnp.float64 else jnp.float32
+    return np.dtype(np.float64 if rows.features.dtype == np.float64 else np.float32)
 
 
 def over_devices(rows: Rows, values: Tree, reduce: Callable[..., Any] = lax.psum) -> Tree:
@@ -79,7 +80,8 @@ def over_devices(rows: Rows, values: Tree, reduce: Callable[..., Any] = lax.psum
 
 def true_on_all_devices(rows: Rows, condition: Array) -> Array:
     """Whether the condition is true on every device."""
-    return over_devices(rows, jnp.int32(condition), lax.pmin) > 0
+    lowest: Array = over_devices(rows, jnp.int32(condition), lax.pmin)
+    return lowest > 0
 
 
 def block_starts(count: int, size: int) -> tuple[Array, Array]:
@@ -119,9 +121,7 @@ def _prepared(rows: Rows, block: Array, present: Array | None, dtype: DTypeLike)
     return block if present is None else jnp.where(present, block, 0)
 
 
-def reduce_blocks(
-    rows: Rows, contribution: Callable[[Tree, Array], Tree], initial: Tree, dtype: DTypeLike
-) -> Tree:
+def reduce_blocks(rows: Rows, contribution: Callable[[Tree, Array], Tree], initial: Tree, dtype: DTypeLike) -> Tree:
     """Sums over all rows on all devices: folds `contribution(sum, block [B, D]) -> sum` from zeros.
 
     Each row is read once: the rows after the last whole block make a smaller one.
@@ -140,7 +140,7 @@ def reduce_blocks(
 
 
 def map_blocks(rows: Rows, function: Callable[[Array], Tree], dtype: DTypeLike) -> Tree:
-    """Applies `function(block [B, D]) -> pytree of [B, ...] arrays` to all rows: [N, ...] arrays."""
+    """Applies `function(block [B, D]) -> pytree of [B, ...]` to all rows: [N, ...]."""
     count = rows.features.shape[0]
     size = block_rows(count)
     if size == count:
@@ -161,8 +161,8 @@ def map_blocks(rows: Rows, function: Callable[[Array], Tree], dtype: DTypeLike) 
 def unit_scale(largest: Array, limit: int) -> Array:
     """The power of two, from 2^-limit to 2^limit, that brings float64 magnitudes to 1..2; 1 for 0.
 
-    It is read from the bits because jax 0.12 expands jnp.frexp and jnp.ldexp late, when 64-bit types
-    may be off again.
+    It is read from the bits because jax 0.12 expands jnp.frexp and jnp.ldexp late, when 64-bit
+    types may be off again.
     """
     bits = lax.bitcast_convert_type(jnp.where(largest > 0, largest, 1), jnp.int64)
     exponent = jnp.clip(1023 - (bits >> 52), -limit, limit)
@@ -177,7 +177,7 @@ def prepare(features: Array, where: Array | None, center: bool, axes: tuple[str,
     # An infinite feature must give NaN, not a number; and a maximum over devices may lose a NaN.
     spoilt = over_devices(rows, jnp.int32(~jnp.isfinite(largest)), lax.pmax)
     largest = jnp.where(spoilt > 0, jnp.nan, over_devices(rows, largest, lax.pmax))
-    limit = 1000 if features.dtype == jnp.float64 else 126  # the scale itself must be a normal number
+    limit = 1000 if features.dtype == jnp.float64 else 126  # the scale must be a normal number
     scale = jnp.where(jnp.isnan(largest), jnp.nan, unit_scale(largest, limit))
     present = jnp.float64(rows.total) if where is None else over_devices(rows, jnp.sum(where, dtype=jnp.float64))
     rows = rows._replace(scale=scale, present=present)

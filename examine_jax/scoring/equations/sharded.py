@@ -1,8 +1,9 @@
-"""Rows sharded over the devices of a mesh, on one host or many: sums over rows become sums over devices.
+"""Rows sharded over the devices of a mesh, on one host or many.
 
-Each device holds some rows and examines these. The Gram matrix (or each pass of a Krylov space) is
-one all-reduce. Every device solves the same small eigenproblem, and no row leaves its device. Where
-there are no more rows than columns, or the solver needs all rows at once, the rows are gathered
+Each device holds some rows and examines these; sums over rows become sums over devices. The Gram
+matrix (or each pass of a Krylov space) is one all-reduce. Every device solves the same small
+eigenproblem, and no row leaves its device. Where there are no more rows than columns, or the solver
+needs all rows at once, the rows are gathered
 first: there they are few.
 """
 
@@ -69,7 +70,8 @@ def sharded_examiner(
         diagnostics=Diagnostics(iterations=replicated, residual=by_row, path=replicated),
     )
     inputs = (by_row, by_row) if masked else (by_row,)
-    # Without check_vma: it would have each loop's initial zeros, the same on every device, marked as varying by hand.
+    # Without check_vma: it would have each loop's initial zeros, the same on every device, marked
+    # as varying by hand.
     compute = with_float64(jax.shard_map(local, mesh=mesh, in_specs=inputs, out_specs=specs, check_vma=False))
 
     def placed(*arguments: Any) -> Examination:

@@ -1,39 +1,44 @@
-"""The reference: a singular value decomposition for every row."""
+"""EXAMINE from its definition: one singular value decomposition for every row."""
 
 import dataclasses
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.rows import Rows, block_of, rows_dtype
 from examine_jax.scoring.examination import Diagnostics, Examination, Path
 
 
 @dataclasses.dataclass(frozen=True)
 class DenseSVD:
-    """N + 1 singular value decompositions in float64, the definition word for word. O(N^2 D min(N, D)): for small sets and tests."""
+    """N + 1 singular value decompositions in float64, as the definition says.
+
+    O(N^2 D min(N, D)): for small sets, and as a reference in tests.
+    """
 
     def solve(self, rows: Rows) -> Examination:
         """The examination of scaled rows; traced with 64-bit types on."""
         count, width = rows.features.shape
         dtype = rows_dtype(rows)
         uncentred = block_of(rows._replace(mean=None), 0, count, jnp.float64)
-        there = jnp.ones(count, bool) if rows.where is None else rows.where
+        present = jnp.ones(count, bool) if rows.where is None else rows.where
         indices = jnp.arange(count)
 
-        def largest(left: jnp.ndarray) -> jnp.ndarray:
+        def largest(left: Array) -> Array:
             kept = jnp.where(left[:, None], uncentred, 0)
             if rows.mean is not None:
                 mean = jnp.sum(kept, 0) / jnp.maximum(jnp.sum(left), 1)
                 kept = jnp.where(left[:, None], kept - mean, 0)
             return jnp.linalg.svd(kept, compute_uv=False)[0]
 
-        sigma = largest(there)
-        without = lax.map(lambda i: largest(there & (indices != i)), indices)
+        sigma = largest(present)
+        without = lax.map(lambda i: largest(present & (indices != i)), indices)
         gap = jnp.maximum(sigma - without, 0)
         rounding = 4 * 2.0**-52 * (count * width) ** 0.5 * sigma
-        bound = rounding + 2 * float(jnp.finfo(dtype).eps) * gap + float(jnp.finfo(dtype).tiny) * rows.scale
-        bound = jnp.where(there, bound, 0)
+        bound = rounding + 2 * float(np.finfo(dtype).eps) * gap + float(np.finfo(dtype).tiny) * rows.scale
+        bound = jnp.where(present, bound, 0)
         poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)
         gap, bound, sigma, without = ((x + poison) / rows.scale for x in (gap, bound, sigma, without))
         return Examination(

@@ -1,7 +1,8 @@
-"""EXAMINE by power iteration over leave-one-out masks, in one compiled kernel."""
+"""EXAMINE by power iteration over all leave-one-out masks, in one compiled program."""
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,25 +22,36 @@ from examine_jax.scoring.equations.rows import Rows, row_at, rows_dtype
 from examine_jax.scoring.equations.secular_equation import Roots
 from examine_jax.scoring.examination import Examination, Path, examination_of
 
-# Masks iterated together: a matrix product of this width runs at full rate, and memory stays at a few times this many rows.
+# Masks that are iterated together: a matrix product of this width runs at full rate, and memory
+# stays at a few times this many rows.
 _POOL = 512
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskedPower:
-    """Power iteration on the Gram matrix of every leave-one-out mask at once, a matrix product a step for all masks of a pool.
+    """Power iteration on the Gram matrix of every leave-one-out mask.
 
-    Each mask starts at the full set's top vector v1 and iterates on what changes: with x = c v1 + d, d orthogonal to v1, the fall of the
-    largest eigenvalue is t = (d'(k1 - G) d + (f.x)^2) / |x|^2, a sum of squares that no rounding can cancel. A step is the power
-    method's product and then the best combination of it with the present vector and the last step (locally optimal, Knyazev 2001),
-    which takes the square root of plain power iteration's steps; the components along the leading eigenvectors are kept apart, so that
-    ties among these cost nothing. In float64: a t of 1e-8 k1, which nearly tied eigenvalues leave, is beyond float32. A mask that has
-    converged makes room for the next one, so none waits for another. Where N < D the rows are replaced by those of their Gram
-    matrix's square root, which have the same Gram matrix.
+    A step is one matrix product for all masks of a pool.
+
+    Each mask starts at the full set's top vector v1 and iterates on the difference. With
+    x = c v1 + d, d orthogonal to v1, the drop of the largest eigenvalue is
+    t = (d'(k1 - G) d + (f.x)^2) / |x|^2, a sum of squares, so rounding cannot cancel it. A step is
+    the power method's product, then the best combination of it with the present vector and the last
+    step (locally optimal, Knyazev 2001). This takes the square root of plain power iteration's
+    number of steps. Components along the leading eigenvectors are kept separately, so ties among
+    these cost no steps. The iteration is in float64, since nearly tied eigenvalues leave a t of
+    1e-8 k1, which float32 cannot resolve. A mask that has converged is replaced by the next one at
+    once. Where N < D, the rows are replaced by those of their Gram matrix' square root, which have
+    the same Gram matrix.
 
     Attributes:
-        tolerance: the relative error of t at which a mask has converged, by Temple's bound; None: 1e-7, or 1e-13 for float64 features.
-        max_iterations: steps after which a mask is given up; what it lacks shows in `error_bound`.
+        tolerance: the relative error of t, by Temple's bound, at which a mask has converged. None:
+            1e-7, or 1e-13 for float64 features.
+        max_iterations: steps after which a mask's iteration ends; `error_bound` covers what
+            remains.
+
+    Source: Knyazev, SIAM J. Sci. Comput. 23:517 (2001); Temple, Proc. R. Soc. Lond. A 119:276
+        (1928).
     """
 
     tolerance: float | None = None
@@ -79,14 +91,19 @@ class MaskedPower:
 
 
 class _Problem(NamedTuple):
+    """A Gram matrix and its rows."""
+
     system: Eigensystem
     matrix: Array  # [n, n] G
-    row: Any  # index -> [n] float64
+    row: Callable[[Array], Array]  # index -> [n] float64
     downdate: Array  # [] factor of a row
 
 
 class _Operator(NamedTuple):
-    """k1 - G, split: along the leading eigenvectors it is diagonal, and the rest is a matrix that lifts those out of the way to k1."""
+    """k1 - G in two parts: diagonal along the leading eigenvectors, and a matrix for the rest.
+
+    In that matrix, the leading eigenvectors have the eigenvalue k1, far from the smallest.
+    """
 
     lead: Array  # [m] k1 - k_j, the first is 0
     rest: Array  # [n, n]
@@ -94,7 +111,10 @@ class _Operator(NamedTuple):
 
 
 class _Column(NamedTuple):
-    """One mask's iteration. A vector is its components along the leading eigenvectors and then the rest, [m + n]."""
+    """One mask's iteration.
+
+    Vectors are [m + n]: components along the leading eigenvectors, then the rest.
+    """
 
     left_out: Array  # the row that the mask leaves out
     vector: Array  # unit length
@@ -104,12 +124,21 @@ class _Column(NamedTuple):
     steps: Array  # [] int32
 
 
+class _Pool(NamedTuple):
+    """The masks that are iterated, and the results of those that have finished."""
+
+    indices: Array  # [C] each column's mask; count: none
+    columns: _Column  # [C, ...]
+    results: Roots  # [N]
+    upcoming: Array  # [] the next mask
+
+
 def _dot(a: Array, b: Array) -> Array:
     return jnp.sum(a * b)
 
 
 def _unit(vector: Array, image: Array) -> tuple[Array, Array]:
-    """Both over the vector's length; zero where it has none."""
+    """Both divided by the vector's length; zero where that is zero."""
     length = jnp.sqrt(_dot(vector, vector))
     scale = jnp.where(length > 0, 1 / jnp.where(length > 0, length, 1), 0)
     return vector * scale, image * scale
@@ -123,7 +152,10 @@ def _apply(operator: _Operator, left_out: Array, vector: Array) -> Array:
 
 
 def _start(operator: _Operator, left_out: Array) -> _Column:
-    """At v1, a little off it: v1 itself can be a wrong eigenvector, with no residual to show it (a row along v1)."""
+    """The start, close to v1.
+
+    v1 itself may be an eigenvector, not the wanted one, and have no residual (for a row along v1).
+    """
     off = np.random.default_rng(1).standard_normal(left_out.shape[0])
     vector = jnp.zeros_like(left_out).at[0].set(1) + 1e-4 / left_out.shape[0] ** 0.5 * off
     vector /= jnp.sqrt(_dot(vector, vector))
@@ -132,19 +164,20 @@ def _start(operator: _Operator, left_out: Array) -> _Column:
 
 
 def _advance(operator: _Operator, column: _Column) -> _Column:
-    """One product, then the best vector in the span of the present one, its residual and the last step."""
+    """One step: a product, then the best vector in the span of vector, residual and last step."""
     value = _dot(column.vector, column.image)
     residual = column.image - value * column.vector
-    # Small eigenvalues need long steps: along the leading eigenvectors, where they are known, each gets its own; and what the
-    # row adds, f f', is divided out (Sherman & Morrison), or a step along one of them would climb its slope.
+    # Small eigenvalues need long steps. Along the leading eigenvectors the eigenvalues are known,
+    # so each gets its own step length. The row's part f f' is divided out (Sherman & Morrison);
+    # otherwise a step along a leading eigenvector would increase it.
     count = operator.lead.shape[0]
-    tiny = float(jnp.finfo(residual.dtype).tiny)
+    tiny = float(np.finfo(residual.dtype).tiny)
     short = jnp.maximum(operator.lead + value, 1e-15 * operator.scale + tiny) / (operator.scale + tiny)
     lengths = jnp.ones_like(residual).at[:count].set(1 / short)
     row_steps = lengths * column.left_out / (operator.scale + tiny)
     residual = lengths * residual
     residual -= row_steps * _dot(column.left_out, residual) / (1 + _dot(column.left_out, row_steps))
-    for _ in range(2):  # twice is enough (Kahan, Parlett)
+    for _ in range(2):  # orthogonalising twice is enough (Kahan, Parlett)
         residual -= _dot(residual, column.vector) * column.vector
         residual -= _dot(residual, column.step) * column.step
         residual, _unused = _unit(residual, residual)
@@ -152,7 +185,8 @@ def _advance(operator: _Operator, column: _Column) -> _Column:
     basis = jnp.stack([column.vector, residual, column.step])
     images = jnp.stack([column.image, residual_image, column.step_image])
     projected = jnp.sum(basis[:, None] * images[None], -1)
-    # A missing direction (no last step yet, no residual left) must not be chosen: give it the largest value there is.
+    # A missing direction (no last step yet, or no residual) must not be chosen, so it gets the
+    # largest value.
     missing = jnp.sum(basis * basis, 1) < 0.5
     projected = (projected + projected.T) / 2 + jnp.diag(jnp.where(missing, 4 * jnp.sum(jnp.abs(projected)), 0))
     best = jnp.linalg.eigh(projected)[1][:, 0]
@@ -166,7 +200,7 @@ def _advance(operator: _Operator, column: _Column) -> _Column:
 
 
 def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: int) -> Roots:
-    """All masks through a pool of columns: a finished column's place goes to the next mask."""
+    """Iterates all masks in a pool of columns; the next mask takes the place of a finished one."""
     values, vectors = problem.system.values, problem.system.vectors
     size = problem.matrix.shape[0]
     apart = min(1 + LEAD, size)
@@ -174,7 +208,7 @@ def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: in
     separation = values[0] - values[1] if size > 1 else values[0]
     lifted = jnp.matmul(lead_vectors * values[:apart], lead_vectors.T)
     operator = _Operator(values[0] - values[:apart], values[0] * jnp.eye(size) - problem.matrix + lifted, values[0])
-    negligible = 1e-8 * values[0] / count  # of a t: the largest is around k1 / count
+    negligible = 1e-8 * values[0] / count  # a t this small; the largest t is around k1 / count
 
     def augmented(index: Array) -> Array:
         row = problem.row(index) * problem.downdate
@@ -202,15 +236,15 @@ def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: in
     zeros = jnp.zeros(count, jnp.float64)
     results = Roots(zeros, zeros, zeros, jnp.zeros(count, jnp.int32))
 
-    def busy(state: tuple[Array, Any, Any, Array]) -> Array:
-        return jnp.any(state[0] < count)
+    def busy(state: _Pool) -> Array:
+        return jnp.any(state.indices < count)
 
-    def advance(state: tuple[Array, Any, Any, Array]) -> tuple[Array, Any, Any, Array]:
+    def advance(state: _Pool) -> _Pool:
         indices, columns, results, upcoming = state
         columns = jax.vmap(lambda column: _advance(operator, column))(columns)
         done = jax.vmap(finished)(columns) & (indices < count)
 
-        def refill(_: None) -> tuple[Array, Any, Any, Array]:
+        def refill() -> _Pool:
             found = jax.vmap(result)(columns)
             places = jnp.where(done, indices, count)  # out of range: dropped
             stored = jax.tree.map(lambda all_, new: all_.at[places].set(new, mode="drop"), results, found)
@@ -220,21 +254,23 @@ def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: in
             renewed = jax.tree.map(
                 lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old), fresh, columns
             )
-            return following, renewed, stored, upcoming + jnp.sum(done)
+            return _Pool(following, renewed, stored, upcoming + jnp.sum(done))
 
-        return lax.cond(jnp.any(done), refill, lambda _: (indices, columns, results, upcoming), None)
+        advanced: _Pool = lax.cond(jnp.any(done), refill, lambda: _Pool(indices, columns, results, upcoming))
+        return advanced
 
-    state = (indices, columns, results, jnp.asarray(pool, indices.dtype))
-    return lax.while_loop(busy, advance, state)[2]
+    state: _Pool = lax.while_loop(busy, advance, _Pool(indices, columns, results, jnp.asarray(pool, indices.dtype)))
+    return state.results
 
 
 def _quotient_bound(
     value: Array, square: Array, left_out: Array, separation: Array, system: Eigensystem, epsilon: float
 ) -> tuple[Array, Array]:
-    """t from a Rayleigh quotient and its squared residual norm, and how far it may be off.
+    """t from a Rayleigh quotient and its squared residual norm, and a bound on its error.
 
-    t is at most the quotient and at most g_2 (interlacing); at least the quotient less Temple's residual^2 / (g_2 - quotient),
-    for the second eigenvalue is at least g_2; and at least the root that it would have with all of the row's rest at g_2.
+    t is at most the quotient, and at most g_2 (interlacing). The second eigenvalue is at least g_2,
+    so t is at least the quotient less residual^2 / (g_2 - quotient) (Temple). And t is at least the
+    root for a row whose rest lies at g_2 entirely.
     """
     room = separation - value
     temple = jnp.where(room > 0, square / jnp.where(room > 0, room, 1), jnp.inf)

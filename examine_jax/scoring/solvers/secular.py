@@ -1,10 +1,12 @@
-"""EXAMINE from one eigendecomposition and one secular equation a row: the default solver."""
+"""EXAMINE from one eigendecomposition and one secular equation per row: the default solver."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.typing import DTypeLike
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations import secular_equation as equation
@@ -20,27 +22,35 @@ from examine_jax.scoring.equations.eigensystem import (
 from examine_jax.scoring.equations.rows import Rows, map_blocks, over_devices, rows_dtype, true_on_all_devices
 from examine_jax.scoring.examination import Examination, Path, examination_of
 
-# Products of at most this many multiplications are done in float64 from the start: there they cost less than their check.
+# Products of at most this many multiplications are done in float64 at once: they cost less than the
+# check of a float32 result.
 CHEAP_PRODUCT = 2**31
-# A float32 result is kept where its own bound is within these: of the largest gap, and of each gap over 1% of it.
-_OF_LARGEST = 1e-6
-_OF_OWN = 1e-5
+# A float32 result is kept where its error bound is below these shares: of the largest gap, and of
+# each gap over 1% of the largest.
+_SHARE_OF_LARGEST = 1e-6
+_SHARE_OF_OWN = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
 class Secular:
-    """All N leave-one-out values from one eigendecomposition of the smaller Gram matrix and N root-findings.
+    """All N leave-one-out values from one eigendecomposition and N roots.
 
-    O(N D min(N, D)) for the products, O(min(N, D)^3) for the eigendecomposition, in the features' memory and O(D^2 + N) more where N >= D.
-    float32 features: matrix products in float32 (the highest precision that the device has), everything that conditions the result in
-    float64; should the error bound come out above 1e-6 of the largest gap (or 1e-5 of a gap over 1% of it), the products are done again in
-    float64.
+    The smaller of the two Gram matrices is decomposed. Time: O(N D min(N, D)) for the products and
+    O(min(N, D)^3) for the eigendecomposition. Memory:
+        the
+    features', and O(D^2 + N) more where N >= D.
+
+    float32 features: matrix products in float32 (at the device's highest precision), and in float64
+    wherever float32 would lose accuracy. Where the error bound exceeds 1e-6 of the largest gap (or
+    1e-5 of a gap over 1% of the largest), the products are computed again in float64.
     float64 features: float64 throughout.
 
     Attributes:
-        tolerance: the relative change of a root at which its iteration stops; None: 1e-10 for float32 features, 4e-16 for float64.
+        tolerance: the relative change of a root at which its iteration stops. None: 1e-10 for
+            float32 features, 4e-16 for float64.
 
-    Source: rank-one modification of the symmetric eigenproblem, Bunch, Nielsen & Sorensen, Numer. Math. 31:31 (1978).
+    Source: rank-one modification of the symmetric eigenproblem, Bunch, Nielsen & Sorensen, Numer.
+        Math. 31:31 (1978).
     """
 
     tolerance: float | None = None
@@ -61,12 +71,15 @@ class Secular:
         quick = self._full(rows, jnp.float32)
         largest = over_devices(rows, jnp.max(quick.gap), lax.pmax)
         allowed = jnp.where(
-            quick.gap > 0.01 * largest, jnp.minimum(_OF_OWN * quick.gap, _OF_LARGEST * largest), _OF_LARGEST * largest
+            quick.gap > 0.01 * largest,
+            jnp.minimum(_SHARE_OF_OWN * quick.gap, _SHARE_OF_LARGEST * largest),
+            _SHARE_OF_LARGEST * largest,
         )
         good = true_on_all_devices(rows, jnp.all(quick.error_bound <= allowed)) | jnp.isnan(largest)
-        return lax.cond(good, lambda: quick, lambda: self._full(rows, jnp.float64))
+        result: Examination = lax.cond(good, lambda: quick, lambda: self._full(rows, jnp.float64))
+        return result
 
-    def _full(self, rows: Rows, dtype: Any) -> Examination:
+    def _full(self, rows: Rows, dtype: DTypeLike) -> Examination:
         count, width = rows.total, rows.features.shape[1]
         tolerance = self.tolerance or (4e-16 if rows.features.dtype == jnp.float64 else 1e-10)
         if count <= width:
@@ -84,7 +97,7 @@ class Secular:
 
 
 def _poles(values: Array) -> tuple[Array, Array]:
-    """g_j = k_1 - k_j for j > 1: the LEAD nearest, and the rest; padded with the farthest pole, k_1 itself."""
+    """g_j = k_1 - k_j for j > 1: the LEAD nearest, and the rest; padded with the farthest, k_1."""
     gaps = values[0] - values[1:]
     missing = max(0, LEAD + 1 - gaps.shape[0])
     gaps = jnp.concatenate([gaps, jnp.broadcast_to(values[0], (missing,))])
@@ -92,7 +105,7 @@ def _poles(values: Array) -> tuple[Array, Array]:
 
 
 def _of_left_vectors(system: Eigensystem, downdate: Array | float) -> tuple[equation.Coordinates, equation.Errors]:
-    """Coordinates of all rows where the Gram matrix is N x N: z_ij = sqrt(k_j) u_ij."""
+    """Coordinates z_ij = sqrt(k_j) u_ij of all rows where the Gram matrix is N x N."""
     values = system.values
     squares = system.vectors**2 * (values * downdate)
     rest = jnp.pad(squares[:, 1:], ((0, 0), (0, max(0, LEAD + 1 - squares.shape[1] + 1))))
@@ -102,7 +115,8 @@ def _of_left_vectors(system: Eigensystem, downdate: Array | float) -> tuple[equa
     norm = jnp.sqrt(jnp.sum(squares, 1))
     scale = jnp.sqrt(values[0] * downdate)
     first = scale * (system.first_error * jnp.sqrt(jnp.sum(system.vectors[:, 1:] ** 2, 1)) + size * 2.0**-52)
-    # The error of G turns u_j within the complement too; the resolvent's shift covers it but for rounding.
+    # The error of G also rotates u_j within the complement of u_1. The resolvent's shift covers
+    # that, except for rounding.
     rest_error = scale * size * 2.0**-52
     rest_error = jnp.broadcast_to(rest_error, norm.shape)
     errors = equation.Errors(first, system.shift, 0.0, rest_error, jnp.zeros_like(norm), norm, 2.0**-50)
@@ -110,11 +124,17 @@ def _of_left_vectors(system: Eigensystem, downdate: Array | float) -> tuple[equa
 
 
 def solve_rows(
-    rows: Rows, system: Eigensystem, dtype: Any, tolerance: float, row_error: Array | float = 0.0
+    rows: Rows, system: Eigensystem, dtype: DTypeLike, tolerance: float, row_error: Array | float = 0.0
 ) -> equation.Roots:
-    """Roots of all rows from a D x D eigensystem, projected and solved a block at a time.
+    """Roots of all rows from a D x D eigensystem, projected and solved block by block.
 
-    `row_error` is the Euclidean norm of an error that all rows share, beside rounding: that of a mean which is not their own.
+    Args:
+        rows: [N, D].
+        system: the eigensystem of a D x D Gram matrix.
+        dtype: of the products with the tail's eigenvectors.
+        tolerance: the relative change of a root at which its iteration stops.
+        row_error: Euclidean norm of an error that all rows share, besides rounding: that of the
+            mean of a summarised corpus.
     """
     width = rows.features.shape[1]
     lead_vectors = system.vectors[:, : LEAD + 1]
@@ -123,8 +143,9 @@ def solve_rows(
     lead_poles, tail_poles = _poles(system.values)
     tail_vectors = jnp.pad(tail_vectors, ((0, 0), (0, tail_poles.shape[0] - tail_vectors.shape[1])))
     downdate = jnp.asarray(rows.downdate, jnp.float64)
-    epsilon = float(jnp.finfo(dtype).eps)
-    # Rows that are not centred are multiplied as they lie in memory: part of their scale is the vectors', part the products'.
+    epsilon = float(np.finfo(np.dtype(dtype)).eps)
+    # Rows that are not centred are multiplied unscaled. One part of their scale is applied to the
+    # vectors, the other to the products.
     inner = outer = jnp.float64(1)
     if rows.mean is None:
         inner = jnp.clip(rows.scale, 2.0**-30, 2.0**30)
@@ -133,10 +154,12 @@ def solve_rows(
     lead_vectors, tail_vectors = lead_vectors * inner, (tail_vectors * inner).astype(dtype)
 
     def solve_block(block: Array) -> equation.Roots:
-        lead = (jnp.matmul(lead_vectors.T, block.astype(jnp.float64).T) * outer) ** 2 * downdate  # [1 + LEAD, B]
+        # [1 + LEAD, B]
+        lead = (jnp.matmul(lead_vectors.T, block.astype(jnp.float64).T) * outer) ** 2 * downdate
         tail = jnp.matmul(block.astype(dtype), tail_vectors, precision=lax.Precision.HIGHEST)
         tail = (tail * outer.astype(dtype)) ** 2 * downdate.astype(dtype)
-        # Of use in bounds alone, so the tail's own precision will do; and a product reads it faster than a sum.
+        # Used only in bounds, so the tail's own precision suffices; and a product reads it faster
+        # than a sum.
         squares = jnp.matmul(tail, jnp.ones(tail.shape[1], tail.dtype), precision=lax.Precision.HIGHEST)
         norm = jnp.sqrt(jnp.sum(lead, 0) + squares.astype(jnp.float64))
         shared = row_error * jnp.sqrt(downdate)
@@ -146,11 +169,12 @@ def solve_rows(
             shift=system.shift if system.lead_shift is None else system.lead_shift,
             tail_shift=0.0 if system.lead_shift is None else system.shift,
             rest=norm * 2.0**-51 * width**0.5 + shared,
-            tail=norm * epsilon / 2,  # of a dot product in `dtype`; a fifth of it is seen
+            tail=norm * epsilon / 2,  # error of a dot product in `dtype`; a fifth of it is observed
             norm=norm,
             relative=8 * epsilon,
         )
         return equation.solve(coordinates, errors, tolerance)
 
-    # A centred row is rounded to float32 for the product alone: its leading coordinates may be small beside it.
+    # A centred row is rounded to float32 for the product only, since its leading coordinates may be
+    # small beside it.
     return map_blocks(rows, solve_block, jnp.float64 if rows.mean is not None else rows_dtype(rows))
