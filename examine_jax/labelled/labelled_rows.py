@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from examine_jax.common.shapes import Float, Int, Shaped, UInt8
+from examine_jax.labelled.tables import is_missing
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ def as_text(labels: Any, names: Sequence[str] | None, what: str) -> Shaped[np.nd
     """Labels as text, whole numbers without a point, so that 3, 3.0 and "3.0" are one class.
 
     Raises:
-        ValueError: some are missing (empty, None or nan); names the rows.
+        ValueError: labels are missing (empty, None, NaN, or the text "nan"); the message names the rows.
     """
     values = np.asarray(labels)
     if values.dtype.kind == "f":
@@ -93,7 +94,7 @@ def as_text(labels: Any, names: Sequence[str] | None, what: str) -> Shaped[np.nd
     else:
         missing = np.array([value is None or value != value for value in values.tolist()])  # nan is not itself
         texts = np.array([_WHOLE.sub(r"\1", str(value).strip()) for value in values.tolist()])
-        missing |= texts == ""
+        missing |= np.array([is_missing(text) for text in texts.tolist()], bool)
     rows = np.flatnonzero(missing)
     if len(rows):
         shown = [names[row] if names is not None else f"row {row}" for row in rows[:8]]
@@ -106,11 +107,11 @@ def as_text(labels: Any, names: Sequence[str] | None, what: str) -> Shaped[np.nd
 _WHOLE = re.compile(r"^(-?\d+)\.0+$")
 
 
-def check_groups(rows: LabelledRows, validation: LabelledRows, force: bool) -> list[str]:
-    """What the reader should know of the groups, a sentence each.
+def check_groups(rows: LabelledRows, validation: LabelledRows, allow_shared_groups: bool) -> list[str]:
+    """Notes on the groups for the reader, a sentence each.
 
     Raises:
-        ValueError: both sets have rows of one group, and it is not forced.
+        ValueError: both sets have rows of one group, and that is not allowed.
     """
     if rows.groups is None and validation.groups is None:
         return []
@@ -123,7 +124,7 @@ def check_groups(rows: LabelledRows, validation: LabelledRows, force: bool) -> l
     shared = np.intersect1d(ours, theirs)
     if not len(shared):
         return []
-    if not force:
+    if not allow_shared_groups:
         raise ValueError(
             f"groups {', '.join(shared[:8].tolist())} ({len(shared)} in all) are in the assessed and the validation set: values would "
             "reward copies; split by group, or pass --force"

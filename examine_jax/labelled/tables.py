@@ -1,17 +1,21 @@
-"""Labels and groups of images, from a CSV file that names the images."""
+"""Tables about images: labels, groups and names, from CSV files that are keyed by image or index, and from .npy and .txt files."""
 
-import csv
 import dataclasses
 import os
-import stat
-from collections.abc import Collection, Sequence
+import pathlib
+import re
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from examine_jax.common.shapes import Int
+from examine_jax.common.shapes import Int, Shaped
+from examine_jax.labelled.csv_lines import MAX_BYTES, check_header, csv_header, csv_rows
 
-MAX_BYTES = 2**30
 _SHOWN = 5
+_INDEX = "index"
+_IMAGE_COLUMN_FLAG = "image_column"
+_FILE_NAME = re.compile(r".+\.(png|jpe?g|tiff?|bmp|gif|webp|jp2|dcm|dicom|npy|svs|nii|nii\.gz)", re.IGNORECASE)
+_NAMES_ENDINGS = (".csv", ".txt")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -20,8 +24,8 @@ class Labels:
 
     Attributes:
         values: int32 [N], in the order of the images: an index into `classes`, or -1 where the file has no label.
-        classes: the different labels as they are written, without the spaces around them, in order: as numbers if all of them are, else
-            by code point.
+        classes: the different labels as they are written, without the spaces around them, in order: as numbers if all of them
+            are, else by code point.
     """
 
     values: Int[np.ndarray, " images"]
@@ -37,7 +41,7 @@ def read_labels(
     partial: bool = False,
     skipped: Collection[str] = (),
 ) -> Labels:
-    """Reads the label of each image from a CSV file with a header line, in UTF-8; other columns are passed over.
+    """The label of each image, from a CSV file in UTF-8 with a header line that names the images. Other columns are ignored.
 
     Groups (patient, slide) are read the same way, with `label_column="group"`.
 
@@ -47,47 +51,21 @@ def read_labels(
         image_column: the header of the column that names the images.
         label_column: the header of the column with their labels.
         partial: whether images may be without a label: in no row, or in one whose label is empty or "nan". They get -1.
-        skipped: images that could not be read: what the file says of them is passed over.
+        skipped: images that could not be read: their rows are ignored.
 
     Raises:
-        ValueError: a row for an image that is not there, an image without a row, two rows for one image, a missing column, text that is not
-            UTF-8 or CSV. The message names the file, the images and what to do.
+        ValueError: a row for an image that is not there, an image without a row, two rows for one image, a missing column, text
+            that is not UTF-8 or CSV. The message names the file, the images and the remedy.
         OSError: the file cannot be read.
     """
-    where = os.fspath(path)
-    rows = {name: row for row, name in enumerate(names)}
-    found: dict[str, str] = {}
-    strangers: list[str] = []
-    passed_over = frozenset(skipped)
-    for line, image, text in _records(path, image_column, label_column):
-        label = text.strip()
-        label = "" if label.lower() == "nan" else label  # so some write what is missing
-        if image not in rows:
-            if image not in passed_over:
-                strangers.append(image)
-        elif image in found:
-            raise ValueError(f"{where}, line {line}: a second row for {image!r}; keep one")
-        elif label == "" and not partial:
-            raise ValueError(f"{where}, line {line}: {image!r} has an empty {label_column}; fill it in")
-        else:
-            found[image] = label
-    if strangers:
-        raise ValueError(
-            f"{where} has rows for images that are not there: {_listed(strangers)}; add those images, remove the rows, or name them as the "
-            f"images are ({', '.join(map(repr, names[:2]))}, ...)"
-        )
-    missing = [name for name in names if name not in found]
-    if missing and not partial:
-        raise ValueError(f"{where} has no row for {_listed(missing)}; add a {label_column} for each image")
-    classes = _in_order({label for label in found.values() if label != ""})
-    codes = {label: code for code, label in enumerate(classes)}
-    values = np.array([codes.get(found.get(name, ""), -1) for name in names], np.int32)
-    return Labels(values, classes)
+    texts = _by_name(path, names, image_column, label_column, "label_column", partial=partial, ignored=skipped)
+    return _coded(texts)
 
 
 def check_label_file(path: str | os.PathLike[str], image_column: str = "image", label_column: str = "label") -> None:
     """Refuses early what `read_labels` would refuse whatever the images are called. Raises: as there."""
-    _records(path, image_column, label_column)
+    for _ in csv_rows(path, {image_column: _IMAGE_COLUMN_FLAG, label_column: "label_column"}):
+        pass
 
 
 def read_groups(
@@ -97,51 +75,249 @@ def read_groups(
     image_column: str = "image",
     group_column: str = "group",
 ) -> Labels:
-    """The group (patient, slide) of each row of a matrix, by its image's name or, in a file without that column, by `index` from 0.
+    """The group (patient, slide) of each row of a matrix, from a CSV file keyed by image, or by a column `index` from 0.
 
     Raises:
-        ValueError, OSError: as `read_labels`; names are asked for where the rows have none.
+        ValueError, OSError: as `read_labels`; the file names images and the rows have no names; index and image contradict each other.
     """
-    if image_column in _header(path):
+    header = csv_header(path)
+    if image_column not in header and _INDEX not in header:
+        _refuse_other_names(path, header, names, image_column, group_column)
+        check_header(path, header, {image_column: _IMAGE_COLUMN_FLAG})
+    return _coded(_keyed(path, header, rows, names, image_column, group_column, "group_column", partial=False))
+
+
+def read_column(
+    path: str | os.PathLike[str],
+    rows: int,
+    column: str,
+    names: Sequence[str] | None = None,
+    image_column: str = "image",
+    *,
+    column_flag: str = "label_column",
+) -> Shaped[np.ndarray, " rows"]:
+    """One entry for each row of a matrix: a .npy array [N] of numbers or text, or a CSV file's column as text.
+
+    A CSV file is matched to the rows by its column `index` (from 0) or by the images' names. A file with neither is matched by order,
+    unless another of its columns holds names. Rows that it does not list get the empty text, also those with the text "nan"; images
+    that are not among the rows are ignored.
+
+    Args:
+        path: the file.
+        rows: of the matrix.
+        column: the header of the column to read.
+        names: of the rows' images, or None.
+        image_column: the header of the column that names images.
+        column_flag: the command's flag for `column`, for messages.
+
+    Raises:
+        ValueError: another ending, another number of entries, no such column, an index or image that is there twice or unknown, index
+            and image that contradict each other, names in another column, pickled objects, not UTF-8.
+        OSError: the file cannot be read.
+    """
+    path = pathlib.Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return _array(path, rows)
+    if suffix != ".csv":
+        os.stat(path)  # a file that is not there has a message of its own
+        raise ValueError(f"{path}: labels and groups are read from .npy and .csv files")
+    header = csv_header(path)
+    check_header(path, header, {column: column_flag})
+    if _INDEX in header or image_column in header:
+        texts = _keyed(path, header, rows, names, image_column, column, column_flag, partial=True)
+    else:
+        _refuse_other_names(path, header, names, image_column, column)
+        texts = [_present(cells[column]) for _, cells in csv_rows(path, {column: column_flag})]
+        if len(texts) != rows:
+            raise ValueError(
+                f"{path} has {len(texts)} lines for {rows} rows; give one each, a column {_INDEX}, or the images' names in a column "
+                f"(--{_IMAGE_COLUMN_FLAG})"
+            )
+    return np.array(texts)
+
+
+def names_beside(features: str | os.PathLike[str]) -> pathlib.Path | None:
+    """The file of names that belongs to features, or None.
+
+    For F.npy it is F.names.csv or F.names.txt, else names.csv or names.txt in the same folder; for a folder of shards, in that folder.
+
+    Raises:
+        ValueError: there are two.
+    """
+    features = pathlib.Path(features)
+    folder = features if features.is_dir() else features.parent
+    own = [] if features.is_dir() else [features.with_suffix(f".names{ending}") for ending in _NAMES_ENDINGS]
+    for candidates in (own, [folder / f"names{ending}" for ending in _NAMES_ENDINGS]):
+        found = [candidate for candidate in candidates if candidate.is_file()]
+        if len(found) > 1:
+            raise ValueError(f"{found[0]} and {found[1].name} both hold names: say which is meant")
+        if found:
+            return found[0]
+    return None
+
+
+def read_names(path: str | os.PathLike[str], rows: int, column: str = "image") -> list[str]:
+    """The image name of each row of a matrix: the lines of a .txt file, or a CSV file's column, in UTF-8.
+
+    If a CSV file has a column `index` too, it must count the rows from 0.
+
+    Raises:
+        ValueError: another ending, no such column, not as many names as rows, not UTF-8.
+        OSError: the file cannot be read.
+    """
+    path = pathlib.Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
+        names = _lines_of_text(path)
+    elif suffix == ".csv":
+        names = []
+        for line, cells in csv_rows(path, {column: _IMAGE_COLUMN_FLAG}):
+            if cells.get(_INDEX, str(len(names))) != str(len(names)):
+                raise ValueError(
+                    f"{path}, line {line}: the index is {cells[_INDEX]}, not {len(names)}: names must be in the order of the rows"
+                )
+            names.append(cells[column])
+    else:
+        os.stat(path)  # a file that is not there has a message of its own
+        raise ValueError(f"{path}: names are read from .csv and .txt files")
+    if len(names) != rows:
+        raise ValueError(f"{path} has {len(names)} names for {rows} rows of features; every row needs one name")
+    return names
+
+
+def _keyed(
+    path: str | os.PathLike[str],
+    header: Sequence[str],
+    rows: int,
+    names: Sequence[str] | None,
+    image_column: str,
+    column: str,
+    column_flag: str,
+    *,
+    partial: bool,
+) -> list[str]:
+    """The column's entry for each row of a matrix, by index or by image. A partial table may lack rows and name other images."""
+    if _INDEX not in header:
         if names is None:
             raise ValueError(
-                f"{os.fspath(path)} names images, the features have no names: give a file of names, or a column index instead"
+                f"{os.fspath(path)} names images, the features have no names: give a file of names, or a column {_INDEX} instead"
             )
-        return read_labels(path, names, image_column=image_column, label_column=group_column)
-    indices = [str(row) for row in range(rows)]
-    return read_labels(path, indices, image_column="index", label_column=group_column)
+        return _by_name(path, names, image_column, column, column_flag, partial=partial, others=partial)
+    columns = {_INDEX: None, column: column_flag}
+    compared = names is not None and image_column in header
+    if compared:
+        columns[image_column] = _IMAGE_COLUMN_FLAG
+    keyed = []
+    for line, cells in csv_rows(path, columns):
+        index = _row_number(path, line, cells[_INDEX], rows)
+        if compared and names is not None and names[index] != cells[image_column]:
+            raise ValueError(
+                f"{os.fspath(path)}, line {line}: index {index} is {names[index]!r}, but the column {image_column!r} has "
+                f"{cells[image_column]!r}: correct the table, or remove one of the two columns"
+            )
+        keyed.append((line, str(index), cells[column]))
+    return _match(path, keyed, [str(row) for row in range(rows)], column, partial=partial)
 
 
-def _header(path: str | os.PathLike[str]) -> Sequence[str]:
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
-        return next(csv.reader([stream.readline(2**20)]), [])
+def _by_name(
+    path: str | os.PathLike[str],
+    names: Sequence[str],
+    image_column: str,
+    column: str,
+    column_flag: str,
+    *,
+    partial: bool,
+    others: bool = False,
+    ignored: Collection[str] = (),
+) -> list[str]:
+    """The column's entry for each image; `others`: rows for images that are not there are ignored."""
+    columns = {image_column: _IMAGE_COLUMN_FLAG, column: column_flag}
+    keyed = [(line, cells[image_column], cells[column]) for line, cells in csv_rows(path, columns)]
+    if others:
+        known = set(names)
+        listed = [entry for entry in keyed if entry[1] in known]
+        if keyed and not listed:
+            raise ValueError(
+                f"{os.fspath(path)} names none of the images in its column {image_column!r}: is it of another set, or are the names "
+                f"in another column (--{_IMAGE_COLUMN_FLAG})?"
+            )
+        keyed = listed
+    return _match(path, keyed, names, column, partial=partial, ignored=ignored)
 
 
-def _records(path: str | os.PathLike[str], image_column: str, label_column: str) -> list[tuple[int, str, str]]:
-    """(line, image, label) of each row."""
+def _match(
+    path: str | os.PathLike[str],
+    keyed: Iterable[tuple[int, str, str]],
+    names: Sequence[str],
+    column: str,
+    *,
+    partial: bool,
+    ignored: Collection[str] = (),
+) -> list[str]:
+    """The text for each name, from (line, name, text); "" where a partial table has none."""
     where = os.fspath(path)
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"{where}: not a plain file; name a CSV file with the columns {image_column}, {label_column}")
-    if status.st_size > MAX_BYTES:
-        raise ValueError(f"{where}: {status.st_size} bytes, more than the {MAX_BYTES} that a label file may have")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, strict=True)
-            header = reader.fieldnames or []
-            for column in (image_column, label_column):
-                if header.count(column) != 1:
-                    count = "twice" if column in header else "no"
-                    raise ValueError(f"column {column!r}: {count} such; the columns are {', '.join(header) or 'none'}")
-            records = []
-            for record in reader:
-                image, label = record[image_column], record[label_column]
-                if image is None or label is None:
-                    raise ValueError(f"line {reader.line_num} is cut short: it has fewer columns than the header")
-                records.append((reader.line_num, image, label))
-            return records
-    except (ValueError, csv.Error) as error:
-        raise ValueError(f"{where}: {' '.join(str(error).split())}; give a CSV file in UTF-8 with a header") from error
+    known, ignored = frozenset(names), frozenset(ignored)
+    found: dict[str, str] = {}
+    strangers: list[str] = []
+    for line, name, cell in keyed:
+        text = _present(cell)
+        if name not in known:
+            if name not in ignored:
+                strangers.append(name)
+        elif name in found:
+            raise ValueError(f"{where}, line {line}: a second row for {name!r}; keep one")
+        elif text == "" and not partial:
+            raise ValueError(f"{where}, line {line}: {name!r} has an empty {column}; fill it in")
+        else:
+            found[name] = text
+    if strangers:
+        raise ValueError(
+            f"{where} has rows for images that are not there: {_listed(strangers)}; add those images, remove the rows, or name them as "
+            f"the images are ({', '.join(map(repr, names[:2]))}, ...)"
+        )
+    missing = [name for name in names if name not in found]
+    if missing and not partial:
+        raise ValueError(f"{where} has no row for {_listed(missing)}; add a {column} for each image")
+    return [found.get(name, "") for name in names]
+
+
+def _refuse_other_names(
+    path: str | os.PathLike[str], header: Sequence[str], names: Sequence[str] | None, image_column: str, column: str
+) -> None:
+    """Refuses a table whose images are named in a column other than `image_column`: the order of its rows need not be the images'."""
+    others = [name for name in dict.fromkeys(header) if name not in (column, "")]
+    if not others:
+        return
+    known = None if names is None else {*names, *(pathlib.PurePosixPath(name).stem for name in names)}
+    total, hits = 0, dict.fromkeys(others, 0)
+    for _, cells in csv_rows(path, {}):
+        total += 1
+        for name in others:
+            cell = cells.get(name, "").strip()
+            hits[name] += bool(_FILE_NAME.fullmatch(cell)) if known is None else cell in known
+    holding = [name for name in others if hits[name] > total / 2]
+    if holding:
+        remedy = "" if names is not None else ", and a file of names beside the features"
+        raise ValueError(
+            f"{os.fspath(path)} names images in the column {holding[0]!r}, not {image_column!r}: give "
+            f"--{_IMAGE_COLUMN_FLAG}={holding[0]}{remedy}, or a column {_INDEX}"
+        )
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell holds no label: it is empty, or NaN as text, as some programs write what is missing."""
+    return text.strip().lower() in ("", "nan")
+
+
+def _present(cell: str) -> str:
+    return "" if is_missing(cell) else cell.strip()
+
+
+def _coded(texts: Sequence[str]) -> Labels:
+    classes = _in_order({text for text in texts if text != ""})
+    codes = {text: code for code, text in enumerate(classes)}
+    return Labels(np.array([codes.get(text, -1) for text in texts], np.int32), classes)
 
 
 def _in_order(labels: set[str]) -> tuple[str, ...]:
@@ -149,6 +325,36 @@ def _in_order(labels: set[str]) -> tuple[str, ...]:
         return tuple(sorted(labels, key=lambda label: (float(label), label)))
     except ValueError:
         return tuple(sorted(labels))
+
+
+def _array(path: pathlib.Path, rows: int) -> Shaped[np.ndarray, " rows"]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is no readable .npy file of numbers or text ({error})") from error
+    if not isinstance(array, np.ndarray) or array.shape not in ((rows,), (rows, 1)) or array.dtype.kind not in "biufU":
+        raise ValueError(f"{path} must hold one number or text for each of {rows} rows, an array of shape ({rows},)")
+    return array.reshape(rows)
+
+
+def _row_number(path: str | os.PathLike[str], line: int, text: str, rows: int) -> int:
+    try:
+        found = int(text)
+    except ValueError:
+        found = -1
+    if not 0 <= found < rows:
+        raise ValueError(f"{os.fspath(path)}, line {line}: index {text!r} is none of 0 to {rows - 1}")
+    return found
+
+
+def _lines_of_text(path: pathlib.Path) -> list[str]:
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path}: {path.stat().st_size} bytes, more than the {MAX_BYTES} that a table may have")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return [line.removesuffix("\n").removesuffix("\r") for line in stream]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}; give a text file in UTF-8") from error
 
 
 def _listed(names: Sequence[str]) -> str:

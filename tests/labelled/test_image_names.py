@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from examine_jax.labelled.image_names import names_beside, read_names
+from examine_jax.labelled.tables import names_beside, read_names
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,11 @@ def test_names_are_read_a_line_or_a_record_each(file: str, content: str, tmp_pat
         ("n.txt", b"a\nb\n", "2 names for 3 rows"),
         ("n.txt", b"a\nb\nc\nd\n", "4 names for 3 rows"),
         ("n.txt", b"a\nb\n\xff\n", "utf-8"),
-        ("n.csv", b"name\na\nb\nc\n", "no column image; the columns are name"),
-        ("n.csv", b"", "no column image"),
-        ("n.csv", b"index,image\n0,a\n2,c\n1,b\n", "record 1 has the index 2"),
+        ("n.csv", b"name\na\nb\nc\n", "'image' is absent; the columns are name; name another by --image_column"),
+        ("n.csv", b"", "'image' is absent"),
+        ("n.csv", b"index,image\n0,a\n2,c\n1,b\n", "line 3: the index is 2, not 1"),
         ("n.csv", b'image\n"a\nb\n', "n.csv"),
-        ("n.csv", b"index,image\n0,a\n1\n2,b\n", "record 1 has no image"),
+        ("n.csv", b"index,image\n0,a\n1\n2,b\n", "line 3 is cut short"),
         ("n.json", b"[]", r"\.csv and \.txt"),
     ],
 )

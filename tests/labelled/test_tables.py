@@ -1,10 +1,14 @@
 """Label files that fit their images, and those that do not."""
 
 import pathlib
+import time
+from typing import Any
 
+import numpy as np
 import pytest
 
-from examine_jax.labelled.tables import check_label_file, read_labels
+from examine_jax.labelled.labelled_rows import as_text
+from examine_jax.labelled.tables import check_label_file, read_column, read_groups, read_labels, read_names
 
 NAMES = ("b.png", 'quo"te,\n.png', "größe.png")
 
@@ -82,8 +86,11 @@ def test_images_may_be_without_labels_where_that_is_said(tmp_path: pathlib.Path)
         ("image,label\n" + "".join(f"x{i},1\n" for i in range(9)), "'x4' and 4 more"),
         ("image,label\na,1\n", "no row for 'b', 'c'; add a label"),
         ("image,label\na,1\nb,1\na,2\nc,1\n", "line 4: a second row for 'a'"),
-        ("image,class\na,1\n", "column 'label': no such; the columns are image, class"),
-        ("image,label,label\na,1,2\n", "column 'label': twice such"),
+        (
+            "image,class\na,1\n",
+            "column 'label' is absent; the columns are image, class; name another by --label_column",
+        ),
+        ("image,label,label\na,1,2\n", "column 'label' is there twice"),
         ("", "the columns are none"),
         ("image,label\na\n", "line 2 is cut short"),
         (b"image,label\na,\xff\n", "utf-8"),
@@ -102,3 +109,78 @@ def test_a_missing_file_and_a_folder(tmp_path: pathlib.Path) -> None:
         read_labels(tmp_path / "nothing.csv", "abc")
     with pytest.raises(ValueError, match="not a plain file"):
         read_labels(tmp_path, "abc")
+
+
+NAMED = ("a.png", "b.png", "c.png")
+
+
+@pytest.mark.parametrize("read", [read_column, read_groups], ids=["labels", "groups"])
+def test_names_under_another_header_are_refused_with_the_flag(tmp_path: pathlib.Path, read: Any) -> None:
+    """By order two of these three labels would be wrong."""
+    path = write(tmp_path, "filename,label\nc.png,x\nb.png,y\na.png,z\n")
+    arguments = {read_column: (3, "label", NAMED), read_groups: (3, NAMED, "image", "label")}[read]
+    with pytest.raises(ValueError, match="column 'filename', not 'image': give --image_column=filename"):
+        read(path, *arguments)
+    stems = write(tmp_path, "id,label\nc,x\nb,y\na,z\n")
+    with pytest.raises(ValueError, match="--image_column=id"):
+        read(stems, *arguments)
+    without = {read_column: (3, "label"), read_groups: (3, None, "image", "label")}[read]
+    path = write(tmp_path, "filename,label\nc.png,x\nb.png,y\na.png,z\n")
+    with pytest.raises(ValueError, match="--image_column=filename, and a file of names beside the features"):
+        read(path, *without)
+
+
+def test_labels_are_matched_by_order_where_nothing_names_images(tmp_path: pathlib.Path) -> None:
+    path = write(tmp_path, "label,group\nx,1\ny,2\nx,3\n")
+    assert read_column(path, 3, "label", NAMED).tolist() == ["x", "y", "x"]
+    assert read_column(path, 3, "group").tolist() == ["1", "2", "3"]
+
+
+def test_images_that_the_rows_cannot_be_matched_with_are_refused(tmp_path: pathlib.Path) -> None:
+    path = write(tmp_path, "image,label\nc.png,x\nb.png,y\na.png,z\n")
+    with pytest.raises(ValueError, match="names images, the features have no names"):
+        read_column(path, 3, "label")
+
+
+@pytest.mark.parametrize("read", [read_column, read_groups], ids=["labels", "groups"])
+def test_index_and_image_that_contradict_each_other_are_refused(tmp_path: pathlib.Path, read: Any) -> None:
+    arguments = {read_column: (3, "label", NAMED), read_groups: (3, NAMED, "image", "label")}[read]
+    path = write(tmp_path, "image,index,label\nc.png,2,x\nb.png,0,y\na.png,1,z\n")
+    with pytest.raises(ValueError, match=r"line 3: index 0 is 'a\.png', but the column 'image' has 'b\.png'"):
+        read(path, *arguments)
+    path = write(tmp_path, "image,index,label\nc.png,2,x\nb.png,1,y\na.png,0,z\n")
+    found = read(path, *arguments)
+    assert (found.tolist() if read is read_column else [found.classes[code] for code in found.values]) == [
+        "z",
+        "y",
+        "x",
+    ]
+
+
+def test_nan_as_text_is_no_class_of_a_matrix_either(tmp_path: pathlib.Path) -> None:
+    path = write(tmp_path, "label\nx\nNaN\ny\n")
+    assert read_column(path, 3, "label").tolist() == ["x", "", "y"]
+    with pytest.raises(ValueError, match=r"labels are missing for row 1 \(1 in all\)"):
+        as_text(np.array(["x", "nan", "y"]), None, "labels")
+    with pytest.raises(ValueError, match="line 3: 'b' has an empty group"):
+        read_groups(write(tmp_path, "image,group\na,x\nb,nan\nc,y\n"), 3, "abc")
+
+
+def test_endings_in_capitals_are_read(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "L.CSV").write_text("label\nx\ny\n")
+    (tmp_path / "N.TXT").write_text("a\nb\n")
+    np.save(tmp_path / "l.npy", np.array([1, 2]))
+    (tmp_path / "l.npy").rename(tmp_path / "L.NPY")
+    assert read_column(tmp_path / "L.CSV", 2, "label").tolist() == ["x", "y"]
+    assert read_column(tmp_path / "L.NPY", 2, "label").tolist() == [1, 2]
+    assert read_names(tmp_path / "N.TXT", 2) == ["a", "b"]
+
+
+def test_one_duplicate_in_many_rows_is_found_in_linear_time(tmp_path: pathlib.Path) -> None:
+    rows = 65_536
+    lines = [f"{row},x\n" for row in range(rows - 1)]
+    path = write(tmp_path, "index,label\n" + "".join(lines) + "7,x\n")
+    begin = time.process_time()
+    with pytest.raises(ValueError, match=f"line {rows + 1}: a second row for '7'"):
+        read_column(path, rows, "label")
+    assert time.process_time() - begin < 20  # 1 s; comparing all pairs takes minutes

@@ -9,7 +9,7 @@ import pytest
 
 from examine_jax.jobs.value.page import write_values
 from examine_jax.labelled.labelled_rows import LabelledRows, as_text
-from examine_jax.labelled.row_column import read_column
+from examine_jax.labelled.tables import read_column
 from examine_jax.valuation import ValueSettings, value_features
 from tests.support.commands import run, run_each
 
@@ -192,8 +192,8 @@ def test_what_is_done_is_kept_and_done_anew_for_other_data(tmp_path: pathlib.Pat
     ("text", "reason"),
     [
         ("label\na\nb\n", "2 lines for 3 rows"),
-        ("class\na\nb\nc\n", "no column 'label'"),
-        ("index,label\n0,a\n0,b\n", "rows 0 more than once"),
+        ("class\na\nb\nc\n", "the column 'label' is absent.*--label_column"),
+        ("index,label\n0,a\n0,b\n", "line 3: a second row for '0'"),
         ("index,label\n7,a\n", "index '7' is none of 0 to 2"),
         ("image,label\nx,a\n", "names none of the images"),
     ],
