@@ -1,19 +1,25 @@
-"""Encoders and decoders: frozen configurations, Flax Linen modules, presets."""
+"""Networks: frozen configurations, their Flax Linen modules, and architectures by name."""
 
-from examine_jax.models.apply import apply, init_network, run_network
+from examine_jax.models.architectures import ARCHITECTURES, Architecture, architecture
+from examine_jax.models.dense_autoencoder import DenseAutoencoder
 from examine_jax.models.flax_encoder import FlaxEncoder
+from examine_jax.models.forward import apply, init_network, run_network
 from examine_jax.models.heads import HeadConfig
 from examine_jax.models.masked_autoencoder import DecoderConfig, MaskedAutoencoder
 from examine_jax.models.patches import patchify, unpatchify
 from examine_jax.models.positions import sincos_positions
-from examine_jax.models.presets import PRESETS, Architecture, architecture
 from examine_jax.models.resnet import ResNet, ResNetConfig
 from examine_jax.models.vit import VisionTransformer, ViTConfig
 
+# Configurations that a saved encoder's config.json may name. A new network adds its own here.
+CONFIGURATIONS: tuple[type, ...] = (ViTConfig, ResNetConfig, DecoderConfig, HeadConfig)
+
 __all__ = [
-    "PRESETS",
+    "ARCHITECTURES",
+    "CONFIGURATIONS",
     "Architecture",
     "DecoderConfig",
+    "DenseAutoencoder",
     "FlaxEncoder",
     "HeadConfig",
     "MaskedAutoencoder",

@@ -1,4 +1,4 @@
-"""An autoencoder of patches: the vision transformer with nothing masked, and a decoder of all patches."""
+"""An autoencoder of patches: a vision transformer without masking, and a decoder."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,7 +12,7 @@ from examine_jax.models.vit import VisionTransformer, ViTConfig
 
 
 class DenseDecoder(nn.Module):
-    """Predicts the pixels of every patch; the masked autoencoder's decoder without its mask token."""
+    """Predicts the pixels of every patch: MaskedDecoder without the mask token."""
 
     config: DecoderConfig
     encoder: ViTConfig
@@ -37,7 +37,7 @@ class DenseDecoder(nn.Module):
 
 
 class DenseAutoencoder(nn.Module):
-    """Encoder and decoder together; parameters under "encoder" and "decoder"."""
+    """Encoder and decoder, with parameters under "encoder" and "decoder"."""
 
     encoder_config: ViTConfig
     decoder_config: DecoderConfig
@@ -47,6 +47,6 @@ class DenseAutoencoder(nn.Module):
         self.decoder = DenseDecoder(self.decoder_config, self.encoder_config)
 
     def __call__(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch tokens values"]:
-        """Predicted pixels (float32, in the images' units) of all patches, as `patchify` cuts them."""
+        """The predicted pixels of all patches as in `patchify`, float32, in the images' units."""
         encoded = self.encoder.encode(patchify(images, self.encoder_config.patch_size))
         return self.decoder(encoded).astype(jnp.float32)

@@ -12,16 +12,17 @@ from examine_jax.common.shapes import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class FlaxEncoder:
-    """A Linen module of one's own as an encoder.
+    """Any Linen module as an encoder.
 
     Attributes:
-        flax_module: called with images [B, H, W, C] (normalised float32); gives features [B, features]. Where its __call__ takes a
-            keyword `train`, it is told whether it is being trained. It may hold parameters and batch norms ("batch_stats"), it draws
-            no random numbers. Its fields must be hashable (tuples, no lists): methods are hashable values.
-        image_size: side of the square input, in pixels.
+        flax_module: maps normalised float32 images [B, H, W, C] to features [B, features]. If its
+            __call__ has a keyword `train`, that is set in training. It may hold parameters and
+            batch norms ("batch_stats"), and draws no random numbers. Its fields must be hashable:
+            tuples instead of lists.
+        image_size: side of the square input in pixels.
         channels: channels of the input.
-        features: width of what it gives.
-        dtype: of the computation, for the record: the module computes in what it says itself.
+        features: width of the output.
+        dtype: of the computation, for the record; the module itself decides.
     """
 
     flax_module: nn.Module
@@ -50,7 +51,7 @@ class FlaxEncoder:
 
 
 class WrappedEncoder(nn.Module):
-    """The user's module, its variables under "network", its features checked and float32."""
+    """The user's module, under "network". Its features are checked and become float32."""
 
     network: nn.Module
     features: int

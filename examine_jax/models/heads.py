@@ -1,4 +1,4 @@
-"""The small networks behind an encoder that self-supervised losses look at: projectors, predictors, expanders."""
+"""Small networks between an encoder and its loss: projectors, predictors, expanders."""
 
 import dataclasses
 from typing import Any, Literal
@@ -13,14 +13,16 @@ OutputNorm = Literal["none", "plain", "scaled"]
 
 @dataclasses.dataclass(frozen=True)
 class HeadConfig:
-    """A perceptron: dense, batch norm, ReLU for each width but the last; the last one dense alone, or with a batch norm.
+    """A perceptron whose hidden layers are dense, batch norm, ReLU.
 
     Attributes:
-        widths: outputs of the dense layers; the last one is the head's.
-        hidden_bias: whether the hidden dense layers have a bias, which the batch norm after them cancels (BYOL's and VICReg's have one).
+        widths: outputs of the dense layers. The last is the head's.
+        hidden_bias: whether hidden dense layers have a bias. The batch norm cancels it (BYOL and
+            VICReg have one).
         output_bias: whether the last dense layer has a bias.
-        output_norm: what follows the last dense layer: "none"; "plain": a batch norm without parameters (SimSiam's projector); "scaled":
-            one with a scale and no shift (SimCLR's).
+        output_norm: what follows the last dense layer: "none"; "plain", a batch norm without
+            parameters (SimSiam's projector); "scaled", a batch norm with a scale and no shift
+            (SimCLR).
     """
 
     widths: tuple[int, ...]
@@ -35,14 +37,15 @@ class HeadConfig:
             raise ValueError(f"HeadConfig: output_norm must be 'none', 'plain' or 'scaled', got {self.output_norm!r}")
 
     def module(self, dtype: str = "float32") -> "Head":
-        """The head, computing in `dtype` ("float32" or "bfloat16"); its parameters are float32 always."""
+        """The head's module, computing in `dtype` ("float32" or "bfloat16")."""
         return Head(self, jnp.dtype(dtype))
 
 
 class Head(nn.Module):
-    """Features [B, F] to embeddings [B, widths[-1]], float32.
+    """Maps features [B, F] to embeddings [B, widths[-1]], float32.
 
-    Batch norms keep running averages with a momentum of 0.9, epsilon 1e-5; with train=True they use the batch's own statistics.
+    Batch norms have a momentum of 0.9 and an epsilon of 1e-5. With train=True they use the batch's
+    statistics.
     """
 
     config: HeadConfig

@@ -1,7 +1,8 @@
-"""The functions that a transformer block is made of, each with its backward pass written out.
+"""The functions of a transformer block, each with a hand-written backward pass.
 
-They are written out for speed alone: what automatic differentiation derives is the same mathematics, but on a CPU XLA then puts transposed
-copies around the matrix products and keeps a residual for every factor of an activation. Reverse-mode differentiation only.
+The backward passes are for speed. Automatic differentiation gives the same gradients, but on a CPU
+XLA then copies transposed matrices and keeps a residual for each factor of an activation. Only
+reverse mode is supported.
 """
 
 import functools
@@ -21,7 +22,7 @@ def _plain(x: Array, y: Array) -> Array:
 def dense(
     x: Float[Array, "rows width"], kernel: Float[Array, "width outputs"], bias: Float[Array, " outputs"]
 ) -> Float[Array, "rows outputs"]:
-    """x @ kernel + bias. Its kernel's gradient is x^T g, not (g^T x)^T."""
+    """x @ kernel + bias. The kernel's gradient is computed as x^T g, not (g^T x)^T."""
     return _plain(x, kernel) + bias
 
 
@@ -41,7 +42,10 @@ dense.defvjp(_dense_forward, _dense_backward)
 
 @jax.custom_vjp
 def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The exact GELU, x * Phi(x), by erf (jax.nn.gelu goes by erfc, whose two branches cost three times as much on a CPU)."""
+    """The exact GELU, x * Phi(x), by erf.
+
+    jax.nn.gelu uses erfc, whose two branches take three times as long on a CPU.
+    """
     return x * _normal_cdf(x)
 
 
@@ -65,7 +69,7 @@ gelu.defvjp(_gelu_forward, _gelu_backward)
 def layer_norm(
     x: Float[Array, "rows width"], scale: Float[Array, " width"], bias: Float[Array, " width"], epsilon: float
 ) -> Float[Array, "rows width"]:
-    """(x - mean) / sqrt(variance + epsilon) * scale + bias over the last axis; the statistics in float32."""
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias over the last axis, in float32."""
     return _layer_norm_forward(x, scale, bias, epsilon)[0]
 
 
@@ -99,7 +103,7 @@ def attend(
     key: Float[Array, "batch heads tokens width"],
     value: Float[Array, "batch heads tokens width"],
 ) -> Float[Array, "batch heads queries width"]:
-    """softmax(query key^T / sqrt(width)) value; the softmax in float32."""
+    """softmax(query key^T / sqrt(width)) value, with a float32 softmax."""
     return _attend_forward(query, key, value)[0]
 
 

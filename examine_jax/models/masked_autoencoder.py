@@ -1,4 +1,8 @@
-"""The masked autoencoder's network (He et al., arXiv:2111.06377): an encoder of visible patches, a narrower decoder of all of them."""
+"""The masked autoencoder: an encoder of visible patches, and a narrower decoder of all patches.
+
+Source:
+    He et al., arXiv:2111.06377.
+"""
 
 import dataclasses
 
@@ -13,7 +17,11 @@ from examine_jax.models.vit import VisionTransformer, ViTConfig
 
 @dataclasses.dataclass(frozen=True)
 class DecoderConfig:
-    """The decoder's transformer; heads and 4 divide width."""
+    """A decoder's transformer.
+
+    Attributes:
+        width, depth, heads, mlp_width: as in `ViTConfig`. heads and 4 divide width.
+    """
 
     width: int
     depth: int
@@ -31,9 +39,9 @@ class DecoderConfig:
 class MaskedDecoder(nn.Module):
     """Predicts the pixels of the masked patches.
 
-    It works in the shuffled order, visible patches first: a transformer does not mind the order of its tokens once their positions are
-    added, so nothing has to be put back in place, and the backward pass needs no scatter. Outputs are asked of the masked tokens alone,
-    for the loss reads no others.
+    Tokens stay in the shuffled order, visible patches first: once positions are added, their order
+    does not matter to a transformer. So nothing is put back in place, and the backward pass needs
+    no scatter. The last block computes the masked tokens alone, because the loss uses no others.
     """
 
     config: DecoderConfig
@@ -53,7 +61,8 @@ class MaskedDecoder(nn.Module):
         fill = jnp.broadcast_to(mask_token.astype(dtype), (batch, masked, config.width))
         placed = jnp.asarray(positions, dtype)[order]
         if leading:
-            placed = jnp.pad(placed, ((0, 0), (leading, 0), (0, 0)))  # the class token has position zero
+            # The class token has position zero.
+            placed = jnp.pad(placed, ((0, 0), (leading, 0), (0, 0)))
         tokens = jnp.concatenate([tokens, fill], axis=1) + placed
         for i in range(config.depth):
             first_output = tokens.shape[1] - masked if i == config.depth - 1 else 0
@@ -66,7 +75,7 @@ class MaskedDecoder(nn.Module):
 
 
 class MaskedAutoencoder(nn.Module):
-    """Encoder and decoder together; parameters under "encoder" and "decoder"."""
+    """Encoder and decoder, with parameters under "encoder" and "decoder"."""
 
     encoder_config: ViTConfig
     decoder_config: DecoderConfig
@@ -78,6 +87,14 @@ class MaskedAutoencoder(nn.Module):
     def __call__(
         self, visible: Float[Array, "batch visible values"], order: Int[Array, "batch tokens"]
     ) -> Float[Array, "batch masked values"]:
-        """Predicted pixels (float32, in the target's units) of the patches order[:, visible:], given those of order[:, :visible]."""
+        """Predicts the masked patches from the visible ones.
+
+        Args:
+            visible: the patches at order[:, :visible], flattened.
+            order: a permutation of the patches.
+
+        Returns:
+            The pixels of the patches at order[:, visible:], float32, in the target's units.
+        """
         encoded = self.encoder.encode(visible, order[:, : visible.shape[1]])
         return self.decoder(encoded, order).astype(jnp.float32)

@@ -1,4 +1,7 @@
-"""Images to rows of patches and back, in the order (row of patches, column of patches; then row, column, channel within a patch)."""
+"""Cuts images into patches and puts them together again.
+
+Patches run row by row; within a patch, values run over (row, column, channel).
+"""
 
 from examine_jax.common.shapes import Array, Shaped
 
@@ -6,7 +9,21 @@ from examine_jax.common.shapes import Array, Shaped
 def patchify(
     images: Shaped[Array, "batch height width channels"], patch_size: int
 ) -> Shaped[Array, "batch tokens values"]:
-    """Cuts images into non-overlapping square patches, flattened as (p, q, c): facebookresearch/mae, `patchify`. Keeps the dtype."""
+    """Cuts images into square patches without overlap, each flattened. Keeps the dtype.
+
+    Args:
+        images: [B, H, W, C]; patch_size divides H and W.
+        patch_size: side of a patch in pixels.
+
+    Returns:
+        [B, H * W / patch_size^2, patch_size^2 * C].
+
+    Raises:
+        ValueError: patch_size does not divide the sides.
+
+    Source:
+        facebookresearch/mae, `patchify`.
+    """
     batch, height, width, channels = images.shape
     if height % patch_size or width % patch_size:
         raise ValueError(
@@ -20,7 +37,7 @@ def patchify(
 def unpatchify(
     patches: Shaped[Array, "batch tokens values"], patch_size: int, channels: int
 ) -> Shaped[Array, "batch height width channels"]:
-    """The inverse of `patchify` for square images."""
+    """The inverse of `patchify`, for square images."""
     batch, tokens, _ = patches.shape
     side = round(tokens**0.5)
     cut = patches.reshape(batch, side, side, patch_size, patch_size, channels)

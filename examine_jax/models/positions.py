@@ -1,4 +1,4 @@
-"""Fixed two-dimensional sine-cosine positions, as facebookresearch/mae computes them."""
+"""Fixed two-dimensional sine-cosine positions."""
 
 import numpy as np
 
@@ -6,10 +6,23 @@ from examine_jax.common.shapes import Float
 
 
 def sincos_positions(side: int, width: int) -> Float[np.ndarray, "tokens width"]:
-    """Positions of a `side` x `side` grid of patches, row by row, float32.
+    """Fixed positions of a `side` x `side` grid of patches.
 
-    The first half of the width encodes the column, the second half the row (facebookresearch/mae, util/pos_embed.py: "here w goes first");
-    each half holds sines, then cosines, at frequencies 10000^(-i / (width / 4)).
+    The first half of the width encodes the column, the second half the row. Each half holds sines,
+    then cosines, at the frequencies 10000^(-i / (width / 4)).
+
+    Args:
+        side: patches in a row.
+        width: of a token, a multiple of 4.
+
+    Returns:
+        [side^2, width], float32, row by row.
+
+    Raises:
+        ValueError: 4 does not divide the width.
+
+    Source:
+        facebookresearch/mae, util/pos_embed.py ("here w goes first").
     """
     if width % 4:
         raise ValueError(f"sin-cos positions need a width that is a multiple of 4, got {width}")

@@ -1,4 +1,8 @@
-"""Residual networks (He et al., arXiv:1512.03385) in torchvision's form, v1.5: a bottleneck's stride sits in its 3 x 3 convolution."""
+"""Residual networks as in torchvision (v1.5): a bottleneck's stride is in its 3 x 3 convolution.
+
+Source:
+    He et al., arXiv:1512.03385.
+"""
 
 import dataclasses
 import functools
@@ -14,20 +18,24 @@ from examine_jax.models.vit import ComputeDtype
 
 @dataclasses.dataclass(frozen=True)
 class ResNetConfig:
-    """A residual network; ResNet-18 as it stands, ResNet-50 with block="bottleneck" and depths=(3, 4, 6, 3).
+    """A residual network; by default ResNet-18. ResNet-50: block="bottleneck", depths=(3, 4, 6, 3).
 
     Attributes:
-        image_size: side of the square input, in pixels; what images are resized to. The network itself takes any.
+        image_size: side of the square input in pixels. The network itself accepts any.
         channels: channels of the input.
-        block: "basic": two 3 x 3 convolutions; "bottleneck": 1 x 1, 3 x 3, 1 x 1, whose output is four times as wide.
-        depths: blocks of each stage; each stage but the first halves the sides and doubles the width.
+        block: "basic", two 3 x 3 convolutions; "bottleneck", 1 x 1, 3 x 3 and 1 x 1 with four times
+            the width as output.
+        depths: blocks of each stage. Each stage but the first halves the sides and doubles the
+            width.
         width: channels of the first stage's 3 x 3 convolutions.
-        stem: "imagenet": 7 x 7 with stride 2, then a max-pool with stride 2; "small_image": 3 x 3 with stride 1, no max-pool (SimCLR's for
-            CIFAR), for images too small to lose a fourth of their sides at once. It costs 16 times the work a pixel.
-        zero_init_residual: whether each block starts as the identity: the scale of its last batch norm is initialised at zero
-            (Goyal et al., arXiv:1706.02677).
-        dtype: of the computation; parameters and batch statistics are float32 always.
-        remat: whether the backward pass computes each block again instead of keeping its activations: less memory, a third more work.
+        stem: "imagenet", 7 x 7 with stride 2, then a max-pool with stride 2; "small_image", 3 x 3
+            with stride 1 and no max-pool (SimCLR's for CIFAR), for small images. It costs 16 times
+            the work a pixel.
+        zero_init_residual: whether each block starts as the identity, by a zero scale in its last
+            batch norm (Goyal et al., arXiv:1706.02677).
+        dtype: of the computation; parameters and batch statistics are always float32.
+        remat: whether the backward pass computes each block again instead of keeping its
+            activations. Saves memory and costs a third more work.
     """
 
     image_size: int
@@ -58,7 +66,7 @@ class ResNetConfig:
 
     @property
     def features(self) -> int:
-        """Channels of the last stage's outputs, whose mean over the image is the features: 512 and 2048 for ResNet-18 and -50."""
+        """Channels of the last stage: 512 for ResNet-18, 2048 for ResNet-50."""
         return self.width * 2 ** (len(self.depths) - 1) * (4 if self.block == "bottleneck" else 1)
 
     def module(self) -> "ResNet":
@@ -66,10 +74,11 @@ class ResNetConfig:
 
 
 class Convolution(nn.Module):
-    """A square convolution without bias, padded by half its size on both sides (torch's padding, not "SAME"); He-normal by fan-out.
+    """A square convolution without bias, padded by half its size as in torch; He-normal by fan-out.
 
-    One of size 1 is a matrix product: XLA's convolution of it takes five times as long on a CPU for the kernel's gradient. So is one whose
-    outputs are fewer than the kernel is wide (the last stage's, of images of 64 px and less): it takes forty times as long there.
+    Size 1 is a matrix product: on a CPU, XLA's convolution takes five times as long for the
+    kernel's gradient. So is a convolution whose output is smaller than its kernel (the last stage
+    for images up to 64 px): XLA's takes forty times as long.
     """
 
     outputs: int
@@ -108,7 +117,7 @@ def _windows(
 
 
 class ResidualBlock(nn.Module):
-    """relu(x + convolutions(x)); where the shape changes, x goes through a 1 x 1 convolution and a batch norm."""
+    """relu(x + convolutions(x)), where a 1 x 1 convolution adapts the shape of x if need be."""
 
     config: ResNetConfig
     width: int
@@ -136,7 +145,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Images to features."""
+    """Maps images to features."""
 
     config: ResNetConfig
 
@@ -144,7 +153,7 @@ class ResNet(nn.Module):
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool = False
     ) -> Float[Array, "batch features"]:
-        """Features of images (normalised pixels): the last stage's outputs averaged over the image, float32."""
+        """The last stage's outputs averaged over the image, float32, of normalised pixels."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         size, stride = (7, 2) if config.stem == "imagenet" else (3, 1)
         x = Convolution(config.width, size, stride, dtype, name="stem")(images)
@@ -172,11 +181,12 @@ def _batch_norm(config: ResNetConfig, train: bool, name: str, zero: bool = False
 
 
 def _max_pool(x: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns channels"]:
-    """The largest of each 3 x 3 window, stride 2, padding 1, of numbers that are not negative.
+    """Maximum over 3 x 3 windows, stride 2, padding 1, for numbers that are not negative.
 
-    As the largest of nine shifted images: the gradient of XLA's windowed maximum is a scatter, slow on a CPU.
+    It is the maximum of nine shifted images: the gradient of XLA's windowed maximum is a scatter,
+    slow on a CPU.
     """
     rows, columns = ((side - 1) // 2 + 1 for side in x.shape[1:3])
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # zeros cannot win against a ReLU's outputs
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # Zeros never exceed a ReLU's outputs.
     shifted = [padded[:, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2] for i in range(3) for j in range(3)]
     return functools.reduce(jnp.maximum, shifted)

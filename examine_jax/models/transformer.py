@@ -1,4 +1,4 @@
-"""The pre-norm transformer block that encoders and decoders are stacked from."""
+"""The pre-norm transformer block of encoders and decoders."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,10 @@ from examine_jax.models import layers
 
 
 class Dense(nn.Module):
-    """A dense layer with xavier-uniform weights and a zero bias (facebookresearch/mae); computed in `dtype`, float32 parameters."""
+    """A dense layer that computes in `dtype` with float32 parameters.
+
+    Weights start as Xavier-uniform, biases as zero (facebookresearch/mae).
+    """
 
     outputs: int
     dtype: Any
@@ -31,7 +34,7 @@ class Dense(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Layer norm over the last axis, in float32 whatever the dtype of its input, which it returns."""
+    """Layer norm over the last axis, computed in float32. The output has the input's dtype."""
 
     epsilon: float
 
@@ -46,8 +49,8 @@ class LayerNorm(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention with one fused product for queries, keys and values.
 
-    `outputs_from`: only tokens from this index on ask (and come back); all are still looked at. A decoder whose loss reads the masked
-    tokens alone saves the rest of its last block so.
+    Only tokens from index `outputs_from` on have queries and outputs; keys and values come from all
+    tokens. A decoder whose loss uses the masked tokens alone so saves the rest of its last block.
     """
 
     heads: int
@@ -71,10 +74,11 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x)), with the exact (erf) GELU of facebookresearch/mae.
+    """x + attention(norm(x)), then x + mlp(norm(x)).
 
-    What other vision transformers have besides: mlp="swiglu", silu(a) * b of two halves (Shazeer, arXiv:2002.05202); layer_scale, a
-    learned factor for each channel of both branches, which starts at this number (Touvron et al., arXiv:2103.17239); None: no factor.
+    mlp="gelu" is the exact (erf) GELU of facebookresearch/mae; mlp="swiglu" is silu(a) * b of two
+    halves (Shazeer, arXiv:2002.05202). `layer_scale` is the initial value of a learned factor for
+    each channel of both branches (Touvron et al., arXiv:2103.17239); None: no factor.
     """
 
     heads: int
@@ -109,5 +113,8 @@ class Block(nn.Module):
 
 
 def block_type(remat: bool) -> Callable[..., Block]:
-    """Block, or the same that is computed again in the backward pass; its `outputs_from` must then be given, by position."""
+    """Block; with `remat`, the backward pass computes it again instead of keeping its activations.
+
+    Pass `outputs_from` by position.
+    """
     return nn.remat(Block, static_argnums=(2,)) if remat else Block

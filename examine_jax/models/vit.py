@@ -20,21 +20,26 @@ class ViTConfig:
     """A vision transformer.
 
     Attributes:
-        image_size: side of the square input, in pixels.
+        image_size: side of the square input in pixels.
         patch_size: side of a square patch; divides image_size.
         channels: channels of the input.
         width, depth, heads, mlp_width: of the transformer; heads divides width, 4 divides width.
-        class_token: whether a learned token stands before the patches.
-        pooling: which tokens become the features: the mean of the patch tokens or the class token.
-        final_norm: whether a layer norm ends the encoder (facebookresearch/mae); without it (vit-pytorch's of 2022) tokens keep their
-            lengths, and features say more of an image's contrast.
+        class_token: whether a learned token precedes the patches.
+        pooling: the features: the mean of the patch tokens, or the class token.
+        final_norm: whether the encoder ends with a layer norm (facebookresearch/mae). Without it
+            (vit-pytorch in 2022) tokens keep their lengths, and features depend more on an image's
+            contrast.
         layer_norm_epsilon: 1e-6 as in facebookresearch/mae.
-        dtype: of the computation; parameters are float32 always.
-        positions: "sincos": fixed (facebookresearch/mae); "learned": parameters, one vector a patch, that start as normal(0.02).
+        dtype: of the computation; parameters are always float32.
+        positions: "sincos", fixed (facebookresearch/mae); "learned", one parameter vector a patch,
+            initialised as normal(0.02).
         qkv_bias: whether queries, keys and values have a bias.
-        mlp: "gelu": two dense layers around the exact GELU; "swiglu": silu(a) * b between them, a and b each mlp_width wide.
-        layer_scale: where a learned factor for each channel of a block's branches starts; None: there is none.
-        remat: whether the backward pass computes each block again instead of keeping its activations: less memory, a third more work.
+        mlp: "gelu", two dense layers around the exact GELU; "swiglu", silu(a) * b between them, a
+            and b each mlp_width wide.
+        layer_scale: initial value of a learned factor for each channel of a block's branches; None:
+            no factor.
+        remat: whether the backward pass computes each block again instead of keeping its
+            activations. Saves memory and costs a third more work.
     """
 
     image_size: int
@@ -97,7 +102,7 @@ class ViTConfig:
 
 
 class VisionTransformer(nn.Module):
-    """Images to tokens to features."""
+    """Maps images to tokens and features."""
 
     config: ViTConfig
 
@@ -105,11 +110,14 @@ class VisionTransformer(nn.Module):
     def encode(
         self, patches: Float[Array, "batch visible values"], where: Int[Array, "batch visible"] | None = None
     ) -> Float[Array, "batch outputs width"]:
-        """The encoder's last tokens, the class token (if there is one) first.
+        """The encoder's output tokens, the class token (if any) first.
 
-        patches: flattened as `patchify` does. where: which place of the grid each patch comes from; None: all of them, in order.
-        Patches are chosen before they are embedded: the embedding is linear in each patch, so this equals embedding all of them and
-        dropping the masked ones, and neither the work nor a scatter is spent on the latter.
+        Only visible patches are embedded. Each patch is embedded by itself, so this equals
+        embedding all patches and dropping the masked ones, without that work.
+
+        Args:
+            patches: flattened as in `patchify`.
+            where: the index of each patch in the grid; None: all patches, in order.
         """
         config = self.config
         dtype = jnp.dtype(config.dtype)
@@ -140,13 +148,16 @@ class VisionTransformer(nn.Module):
         return LayerNorm(config.layer_norm_epsilon, name="norm")(tokens) if config.final_norm else tokens
 
     def tokens(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch outputs features"]:
-        """Tokens of whole images (normalised pixels), nothing masked."""
+        """The output tokens of whole images with normalised pixels."""
         return self.encode(patchify(images, self.config.patch_size))
 
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool = False
     ) -> Float[Array, "batch features"]:
-        """Pooled features of whole images (normalised pixels), float32; in training as elsewhere: nothing in it depends on the batch."""
+        """The pooled features of whole images with normalised pixels, float32.
+
+        `train` changes nothing: no layer depends on the batch.
+        """
         tokens = self.tokens(images).astype(jnp.float32)
         if self.config.pooling == "class_token":
             return tokens[:, 0]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from examine_jax.models.apply import init_network, run_network
+from examine_jax.models.forward import init_network, run_network
 from examine_jax.models.heads import HeadConfig
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)

@@ -9,8 +9,8 @@ import pytest
 
 from examine_jax.models import DecoderConfig, ViTConfig, architecture
 from examine_jax.models.patches import patchify
-from examine_jax.models.weights import from_vit_mae
 from examine_jax.pretraining import MAE, PixelScale
+from tests.support.vit_mae import from_vit_mae
 
 TINY = ViTConfig(image_size=24, patch_size=6, channels=3, width=24, depth=2, heads=3, mlp_width=40)
 TINY_DECODER = DecoderConfig(width=16, depth=2, heads=2, mlp_width=24)

@@ -1,15 +1,23 @@
-"""Learned positions for another grid of patches."""
+"""Positions of patches: learned ones resampled to another grid, and fixed ones recognised."""
 
 import numpy as np
 
 from examine_jax.common.shapes import Float
+from examine_jax.models.positions import sincos_positions
 
 
 def resample_positions(positions: Float[np.ndarray, "tokens width"], side: int) -> Float[np.ndarray, "resampled width"]:
-    """Positions of a square grid, row by row, for one of side x side, float32: bicubic, as transformers resamples them.
+    """Resamples the positions of a square grid to side x side, bicubic as in transformers.
 
-    That is torch.nn.functional.interpolate(mode="bicubic", align_corners=False): Keys' kernel with a = -0.75, its support not widened when
-    the grid shrinks, the border repeated.
+    Equals torch.nn.functional.interpolate(mode="bicubic", align_corners=False): Keys' kernel with a
+    = -0.75, not widened when the grid shrinks, with the border repeated.
+
+    Args:
+        positions: of a square grid, row by row.
+        side: rows and columns of the new grid.
+
+    Returns:
+        float32, row by row.
     """
     old = round(len(positions) ** 0.5)
     if old == side:
@@ -30,3 +38,11 @@ def _bicubic(old: int, new: int) -> Float[np.ndarray, "new old"]:
         far = -0.75 * (((distance - 5) * distance + 8) * distance - 4)
         np.add.at(weights, (np.arange(new), np.clip(first + tap, 0, old - 1)), np.where(distance <= 1, near, far))
     return weights
+
+
+def is_sincos(positions: Float[np.ndarray, "tokens width"]) -> bool:
+    """Whether positions (the class token's first) are the fixed ones, to float32 rounding."""
+    side = round((len(positions) - 1) ** 0.5)
+    if side**2 != len(positions) - 1 or positions.shape[1] % 4 or positions[0].any():
+        return False
+    return bool(np.abs(positions[1:] - sincos_positions(side, positions.shape[1])).max() < 1e-5)

@@ -1,14 +1,27 @@
-"""Residual networks from the state dicts of torchvision, timm and transformers."""
+"""Residual networks of torchvision, timm and transformers."""
 
+import dataclasses
 import re
+from collections.abc import Mapping
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.resnet import ResNetConfig
+from examine_jax.models.weights.imported import (
+    IMAGENET,
+    UNCHANGED,
+    ImportedNetwork,
+    PixelNormalisation,
+    StoredNetwork,
+    normalisation,
+)
 from examine_jax.models.weights.tensors import Tensors
 
-# transformers' names to torchvision's, which are timm's too.
+# transformers' names to torchvision's; timm uses torchvision's.
 _FROM_TRANSFORMERS = (
     (r"^(resnet\.|)embedder\.embedder\.convolution\.", "conv1."),
     (r"^(resnet\.|)embedder\.embedder\.normalization\.", "bn1."),
@@ -20,8 +33,60 @@ _FROM_TRANSFORMERS = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class ResNetFamily:
+    """transformers' ResNet."""
+
+    name: str = "resnet"
+
+    def recognises(self, configuration: Mapping[str, Any]) -> bool:
+        return configuration.get("model_type") == "resnet"
+
+    def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
+        for field in ("downsample_in_bottleneck", "downsample_in_first_stage"):
+            if stored.configuration.get(field):
+                raise ValueError(f"{stored.where}: {field} is set; such a ResNet cannot be read")
+        pixels = stored.preprocessor_normalisation()
+        return read_state_dict(with_torchvision_names(stored.tensors), image_size, pixels)
+
+
+@dataclasses.dataclass(frozen=True)
+class TimmResNetFamily:
+    """timm's ResNet."""
+
+    name: str = "timm's ResNets"
+
+    def recognises(self, configuration: Mapping[str, Any]) -> bool:
+        return configuration.get("model_type") is None and "resnet" in str(configuration.get("architecture"))
+
+    def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
+        settings = stored.configuration.get("pretrained_cfg")
+        settings = settings if isinstance(settings, dict) else {}
+        pixels = normalisation(settings.get("mean"), settings.get("std"), 1.0, stored.folder / "config.json")
+        return read_state_dict(stored.tensors, image_size, pixels)
+
+
+def read_state_dict(
+    tensors: Tensors, image_size: int | None, pixels: PixelNormalisation | None = None
+) -> ImportedNetwork:
+    """A ResNet from a state dict under torchvision's names.
+
+    Args:
+        tensors: the state dict; a classifier in it is ignored.
+        image_size: None: 224.
+        pixels: how pixels are normalised; None: ImageNet's mean and deviation, for three channels.
+
+    Raises:
+        ValueError: it is no ResNet's, or a tensor is missing or of another shape.
+    """
+    config = resnet_config(tensors, image_size)
+    params, stats = jax.tree.map(jnp.asarray, resnet_variables(tensors, config))
+    mean, deviation = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
+    return ImportedNetwork(config, params, stats, mean, deviation)
+
+
 def with_torchvision_names(tensors: Tensors) -> Tensors:
-    """The same tensors of a transformers ResNet under torchvision's names."""
+    """The tensors of a transformers ResNet under torchvision's names."""
 
     def rename(name: str) -> str:
         for pattern, replacement in _FROM_TRANSFORMERS:
@@ -32,10 +97,15 @@ def with_torchvision_names(tensors: Tensors) -> Tensors:
 
 
 def resnet_config(tensors: Tensors, image_size: int | None) -> ResNetConfig:
-    """The network that a state dict under torchvision's names is of. image_size: None: 224.
+    """The network that a state dict belongs to, by the names and shapes of its tensors.
+
+    Args:
+        tensors: the state dict, under torchvision's names.
+        image_size: None: 224.
 
     Raises:
-        ValueError: it is no ResNet's; or its stem is the one for small images, whose size then has to be given.
+        ValueError: it is no ResNet's, or its stem is the one for small images and `image_size` is
+            None.
     """
     arrays = tensors.arrays
     stem = arrays.get("conv1.weight")
@@ -67,10 +137,10 @@ def resnet_config(tensors: Tensors, image_size: int | None) -> ResNetConfig:
 
 
 def resnet_variables(tensors: Tensors, config: ResNetConfig) -> tuple[PyTree, PyTree]:
-    """(params, batch_stats) of a ResNet from tensors under torchvision's names; the classifier, if there is one, is left.
+    """(params, batch_stats) of a ResNet, from torchvision's names. A classifier is ignored.
 
     Raises:
-        ValueError: a tensor is missing or of another shape; says which.
+        ValueError: a tensor is missing or of another shape.
     """
     params: dict[str, PyTree] = {}
     stats: dict[str, PyTree] = {}

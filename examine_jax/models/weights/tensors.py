@@ -1,4 +1,4 @@
-"""Tensors by name out of a safetensors file, taken with the shapes that a network asks for; nothing is ever unpickled."""
+"""Tensors by name from a safetensors file, with their shapes checked. Nothing is unpickled."""
 
 import dataclasses
 import pathlib
@@ -16,16 +16,21 @@ _PICKLES = (".pth", ".pt", ".bin", ".pkl", ".ckpt", ".tar")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tensors:
-    """Arrays by their PyTorch names, and where they come from, which errors name."""
+    """Arrays by their PyTorch names.
+
+    Attributes:
+        arrays: name -> float32 array.
+        where: the file, for messages.
+    """
 
     arrays: Mapping[str, np.ndarray]
     where: str
 
     def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """The tensor of that name.
+        """The tensor of this name and shape.
 
         Raises:
-            ValueError: it is missing or of another shape; says which.
+            ValueError: it is missing or of another shape.
         """
         if name not in self.arrays:
             raise ValueError(f"{self.where} lacks the tensor {name} {list(shape)}")
@@ -37,7 +42,7 @@ class Tensors:
         return array
 
     def dense(self, name: str, inputs: int, outputs: int, bias: bool = True) -> PyTree:
-        """A dense layer's parameters; PyTorch keeps the kernel transposed."""
+        """A dense layer's parameters. PyTorch stores the kernel transposed."""
         kernel = self.take(f"{name}.weight", (outputs, inputs)).T
         return {"kernel": kernel, "bias": self.take(f"{name}.bias", (outputs,))} if bias else {"kernel": kernel}
 
@@ -47,31 +52,36 @@ class Tensors:
 
 
 def read_tensors(file: pathlib.Path) -> Tensors:
-    """All floating-point tensors of a safetensors file, float32.
+    """Reads all floating-point tensors of a safetensors file as float32.
 
     Raises:
-        ValueError: it is a pickle (says how to convert it), no safetensors file or damaged.
+        ValueError: it is a pickle (the message says how to convert it), no safetensors file, or
+            damaged.
     """
     refuse_pickle(file)
     try:
         with safe_open(file, framework="numpy") as stored:
             names = stored.keys()
-            floats = [name for name in names if stored.get_slice(name).get_dtype() in _FLOATS]  # counters are left
+            # Integers are counters.
+            floats = [name for name in names if stored.get_slice(name).get_dtype() in _FLOATS]
             return Tensors({name: stored.get_tensor(name).astype(np.float32) for name in floats}, str(file))
     except SafetensorError as error:
         raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
 
 
 def refuse_pickle(file: pathlib.Path) -> None:
-    """Raises a ValueError with the conversion to run where the file's name is that of a pickle."""
+    """Raises a ValueError with the conversion to run, if the file's suffix is that of a pickle."""
     if file.suffix.lower() not in _PICKLES:
         return
     converted = file.with_name("model.safetensors" if file.name == "pytorch_model.bin" else f"{file.stem}.safetensors")
     program = (
         "import torch, safetensors.torch as s; "
-        f"d = torch.load({str(file)!r}, map_location='cpu', weights_only=True); d = d.get('state_dict', d.get('model', d)); "
-        f"s.save_file({{k: v.contiguous().clone() for k, v in d.items()}}, {str(converted)!r}, metadata={{'format': 'pt'}})"
+        f"d = torch.load({str(file)!r}, map_location='cpu', weights_only=True); "
+        "d = d.get('state_dict', d.get('model', d)); "
+        f"s.save_file({{k: v.contiguous().clone() for k, v in d.items()}}, {str(converted)!r}, "
+        "metadata={'format': 'pt'})"
     )
     raise ValueError(
-        f"{file} may be a pickle, which is never read here; convert it where torch is installed: python -c {shlex.quote(program)}"
+        f"{file} may be a pickle, which is never read here; convert it where torch is installed: "
+        f"python -c {shlex.quote(program)}"
     )

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from examine_jax.models import PRESETS, DecoderConfig, ViTConfig, architecture, init_network
+from examine_jax.models import ARCHITECTURES, DecoderConfig, ViTConfig, architecture, init_network
 from examine_jax.pretraining import MAE
 
 
@@ -15,7 +15,7 @@ def parameters(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset().decoder is not None])
+@pytest.mark.parametrize("name", [name for name, preset in ARCHITECTURES.items() if preset().decoder is not None])
 def test_every_preset_has_parameters_of_the_expected_number(name):
     arch = architecture(name)
     batch = {"image": jax.ShapeDtypeStruct((1, 72, 72, 3), jnp.uint8)}
@@ -54,7 +54,7 @@ def test_the_papers_network_has_its_sizes():
     arch = architecture("examine_paper")
     assert arch.encoder.num_patches == 81
     assert (arch.encoder.width, arch.encoder.depth, arch.encoder.heads, arch.encoder.mlp_width) == (1024, 6, 8, 2048)
-    assert "inferred" in PRESETS["examine_paper"].__doc__
+    assert "inferred" in ARCHITECTURES["examine_paper"].__doc__
 
 
 def test_a_preset_takes_another_size_and_other_channels():
@@ -63,7 +63,7 @@ def test_a_preset_takes_another_size_and_other_channels():
 
 
 def test_an_unknown_preset_says_which_there_are():
-    with pytest.raises(ValueError, match="'huge'; there are: small, examine_paper, vit_s8, vit_b8"):
+    with pytest.raises(ValueError, match="'huge': choose from small, examine_paper, vit_s8, vit_b8"):
         architecture("huge")
 
 

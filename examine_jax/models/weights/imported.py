@@ -1,0 +1,121 @@
+"""A network that others trained, as it is read from its files."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from examine_jax.common.shapes import PyTree
+from examine_jax.models.masked_autoencoder import DecoderConfig
+from examine_jax.models.resnet import ResNetConfig
+from examine_jax.models.vit import ViTConfig
+from examine_jax.models.weights.configuration import read_json
+from examine_jax.models.weights.tensors import Tensors
+
+# Mean and deviation of pixels in [0, 1], one for all channels or one each.
+PixelNormalisation = tuple[tuple[float, ...], tuple[float, ...]]
+IMAGENET: PixelNormalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALVES: PixelNormalisation = ((0.5,), (0.5,))
+UNCHANGED: PixelNormalisation = ((0.0,), (1.0,))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImportedDecoder:
+    """A ViTMAE's decoder.
+
+    Attributes:
+        config: its configuration.
+        params: a MaskedDecoder's parameters.
+        mask_ratio, norm_pix: the settings that it was trained with.
+    """
+
+    config: DecoderConfig
+    params: PyTree
+    mask_ratio: float
+    norm_pix: bool
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImportedNetwork:
+    """A network with its weights.
+
+    Attributes:
+        encoder: its configuration.
+        params, batch_stats: its module's, float32.
+        pixel_mean, pixel_deviation: how pixels in [0, 1] are normalised; one number for all
+            channels, or one each.
+        decoder: a ViTMAE's, if its positions are the fixed ones; else None.
+    """
+
+    encoder: ViTConfig | ResNetConfig
+    params: PyTree
+    batch_stats: PyTree
+    pixel_mean: tuple[float, ...]
+    pixel_deviation: tuple[float, ...]
+    decoder: ImportedDecoder | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredNetwork:
+    """What a folder of another library holds.
+
+    Attributes:
+        folder: the folder.
+        configuration: its config.json.
+        tensors: its model.safetensors.
+    """
+
+    folder: pathlib.Path
+    configuration: Mapping[str, Any]
+    tensors: Tensors
+
+    @property
+    def where(self) -> str:
+        """The configuration's path, for messages."""
+        return str(self.folder / "config.json")
+
+    def preprocessor_normalisation(self) -> PixelNormalisation | None:
+        """What preprocessor_config.json says; None: there is none, or it says nothing of it."""
+        file = self.folder / "preprocessor_config.json"
+        if not file.is_file():
+            return None
+        settings = read_json(file)
+        # There, pixels are bytes * rescale_factor; here, bytes / 255.
+        factor = 255 * float(settings.get("rescale_factor", 1 / 255)) if settings.get("do_rescale", True) else 255.0
+        mean, deviation = settings.get("image_mean"), settings.get("image_std")
+        if not settings.get("do_normalize", True):
+            mean, deviation = [0.0], [1.0]
+        return normalisation(mean, deviation, factor, file)
+
+
+class Family(Protocol):
+    """A kind of network whose files can be read: one file, and one line in registry.py.
+
+    Attributes:
+        name: how messages list it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def recognises(self, configuration: Mapping[str, Any]) -> bool:
+        """Whether a folder's config.json is of this kind."""
+        ...
+
+    def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
+        """The network, at another image size where given."""
+        ...
+
+
+def normalisation(mean: Any, deviation: Any, factor: float, where: pathlib.Path) -> PixelNormalisation | None:
+    """Mean and deviation divided by a factor; None where one of them is missing.
+
+    Raises:
+        ValueError: they are no lists of numbers.
+    """
+    if mean is None or deviation is None:
+        return None
+    try:
+        return tuple(float(value) / factor for value in mean), tuple(float(value) / factor for value in deviation)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: mean {mean!r} and deviation {deviation!r} are no lists of numbers") from error
