@@ -1,4 +1,4 @@
-"""Features that lie in files: .npy and Parquet, one file or a folder of shards, read a chunk at a time.
+"""Features on disk (.npy and Parquet, one file or a folder of shards), preprocessing, neighbours.
 
 Nothing is imported here: .npy files need numpy alone, Parquet needs pyarrow.
 """

@@ -1,4 +1,4 @@
-"""Features of any size, from one file or a folder of shards, as an object that can be iterated again and again."""
+"""Features of any size, from one file or a folder of shards, iterable repeatedly."""
 
 import dataclasses
 import os
@@ -33,26 +33,30 @@ class Shard(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class FeatureChunks:
-    """All rows of the shards, in order, 16 MiB at a time. Make it with `open_features`.
+    """All rows of the shards in order, 16 MiB at a time. Made by `open_features`.
 
-    Iterating raises ValueError where a shard is damaged, or holds NaN or infinite entries: which shard, which of its rows.
+    Iterating raises ValueError where a shard is damaged or holds NaN or infinite entries; the
+    message names the shard and its rows.
+
+    Attributes:
+        shards: one or more, of one width and dtype.
     """
 
     shards: tuple[Shard, ...]
 
     @property
     def rows(self) -> int:
-        """N, of all shards."""
+        """N, the rows of all shards."""
         return sum(shard.rows for shard in self.shards)
 
     @property
     def width(self) -> int:
-        """D"""
+        """D, the columns."""
         return self.shards[0].width
 
     @property
     def dtype(self) -> np.dtype:
-        """Of all shards."""
+        """The dtype of all shards."""
         return self.shards[0].dtype
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "chunk width"]]:
@@ -70,10 +74,13 @@ class FeatureChunks:
                 start += len(chunk)
 
     def image_names(self, column: str = "image") -> list[str] | None:
-        """The names that the shards hold themselves (a Parquet column), one a row, or None.
+        """The image names that the shards hold, one a row; None where they hold none.
+
+        Args:
+            column: of the Parquet files.
 
         Raises:
-            ValueError: some shards have that column and others have not.
+            ValueError: only some shards have the column.
         """
         names: list[str] = []
         without: pathlib.Path | None = None
@@ -89,14 +96,18 @@ class FeatureChunks:
 
 
 def open_features(path: str | os.PathLike[str]) -> FeatureChunks:
-    """Opens an .npy or .parquet file, or a folder of either (its files in the order of their names; not below it).
+    """Opens an .npy or .parquet file, or a folder of either.
 
-    Parquet: one column of lists of floats, or else all columns of floats, are the features.
+    A folder's files are read in the order of their names; folders below it are ignored. In Parquet
+    files, the features are one column of lists of floats, or else all columns of floats.
+
+    Args:
+        path: of the file or folder.
 
     Raises:
-        ValueError: another ending, no such files in the folder, both kinds; a shard that is no such file, cut short, empty, of another
-            width or dtype than the first.
-        OSError: it cannot be read.
+        ValueError: another ending; a folder without such files or with both kinds; a shard that is
+            damaged, cut short, empty, or of another width or dtype than the first.
+        OSError: the path cannot be read.
     """
     path = pathlib.Path(path)
     if path.is_dir():
@@ -128,5 +139,5 @@ def _open(path: pathlib.Path) -> Shard:
         except ImportError as error:
             raise ImportError(f"{path} cannot be read without pyarrow: pip install 'examine-jax[score]'") from error
         return ParquetShard.open(path)
-    os.stat(path)  # one that is not there at all says so
+    os.stat(path)  # raises FileNotFoundError for a missing file
     raise ValueError(f"{path}: features are read from .npy and .parquet files, or a folder of either")

@@ -1,8 +1,8 @@
-"""Classification by the nearest training images in feature space, in bounded memory."""
+"""Exact nearest neighbours in feature space, and classification by them, in bounded memory."""
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -12,28 +12,61 @@ from jax import lax
 from examine_jax.common.shapes import Array, Float, Int, Num, Shaped
 from examine_jax.labelled.class_codes import class_codes
 
-# A block of distances is 16 MiB, whatever the number of images: fast on CPUs, whose allocators give larger ones back and fetch them again.
+# A block of distances is 16 MiB, whatever the number of images. Larger ones are slow on CPUs, whose
+# allocators return them to the system and fetch them again.
 _TRAIN_BLOCK = 1024
 _QUERY_BLOCK = 2048
 
 
+Metric = Literal["euclidean", "cosine"]
+
+
+@runtime_checkable
+class Voting(Protocol):
+    """What near means, and how much each neighbour's vote weighs: a frozen dataclass.
+
+    `votes` takes distances or cosines [M, k], nearest first, and returns weights [M, k]; only their
+    ratios within a row matter.
+    """
+
+    @property
+    def metric(self) -> Metric: ...
+
+    def votes(self, nearness: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m k"]: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class UniformEuclidean:
-    """One vote a neighbour, nearest by Euclidean distance of the features as they come (scikit-learn's default)."""
+    """Each neighbour has one vote; nearest by Euclidean distance (scikit-learn's default)."""
+
+    metric: ClassVar[Metric] = "euclidean"
+
+    def votes(self, nearness: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m k"]:
+        """Ones."""
+        return np.ones(nearness.shape, np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class WeightedCosine:
-    """Votes of exp(cosine / temperature), nearest by cosine (Wu et al., arXiv:1805.01978, section 3.4)."""
+    """Each neighbour votes exp(cosine / temperature); nearest by cosine.
 
+    Attributes:
+        temperature: positive.
+
+    Source: Wu et al., arXiv:1805.01978, section 3.4.
+    """
+
+    metric: ClassVar[Metric] = "cosine"
     temperature: float = 0.07
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
             raise ValueError(f"WeightedCosine: temperature must be positive, got {self.temperature}")
 
-
-Voting = UniformEuclidean | WeightedCosine
+    def votes(self, nearness: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m k"]:
+        """exp(cosine / temperature), up to a factor a row."""
+        # Relative to the nearest neighbour's cosine: weights stay finite at any small temperature.
+        return np.exp((nearness - nearness[:, :1]) / np.float32(self.temperature))
 
 
 def knn_predict(
@@ -45,9 +78,12 @@ def knn_predict(
     num_classes: int,
     voting: Voting = UniformEuclidean(),
 ) -> Int[np.ndarray, " m"]:
-    """The class [M] int32 with the most votes among the k nearest training images; of several such classes the lowest.
+    """The class with the most votes among the k nearest training images; the lowest wins ties.
 
-    Arguments, memory and errors as in `knn_scores`.
+    Arguments, memory and errors are those of `knn_scores`.
+
+    Returns:
+        [M] int32.
     """
     scores = knn_scores(train_features, train_labels, features, k=k, num_classes=num_classes, voting=voting)
     return scores.argmax(axis=1).astype(np.int32)
@@ -62,28 +98,30 @@ def knn_scores(
     num_classes: int,
     voting: Voting = UniformEuclidean(),
 ) -> Float[np.ndarray, "m num_classes"]:
-    """Each class's share [M, num_classes] of the votes of the k nearest training images, float32; rows sum to 1.
+    """Each class's share of the votes of the k nearest training images.
 
-    Beside its arguments it holds blocks of fixed size and 24 M k bytes: no N x M array is ever made.
+    Memory: the arguments, blocks of fixed size and 24 M k bytes. No N x M array is made.
 
     Args:
-      train_features, features: [N, D] and [M, D], finite.
-      train_labels: classes from 0 to num_classes - 1.
-      k: how many neighbours vote; 200 in the papers. Of training images at the same distance the first ones are taken.
-      voting: what is near, and what a neighbour's vote counts.
+        train_features: [N, D], finite.
+        train_labels: [N] classes from 0 to num_classes - 1.
+        features: [M, D], finite.
+        k: how many neighbours vote; 200 in the papers. Of training images at the same distance, the
+            first ones are taken.
+        num_classes: the number of classes.
+        voting: the metric, and the weight of a neighbour's vote.
+
+    Returns:
+        [M, num_classes] float32; rows sum to 1.
 
     Raises:
-      ValueError: k is not in 1 .. N; features of two widths or not finite; labels that are not a class of each row.
+        ValueError: k is not in 1 .. N; the features differ in width or are not finite; there is not
+            one valid label a row.
     """
     labels = class_codes(train_labels, len(train_features), num_classes)
     scores = np.zeros((len(features), num_classes), np.float32)
-    if isinstance(voting, WeightedCosine):
-        nearest, nearness = nearest_neighbours(train_features, features, k=k, metric="cosine")
-        # From the nearest one's cosine: weights of any small temperature stay finite, and shares are the same.
-        votes = np.exp((nearness - nearness[:, :1]) / np.float32(voting.temperature))
-    else:
-        nearest, _ = nearest_neighbours(train_features, features, k=k)
-        votes = np.ones((len(features), k), np.float32)
+    nearest, nearness = nearest_neighbours(train_features, features, k=k, metric=voting.metric)
+    votes = voting.votes(nearness)
     rows = np.arange(len(features))
     for neighbour in range(k):
         scores[rows, labels[nearest[:, neighbour]]] += votes[:, neighbour]
@@ -95,17 +133,27 @@ def nearest_neighbours(
     features: Num[Array | np.ndarray, "m d"],
     *,
     k: int,
-    metric: Literal["euclidean", "cosine"] = "euclidean",
+    metric: Metric = "euclidean",
 ) -> tuple[Int[np.ndarray, "m k"], Float[np.ndarray, "m k"]]:
-    """(indices [M, k] int32 of the nearest training rows, how near they are [M, k] float32, inf beyond its range), the nearest
-    first.
+    """The k nearest training rows of each row, nearest first.
 
-    Near is the Euclidean distance (metric="euclidean", ascending) or the cosine (metric="cosine", descending; rows of zeros have cosine
-    0 with everything). At the same distance the lower index comes first. Everything is computed in float64, which features of any dtype
-    fit: near-copies are told apart down to 1e-6 of the features' spread, and an offset that all share costs no digits.
+    Of equally near ones the lower index comes first.
+    Everything is computed in float64, which holds features of any dtype. Near-copies are
+    distinguished down to 1e-6 of the features' standard deviation, and a common offset costs no
+    digits.
+
+    Args:
+        train_features: [N, D], finite.
+        features: [M, D], finite.
+        k: how many neighbours.
+        metric: "euclidean": distances, ascending. "cosine": cosines, descending; rows of zeros have
+            cosine 0 with every row.
+
+    Returns:
+        Indices [M, k] int32, and distances or cosines [M, k] float32 (inf beyond float32's range).
 
     Raises:
-      ValueError: k is not in 1 .. N; features of two widths or not finite.
+        ValueError: k is not in 1 .. N; the features differ in width or are not finite.
     """
     count, width = train_features.shape
     if features.shape[1] != width:
@@ -137,7 +185,8 @@ def nearest_neighbours(
     for (near, found), start in zip(best, starts):
         stop = min(start + query_block, len(features))
         unsorted, own = np.asarray(near)[: stop - start], np.asarray(found)[: stop - start]
-        order = np.argsort(-unsorted, axis=1, kind="stable")  # the indices of equal ones ascend already
+        # Stable: the indices of equal ones are in ascending order already.
+        order = np.argsort(-unsorted, axis=1, kind="stable")
         indices[start:stop] = np.take_along_axis(own, order, axis=1)
         sorted_values = np.take_along_axis(unsorted, order, axis=1)
         if metric == "euclidean":
@@ -152,7 +201,11 @@ def nearest_neighbours(
 def _values(
     queries: Float[Array, "q d"], rows: Float[Array, "t d"], valid: Int[Array, ""] | int, *, cosine: bool
 ) -> Float[Array, "q t"]:
-    """What is larger the nearer a row is: the cosine, or |q|^2 - distance^2 (|q| is the same for all rows). -inf from row `valid` on."""
+    """Nearness, larger for nearer rows: the cosine, or |q|^2 - distance^2.
+
+    It is -inf from row `valid` on. |q| is the same for all rows of a query, so it does not change
+    their order.
+    """
     products = jnp.matmul(queries, rows.T, precision=lax.Precision.HIGHEST)
     values = products if cosine else 2 * products - jnp.square(rows).sum(axis=1)
     return jnp.where(jnp.arange(len(rows)) < valid, values, -jnp.inf)
@@ -162,8 +215,11 @@ def _values(
 def _merge(
     near: Float[Array, "q k"], indices: Int[Array, "q k"], values: Float[Array, "q t"], first: Int[Array, ""] | int
 ) -> tuple[Float[Array, "q k"], Int[Array, "q k"]]:
-    """The k best of those found so far and of training rows first .. first + t - 1; of equals the lower indices, in ascending order."""
-    # Those found so far have lower indices and come first: top_k gives the first of equals.
+    """The k best of those found so far and of training rows first .. first + t - 1.
+
+    Of equals, the lower indices are kept, in ascending order.
+    """
+    # Those found so far have lower indices and come first; top_k returns the first of equals.
     best, place = lax.top_k(jnp.concatenate([near, values], axis=1), near.shape[1])
     place = place.astype(jnp.int32)
     found = jnp.take_along_axis(indices, jnp.minimum(place, near.shape[1] - 1), axis=1)
@@ -173,11 +229,10 @@ def _merge(
 def _merge_on_cpu(
     near: Shaped[np.ndarray, "q k"], indices: Shaped[np.ndarray, "q k"], values: Float[Array, "q t"], first: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As `_merge`, but not sorted. XLA's top_k of float64 takes longer on a CPU than the products do."""
+    """Like `_merge`, but not sorted. XLA's top_k of float64 is slower on CPUs than the products."""
     (count, k), entries = near.shape, np.asarray(values)
-    row, column = np.nonzero(
-        entries > near.min(axis=1, keepdims=True)
-    )  # an equal one has a higher index, and stays out
+    # A row as near as the k-th has a higher index, so it is not taken.
+    row, column = np.nonzero(entries > near.min(axis=1, keepdims=True))
     entering = np.bincount(row, minlength=count)
     place = k + np.arange(len(row)) - np.repeat(np.cumsum(entering) - entering, entering)
     pool = np.full((count, k + entering.max(initial=0)), -np.inf)
@@ -193,7 +248,10 @@ def _merge_on_cpu(
 def _block(
     features: Shaped[Array | np.ndarray, "n d"], start: int, size: int, *, mean: np.ndarray, scale: float, unit: bool
 ) -> np.ndarray:
-    """Rows start .. start + size - 1, scaled, less the scaled mean, of length 1 if `unit`; float64, zeros where there are no more."""
+    """Rows start .. start + size - 1, scaled, less the mean, of length 1 if `unit`. Float64.
+
+    Zeros after the last row.
+    """
     rows = np.asarray(features[start : start + size])
     block = np.zeros((size, rows.shape[1]))
     block[: len(rows)] = rows.astype(np.float64) * scale - mean
@@ -205,7 +263,7 @@ def _block(
 
 
 def _largest(features: Shaped[Array | np.ndarray, "n d"], name: str) -> float:
-    """The largest absolute entry; refuses what is not finite."""
+    """The largest absolute entry. Raises ValueError where a row is not finite."""
     largest = 0.0
     for start in range(0, len(features), _TRAIN_BLOCK):
         rows = np.asarray(features[start : start + _TRAIN_BLOCK]).astype(np.float64)
@@ -220,10 +278,11 @@ def _largest(features: Shaped[Array | np.ndarray, "n d"], name: str) -> float:
 
 
 def _near_mean(features: Shaped[Array | np.ndarray, "n d"], scale: float) -> Float[np.ndarray, " d"]:
-    """A row close to the mean of the scaled features, rounded to a power of two no larger than the column's deviation.
+    """The mean of the scaled features, rounded to multiples of a power of two.
 
-    That takes the offset as well, and integers and other short numbers, whose distances can be the same, stay short: their products have no
-    rounding, and the same distances come out the same.
+    The power of two is at most the column's standard deviation, so subtracting this removes a
+    common offset as well as the mean does. Integers and other short numbers stay short: their
+    products are not rounded, and equal distances come out equal.
     """
     total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
     for start in range(0, len(features), _TRAIN_BLOCK):

@@ -1,4 +1,4 @@
-"""A matrix in an .npy file, mapped into memory: a chunk is read when it is asked for."""
+"""A matrix in an .npy file, mapped into memory, so that chunks are read on demand."""
 
 import dataclasses
 import pathlib
@@ -11,7 +11,7 @@ from examine_jax.common.shapes import Float
 
 @dataclasses.dataclass(frozen=True)
 class NpyShard:
-    """An .npy file of features. Make it with `open`.
+    """An .npy file of features. Made by `open`.
 
     Attributes:
         path: of the file.
@@ -29,8 +29,9 @@ class NpyShard:
         """Reads the header.
 
         Raises:
-            ValueError: no .npy file, pickled objects, cut short, no matrix, no rows or columns, not float16, float32 or float64.
-            OSError: it cannot be read.
+            ValueError: the file is no .npy file, holds pickled objects, is cut short, or holds no
+                matrix of float16, float32 or float64 with rows and columns.
+            OSError: the file cannot be read.
         """
         array = _mapped(path)
         if array.ndim != 2 or 0 in array.shape:
@@ -44,7 +45,11 @@ class NpyShard:
         return cls(path, array.shape[0], array.shape[1], array.dtype.newbyteorder("="))
 
     def chunks(self, rows: int) -> Iterator[Float[np.ndarray, "chunk width"]]:
-        """The rows in order, at most `rows` at a time. Raises as `open`: the file may have changed since."""
+        """The rows in order, at most `rows` at a time.
+
+        Raises:
+            ValueError: as `open`; the file has changed since.
+        """
         array = _mapped(self.path)
         if array.shape != (self.rows, self.width) or array.dtype.newbyteorder("=") != self.dtype:
             raise ValueError(f"{self.path} has changed while it was read: shape {array.shape}, {array.dtype}")
@@ -52,14 +57,14 @@ class NpyShard:
             yield np.array(array[start : start + rows], self.dtype, order="C")
 
     def image_names(self, column: str) -> list[str] | None:
-        """An .npy file holds none."""
+        """None: an .npy file holds no names."""
         return None
 
 
 def _mapped(path: pathlib.Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    # numpy tries to pickle what is no .npy file, and says so.
+    # numpy takes a file that is no .npy file for a pickle, and refuses it.
     except (ValueError, EOFError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(

@@ -15,11 +15,11 @@ from examine_jax.common.shapes import Float
 
 @dataclasses.dataclass(frozen=True)
 class ParquetShard:
-    """A Parquet file of features. Make it with `open`.
+    """A Parquet file of features. Made by `open`.
 
     Attributes:
         path: of the file.
-        columns: the one column of lists, or the columns of floats that are a row's features, in their order in the file.
+        columns: the one column of lists; or the columns of floats, in the file's order.
         rows, width: the features' shape.
         dtype: of their entries.
     """
@@ -32,11 +32,12 @@ class ParquetShard:
 
     @classmethod
     def open(cls, path: pathlib.Path) -> "ParquetShard":
-        """Reads the file's own description of itself: which columns hold floats.
+        """Reads the file's schema, to find the columns that hold floats.
 
         Raises:
-            ValueError: no Parquet file, cut short, no rows, no features: neither one column of lists of floats nor columns of floats.
-            OSError: it cannot be read.
+            ValueError: the file is no Parquet file, is cut short, or has no rows or no features:
+                neither one column of lists of floats nor columns of floats.
+            OSError: the file cannot be read.
         """
         with _reading(path), pq.ParquetFile(path) as file:
             rows, schema = file.metadata.num_rows, file.schema_arrow
@@ -64,7 +65,8 @@ class ParquetShard:
         """The rows in order, at most `rows` at a time.
 
         Raises:
-            ValueError: damaged; a missing value, or a list of another length (which row).
+            ValueError: the file is damaged; a value is missing, or a list has another length (the
+                message names the row).
         """
         start = 0
         with _reading(self.path), pq.ParquetFile(self.path) as file:
@@ -85,7 +87,11 @@ class ParquetShard:
             raise ValueError(f"{self.path} has changed while it was read: {start} rows where there were {self.rows}")
 
     def image_names(self, column: str) -> list[str] | None:
-        """The column of names, or None where the file has no such column. Raises ValueError: it holds no strings."""
+        """The column of names; None where the file has no such column.
+
+        Raises:
+            ValueError: the column does not hold a string in every row.
+        """
         with _reading(self.path), pq.ParquetFile(self.path) as file:
             if column not in file.schema_arrow.names:
                 return None
@@ -100,7 +106,7 @@ def _is_list(kind: Any) -> bool:
 
 
 def _of_lists(column: Any, width: int | None, start: int = 0) -> Float[np.ndarray, "rows width"]:
-    """Lists of one length as a matrix; `start` is the first one's row in the file, for messages."""
+    """Lists of one length as a matrix. `start` is the first list's row, for messages."""
     lengths = column.value_lengths().to_numpy(zero_copy_only=False)
     width = int(lengths[0]) if width is None and lengths[0] == lengths[0] else width
     other = np.flatnonzero(lengths != width)
@@ -115,9 +121,9 @@ def _of_lists(column: Any, width: int | None, start: int = 0) -> Float[np.ndarra
 
 @contextlib.contextmanager
 def _reading(path: pathlib.Path) -> Iterator[None]:
-    """Whatever is wrong inside a file that is there comes out as a ValueError of one line that names it."""
+    """Turns errors of reading an existing file into a ValueError of one line that names it."""
     with open(path, "rb"):
-        pass  # a file that is missing or may not be read says so itself
+        pass  # raises OSError for a file that is missing or must not be read
     try:
         yield
     except (ValueError, OSError, pa.ArrowException) as error:

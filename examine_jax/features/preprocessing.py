@@ -1,4 +1,4 @@
-"""What is done to features before they are scored. It changes the score, so it is a named setting of every job."""
+"""Preprocessing of features before scoring: a setting of every job, since it changes the score."""
 
 import dataclasses
 from typing import Literal
@@ -13,13 +13,14 @@ PREPROCESSINGS: tuple[Preprocessing, ...] = ("none", "l2", "zscore")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeatureStatistics:
-    """Mean and standard deviation of each feature over some set of images, float64."""
+    """Each feature's mean and standard deviation over a set of images, float64."""
 
     mean: Float[np.ndarray, " d"]
     deviation: Float[np.ndarray, " d"]
 
     @classmethod
     def of(cls, features: Float[np.ndarray, "n d"]) -> "FeatureStatistics":
+        """The statistics of these rows."""
         exact = features.astype(np.float64)
         return cls(exact.mean(0), exact.std(0))
 
@@ -27,14 +28,18 @@ class FeatureStatistics:
 def preprocess(
     features: Float[np.ndarray, "n d"], kind: Preprocessing, reference: FeatureStatistics | None = None
 ) -> Float[np.ndarray, "n d"]:
-    """Features as they will be scored, in their own dtype.
+    """Preprocesses features for scoring; keeps their dtype.
 
     Args:
         features: [N, D].
-        kind: "none": as they are (the paper's equation 3); "l2": each row over its Euclidean norm (zero rows stay zero);
-            "zscore": each feature less its mean over its standard deviation (constant features become zero).
-        reference: for "zscore", the statistics to use: those of the images that the encoder was trained on say how unusual an image is
-            to it. None: those of `features` themselves.
+        kind: "none": unchanged (the paper's equation 3). "l2": each row divided by its Euclidean
+            norm; zero rows stay zero. "zscore": each feature less its mean, divided by its standard
+            deviation; constant features become zero.
+        reference: the statistics for "zscore". With those of the encoder's training images, the
+            score says how unusual an image is for the encoder. None: those of `features`.
+
+    Returns:
+        [N, D].
 
     Raises:
         ValueError: an unknown kind, or a reference of another width.
@@ -52,7 +57,8 @@ def preprocess(
             f"the reference statistics are of {len(reference.mean)} features, these rows have {features.shape[1]}; "
             "take both from the same encoder"
         )
-    # A feature that does not vary says nothing; float32 leaves its deviation at rounding, not at zero.
+    # A constant feature carries no information. In float32 its deviation is rounding, not exactly
+    # 0.
     floor = 1e-6 * max(float(np.max(reference.deviation, initial=0)), float(np.finfo(np.float32).tiny))
     varies = reference.deviation > floor
     scale = np.where(varies, 1 / np.where(varies, reference.deviation, 1), 0)
