@@ -1,4 +1,5 @@
-"""What a run leaves behind: tables, pictures and one self-contained HTML page.
+"""Reports of a run: tables, charts and one self-contained HTML page.
 
-Nothing is imported here: the tables need numpy alone, the pictures matplotlib, the page jinja2 and Pillow.
+This package imports nothing itself: tables need numpy, charts matplotlib, the page jinja2 and
+Pillow.
 """

@@ -1,4 +1,4 @@
-"""The report's first paragraph: what was done and what came of it, in plain language."""
+"""The first paragraph of the assessment's page: what was done and what was found."""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 from examine_jax.common.shapes import Float
 from examine_jax.evaluation.noise_separation import NoiseSeparation
 
-# Robust standard deviations above the median from which a gap counts as standing out.
+# A gap stands out from this many robust standard deviations above the median.
 _OUTSTANDING = 3.0
 
 
@@ -20,25 +20,28 @@ def assessment_headline(
     num_duplicate_groups: int = 0,
     separation: NoiseSeparation | None = None,
 ) -> str:
-    """Three to six sentences.
+    """The paragraph, in plain language.
 
     Args:
-      source: where the images are from, as it ends "N images from …": "the folder scans", "scikit-image's sample picture".
-      encoder: what made the features, as it ends "described by …": "a masked autoencoder trained on them for 20 epochs".
-      gap: the gaps, [N].
-      num_skipped: files that could not be read.
-      num_duplicate_groups: groups of images that are exactly alike.
-      separation: of the noise experiment, where one was run.
+        source: the origin of the images; it completes "N images from …", for example "the folder
+            scans".
+        encoder: the origin of the features; it completes "described by …", for example "a masked
+            autoencoder trained on them for 20 epochs".
+        gap: [N].
+        num_skipped: the number of files that could not be read.
+        num_duplicate_groups: the number of groups of identical images.
+        separation: the result of the noise experiment, if one was run.
     """
     sentences = [
         f"{_counted(len(gap), 'image')} from {source} {'was' if len(gap) == 1 else 'were'} described by {encoder} and ranked by "
-        "how much the features' largest singular value falls when the image is left out (the gap; a small one ranks high)."
+        "how much the features' largest singular value falls without the image (the gap). Rank 1 has the smallest gap. The rank "
+        "does not say which images to label."
     ]
     if num_skipped:
         sentences.append(
             f"{_counted(num_skipped, 'file')} could not be read and {'is' if num_skipped == 1 else 'are'} listed below."
         )
-    sentences.append(_spread(gap.astype(np.float64)))
+    sentences.append(_outliers(gap.astype(np.float64)))
     if num_duplicate_groups:
         groups = _counted(num_duplicate_groups, "group")
         sentences.append(f"There {'is' if num_duplicate_groups == 1 else 'are'} {groups} of exact duplicates.")
@@ -47,11 +50,11 @@ def assessment_headline(
     return " ".join(sentences)
 
 
-def _spread(gap: Float[np.ndarray, " n"]) -> str:
+def _outliers(gap: Float[np.ndarray, " n"]) -> str:
     median = float(np.median(gap))
     deviation = 1.4826 * float(np.median(np.abs(gap - median)))
     if gap.max() == gap.min():
-        return "All gaps are equal: these features give no reason to prefer one image to another."
+        return "All gaps are equal: these features do not distinguish the images."
     count = int((gap > median + _OUTSTANDING * deviation).sum()) if deviation > 0 else 0
     largest = (
         f"The largest gap is {gap.max() / median:.3g} times the median"
@@ -59,11 +62,11 @@ def _spread(gap: Float[np.ndarray, " n"]) -> str:
         else f"The largest gap is {gap.max():.3g}"
     )
     if count == 0:
-        return f"{largest}; no image stands out from the rest by its gap, so the two ends of the ranking differ by degree only."
+        return f"{largest}; no gap stands out from the rest."
     stand = "image stands" if count == 1 else "images stand"
     return (
         f"{largest}; {count:,} {stand} out above the rest ({count / len(gap):.1%}; over {_OUTSTANDING:g} robust standard "
-        "deviations above the median): look at these first, they are unusual, which is not to say bad."
+        "deviations above the median). Look at these: they are unusual, which does not mean bad."
     )
 
 
@@ -71,7 +74,10 @@ def _noise(separation: NoiseSeparation) -> str:
     strongest = separation.levels[-1]
     text = f"Noise was added to some images as a test: the rank correlation of the gap with its level is {separation.rank_correlation:.2f}"
     if not math.isnan(separation.auroc[-1]):
-        text += f", and the gap tells the strongest noise (δ = {strongest:g}) from clean images with an AUROC of {separation.auroc[-1]:.3f}"
+        text += (
+            f", and the gap separates the strongest noise (δ = {strongest:g}) from clean images with an "
+            f"AUROC of {separation.auroc[-1]:.3f}"
+        )
     return text + "."
 
 

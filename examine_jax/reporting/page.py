@@ -1,7 +1,7 @@
-"""One HTML page that holds a whole assessment and opens anywhere: pictures inside, no scripts, nothing fetched.
+"""A self-contained HTML page of results: pictures are embedded, there are no scripts or requests.
 
-Every text goes through jinja2's escaping, and the page's own Content-Security-Policy forbids whatever is not an inline style or an
-inline picture, so a file name can be no more than text.
+jinja2 escapes every text, and the page's Content-Security-Policy allows only inline styles and
+inline pictures, so a file name is never more than text.
 """
 
 import base64
@@ -22,14 +22,14 @@ from examine_jax.common.shapes import Float, Int, UInt8
 from examine_jax.reporting.charts.drawing import as_rgb
 from examine_jax.reporting.tables import Skipped
 
-# The page stays readable, and loads at once, however many files were skipped or doubled: the rest is in the CSV files.
+# The page lists this many skipped files or duplicates; the CSV files list all.
 _MOST_LISTED = 100
 _THUMBNAIL = 160
 
 
 @dataclasses.dataclass(frozen=True)
 class RankedImage:
-    """A row of the ranking: rank 1 is the best; `thumbnail` is a PNG, or None for a row without a picture."""
+    """A row of the ranking; rank 1 has the smallest gap. `thumbnail` is a PNG or None."""
 
     name: str
     index: int
@@ -43,7 +43,7 @@ class RankedImage:
 
 @dataclasses.dataclass(frozen=True)
 class Illustration:
-    """A figure: its PNG, what to see in it, and what it shows in words, for those who cannot see it."""
+    """A figure: its PNG, its caption, and a description for readers who cannot see it."""
 
     title: str
     png: bytes
@@ -53,7 +53,7 @@ class Illustration:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table with a header and rows of equal length; cells are shown as they are given."""
+    """A table whose rows are as long as its header; cells are shown unchanged."""
 
     title: str
     header: tuple[str, ...]
@@ -63,21 +63,23 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """All that the page says.
+    """The content of the page.
 
     Attributes:
-      title: the page's title.
-      headline: what was done and found, in plain language (`headline.headline` writes it).
-      summary: the run's main figures, shown large: {"images scored": "300", …}.
-      highest: the best images, best first; those with a thumbnail make the gallery, all of them the table.
-      lowest: the worst images, worst first.
-      figures: in the order of the page.
-      tables: further tables, say the noise experiment's.
-      duplicates: groups of names of images that are exactly alike.
-      skipped: files that could not be read; the page lists the first hundred.
-      warnings: what the reader should know before trusting the ranking, a sentence each.
-      settings: every setting that the scores depend on: encoder, preprocessing, pooling, centring, solver, seeds, …
-      versions: of the software (`package_versions`).
+        title: the page's title.
+        headline: what was done and found, in plain language, for example by
+            `headline.assessment_headline`.
+        summary: the main numbers, shown large: {"images scored": "300", …}.
+        highest: the highest ranked images, smallest gap first. The table shows all of them, the
+            gallery those with a thumbnail.
+        lowest: the lowest ranked images, largest gap first.
+        figures: in the order of the page.
+        tables: further tables, for example the noise experiment's.
+        duplicates: groups of names of identical images.
+        skipped: files that could not be read; the page lists the first hundred.
+        warnings: what the reader should know before relying on the results, a sentence each.
+        settings: every setting that the results depend on, for example encoder, solver and seeds.
+        versions: of the software, from `package_versions`.
     """
 
     title: str
@@ -106,12 +108,21 @@ def ranked_images(
     count: int = 20,
     pictured: int = 12,
 ) -> tuple[tuple[RankedImage, ...], tuple[RankedImage, ...]]:
-    """The `count` highest-ranked images, best first, and as many lowest-ranked ones, worst first; no image is in both.
+    """The two ends of the ranking; no image is in both.
 
-    The first `pictured` of each carry a thumbnail where `pixels` are given.
+    Args:
+        names: the images' names, [N].
+        score, gap, error_bound, rank: [N].
+        pixels: the images; without them there are no thumbnails.
+        level: the noise added to each image, if any.
+        count: the maximum number of images at each end.
+        pictured: the number of images with a thumbnail at each end.
+
+    Returns:
+        The highest ranked images, smallest gap first, and the lowest ranked, largest gap first.
 
     Raises:
-      ValueError: not one name a row.
+        ValueError: there is not one name a row.
     """
     if len(names) != len(rank):
         raise ValueError(f"there are {len(names)} names for {len(rank)} rows; every row needs one name")
@@ -136,7 +147,10 @@ def ranked_images(
 
 
 def thumbnail(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
-    """A PNG of the image [H, W, C], at most 160 pixels a side; grey is repeated, channels beyond three are dropped."""
+    """A PNG of the image [H, W, C], at most 160 pixels a side.
+
+    Grey is repeated; channels beyond the third are dropped.
+    """
     image = Image.fromarray(np.round(as_rgb(pixels) * 255).astype(np.uint8))
     image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
@@ -145,7 +159,7 @@ def thumbnail(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
 
 
 def package_versions() -> dict[str, str]:
-    """The versions of Python, of this library and of the libraries that the scores come from, where installed."""
+    """The versions of Python, this library and the installed libraries that determine results."""
     versions = {"python": platform.python_version()}
     for package in (
         "examine-jax",
@@ -166,7 +180,7 @@ def package_versions() -> dict[str, str]:
 
 
 def render_report(report: Report) -> str:
-    """The page as a string of HTML."""
+    """The page as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("examine_jax.reporting", "templates"),
         autoescape=True,
@@ -183,20 +197,24 @@ def render_report(report: Report) -> str:
 
 
 def write_report(path: str | os.PathLike[str], report: Report) -> None:
-    """Writes the page to `path`, whole or not at all. Raises OSError: as `atomic_files.replacing`."""
+    """Writes the page to `path`, whole or not at all.
+
+    Raises:
+        OSError: as `atomic_files.replacing`.
+    """
     write_text(path, render_report(report))
 
 
 def _name(name: str) -> markupsafe.Markup:
-    """A file name as text; <bdi> keeps a right-to-left mark in it from turning the text around it."""
+    """A file name as text; <bdi> isolates right-to-left marks from the text around it."""
     return markupsafe.Markup('<bdi class="name">{}</bdi>').format(_attribute(name))
 
 
 def _attribute(text: str) -> markupsafe.Markup:
-    """Text with its carriage returns as references: a browser turns a bare one into a line feed."""
+    """Escaped text; carriage returns become references, or browsers would read line feeds."""
     return markupsafe.Markup(str(markupsafe.escape(text)).replace("\r", "&#13;"))
 
 
 def _is_wide(png: bytes) -> bool:
-    """Whether a figure wants the page's whole width: over 1,300 pixels."""
+    """Whether a figure takes the page's whole width: it is over 1,300 pixels wide."""
     return int.from_bytes(png[16:20], "big") > 1300  # the width in PNG's first chunk

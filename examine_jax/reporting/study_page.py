@@ -1,4 +1,4 @@
-"""A study's page without a ranking: figures and tables, each also as a file of its own beside the page."""
+"""A study's page: figures and tables, each also written to its own file beside the page."""
 
 import os
 import pathlib
@@ -20,15 +20,18 @@ def write_study_page(
     warnings: tuple[str, ...],
     settings: Mapping[str, object],
 ) -> pathlib.Path:
-    """Writes the page, the figures as PNG and the tables as CSV beside it; returns the page's path.
+    """Writes the page and, beside it, the figures as PNG and the tables as CSV.
 
     Args:
-        page: a file in an existing folder.
-        figures, tables: by the name of their file without its ending, in the order of the page.
-        title, headline, summary, warnings, settings: as `Report`'s.
+        page: the page's path, in an existing folder.
+        figures, tables: by file name without suffix, in the order of the page.
+        title, headline, summary, warnings, settings: as in `Report`.
+
+    Returns:
+        The page's path.
 
     Raises:
-        OSError: a file cannot be written (which).
+        OSError: a file cannot be written; the message names it.
     """
     page = pathlib.Path(page)
     for name, figure in figures.items():

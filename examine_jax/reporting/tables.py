@@ -1,14 +1,15 @@
-r"""The tables of a run, as CSV in UTF-8 (RFC 4180 quoting, one line feed after each row).
+r"""The tables of a run, as CSV in UTF-8 (RFC 4180 quoting, a line feed after each row).
 
-A name is written exactly as it is, because other tables are joined on it: quotes, commas, line breaks and HTML are quoted, never
-changed. Two consequences to know:
+Names are written unchanged, because other tables are joined on them: special characters are quoted.
+This has two consequences:
 
-- A spreadsheet may read a name that begins with = + - or @ as a formula. A prefix that prevents it would break the joins, so names
-  stay as they are and `formula_like` finds them, for a warning to the user (import the column as text).
-- A file name that is not valid UTF-8 reaches Python with lone surrogates; UTF-8 cannot hold them, so each is written as its
-  escape, `\udcXX`.
+- A spreadsheet may read a name that begins with = + - or @ as a formula. A prefix would prevent
+  this but break the joins. `formula_like` finds these names, so that the user can be warned to
+  import the column as text.
+- A file name that is not valid UTF-8 reaches Python with lone surrogates. UTF-8 cannot represent
+  them, so each is written as its escape, `\udcXX`.
 
-Floats are written with the fewest digits that give the same number back in their own precision.
+Floats have the fewest digits that read back as the same number in their own precision.
 """
 
 import csv
@@ -39,10 +40,10 @@ class Skipped(Protocol):
 
 
 def rank_by_gap(gap: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """Ranks images by their gap, [N]: 1 is the smallest gap (the best), N the largest; ties go by index.
+    """Ranks images by gap: 1 is the smallest gap, N the largest; ties are ordered by index.
 
     Raises:
-      ValueError: a gap is not a number; the message names the rows.
+        ValueError: a gap is NaN; the message names the rows.
     """
     if np.isnan(gap).any():
         raise ValueError(
@@ -61,11 +62,11 @@ def write_scores(
     error_bound: Float[np.ndarray, " n"],
     rank: Int[np.ndarray, " n"],
 ) -> None:
-    """Writes scores.csv: a row an image, in the order of the features' rows; `index` counts from 0.
+    """Writes scores.csv: a row an image, in the order of the features; `index` starts at 0.
 
     Raises:
-      ValueError: not one name a row, or `rank` is no permutation of 1 to N.
-      OSError: as `atomic_files.replacing`.
+        ValueError: there is not one name a row, or `rank` is not a permutation of 1 to N.
+        OSError: as `atomic_files.replacing`.
     """
     _check_names(names, len(rank))
     _check_ranks(rank)
@@ -81,7 +82,11 @@ def write_noise_levels(
     gap: Float[np.ndarray, " n"],
     rank: Int[np.ndarray, " n"],
 ) -> None:
-    """Writes noise_levels.csv: scores beside the level of the noise that was added to each image. Raises: as `write_scores`."""
+    """Writes noise_levels.csv: the scores and the level of the noise added to each image.
+
+    Raises:
+        ValueError, OSError: as `write_scores`.
+    """
     _check_names(names, len(rank))
     _check_ranks(rank)
     columns = (names, range(len(rank)), _digits(level), _digits(score), _digits(gap), rank.tolist())
@@ -89,21 +94,25 @@ def write_noise_levels(
 
 
 def write_skipped(path: str | os.PathLike[str], skipped: Sequence[Skipped]) -> None:
-    """Writes skipped.csv: the files that could not be read, and why. Raises OSError: as `atomic_files.replacing`."""
+    """Writes skipped.csv: the files that could not be read, and why.
+
+    Raises:
+        OSError: as `atomic_files.replacing`.
+    """
     write_table(path, SKIPPED_HEADER, ((file.name, file.reason) for file in skipped))
 
 
 def write_table(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Writes any table as CSV, whole or not at all.
+    """Writes a table as CSV, whole or not at all.
 
     Raises:
-      ValueError: a row is not as long as the header.
-      OSError: as `atomic_files.replacing`.
+        ValueError: a row is not as long as the header.
+        OSError: as `atomic_files.replacing`.
     """
     with replacing(path) as binary:
         stream = io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="")
         plain = csv.writer(stream, lineterminator="\n")
-        # Before Python 3.13, csv does not quote a lone carriage return unless it is part of the line terminator.
+        # Before Python 3.13, csv does not quote a carriage return outside the line terminator.
         quoting = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         plain.writerow(header)
         for row in rows:
@@ -114,16 +123,16 @@ def write_table(path: str | os.PathLike[str], header: Sequence[str], rows: Itera
             writer = quoting if any(isinstance(field, str) and "\r" in field for field in row) else plain
             writer.writerow(row)
         stream.flush()
-        stream.detach()  # The stream below is closed by its owner.
+        stream.detach()  # `replacing` closes the binary stream
 
 
 def formula_like(names: Iterable[str]) -> tuple[str, ...]:
-    """The names that a spreadsheet may read as a formula when the CSV is opened in it."""
+    """The names that a spreadsheet may read as formulas."""
     return tuple(name for name in names if name.startswith(("=", "+", "-", "@", "\t", "\r")))
 
 
 def _digits(values: Float[np.ndarray, " n"]) -> list[str]:
-    """The fewest digits that read back as the same number; half precisions are written as the float32 that they equal."""
+    """The fewest digits that read back as the same number; half precision is written as float32."""
     if values.dtype not in (np.float32, np.float64):
         values = values.astype(np.float32)
     return values.astype("U32").tolist()

@@ -1,1 +1,1 @@
-"""Charts: pure functions from arrays to a PNG (bytes)."""
+"""Charts: pure functions from arrays to the bytes of a PNG file."""

@@ -1,4 +1,4 @@
-"""Pictures made of the images themselves, each a pure function from arrays to a PNG (bytes)."""
+"""Galleries of images, each a pure function from arrays to the bytes of a PNG file."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,7 @@ from examine_jax.reporting.charts.drawing import (
     style,
 )
 
-# Inches: a tile, the pitch of columns and of rows (rank above, two lines of caption below), a block's heading, the left margin.
+# In inches: a tile, the distance between columns and between rows, a heading, the left margin.
 _COLUMNS = 6
 _TILE, _COLUMN, _ROW, _HEADING, _MARGIN = 1.14, 1.25, 1.74, 0.36, 0.12
 
@@ -32,12 +32,12 @@ def gallery(
     rank: Int[np.ndarray, " n"],
     count: int = 12,
 ) -> bytes:
-    """The `count` highest- and the `count` lowest-ranked images with ranks, names, scores and gaps.
+    """The `count` highest and the `count` lowest ranked images with their ranks, scores and gaps.
 
-    Fewer of each where there are not 2 * count images, so that none is shown twice (one image stands among the highest).
+    With fewer than 2 * count images, each is shown once; a single image is among the highest.
 
     Raises:
-      ValueError: there is no image, or not one name an image.
+        ValueError: there is no image, or there is not one name an image.
     """
     if len(names) != len(pixels) or len(names) == 0:
         raise ValueError(
@@ -80,21 +80,27 @@ def reconstructions(
     masked: Shaped[np.ndarray, "k h w c"],
     reconstruction: Shaped[np.ndarray, "k h w c"],
 ) -> bytes:
-    """What a masked autoencoder saw and what it made of it: a column an image; integers, or floats in [0, 1] (others are clipped).
+    """A masked autoencoder's input and reconstruction, a column an image.
+
+    Args:
+        original, masked, reconstruction: integers, or floats in [0, 1]; other values are clipped.
 
     Raises:
-      ValueError: there is no image.
+        ValueError: there is no image.
     """
-    return _columns({"original": original, "masked": masked, "reconstruction": reconstruction})
+    return image_rows({"original": original, "masked": masked, "reconstruction": reconstruction})
 
 
 def before_and_after(original: Shaped[np.ndarray, "k h w c"], reconstruction: Shaped[np.ndarray, "k h w c"]) -> bytes:
-    """Images and what an autoencoder made of them: a column an image; integers, or floats in [0, 1].
+    """Images and an autoencoder's reconstructions, a column an image.
+
+    Args:
+        original, reconstruction: integers, or floats in [0, 1].
 
     Raises:
-      ValueError: there is no image.
+        ValueError: there is no image.
     """
-    return _columns({"original": original, "reconstruction": reconstruction})
+    return image_rows({"original": original, "reconstruction": reconstruction})
 
 
 def view_pairs(
@@ -102,15 +108,18 @@ def view_pairs(
     first: Shaped[np.ndarray, "k h2 w2 c"],
     second: Shaped[np.ndarray, "k h2 w2 c"],
 ) -> bytes:
-    """Images and the two views that a method takes for the same thing: a column an image; integers, or floats in [0, 1].
+    """Images and two augmented views of each, a column an image.
+
+    Args:
+        original, first, second: integers, or floats in [0, 1].
 
     Raises:
-      ValueError: there is no image.
+        ValueError: there is no image.
     """
-    return _columns({"original": original, "first view": first, "second view": second})
+    return image_rows({"original": original, "first view": first, "second view": second})
 
 
-def _columns(rows: Mapping[str, Shaped[np.ndarray, "k _ _ c"]]) -> bytes:
+def image_rows(rows: Mapping[str, Shaped[np.ndarray, "k _ _ c"]]) -> bytes:
     original = next(iter(rows.values()))
     if len(original) == 0:
         raise ValueError("there is no image to show; give at least one")
@@ -129,7 +138,7 @@ def _columns(rows: Mapping[str, Shaped[np.ndarray, "k _ _ c"]]) -> bytes:
 
 
 def _tile(figure: Figure, left: float, top: float) -> Axes:
-    """Square axes in a gallery's row that begins `top` inches above the figure's lower edge."""
+    """Square axes of a gallery; their row begins `top` inches above the figure's lower edge."""
     width, height = figure.get_size_inches()
     axes = figure.add_axes((left / width, (top - 0.2 - _TILE) / height, _TILE / width, _TILE / height))
     axes.set_anchor("S")

@@ -1,4 +1,4 @@
-"""Methods beside each other: a line each, a dot a seed, a bar at their mean; a panel a task."""
+"""A comparison of methods: a row a method, a dot a seed, a bar at their mean."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,13 +9,22 @@ from examine_jax.reporting.charts.drawing import BLUE, INK, MUTED, label, new_fi
 
 
 def method_dot_plot(panels: Mapping[str, Mapping[str, Sequence[float]]], reference: str, axis: str) -> bytes:
-    """A PNG of `panels`: by task and method the figures of the seeds; the same methods in each, the first on top. A nan, a seed that
-    diverged, has no dot.
+    """Results of methods on tasks: a panel a task, a row a method, a dot a seed.
 
-    A dashed line stands at the mean of `reference`, in grey as all controls' dots up to and with it are.
+    A dashed line marks the mean of `reference`. The methods up to and including it are controls and
+    are grey.
+
+    Args:
+        panels: by task and method, the result of each seed; NaN, a seed that diverged, has no dot.
+            All tasks have the same methods; the first is on top.
+        reference: a method's name.
+        axis: the label of the horizontal axes.
+
+    Returns:
+        A PNG.
 
     Raises:
-      ValueError: no panel, or panels of different methods.
+        ValueError: there is no panel, panels have different methods, or `reference` is not one.
     """
     if not panels:
         raise ValueError("there is nothing to draw")

@@ -1,4 +1,7 @@
-"""An image beside what methods take for its likes (the figure of the BYOL-TracIn poster), or what helps and harms it most."""
+"""Images beside their nearest ones by several methods, or beside the most influential ones.
+
+Source: the figure of the BYOL-TracIn poster.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,7 +29,13 @@ _TILE, _CAPTION, _TITLE, _LABELS = 1.2, 0.34, 0.3, 1.05  # inches
 
 
 class Neighbours(NamedTuple):
-    """What one method says of the anchors: the rows of the K images it ranks highest, the best first, with their scores, [A, K] each."""
+    """The K nearest images of each anchor by one method, nearest first.
+
+    Attributes:
+        name: the method's name.
+        rows: the images' row numbers, [A, K].
+        scores: the method's scores of them, [A, K].
+    """
 
     name: str
     rows: Int[np.ndarray, "a k"]
@@ -39,16 +48,23 @@ def neighbour_gallery(
     methods: Sequence[Neighbours],
     labels: Sequence[str] | None = None,
 ) -> bytes:
-    """A PNG with a block an anchor: the anchor, and a row a method with its first images, labels and scores under them.
+    """The nearest images of each anchor: a block an anchor, a row a method.
 
-    Where there are labels, the frame tells whether an image has the anchor's: green where it has, orange-red where not.
+    Scores and labels are below the images. With labels, a green frame means that an image has the
+    anchor's label, an orange-red frame that it has another one.
 
     Args:
-      pixels: [N, H, W, C] uint8, or floats in [0, 1]; anchors and rows count into them.
-      labels: N texts, drawn as they are.
+        pixels: [N, H, W, C], uint8 or floats in [0, 1].
+        anchors: the anchors' row numbers, [A].
+        methods: the nearest images by each method.
+        labels: N texts.
+
+    Returns:
+        A PNG.
 
     Raises:
-      ValueError: no anchor, no method, methods of different shapes, a row that is not there, or not one label an image.
+        ValueError: there is no anchor or no method, methods have different shapes, a row does not
+            exist, or there is not one label an image.
     """
     if not len(anchors) or not methods:
         raise ValueError(f"{len(anchors)} anchors and {len(methods)} methods: a gallery needs one of each at least")
@@ -73,10 +89,11 @@ def influence_gallery(
     train_labels: Sequence[str] | None = None,
     test_labels: Sequence[str] | None = None,
 ) -> bytes:
-    """A PNG with a block a test image: the image, the training images that help it most, and below those that harm it most.
+    """The training images that help and harm each test image most: a block a test image.
 
-    Under each training image stand its label and its influence; its frame is green where it has the test image's label, orange-red where
-    not. For the first and the sixth test image, say:
+    Below each training image are its label and its influence. A green frame means that it has the
+    test image's label, an orange-red frame that it has another one. For example, for the first and
+    the sixth test image:
 
         >>> extremes = tracin(loss, checkpoints, train, test).extremes(4)
         >>> picture = influence_gallery(
@@ -85,13 +102,19 @@ def influence_gallery(
         >>> pathlib.Path("influences.png").write_bytes(picture)
 
     Args:
-      extremes: of all M test images, with as many images each as are to be drawn.
-      shown: the test images that are drawn, by row.
-      train_pixels, test_pixels: [N, H, W, C] and [M, H, W, C], uint8 or floats in [0, 1]; the two may differ in size.
-      train_labels, test_labels: N and M texts, drawn as they are; both or none.
+        extremes: the most influential training images of all M test images; all of them are drawn.
+        shown: the row numbers of the test images to draw.
+        train_pixels, test_pixels: [N, H, W, C] and [M, H, W, C], uint8 or floats in [0, 1]; the
+            sizes may differ.
+        train_labels, test_labels: N and M texts; both or none.
+
+    Returns:
+        A PNG.
 
     Raises:
-      ValueError: no test image to draw, one that is not there, extremes of other images, labels of one kind alone, or not one an image.
+        ValueError: there is no test image to draw, or it does not exist; `extremes` has another
+            number of test images; only one kind of labels is given; or there is not one label an
+            image.
     """
     shown = np.asarray(shown)
     if not len(shown) or extremes.helpful.shape[1] == 0:
@@ -122,7 +145,7 @@ class _Images(NamedTuple):
     labels: Sequence[str] | None
 
     def check(self, used: np.ndarray) -> None:
-        """Whether these rows are there, and a label an image where there are labels."""
+        """Raises ValueError if a row does not exist or labels are not one an image."""
         outside = used[(used < 0) | (used >= len(self.pixels))]
         if len(outside):
             raise ValueError(f"row {outside[0]} is not among the {len(self.pixels)} {self.name}")
@@ -131,7 +154,7 @@ class _Images(NamedTuple):
 
 
 def _drawn(title: str, asked: _Images, anchors: np.ndarray, images: _Images, methods: Sequence[Neighbours]) -> bytes:
-    """The anchors among the images asked about, each beside what methods name among the others."""
+    """The picture of anchors from `asked` beside the methods' rows of `images`."""
     num_shown = methods[0].rows.shape[1]
     rows = len(anchors) * len(methods)
     with style():

@@ -1,4 +1,4 @@
-"""EXAMINE's Fig. 2: scores by the noise that was added, for one or several encoders."""
+"""Scores or gaps by noise level, for one or several encoders (EXAMINE, Fig. 2)."""
 
 from collections.abc import Mapping
 
@@ -9,18 +9,25 @@ from examine_jax.common.shapes import Float
 from examine_jax.reporting.charts.drawing import INK, MINUS, label, level_colours, new_figure, png, style
 
 _COLUMNS = 3
-_MOST_DOTS = 500  # a level
+_MOST_DOTS = 500  # for each level
 
 
 def noise_level_panels(
     gaps: Mapping[str, Float[np.ndarray, " n"]], levels: Mapping[str, Float[np.ndarray, " n"]], *, score: bool = False
 ) -> bytes:
-    """A panel an encoder: each image's gap (or score, exp(-gap)) by noise level, with the median and quartiles. PNG.
+    """Each image's gap or score by noise level, with median and quartiles; a panel an encoder.
 
-    Gaps are drawn as a share of their encoder's largest: encoders' features differ in scale. Scores are drawn as they are.
+    Gaps are drawn as a share of the encoder's largest gap, because features differ in scale.
+
+    Args:
+        gaps, levels: by encoder, the gap and the noise level of each image.
+        score: whether to draw the score exp(-gap) instead of the gap.
+
+    Returns:
+        A PNG.
 
     Raises:
-      ValueError: nothing to draw, or not one level a gap.
+        ValueError: there is no encoder, or there is not one level a gap.
     """
     if not gaps or any(gaps[name].shape != levels[name].shape for name in gaps):
         raise ValueError("every encoder needs a level for each gap, and there must be one encoder at least")
@@ -38,7 +45,7 @@ def noise_level_panels(
             for column, (kind, colour) in enumerate(zip(kinds, level_colours(len(kinds)))):
                 of_kind = np.sort(values[level == kind])
                 dots = of_kind[np.linspace(0, len(of_kind) - 1, min(len(of_kind), _MOST_DOTS)).astype(np.int64)]
-                # Spread by the golden ratio: even, and the same in every run.
+                # Offsets by the golden ratio: even, and the same in every run.
                 offset = ((np.arange(len(dots)) * 0.618034) % 1.0 - 0.5) * 0.6
                 axes.scatter(column + offset, dots, s=4, color=[colour], alpha=0.45, linewidths=0)
                 low, middle, high = np.quantile(of_kind, [0.25, 0.5, 0.75])

@@ -10,16 +10,24 @@ _MOST_POINTS = 20_000  # more points take minutes to draw and show nothing new
 
 
 def principal_component_map(features: Float[np.ndarray, "n d"], gap: Float[np.ndarray, " n"]) -> bytes:
-    """The features [N, D] on their first two principal components, coloured by gap [N]; the largest gaps are drawn on top.
+    """The features on their first two principal components, coloured by gap.
 
-    Beyond 20,000 images an even sample is drawn (the title says so).
+    The largest gaps are drawn on top. Of more than 20,000 images, an even sample by gap is drawn;
+    the title says so.
+
+    Args:
+        features: [N, D].
+        gap: [N].
+
+    Returns:
+        A PNG.
     """
     from sklearn.decomposition import PCA
 
     with style():
         components = min(2, *features.shape)
         projection = PCA(components, svd_solver="auto", random_state=0)
-        with np.errstate(invalid="ignore", divide="ignore"):  # features that are all alike explain nothing
+        with np.errstate(invalid="ignore", divide="ignore"):  # equal features have no variance to explain
             points = projection.fit_transform(features.astype(np.float32, copy=False))
             explained = np.nan_to_num(projection.explained_variance_ratio_)
         points = np.pad(points, ((0, 0), (0, 2 - components)))
@@ -42,7 +50,7 @@ def principal_component_map(features: Float[np.ndarray, "n d"], gap: Float[np.nd
             edgecolors="white",
         )
         bar = figure.colorbar(drawn, ax=axes, pad=0.02, aspect=28)
-        bar.set_label("gap (small: ranked high)")
+        bar.set_label("gap")
         if spans_decades(gap):
             bar.ax.yaxis.set_major_formatter(plain)
             bar.ax.yaxis.set_minor_formatter(ticker.NullFormatter())

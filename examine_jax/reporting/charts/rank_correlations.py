@@ -1,4 +1,4 @@
-"""The heat map of how alike valuers rank the same rows."""
+"""A heat map of the rank correlations between valuers."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,22 @@ import numpy as np
 from examine_jax.common.shapes import Float
 from examine_jax.reporting.charts.drawing import INK, MUTED, label, new_figure, png, style
 
-# Blue for agreement, orange for disagreement, white between: told apart in the common kinds of colour blindness.
+# Purple for agreement, orange for disagreement, white between: distinct to colour-blind readers.
 _COLOURS = matplotlib.colormaps["PuOr"]
 
 
 def rank_correlation_map(names: Sequence[str], correlation: Float[np.ndarray, "v v"]) -> bytes:
-    """Rank correlations of each pair of valuers, in [-1, 1] or nan (left blank). PNG.
+    """The rank correlation of each pair of valuers.
+
+    Args:
+        names: the valuers' names.
+        correlation: [V, V] in [-1, 1]; cells of NaN stay blank.
+
+    Returns:
+        A PNG.
 
     Raises:
-      ValueError: not one name a row and column.
+        ValueError: there is not one name for each row and column.
     """
     count = len(names)
     if correlation.shape != (count, count) or count == 0:

@@ -1,4 +1,4 @@
-"""What each valuer's values cost."""
+"""The running times of valuers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,10 +9,16 @@ from examine_jax.reporting.charts.drawing import BLUE, INK, label, new_figure, p
 
 
 def running_time_chart(seconds: Mapping[str, Sequence[float]]) -> bytes:
-    """Seconds of each valuer on a logarithmic axis, fastest on top: a bar to the median, a dot a seed. PNG.
+    """The seconds of each valuer on a logarithmic axis: a bar to the median, a dot a seed.
+
+    Args:
+        seconds: by valuer, the seconds of each seed. The fastest valuer is on top.
+
+    Returns:
+        A PNG.
 
     Raises:
-      ValueError: there is no valuer, or one without a positive time.
+        ValueError: there is no valuer, or a valuer lacks positive times.
     """
     if not seconds or any(len(times) == 0 or min(times) <= 0 for times in seconds.values()):
         raise ValueError("every valuer needs at least one time, above zero")
@@ -48,7 +54,7 @@ def running_time_chart(seconds: Mapping[str, Sequence[float]]) -> bytes:
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds to three digits, or minutes from two of them on, or hours."""
+    """A duration with three digits: seconds below 2 minutes, minutes below 2 hours, else hours."""
     if seconds < 120:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

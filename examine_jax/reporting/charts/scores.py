@@ -13,6 +13,7 @@ from examine_jax.reporting.charts.drawing import (
     MINUS,
     MUTED,
     SIGMA,
+    Colour,
     floored,
     level_colours,
     new_figure,
@@ -29,10 +30,18 @@ _SCORE = f"score, exp({MINUS}gap)"
 def score_distribution(
     score: Float[np.ndarray, " n"], gap: Float[np.ndarray, " n"], level: Float[np.ndarray, " n"] | None = None
 ) -> bytes:
-    """How scores spread, with the gaps beside them: exp(-gap) crowds towards 1 (or 0), where only the gap still tells images apart.
+    """The distribution of the scores (left) and the gaps (right).
 
-    With `level`, the noise that was added to each image, both are drawn by level (EXAMINE, Fig. 2a). Without it, the right panel is
-    the gap in the order of the ranking. The gap's axis is logarithmic where gaps span more than a factor of 30.
+    Scores exp(-gap) crowd towards 1, or towards 0; the gaps still differ there. The gap's axis is
+    logarithmic if a quarter of the gaps are below a thirtieth of the largest.
+
+    Args:
+        score, gap: [N].
+        level: [N], the noise added to each image. With it, both panels are drawn by noise level
+            (EXAMINE, Fig. 2a); without it, the right panel shows the gap by rank.
+
+    Returns:
+        A PNG.
     """
     with style():
         figure = new_figure(7.2, 3.3)
@@ -69,10 +78,10 @@ def _score_ridges(
     axes: Axes,
     score: Float[np.ndarray, " n"],
     groups: Sequence[np.ndarray],
-    colours: Sequence[object],
+    colours: Sequence[Colour],
     labels: Sequence[str],
 ) -> None:
-    """The score's density by level, a row a level, the first on top; every row is as high as its peak, so that shapes compare."""
+    """The density of the score, a row a noise level, each scaled to the same peak height."""
     axes.set_title("Score")
     if _write_where_saturated(axes, score):
         return
@@ -80,11 +89,11 @@ def _score_ridges(
     place = np.linspace(low - 0.06 * (high - low), high + 0.06 * (high - low), 400)
     for row, (group, colour) in enumerate(zip(groups, colours)):
         values = score[group].astype(np.float64)
-        # Silverman's bandwidth, but never finer than the axis can show.
+        # Silverman's bandwidth, but not finer than the axis can show.
         width = max(0.9 * values.std() * len(values) ** -0.2, (high - low) / 80)
         counts, edges = np.histogram(
             values, bins=2000, range=(low, high)
-        )  # binned first: a million images cost no more
+        )  # binned first, so that a million images cost no more
         centres = (edges[:-1] + edges[1:]) / 2
         density = np.exp(-0.5 * ((place[:, None] - centres) / width) ** 2) @ counts
         base = float(len(groups) - 1 - row)
@@ -101,17 +110,18 @@ def _score_ridges(
 
 
 def _write_where_saturated(axes: Axes, score: Float[np.ndarray, " n"]) -> bool:
-    """Where exp(-gap) has rounded away the differences, says so in place of a chart."""
+    """Shows a message instead of a chart if rounding hides the differences of exp(-gap)."""
     if score.max() - score.min() >= 1e-6:
         return False
     write_message(
-        axes, f"all scores lie within 1e-6 of {float(score.max()):.6g}:\nexp({MINUS}gap) saturates here, read the gap"
+        axes,
+        f"all scores lie within 1e-6 of {float(score.max()):.6g}:\nexp({MINUS}gap) saturates; read the gap instead",
     )
     return True
 
 
 def _gap_curve(axes: Axes, gap: Float[np.ndarray, " n"]) -> None:
-    """The gap in the order of the ranking."""
+    """The gap by rank."""
     logarithmic = spans_decades(gap)
     ordered = np.sort(floored(gap) if logarithmic else gap)
     rank = np.arange(1, len(gap) + 1)
@@ -124,23 +134,23 @@ def _gap_curve(axes: Axes, gap: Float[np.ndarray, " n"]) -> None:
     _gap_axis(axes, ordered, logarithmic)
     axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
     axes.set_xlim(left=1 - 0.02 * len(gap))
-    axes.set(xlabel="rank (1: best)", title="Gap by rank")
+    axes.set(xlabel="rank (1: smallest gap)", title="Gap by rank")
 
 
 def _gap_strips(
     axes: Axes,
     gap: Float[np.ndarray, " n"],
     groups: Sequence[np.ndarray],
-    colours: Sequence[object],
+    colours: Sequence[Colour],
     labels: Sequence[str],
 ) -> None:
-    """Every image's gap, a column a level, with the median."""
+    """The gap of each image, a column a noise level, with the median."""
     logarithmic = spans_decades(gap)
     shown = floored(gap) if logarithmic else gap
     for column, (group, colour) in enumerate(zip(groups, colours)):
         values = shown[group]
         drawn = values[np.linspace(0, len(values) - 1, min(len(values), 1000)).astype(np.int64)]
-        # Spread by the golden ratio: even, and the same in every run.
+        # Offsets by the golden ratio: even, and the same in every run.
         offset = ((np.arange(len(drawn)) * 0.618034) % 1.0 - 0.5) * 0.56
         axes.scatter(column + offset, drawn, s=7, color=[colour], alpha=0.5, linewidths=0)
         axes.hlines(float(np.median(values)), column - 0.36, column + 0.36, color=INK, linewidth=1.6, zorder=3)

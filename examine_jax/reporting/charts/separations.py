@@ -1,4 +1,4 @@
-"""The noise experiment's figure: encoders and controls beside each other."""
+"""The separation of noise levels by the gap, for encoders and controls."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,12 +12,17 @@ from examine_jax.reporting.charts.drawing import INK, MUTED, PALETTE, label, new
 
 
 def separation_chart(results: Mapping[str, Sequence[NoiseSeparation]]) -> bytes:
-    """Rank correlation and AUROC by noise level, for each kind of features: a dot a seed, a bar at their mean. PNG.
+    """Rank correlation and AUROC by noise level: a dot a seed, a bar at their mean.
 
-    `results` maps a name ("trained encoder", "raw pixels", …) to its separations, one a seed, over the same noise levels.
+    Args:
+        results: by kind of features ("trained encoder", "raw pixels", …), the separation of each
+            seed. All have the same noise levels.
+
+    Returns:
+        A PNG.
 
     Raises:
-      ValueError: nothing to show, or the noise levels differ.
+        ValueError: there is no result, or the noise levels differ.
     """
     means = {name: mean_over_seeds(separations) for name, separations in results.items()}
     levels = _common_levels(means)
@@ -25,7 +30,7 @@ def separation_chart(results: Mapping[str, Sequence[NoiseSeparation]]) -> bytes:
     with style():
         figure = new_figure(7.6, 3.5)
         left, right = figure.subplots(1, 2, width_ratios=(1.0, max(1.3, 0.55 * len(noisy))))
-        spread = np.linspace(-0.36, 0.36, len(results)) if len(results) > 1 else np.zeros(1)
+        offset = np.linspace(-0.36, 0.36, len(results)) if len(results) > 1 else np.zeros(1)
         handles = []
         for number, (name, separations) in enumerate(results.items()):
             colour = PALETTE[number % len(PALETTE)]
@@ -34,7 +39,7 @@ def separation_chart(results: Mapping[str, Sequence[NoiseSeparation]]) -> bytes:
             for column, place in enumerate(noisy):
                 areas = [separation.auroc[place] for separation in separations]
                 half = 0.3 / max(len(results), 1)
-                _dots(right, column + spread[number], areas, means[name].auroc[place], colour, half)
+                _dots(right, column + offset[number], areas, means[name].auroc[place], colour, half)
         left.axhline(0.0, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
         right.axhline(0.5, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
         right.text(
@@ -67,10 +72,10 @@ def separation_chart(results: Mapping[str, Sequence[NoiseSeparation]]) -> bytes:
 def separation_rows(
     results: Mapping[str, Sequence[NoiseSeparation]],
 ) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """The same figures as a table: its header and a row a kind of features, means over the seeds to three decimals.
+    """The header and rows of a table of the means over seeds, a row a kind of features.
 
     Raises:
-      ValueError: as `separation_chart`.
+        ValueError: as `separation_chart`.
     """
     means = {name: mean_over_seeds(separations) for name, separations in results.items()}
     levels = _common_levels(means)

@@ -8,10 +8,18 @@ from examine_jax.reporting.charts.drawing import BLUE, MUTED, SIGMA, VERMILLION,
 
 
 def singular_value_chart(features: Float[np.ndarray, "n d"], at_most: int = 64) -> bytes:
-    """The leading singular values of the features [N, D] as scored: how far the first, which EXAMINE watches, stands out."""
+    """The leading singular values of the features; EXAMINE measures changes of the first.
+
+    Args:
+        features: [N, D], as they were scored.
+        at_most: the number of singular values to draw.
+
+    Returns:
+        A PNG.
+    """
     with style():
         tall = features.astype(np.float64) if features.shape[0] >= features.shape[1] else features.T.astype(np.float64)
-        # Squares of singular values from the smaller Gram matrix: right to 1e-8 of the largest, finer than ink.
+        # Squared singular values from the smaller Gram matrix: exact to 1e-8 of the largest.
         energy = np.clip(np.linalg.eigvalsh(tall.T @ tall)[::-1], 0.0, None)
         values = np.sqrt(energy)[:at_most]
         figure = new_figure(5.6, 3.2)

@@ -1,4 +1,7 @@
-"""Features as points in the plane, coloured by class: t-SNE (van der Maaten and Hinton, 2008; the low-resource paper's figure 4)."""
+"""Features as points in the plane by t-SNE, coloured by class.
+
+Source: van der Maaten & Hinton (2008); the low-resource paper's figure 4.
+"""
 
 from collections.abc import Sequence
 
@@ -8,8 +11,8 @@ from matplotlib.axes import Axes
 from examine_jax.common.shapes import Float, Int
 from examine_jax.reporting.charts.drawing import PALETTE, label, new_figure, png, style
 
-_MOST_POINTS = 3000  # t-SNE of more takes minutes, and shows no more
-_SAME = 1e-6  # of the largest value: float32's rounding, which differs from batch to batch
+_MOST_POINTS = 3000  # t-SNE of more points takes minutes and shows nothing new
+_SAME = 1e-6  # of the largest value: the rounding of float32, which differs between batches
 
 
 def t_sne_maps(
@@ -21,15 +24,27 @@ def t_sne_maps(
     perplexity: float = 30.0,
     seed: int = 0,
 ) -> bytes:
-    """A PNG with a panel an encoder: scikit-learn's t-SNE of its features [N, D], the same images in all, coloured by class.
+    """scikit-learn's t-SNE of each encoder's features, a panel an encoder, coloured by class.
 
-    Distances between far clusters, and the clusters' sizes, mean nothing in such a picture. Of more than 3,000 images that many are drawn,
-    at random (the title says so). At most 50 leading principal components go in, as is usual. The panel of a collapsed encoder, whose
-    features are the same for all images but for float32's rounding, says so.
+    The sizes of clusters and the distances between far clusters have no meaning in t-SNE. Its input
+    is at most 50 leading principal components. Of more than 3,000 images, 3,000 are drawn at
+    random; the title says so. If an encoder has collapsed, so that its features are equal up to
+    rounding, its panel says so.
+
+    Args:
+        features: the features [N, D] of each encoder, for the same images.
+        names: the encoders' names.
+        labels: the class [N] of each image.
+        class_names: the classes' names.
+        perplexity: of t-SNE; lower for fewer than 91 images.
+        seed: determines the sample and t-SNE.
+
+    Returns:
+        A PNG.
 
     Raises:
-      ValueError: no encoder, not one name each, another number of rows than labels, features that are not finite, a label without a class
-        name, or fewer than 5 images.
+        ValueError: there is no encoder or not one name each; the numbers of rows and labels differ;
+            features are not finite; a label has no class name; or there are fewer than 5 images.
     """
     if not features or len(features) != len(names):
         raise ValueError(
@@ -68,7 +83,7 @@ def t_sne_maps(
                 _draw(axes, _t_sne(own[rows], perplexity, seed), labels[rows], len(class_names), size)
             shown = "" if len(rows) == len(labels) else f" ({len(rows):,} of {len(labels):,})"
             axes.set_title(f"{label(name, 28)}{shown}")
-        # The names are put in afterwards: matplotlib leaves out artists whose own label begins with an underscore.
+        # Names are set afterwards: matplotlib skips artists whose label begins with an underscore.
         legend = figure.legend(
             panels[0].collections,
             ["?"] * len(class_names),
@@ -89,14 +104,14 @@ def _collapsed(features: Float[np.ndarray, "n d"]) -> bool:
 def _t_sne(features: Float[np.ndarray, "n d"], perplexity: float, seed: int) -> Float[np.ndarray, "n 2"]:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # scikit-learn's own
+    from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
 
     values = features.astype(np.float64)
     if min(values.shape) > 50:
         values = PCA(50, random_state=seed).fit_transform(values)
-    # Fewer neighbours than a third of the images, or the perplexity cannot be reached.
+    # The perplexity must be below a third of the number of images.
     method = TSNE(perplexity=min(perplexity, (len(values) - 1) / 3), init="random", random_state=seed)
-    # Thousands of short parallel loops: where cores are shared, threads that wait for one another turn seconds into minutes.
+    # t-SNE runs thousands of short parallel loops; on shared cores their threads wait for minutes.
     with threadpool_limits(limits=1):
         return method.fit_transform(values)
 

@@ -8,9 +8,15 @@ from examine_jax.reporting.charts.drawing import BLUE, new_figure, plain_log_tic
 
 
 def loss_curve(step: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"]) -> bytes:
-    """The training loss by step, [T] each: as recorded (faint) and as its running median, on a logarithmic axis.
+    """The training loss by step, with its running median, on a logarithmic axis.
 
     Losses that are not finite or not positive are left out.
+
+    Args:
+        step, loss: [T].
+
+    Returns:
+        A PNG.
     """
     with style():
         figure = new_figure(5.6, 3.2)
@@ -43,7 +49,7 @@ def loss_curve(step: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"]) -> by
 
 
 def monitored_curve(step: Int[np.ndarray, " t"], value: Float[np.ndarray, " t"], title: str) -> bytes:
-    """Something that was looked at every so many steps, [T] each."""
+    """A measure of the features that was taken during training, by step, [T] each; a PNG."""
     with style():
         figure = new_figure(5.6, 3.2)
         axes = figure.subplots()
@@ -56,6 +62,6 @@ def monitored_curve(step: Int[np.ndarray, " t"], value: Float[np.ndarray, " t"],
 
 
 def _running_median(values: Float[np.ndarray, " t"], width: int) -> Float[np.ndarray, " t"]:
-    """The median of `width` (odd) neighbours; the ends are mirrored outwards."""
+    """The median of `width` (odd) neighbours; the series is mirrored at its ends."""
     padded = np.pad(values, width // 2, mode="reflect")
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, width), axis=-1)
