@@ -38,21 +38,18 @@ def csv_lines(path: str | os.PathLike[str], *, strict: bool = True) -> Iterator[
         raise ValueError(f"{where}, after line {line}: {reason}; give a CSV file in UTF-8") from error
 
 
-def csv_rows(
-    path: str | os.PathLike[str], columns: Mapping[str, str | None], *, strict: bool = True
-) -> Iterator[tuple[int, dict[str, str]]]:
+def csv_rows(path: str | os.PathLike[str], columns: Mapping[str, str | None]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, {column: cell}) of each record below a CSV file's header.
 
     Args:
         path: the file.
         columns: those that must be there, each once and in every record, with the flag that names another column (or None).
-        strict: as in `csv_lines`.
 
     Raises:
         ValueError: as `csv_lines`; a column is absent or there twice; a record is cut short.
         OSError: the file cannot be read.
     """
-    lines = csv_lines(path, strict=strict)
+    lines = csv_lines(path)
     header = next(lines, (0, []))[1]
     check_header(path, header, columns)
     for line, cells in lines:

@@ -11,8 +11,9 @@ import pytest
 
 from examine_jax.images import ImageSet, load_folder
 from examine_jax.labelled.published import read as official_layouts
+from examine_jax.labelled.published.chestx_ray14 import CLASSES as CHESTX_RAY14_CLASSES
+from examine_jax.labelled.published.isic_2019 import CLASSES as ISIC_2019_CLASSES
 from examine_jax.labelled.published.read import read_official
-from examine_jax.labelled.published.tables import CHESTX_RAY14_CLASSES, ISIC_2019_CLASSES
 from tests.support import official_miniatures as miniatures
 
 
@@ -130,7 +131,7 @@ _ROW_901 = "00000901_000.png,No Finding,0,901,31,\n"
         ),
         ("isic_2019", _replace(_TRUTH, "ISIC_0000003", "ISIC_0000002"), "second row for 'ISIC_0000002'"),
         ("isic_2019", _replace(_TRUTH, "SCC,UNK", "SCC,UNK,XYZ"), "unknown class 'XYZ'"),
-        ("isic_2019", _replace(_TRUTH, "SCC", "SCX"), "no column 'SCC'"),
+        ("isic_2019", _replace(_TRUTH, "SCC", "SCX"), "the column 'SCC' is absent"),
         ("isic_2019", _replace(_TRUTH, "ISIC_0000000,1.0", "ISIC_0000000,0.0"), "needs one of the known classes"),
         ("isic_2019", _replace(_TRUTH, "ISIC_0000000,1.0", "ISIC_0000000,yes"), "is no number"),
         (
@@ -149,7 +150,7 @@ _ROW_901 = "00000901_000.png,No Finding,0,901,31,\n"
             _both(_replace(_ENTRIES, _ROW_901, ""), _replace(_TEST, "00000901_000.png", "")),
             "have no chestx_ray14 label: 00000901_000",
         ),
-        ("shenzhen", _replace("shenzhen_metadata.csv", "CHNCXR_0003_0", "CHNCXR_0003_7"), "tells no known class"),
+        ("shenzhen", _replace("shenzhen_metadata.csv", "CHNCXR_0003_0", "CHNCXR_0003_7"), "names no known class"),
         ("shenzhen", _remove("CXR_png/CHNCXR_0003_0.png"), "are not there: CHNCXR_0003_0"),
     ],
 )
@@ -316,5 +317,5 @@ def test_a_damaged_image_is_named_with_its_reason(tmp_path: pathlib.Path, on_dem
 
 
 def test_an_unknown_layout_says_which_there_are(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match="there are: isic_2019, isic_2016, chestx_ray14, shenzhen"):
+    with pytest.raises(ValueError, match="choose from isic_2019, isic_2016, chestx_ray14, shenzhen"):
         read_official("isic_2020", tmp_path, image_size=12)

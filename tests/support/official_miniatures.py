@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from examine_jax.labelled.published.tables import CHESTX_RAY14_CLASSES, ISIC_2019_CLASSES
+from examine_jax.labelled.published.chestx_ray14 import CLASSES as CHESTX_RAY14_CLASSES
+from examine_jax.labelled.published.isic_2019 import CLASSES as ISIC_2019_CLASSES
 
 
 def draw(path: pathlib.Path, code: int, *, grey: bool = False) -> None:

@@ -1,1 +1,1 @@
-"""Published medical sets as their authors hand them out."""
+"""Published medical sets in their authors' own layouts, one file a layout."""
