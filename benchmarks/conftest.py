@@ -1,4 +1,4 @@
-"""Sizes and peers as flags: pytest benchmarks --sizes=500x1024,100000x768 --peers"""
+"""Options of the benchmarks: pytest benchmarks --sizes=500x1024,100000x768 --peers"""
 
 import pytest
 

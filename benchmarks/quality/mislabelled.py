@@ -1,10 +1,13 @@
-"""Finding wrong labels: a tenth of the labels flipped, images ranked by self-influence, by their loss, and at random.
+"""Detection of wrong labels by self-influence, by the loss, and at random.
 
-python -m benchmarks.quality.mislabelled --images=DIR --labels=L.csv --output=benchmarks/results/FILE.json    (or sub-folders for classes)
-python -m benchmarks.quality.mislabelled --images=DIR --encoder=OUT/encoder --output=...
+    python -m benchmarks.quality.mislabelled --images=DIR --labels=L.csv \
+        --output=benchmarks/results/FILE.json
+    python -m benchmarks.quality.mislabelled --images=DIR --encoder=OUT/encoder --output=...
 
-The two-layer probe is trained on the features with the flipped labels; self-influence is summed over six of its epochs, the loss is that
-at the end. Precision at 10%: the share of wrong labels among the tenth that a ranking puts first. A seed is a flip and a probe of its own.
+Without --labels, sub-folders are the classes. A tenth of the labels is flipped, and the two-layer
+probe is trained on them. Self-influence is summed over six epochs; the loss is the final one.
+Precision at 10% is the share of wrong labels among the tenth ranked first. Each seed has its own
+flips and probe.
 """
 
 import json
@@ -29,9 +32,9 @@ from examine_jax.reporting.page import package_versions
 from examine_jax.studies.common.labelled_images import LabelledSource, read_labelled
 
 _IMAGES = flags.DEFINE_string("images", None, "A folder of labelled images.", required=True)
-_LABELS = flags.DEFINE_string("labels", None, "A .csv file; the sub-folders if not given.")
-_IMAGE_COLUMN = flags.DEFINE_string("image_column", "image", "Its header of the images' names.")
-_LABEL_COLUMN = flags.DEFINE_string("label_column", "label", "Its header of the labels.")
+_LABELS = flags.DEFINE_string("labels", None, "A .csv file; without it, sub-folders are the classes.")
+_IMAGE_COLUMN = flags.DEFINE_string("image_column", "image", "The header of its column of image names.")
+_LABEL_COLUMN = flags.DEFINE_string("label_column", "label", "The header of its column of labels.")
 _ENCODER = flags.DEFINE_string("encoder", None, "A trained encoder's folder; colour statistics if not given.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Repetitions.", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record; printed alone if not given.")
@@ -44,14 +47,10 @@ def main(arguments: list[str]) -> None:
     del arguments
     encoder = None if _ENCODER.value is None else load_encoder(_ENCODER.value)
     size = 72 if encoder is None else encoder.image_size
-    images = read_labelled(
-        _IMAGES.value,
-        image_size=size,
-        channels=3,
-        labels=_LABELS.value,
-        image_column=_IMAGE_COLUMN.value,
-        label_column=_LABEL_COLUMN.value,
+    source = LabelledSource(
+        _IMAGES.value, _LABELS.value, image_column=_IMAGE_COLUMN.value, label_column=_LABEL_COLUMN.value
     )
+    images = read_labelled(source, image_size=size, channels=3)
     features = colour_statistics(images.pixels) if encoder is None else encoder.embed(images.pixels)
     features = preprocess(features, "zscore", FeatureStatistics.of(features)).astype(np.float32)
     found = [one_seed(features, images.labels, len(images.classes), seed) for seed in range(_SEEDS.value)]
@@ -68,7 +67,7 @@ def main(arguments: list[str]) -> None:
 
 
 def one_seed(features: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> dict[str, dict[str, float]]:
-    """By ranking: precision_at_10 and auroc; of self-influence also the seconds that it took."""
+    """By ranking: precision_at_10 and auroc; for self-influence also its CPU seconds."""
     noisy, wrong = flip_labels(labels, share=SHARE, num_classes=classes, seed=seed)
     probe = two_layer_probe(features, noisy, num_classes=classes, training=TRAINING)
     begin = time.process_time()
@@ -81,16 +80,16 @@ def one_seed(features: np.ndarray, labels: np.ndarray, classes: int, seed: int) 
         "loss": loss,
         "random": np.random.default_rng(seed).random(len(noisy)),
     }
-    told = {
+    found = {
         name: {
             "precision_at_10": round(precision_at(score, wrong, share=SHARE), 4),
             "auroc": round(float(roc_auc_score(wrong, score)), 4),
         }
         for name, score in rankings.items()
     }
-    told["self-influence"]["cpu_seconds"] = round(seconds, 2)
-    print(f"seed {seed}: {told}", file=sys.stderr)
-    return told
+    found["self-influence"]["cpu_seconds"] = round(seconds, 2)
+    print(f"seed {seed}: {found}", file=sys.stderr)
+    return found
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Speed of a training step, interleaved with the same model in PyTorch, and the time to a run's first step.
+"""The speed of a training step, beside PyTorch's, and the time to the first step of a run.
 
-pytest benchmarks/speed/bench_pretraining.py --torch=PYTHON --benchmark-json=benchmarks/results/FILE.json
+    pytest benchmarks/speed/bench_pretraining.py --torch=PYTHON \
+        --benchmark-json=benchmarks/results/FILE.json
 
-PYTHON is an interpreter with torch and transformers (the peer is left out without it). Ours and PyTorch's steps take turns, one of each a
-round, in processes that otherwise wait, so that whatever else the machine does meets both alike. A step is forward, backward and AdamW on
-a batch of 64 images of 72 px in float32: patches of 8, encoder 192 x 6, decoder 96 x 2, four tenths of the patches masked. Ours also
-draws its batch from images on the device and turns and flips it, PyTorch's gets one batch of floats again and again.
+PYTHON is an interpreter with torch and transformers; without it, PyTorch is left out. The two
+libraries alternate, one step each a round, so that other load on the machine affects both. A step
+is forward, backward and AdamW on 64 images of 72 px in float32: patches of 8, encoder 192 x 6,
+decoder 96 x 2, mask ratio 0.4. Our step also gathers the batch from images on the device, rotates
+and flips it; PyTorch's step gets the same batch of floats each time.
 """
 
 import os
@@ -58,7 +60,7 @@ for _ in sys.stdin:
 
 
 def our_step(accumulate: int) -> Callable[[], None]:
-    """One step a call, its state kept and donated as in a run."""
+    """A function that runs one step on a kept, donated state, as a run does."""
     optimiser = AdamW().build(WarmupCosine().build(BATCH, 1000))
     mesh = data_mesh(BATCH // accumulate)
     steps = make_steps(METHOD, optimiser, accumulate=accumulate, mesh=mesh)
@@ -69,7 +71,7 @@ def our_step(accumulate: int) -> Callable[[], None]:
 
     def step() -> None:
         indices = jnp.asarray(orders.permutation(len(pixels))[None, :BATCH].astype(np.int32))
-        held[0], metrics = steps(held[0], pixels, indices, jnp.int32(1), key)
+        held[0], metrics = steps(held[0], {"image": pixels}, indices, jnp.int32(1), key)
         jax.block_until_ready((held[0], metrics))
 
     return step
@@ -77,7 +79,7 @@ def our_step(accumulate: int) -> Callable[[], None]:
 
 @pytest.mark.parametrize("accumulate", [1, 2, 4, 8])
 def test_mae_step(benchmark: Any, request: pytest.FixtureRequest, accumulate: int) -> None:
-    """Ours is what is benchmarked; `extra_info` has PyTorch's times of the same rounds and the ratio of the medians."""
+    """Times our step; `extra_info` has PyTorch's times of the same rounds and the ratio of medians."""
     step = our_step(accumulate)
     step()
     step()
@@ -117,7 +119,7 @@ def test_mae_step(benchmark: Any, request: pytest.FixtureRequest, accumulate: in
 
 @pytest.mark.parametrize(("image_size", "accumulate"), [(64, 1), (72, 1), (72, 4)])
 def test_resnet_step(benchmark: Any, image_size: int, accumulate: int) -> None:
-    """DCL on a ResNet-18, batch 16; `extra_info` has the same step inside a compiled loop, in turns, and how often ours fits in it."""
+    """Times DCL on a ResNet-18, batch 16; `extra_info` has the same step in a compiled loop."""
     chosen = architecture("resnet18_imagenet_stem", image_size=image_size)
     method, settings = method_preset("dcl", chosen, preset="small", steps=100)
     optimiser = settings.optimiser.build(settings.schedule.build(16, 100))
@@ -132,7 +134,7 @@ def test_resnet_step(benchmark: Any, image_size: int, accumulate: int) -> None:
 
     def step(make: Callable[..., Any]) -> None:
         run, held = runs[make]
-        held[0], metrics = run(held[0], pixels, indices, jnp.int32(1), key)
+        held[0], metrics = run(held[0], {"image": pixels}, indices, jnp.int32(1), key)
         jax.block_until_ready((held[0], metrics))
 
     def peer_step() -> None:
@@ -170,7 +172,7 @@ print(time.perf_counter() - begin)
 def test_time_to_the_first_step(
     benchmark: Any, cache: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: pathlib.Path
 ) -> None:
-    """A fresh process, from its imports to the end of step 1, saved; with programs kept from a run before ("filled") or not."""
+    """Times a new process from its imports to the saved step 1, with and without compiled programs."""
     folder = tmp_path / "programs"
     runs = iter(range(100))
 

@@ -1,10 +1,11 @@
-"""What the extra positive costs: a step of BYOL-TracIn, FS and FNC beside a step of plain BYOL on the same batch.
+"""The cost of extra positives: a step of BYOL-TracIn, FS and FNC beside one of BYOL.
 
-python -m benchmarks.speed.byol_tracin_cost --rounds=10 --output=benchmarks/results/FILE.json
+    python -m benchmarks.speed.byol_tracin_cost --rounds=10 --output=benchmarks/results/FILE.json
 
-Everything is compiled and warmed up first; then the methods take turns, one step each a round, in a new order every round, so that
-whatever else the machine does meets all alike. A step is views, forward, backward, update and the target's move, waited for. Ratios are of
-medians over the rounds: of the process's CPU time, which is what holds where other programs run, and of the clock's.
+All methods use the same batch. After compilation and warm-up they alternate, one step each a round,
+in a new order each round, so that other load on the machine affects all of them. A step is views,
+forward, backward, the update and the target's moving average. Ratios are of medians over rounds, of
+the process's CPU time (which other programs hardly affect) and of wall time.
 """
 
 import dataclasses
@@ -22,18 +23,19 @@ from absl import app, flags
 
 from examine_jax.common.atomic_files import write_text
 from examine_jax.encoders import save_encoder
+from examine_jax.encoders.scorer import load_scorer
 from examine_jax.models import architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_preset
 from examine_jax.reporting.page import package_versions
 from examine_jax.training.step import initial_state, make_step
 
-_ARCHITECTURE = flags.DEFINE_string("architecture", "small", "What is trained.")
+_ARCHITECTURE = flags.DEFINE_string("architecture", "small", "The architecture to train.")
 _BATCH = flags.DEFINE_integer("batch_size", 64, "Images a step.", lower_bound=2)
 _ROUNDS = flags.DEFINE_integer("rounds", 10, "Steps of each method.", lower_bound=2)
 _METHODS = flags.DEFINE_list(
     "methods",
     ["byol_tracin", "byol_fs", "byol_fnc", "byol_ft", "byol_tracin_pretrained"],
-    "What is compared with byol; ..._pretrained: another encoder scores.",
+    "Methods to compare with byol; ..._pretrained: another encoder scores the images.",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record; printed alone if not given.")
 
@@ -52,7 +54,7 @@ class Stepper:
         self.flops = float(self._step.cost_analysis()["flops"])
 
     def __call__(self) -> tuple[float, float]:
-        """Seconds of the process's CPUs, and of the clock."""
+        """CPU seconds of the process, and wall seconds."""
         begin, computing = time.perf_counter(), time.process_time()
         self._state, metrics = self._step(self._state, self._batch, self._key)
         jax.block_until_ready((self._state, metrics))
@@ -75,7 +77,7 @@ def main(arguments: list[str]) -> None:
             base = name.removesuffix("_pretrained")
             method, settings = method_preset(base, chosen, steps=1000)
             if base != name:
-                method = dataclasses.replace(method, scorer=scorer)  # type: ignore[type-var]
+                method = dataclasses.replace(method, scorer=load_scorer(scorer))  # type: ignore[type-var]
             steppers[name] = Stepper(method, settings, batch)
     for stepper in steppers.values():
         stepper()

@@ -1,10 +1,12 @@
-"""kNN of 20,000 images against 100,000 of 2,048 features: seconds and memory, beside scikit-learn's brute force in the same run.
+"""Time and memory of exact nearest neighbours, beside scikit-learn's brute force.
 
-python -m benchmarks.speed.nearest_neighbours --output=benchmarks/results/FILE.json [--rows=100000] [--queries=20000] [--compared=2000]
+    python -m benchmarks.speed.nearest_neighbours --output=benchmarks/results/FILE.json \
+        [--rows=100000] [--queries=20000] [--compared=2000]
 
-All queries are asked of ours, after a warm-up; peak memory is that of the process beyond its peak before, when the features are there and
-only a few have been asked. Then the first `--compared` queries are asked in turn of both, three times. scikit-learn gets float32 features,
-which it multiplies in float64 as we do. CPU seconds, as other work on the same cores does not enter into them.
+After a warm-up, our function answers all queries; the peak memory counts from the process's peak
+before. Then both libraries answer the first `--compared` queries in turn, three times. scikit-learn
+gets float32 features, which it multiplies in float64 as we do. Times are CPU seconds, which other
+load on the machine hardly affects.
 """
 
 import json
@@ -24,8 +26,10 @@ from examine_jax.reporting.page import package_versions
 
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record; printed alone if not given.")
 _ROWS = flags.DEFINE_integer("rows", 100_000, "Training images.", lower_bound=200)
-_QUERIES = flags.DEFINE_integer("queries", 20_000, "Images asked about.", lower_bound=1)
-_COMPARED = flags.DEFINE_integer("compared", 2_000, "Of these, how many are asked of scikit-learn too.", lower_bound=1)
+_QUERIES = flags.DEFINE_integer("queries", 20_000, "Query images.", lower_bound=1)
+_COMPARED = flags.DEFINE_integer(
+    "compared", 2_000, "The number of queries that scikit-learn answers too.", lower_bound=1
+)
 
 _WIDTH, _K, _ROUNDS = 2048, 200, 3
 

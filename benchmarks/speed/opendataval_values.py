@@ -1,8 +1,9 @@
 """OpenDataVal's leave-one-out and kNN-Shapley, timed: python opendataval_values.py ROWS.npz.
 
-ROWS.npz is as for pydvl_values.py, whose k of kNN-Shapley is 5 here too. It runs in OpenDataVal's own environment (no JAX there):
-`valuation_speed --opendataval_python=…` starts it. One JSON object goes to stdout. Its TMC has rules of its own (the first five rows of an
-order get nothing, means by position) and is not compared.
+ROWS.npz is as for pydvl_values.py; k of kNN-Shapley is 5. The script runs in OpenDataVal's own
+environment, without JAX; `valuation_speed --opendataval_python=…` starts it. It prints one JSON
+object. OpenDataVal's TMC-Shapley follows other rules (the first five rows of an order get no value,
+and means are by position), so it is not compared.
 """
 
 import json

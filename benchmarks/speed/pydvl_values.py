@@ -1,7 +1,8 @@
 """pyDVL's leave-one-out and one whole permutation of its Shapley, timed: python pydvl_values.py ROWS.npz.
 
-ROWS.npz holds features, labels, validation, validation_labels, and order, a permutation. It runs in pyDVL's own environment (no JAX there):
-`valuation_speed --pydvl_python=…` starts it. One JSON object goes to stdout.
+ROWS.npz holds features, labels, validation, validation_labels, and order, a permutation. The script
+runs in pyDVL's own environment, without JAX; `valuation_speed --pydvl_python=…` starts it. It prints
+one JSON object.
 """
 
 import json

@@ -1,12 +1,15 @@
-"""EXAMINE, LOO and TMC-Shapley on the same features, with fits counted, beside a scikit-learn loop.
+"""EXAMINE, LOO and TMC-Shapley on the same features, beside a loop over scikit-learn.
 
-python -m benchmarks.speed.valuation_speed [--rows=500 --width=1024 --validation=20000 --permutations=100] [--pydvl_python=PYTHON]
-    [--opendataval_python=PYTHON] --output=FILE.json
+    python -m benchmarks.speed.valuation_speed --output=FILE.json \
+        [--rows=500 --width=1024 --validation=20000 --permutations=100] \
+        [--pydvl_python=PYTHON] [--opendataval_python=PYTHON]
 
-The scikit-learn loop is sampled: `--sampled` of its fits at its default tolerance are timed (fit and score) and their mean extrapolated
-to all fits; as many more at tol=1e-12 say whether the values agree. Seconds are of a run after compilation; the first one's are given too.
-With --pydvl_python, an interpreter of an environment that has pyDVL, its leave-one-out and one permutation of its Shapley on the first
-`--sampled` rows are timed too, and compared with ours on these rows; likewise OpenDataVal's leave-one-out and kNN-Shapley.
+Of the scikit-learn loop, only `--sampled` fits are timed (fit and score, at the default tolerance);
+their mean is extrapolated to all fits. As many fits at tol=1e-12 show whether the values agree. Our
+times are of a run after compilation; the record has the first run's too. With --pydvl_python, an
+interpreter with pyDVL, its leave-one-out and one permutation of its Shapley on the first
+`--sampled` rows are timed and compared with ours; likewise OpenDataVal's leave-one-out and
+kNN-Shapley.
 """
 
 import dataclasses
@@ -30,11 +33,11 @@ from examine_jax.reporting.page import package_versions
 from examine_jax.valuation import Examine, KNNShapley, LeaveOneOut, TMCShapley, Utility
 from examine_jax.valuation.valuation import seeds_of
 
-_ROWS = flags.DEFINE_integer("rows", 500, "Assessed.")
-_WIDTH = flags.DEFINE_integer("width", 1024, "Features.")
+_ROWS = flags.DEFINE_integer("rows", 500, "Rows to value.")
+_WIDTH = flags.DEFINE_integer("width", 1024, "Columns of features.")
 _VALIDATION = flags.DEFINE_integer("validation", 20_000, "Validation points.")
-_PERMUTATIONS = flags.DEFINE_integer("permutations", 100, "Of TMC, without truncation.")
-_SAMPLED = flags.DEFINE_integer("sampled", 40, "scikit-learn fits that are timed for each valuer.")
+_PERMUTATIONS = flags.DEFINE_integer("permutations", 100, "Permutations of TMC-Shapley, without truncation.")
+_SAMPLED = flags.DEFINE_integer("sampled", 40, "scikit-learn fits to time for each valuer.")
 _PYDVL = flags.DEFINE_string("pydvl_python", None, "The interpreter of an environment that has pyDVL.")
 _OPENDATAVAL = flags.DEFINE_string(
     "opendataval_python", None, "The interpreter of an environment that has OpenDataVal."
@@ -51,7 +54,7 @@ class Data:
 
 
 def synthetic(rows: int, width: int, validation: int) -> Data:
-    """Features with a decaying spectrum, each column of unit variance; labels linear in them but for noise."""
+    """Features with a decaying spectrum and columns of unit variance; labels are linear plus noise."""
     generator = np.random.default_rng(0)
     mixing = generator.normal(size=(width, width)) * np.exp(-np.arange(width) / (width / 16))[:, None]
     features = generator.normal(size=(rows + validation, width)) @ mixing
@@ -63,14 +66,14 @@ def synthetic(rows: int, width: int, validation: int) -> Data:
 
 
 def timed(job: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """What it found; wall seconds, and CPU seconds over all cores, which other work on the machine stretches less."""
+    """The job's result and its time: wall seconds, and CPU seconds over all cores."""
     begin, cpu = time.perf_counter(), time.process_time()
     found = job()
     return found, {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu}
 
 
 def after_compilation(job: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
-    """What it found; the first run's seconds, and the times of the fastest of up to five more, of which long jobs have one."""
+    """The job's result and times: the first run's, and the fastest of up to five more."""
     found, first = timed(job)
     runs = [timed(job)[1]]
     while len(runs) < 5 and sum(run["seconds"] for run in runs) < 2:
@@ -79,7 +82,7 @@ def after_compilation(job: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
 
 
 def sklearn_worths(data: Data, sets: list[Any], tolerance: float) -> list[float]:
-    """The accuracies of fits to these rows."""
+    """The accuracy of a fit to each set of rows."""
     worths = []
     for rows in sets:
         model = Sklearn(solver="liblinear", max_iter=5000, tol=tolerance).fit(data.features[rows], data.labels[rows])
@@ -88,7 +91,7 @@ def sklearn_worths(data: Data, sets: list[Any], tolerance: float) -> list[float]
 
 
 def compare(data: Data, sets: list[Any], worths: Any, fits: int) -> dict[str, Any]:
-    """A sampled and extrapolated loop, and how its worths at the optimum agree with ours."""
+    """The extrapolated time of a scikit-learn loop, and its agreement with our worths."""
     _, spent = timed(lambda: sklearn_worths(data, sets, 1e-4))
     exact = sklearn_worths(data, sets, 1e-12)
     return {
@@ -163,7 +166,7 @@ def main(_: list[str]) -> None:
 
 
 def beside(data: Data, peer: str, python: str, few: int) -> dict[str, Any]:
-    """A peer library's values of the first rows, computed in a process of its own, and ours."""
+    """The values of the first rows by another library, in a process of its own, beside ours."""
     features, labels = data.features[:few], data.labels[:few]
     utility = Utility(data.validation, data.validation_labels)
     order = np.random.default_rng(2).permutation(few)
