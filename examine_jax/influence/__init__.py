@@ -1,4 +1,7 @@
-"""Which training images a model's answers come from: TracIn over checkpoints, exact or in a last layer's closed form."""
+"""TracIn: which training images a model's predictions come from.
+
+Exact for a whole model's parameters, or in closed form for a last layer's.
+"""
 
 from examine_jax.influence.influences import Extremes, InfluenceBlock, Influences
 from examine_jax.influence.last_layer import (

@@ -1,4 +1,4 @@
-"""Influences of training images on test images: all of them, or the strongest, a block at a time."""
+"""Influences of training images on test images, computed block by block: all, or the strongest."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -8,12 +8,18 @@ import numpy as np
 
 from examine_jax.common.shapes import Float, Int
 
-# Blocks of at most so many training and test images: 32 MiB of float32, whatever the number of images.
+# The largest block: 32 MiB of float32, whatever the number of images.
 TRAIN_BLOCK, TEST_BLOCK = 8192, 1024
 
 
 class InfluenceBlock(NamedTuple):
-    """Influences of training images train_start, ... on test images test_start, ...: [n, m]."""
+    """A block of influences.
+
+    Attributes:
+        train_start: the block's first training image.
+        test_start: the block's first test image.
+        values: [n, m].
+    """
 
     train_start: int
     test_start: int
@@ -21,24 +27,33 @@ class InfluenceBlock(NamedTuple):
 
 
 class Extremes(NamedTuple):
-    """For each of M test images the K training images that help and that harm it most, the strongest first (of equals, the first).
+    """For each of M test images, the K training images that help and that harm it most.
 
-    A positive influence helps: a step of gradient descent on the training image lowers the test image's loss.
+    The strongest comes first; of equals the one with the lower number. A positive influence helps:
+    a step of gradient descent on the training image lowers the test image's loss.
+
+    Attributes:
+        helpful: [M, K] int64, numbers of training images.
+        helpful_influence: [M, K], descending.
+        harmful: [M, K] int64.
+        harmful_influence: [M, K], ascending.
     """
 
-    helpful: Int[np.ndarray, "m k"]  # row numbers of training images, int64
-    helpful_influence: Float[np.ndarray, "m k"]  # descending
+    helpful: Int[np.ndarray, "m k"]
+    helpful_influence: Float[np.ndarray, "m k"]
     harmful: Int[np.ndarray, "m k"]
-    harmful_influence: Float[np.ndarray, "m k"]  # ascending
+    harmful_influence: Float[np.ndarray, "m k"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Influences:
-    """Influences of N training images on M test images, computed when asked for.
+    """Influences of N training images on M test images, computed on demand.
 
     Attributes:
-      num_train, num_test: N and M.
-      blocks: gives every block once: for a range of test images all ranges of training images in ascending order, then the next range.
+        num_train: N.
+        num_test: M.
+        blocks: computes each block once: for a range of test images, all ranges of training images
+            in ascending order; then the next range of test images.
     """
 
     num_train: int
@@ -46,7 +61,7 @@ class Influences:
     blocks: Callable[[], Iterator[InfluenceBlock]]
 
     def matrix(self) -> Float[np.ndarray, "n m"]:
-        """All influences [N, M]. Where that is too much to hold, go through `blocks()` or ask for `extremes`."""
+        """All influences [N, M]. Where they exceed the memory, use `blocks()` or `extremes`."""
         matrix: np.ndarray | None = None
         for block in self.blocks():
             if matrix is None:
@@ -58,10 +73,12 @@ class Influences:
         return np.empty((self.num_train, self.num_test), np.float32) if matrix is None else matrix
 
     def extremes(self, k: int) -> Extremes:
-        """The k most helpful and the k most harmful training images of each test image; holds M x k of each and a block.
+        """The k most helpful and the k most harmful training images of each test image.
+
+        Memory: M x k of each, and a block.
 
         Raises:
-          ValueError: k is not in 1 .. N.
+            ValueError: k is not in 1 .. N.
         """
         if not 1 <= k <= self.num_train:
             raise ValueError(
@@ -83,10 +100,17 @@ class Influences:
 
 
 def sum_over_checkpoints(products: Iterable[tuple[float, Any]]) -> np.ndarray:
-    """The sum of learning rate * products, of one checkpoint at least, in the products' dtype."""
+    """The sum of learning rate * products over checkpoints, in the products' dtype.
+
+    Args:
+        products: (learning rate, products) of each checkpoint.
+
+    Raises:
+        ValueError: there is no checkpoint.
+    """
     total: np.ndarray | None = None
     for rate, product in products:
-        weighted = float(rate) * np.asarray(product)  # a NumPy scalar would make float32 products float64
+        weighted = float(rate) * np.asarray(product)  # a NumPy scalar would give float64
         if total is None:
             total = weighted
         else:
@@ -99,9 +123,12 @@ def sum_over_checkpoints(products: Iterable[tuple[float, Any]]) -> np.ndarray:
 def _merged(
     rows: np.ndarray, values: np.ndarray, block: InfluenceBlock, k: int, sign: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k first in the order of sign * influence, of those so far (whose row numbers are lower) and of a block."""
+    """The first k in the order of sign * influence, of those so far and of a block.
+
+    Those found so far have lower row numbers.
+    """
     first = np.empty((block.values.shape[1], min(k, len(block.values))), np.int64)
-    for place, influences in zip(first, block.values.T):  # one by one: the order of a whole block is twice its size
+    for place, influences in zip(first, block.values.T):  # a whole block's order is twice its size
         place[:] = np.argsort(sign * influences, kind="stable")[: len(place)]
     rows = np.concatenate([rows, block.train_start + first], axis=1)
     values = np.concatenate([values, np.take_along_axis(block.values.T, first, axis=1)], axis=1)

@@ -1,7 +1,8 @@
-"""TracIn of a last linear layer in closed form: from its inputs and the gradients at its outputs alone, no gradient of weights.
+"""TracIn of a last linear layer in closed form, from its inputs and the gradients at its outputs.
 
-The layer is y = W a + b. An example's gradient with respect to W is the outer product of g, the loss's gradient at y, and a, so that
-the product of two examples' gradients is (g_i . g_j)(a_i . a_j), and (g_i . g_j)(a_i . a_j + 1) with those of b.
+The layer is y = W a + b. An example's gradient with respect to W is the outer product of g, the
+loss's gradient at y, and a. So the product of two examples' gradients is (g_i . g_j)(a_i . a_j),
+and with the gradients of b it is (g_i . g_j)(a_i . a_j + 1). No gradient of W is computed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +18,16 @@ from examine_jax.influence.influences import TEST_BLOCK, TRAIN_BLOCK, InfluenceB
 
 
 class LayerPass(NamedTuple):
-    """What a last linear layer saw of N images at one checkpoint."""
+    """A last linear layer's inputs and output gradients for N images at one checkpoint.
 
-    activations: Array | np.ndarray  # [N, inputs], what comes into the layer
-    gradients: Array | np.ndarray  # [N, outputs], of each image's loss at what comes out
+    Attributes:
+        activations: [N, inputs], the layer's inputs.
+        gradients: [N, outputs], gradients of each image's loss at the layer's outputs.
+        learning_rate: TracInCP's weight of the checkpoint.
+    """
+
+    activations: Array | np.ndarray
+    gradients: Array | np.ndarray
     learning_rate: float
 
 
@@ -32,9 +39,10 @@ def gradient_products(
     *,
     bias: bool,
 ) -> Float[Array, "n m"]:
-    """Products of the gradients of the layer's parameters, of every pair of images: (a_i . a_j + 1)(g_i . g_j), + 1 with a bias.
+    """Products of the layer's parameter gradients of every pair of images: (a_i . a_j)(g_i . g_j).
 
-    In float32 at least: products of half precision overflow.
+    With a bias, (a_i . a_j + 1)(g_i . g_j). In float32 at least: products of half precision
+    overflow.
     """
 
     def products(values: Array, others: Array) -> Array:
@@ -46,14 +54,18 @@ def gradient_products(
 
 
 def last_layer_tracin(train: Sequence[LayerPass], test: Sequence[LayerPass], *, bias: bool) -> Influences:
-    """TracInCP of the last linear layer's parameters alone: sum over checkpoints of learning rate * `gradient_products`.
+    """TracInCP of the last linear layer's parameters alone.
+
+    That is the sum over checkpoints of learning rate * `gradient_products`.
 
     Args:
-      train, test: a pass of the training images [N] and one of the test images [M] a checkpoint; the learning rate is read from `train`.
-      bias: whether the layer has one.
+        train: a pass of the N training images for each checkpoint; its learning rates are used.
+        test: a pass of the M test images for each checkpoint.
+        bias: whether the layer has a bias.
 
     Raises:
-      ValueError: no checkpoint, not as many of both, passes of different numbers of images, or of layers of different widths.
+        ValueError: there is no checkpoint; train and test differ in number; passes differ in their
+            number of images, or in the layer's width.
     """
     if not train or len(train) != len(test):
         raise ValueError(
@@ -87,12 +99,13 @@ def last_layer_tracin(train: Sequence[LayerPass], test: Sequence[LayerPass], *, 
 
 
 def last_layer_self_influence(train: Sequence[LayerPass], *, bias: bool) -> Float[np.ndarray, " n"]:
-    """Each image's influence on itself [N]: sum over checkpoints of learning rate * (|a|^2 + 1) |g|^2, + 1 with a bias.
+    """Each image's influence on itself [N].
 
-    In float32 at least.
+    The sum over checkpoints of learning rate * |a|^2 |g|^2; with a bias, of
+    learning rate * (|a|^2 + 1) |g|^2. In float32 at least.
 
     Raises:
-      ValueError: no checkpoint, or passes of different numbers of images.
+        ValueError: there is no checkpoint, or passes differ in their number of images.
     """
     _count(train, "training")
 
@@ -104,10 +117,18 @@ def last_layer_self_influence(train: Sequence[LayerPass], *, bias: bool) -> Floa
 
 
 def cross_entropy_gradients(logits: Float[Array, "n classes"], labels: Int[Array, " n"]) -> Float[Array, "n classes"]:
-    """The gradient at the logits [N, classes] of each image's softmax cross-entropy: probability - one-hot label.
+    """The gradient of each image's softmax cross-entropy: probability - one-hot label.
+
+    Args:
+        logits: [N, classes].
+        labels: [N], from 0 to classes - 1.
+
+    Returns:
+        [N, classes].
 
     Raises:
-      ValueError: not one label an image, or one outside 0 .. classes - 1. Under jit labels cannot be looked at: their rows are nan.
+        ValueError: there is not one label an image, or a label is outside 0 .. classes - 1. Under
+            jit, where values are unknown, the rows of such labels are NaN.
     """
     count, num_classes = logits.shape
     if labels.shape != (count,):
@@ -126,9 +147,18 @@ def cross_entropy_gradients(logits: Float[Array, "n classes"], labels: Int[Array
 def normalised_regression_gradients(
     prediction: Float[Array, "n width"], target: Float[Array, "n width"]
 ) -> Float[Array, "n width"]:
-    """The gradient at the prediction q of each image's BYOL loss 2 - 2 cos(q, z): 2(<q, z> q / (|q|^3 |z|) - z / (|q| |z|)); z is constant.
+    """The gradient of each image's BYOL loss 2 - 2 cos(q, z) at the prediction q; z is constant.
+
+        2 (<q, z> q / (|q|^3 |z|) - z / (|q| |z|))
 
     Zero where q or z is zero.
+
+    Args:
+        prediction: [N, width] q.
+        target: [N, width] z.
+
+    Returns:
+        [N, width].
     """
     tiny = jnp.finfo(prediction.dtype).tiny
     length = jnp.linalg.norm(prediction, axis=1, keepdims=True)
@@ -141,7 +171,7 @@ _products = jax.jit(gradient_products, static_argnames="bias")
 
 
 def _count(passes: Sequence[LayerPass], name: str) -> int:
-    """How many images all passes are of."""
+    """The number of images, which all passes share."""
     for place, one in enumerate(passes):
         activations, gradients = np.shape(one.activations), np.shape(one.gradients)
         if len(activations) != 2 or len(gradients) != 2 or activations[0] != gradients[0]:
@@ -156,7 +186,7 @@ def _count(passes: Sequence[LayerPass], name: str) -> int:
 
 
 def _padded(values: Array | np.ndarray, start: int, count: int) -> np.ndarray:
-    """Rows start .. start + count - 1, zeros where there are no more: one program serves all blocks."""
+    """Rows start .. start + count - 1, then zeros, so that all blocks share one program."""
     part = np.asarray(values[start : start + count])
     padded = np.zeros((count, part.shape[1]), part.dtype)
     padded[: len(part)] = part

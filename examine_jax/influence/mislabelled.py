@@ -1,4 +1,4 @@
-"""How well a score finds images with wrong labels."""
+"""Wrong labels made at random, and how well a score finds them."""
 
 import numpy as np
 
@@ -8,10 +8,19 @@ from examine_jax.common.shapes import Bool, Float, Int
 def flip_labels(
     labels: Int[np.ndarray, " n"], *, share: float, num_classes: int, seed: int
 ) -> tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
-    """(labels of which round(share * N) are replaced by another class drawn evenly, which ones these are), both [N].
+    """Replaces round(share * N) labels by another class, drawn uniformly.
+
+    Args:
+        labels: [N], from 0 to num_classes - 1.
+        share: of the labels to replace, in [0, 1].
+        num_classes: at least two.
+        seed: of the draw.
+
+    Returns:
+        The new labels [N], and which of them were replaced [N].
 
     Raises:
-      ValueError: share outside [0, 1], or fewer than two classes.
+        ValueError: share is outside [0, 1], or there are fewer than two classes.
     """
     if not 0 <= share <= 1 or num_classes < 2:
         raise ValueError(f"share {share} must lie in [0, 1], and there must be two classes at least, got {num_classes}")
@@ -23,10 +32,17 @@ def flip_labels(
 
 
 def precision_at(score: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], *, share: float) -> float:
-    """The share of wrong labels among the round(share * N) images of highest score, one at least; of equal scores the first count.
+    """The share of wrong labels among the round(share * N) images of highest score.
+
+    At least one image is taken; of equal scores the first.
+
+    Args:
+        score: [N], higher for images that are more likely to have a wrong label.
+        wrong: [N], whether an image's label is wrong.
+        share: of the images to take, in (0, 1].
 
     Raises:
-      ValueError: no image, share outside (0, 1], or a score that is nan.
+        ValueError: there is no image, share is outside (0, 1], or a score is NaN.
     """
     if not len(score) or not 0 < share <= 1:
         raise ValueError(

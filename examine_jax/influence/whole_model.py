@@ -1,4 +1,7 @@
-"""TracIn: influence as the gradients' products along the training (Pruthi et al., arXiv:2002.08484)."""
+"""TracIn of all of a model's parameters: products of per-example gradients along the training.
+
+Source: Pruthi et al., arXiv:2002.08484.
+"""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -20,12 +23,13 @@ Where checkpoints have constants: loss(params, example, constants).
 
 
 class Checkpoint(NamedTuple):
-    """A moment of the training.
+    """A training checkpoint.
 
     Attributes:
-      params: what the loss is differentiated in.
-      learning_rate: TracInCP's weight.
-      constants: what the loss needs beside them and is not differentiated in (batch statistics, a frozen part); None: nothing.
+        params: the parameters that the loss is differentiated in.
+        learning_rate: TracInCP's weight of the checkpoint.
+        constants: further inputs of the loss that it is not differentiated in, such as batch
+            statistics or a frozen part. None: there are none.
     """
 
     params: PyTree
@@ -42,37 +46,50 @@ def tracin(
     batch_size: int = 64,
     block_bytes: int = 2**28,
 ) -> Influences:
-    """TracInCP: sum over checkpoints of learning rate * gradient of loss(train image) . gradient of loss(test image), equation 2.
+    """TracInCP: the influence of training images on test images through all parameters.
 
-    Gradients are exact, one an example, by vmap; influences are float32, or float64 where parameters are. Two settings bound the memory:
-    `batch_size` what the loss computes on its way, `block_bytes` the gradients and influences that are kept. Training gradients are
-    computed once for every block of test images, so more memory is less work where test images are many.
+        sum over checkpoints of learning rate * grad loss(train image) . grad loss(test image)
+
+    Per-example gradients are exact, by vmap. Influences are float32, or float64 where parameters
+    are.
+    Two settings bound the memory: `batch_size` for the loss's intermediate results, `block_bytes`
+        for
+    the gradients and influences that are held. Training gradients are computed once for each block
+    of test images, so with many test images more memory means less work.
 
     Args:
-      loss: see `Loss`. A function that is kept compiles once.
-      checkpoints: at least one.
-      train, test: examples: pytrees of arrays [N, ...] and [M, ...], as `loss` takes them without the first axis.
-      batch_size: how many images' gradients are computed at once, at most; fewer where so many gradients are over a quarter of block_bytes.
-      block_bytes: of gradients and influences held at a time (but one image's gradients at each checkpoint at least).
+        loss: see `Loss`. It is compiled once for each function object, so reuse the function.
+        checkpoints: at least one.
+        train: training examples, a pytree of arrays [N, ...]; `loss` takes them without the first
+            axis.
+        test: test examples, a pytree of arrays [M, ...].
+        batch_size: the largest number of images whose gradients are computed at once; fewer where
+            their gradients would exceed a quarter of block_bytes.
+        block_bytes: gradients and influences held at a time; at least one image's gradients at each
+            checkpoint.
 
     Raises:
-      ValueError: no checkpoint, batch_size below 1, or arrays of examples that differ in length.
+        ValueError: there is no checkpoint, batch_size is below 1, or arrays of examples differ in
+            length.
+
+    Source: Pruthi et al., arXiv:2002.08484, equation 2.
     """
     _check("tracin", checkpoints, batch_size)
     num_train, num_test = _count(train, "train"), _count(test, "test")
     size = _gradient_bytes(checkpoints)
-    # Half for the test images' gradients at every checkpoint, a quarter for a batch of training gradients, a quarter for the influences.
+    # Of the memory, half is for the test images' gradients at every checkpoint, a quarter for a
+    # batch of training gradients, a quarter for the influences.
     test_rows = _at_least_one(min(num_test, TEST_BLOCK, block_bytes // 2 // (size * len(checkpoints))))
-    train_rows = _at_least_one(
-        min(num_train, TRAIN_BLOCK, block_bytes // 4 // (16 * test_rows))
-    )  # 8 each, and their sums
+    # 16 bytes each: 8 for an influence, 8 for the sum.
+    train_rows = _at_least_one(min(num_train, TRAIN_BLOCK, block_bytes // 4 // (16 * test_rows)))
     test_batch = min(batch_size, test_rows)
     train_batch = _at_least_one(min(batch_size, train_rows, block_bytes // 4 // size))
     test_rows -= test_rows % test_batch
     train_rows -= train_rows % train_batch
 
     def gradients_held(checkpoint: Checkpoint, start: int, stop: int) -> list[PyTree]:
-        # Each waits for the one before: batches that were all under way would all hold what their loss computes.
+        # Each batch waits for the one before. Otherwise all batches' intermediate results would be
+        # held at once.
         return [
             jax.block_until_ready(_gradients_at(loss, checkpoint, _rows(test, first, test_batch)))
             for first in range(start, stop, test_batch)
@@ -109,9 +126,14 @@ def self_influence(
     batch_size: int = 64,
     block_bytes: int = 2**28,
 ) -> Float[np.ndarray, " n"]:
-    """Each training image's influence on itself [N]: sum over checkpoints of learning rate * |gradient|^2.
+    """Each training image's influence on itself [N].
 
-    Mislabelled images and outliers stand at the top (section 4.1). Arguments and errors as in `tracin`.
+    The sum over checkpoints of learning rate * |gradient|^2.
+
+    Mislabelled images and outliers have the highest values. Arguments and errors are those of
+    `tracin`.
+
+    Source: Pruthi et al., arXiv:2002.08484, section 4.1.
     """
     _check("self_influence", checkpoints, batch_size)
     count = _count(train, "train")
@@ -127,7 +149,7 @@ def self_influence(
 
 
 def _constants(checkpoint: Checkpoint) -> tuple[PyTree, ...]:
-    """The loss's further arguments."""
+    """The loss's further arguments, none or one."""
     return () if checkpoint.constants is None else (checkpoint.constants,)
 
 
@@ -141,7 +163,7 @@ def _gradients(loss: Loss, params: PyTree, examples: PyTree, constants: tuple[Py
 
 
 def _products(gradients: PyTree, batches: list[PyTree]) -> np.ndarray:
-    """Products of a batch's gradients with those of batches side by side."""
+    """Products of a batch's gradients with those of other batches, side by side."""
     return np.concatenate([np.asarray(_product(gradients, others)) for others in batches], axis=1)
 
 
@@ -161,7 +183,7 @@ def _squares(loss: Loss, params: PyTree, examples: PyTree, constants: tuple[PyTr
 
 
 def _flat(leaf: Float[Array, "n *parameter"]) -> Float[Array, "n size"]:
-    """A row an example, in float32 at least: products of half precision overflow."""
+    """One row an example, in float32 at least: products of half precision overflow."""
     return leaf.reshape(len(leaf), -1).astype(jnp.promote_types(leaf.dtype, jnp.float32))
 
 
@@ -173,7 +195,7 @@ def _check(name: str, checkpoints: Sequence[Checkpoint], batch_size: int) -> Non
 
 
 def _gradient_bytes(checkpoints: Sequence[Checkpoint]) -> int:
-    """Of one image's gradient at one checkpoint."""
+    """Bytes of one image's gradient at one checkpoint."""
     return _at_least_one(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(checkpoints[0].params)))
 
 
@@ -191,7 +213,7 @@ def _count(examples: PyTree, name: str) -> int:
 
 
 def _rows(examples: PyTree, start: int, count: int) -> PyTree:
-    """Rows start .. start + count - 1; the first ones again where there are no more, so that one program serves all blocks."""
+    """Rows start .. start + count - 1, then the first rows again: all blocks share one program."""
 
     def of(leaf: Any) -> np.ndarray:
         part = np.asarray(leaf[start : start + count])
