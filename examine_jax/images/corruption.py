@@ -1,4 +1,4 @@
-"""The paper's corruption: Gaussian noise of non-zero mean (EXAMINE, section 4.1)."""
+"""The paper's corruption: Gaussian noise with a mean above zero (EXAMINE, section 4.1)."""
 
 import dataclasses
 from typing import Literal
@@ -11,18 +11,20 @@ from examine_jax.common.shapes import Float, Shaped, UInt8
 
 @dataclasses.dataclass(frozen=True)
 class GaussianCorruption:
-    """Noise N(delta, delta * m) on pixels in [0, 1], drawn for every pixel and channel; m is the mean of the data set.
+    """Noise N(delta, delta * m) on pixels in [0, 1], where m is the mean of the data set.
+
+    Each pixel and channel has its own draw.
 
     Attributes:
-        levels: the deltas. The images to be corrupted are spread over them as evenly as their
-            number allows. 0 changes nothing, so `levels=(0.0, 0.1, 0.3, 0.5, 1.0), portion=1.0`
-            makes groups of one size, the clean one included.
-        portion: of the images, how many are corrupted, rounded to the nearest whole. The paper's:
-            400 of 500 assessed images (the default), 60,000 of 160,000 in pretraining (0.375).
-        spread: what delta * m is: the 'variance' of the noise, as N(., .) is commonly read, or its
+        levels: the deltas. The corrupted images are divided among them as evenly as possible. 0
+            changes nothing, so `levels=(0.0, 0.1, 0.3, 0.5, 1.0), portion=1.0` makes groups of one
+            size, one of them clean.
+        portion: the share of corrupted images. The paper's: 400 of 500 assessed images (the
+            default), 60,000 of 160,000 in pretraining (0.375).
+        spread: whether delta * m is the noise's 'variance', the usual meaning of N(., .), or its
             'standard_deviation'.
-        clip: the result is brought back to the valid range and stored as bytes, as an image file
-            would. Without it the result is float32 and leaves [0, 1].
+        clip: whether to clip the result to [0, 1] and round it to bytes, as an image file would.
+            Without it, the result is float32 and exceeds [0, 1].
     """
 
     levels: tuple[float, ...] = (0.1, 0.3, 0.5, 1.0)
@@ -52,27 +54,29 @@ def corrupt(
     seed: int,
     mean: float | None = None,
 ) -> tuple[Shaped[np.ndarray, "images height width channels"], Float[np.ndarray, " images"]]:
-    """Adds noise to a random portion of the images, exactly the same for the same seed on every machine.
+    """Adds noise to a random portion of the images. A seed gives the same result on every machine.
 
-    Which image gets which level follows from the seed and the number of images; the standard normal
-    draws of image i follow from (seed, i) alone, whatever the other images and levels are. They
-    come from numpy's Philox generator.
+    The level of each image depends on the seed and the number of images. The standard normal draws
+    of image i depend on (seed, i) alone. They come from NumPy's Philox generator.
 
     Args:
-        pixels: images; they are not changed.
+        pixels: the images; they are not changed.
         corruption: levels, portion and kind of noise.
         seed: 0 or above.
-        mean: m, in [0, 1]; None takes the mean of all of `pixels`. Name it to give a second set the
-            noise of the first.
+        mean: m, in [0, 1]; None: the mean of `pixels`. Pass the first set's mean to corrupt a
+            second set alike.
 
     Returns:
-        The images, uint8 (rounded to the nearest) if `corruption.clip`, else float32 in units of
-        [0, 1]; and the float64 level of each, 0 where the image is as it was.
+        The images, uint8 if `corruption.clip`, else float32 in units of [0, 1]; and the float64
+        level of each, 0 for unchanged images.
+
+    Raises:
+        ValueError: the seed or the mean is out of range.
     """
     if seed < 0:
         raise ValueError(f"seed={seed}: give 0 or above")
     if mean is None:
-        # Sums of bytes are whole numbers: exact, so that the mean is the same however it is summed.
+        # Sums of bytes are exact, so the mean does not depend on the order of summation.
         mean = int(pixels.sum(dtype=np.int64)) / (255 * pixels.size) if pixels.size else 0.0
     if not 0 <= mean <= 1:
         raise ValueError(f"mean={mean}: give the mean of the data set with pixels in [0, 1]")
@@ -83,7 +87,8 @@ def corrupt(
     level[chosen] = np.resize(corruption.levels, len(chosen))
 
     corrupted = pixels.copy() if corruption.clip else pixels / np.float32(255)
-    for index in np.flatnonzero(level):  # One image at a time: the noise of all would take 4 to 8 times their memory.
+    # One image at a time: all noise at once would take 4 to 8 times the images' memory.
+    for index in np.flatnonzero(level):
         draws = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(index),))))
         noise = draws.standard_normal(pixels.shape[1:], dtype=np.float32)
         noise *= np.float32(corruption.deviation(float(level[index]), mean))

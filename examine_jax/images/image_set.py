@@ -1,4 +1,4 @@
-"""What every source of images hands on: names, pixels, and what could not be read."""
+"""What every source returns: names, pixels, and the files that could not be read."""
 
 import dataclasses
 import hashlib
@@ -11,7 +11,12 @@ from examine_jax.common.shapes import Shaped, UInt8
 
 @dataclasses.dataclass(frozen=True)
 class SkippedImage:
-    """A file that was met and not read: its name (as in `ImageSet.names`) and why, in one plain line."""
+    """A file that was found and cannot be read.
+
+    Attributes:
+        name: as in `ImageSet.names`.
+        reason: one plain line.
+    """
 
     name: str
     reason: str
@@ -19,20 +24,20 @@ class SkippedImage:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images of one size, in a fixed order; row i of everything computed from them belongs to `names[i]`.
+    """Images of one size in a fixed order. Row i of all results belongs to `names[i]`.
 
     Attributes:
-        names: unique, and always encodable as UTF-8: paths below the folder with forward slashes,
-            or `key[row]` for arrays. They may hold quotes, newlines or markup: whoever writes them
-            to CSV or HTML escapes them.
+        names: unique, and encodable as UTF-8: paths below the folder with forward slashes, or
+            `key[row]` for arrays. They may contain quotes, newlines or markup: escape them in CSV
+            and HTML.
         pixels: uint8 `[N, H, W, C]`.
-        skipped: what was met and not read.
-        resized_up: how many of the images had a side shorter than the size asked for.
-        labels: one row per image where the source has labels (MedMNIST), any dtype, else None.
-            Nothing here is computed from them.
-        bits_stored: where images had more than 8 bits a sample as integers, the bits by which they
-            were brought to 8 (value * 255 / (2**bits_stored - 1)), else None. Hand it to the loader
-            of the next folder for the same encoder.
+        skipped: files that were found and cannot be read.
+        resized_up: the number of images with a side shorter than the size asked for.
+        labels: one row per image, any dtype, where the source has labels (MedMNIST); else None. The
+            library computes nothing from them.
+        bits_stored: where images were integers of more than 8 bits, the number of bits that scaled
+            them: value * 255 / (2**bits_stored - 1); else None. Pass it to the loader of the next
+            folder for the same encoder.
     """
 
     names: tuple[str, ...]
@@ -52,7 +57,7 @@ class ImageSet:
         return len(self.names)
 
     def take(self, indices: Iterable[int]) -> "ImageSet":
-        """The images at these indices, in this order; what is said of the reading (skipped, resized_up, bits_stored) stays."""
+        """The images at these indices, in this order. skipped, resized_up and bits_stored stay."""
         rows = np.fromiter(indices, dtype=np.int64)
         return dataclasses.replace(
             self,
@@ -63,7 +68,7 @@ class ImageSet:
 
 
 def exact_duplicates(image_set: ImageSet) -> tuple[tuple[int, ...], ...]:
-    """Groups of two or more indices whose pixels are equal to the byte, ascending in each group and by first index."""
+    """Groups of two or more indices with equal pixels, ascending, by first index."""
     groups: dict[bytes, list[int]] = {}
     for index, pixels in enumerate(image_set.pixels):
         digest = hashlib.blake2b(pixels.tobytes(), digest_size=32).digest()

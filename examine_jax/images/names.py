@@ -1,22 +1,22 @@
-"""File names that can be written anywhere, whatever bytes the file system holds."""
+"""File names that can be written anywhere, whatever bytes they hold."""
 
 import os
 from collections.abc import Iterable
 
 
 def encodable(name: str) -> str:
-    """The name with every byte that is not UTF-8 spelled `\\xNN`; any other name as it is."""
+    """The name with each byte that is not UTF-8 written as `\\xNN`."""
     return os.fsencode(name).decode("utf-8", errors="backslashreplace")
 
 
 def unique_encodable(names: Iterable[str]) -> tuple[str, ...]:
-    """`encodable` of each of these different names, still different from one another.
+    """`encodable` of each of these different names; the results differ too.
 
-    A file may really be called `\\xff.png`, backslash and all, beside one whose first byte is 255:
-    that one gets a `~2`.
+    Where a file is named `\\xff.png`, with a backslash, beside one whose first byte is 255, the
+    second gets a `~2`.
     """
     originals = tuple(names)
-    # Names that need no escape keep theirs, whatever comes before them.
+    # Names that need no escape stay as they are.
     taken = {name for name in originals if encodable(name) == name}
     results = []
     for name in originals:

@@ -16,7 +16,7 @@ _SLICE = 16
 
 @runtime_checkable
 class Readable(Protocol):
-    """A set of images: a NumPy array [N, H, W, C], `StreamedImages`, or anything else with these two."""
+    """A set of images: a NumPy array [N, H, W, C], `StreamedImages`, or anything like them."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -27,7 +27,7 @@ class Readable(Protocol):
 def prefetch(
     pixels: Readable, index_batches: Iterator[Int[np.ndarray, " batch"]], workers: int, depth: int
 ) -> Iterator[tuple[Int[np.ndarray, " batch"], UInt8[np.ndarray, "batch height width channels"]]]:
-    """Yields batches of images in the order of their indices. Threads read up to `depth` batches ahead.
+    """Yields batches of images in order. Threads read up to `depth` batches ahead.
 
     Decoders release the interpreter's lock, so threads use all cores without copies between
     processes. All threads share the work on one batch. The batches and their order depend on

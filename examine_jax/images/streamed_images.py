@@ -11,7 +11,9 @@ from examine_jax.images.image_set import SkippedImage
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StreamedImages:
-    """Images of one size, each decoded when it is asked for. A training loop reads them like an `ImageSet`'s pixels.
+    """Images of one size, each decoded when it is asked for.
+
+    A training loop reads them like an `ImageSet`'s pixels.
 
     `images[indices]` is uint8 [B, H, W, C]. `len(images)` and `images.shape` [N, H, W, C] decode
     nothing. Several threads may read at once.

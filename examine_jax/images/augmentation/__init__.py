@@ -1,4 +1,4 @@
-"""Augmentation on the device: frozen dataclasses called with a key and a batch, made for use inside a jitted step."""
+"""Augmentation on the device: frozen dataclasses called with a key and a batch inside a step."""
 
 from examine_jax.images.augmentation.blur import GaussianBlur
 from examine_jax.images.augmentation.colour import ColorJitter, RandomGrayscale, Solarize
@@ -7,8 +7,6 @@ from examine_jax.images.augmentation.crop import RandomResizedCrop
 from examine_jax.images.augmentation.noise import GaussianNoise
 from examine_jax.images.augmentation.recipes import (
     byol_views,
-    histology_crop,
-    histology_views,
     low_resource_released_views,
     mae_crop,
     simclr_views,
@@ -17,8 +15,7 @@ from examine_jax.images.augmentation.recipes import (
 )
 from examine_jax.images.augmentation.symmetries import Dihedral, Flip, QuarterTurns
 
-# What a method's `augmentation` may be made of: the classes to name when a configuration is read
-# back.
+# The classes that a saved configuration may name. A new augmentation is added here.
 AUGMENTATIONS = (
     ColorJitter,
     Compose,
@@ -48,8 +45,6 @@ __all__ = [
     "Solarize",
     "TwoViews",
     "byol_views",
-    "histology_crop",
-    "histology_views",
     "low_resource_released_views",
     "mae_crop",
     "simclr_views",

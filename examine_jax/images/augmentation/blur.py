@@ -11,16 +11,16 @@ from examine_jax.images.augmentation.draws import check_probability, check_range
 
 @dataclasses.dataclass(frozen=True)
 class GaussianBlur:
-    """Blur by a Gaussian of random width, with a probability.
+    """Blurs each image with a probability, by a Gaussian of random width.
+
+    Edges are repeated outwards, as in Pillow. (The TensorFlow and JAX originals pad with black,
+    which darkens borders.)
 
     Attributes:
         sigma: the range of the standard deviation in pixels, drawn uniformly.
-        kernel_size: of the truncated kernel, odd; None takes SimCLR's and BYOL's, 2 * (side // 10
-            // 2) + 1 (23 at 224 pixels, 7 at 72).
-        probability: of an image being blurred.
-
-    Edges are repeated outwards, as Pillow does (the TensorFlow and JAX originals pad with black,
-    which darkens borders).
+        kernel_size: of the truncated kernel, odd. None: SimCLR's and BYOL's, 2 * (side // 10 // 2)
+            + 1 (23 at 224 pixels, 7 at 72).
+        probability: the probability of a blur.
     """
 
     sigma: tuple[float, float] = (0.1, 2.0)
@@ -36,7 +36,7 @@ class GaussianBlur:
     def __call__(
         self, key: Key[Array, ""], images: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch height width channels"]:
-        """float32 in and out, each image by its own draws; any number of channels."""
+        """float32 in and out, any number of channels. Each image has its own draws."""
         draws = jax.random.uniform(key, (2, len(images)))
         sigma = self.sigma[0] + (self.sigma[1] - self.sigma[0]) * draws[0]
         radius = images.shape[1] // 10 // 2 if self.kernel_size is None else self.kernel_size // 2
@@ -46,9 +46,10 @@ class GaussianBlur:
 def blurred(
     images: Float[Array, "batch height width channels"], sigma: Float[Array, " batch"], radius: int
 ) -> Float[Array, "batch height width channels"]:
-    """Each image blurred by its sigma (pixels), the kernel cut at `radius` pixels and normalised; a sigma of 0 changes nothing.
+    """Blurs each image by its own sigma, in pixels; 0 changes nothing.
 
-    As scipy.ndimage.gaussian_filter(mode="nearest", radius=radius) over the two axes.
+    The kernel is cut at `radius` pixels and normalised. Equals
+    scipy.ndimage.gaussian_filter(mode="nearest", radius=radius) over the two axes.
     """
     rows = _blurring_weights(sigma, radius, images.shape[1])
     columns = _blurring_weights(sigma, radius, images.shape[2])
@@ -58,9 +59,12 @@ def blurred(
 
 
 def _blurring_weights(sigma: Float[Array, " batch"], radius: int, size: int) -> Float[Array, "batch size size"]:
-    """What each source pixel gives each target pixel along an axis: as a matrix product several times as fast as shifted sums on a CPU."""
+    """Each source pixel's weight in each target pixel along an axis.
+
+    On a CPU, a matrix product is several times as fast as shifted sums.
+    """
     offsets = jnp.arange(-radius, radius + 1)
-    # A sigma below 1/20 pixel gives the neighbours exp(-200): nothing in float32.
+    # A sigma below 1/20 pixel gives neighbours exp(-200), which is 0 in float32.
     kernel = jnp.exp(-0.5 * jnp.square(offsets / jnp.maximum(sigma[:, None], 0.05)))
     kernel = kernel / kernel.sum(axis=1, keepdims=True)
     source = jnp.clip(jnp.arange(size)[:, None] + offsets, 0, size - 1)

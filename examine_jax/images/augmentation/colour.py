@@ -1,8 +1,7 @@
 """Colour jitter, grey and solarising, by Pillow's and torchvision's formulas.
 
-The work is done on planes [channels, batch, height, width]: sums over channels are then whole-array
-additions. Where two such augmentations follow one another, XLA drops the transpositions between
-them.
+They work on planes [channels, batch, height, width], so that sums over channels add whole arrays.
+XLA drops the transpositions between two such augmentations.
 """
 
 import dataclasses
@@ -20,17 +19,17 @@ Plane = Float[Array, "batch height width"]
 
 @dataclasses.dataclass(frozen=True)
 class ColorJitter:
-    """Brightness, contrast, saturation and hue changed in random order, as torchvision's ColorJitter does.
+    """Changes brightness, contrast, saturation and hue in random order, as torchvision does.
 
     Brightness, contrast and saturation each blend the image with a reference (black; the mean of
-    its grey; its grey) by a factor drawn uniformly from [max(0, 1 - strength), 1 + strength]; hue
-    turns by a share of the circle drawn from [-hue, hue]. The result of each is clipped to [0, 1].
-    The order is drawn once an image. Images of other than 3 channels stay as they are.
+    its grey; its grey) by a factor drawn uniformly from [max(0, 1 - strength), 1 + strength]. Hue
+    turns by a share of the circle drawn from [-hue, hue]. Each result is clipped to [0, 1]. Each
+    image has its own order. Images of other than 3 channels are unchanged.
 
     Attributes:
         brightness, contrast, saturation: strengths, 0 or above.
         hue: 0 to 0.5.
-        probability: of an image being changed at all.
+        probability: the probability of any change.
     """
 
     brightness: float = 0.4
@@ -45,7 +44,7 @@ class ColorJitter:
         check_probability("ColorJitter", self.probability)
 
     def __call__(self, key: Key[Array, ""], images: Images) -> Images:
-        """float32 in [0, 1] in and out, each image by its own draws."""
+        """float32 in [0, 1] in and out. Each image has its own draws."""
         if images.shape[-1] != 3:
             return images
         draws = jax.random.uniform(key, (len(images), 9))
@@ -61,7 +60,10 @@ class ColorJitter:
 
 @dataclasses.dataclass(frozen=True)
 class RandomGrayscale:
-    """Grey in all three channels (ITU-R 601 luma, Pillow's), with a probability. Images of other than 3 channels stay as they are."""
+    """Makes each image grey with a probability, by ITU-R 601 luma as in Pillow.
+
+    Images of other than 3 channels are unchanged.
+    """
 
     probability: float = 0.2
 
@@ -69,7 +71,7 @@ class RandomGrayscale:
         check_probability("RandomGrayscale", self.probability)
 
     def __call__(self, key: Key[Array, ""], images: Images) -> Images:
-        """float32 in and out, each image by its own draw."""
+        """float32 in and out. Each image has its own draw."""
         if images.shape[-1] != 3:
             return images
         grey = luma(jnp.moveaxis(images, -1, 0))
@@ -80,7 +82,10 @@ class RandomGrayscale:
 
 @dataclasses.dataclass(frozen=True)
 class Solarize:
-    """Values from `threshold` up are inverted (Pillow's ImageOps.solarize, whose 128 of 255 is 0.5 here), with a probability."""
+    """Inverts the values from `threshold` on with a probability, as Pillow's ImageOps.solarize.
+
+    Pillow's 128 of 255 is 0.5 here.
+    """
 
     threshold: float = 0.5
     probability: float = 0.2
@@ -89,7 +94,7 @@ class Solarize:
         check_probability("Solarize", self.probability)
 
     def __call__(self, key: Key[Array, ""], images: Images) -> Images:
-        """float32 in [0, 1] in and out, each image by its own draw; any number of channels."""
+        """float32 in [0, 1] in and out, any number of channels. Each image has its own draw."""
         solarised = jnp.where(images < self.threshold, images, 1 - images)
         return for_some(jax.random.uniform(key, (len(images),)), self.probability, solarised, images)
 
@@ -100,23 +105,21 @@ def jittered(
     turn: Float[Array, " batch"],
     order: Int[Array, "batch 4"],
 ) -> Float[Array, "batch height width 3"]:
-    """What ColorJitter does once its numbers are drawn.
+    """ColorJitter's result for given draws.
 
     Args:
         images: float32 in [0, 1].
         factors: of brightness, contrast and saturation; 1 changes nothing.
         turn: of the hue, in turns; 0 changes nothing.
-        order: which of brightness 0, contrast 1, saturation 2, hue 3 comes first, second, third,
-            last.
+        order: the order of brightness 0, contrast 1, saturation 2 and hue 3.
     """
     planes = jnp.moveaxis(images, -1, 0)
     hue_at = jnp.argmax(order == 3, axis=1)
-    # The three blends are one formula, so each slot chooses its reference; hue costs as much as all
-    # of them and is computed once, so the slots are walked twice: those before it, and those after
-    # it.
+    # The three blends are one formula, so each slot chooses its reference. Hue costs as much as all
+    # three and is computed once: one loop does the slots before it, another those after it.
     blends = jnp.where(jnp.arange(3) >= hue_at[:, None], order[:, 1:], order[:, :3])
-    # Loops, not unrolled: the mean of each step waits for the one before anyway, and a third of the
-    # code compiles in less time.
+    # Loops compile faster than unrolled code, and each step waits for the mean of the one before
+    # anyway.
     planes = jax.lax.fori_loop(
         0, 3, lambda slot, planes: _blended(planes, blends[:, slot], factors, slot < hue_at), planes
     )
@@ -134,13 +137,13 @@ def _blended(
     grey = luma(planes)
     mean = jnp.where(which == 1, grey.mean(axis=(1, 2)), 0)
     reference = jnp.where((which == 2)[:, None, None], grey, mean[:, None, None])
-    # Not reference + factor * (planes - reference), which rounds where the factor is 1.
+    # reference + factor * (planes - reference) would round where the factor is 1.
     factor = factor[:, None, None]
     return jnp.clip(factor * planes + (1 - factor) * reference, 0, 1)
 
 
 def hue_turned(planes: Planes, turn: Float[Array, " batch"]) -> Planes:
-    """The hue of HSV turned by these shares of the circle, in either direction; value and saturation kept."""
+    """Turns the hue of HSV by these shares of the circle; keeps value and saturation."""
     red, green, blue = planes
     value = jnp.maximum(jnp.maximum(red, green), blue)
     chroma = value - jnp.minimum(jnp.minimum(red, green), blue)

@@ -1,4 +1,4 @@
-"""Augmentations one after another, and two views of each image."""
+"""Augmentations in sequence, and two views of each image."""
 
 import dataclasses
 from typing import Protocol, runtime_checkable
@@ -11,7 +11,7 @@ from examine_jax.images.augmentation.crop import unit_floats
 
 @runtime_checkable
 class Augmentation(Protocol):
-    """A hashable value that changes each image of a batch by its own draw from the key."""
+    """A hashable value that changes each image of a batch by its own draw."""
 
     def __hash__(self) -> int: ...
 
@@ -22,14 +22,18 @@ class Augmentation(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Compose:
-    """Augmentations in their order, each with a key of its own. `Compose(())` only makes floats of bytes."""
+    """Augmentations in sequence, each with its own key. An empty one converts bytes to floats.
+
+    Attributes:
+        steps: the augmentations.
+    """
 
     steps: tuple[Augmentation, ...]
 
     def __call__(
         self, key: Key[Array, ""], images: Shaped[Array, "batch height width channels"]
     ) -> Float[Array, "batch rows columns channels"]:
-        """Images as floats in [0, 1] or bytes; float32 in [0, 1]."""
+        """Floats in [0, 1] or bytes in, float32 in [0, 1] out."""
         images = unit_floats(images)
         for index, step in enumerate(self.steps):
             images = step(jax.random.fold_in(key, index), images)
@@ -41,8 +45,7 @@ class TwoViews:
     """Two differently augmented views of each image, for methods that compare them.
 
     Attributes:
-        first, second: what makes each; where they are equal, both are made by one program with two
-            keys.
+        first, second: the augmentation of each view. Equal ones compile once.
     """
 
     first: Augmentation
@@ -51,7 +54,7 @@ class TwoViews:
     def __call__(
         self, key: Key[Array, ""], images: Shaped[Array, "batch height width channels"]
     ) -> tuple[Float[Array, "batch rows columns channels"], Float[Array, "batch rows columns channels"]]:
-        """Bytes or floats in [0, 1]; the views are float32 in [0, 1]."""
+        """Floats in [0, 1] or bytes in, two views in float32 in [0, 1] out."""
         keys = jax.random.split(key)
         images = unit_floats(images)
         if self.first == self.second:

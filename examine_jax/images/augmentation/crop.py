@@ -9,19 +9,19 @@ import jax.numpy as jnp
 from examine_jax.common.shapes import Array, Float, Key, Shaped
 from examine_jax.images.augmentation.resampling import Interpolation, resampling_weights
 
-# As torchvision: so many draws of a box, then the largest central one of a permitted aspect.
+# As in torchvision: this many draws, then the largest central box of a permitted aspect.
 _ATTEMPTS = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomResizedCrop:
-    """A box of random area and aspect, resized to a square (the Inception crop, drawn as torchvision draws it).
+    """Cuts a box of random area and aspect and resizes it to a square, as in torchvision.
 
     Attributes:
         size: rows and columns of the result.
         scale: the range of the box's share of the image's area, drawn uniformly.
         ratio: the range of its width over its height, drawn log-uniformly.
-        interpolation: "bilinear" or "bicubic", both antialiased as Pillow's are.
+        interpolation: "bilinear" or "bicubic", antialiased as in Pillow.
     """
 
     size: int
@@ -42,12 +42,12 @@ class RandomResizedCrop:
     def __call__(
         self, key: Key[Array, ""], images: Shaped[Array, "batch height width channels"]
     ) -> Float[Array, "batch size size channels"]:
-        """Images of any size, float in [0, 1] (or bytes, of which 255 is 1); each gets its own box. float32 in [0, 1]."""
+        """Floats in [0, 1] or bytes in, float32 in [0, 1] out. Each image has its own box."""
         _, height, width, _ = images.shape
         return resized_crop(images, self.boxes(key, len(images), height, width), self.size, self.interpolation)
 
     def boxes(self, key: Key[Array, ""], count: int, height: int, width: int) -> Float[Array, "count 4"]:
-        """The boxes drawn for images of this size: top, left, height, width; whole pixels, as float32."""
+        """Draws boxes (top, left, height, width) in whole pixels, as float32."""
         draws = jax.random.uniform(key, (count, 2 * _ATTEMPTS + 2))
         area = (self.scale[0] + (self.scale[1] - self.scale[0]) * draws[:, :_ATTEMPTS]) * (height * width)
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
@@ -59,7 +59,7 @@ class RandomResizedCrop:
         fitted = fits.any(axis=1)
         box_height = jnp.where(fitted, jnp.take_along_axis(heights, first, axis=1)[:, 0], fallback_height)
         box_width = jnp.where(fitted, jnp.take_along_axis(widths, first, axis=1)[:, 0], fallback_width)
-        # floor(u * n) is below n for every float32 u < 1 once n is bounded by n - 1.
+        # The minimum keeps floor(u * n) below n for every float32 u < 1.
         free_top, free_left = height - box_height, width - box_width
         top = jnp.minimum(jnp.floor(draws[:, -2] * (free_top + 1)), free_top)
         left = jnp.minimum(jnp.floor(draws[:, -1] * (free_left + 1)), free_left)
@@ -81,16 +81,23 @@ def resized_crop(
     size: int,
     interpolation: Interpolation,
 ) -> Float[Array, "batch size size channels"]:
-    """Cuts a box (top, left, height, width) out of each image and resizes it as Pillow would, by two small matrix products.
+    """Cuts a box out of each image and resizes it as Pillow does, by two small matrix products.
 
-    Bytes are taken as 0 to 255; the result is float32, clipped to [0, 1] (a bicubic resize
-    overshoots at edges).
+    Args:
+        images: floats in [0, 1], or bytes.
+        boxes: top, left, height and width of each.
+        size: rows and columns of the result.
+        interpolation: "bilinear" or "bicubic".
+
+    Returns:
+        float32, clipped to [0, 1]: a bicubic resize overshoots at edges.
     """
     _, height, width, _ = images.shape
     top, left, box_height, box_width = boxes.T
     rows = resampling_weights(top, box_height, height, size, interpolation)
     columns = resampling_weights(left, box_width, width, size, interpolation)
-    # On an accelerator the default would round to 10 or 8 bits of mantissa, which bytes would show.
+    # The default precision of accelerators rounds to 8 or 10 bits of mantissa, which is visible in
+    # bytes.
     precise = jax.lax.Precision.HIGHEST
     result = jnp.einsum("bsh,bhwc->bswc", rows, unit_floats(images), precision=precise)
     result = jnp.einsum("btw,bswc->bstc", columns, result, precision=precise)
@@ -98,7 +105,7 @@ def resized_crop(
 
 
 def unit_floats(images: Shaped[Array, "*batch channels"]) -> Float[Array, "*batch channels"]:
-    """float32 in [0, 1]: bytes divided by 255, floats as they are."""
+    """float32 in [0, 1]: bytes divided by 255, floats unchanged."""
     if images.dtype == jnp.uint8:
         return images.astype(jnp.float32) / 255
     return images.astype(jnp.float32)

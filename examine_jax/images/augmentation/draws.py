@@ -1,7 +1,7 @@
-"""Which images an augmentation touches, and checks of what it is told to draw.
+"""Chooses the images that an augmentation changes, and checks its settings.
 
-Each augmentation draws all its uniform numbers at once: every further call of jax.random is a third
-of a second of compilation on a CPU.
+Each augmentation draws all its uniform numbers at once: each further call of jax.random takes a
+third of a second to compile on a CPU.
 """
 
 import jax.numpy as jnp
@@ -25,5 +25,5 @@ def for_some(
     changed: Float[Array, "batch height width channels"],
     images: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch height width channels"]:
-    """Each image changed where its draw, uniform in [0, 1), is below the probability, else as it was."""
+    """The changed image where its uniform draw is below the probability, else the image."""
     return jnp.where((draws < probability)[:, None, None, None], changed, images)

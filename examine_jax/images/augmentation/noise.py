@@ -11,12 +11,14 @@ from examine_jax.images.augmentation.draws import check_probability, check_range
 
 @dataclasses.dataclass(frozen=True)
 class GaussianNoise:
-    """Independent normal noise of mean 0 on every pixel and channel, clipped to [0, 1], with a probability.
+    """Adds normal noise of mean 0 to each image with a probability, and clips it to [0, 1].
+
+    Each pixel and channel has its own draw.
 
     Attributes:
         deviation: the range of the noise's standard deviation (pixels in [0, 1]), drawn uniformly
             for each image.
-        probability: of an image getting any.
+        probability: the probability of noise.
     """
 
     deviation: tuple[float, float] = (0.0, 0.1)
@@ -29,7 +31,7 @@ class GaussianNoise:
     def __call__(
         self, key: Key[Array, ""], images: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch height width channels"]:
-        """float32 in [0, 1] in and out, each image by its own draws; any number of channels."""
+        """float32 in [0, 1] in and out, any number of channels. Each image has its own draws."""
         uniform_key, noise_key = jax.random.split(key)
         draws = jax.random.uniform(uniform_key, (2, len(images)))
         deviation = self.deviation[0] + (self.deviation[1] - self.deviation[0]) * draws[0]

@@ -1,24 +1,34 @@
-"""What each method's paper does to its images, as data.
+"""The augmentation of each method's paper, as data.
 
-The numbers are those of the reference codes. Colours are jittered by torchvision's formulas
-throughout; the TensorFlow and JAX codes of SimCLR and BYOL use others of the same strengths (BYOL's
-adds to the brightness instead of scaling it).
+The numbers are those of the reference codes. Colours are jittered by torchvision's formulas. The
+TensorFlow and JAX codes of SimCLR and BYOL use other formulas of the same strengths; BYOL's adds to
+the brightness instead of scaling it.
 """
 
 from examine_jax.images.augmentation.blur import GaussianBlur
 from examine_jax.images.augmentation.colour import ColorJitter, RandomGrayscale, Solarize
 from examine_jax.images.augmentation.compose import Compose, TwoViews
 from examine_jax.images.augmentation.crop import RandomResizedCrop
-from examine_jax.images.augmentation.symmetries import Flip, QuarterTurns
+from examine_jax.images.augmentation.symmetries import Flip
 
 
 def mae_crop(size: int) -> Compose:
-    """He et al., arXiv:2111.06377: random resized crop (20 % to 100 %, bicubic) and flip; one view."""
+    """MAE's one view: a random resized crop (20 % to 100 %, bicubic) and a flip.
+
+    Source:
+        He et al., arXiv:2111.06377.
+    """
     return Compose((RandomResizedCrop(size, (0.2, 1.0)), Flip()))
 
 
 def byol_views(size: int) -> TwoViews:
-    """Grill et al., arXiv:2006.07733, table 6: the views differ in blur (always, one in ten) and solarising (never, one in five)."""
+    """BYOL's views.
+
+    The first is always blurred; the second is blurred with probability 0.1 and solarised with 0.2.
+
+    Source:
+        Grill et al., arXiv:2006.07733, table 6.
+    """
 
     def view(blur: float, solarize: float) -> Compose:
         colours = (ColorJitter(0.4, 0.4, 0.2, 0.1, probability=0.8), RandomGrayscale(0.2))
@@ -29,12 +39,20 @@ def byol_views(size: int) -> TwoViews:
 
 
 def vicreg_views(size: int) -> TwoViews:
-    """Bardes et al., arXiv:2105.04906: BYOL's."""
+    """VICReg's views, which are BYOL's.
+
+    Source:
+        Bardes et al., arXiv:2105.04906.
+    """
     return byol_views(size)
 
 
 def simclr_views(size: int) -> TwoViews:
-    """Chen et al., arXiv:2002.05709, appendix A, at colour strength 1; DCL takes the same."""
+    """SimCLR's views at colour strength 1; DCL uses the same.
+
+    Source:
+        Chen et al., arXiv:2002.05709, appendix A.
+    """
     view = Compose(
         (
             RandomResizedCrop(size),
@@ -48,7 +66,11 @@ def simclr_views(size: int) -> TwoViews:
 
 
 def simsiam_views(size: int) -> TwoViews:
-    """Chen and He, arXiv:2011.10566: MoCo v2's, crops from 20 % of the area, resized bilinearly."""
+    """SimSiam's views, which are MoCo v2's: crops from 20 % of the area, resized bilinearly.
+
+    Source:
+        Chen and He, arXiv:2011.10566.
+    """
     view = Compose(
         (
             RandomResizedCrop(size, (0.2, 1.0), interpolation="bilinear"),
@@ -62,7 +84,11 @@ def simsiam_views(size: int) -> TwoViews:
 
 
 def low_resource_released_views(size: int) -> TwoViews:
-    """The low-resource paper's released code (SmallDataSSL, dataset.py): crops of 8 % to 10 % of the area, colours always jittered."""
+    """The low-resource paper's views: crops of 8 % to 10 % of the area, colours always jittered.
+
+    Source:
+        the paper's released code, SmallDataSSL, dataset.py.
+    """
     view = Compose(
         (
             RandomResizedCrop(size, (0.08, 0.1), interpolation="bilinear"),
@@ -74,13 +100,3 @@ def low_resource_released_views(size: int) -> TwoViews:
         )
     )
     return TwoViews(view, view)
-
-
-def histology_views(views: TwoViews) -> TwoViews:
-    """A recipe for tissue, which has no up: each view is also turned by quarters (with mirror images, all eight symmetries)."""
-    return TwoViews(Compose((views.first, QuarterTurns())), Compose((views.second, QuarterTurns())))
-
-
-def histology_crop(crop: Compose) -> Compose:
-    """The same for one view."""
-    return Compose((*crop.steps, QuarterTurns()))

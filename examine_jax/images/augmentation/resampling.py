@@ -1,4 +1,4 @@
-"""Resizing as a matrix product: the weights that Pillow's resize gives each source pixel, along one axis."""
+"""Resizing as a matrix product: the weights of Pillow's resize along one axis."""
 
 from typing import Literal
 
@@ -16,10 +16,10 @@ def resampling_weights(
     target_size: int,
     interpolation: Interpolation,
 ) -> Float[Array, "batch target_size source_size"]:
-    """Weights that resize pixels start .. start + length - 1 of an axis to target_size pixels, each row's sum 1.
+    """Weights that resize pixels start to start + length - 1 of an axis to target_size pixels.
 
-    As Pillow does it: the filter widens with the reduction (antialiasing), and pixels beyond the
-    crop take no part, as if it had been cut out first (torchvision's resized_crop).
+    As in Pillow, the filter widens with the reduction (antialiasing). Pixels outside the crop have
+    no weight, as if it had been cut out first (torchvision's resized_crop). Each row sums to 1.
     """
     scale = (length / target_size)[:, None, None]
     start, end = start[:, None, None], (start + length)[:, None, None]
@@ -36,7 +36,7 @@ def _triangle(distance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def _cubic(distance: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Keys's cubic with a = -0.5, as Pillow has it (OpenCV's and torch's a is -0.75)."""
+    """Keys' cubic with a = -0.5 as in Pillow. (OpenCV and torch have a = -0.75.)"""
     a = -0.5
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = (((distance - 5) * distance + 8) * distance - 4) * a

@@ -1,4 +1,4 @@
-"""Mirror images and quarter turns, values and dtype kept."""
+"""Mirror images and quarter turns. Values and dtype are kept."""
 
 import dataclasses
 
@@ -11,12 +11,12 @@ from examine_jax.images.augmentation.draws import check_probability
 
 @dataclasses.dataclass(frozen=True)
 class Dihedral:
-    """Mirror images and quarter turns: a tile of tissue has no up.
+    """Random mirror images and quarter turns, for images without a top, such as tissue.
 
     Attributes:
-        flips: mirror left-right and up-down, each with probability 1/2.
-        quarter_turns: also swap rows and columns with probability 1/2, which with the flips gives
-            all eight symmetries of the square.
+        flips: whether to mirror left-right and up-down, each with probability 1/2.
+        quarter_turns: whether to swap rows and columns with probability 1/2. With the flips this
+            gives all eight symmetries of the square.
     """
 
     flips: bool = True
@@ -25,7 +25,7 @@ class Dihedral:
     def __call__(
         self, key: Key[Array, ""], images: Shaped[Array, "batch height width channels"]
     ) -> Shaped[Array, "batch height width channels"]:
-        """Images of any dtype, each changed by its own draw; dtype and values are kept."""
+        """Images of any dtype. Each has its own draw."""
         if self.quarter_turns:
             _check_square(images)
         coins = jax.random.bernoulli(key, shape=(3, len(images), 1, 1, 1))
@@ -39,11 +39,11 @@ class Dihedral:
 
 @dataclasses.dataclass(frozen=True)
 class Flip:
-    """Mirror images.
+    """Random mirror images.
 
     Attributes:
-        horizontal: the probability that left and right change places.
-        vertical: the same of top and bottom.
+        horizontal: the probability of swapping left and right.
+        vertical: the probability of swapping top and bottom.
     """
 
     horizontal: float = 0.5
@@ -56,7 +56,7 @@ class Flip:
     def __call__(
         self, key: Key[Array, ""], images: Shaped[Array, "batch height width channels"]
     ) -> Shaped[Array, "batch height width channels"]:
-        """Images of any dtype, each changed by its own draw; dtype and values are kept."""
+        """Images of any dtype. Each has its own draw."""
         draws = jax.random.uniform(key, (2, len(images), 1, 1, 1))
         if self.horizontal:
             images = jnp.where(draws[0] < self.horizontal, images[:, :, ::-1], images)
@@ -67,12 +67,12 @@ class Flip:
 
 @dataclasses.dataclass(frozen=True)
 class QuarterTurns:
-    """Turns by 0, 90, 180 or 270 degrees, each as likely as the others; images must be square."""
+    """Turns square images by 0, 90, 180 or 270 degrees, each with probability 1/4."""
 
     def __call__(
         self, key: Key[Array, ""], images: Shaped[Array, "batch height width channels"]
     ) -> Shaped[Array, "batch height width channels"]:
-        """Images of any dtype, each turned by its own draw; dtype and values are kept."""
+        """Images of any dtype. Each has its own draw."""
         _check_square(images)
         half, quarter = jax.random.bernoulli(key, shape=(2, len(images), 1, 1, 1))
         images = jnp.where(half, images[:, ::-1, ::-1], images)

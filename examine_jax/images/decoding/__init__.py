@@ -1,1 +1,1 @@
-"""Image files to pixels."""
+"""Decodes image files to pixels."""

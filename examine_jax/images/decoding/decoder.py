@@ -1,8 +1,7 @@
-"""One image file into pixels of the size asked for, or one plain line that says why not.
+"""Decodes one image file to pixels of one size, or gives the reason why it cannot be read.
 
-What a file says of itself is not believed: it is opened only if it is a plain file of a bearable
-size, its format comes from its content, and the size in its header is checked before anything is
-decoded.
+Files are not trusted. Only plain files of a limited size are opened, the format comes from the
+content, and the size in the header is checked before anything is decoded.
 """
 
 import dataclasses
@@ -25,17 +24,17 @@ from examine_jax.images.decoding.unreadable import UnreadableImage
 
 Result = TypeVar("Result")
 
-# Pillow reads others too, PostScript among them, which it hands to an interpreter.
+# Pillow reads others too, such as PostScript, which it passes to an interpreter.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 
-# JPEG decodes to a half, quarter or eighth for a fraction of the time; from 4 times the size wanted
-# the difference is not seen.
+# JPEG decodes to a half, quarter or eighth in a fraction of the time. From 4 times the final size
+# on, the difference is invisible.
 _DRAFT_MARGIN = 4
 
 # TIFF tags.
 _BITS_PER_SAMPLE, _PHOTOMETRIC_INTERPRETATION = 258, 262
 
-# EXIF's orientations and what turns them upright.
+# EXIF orientation -> what turns the image upright.
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -49,10 +48,13 @@ _TRANSPOSITIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class DecodedImage:
-    """An image resized, with 1 channel (grey) or 3.
+    """A resized image with 1 channel (grey) or 3.
 
-    uint8 pixels are final; uint16 and float32 ones still wait for the full scale of their source
-    (depth.py), and `largest` is the largest value before resizing.
+    Attributes:
+        pixels: uint8 is final. uint16 and float32 wait for the full scale of their source
+            (depth.py).
+        largest: the largest value before resizing.
+        resized_up: whether a side was shorter than asked for.
     """
 
     pixels: Shaped[np.ndarray, "image_size image_size channels"]
@@ -62,15 +64,15 @@ class DecodedImage:
 
 @dataclasses.dataclass(frozen=True)
 class ImageDecoder:
-    """How to read an image file.
+    """Reads image files.
 
     Attributes:
         image_size: rows and columns of the result.
-        channels: 1 (grey) or 3.
+        channels: 1 (grey) or 3 (colour).
         bits_stored: see depth.py.
-        max_pixels: images with more are not decoded.
-        max_bytes: nor files with more.
-        budget: the pixels that all threads together may hold decoded.
+        max_pixels: images with more are refused.
+        max_bytes: files with more are refused.
+        budget: bounds the decoded pixels that all threads together hold.
     """
 
     image_size: int
@@ -81,17 +83,30 @@ class ImageDecoder:
     budget: Budget
 
     def __call__(self, path: str, frame: int = 0) -> DecodedImage:
-        """Reads a file, of a DICOM file one of its frames. Raises: UnreadableImage, whatever is wrong with it."""
+        """Reads the image in a file, or one frame of a DICOM file.
+
+        Raises:
+            UnreadableImage: the file cannot be read, for any reason.
+        """
         return self._decode(path, [frame])[0]
 
     def frames(self, path: str) -> list[DecodedImage]:
-        """Reads a file: all frames of a DICOM file, else the one image. Raises: UnreadableImage, as above."""
+        """Reads all frames of a DICOM file, or the one image of another.
+
+        Raises:
+            UnreadableImage: the file cannot be read, for any reason.
+        """
         return self._decode(path, None)
 
     def read_header(self, path: str) -> tuple[int, bool]:
-        """(images in the file, whether they are integers of more than 8 bits that wait for a full scale), by its header alone.
+        """Reads a file's header alone.
 
-        Raises: UnreadableImage, as above.
+        Returns:
+            The number of images in the file, and whether they are integers of more than 8 bits,
+            which wait for a full scale.
+
+        Raises:
+            UnreadableImage: the file cannot be read, for any reason.
         """
         return self._opened(path, self._header)
 
@@ -110,8 +125,8 @@ class ImageDecoder:
                 raise UnreadableImage("empty: 0 bytes")
             if status.st_size > self.max_bytes:
                 raise UnreadableImage(f"{status.st_size} bytes, more than max_bytes={self.max_bytes}")
-            # By its name Pillow would map the file into memory, where one that shrinks kills the
-            # process (and TIFFs turn wrongly).
+            # Given a name, Pillow maps the file into memory: a file that shrinks then kills the
+            # process, and some TIFFs are turned wrongly.
             with open(path, "rb") as stream:
                 return read(stream)
         except UnreadableImage:
@@ -120,8 +135,7 @@ class ImageDecoder:
             raise UnreadableImage(
                 "its content is no PNG, JPEG, TIFF, BMP, WebP or DICOM image that can be read"
             ) from None
-        # Damaged files raise whatever the decoder met first: SyntaxError, IndexError, zlib.error,
-        # MemoryError and more.
+        # Damaged files raise anything: SyntaxError, IndexError, zlib.error, MemoryError and more.
         except Exception as error:
             raise UnreadableImage(_plain(error)) from error
 
@@ -172,7 +186,7 @@ class ImageDecoder:
         return results
 
     def _shallow(self, image: Image.Image) -> Shaped[np.ndarray, "image_size image_size channels"]:
-        # The mode is left to the file (None); formats other than JPEG take no draft.
+        # Mode None keeps the file's. Only JPEG has drafts.
         image.draft(None, (_DRAFT_MARGIN * self.image_size,) * 2)
         image.load()
         orientation = _orientation(image)
@@ -180,7 +194,7 @@ class ImageDecoder:
         if image.has_transparency_data:
             image = image.convert("LA") if image.mode == "La" else image
             image = image.convert("RGBA")
-            # What lies below full transparency is arbitrary; slides and figures are white there.
+            # The colour of transparent pixels is arbitrary; slides and figures are white there.
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         image = resize_image(image.convert("L" if grey else "RGB"), self.image_size)
         if orientation in _TRANSPOSITIONS:
@@ -194,14 +208,13 @@ class ImageDecoder:
             image, values = _sixteen_bit_colour(stream)
         else:
             values = _array(image)[..., None]
-        # Its orientation is asked once it is decoded: what Pillow has turned by itself is then
-        # upright.
+        # Ask for the orientation after decoding: Pillow has then turned some images upright.
         return self._resized(values, _orientation(image))
 
     def _resized(
         self, values: Shaped[np.ndarray, "height width stored"], orientation: int = 1
     ) -> tuple[Shaped[np.ndarray, "image_size image_size channels"], float]:
-        """Deep values in the size and number of channels asked for, uint16 or float32 as they were, and the largest before that."""
+        """Deep values (uint16 or float32) resized, and the largest value before that."""
         floating = values.dtype.kind == "f"
         smallest, largest = values.min().item(), values.max().item()
         problem = float_problem(smallest, largest) if floating else integer_problem(smallest, largest, self.bits_stored)
@@ -234,7 +247,7 @@ def _dicom_reader() -> ModuleType:
 
 
 def _rawmode(image: Image.Image) -> str:
-    """How the file's samples lie, in Pillow's words ("RGB;16B"): the first of a tile's arguments, or all there is."""
+    """The layout of the file's samples, in Pillow's notation: "RGB;16B"."""
     arguments = image.tile[0].args if image.tile else ""  # type: ignore[attr-defined]
     return str(arguments[0] if isinstance(arguments, tuple | list) and arguments else arguments)
 
@@ -246,7 +259,7 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _check_samples(image: Image.Image) -> None:
-    """Refuses the TIFFs that Pillow would read wrongly."""
+    """Refuses TIFFs that Pillow reads wrongly."""
     tags = getattr(image, "tag_v2", None)
     if tags is None:
         return
@@ -260,7 +273,10 @@ def _check_samples(image: Image.Image) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (as it lies) where there is none or it is damaged; Pillow turns TIFFs by itself, and says 1 then."""
+    """The EXIF orientation; 1 (upright) where it is missing or damaged.
+
+    Pillow turns TIFFs itself and then gives 1.
+    """
     try:
         return int(image.getexif().get(ExifTag.Orientation, 1))
     except Exception:
@@ -268,14 +284,14 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _sixteen_bit_colour(stream: BinaryIO) -> tuple[Image.Image, Shaped[np.ndarray, "height width 3"]]:
-    """The file decoded, and its colours as uint16, of which Pillow keeps the upper 8 bits.
+    """The decoded file, and its colours as uint16.
 
-    It finds them by the order of bytes in the raw mode; with the other order named, the same
-    decoder hands out the lower 8.
+    Pillow keeps the upper 8 bits, which it finds by the byte order in the raw mode. Given the other
+    order, the same decoder returns the lower 8 bits.
     """
     image = Image.open(stream, formats=FORMATS)
     rawmode = _rawmode(image)
-    if rawmode == "LA;16B":  # PNG: grey and alpha, upper byte before lower, just as four channels of a byte would lie.
+    if rawmode == "LA;16B":  # PNG: the bytes of grey and alpha lie like four channels.
         grey_high, grey_low, alpha_high, alpha_low = np.moveaxis(_samples(image, "RGBA"), -1, 0).astype(np.uint16)
         grey, alpha = grey_high << 8 | grey_low, alpha_high << 8 | alpha_low
         values = np.stack([grey, grey, grey, alpha], axis=-1)
@@ -307,7 +323,7 @@ def _sixteen_bit_colour(stream: BinaryIO) -> tuple[Image.Image, Shaped[np.ndarra
 
 
 def _samples(image: Image.Image, rawmode: str) -> Shaped[np.ndarray, "height width channels"]:
-    """The image decoded with its samples laid out as `rawmode` says."""
+    """Decodes the image with another layout of its samples."""
     tiles = image.tile  # type: ignore[attr-defined]
     image.tile = [  # type: ignore[attr-defined]
         tile._replace(args=(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple | list) else rawmode)
@@ -317,12 +333,12 @@ def _samples(image: Image.Image, rawmode: str) -> Shaped[np.ndarray, "height wid
 
 
 def _array(image: Image.Image) -> Shaped[np.ndarray, "height width ..."]:
-    image.load()  # First, because a TIFF is turned upright as it loads and numpy would have asked for its shape before.
+    image.load()  # First: loading turns a TIFF upright, and NumPy would ask for the shape before.
     return np.asarray(image)
 
 
 def _plain(error: Exception) -> str:
-    """An error as one line of bounded length."""
+    """An error as one short line."""
     message = " ".join((error.strerror or str(error) if isinstance(error, OSError) else str(error)).split())
     if not isinstance(error, OSError | SyntaxError | Image.DecompressionBombError) or not message:
         message = f"damaged ({type(error).__name__}: {message})"

@@ -1,9 +1,12 @@
-"""How samples of more than 8 bits become 8 bits: one rule for all images of a source, so that brightness stays comparable.
+"""Converts samples of more than 8 bits to 8 bits.
 
-Integers: many devices store 10, 12 or 14 bits in 16. A value v becomes v * 255 / (2**b - 1), b from
-8 to 16 the fewest bits that hold the largest value of the whole source (of its images deeper than 8
-bits), or the `bits_stored` that the caller names. Floats: in [0, 1] if no value of the whole source
-is above 1, else in [0, 255].
+One rule for all images of a source keeps their brightness comparable.
+
+Integers: many devices store 10, 12 or 14 bits in 16. A value v becomes v * 255 / (2**b - 1). b is
+`bits_stored` where the caller gives it; else the fewest bits, from 8 to 16, that hold the largest
+value of all images deeper than 8 bits.
+
+Floats: the scale is [0, 1] if no value of the source is above 1, else [0, 255].
 """
 
 import numpy as np
@@ -24,7 +27,7 @@ def check_bits_stored(bits_stored: int | None) -> None:
 
 
 def integer_problem(smallest: int, largest: int, bits_stored: int | None) -> str | None:
-    """Why integers of this range cannot be brought to 8 bits, or None."""
+    """Why integers of this range cannot become 8 bits; None: they can."""
     if smallest < 0 or largest > 65535:
         return f"values from {smallest} to {largest}: only 0 to 65535 can be read; shift or window them into it first"
     if bits_stored is not None and largest >= 2**bits_stored:
@@ -33,7 +36,7 @@ def integer_problem(smallest: int, largest: int, bits_stored: int | None) -> str
 
 
 def float_problem(smallest: float, largest: float) -> str | None:
-    """Why floats of this range cannot be brought to 8 bits, or None."""
+    """Why floats of this range cannot become 8 bits; None: they can."""
     if not np.isfinite(smallest) or not np.isfinite(largest):
         return "NaN or infinity among the values"
     if smallest < 0 or largest > 255:
@@ -44,11 +47,11 @@ def float_problem(smallest: float, largest: float) -> str | None:
 
 
 def float_full_scale(largest: float) -> float:
-    """The value that means white: 1 where nothing is above 1, else 255."""
+    """The value of white: 1 if nothing is above 1, else 255."""
     return 1.0 if largest <= 1 else 255.0
 
 
 def to_bytes(values: Num[np.ndarray, "..."], full_scale: float) -> UInt8[np.ndarray, "..."]:
-    """round(value * 255 / full_scale), clipped to 0 and 255 (a Lanczos resize overshoots at edges)."""
+    """round(value * 255 / full_scale), clipped: a Lanczos resize overshoots at edges."""
     scaled = np.multiply(values, 255 / full_scale, dtype=np.float32)
     return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)

@@ -1,12 +1,14 @@
-"""DICOM files, by pydicom: their frames as grey or colour values between 0 (black) and 1 (white).
+"""Reads DICOM files by pydicom: frames as grey or colour values from 0 (black) to 1 (white).
 
-Grey values go through the modality LUT (or rescale slope and intercept), then through the first VOI
-LUT or window, whose output range becomes black to white. Without a window, CT is shown from -1024
-to 3071 Hounsfield units, up to 8 bits fill their range, more bits that nothing rescales and of
-which none is below 0 wait for the full scale of their source (depth.py), and what is left becomes
-black to white by the range that the bits stored can hold. MONOCHROME1 is inverted, so that white is
-bright. The values of enhanced multi-frame files are looked up frame by frame (shared and per-frame
-functional groups).
+Grey values pass the modality LUT (or rescale slope and intercept), then the first VOI LUT or
+window. Its output range becomes black to white. Without a window:
+
+- CT is shown from -1024 to 3071 Hounsfield units. - Values of more than 8 bits without rescaling,
+none below 0, wait for the full scale of their source (depth.py). - All other values are scaled by
+the range that the bits stored can hold.
+
+MONOCHROME1 is inverted, so that white is bright. In enhanced multi-frame files, each frame has its
+own values (shared and per-frame functional groups).
 """
 
 import contextlib
@@ -27,24 +29,24 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from examine_jax.common.shapes import Num, Shaped
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
-# A file's word for how many frames it holds is bounded, as each becomes an image with a name.
+# Bounds the number of frames that a header declares, because each becomes an image with a name.
 MAX_FRAMES = 100_000
 
-# Preamble, "DICM", and the element that says how long the file meta information after it is.
+# The preamble, "DICM", and the element with the length of the file meta information that follows.
 _META_START = 128 + 4 + 12
 
-# What 12 bits hold of Hounsfield units: air is -1000, the densest bone about 3000.
+# The range of 12 bits in Hounsfield units: air is -1000, the densest bone about 3000.
 _HOUNSFIELD = -1024.0, 3071.0
 
 _FRAME_SEQUENCES = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 
 
 def read_header(stream: BinaryIO, max_pixels: int, max_bytes: int) -> pydicom.Dataset:
-    """What the file says of its pixels, which are not read.
+    """Reads a file's header, without its pixels.
 
     Raises:
-        UnreadableImage: there are none, they are too many, or no installed package decompresses
-            them (the message says which would).
+        UnreadableImage: the file has no pixels or too many, or no installed package decompresses
+            them; the message says which package would.
     """
     _check_deflated(stream, max_bytes)
     try:
@@ -66,12 +68,12 @@ def read_header(stream: BinaryIO, max_pixels: int, max_bytes: int) -> pydicom.Da
 
 
 def frame_count(header: pydicom.Dataset) -> int:
-    """Images in the file."""
+    """The number of images in the file."""
     return int(header.get("NumberOfFrames") or 1)
 
 
 def waits_for_full_scale(header: pydicom.Dataset) -> bool:
-    """Whether its values may come out as uint16 that wait for the full scale of their source (some do only if none is below 0)."""
+    """Whether `frames` may yield uint16 values that wait for a full scale (if none is below 0)."""
     return (
         header.get("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
         and 8 < int(header.get("BitsStored", 0)) <= 16
@@ -84,14 +86,23 @@ def waits_for_full_scale(header: pydicom.Dataset) -> bool:
 def frames(
     stream: BinaryIO, header: pydicom.Dataset, indices: Sequence[int] | None = None
 ) -> Iterator[Shaped[np.ndarray, "height width channels"]]:
-    """These frames (None: all), of 1 or 3 channels, one in memory at a time: float32 in [0, 1], or uint16 that waits for a full scale.
+    """Yields frames one at a time, with 1 or 3 channels.
+
+    Args:
+        stream: the file.
+        header: what `read_header` returned for it.
+        indices: frames; None: all.
+
+    Yields:
+        float32 in [0, 1], or uint16 that waits for the full scale of its source.
 
     Raises:
-        UnreadableImage: pixels that are missing, damaged or of a kind that is not read.
+        UnreadableImage: pixels are missing, damaged or unsupported.
     """
     stream.seek(0)
     deflated = header.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
-    source = pydicom.dcmread(stream) if deflated else stream  # Inside a deflated stream nothing can be looked up.
+    # A deflated stream has no random access.
+    source = pydicom.dcmread(stream) if deflated else stream
     with contextlib.closing(cast(Generator[np.ndarray, None, None], iter_pixels(source, indices=indices))) as decoded:
         for index in range(frame_count(header)) if indices is None else indices:
             yield _values(_next(decoded, header), _of_frame(header, index))
@@ -106,7 +117,7 @@ def _next(decoded: Iterator[np.ndarray], header: pydicom.Dataset) -> Num[np.ndar
         if "Pixel Data" not in str(error) and "PixelData" not in str(error):
             raise
         raise UnreadableImage("a DICOM file without pixels; remove it") from error
-    except RuntimeError as error:  # Every installed package gave up, each for its reason.
+    except RuntimeError as error:  # All installed packages failed.
         raise UnreadableImage(_undecodable(header, error)) from error
 
 
@@ -118,7 +129,7 @@ def _values(pixels: Num[np.ndarray, "..."], header: pydicom.Dataset) -> Shaped[n
     if photometric == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, header)
         return (pixels / np.float32(np.iinfo(pixels.dtype).max)).astype(np.float32)[..., :3]
-    if photometric == "RGB" or photometric.startswith("YBR"):  # pydicom hands out RGB for both.
+    if photometric == "RGB" or photometric.startswith("YBR"):  # pydicom returns RGB for both.
         return (pixels / np.float32(2**header.BitsStored - 1)).astype(np.float32)
     raise UnreadableImage(f"DICOM colours as {photometric!r}, which are not read; export it as PNG")
 
@@ -126,16 +137,16 @@ def _values(pixels: Num[np.ndarray, "..."], header: pydicom.Dataset) -> Shaped[n
 def _grey(
     pixels: Num[np.ndarray, "height width"], header: pydicom.Dataset
 ) -> tuple[Shaped[np.ndarray, "height width"], Any]:
-    """(values, white): float32 and 1, or uint16 and the largest value that the bits stored hold."""
+    """(values, white): float32 and 1, or uint16 and the largest value of the bits stored."""
     if pixels.dtype.kind == "f":
         raise UnreadableImage("DICOM pixels in floating point, which are not read; export it as 16-bit TIFF")
     bits = int(header.BitsStored)
     values = apply_modality_lut(pixels, header)
     if header.get("VOILUTSequence"):
-        values = apply_voi_lut(np.rint(values).astype(np.int64), header)  # A table is looked up by whole numbers.
+        values = apply_voi_lut(np.rint(values).astype(np.int64), header)  # a table of integers
         black, white = 0.0, 2.0 ** header.VOILUTSequence[0].LUTDescriptor[2] - 1
     elif header.get("WindowWidth") is not None and header.get("WindowCenter") is not None:
-        # What it makes of the darkest and brightest values there could be is its black and white.
+        # Black and white are its outputs for the darkest and brightest possible values.
         with np.errstate(over="ignore"):  # exp of a sigmoid's far end
             black, white = apply_windowing(np.array([-1e30, 1e30]), header).tolist()
             values = apply_windowing(values, header)
@@ -151,7 +162,7 @@ def _grey(
 
 
 def _stored_range(header: pydicom.Dataset) -> tuple[float, float]:
-    """The smallest and largest value that can come out of the modality LUT."""
+    """The smallest and largest possible value after the modality LUT."""
     if header.get("ModalityLUTSequence"):
         return 0.0, 2.0 ** header.ModalityLUTSequence[0].LUTDescriptor[2] - 1
     bits = int(header.BitsStored)
@@ -164,7 +175,7 @@ def _stored_range(header: pydicom.Dataset) -> tuple[float, float]:
 
 
 def _of_frame(header: pydicom.Dataset, index: int) -> pydicom.Dataset:
-    """The header as it holds for one frame of an enhanced multi-frame file; of others, itself."""
+    """The header of one frame. It differs from the file's in enhanced multi-frame files alone."""
     groups: list[Any] = list(header.get("SharedFunctionalGroupsSequence") or [])[:1]
     groups += list(header.get("PerFrameFunctionalGroupsSequence") or [])[index : index + 1]
     found = [item for group in groups for name in _FRAME_SEQUENCES for item in list(group.get(name) or [])[:1]]
@@ -200,11 +211,11 @@ def _undecodable(header: pydicom.Dataset, error: RuntimeError) -> str:
 
 
 def _check_deflated(stream: BinaryIO, max_bytes: int) -> None:
-    """Refuses a deflated file that would swell beyond max_bytes: pydicom inflates it whole."""
+    """Refuses a deflated file that inflates beyond max_bytes. pydicom inflates it whole."""
     try:
         meta = read_file_meta_info(stream.name)
     except InvalidDicomError:
-        return  # What is wrong with it, read_header finds.
+        return  # read_header gives the reason.
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
         return
     stream.seek(_META_START + meta.FileMetaInformationGroupLength)

@@ -1,4 +1,4 @@
-"""Work on the machine's cores, in threads: Pillow and numpy let go of the interpreter's lock while they compute."""
+"""Work in threads on all cores: Pillow and NumPy release the interpreter's lock."""
 
 import concurrent.futures
 import contextlib
@@ -11,19 +11,19 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Enough to keep every core busy, few enough that results do not pile up.
+# Enough to keep every core busy; few enough to bound the memory of results.
 _ITEMS_AT_ONCE = 512
 
 
 def available_cores() -> int:
-    """The cores that this process may use, which in a container can be fewer than the machine's."""
+    """The cores that this process may use: in a container, often fewer than the machine's."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`map(function, items)` in threads; results in the order of the items, a bounded number of them in memory."""
+    """`map(function, items)` in threads: results in order, a bounded number in memory."""
     pool = concurrent.futures.ThreadPoolExecutor(min(available_cores(), 16), thread_name_prefix="images")
     remaining = iter(items)
     try:
@@ -34,7 +34,10 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
 
 
 class Budget:
-    """A bound on what all threads together hold decoded: a claim waits until it fits, and one above the limit until it is alone."""
+    """Bounds what all threads together hold.
+
+    A claim waits until it fits; a claim above the limit waits until it is the only one.
+    """
 
     def __init__(self, limit: int):
         self._limit = limit

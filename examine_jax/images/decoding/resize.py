@@ -1,7 +1,6 @@
 """Antialiased resizing to a square, by Pillow.
 
-The whole image is squashed to the square, so that nothing at its edges goes unseen; its aspect is
-not kept.
+The whole image is squashed to the square: nothing at its edges is lost, and its aspect is not kept.
 """
 
 import numpy as np
@@ -19,14 +18,14 @@ def check_size(image_size: int, channels: int) -> None:
 
 
 def resize_image(image: Image.Image, image_size: int) -> Image.Image:
-    """Pillow's Lanczos resize, whose kernel widens with the reduction; an image of that size already stays as it is."""
+    """Pillow's Lanczos resize, antialiased. An image of that size is returned unchanged."""
     return image.resize((image_size, image_size), Image.Resampling.LANCZOS)
 
 
 def resize_bytes(
     pixels: UInt8[np.ndarray, "height width channels"], image_size: int
 ) -> UInt8[np.ndarray, "image_size image_size channels"]:
-    """The same for an array of 1 or 3 channels."""
+    """`resize_image` for an array of 1 or 3 channels."""
     if pixels.shape[:2] == (image_size, image_size):
         return pixels
     image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
@@ -36,7 +35,7 @@ def resize_bytes(
 def resize_values(
     values: Float[np.ndarray, "height width channels"], image_size: int
 ) -> Float[np.ndarray, "image_size image_size channels"]:
-    """The same at full depth, channel by channel; overshoots are kept."""
+    """`resize_image` for floats, channel by channel. Overshoots are kept."""
     if values.shape[:2] == (image_size, image_size):
         return values
     planes = (Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, -1, 0))
@@ -44,10 +43,10 @@ def resize_values(
 
 
 def luma(values: Float[np.ndarray, "height width 3"]) -> Float[np.ndarray, "height width 1"]:
-    """ITU-R 601, the weights of Pillow's own conversion to grey."""
+    """Grey by ITU-R 601, as Pillow computes it."""
     return (values @ np.array([[0.299], [0.587], [0.114]], np.float32)).astype(np.float32)
 
 
 def to_grey(pixels: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "height width 1"]:
-    """The same for bytes, rounded to bytes, by Pillow."""
+    """Grey by ITU-R 601 for bytes, rounded to bytes, by Pillow."""
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[..., None]

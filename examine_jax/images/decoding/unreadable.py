@@ -1,5 +1,5 @@
-"""What is wrong with a file that should be an image."""
+"""The error for a file that cannot be read as an image."""
 
 
 class UnreadableImage(ValueError):
-    """Why a file cannot be read as an image: one plain line."""
+    """A file cannot be read as an image. The message is one plain line."""

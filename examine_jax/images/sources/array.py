@@ -61,7 +61,7 @@ def load_array(
     max_bytes: int = 2**35,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
-    """Reads images from a .npy file or .npz archive. The file is not changed, and nothing is unpickled.
+    """Reads images from a .npy file or .npz archive. Unpickles nothing.
 
     The array is `[N, H, W]` (grey), `[N, H, W, C]` or `[N, C, H, W]` with C = 1 or 3; a shape that
     could be either is refused. An archive has MedMNIST's keys (`train_images`, `val_images`,
@@ -220,7 +220,7 @@ def _name(array: StoredArray) -> str:
 
 
 def _full_scale(stacks: list[_ImageStack], bits_stored: int | None) -> tuple[int | None, float]:
-    """(bits stored, the value that means white) of all stacks together. Stacks other than bytes are read once for it."""
+    """(bits stored, the value of white) of all stacks together. Reads all but bytes for it."""
     kinds = {stack.array.dtype.kind if stack.array.dtype.itemsize > 1 else "byte" for stack in stacks}
     if kinds <= {"byte"} and all(stack.array.dtype.kind in "bu" for stack in stacks):
         return None, 255.0
@@ -242,7 +242,11 @@ def _full_scale(stacks: list[_ImageStack], bits_stored: int | None) -> tuple[int
 
 
 def _range(array: StoredArray) -> tuple[float, float]:
-    """The smallest and largest value. Raises a ValueError that names the rows with NaN or infinity, if any."""
+    """The smallest and largest value.
+
+    Raises:
+        ValueError: there are NaN or infinity; the message names the rows.
+    """
     smallest, largest = math.inf, -math.inf
     bad: list[int] = []
     start = 0
@@ -265,7 +269,10 @@ def _range(array: StoredArray) -> tuple[float, float]:
 def _labels(
     arrays: tuple[StoredArray, ...], chosen: list[StoredArray], max_bytes: int
 ) -> Shaped[np.ndarray, "images ..."] | None:
-    """The `_labels` beside the chosen `_images`; a single column becomes `[N]`. None unless every array has labels."""
+    """The `_labels` beside the chosen `_images`; None unless all have them.
+
+    A single column becomes `[N]`.
+    """
     by_key = {array.key: array for array in arrays if array.key is not None}
     beside = [by_key.get(f"{array.key.removesuffix('_images')}_labels") for array in chosen if array.key is not None]
     found = [

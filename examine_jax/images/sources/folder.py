@@ -66,7 +66,7 @@ def load_folder(
     max_bytes: int = 2**30,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
-    """Reads every PNG, JPEG, TIFF, BMP, WebP and DICOM file below a folder, in the order of their names.
+    """Reads all PNG, JPEG, TIFF, BMP, WebP and DICOM files below a folder, in order of name.
 
     Size: each image is squashed to the square by an antialiased (Lanczos) resize. One with a side
     shorter than `image_size` is enlarged and counted. JPEGs more than 8 times as large as asked for
@@ -127,7 +127,7 @@ def load_folder(
     resized_up = 0
     report = on_progress or _no_progress
     report(0, total)
-    Image.init()  # Load all of Pillow's plug-ins now, not in the first thread that meets a rare format.
+    Image.init()  # Load all plug-ins now, not in a thread that meets a rare format.
     with warnings.catch_warnings():
         # Pillow and pydicom warn of odd metadata and large images. What matters becomes a skipped
         # file's reason.
@@ -138,7 +138,7 @@ def load_folder(
             if isinstance(result, UnreadableImage):
                 skipped.append(SkippedImage(candidate.name, str(result)))
             else:
-                if len(result) > 1:  # More frames than one row a file. Growing in place copies nothing.
+                if len(result) > 1:  # Growing in place copies nothing.
                     pixels.resize((len(pixels) + len(result) - 1, *pixels.shape[1:]), refcheck=False)
                 for frame, image in enumerate(result):
                     row = len(names)

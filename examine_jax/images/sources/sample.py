@@ -1,4 +1,4 @@
-"""The sample: tiles of scikit-image's immunohistochemistry picture (colonic glands, 512 x 512 pixels)."""
+"""The sample: tiles of scikit-image's picture of colonic glands (512 x 512 pixels)."""
 
 import dataclasses
 import importlib.util
@@ -42,7 +42,7 @@ class SampleSource:
 
 
 def sample_images(*, image_size: int, channels: int = 3) -> tuple[ImageSet, ImageSet]:
-    """Two sets of tiles from disjoint regions of the picture, each tile 64 x 64 pixels, resized to `image_size`.
+    """Two sets of tiles of 64 x 64 pixels from disjoint regions of the picture, resized.
 
     Names give the region and the tile's upper left corner: `sample/assessed/row060_col316.png`. The
     picture is read from scikit-image's folder; nothing is downloaded.

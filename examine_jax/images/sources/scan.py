@@ -1,4 +1,4 @@
-"""Which files below a folder are images, by name. Nothing is decoded, and only plain files are opened."""
+"""Finds the image files below a folder by name. Decodes nothing and opens only plain files."""
 
 import collections
 import dataclasses
@@ -54,7 +54,7 @@ class Scan:
 
 
 def scan_folder(folder: str | os.PathLike[str]) -> Scan:
-    """Lists the image files in a folder and everything below it. Names that begin with a dot are ignored.
+    """Lists the image files below a folder. Names that begin with a dot are ignored.
 
     Links to files and folders are followed, but no folder is entered twice: a link to a folder that
     is listed already (such as its own parent) is skipped with that reason. So are folders that
@@ -139,7 +139,7 @@ def _suffix(name: str) -> str:
 
 
 def _is_dicom(entry: os.DirEntry[str], suffix: str) -> bool:
-    """Whether a file without a known suffix is DICOM: such files are often named by a number or a dotted identifier."""
+    """Whether a file is DICOM. Such files are often named by a number or a dotted identifier."""
     if suffix and not suffix[1:].isdecimal():
         return False
     try:

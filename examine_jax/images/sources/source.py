@@ -29,7 +29,7 @@ class ReadOptions:
 
 @runtime_checkable
 class Source(Protocol):
-    """A kind of storage. A new one is one file with one value of this form, and one line in registry.py.
+    """A kind of storage. A new one is a file with such a value, and a line in registry.py.
 
     A source of another package needs no line: its name is `package.module:attribute:rest`, where
     the attribute is such a value and `rest` is what its methods get as `name`.

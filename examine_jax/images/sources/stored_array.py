@@ -69,7 +69,8 @@ class StoredArray:
                 for start in range(0, self.shape[0], rows):
                     count = min(rows, self.shape[0] - start)
                     yield self._read(stream, count * row).reshape(count, *self.shape[1:])
-                if self.key is not None and stream.read(1):  # zipfile checks the checksum at the end.
+                # At the end, zipfile checks the checksum.
+                if self.key is not None and stream.read(1):
                     raise ValueError(f"{self}: holds more than its header declares; write it anew")
         except _DAMAGED as error:
             raise ValueError(f"{self}: damaged ({error}); write it anew") from error
@@ -87,7 +88,7 @@ class StoredArray:
 
 
 def stored_arrays(path: str | os.PathLike[str]) -> tuple[StoredArray, ...]:
-    """The arrays in a .npy file (one) or .npz archive, object arrays included. Reads their headers alone.
+    """The arrays in a .npy file (one) or .npz archive, by their headers; object arrays too.
 
     Raises:
         ValueError: it is no such file, damaged or truncated.
@@ -136,7 +137,7 @@ def _header(path: str, key: str | None) -> StoredArray:
             raise ValueError(f"format version {version[0]}.{version[1]}")
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy warns of headers that Python 2 wrote, and reads them.
+            warnings.simplefilter("ignore")  # NumPy warns of headers by Python 2.
             shape, fortran_order, dtype = read(beginning)
     except Exception as error:  # NumPy's parser raises anything for a damaged header.
         reason = " ".join(str(error).split())[:200]

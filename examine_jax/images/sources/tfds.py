@@ -1,4 +1,4 @@
-"""TensorFlow Datasets prepared as array_record, read without TensorFlow: each record is read by its number."""
+"""TensorFlow Datasets prepared as array_record, read by record number without TensorFlow."""
 
 import dataclasses
 import os
@@ -23,7 +23,7 @@ _PREFIX = "tfds:"
 
 @dataclasses.dataclass(frozen=True)
 class TFDSSource:
-    """A TFDS data set: a prepared folder, which holds dataset_info.json, or "tfds:NAME" (or "tfds:FOLDER")."""
+    """A TFDS data set: a prepared folder (it holds dataset_info.json), or "tfds:NAME"."""
 
     on_demand: bool = True
 
@@ -61,7 +61,9 @@ def load_tfds(
     max_bytes: int = 2**35,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
-    """Reads a split of a TFDS data set into memory. Images are resized as in `load_folder` and named `train[12]`.
+    """Reads a split of a TFDS data set into memory.
+
+    Images are resized as in `load_folder` and named `train[12]`.
 
     Args:
         dataset: a prepared folder (it holds dataset_info.json), a parent of exactly one such
@@ -121,7 +123,7 @@ def stream_tfds(
     download: bool = False,
     image_feature: str = "image",
 ) -> StreamedImages:
-    """The images of `load_tfds` under the same names, each read from its record when it is asked for.
+    """The images of `load_tfds`, each read from its record when it is asked for.
 
     It has no labels: they would take reading every record.
 
