@@ -1,65 +1,67 @@
-"""The paper's proof of concept (section 4.1): images with known amounts of noise, and how well the gap tells them apart."""
+"""EXAMINE's noise experiment (sections 4.1 and 4.2): images with known noise, and how well the gap separates its levels."""
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import jax
 import numpy as np
 
-from examine_jax.common.shapes import Float, UInt8
+from examine_jax.common.shapes import Float, Shaped, UInt8
 from examine_jax.common.subset import subset_indices
 from examine_jax.encoders import Encoder
 from examine_jax.evaluation.control_features import channel_means, raw_pixels
 from examine_jax.evaluation.noise_separation import NoiseSeparation, noise_separation
+from examine_jax.evaluation.untrained import untrained_encoder
 from examine_jax.features.preprocessing import FeatureStatistics, Preprocessing, preprocess
 from examine_jax.images import GaussianCorruption, corrupt
 from examine_jax.pretraining import Phase
 from examine_jax.scoring import Examination, examine
 
-_REFERENCE_IMAGES = 2000  # training images whose features the z-scores refer to
-_MIXED_NOISE = 0.375  # the paper corrupts 60,000 of its 160,000 training images
-_CLEAN_STEPS = 2 / 3  # of the training, before the mixed set; the paper does not say
+LEVELS = (0.1, 0.3, 0.5, 1.0)
+"""The paper's noise levels (delta)."""
+ASSESSED_NOISE = 0.8
+"""The share of the assessed images that the paper corrupts: 400 of 500."""
+MIXED_NOISE = 0.375
+"""The share of the training images that the paper corrupts: 60,000 of 160,000."""
+CLEAN_SHARE = 2 / 3
+"""The share of the training on clean images, before the mixed set; the paper does not state it."""
+MIXED_STREAM = 1_000_003
+"""Added to the seed of the training images' noise, so that the assessed images' noise is new to the encoder."""
 
-
-@runtime_checkable
-class Scoring(Protocol):
-    """How features are scored."""
-
-    @property
-    def solver(self) -> Any: ...
-    @property
-    def center(self) -> bool: ...
-    @property
-    def seed(self) -> int: ...
+_REFERENCE_IMAGES = 2000  # training images whose features define the z-scores
 
 
 def mixed_training_set(
     clean: UInt8[np.ndarray, "n h w c"], noise: GaussianCorruption, mean: float, seed: int
 ) -> UInt8[np.ndarray, "n h w c"]:
-    """The paper's second training set: the clean images, a part of them corrupted at every level but 0.
+    """Returns the paper's second training set: a part of the clean images is corrupted.
 
-    The assessed images' noise must be new to the encoder, so this comes from another stream of the seed.
+    Args:
+        clean: the training images.
+        noise: its levels above 0 are used; `MIXED_NOISE` replaces its portion.
+        mean: m, of the training images in [0, 1].
+        seed: of the assessed images' noise; this noise comes from another stream.
     """
     levels = tuple(level for level in noise.levels if level > 0)
-    mixed, _ = corrupt(
-        clean, dataclasses.replace(noise, levels=levels, portion=_MIXED_NOISE), seed=seed + 1_000_003, mean=mean
-    )
-    return as_bytes(mixed)
+    mixed_noise = dataclasses.replace(noise, levels=levels, portion=MIXED_NOISE)
+    mixed, _ = corrupt(clean, mixed_noise, seed=seed + MIXED_STREAM, mean=mean)
+    return clip_to_bytes(mixed)
 
 
-def in_two(phase: Phase) -> tuple[Phase, Phase]:
-    """The clean phase and the mixed one."""
+def clean_then_mixed(phase: Phase, clean_share: float = CLEAN_SHARE) -> tuple[Phase, Phase]:
+    """Splits a training phase into one on clean images and one on the mixed set."""
     if phase.steps is not None:
-        first = max(1, round(phase.steps * _CLEAN_STEPS))
+        first = min(max(1, round(phase.steps * clean_share)), max(1, phase.steps - 1))
         return Phase(steps=first), Phase(steps=max(1, phase.steps - first))
     epochs = phase.epochs or 1.0
-    return Phase(epochs=epochs * _CLEAN_STEPS), Phase(epochs=epochs * (1 - _CLEAN_STEPS))
+    return Phase(epochs=epochs * clean_share), Phase(epochs=epochs * (1 - clean_share))
 
 
-def as_bytes(images: np.ndarray) -> UInt8[np.ndarray, "n h w c"]:
-    """Noise that was not clipped leaves the range of an image file; the encoder takes bytes, so it is clipped here."""
-    return images if images.dtype == np.uint8 else np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
+def clip_to_bytes(images: Shaped[np.ndarray, "n h w c"]) -> UInt8[np.ndarray, "n h w c"]:
+    """Returns images as bytes; floats, which unclipped noise takes out of [0, 1], are clipped and rounded."""
+    if images.dtype == np.uint8:
+        return images
+    return np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
 
 
 def separations_with_controls(
@@ -68,31 +70,40 @@ def separations_with_controls(
     pixels: UInt8[np.ndarray, "n h w c"],
     level: Float[np.ndarray, " n"],
     examination: Examination,
-    kind: Preprocessing,
-    settings: Scoring,
+    preprocessing: Preprocessing,
+    *,
+    solver: Any,
+    center: bool,
+    seed: int,
 ) -> dict[str, NoiseSeparation]:
-    """Of the encoder's features, and of what needs no training, treated the same way."""
-    reference = training[subset_indices(len(training), _REFERENCE_IMAGES, settings.seed)]
-    example = {"image": pixels[:1], "index": np.arange(1)}
-    untrained = Encoder(encoder.method, *encoder.method.init(jax.random.key(settings.seed), example))
-    makers: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "untrained encoder": untrained.embed,
+    """Returns the noise separation of the encoder's features and, for comparison, of features that need no training.
+
+    Args:
+        encoder: trained.
+        training: clean training images; a part of them defines the controls' z-scores.
+        pixels: the assessed images with their noise.
+        level: of each assessed image.
+        examination: of the encoder's features.
+        preprocessing: of all features before they are examined.
+        solver, center: as `examine`'s.
+        seed: of the untrained encoder and of the reference images.
+    """
+
+    def gap(features: np.ndarray) -> np.ndarray:
+        return np.asarray(examine(features, solver=solver, center=center).gap)
+
+    reference = training[subset_indices(len(training), _REFERENCE_IMAGES, seed)]
+    controls: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "untrained encoder": untrained_encoder(encoder.method, pixels[:1], seed).embed,
         "raw pixels": raw_pixels,
         "channel means": channel_means,
     }
-    found = {"trained encoder": noise_separation(np.asarray(examination.gap), level)}
-    for name, make in makers.items():
-        features = make(pixels)
-        statistics = FeatureStatistics.of(make(reference)) if kind == "zscore" else None
-        found[name] = noise_separation(
-            np.asarray(_examined(preprocess(features, kind, statistics), settings).gap), level
-        )
-    if kind != "none":
-        found["raw pixels, nothing done"] = noise_separation(
-            np.asarray(_examined(raw_pixels(pixels), settings).gap), level
-        )
-    return found
-
-
-def _examined(features: np.ndarray, settings: Scoring) -> Examination:
-    return jax.tree.map(np.asarray, examine(features, solver=settings.solver, center=settings.center))
+    separations = {"trained encoder": noise_separation(np.asarray(examination.gap), level)}
+    for name, embed in controls.items():
+        zscore = preprocessing == "zscore"
+        statistics = FeatureStatistics.of(embed(reference)) if zscore else None
+        features = preprocess(embed(pixels), preprocessing, statistics)
+        separations[name] = noise_separation(gap(features), level)
+    if preprocessing != "none":
+        separations["raw pixels, nothing done"] = noise_separation(gap(raw_pixels(pixels)), level)
+    return separations

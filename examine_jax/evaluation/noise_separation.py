@@ -13,16 +13,17 @@ from examine_jax.common.shapes import Float
 
 @dataclasses.dataclass(frozen=True)
 class NoiseSeparation:
-    """The separation of noise levels by the gap. The tuples have an entry a level, ascending.
+    """How well the gap separates noise levels. Each tuple has one entry per level, ascending.
 
     Attributes:
-      rank_correlation: Spearman's, between gap and level; positive where the gap RISES with noise, as the paper claims. It is the
-        correlation of the score with the level but for the sign (the score falls as the gap rises) and for ties that the score
-        has and the gap has not, where exp(-gap) rounds to 1 or 0. In [-1, 1]; nan where all gaps are equal.
-      levels: the levels of noise; 0 is clean.
-      auroc: the area under the ROC curve of the gap as a detector of that level against the clean images: 1 where every noisy
-        image has a larger gap than every clean one, .5 at chance. nan at level 0, and everywhere where no image is clean.
-      num_images: how many images have that level.
+        rank_correlation: Spearman's, of gap and level, in [-1, 1]: positive if the gap rises with the noise, as the
+            paper claims; NaN if all gaps are equal. The score's has the opposite sign, and differs only by ties of the
+            score, where exp(-gap) rounds to 1 or 0.
+        levels: the noise levels; 0 is clean.
+        auroc: the area under the ROC curve of the gap as a detector of that level against clean images: 1 if every
+            noisy image has a larger gap than every clean one, .5 by chance. NaN at level 0, and at every level if no
+            image is clean.
+        num_images: how many images have that level.
     """
 
     rank_correlation: float
@@ -32,10 +33,14 @@ class NoiseSeparation:
 
 
 def noise_separation(gap: Float[np.ndarray, " n"], level: Float[np.ndarray, " n"]) -> NoiseSeparation:
-    """Measures how well the gap [N] tells apart the levels [N] of noise, 0 for clean images.
+    """Measures how well the gap separates noise levels.
+
+    Args:
+        gap: [N].
+        level: [N], 0 for clean images.
 
     Raises:
-      ValueError: all images have one level; a gap or level is not finite, or a level negative (the message names the rows).
+        ValueError: all images have one level; a gap or level is not finite, or a level is negative (in which rows).
     """
     for name, values in (("gap", gap), ("level", level)):
         bad = np.flatnonzero(~np.isfinite(values))
@@ -63,12 +68,12 @@ def noise_separation(gap: Float[np.ndarray, " n"], level: Float[np.ndarray, " n"
 
 
 def mean_over_seeds(separations: Sequence[NoiseSeparation]) -> NoiseSeparation:
-    """The mean of the correlations and of the areas over runs with different seeds; `num_images` is the sum over the runs.
+    """Averages the correlations and areas of runs with different seeds; `num_images` is the sum over the runs.
 
-    A run in which a figure is nan makes its mean nan: no run is dropped in silence.
+    A NaN in one run makes the mean NaN: no run is dropped silently.
 
     Raises:
-      ValueError: there is no run, or the runs have different levels.
+        ValueError: there is no run, or the runs have different levels.
     """
     if not separations:
         raise ValueError("there is no run to take the mean of; give the separation of at least one seed")
