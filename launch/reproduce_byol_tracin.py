@@ -1,164 +1,127 @@
-"""BYOL-TracIn's study: pre-training, fine-tuning on 10, 50 and 100 % of the labels, transfer to a second set; three seeds, one page.
+"""Repeats BYOL-TracIn's study: pre-training, fine-tuning on 10, 50 and 100 % of the labels, transfer to a second set.
 
-python -m launch.reproduce_byol_tracin --images=DIR --transfer_images=DIR --workdir=OUT     (classes: sub-folders, or --labels=L.csv)
-python -m launch.reproduce_byol_tracin --preset=paper --layout=isic_2019 --images=DIR --transfer_layout=isic_2016 --transfer_images=DIR
-    --workdir=OUT    (or chestx_ray14 and shenzhen; a GPU)
+python -m launch.reproduce byol_tracin --images=DIR --transfer_images=DIR --workdir=OUT
+    (classes: sub-folders, or --labels=L.csv)
+python -m launch.reproduce byol_tracin --preset=paper --layout=isic_2019 --images=DIR
+    --transfer_layout=isic_2016 --transfer_images=DIR --workdir=OUT    (or chestx_ray14 and shenzhen; a GPU)
 
-The same command goes on where it was killed; --seeds and --methods may be added to later.
+The same command again continues a killed run. --seeds and --methods may be added to later.
 """
 
 import dataclasses
-import pathlib
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
-from absl import flags
+from absl.flags import FlagValues
 
-from .command import choose_device, run, tell_other_seeds
+from examine_jax.common.settings import setting
+
+from .command import choose_device, run
+from .flags import changed, define, given, read
 
 if TYPE_CHECKING:
+    from examine_jax.studies.byol_tracin.sets import StudySource
     from examine_jax.studies.byol_tracin.settings import StudySettings
 
-_LAYOUTS = ["folder", "isic_2019", "isic_2016", "chestx_ray14", "shenzhen"]
-_PRESET = flags.DEFINE_enum("preset", "small", ["small", "paper"], "For two CPU cores, or the paper's.")
-_IMAGES = flags.DEFINE_string("images", None, "The folder to pre-train and fine-tune on.")
-_LAYOUT = flags.DEFINE_enum("layout", "folder", _LAYOUTS, "How it is laid out.")
-_LABELS = flags.DEFINE_string("labels", None, "A .csv file; the images' sub-folders if not given.")
-_GROUPS = flags.DEFINE_string("groups", None, "A .csv file: patient or slide of each image; no group is torn apart.")
-_IMAGE_COLUMN = flags.DEFINE_string("image_column", "image", "The header of the images' names.")
-_LABEL_COLUMN = flags.DEFINE_string("label_column", "label", "The header of the labels.")
-_GROUP_COLUMN = flags.DEFINE_string("group_column", "group", "The header of the groups.")
-_OTHER_IMAGES = flags.DEFINE_string("transfer_images", None, "The folder to transfer to.")
-_OTHER_LAYOUT = flags.DEFINE_enum("transfer_layout", "folder", _LAYOUTS, "How it is laid out.")
-_OTHER_LABELS = flags.DEFINE_string("transfer_labels", None, "As --labels.")
-_OTHER_GROUPS = flags.DEFINE_string("transfer_groups", None, "As --groups.")
-_OTHER_IMAGE_COLUMN = flags.DEFINE_string("transfer_image_column", "image", "As --image_column.")
-_OTHER_LABEL_COLUMN = flags.DEFINE_string("transfer_label_column", "label", "As --label_column.")
-_OTHER_GROUP_COLUMN = flags.DEFINE_string("transfer_group_column", "group", "As --group_column.")
-_ON_DEMAND = flags.DEFINE_bool("on_demand", False, "Decode the images of official layouts while training.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where everything is written.")
-_SEEDS = flags.DEFINE_list("seeds", None, "A repetition each; 0,1,2 if not given, small: 1,2,3.")
-_METHODS = flags.DEFINE_list(
-    "methods", None, "byol, byol_fnc, byol_ft, byol_fs, byol_tracin, byol_sup, ..._pretrained."
-)
-_ARCHITECTURE = flags.DEFINE_string("architecture", None, "The preset's if not given.")
-_STEPS = flags.DEFINE_integer("steps", None, "Of each pre-training, in place of the preset's length.", lower_bound=2)
-_MINUTES = flags.DEFINE_float(
-    "minutes", None, "Of computing, of BYOL's pre-training (CPU time on a CPU); the others take as many steps."
-)
-_BATCH = flags.DEFINE_integer("batch_size", None, "Images a step; the preset's if not given.", lower_bound=2)
-_SCORER = flags.DEFINE_string(
-    "scorer", None, "A BYOL encoder's folder for ..._pretrained; the seed's BYOL if not given."
-)
-_SCORED = flags.DEFINE_enum("scored", None, ["first", "second", "both"], "The views whose gradients TracIn compares.")
-_WEIGHT = flags.DEFINE_float("extra_weight", None, "Of the extra positive in the loss.", lower_bound=0.0)
-_PRETRAINING_RATE = flags.DEFINE_float(
-    "pretraining_learning_rate", None, "Of the pre-training, at a batch of 256; the preset's if not given."
-)
-_MOST = flags.DEFINE_integer("fnc_most", None, "False negatives that byol_fnc attracts, at most.", lower_bound=1)
-_THRESHOLD = flags.DEFINE_float("fnc_threshold", None, "The cosine above which they are such.")
-_CONCENTRATION = flags.DEFINE_float("ft_concentration", None, "Of byol_ft's Beta distribution.")
-_VIEWS = flags.DEFINE_enum("extra_views", None, ["both", "other"], "The views of the extra image that enter.")
-_EPOCHS = flags.DEFINE_integer("epochs", None, "Of each fine-tuning, in place of the preset's length.", lower_bound=1)
-_TUNING_STEPS = flags.DEFINE_integer("fine_tuning_steps", None, "Of each fine-tuning, to whole epochs.", lower_bound=1)
-_RATE = flags.DEFINE_float("learning_rate", None, "Of the fine-tuning, at a batch of 256.")
+Layout = Literal["folder", "isic_2019", "isic_2016", "chestx_ray14", "shenzhen"]
+_NAMES = {"learning_rate": "pretraining_learning_rate", "weight": "extra_weight", "concentration": "ft_concentration"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ReproduceByolTracInFlags:
+    """What the command takes besides the study's settings."""
+
+    workdir: str = setting(help="the study needs a folder for its results.", metavar="FOLDER", main=True)
+    images: str = setting(help="the study needs a set to pre-train and fine-tune on.", metavar="FOLDER", main=True)
+    transfer_images: str = setting(help="the study needs a second set to transfer to.", metavar="FOLDER", main=True)
+    preset: Literal["small", "paper"] = setting("small", "For two CPU cores, or the paper's for a GPU.", main=True)
+    layout: Layout = setting("folder", "The layout of --images.", main=True)
+    transfer_layout: Layout = setting("folder", "The layout of --transfer_images.", main=True)
+    labels: str | None = setting(None, "A .csv file; if not given, the sub-folders.", metavar="FILE", main=True)
+    groups: str | None = setting(
+        None, "A .csv file: the patient or slide of each image; groups stay whole.", metavar="FILE", main=True
+    )
+    image_column: str = setting("image", "The header of the images' names.")
+    label_column: str = setting("label", "The header of the labels.")
+    group_column: str = setting("group", "The header of the groups.")
+    transfer_labels: str | None = setting(None, "As --labels.", metavar="FILE")
+    transfer_groups: str | None = setting(None, "As --groups.", metavar="FILE")
+    transfer_image_column: str = setting("image", "As --image_column.")
+    transfer_label_column: str = setting("label", "As --label_column.")
+    transfer_group_column: str = setting("group", "As --group_column.")
+    on_demand: bool = setting(False, "Decode the images of official layouts while training.")
+    fnc_most: int | None = setting(None, "False negatives that byol_fnc attracts, at most.", minimum=1)
+    fnc_threshold: float | None = setting(None, "The cosine above which an image is a false negative.")
+    epochs: int | None = setting(None, "Epochs of each fine-tuning; replaces the preset's length.", minimum=1)
+    fine_tuning_learning_rate: float | None = setting(None, "Of the fine-tuning, at a batch of 256.")
+
+    def __post_init__(self) -> None:
+        if self.on_demand and self.layout == self.transfer_layout == "folder":
+            raise ValueError("--on_demand is for official layouts; plain folders are read at once: leave it out")
 
 
 def main() -> None:
-    run(_job, "reproduce-byol-tracin")
+    run("reproduce-byol-tracin", __doc__, define_flags, job)
 
 
-def _job() -> None:
-    for flag in (_WORKDIR, _IMAGES, _OTHER_IMAGES):
-        if not flag.value:
-            raise ValueError(
-                f"--{flag.name}=FOLDER is missing: the study needs two labelled sets and a folder for its results"
-            )
-    if _ON_DEMAND.value and _LAYOUT.value == _OTHER_LAYOUT.value == "folder":
-        raise ValueError("--on_demand is for official layouts; plain folders are read at once: leave it out")
-    device = choose_device()
-    from examine_jax.common.progress import progress_bar
-    from examine_jax.studies.byol_tracin.page import write_study
-    from examine_jax.studies.byol_tracin.sets import read_set
-    from examine_jax.studies.byol_tracin.study import claim_workdir, expected_time, gallery, run_seed
+def define_flags(values: FlagValues) -> None:
+    from examine_jax.studies.byol_tracin.settings import StudySettings
 
-    settings = _settings()
-    encoder = settings.chosen().encoder
-    sets = []
-    for folder, layout, labels, groups, image, label, group in (
-        (_IMAGES, _LAYOUT, _LABELS, _GROUPS, _IMAGE_COLUMN, _LABEL_COLUMN, _GROUP_COLUMN),
-        (
-            *(_OTHER_IMAGES, _OTHER_LAYOUT, _OTHER_LABELS, _OTHER_GROUPS),
-            *(_OTHER_IMAGE_COLUMN, _OTHER_LABEL_COLUMN, _OTHER_GROUP_COLUMN),
-        ),
-    ):
-        with progress_bar("images", True) as told:
-            read = read_set(
-                str(folder.value),
-                layout.value,
-                image_size=encoder.image_size,
-                channels=encoder.channels,
-                labels=labels.value,
-                groups=groups.value,
-                image_column=image.value,
-                label_column=label.value,
-                group_column=group.value,
-                on_demand=_ON_DEMAND.value and layout.value != "folder",
-                on_progress=told,
-            )
-        sets.append(read)
-    source, other = sets
-    workdir = pathlib.Path(str(_WORKDIR.value))
-    splits = claim_workdir(workdir, source, other, settings)
-    print(expected_time(workdir, source, splits, settings), file=sys.stderr)
-    tell_other_seeds(workdir, settings.seeds)
-    found = []
-    for seed, both in zip(settings.seeds, splits):
-        found.append(run_seed(source, other, both, workdir, settings, seed))
-        shown = gallery(source, splits[0][0], workdir, settings, settings.seeds[0])
-        page = write_study(workdir, found, source, other, settings, shown, device=device)
-        print(f"{len(found)} of {len(settings.seeds)} seeds are done; open {page}", file=sys.stderr)
+    define(values, ReproduceByolTracInFlags, names={"fine_tuning_learning_rate": "learning_rate"})
+    define(values, StudySettings, names=_NAMES, preset=True)
 
 
-def _settings() -> "StudySettings":
-    from examine_jax.studies.byol_tracin.settings import study_preset
+def job(values: FlagValues) -> None:
+    """Runs the study that the flags describe."""
+    from examine_jax.studies import byol_tracin
+
+    flags = read(values, ReproduceByolTracInFlags)
+    settings = _settings(values, flags)
+    device = choose_device(values)
+    source, transfer = _sources(flags)
+    byol_tracin.run(settings, source, transfer, flags.workdir, device=device)
+
+
+def _sources(flags: ReproduceByolTracInFlags) -> "tuple[StudySource, StudySource]":
+    from examine_jax.studies.byol_tracin.sets import StudySource
+    from examine_jax.studies.common.labelled_images import LabelledSource
+
+    columns = ("image_column", "label_column", "group_column")
+    first, second = (
+        StudySource(
+            LabelledSource(
+                getattr(flags, f"{prefix}images"),
+                getattr(flags, f"{prefix}labels"),
+                getattr(flags, f"{prefix}groups"),
+                **{column: getattr(flags, prefix + column) for column in columns},
+            ),
+            getattr(flags, f"{prefix}layout"),
+            flags.on_demand and getattr(flags, f"{prefix}layout") != "folder",
+        )
+        for prefix in ("", "transfer_")
+    )
+    return first, second
+
+
+def _settings(values: FlagValues, flags: ReproduceByolTracInFlags) -> "StudySettings":
+    from examine_jax.studies.byol_tracin.settings import StudySettings, byol_tracin_preset
     from examine_jax.training.optimiser import WarmupCosine
 
-    settings = study_preset(_PRESET.value)
-    if _STEPS.value is not None and _MINUTES.value is None:
+    settings = byol_tracin_preset(flags.preset)
+    named = given(values, StudySettings)
+    if "steps" in named and "minutes" not in named:
         settings = dataclasses.replace(settings, minutes=None)
-    try:
-        seeds = None if _SEEDS.value is None else tuple(int(seed) for seed in _SEEDS.value)
-    except ValueError as error:
-        raise ValueError(f"--seeds takes whole numbers, got {','.join(_SEEDS.value or ())}") from error
     tuning = settings.fine_tuning
-    if _EPOCHS.value is not None:
-        if _TUNING_STEPS.value is not None:
+    if flags.epochs is not None:
+        if "fine_tuning_steps" in named:
             raise ValueError("give either --epochs or --fine_tuning_steps")
-        tuning = dataclasses.replace(tuning, epochs=_EPOCHS.value)
+        tuning = dataclasses.replace(tuning, epochs=flags.epochs)
         settings = dataclasses.replace(settings, fine_tuning_steps=None)
-    if _RATE.value is not None:
-        tuning = dataclasses.replace(tuning, schedule=WarmupCosine(_RATE.value))
-    likely: dict[str, Any] = {"most": _MOST.value, "threshold": _THRESHOLD.value}
-    likely = {name: value for name, value in likely.items() if value is not None}
-    given: dict[str, Any] = {
-        "learning_rate": _PRETRAINING_RATE.value,
-        "false_negatives": dataclasses.replace(settings.false_negatives, **likely),
-        "concentration": _CONCENTRATION.value,
-        "methods": None if _METHODS.value is None else tuple(_METHODS.value),
-        "architecture": _ARCHITECTURE.value,
-        "steps": _STEPS.value,
-        "minutes": _MINUTES.value,
-        "batch_size": _BATCH.value,
-        "scorer": _SCORER.value,
-        "scored": _SCORED.value,
-        "weight": _WEIGHT.value,
-        "extra_views": _VIEWS.value,
-        "fine_tuning": tuning,
-        "fine_tuning_steps": _TUNING_STEPS.value,
-        "seeds": seeds,
-    }
-    return dataclasses.replace(settings, **{name: value for name, value in given.items() if value is not None})
+    if flags.fine_tuning_learning_rate is not None:
+        tuning = dataclasses.replace(tuning, schedule=WarmupCosine(flags.fine_tuning_learning_rate))
+    alike = {"most": flags.fnc_most, "threshold": flags.fnc_threshold}
+    alike = {name: value for name, value in alike.items() if value is not None}
+    false_negatives = dataclasses.replace(settings.false_negatives, **alike)
+    return changed(values, dataclasses.replace(settings, fine_tuning=tuning, false_negatives=false_negatives))
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def impossible(folder: pathlib.Path) -> list[tuple[list[str], str]]:
         (["--images=tiles"], "--images takes NAME=SOURCE"),
         ([one, "--labels=other=L.csv"], "the sets are tiles"),
         ([one, "--ablated=other"], "the sets are tiles"),
-        ([one, "--seeds=a"], "--seeds takes numbers"),
+        ([one, "--seeds=a"], "--seeds takes whole numbers"),
         ([one, "--batch_sizes=8"], "table_batch 64 is none of"),
         ([one, "--methods=nothing"], "once each, of"),
         ([one, "--steps=2", "--minutes=1"], "either steps or minutes"),

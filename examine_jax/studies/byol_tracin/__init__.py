@@ -1,1 +1,3 @@
-"""BYOL-TracIn's study: pre-training, fine-tuning on few labels, transfer (Zeng et al., MICCAI 2023)."""
+"""The study of BYOL-TracIn's poster: extra positives chosen by influence, and their rivals."""
+
+from examine_jax.studies.byol_tracin.study import run as run

@@ -1,13 +1,11 @@
-"""What an encoder is worth to those who have labels: fine-tuned, and tested on images that nothing has seen."""
+"""The value of an encoder when labels are available: it is fine-tuned, and tested on images that no training saw."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
 from examine_jax.common.shapes import Float
 from examine_jax.encoders import Encoder
-from examine_jax.evaluation.control_features import colour_statistics
 from examine_jax.evaluation.fine_tuning import Augmentation, fine_tune
 from examine_jax.evaluation.metrics import classification_metrics, multilabel_metrics
 from examine_jax.features.neighbours import knn_scores
@@ -15,14 +13,17 @@ from examine_jax.features.preprocessing import FeatureStatistics, preprocess
 from examine_jax.images.augmentation import Compose, Flip, RandomResizedCrop
 from examine_jax.studies.byol_tracin.sets import Split, StudySet, some_rows
 from examine_jax.studies.byol_tracin.settings import StudySettings
+from examine_jax.studies.common.controls import colour_features
 
 METRICS = {"bma": "BMA", "auc": "AUC", "average_precision": "average precision"}
-_BLOCK = 4096
 
 
 def figures(images: StudySet, rows: np.ndarray, scores: Float[np.ndarray, "n classes"]) -> dict[str, float]:
-    """The figures by their keys in METRICS: BMA (only where an image has one class), macro AUC, and the average precision: of the second
-    class where there are two (malignant, tuberculosis), else the mean over classes."""
+    """Returns the figures of test images, by their keys in METRICS.
+
+    BMA (balanced accuracy) exists only if each image has one class. The average precision is that of the second class if
+    there are two (malignant, tuberculosis), else the mean over classes.
+    """
     labels = images.labels[rows]
     if images.multilabel:
         several = multilabel_metrics(labels, scores)
@@ -35,7 +36,7 @@ def figures(images: StudySet, rows: np.ndarray, scores: Float[np.ndarray, "n cla
 def fine_tuned(
     encoder: Encoder, images: StudySet, split: Split, share: float, settings: StudySettings, seed: int
 ) -> dict[str, float]:
-    """The figures of an encoder trained on, whole, on a share of the training labels."""
+    """Returns the test figures of an encoder after fine-tuning all of it on a share of the training labels."""
     rows = split.labelled[share]
     classifier = fine_tune(
         encoder,
@@ -49,9 +50,9 @@ def fine_tuned(
 
 
 def colours(images: StudySet, split: Split, share: float, settings: StudySettings) -> dict[str, float]:
-    """The figures of the nearest labelled images' vote by colours alone, z-scored; what these tell, no training earned."""
+    """Returns the test figures of a kNN vote by z-scored colour statistics alone: the control that needs no training."""
     rows = split.labelled[share]
-    known, asked = (_colours(images.pixels, some) for some in (rows, split.test))
+    known, asked = (colour_features(images.pixels, some) for some in (rows, split.test))
     statistics = FeatureStatistics.of(known)
     known, asked = (preprocess(features, "zscore", statistics) for features in (known, asked))
     k = min(settings.neighbours, len(rows))
@@ -65,11 +66,6 @@ def colours(images: StudySet, split: Split, share: float, settings: StudySetting
         knn_scores(known, column.astype(np.int32), asked, k=k, num_classes=2)[:, 1] for column in images.labels[rows].T
     ]
     return figures(images, split.test, np.stack(columns, axis=1))
-
-
-def _colours(pixels: Any, rows: np.ndarray) -> Float[np.ndarray, "n d"]:
-    starts = range(0, len(rows), _BLOCK)
-    return np.concatenate([colour_statistics(pixels[rows[start : start + _BLOCK]]) for start in starts])
 
 
 def _augmentation(size: int) -> Augmentation:

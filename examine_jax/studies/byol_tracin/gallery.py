@@ -10,7 +10,7 @@ from examine_jax.common.shapes import Int
 from examine_jax.encoders import Encoder
 from examine_jax.pretraining import two_views
 from examine_jax.pretraining.extra_positives import SimilarPositive, TracInPositive
-from examine_jax.pretraining.methods.byol_tracin import scorer_evidence
+from examine_jax.pretraining.scorer import scorer_evidence
 from examine_jax.reporting.charts.neighbour_galleries import Neighbours
 
 SHOWN = 3

@@ -1,8 +1,7 @@
-"""The study's two sets: read once, divided anew for every seed, before anything is trained."""
+"""The study's two sets: read once, split anew for every seed before anything is trained."""
 
 import dataclasses
 import hashlib
-import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -13,23 +12,24 @@ from examine_jax.common.shapes import Int, Shaped
 from examine_jax.labelled.published.read import read_official
 from examine_jax.labelled.splits import check_split, stratified_split
 from examine_jax.studies.byol_tracin.settings import StudySettings
-from examine_jax.studies.examine.sets import read_labelled
+from examine_jax.studies.common.array_digest import digest_arrays
+from examine_jax.studies.common.labelled_images import LabelledSource, read_labelled
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StudySet:
-    """Labelled images.
+    """Labelled images, in memory or read on demand.
 
     Attributes:
         name: for the reader.
-        names: of the images: their files, below the folder.
-        pixels: uint8 [N, H, W, C], or anything with len(), .shape and [int32 indices] that gives them.
-        labels: [N] a class, or [N, classes] 0 and 1.
-        classes: their names.
-        groups: [N] what must not be torn apart; None: every image for itself.
-        tested: [N] whether the official split tests on the image; None: there is none.
-        skipped: files that could not be read.
-        official: whether the layout is an official one, whose file names are the images' own everywhere.
+        names: of the images: their files, relative to the folder.
+        pixels: uint8 [N, H, W, C], or an object with len(), .shape and [int32 indices] that returns them.
+        labels: [N] class numbers, or [N, classes] of 0 and 1.
+        classes: the names of the classes.
+        groups: [N] patient, lesion or the like, kept whole in every split; None: every image is its own group.
+        tested: [N] whether the official split tests on the image; None: there is no official split.
+        skipped: how many files could not be read.
+        official: whether the layout is an official one, whose file names identify images in every copy.
     """
 
     name: str
@@ -47,29 +47,29 @@ class StudySet:
         return self.labels.ndim == 2
 
     def codes(self) -> Int[np.ndarray, " n"]:
-        """One number a class [N]; where images have several labels, one a set of labels, so that alike means all labels alike."""
+        """Returns class numbers [N]; with several labels per image, one number for each distinct set of labels."""
         if not self.multilabel:
             return self.labels
         return np.unique(self.labels, axis=0, return_inverse=True)[1].reshape(-1)
 
     def fingerprint(self) -> str:
-        """Of names, classes, labels, groups, split and images; of images that are read on demand, up to 256 spread over the set."""
+        """Returns a short text of names, classes, labels, groups, split and images; of images read on demand, of 256 at most."""
         pixels = self.pixels
         if not isinstance(pixels, np.ndarray):
             pixels = pixels[np.linspace(0, len(self.labels) - 1, min(256, len(self.labels))).astype(np.int32)]
-        digest = hashlib.blake2b("\0".join((*self.names, "", *self.classes)).encode(), digest_size=16)
-        for part in (self.labels, self.groups, self.tested, pixels):
-            if part is not None:
-                digest.update(f"{part.dtype}{part.shape}".encode())
-                digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()
+        names = "\0".join((*self.names, "", *self.classes)).encode()
+        return digest_arrays((self.labels, self.groups, self.tested, pixels), names)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Row numbers of one seed's training and test images, and of the training images whose labels are used at each share.
+    """Row numbers of one seed's split of a set.
 
-    `left_out`: training images that are the second set's test images too (`divide_both`).
+    Attributes:
+        training: of pre-training.
+        test: of all tests.
+        labelled: by share: the training images whose labels are used.
+        left_out: images not trained on because the second set tests on them, or on images of their groups.
     """
 
     training: Int[np.ndarray, " p"]
@@ -78,14 +78,14 @@ class Split:
     left_out: Int[np.ndarray, " o"] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
     def without(self, rows: Int[np.ndarray, " o"]) -> "Split":
-        """The same without these rows in training."""
+        """Returns the split without these rows in training."""
         labelled = {share: np.setdiff1d(own, rows) for share, own in self.labelled.items()}
         return Split(np.setdiff1d(self.training, rows), self.test, labelled, np.intersect1d(self.training, rows))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
-    """Some images of a set, read when they are asked for."""
+    """Some images of a set that is read on demand."""
 
     pixels: Any
     rows: Int[np.ndarray, " r"]
@@ -103,40 +103,54 @@ class Rows:
 
 
 def some_rows(pixels: Any, rows: Int[np.ndarray, " r"]) -> Any:
-    """These images: an array where the set is one, else still on demand."""
+    """Returns these images: an array if the set is one, else still on demand."""
     return pixels[rows] if isinstance(pixels, np.ndarray) else Rows(pixels, rows)
 
 
+@dataclasses.dataclass(frozen=True)
+class StudySource:
+    """Where a set is.
+
+    Attributes:
+        source: the images, and for a plain folder its labels and groups.
+        layout: "folder", or an official one, which brings labels and groups of its own.
+        on_demand: decode images while training; for official layouts.
+    """
+
+    source: LabelledSource
+    layout: str = "folder"
+    on_demand: bool = False
+
+
 def read_set(
-    folder: str | os.PathLike[str],
-    layout: str,
+    where: StudySource,
     *,
     image_size: int,
     channels: int,
-    labels: str | os.PathLike[str] | None = None,
-    groups: str | os.PathLike[str] | None = None,
-    image_column: str = "image",
-    label_column: str = "label",
-    group_column: str = "group",
-    on_demand: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> StudySet:
-    """Reads a set in an official layout, or ("folder") images whose classes a CSV file or, without one, their sub-folders tell.
+    """Reads a set in its layout.
 
     Raises:
         ValueError, OSError: as `read_official` and `read_labelled`.
     """
-    name = pathlib.Path(folder).name
-    if layout != "folder":
-        if labels is not None or groups is not None:
+    source = where.source
+    if where.layout != "folder":
+        if source.labels is not None or source.groups is not None:
             raise ValueError(
-                f"the layout {layout} brings labels and groups of its own: leave the CSV files away, or use layout folder"
+                f"the layout {where.layout} brings labels and groups of its own: "
+                "leave the CSV files away, or use layout folder"
             )
         found = read_official(
-            layout, folder, image_size=image_size, channels=channels, on_demand=on_demand, on_progress=on_progress
+            where.layout,
+            source.images,
+            image_size=image_size,
+            channels=channels,
+            on_demand=where.on_demand,
+            on_progress=on_progress,
         )
         return StudySet(
-            name,
+            source.name,
             found.names,
             found.pixels,
             found.labels,
@@ -145,25 +159,18 @@ def read_set(
             found.tested,
             official=True,
         )
-    if on_demand:
+    if where.on_demand:
         raise ValueError("on_demand is for official layouts; a plain folder is read at once")
-    read = read_labelled(
-        folder,
-        image_size=image_size,
-        channels=channels,
-        labels=labels,
-        groups=groups,
-        image_column=image_column,
-        label_column=label_column,
-        group_column=group_column,
-        on_progress=on_progress,
+    read = read_labelled(source, image_size=image_size, channels=channels, on_progress=on_progress)
+    return StudySet(
+        source.name, tuple(read.names), read.pixels, read.labels, read.classes, read.groups, None, read.skipped
     )
-    return StudySet(name, tuple(read.names), read.pixels, read.labels, read.classes, read.groups, None, read.skipped)
 
 
 def divide_both(source: StudySet, other: StudySet, settings: StudySettings, seed: int) -> tuple[Split, Split]:
-    """One seed's splits of both sets. Where they share images (ISIC 2019 holds those of 2016), no test image of the second set, nor an
-    image of its group, is in the first one's training.
+    """Splits both sets for one seed. No test image of the second set, and no image of its group, trains on the first.
+
+    ISIC 2019, for example, contains the images of ISIC 2016.
 
     Raises:
         ValueError: as `divide`; so many shared images that a class is left without training images.
@@ -186,8 +193,11 @@ def divide_both(source: StudySet, other: StudySet, settings: StudySettings, seed
 
 
 def shared_rows(source: StudySet, other: StudySet, rows: Int[np.ndarray, " r"]) -> Int[np.ndarray, " s"]:
-    """The rows of `source` that are one of these rows of `other`: of the same pixels (where neither set is read on demand), or of the
-    same name, where one of the layouts is official and its names thus known everywhere."""
+    """Returns the rows of `source` whose images are also in these rows of `other`.
+
+    Images are the same if their pixels are (unless a set is read on demand), or if their names are and one of the
+    layouts is official.
+    """
     found = np.zeros(len(source.labels), bool)
     if isinstance(source.pixels, np.ndarray) and isinstance(other.pixels, np.ndarray):
         known = {_digest(other.pixels[row]) for row in rows}
@@ -207,10 +217,10 @@ def _stem(name: str) -> str:
 
 
 def divide(images: StudySet, settings: StudySettings, seed: int, shares: tuple[float, ...]) -> Split:
-    """One seed's split, every class in every part, groups whole.
+    """Splits a set for one seed: every class in every part, groups whole.
 
     Raises:
-        ValueError: a class with too few images or groups, an official split without one; which set and class.
+        ValueError: a class has too few images or groups, or the official split lacks it (which set and class).
     """
     classes, where = _named(images), images.name
     try:
@@ -242,5 +252,5 @@ def divide(images: StudySet, settings: StudySettings, seed: int, shares: tuple[f
 
 
 def _named(images: StudySet) -> Shaped[np.ndarray, "n *classes"]:
-    """The labels for a split, whose errors name the classes where an image has one."""
+    """Returns labels whose errors name the classes, if each image has one."""
     return images.labels if images.multilabel else np.array(images.classes)[images.labels]

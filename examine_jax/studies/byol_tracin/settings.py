@@ -1,14 +1,16 @@
-"""Everything that BYOL-TracIn's study depends on but the images; what its poster leaves open has a name and a default here."""
+"""Everything that BYOL-TracIn's study depends on but the images; the defaults are its poster's."""
 
 import dataclasses
 import math
 from typing import Literal
 
+from examine_jax.common.settings import setting
 from examine_jax.evaluation.classifier_training import ClassifierTraining
 from examine_jax.evaluation.fine_tuning import FINE_TUNING
-from examine_jax.models.presets import Architecture
-from examine_jax.models.presets import architecture as named_architecture
+from examine_jax.models.architectures import ARCHITECTURES, Architecture
+from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining.extra_positives import FalseNegatives, TracInPositive
+from examine_jax.studies.common.checks import check_length, check_seeds
 from examine_jax.training.optimiser import WarmupCosine
 
 PRETRAINED = "_pretrained"
@@ -22,7 +24,7 @@ METHODS = (
     "byol_tracin_pretrained",
     "byol_sup",
 )
-"""In the order of the paper's tables; `_pretrained`: the extra positive is found by an encoder that was trained before."""
+"""In the order of the paper's tables. With `_pretrained`, an encoder trained before finds the extra positives."""
 
 UNTRAINED = "random initialisation"
 COLOURS = "colour statistics, kNN"
@@ -30,56 +32,76 @@ COLOURS = "colour statistics, kNN"
 
 @dataclasses.dataclass(frozen=True)
 class StudySettings:
-    """Of the study as a whole.
+    """Settings of the whole study. Stored folders know this class by its name.
 
     Attributes:
         methods: out of METHODS.
-        preset: of the pre-training, "paper" or "small" (`pretraining.presets.extra_positive`).
-        architecture: NOT IN THE PAPER: the network's name.
-        network: in place of the named architecture.
-        steps: of each pre-training; None: as many as `minutes` pay for, or as the preset has.
-        minutes: of computing that a pre-training of plain BYOL takes, at least: the CPU's time on a CPU, the clock's elsewhere. Its step is
-            timed once, and all methods and seeds train for as many steps.
-        batch_size: None: the preset's, and never more than the images.
-        learning_rate: NOT IN THE PAPER: of the pre-training, at a batch of 256; None: the preset's.
-        scorer: NOT IN THE PAPER: what finds the extra positives of the `_pretrained` methods: an encoder's folder; None: the same seed's
+        preset: of the pre-training (`pretraining.preset_names`).
+        architecture: the network's name.
+        network: replaces the named architecture.
+        steps: of each pre-training. None: the steps that `minutes` allow, or the preset's.
+        minutes: of computing in a pre-training of plain BYOL, at least: CPU time on a CPU, wall time elsewhere. The time of
+            its step is measured once, and all methods and seeds train for as many steps.
+        batch_size: None: the preset's. A batch never has more images than the set.
+        learning_rate: of the pre-training, at a batch of 256; None: the preset's.
+        scorer: the folder of the encoder that finds the extra positives of the `_pretrained` methods; None: the same seed's
             plain BYOL, trained first.
-        scored: NOT IN THE PAPER: which view's gradients TracIn compares.
-        weight: NOT IN THE PAPER: of the extra positive in the loss.
-        extra_views: NOT IN THE PAPER: which views of the extra image enter.
-        false_negatives: NOT IN THE PAPER: what byol_fnc takes for such.
-        concentration: NOT IN THE PAPER: of byol_ft.
+        scored: the view whose gradients TracIn compares.
+        weight: of the extra positive in the loss.
+        extra_views: the views of the extra image that enter the loss.
+        false_negatives: the images that byol_fnc attracts.
+        concentration: of byol_ft.
         shares: of the training labels, for the semi-supervised fine-tuning.
-        tested: of the images, the share that is tested on where a set has no official test images.
-        fine_tuning: NOT IN THE PAPER: of the encoder and a linear head, on the shares and on the second set.
-        fine_tuning_steps: NOT IN THE PAPER: of each fine-tuning, to whole epochs; None: the epochs of `fine_tuning`, so that few labels
-            are few steps.
+        tested: the share of the images that is tested on, if a set has no official test images.
+        fine_tuning: of the encoder and a linear head, on the shares and on the second set.
+        fine_tuning_steps: of each fine-tuning, rounded to whole epochs. None: the epochs of `fine_tuning`, so that few
+            labels mean few steps.
         neighbours: of the colour control's vote.
         anchors: images in the gallery.
-        seeds: a whole repetition each: splits, pre-training, fine-tuning.
+        seeds: each is a whole repetition: splits, pre-training, fine-tuning.
     """
 
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = setting(METHODS, "Methods, the rows of the tables.", known=lambda: METHODS, main=True)
     preset: Literal["paper", "small"] = "paper"
-    architecture: str = "resnet50"
+    architecture: str = setting("resnet50", "The network.", known=ARCHITECTURES, metavar="NAME", open_in_paper=True)
     network: Architecture | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    scorer: str | None = None
-    scored: Literal["first", "second", "both"] = "first"
-    weight: float = 1.0
-    extra_views: Literal["both", "other"] = "both"
+    steps: int | None = setting(
+        None, "Steps of each pre-training; replaces the preset's length.", minimum=2, main=True, open_in_paper=True
+    )
+    minutes: float | None = setting(
+        None,
+        "Minutes of computing in BYOL's pre-training (CPU time on a CPU); the other methods take as many steps.",
+        main=True,
+        open_in_paper=True,
+    )
+    batch_size: int | None = setting(None, "Images in a training step.", minimum=2, open_in_paper=True)
+    learning_rate: float | None = setting(
+        None, "The learning rate of the pre-training, at a batch of 256.", open_in_paper=True
+    )
+    scorer: str | None = setting(
+        None,
+        "The folder of the BYOL encoder that the _pretrained methods use; the seed's own BYOL if not given.",
+        metavar="FOLDER",
+        open_in_paper=True,
+    )
+    scored: Literal["first", "second", "both"] = setting(
+        "first", "The views whose gradients TracIn compares.", open_in_paper=True
+    )
+    weight: float = setting(1.0, "The weight of the extra positive in the loss.", minimum=0, open_in_paper=True)
+    extra_views: Literal["both", "other"] = setting(
+        "both", "The views of the extra image that enter the loss.", open_in_paper=True
+    )
     false_negatives: FalseNegatives = dataclasses.field(default_factory=FalseNegatives)
-    concentration: float = 2.0
+    concentration: float = setting(2.0, "The concentration of byol_ft's Beta distribution.", open_in_paper=True)
     shares: tuple[float, ...] = (0.1, 0.5, 1.0)
     tested: float = 0.2
     fine_tuning: ClassifierTraining = FINE_TUNING
-    fine_tuning_steps: int | None = None
+    fine_tuning_steps: int | None = setting(
+        None, "Steps of each fine-tuning, rounded to whole epochs.", minimum=1, open_in_paper=True
+    )
     neighbours: int = 20
     anchors: int = 4
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[int, ...] = setting((0, 1, 2), "Each seed is a whole repetition.", minimum=0, main=True)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.methods if name not in METHODS]
@@ -95,17 +117,10 @@ class StudySettings:
             )
         if self.preset not in ("paper", "small"):
             raise ValueError(f"preset {self.preset!r} is neither 'paper' nor 'small'")
-        if self.steps is not None and self.minutes is not None:
-            raise ValueError("give either steps or minutes of training")
-        for text, value in (
-            ("minutes of training", self.minutes),
-            ("learning_rate", self.learning_rate),
-            ("concentration", self.concentration),
-        ):
+        check_length(self.steps, self.minutes)
+        for text, value in (("learning_rate", self.learning_rate), ("concentration", self.concentration)):
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{text} must be above 0, got {value}")
-        if self.steps is not None and self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
         if self.batch_size is not None and self.batch_size < 2:
             raise ValueError(f"a batch of {self.batch_size} has no other image: give 2 at least")
         if not 0 <= self.weight < math.inf:
@@ -119,34 +134,37 @@ class StudySettings:
             raise ValueError(f"shares {self.shares} of the labels must lie above 0 and up to 1")
         if not 0 < self.tested < 1:
             raise ValueError(f"tested {self.tested} must lie between 0 and 1")
-        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds {self.seeds}: give one at least, different ones from 0 up")
+        check_seeds(self.seeds)
         if self.neighbours < 1 or self.anchors < 1:
             raise ValueError(f"neighbours {self.neighbours} and anchors {self.anchors} must be at least 1")
 
     def chosen(self) -> Architecture:
+        """Returns the architecture to train."""
         return self.network or named_architecture(self.architecture)
 
     def tuning(self, images: int) -> ClassifierTraining:
-        """Of a fine-tuning on so many labelled images."""
+        """Returns the fine-tuning on this many labelled images."""
         if self.fine_tuning_steps is None:
             return self.fine_tuning
         an_epoch = max(1, images // self.fine_tuning.batch_size)
         return dataclasses.replace(self.fine_tuning, epochs=max(1, round(self.fine_tuning_steps / an_epoch)))
 
     def trained_first(self) -> tuple[str, ...]:
-        """The methods in an order in which scorers come before those that need them."""
+        """Returns the methods with scorers before the methods that need them."""
         return tuple(sorted(self.methods, key=lambda name: name != "byol"))
 
 
-def study_preset(name: str) -> StudySettings:
-    """ "paper": for a GPU. "small": for two CPU cores and any two labelled folders of some thousand images.
+def byol_tracin_preset(name: str) -> StudySettings:
+    """Returns the settings of a preset.
 
-    The rates of "small" were chosen on ham10000_112 split by seed 0, which is therefore none of its seeds. Other seeds divide these images
-    anew: on this set their test images are no strangers to the rates, which are the same for every row.
+    The learning rates of "small" were tuned on ham10000_112 with the split of seed 0, which its seeds leave out. Other
+    seeds split the same images again: results on this data set are optimistic, equally for every row.
+
+    Args:
+        name: "paper": for a GPU. "small": for two CPU cores and any two labelled folders of a few thousand images.
 
     Raises:
-        ValueError: neither of these.
+        ValueError: there is no such preset.
     """
     if name == "paper":
         return StudySettings()
@@ -154,7 +172,7 @@ def study_preset(name: str) -> StudySettings:
         return StudySettings(
             preset="small",
             architecture="resnet18_narrow",
-            minutes=11.0,  # ten at least, should other work on the machine slow the step that is timed
+            minutes=11.0,  # at least ten, even if other work on the machine slows the step that is timed
             learning_rate=4e-3,
             fine_tuning=dataclasses.replace(FINE_TUNING, batch_size=32, schedule=WarmupCosine(1e-2)),
             fine_tuning_steps=300,

@@ -1,1 +1,1 @@
-"""What the studies share: kept results, training lengths."""
+"""What studies share: kept results, labelled images, controls, the verdict and the lengths of trainings."""

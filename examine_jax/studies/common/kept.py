@@ -1,9 +1,9 @@
-"""Results on the way, each a small file written whole: what is there is not computed again.
+"""Results kept in a study's folder: a file that exists is read, and nothing is computed again.
 
-Several processes may share a folder: where two compute the same, both go on with what the first one has written.
+Each file is written whole. If two processes compute the same result, the first one written wins and both read it.
 """
 
-import json
+import json as json_format
 import pathlib
 import zipfile
 from collections.abc import Callable, Sequence
@@ -15,37 +15,39 @@ from examine_jax.common.atomic_files import creating
 from examine_jax.common.shapes import Shaped
 
 
-def record(file: pathlib.Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The JSON object in `file`; where there is no such file, what `compute` gives, which is then kept in it.
+def json(file: pathlib.Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Reads the JSON object in `file`; if the file does not exist, writes what `compute` returns first.
 
     Raises:
-        ValueError: the file is no JSON object. OSError: it cannot be written.
+        ValueError: the file holds no JSON object.
+        OSError: it cannot be written.
     """
     if not file.exists():
-        found = compute()
+        result = compute()
         file.parent.mkdir(parents=True, exist_ok=True)
         with creating(file) as stream:
-            stream.write((json.dumps(found) + "\n").encode())
+            stream.write((json_format.dumps(result) + "\n").encode())
     try:
-        there = json.loads(file.read_text(encoding="utf-8"))
+        stored = json_format.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{file} is not readable JSON ({error}); delete it, and it is computed anew") from error
-    if not isinstance(there, dict):
+    if not isinstance(stored, dict):
         raise ValueError(f"{file} holds no JSON object; delete it, and it is computed anew")
-    return there
+    return stored
 
 
 def arrays(file: pathlib.Path, compute: Callable[[], dict[str, Shaped[np.ndarray, "..."]]]) -> dict[str, np.ndarray]:
-    """The same for numeric arrays in an .npz file.
+    """Reads the arrays in the .npz `file`; if the file does not exist, writes what `compute` returns first.
 
     Raises:
-        ValueError: the file is no .npz file. OSError: it cannot be written.
+        ValueError: the file is no .npz file.
+        OSError: it cannot be written.
     """
     if not file.exists():
-        found = compute()
+        result = compute()
         file.parent.mkdir(parents=True, exist_ok=True)
         with creating(file) as stream:
-            np.savez(stream, **found)  # type: ignore[arg-type]
+            np.savez(stream, **result)  # type: ignore[arg-type]
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
@@ -54,6 +56,6 @@ def arrays(file: pathlib.Path, compute: Callable[[], dict[str, Shaped[np.ndarray
 
 
 def other_seeds(folder: pathlib.Path, seeds: Sequence[int]) -> tuple[int, ...]:
-    """Seeds that a study's folder holds something of and that are not among these."""
-    there = (path.name.removeprefix("seed_") for path in folder.glob("seed_*"))
-    return tuple(sorted({int(seed) for seed in there if seed.isdecimal()} - set(seeds)))
+    """Returns the seeds whose results lie in a study's folder and that are not among `seeds`."""
+    stored = (path.name.removeprefix("seed_") for path in folder.glob("seed_*"))
+    return tuple(sorted({int(seed) for seed in stored if seed.isdecimal()} - set(seeds)))

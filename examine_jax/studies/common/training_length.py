@@ -1,5 +1,6 @@
-"""How long an experiment's trainings are, and how long they took."""
+"""How long a study's trainings are, and how long they took."""
 
+import json
 import pathlib
 import shutil
 import time
@@ -11,7 +12,7 @@ import numpy as np
 
 from examine_jax.common.shapes import UInt8
 from examine_jax.pretraining import Method, PretrainSettings
-from examine_jax.studies.common.kept import record
+from examine_jax.studies.common import kept
 
 
 def training_steps(
@@ -19,29 +20,30 @@ def training_steps(
     training: PretrainSettings,
     pixels: UInt8[np.ndarray, "n h w c"],
     batch_size: int,
-    kept: pathlib.Path,
+    file: pathlib.Path,
     *,
     steps: int | None,
     minutes: float | None,
 ) -> int:
-    """`steps` where given, or as many as `minutes` of computing pay for, or those of the training's first phase.
+    """Returns `steps` if given, else the steps that `minutes` of computing allow, else those of the first phase.
 
-    What minutes pay for is measured once and kept in the file `kept`, so that all that share it train alike, also when a run goes on.
+    The time of a step is measured once and kept in `file`: all trainings that share the file have equal lengths, also
+    after a restart.
     """
     if steps is not None:
         return steps
     if minutes is None:
         return training.phases[0].count(max(1, len(pixels) // batch_size))
 
-    def measured() -> dict[str, float]:
+    def measure() -> dict[str, float]:
         cost = seconds_a_step(method, pixels, batch_size)
         return {"seconds_a_step": cost, "steps": float(max(2, round(60 * minutes / cost)))}
 
-    return int(record(kept, measured)["steps"])
+    return int(kept.json(file, measure)["steps"])
 
 
 def seconds_a_step(method: Method, pixels: UInt8[np.ndarray, "n h w c"], batch_size: int) -> float:
-    """Of the loss and its gradients, which are nearly all of a step: the CPU's time on a CPU, the clock's elsewhere."""
+    """Measures the loss and its gradients, which take nearly all of a step: CPU time on a CPU, wall time elsewhere."""
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     batch = {"image": pixels[:batch_size], "index": np.arange(batch_size, dtype=np.int32)}
     params, state = method.init(jax.random.key(0), batch)
@@ -54,28 +56,34 @@ def seconds_a_step(method: Method, pixels: UInt8[np.ndarray, "n h w c"], batch_s
 
 
 def trained_once(folder: pathlib.Path, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The record in folder/training.json of the training that `train` does, leaving its encoder beside it; done once.
+    """Runs `train`, which leaves its encoder in `folder`, unless folder/training.json exists; returns that record.
 
-    Its checkpoints, several times the encoder, are removed once the record is there.
+    Checkpoints are several times as large as the encoder: they are removed once the record is written.
     """
-    there = record(folder / "training.json", train)
+    record = kept.json(folder / "training.json", train)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return there
+    return record
+
+
+def training_record(workdir: pathlib.Path, seed: int, name: str) -> dict[str, Any]:
+    """Reads the record of a finished training in workdir/seed_S/NAME."""
+    record: dict[str, Any] = json.loads((workdir / f"seed_{seed}" / name / "training.json").read_text())
+    return record
 
 
 def training_watch() -> Callable[[Sequence[Mapping[str, int | float]]], dict[str, float]]:
-    """Begins to count; what it gives makes a training's history into its record: steps, final_loss, seconds and cpu_seconds.
+    """Starts timing; returns a function that summarises a training's history.
 
-    Seconds are those of the last start, where a run was killed.
+    The summary has steps, final_loss, seconds and cpu_seconds. In a run that was killed, seconds count from the last start.
     """
-    begin, computing = time.perf_counter(), time.process_time()
+    begin, cpu_begin = time.perf_counter(), time.process_time()
 
-    def told(history: Sequence[Mapping[str, int | float]]) -> dict[str, float]:
+    def summarise(history: Sequence[Mapping[str, int | float]]) -> dict[str, float]:
         return {
             "steps": float(len(history)),
             "final_loss": float(history[-1]["loss"]),
             "seconds": time.perf_counter() - begin,
-            "cpu_seconds": time.process_time() - computing,
+            "cpu_seconds": time.process_time() - cpu_begin,
         }
 
-    return told
+    return summarise

@@ -1,13 +1,9 @@
-"""The experiments' encoders: trained for as long as was asked, on clean images and then on the mixed set."""
+"""The encoders of EXAMINE's study, trained on clean images and then on a mixed set, and the controls beside them."""
 
 import dataclasses
-import json
 import pathlib
-import sys
 from collections.abc import Callable
-from typing import Any
 
-import jax
 import numpy as np
 
 from examine_jax.common.shapes import Float, UInt8
@@ -15,106 +11,92 @@ from examine_jax.common.subset import subset_indices
 from examine_jax.encoders import Encoder, load_encoder
 from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.control_features import colour_statistics
+from examine_jax.evaluation.noise_experiment import clean_then_mixed
+from examine_jax.evaluation.untrained import untrained_encoder
 from examine_jax.features.preprocessing import FeatureStatistics, Preprocessing, preprocess
 from examine_jax.pretraining import Method, Phase, PretrainSettings, method_preset
+from examine_jax.studies.common.notes import note
 from examine_jax.studies.common.training_length import trained_once, training_steps, training_watch
 from examine_jax.studies.examine.sets import mean_of, noisy_pretraining
 from examine_jax.studies.examine.settings import ExperimentSettings, TrainingPlan
 
 Pixels = UInt8[np.ndarray, "n h w c"]
 Embed = Callable[[Pixels], Float[np.ndarray, "n d"]]
-_REFERENCE_IMAGES = 2000
+_REFERENCE_IMAGES = 2000  # clean training images whose features define the controls' z-scores
 
 
 def embedder(encoder: Encoder, kind: Preprocessing) -> Embed:
-    """Images to features as they are examined; z-scores are against the features of the clean training images."""
+    """Returns a function from images to preprocessed features; z-scores use the clean training images' features."""
     reference = None
     if kind == "zscore":
-        mean, deviation = (np.array(encoder.training[key], np.float64) for key in ("feature_mean", "feature_deviation"))
+        names = ("feature_mean", "feature_deviation")
+        mean, deviation = (np.array(encoder.training[name], np.float64) for name in names)
         reference = FeatureStatistics(mean, deviation)
     return lambda pixels: preprocess(encoder.embed(pixels), kind, reference)
 
 
 def controls(plan: TrainingPlan, clean: Pixels, kind: Preprocessing, seed: int) -> dict[str, Embed]:
-    """What a trained encoder has to beat: the main encoder untrained, and colours alone."""
+    """Returns what a trained encoder has to beat: the main encoder untrained, and colours alone."""
     method, _ = method_preset(plan.methods[0], plan.chosen(), preset=plan.presets[0])
-    example = {"image": clean[:2], "index": np.arange(2, dtype=np.int32)}
-    untrained = Encoder(method, *method.init(jax.random.key(seed), example))
+    untrained = untrained_encoder(method, clean[:2], seed)
     some = clean[subset_indices(len(clean), _REFERENCE_IMAGES, seed)]
 
-    def scaled(make: Embed) -> Embed:
-        reference = FeatureStatistics.of(make(some)) if kind == "zscore" else None
-        return lambda pixels: preprocess(make(pixels), kind, reference)
+    def scaled(embed: Embed) -> Embed:
+        reference = FeatureStatistics.of(embed(some)) if kind == "zscore" else None
+        return lambda pixels: preprocess(embed(pixels), kind, reference)
 
-    return {f"untrained {plan.methods[0]}": scaled(untrained.embed), "colour statistics": scaled(colour_statistics)}
+    return {
+        f"untrained {plan.methods[0]}": scaled(untrained.embed),
+        "colour statistics": scaled(colour_statistics),
+    }
 
 
 def train(
     name: str, pixels: Pixels, workdir: pathlib.Path, settings: ExperimentSettings, seed: int, progress: bool
 ) -> Encoder:
-    """The encoder in workdir/seed_S/NAME; trained where it is not there yet, or not to its end.
+    """Returns the encoder in workdir/seed_S/NAME; trains it first, or to its end, if necessary.
 
     Args:
+        name: of the method.
         pixels: the clean training images.
-        workdir: of all seeds, in whose folder `steps` it is written how long the method is trained.
+        workdir: of all seeds.
+        settings: of the study.
+        seed: of the training and of its noise.
+        progress: show it on stderr.
 
     Raises:
         ValueError, OSError: as `pretraining.pretrain`.
     """
     folder = workdir / f"seed_{seed}" / name
-    trained_once(folder, lambda: _train(folder, name, pixels, workdir, settings, seed, progress))
+
+    def compute() -> dict[str, float]:
+        method, training = resolve(name, pixels, workdir, settings, seed)
+        steps = sum(phase.steps or 0 for phase in training.phases)
+        note(f"seed {seed}: {name}, {steps} steps of {training.batch_size} images", progress)
+        sets = [pixels]
+        if len(training.phases) > 1:
+            sets.append(noisy_pretraining(pixels, settings.noise, seed, mean_of(pixels)))
+        summarise = training_watch()
+        architecture = settings.training.architecture
+        _, history = train_and_save(method, sets, training, folder, architecture=architecture, progress=progress)
+        return summarise(history)
+
+    trained_once(folder, compute)
     return load_encoder(folder / "encoder")
 
 
-def _train(
-    folder: pathlib.Path,
-    name: str,
-    pixels: Pixels,
-    workdir: pathlib.Path,
-    settings: ExperimentSettings,
-    seed: int,
-    progress: bool,
-) -> dict[str, float]:
-    """Leaves the encoder in `folder`; what there is to tell of its training."""
-    method, training = resolve(name, pixels, workdir, settings, seed, progress)
-    sets = [pixels]
-    if len(training.phases) > 1:
-        sets.append(noisy_pretraining(pixels, settings.noise, seed, mean_of(pixels)))
-    told = training_watch()
-    _, history = train_and_save(
-        method, sets, training, folder, architecture=settings.training.architecture, progress=progress
-    )
-    return told(history)
-
-
 def resolve(
-    name: str, pixels: Pixels, workdir: pathlib.Path, settings: ExperimentSettings, seed: int, progress: bool
+    name: str, pixels: Pixels, workdir: pathlib.Path, settings: ExperimentSettings, seed: int
 ) -> tuple[Method, PretrainSettings]:
-    """The method and its training; the steps that minutes pay for are measured once, for all seeds."""
+    """Returns the method and its training; the steps that minutes allow are measured once, for all seeds."""
     plan = settings.training
     preset, chosen = plan.presets[plan.methods.index(name)], plan.chosen()
     method, training = method_preset(name, chosen, preset=preset, num_images=len(pixels))
     batch_size = min(plan.batch_size or training.batch_size, len(pixels))
-    steps = training_steps(
-        method,
-        training,
-        pixels,
-        batch_size,
-        workdir / "steps" / f"{name}.json",
-        steps=plan.steps,
-        minutes=plan.minutes,
-    )
+    file = workdir / "steps" / f"{name}.json"
+    steps = training_steps(method, training, pixels, batch_size, file, steps=plan.steps, minutes=plan.minutes)
     method, training = method_preset(name, chosen, preset=preset, steps=steps)
     phases: tuple[Phase, ...] = (Phase(steps=steps),)
     if settings.noise.training == "clean_then_mixed":
-        first = min(max(1, round(steps * settings.noise.clean_share)), max(1, steps - 1))
-        phases = (Phase(steps=first), Phase(steps=max(1, steps - first)))
-    if progress:
-        print(f"seed {seed}: {name}, {steps} steps of {batch_size} images", file=sys.stderr)
+        phases = clean_then_mixed(phases[0], settings.noise.clean_share)
     return method, dataclasses.replace(training, phases=phases, batch_size=batch_size, seed=seed)
-
-
-def training_record(workdir: pathlib.Path, seed: int, name: str) -> dict[str, Any]:
-    """What `train` told of a training that is done."""
-    there: dict[str, Any] = json.loads((workdir / f"seed_{seed}" / name / "training.json").read_text())
-    return there

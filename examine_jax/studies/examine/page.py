@@ -1,4 +1,4 @@
-"""The experiments' page, figures and tables, of as many seeds as are done."""
+"""The page of EXAMINE's study: figures and tables of all seeds that are done."""
 
 import dataclasses
 import os
@@ -8,53 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from examine_jax.common.configuration import to_plain
-from examine_jax.evaluation.agreement import rank_agreement
-from examine_jax.evaluation.curves import CHOOSINGS, RANDOM
+from examine_jax.evaluation.curves import CURVE_KINDS, RANDOM
 from examine_jax.evaluation.noise_separation import noise_separation
-from examine_jax.jobs.value.value import LABEL_FREE, ValueSettings
-from examine_jax.reporting.charts import figures
-from examine_jax.reporting.charts.agreement import agreement_map
+from examine_jax.evaluation.rank_correlation import rank_correlations
+from examine_jax.reporting.charts import scores
+from examine_jax.reporting.charts.label_errors import label_error_chart, label_error_rows
 from examine_jax.reporting.charts.noise_levels import noise_level_panels
-from examine_jax.reporting.charts.running_times import in_words, running_time_chart
-from examine_jax.reporting.charts.selection import (
-    Curves,
-    detection_chart,
-    detection_rows,
-    selection_chart,
-    selection_rows,
-)
+from examine_jax.reporting.charts.rank_correlations import rank_correlation_map
+from examine_jax.reporting.charts.running_times import duration_text, running_time_chart
 from examine_jax.reporting.charts.separations import separation_chart, separation_rows
+from examine_jax.reporting.charts.valuation_curves import Curves, valuation_curve_chart, valuation_curve_rows
 from examine_jax.reporting.page import Illustration, Table
-from examine_jax.reporting.study_page import write_findings
-from examine_jax.studies.examine.sets import LabelledImages
+from examine_jax.reporting.study_page import write_study_page
+from examine_jax.studies.common.labelled_images import LabelledImages
+from examine_jax.studies.common.setting_rows import setting_rows
+from examine_jax.studies.examine import published
+from examine_jax.studies.examine.results import ExamineSeedResults
 from examine_jax.studies.examine.settings import ExperimentSettings
-from examine_jax.studies.examine.study import SeedFindings
-from examine_jax.valuation import DataShapleyStopping, DataShapleyTruncation
+from examine_jax.valuation import DataShapleyStopping, DataShapleyTruncation, ValueSettings, valuer_entry
 
-_PAPER = ("examine", "loo", "tmc_shapley")  # the valuers of Fig. 3
-_PAPER_SECONDS = {"examine": 23.0, "loo": 600.0, "tmc_shapley": 27_600.0}
-_AT_ONCE = 6  # lines a figure
-
-_CHOICES = {
-    "V is defined by": "valued_on",
-    "preprocessing of the features": "preprocessing",
-    "second argument of N(delta, delta * m)": "noise.spread",
-    "noisy images over the levels": "noise.division",
-    "training on noise": "noise.training",
-    "share of the training on clean images": "noise.clean_share",
-    "step of the curves, images": "curves.step",
-    "curves end when this share is added": "curves.added",
-    "curves end when this share is removed": "curves.removed",
-    "random orders whose mean is drawn": "curves.random_orders",
-    "logistic regression": "model",
-    "value of a model": "metric",
-}
+_AT_ONCE = 6  # lines in a figure
 
 
-def write_experiments(
+def write_page(
     workdir: str | os.PathLike[str],
-    found: Sequence[SeedFindings],
+    results: Sequence[ExamineSeedResults],
     images: LabelledImages,
     settings: ExperimentSettings,
     *,
@@ -65,47 +43,50 @@ def write_experiments(
 
     Args:
         workdir: an existing folder.
-        found: one a seed, at least one.
-        source, device: where the images are from, and what it was computed on, for the reader.
+        results: of each seed, one at least.
+        images: of the study.
+        settings: of the study.
+        source: where the images are from, for the reader.
+        device: where the results were computed, for the reader.
 
     Raises:
         OSError: a file cannot be written (which).
     """
     workdir = pathlib.Path(workdir)
-    curves = _curves(found)
-    illustrations = _illustrations(found, curves, settings)
-    return write_findings(
+    curves = _curves(results)
+    illustrations = _illustrations(results, curves, settings)
+    return write_study_page(
         workdir / "experiments.html",
         illustrations,
-        _tables(found, curves),
+        _tables(results, curves),
         title="EXAMINE's experiments",
-        headline=_headline(found, curves, settings, source),
+        headline=_headline(results, curves, settings, source),
         summary={
-            "seeds": str(len(found)),
-            **{name.replace("_", " "): f"{count:,}" for name, count in found[0].sizes.items()},
+            "seeds": str(len(results)),
+            **{name.replace("_", " "): f"{count:,}" for name, count in results[0].sizes.items()},
             "device": device,
         },
-        warnings=_warnings(found, images, settings),
+        warnings=_warnings(results, images, settings),
         settings=_settings(settings, images, source),
     )
 
 
-def _curves(found: Sequence[SeedFindings]) -> Curves:
-    names = found[0].curves[CHOOSINGS[0]]
-    return {choosing: {name: [one.curves[choosing][name] for one in found] for name in names} for choosing in CHOOSINGS}
+def _curves(results: Sequence[ExamineSeedResults]) -> Curves:
+    names = results[0].curves[CURVE_KINDS[0]]
+    return {kind: {name: [one.curves[kind][name] for one in results] for name in names} for kind in CURVE_KINDS}
 
 
 def _illustrations(
-    found: Sequence[SeedFindings], curves: Curves, settings: ExperimentSettings
+    results: Sequence[ExamineSeedResults], curves: Curves, settings: ExperimentSettings
 ) -> dict[str, Illustration]:
-    level = np.concatenate([one.level for one in found])
-    gaps = {name: np.concatenate([one.gaps[name] for one in found]) for name in found[0].gaps}
+    level = np.concatenate([one.level for one in results])
+    gaps = {name: np.concatenate([one.gaps[name] for one in results]) for name in results[0].gaps}
     main = settings.training.methods[0]
-    seeds = f"{len(found)} seed{'s' if len(found) > 1 else ''}"
+    seeds = f"{len(results)} seed{'s' if len(results) > 1 else ''}"
     made = {
         "fig_2a": Illustration(
             f"Scores by noise level: {main} (Fig. 2a)",
-            figures.score_distribution(np.exp(-gaps[main]), gaps[main], level),
+            scores.score_distribution(np.exp(-gaps[main]), gaps[main], level),
             f"All assessed images of {seeds}. The paper: scores of clean images near 1, falling with the noise.",
             "Distribution of scores and gaps by noise level",
         ),
@@ -113,131 +94,132 @@ def _illustrations(
             "Noise levels by encoder (Fig. 2b)",
             noise_level_panels(gaps, {name: level for name in gaps}),
             f"Each image's gap, a large one for a low score, pooled over {seeds}; each encoder's gaps over its largest. "
-            "The last ones are controls: what they separate, training did not earn.",
+            "The last panels are controls: the levels that they separate are not due to training.",
             "Gaps by noise level, a panel an encoder",
         ),
         "noise_separation": Illustration(
-            "Separation of noise by encoder, in figures (Fig. 2b)",
-            separation_chart(_separations(found)),
-            "A dot a seed, a bar at the mean.",
+            "Separation of noise by encoder, in numbers (Fig. 2b)",
+            separation_chart(_separations(results)),
+            "One dot per seed, a bar at the mean.",
             "Rank correlation and AUROC by encoder",
         ),
     }
-    paper = [name for name in _PAPER if name in settings.valuers]
+    paper = [name for name in published.VALUERS if name in settings.valuers]
     about = (
-        f"Means over {seeds}" + (", bands of one standard deviation" if len(found) > 1 else "") + "; "
+        f"Means over {seeds}" + (", bands of one standard deviation" if len(results) > 1 else "") + "; "
         f"the random line is the mean of {settings.curves.random_orders} orders a seed. "
         "Good valuers are high in (a) and (d), low in (b) and (c)."
     )
     made["fig_3"] = Illustration(
         "Choosing data by value (Fig. 3a to 3d)",
-        selection_chart(curves, paper, settings.metric.replace("_", " ")),
+        valuation_curve_chart(curves, paper, settings.metric.replace("_", " ")),
         about,
         "Four panels of accuracy while images are added or removed by value",
     )
     others = {
         "label_free": (
             "Choosing by values that need no labels",
-            [name for name in settings.valuers if name in LABEL_FREE],
+            [name for name in settings.valuers if not valuer_entry(name).needs_labels],
         ),
         "supervised": (
             "Choosing by values that need labels",
-            [name for name in settings.valuers if name not in LABEL_FREE],
+            [name for name in settings.valuers if valuer_entry(name).needs_labels],
         ),
     }
-    for kind, (title, names) in others.items():
+    for need, (title, names) in others.items():
         rest = [name for name in names if name not in paper]
         for number, start in enumerate(range(0, len(rest), _AT_ONCE - 1)):
             shown = ["examine", *rest[start : start + _AT_ONCE - 1]]
-            made[f"choosing_{kind}_{number + 1}"] = Illustration(
-                title, selection_chart(curves, shown, settings.metric.replace("_", " ")), about, title
+            made[f"choosing_{need}_{number + 1}"] = Illustration(
+                title, valuation_curve_chart(curves, shown, settings.metric.replace("_", " ")), about, title
             )
-    with_random = _with_random(found)
+    with_random = _with_random(results)
     if len(settings.valuers) > 1:
-        agreement = np.mean([rank_agreement(values) for values in with_random], axis=0)
+        agreement = np.mean([rank_correlations(values) for values in with_random], axis=0)
         made["agreement"] = Illustration(
             "Agreement between valuers",
-            agreement_map(tuple(with_random[0]), agreement),
+            rank_correlation_map(tuple(with_random[0]), agreement),
             f"Spearman's rank correlation of the assessed images' values, the mean over {seeds}; "
-            "blank where a valuer gave all images one value.",
+            "blank if a valuer gave all images the same value.",
             "Heat map of rank correlations between valuers",
         )
     made["wrong_labels"] = Illustration(
         "Wrong labels found",
-        detection_chart({name: [one.detections[name] for one in found] for name in _main_detectors(found)}),
-        f"{settings.mislabelled:.0%} of the assessed images get a wrong label, and all are valued anew. "
+        label_error_chart({name: [one.detections[name] for one in results] for name in _main_detectors(results)}),
+        f"{settings.mislabelled:.0%} of the assessed images get a wrong label, and all are valued again. "
         "Not one of the paper's experiments. "
-        "Valuers that see no labels cannot know; the table has all of them.",
-        "Share of wrong labels found by share of images looked at",
+        "Valuers that see no labels cannot find them. The table shows all valuers.",
+        "Share of wrong labels found by share of images inspected",
     )
     made["running_times"] = Illustration(
         "Running times",
-        running_time_chart({name: [max(one.seconds[name], 1e-6) for one in found] for name in settings.valuers}),
-        "Of valuing all assessed images once their features are there, compilation included where no earlier seed's programs serve; in "
-        "a run that was killed, since the last start.",
+        running_time_chart({name: [max(one.seconds[name], 1e-6) for one in results] for name in settings.valuers}),
+        "Time to value all assessed images, given their features; it includes compilation unless an earlier seed compiled the same "
+        "programs. If a run was killed, the time counts from the last start.",
         "Seconds of each valuer on a logarithmic axis",
     )
     return made
 
 
-def _main_detectors(found: Sequence[SeedFindings]) -> list[str]:
-    """The six that find most, examine among them."""
-    mean = {name: float(np.mean([one.detections[name].auroc for one in found])) for name in found[0].detections}
+def _main_detectors(results: Sequence[ExamineSeedResults]) -> list[str]:
+    """Returns the six valuers that find most wrong labels, examine among them."""
+    mean = {name: float(np.mean([one.detections[name].auroc for one in results])) for name in results[0].detections}
     best = sorted(mean, key=lambda name: -mean[name])
     kept = [*[name for name in best if name != "examine"][: _AT_ONCE - 1], "examine"]
-    return [name for name in found[0].detections if name in kept]
+    return [name for name in results[0].detections if name in kept]
 
 
-def _with_random(found: Sequence[SeedFindings]) -> list[dict[str, np.ndarray]]:
-    return [{**one.values, RANDOM: np.random.default_rng(one.seed).random(len(one.level))} for one in found]
+def _with_random(results: Sequence[ExamineSeedResults]) -> list[dict[str, np.ndarray]]:
+    return [{**one.values, RANDOM: np.random.default_rng(one.seed).random(len(one.level))} for one in results]
 
 
-def _separations(found: Sequence[SeedFindings]) -> dict[str, list[Any]]:
-    return {name: [noise_separation(one.gaps[name], one.level) for one in found] for name in found[0].gaps}
+def _separations(results: Sequence[ExamineSeedResults]) -> dict[str, list[Any]]:
+    return {name: [noise_separation(one.gaps[name], one.level) for one in results] for name in results[0].gaps}
 
 
-def _valuers_separations(found: Sequence[SeedFindings]) -> dict[str, list[Any]]:
-    return {name: [noise_separation(-one.values[name], one.level) for one in found] for name in found[0].values}
+def _valuers_separations(results: Sequence[ExamineSeedResults]) -> dict[str, list[Any]]:
+    return {name: [noise_separation(-one.values[name], one.level) for one in results] for name in results[0].values}
 
 
-def _tables(found: Sequence[SeedFindings], curves: Curves) -> dict[str, Table]:
-    noise = separation_rows(_separations(found))
-    areas = selection_rows(curves)
-    wrong = detection_rows({name: [one.detections[name] for one in found] for name in found[0].detections})
+def _tables(results: Sequence[ExamineSeedResults], curves: Curves) -> dict[str, Table]:
+    noise = separation_rows(_separations(results))
+    areas = valuation_curve_rows(curves)
+    wrong = label_error_rows({name: [one.detections[name] for one in results] for name in results[0].detections})
     times = ("valuer", "median time", "fits (median)", "the paper, 500 images")
     time_rows = tuple(
         (
             name,
-            in_words(float(np.median([one.seconds[name] for one in found]))),
-            f"{np.median([one.fits[name] for one in found]):,.0f}",
-            in_words(_PAPER_SECONDS[name]) if name in _PAPER_SECONDS else "",
+            duration_text(float(np.median([one.seconds[name] for one in results]))),
+            f"{np.median([one.fits[name] for one in results]):,.0f}",
+            duration_text(published.SECONDS[name]) if name in published.SECONDS else "",
         )
-        for name in found[0].seconds
+        for name in results[0].seconds
     )
     training = ("encoder", "steps", "last loss (mean)", "time (median)", "CPU time (median)")
     training_rows = tuple(
         (
             name,
-            f"{found[0].trainings[name]['steps']:,.0f}",
-            f"{np.mean([one.trainings[name]['final_loss'] for one in found]):.4g}",
-            in_words(float(np.median([one.trainings[name]["seconds"] for one in found]))),
-            in_words(float(np.median([one.trainings[name]["cpu_seconds"] for one in found]))),
+            f"{results[0].trainings[name]['steps']:,.0f}",
+            f"{np.mean([one.trainings[name]['final_loss'] for one in results]):.4g}",
+            duration_text(float(np.median([one.trainings[name]["seconds"] for one in results]))),
+            duration_text(float(np.median([one.trainings[name]["cpu_seconds"] for one in results]))),
         )
-        for name in found[0].trainings
+        for name in results[0].trainings
     )
-    by_valuer = separation_rows(_valuers_separations(found))
+    by_valuer = separation_rows(_valuers_separations(results))
     return {
         "noise_separation": Table("Separation of noise levels", *noise, "Means over the seeds."),
         "noise_separation_by_valuer": Table(
             "Separation of noise levels by valuer",
             *by_valuer,
-            "Of low values in place of large gaps, the main encoder's features: 1 where a valuer ranks images strictly by their noise, 0 "
-            "(AUROC .5) where it does not see it. Noise need not harm a classifier: valuers that need labels answer another question.",
+            "How well low values of the main encoder's features separate the noise levels: 1 if the order of the values is the order of "
+            "the noise, 0 (AUROC .5) if they are unrelated. Noise need not harm a classifier: valuers that need labels answer another "
+            "question.",
         ),
         "areas": Table(
             "Areas under the curves",
             *areas,
-            "The mean height of each curve: mean and standard deviation over the seeds, and in how many seeds it is on the good side of "
+            "The mean height of each curve: mean and standard deviation over the seeds, and the number of seeds in which it is better than "
             "the random order.",
         ),
         "wrong_labels": Table(
@@ -247,69 +229,70 @@ def _tables(found: Sequence[SeedFindings], curves: Curves) -> dict[str, Table]:
             "Running times",
             times,
             time_rows,
-            "The paper's (section 4.4) are of another machine and code; training the encoder is in neither. "
-            "TMC's fits are those that a loop would have made.",
+            "The paper's times (section 4.4) are those of another machine and other code. Neither includes the training of the encoder. "
+            "TMC's fits are counted as a loop would make them.",
         ),
-        "training": Table(
-            "Training", training, training_rows, "In a run that was killed, times are since the last start."
-        ),
+        "training": Table("Training", training, training_rows, "If a run was killed, times count from the last start."),
     }
 
 
-def _headline(found: Sequence[SeedFindings], curves: Curves, settings: ExperimentSettings, source: str) -> str:
+def _headline(results: Sequence[ExamineSeedResults], curves: Curves, settings: ExperimentSettings, source: str) -> str:
     main = settings.training.methods[0]
-    separations = _separations(found)
+    separations = _separations(results)
     correlation = float(np.mean([one.rank_correlation for one in separations[main]]))
     sides = []
-    for choosing in CHOOSINGS:
-        ours = np.array([curve.area for curve in curves[choosing]["examine"]])
-        chance = np.array([curve.area for curve in curves[choosing][RANDOM]])
-        good = ours > chance if choosing in ("add_best", "remove_worst") else ours < chance
-        sides.append(f"{choosing.replace('_', ' ')} first {good.sum()} of {len(good)}")
+    for kind in CURVE_KINDS:
+        ours = np.array([curve.area for curve in curves[kind]["examine"]])
+        chance = np.array([curve.area for curve in curves[kind][RANDOM]])
+        good = ours > chance if kind in ("add_best", "remove_worst") else ours < chance
+        sides.append(f"{kind.replace('_', ' ')} first {good.sum()} of {len(good)}")
     return (
-        f"EXAMINE on {source}, {len(found)} seed{'s' if len(found) > 1 else ''}: "
+        f"EXAMINE on {source}, {len(results)} seed{'s' if len(results) > 1 else ''}: "
         f"the gap's rank correlation with the noise level is {correlation:.2f} for {main}. "
         f"Seeds in which choosing by EXAMINE is better than a random order: {'; '.join(sides)}."
     )
 
 
-def _warnings(found: Sequence[SeedFindings], images: LabelledImages, settings: ExperimentSettings) -> tuple[str, ...]:
-    told = []
+def _warnings(
+    results: Sequence[ExamineSeedResults], images: LabelledImages, settings: ExperimentSettings
+) -> tuple[str, ...]:
+    notes = []
     asked = dataclasses.asdict(settings.sizes)
     halves = settings.valued_on != "validation"
-    fewest = {name: min(one.sizes[name] for one in found) for name in found[0].sizes}
+    fewest = {name: min(one.sizes[name] for one in results) for name in results[0].sizes}
     fewest["validation"] = fewest["valued_on"] + (fewest["measured_on"] if halves else 0)
     smaller = [f"{name} {fewest[name]:,} of {count:,}" for name, count in asked.items() if fewest[name] < count]
     if smaller:
-        told.append(f"Sets are smaller than asked for: {', '.join(smaller)}.")
+        notes.append(f"Sets are smaller than asked for: {', '.join(smaller)}.")
     if images.groups is None:
-        told.append(
+        notes.append(
             "No groups are known: images of one patient or slide may lie in several sets, which flatters every curve."
         )
     if settings.valued_on == "validation":
-        told.append(
-            "The curves are measured on the images that define V: valuers that fit models are flattered by that."
+        notes.append("The curves are measured on the images that define V: this flatters valuers that fit models.")
+    if len(results) < published.SEEDS:
+        notes.append(
+            f"{len(results)} of the paper's {published.SEEDS} seeds: differences of a hundredth may be chance."
         )
-    if len(found) < 5:
-        told.append(f"{len(found)} of the paper's 5 seeds: differences of a hundredth are chance.")
     if images.skipped:
-        told.append(f"{images.skipped} files could not be read and were left out.")
-    return tuple(told)
+        notes.append(f"{images.skipped} files could not be read and were left out.")
+    return tuple(notes)
 
 
 def _settings(settings: ExperimentSettings, images: LabelledImages, source: str) -> Mapping[str, object]:
-    plain = to_plain(settings)
     shown: dict[str, object] = {"images": f"{len(images.names):,} from {source}"}
     counts = np.bincount(images.labels)
     shown["classes"] = ", ".join(f"{name} ({count:,})" for name, count in zip(images.classes[:20], counts))
     shown["groups"] = (
         "none known" if images.groups is None else f"{len(np.unique(images.groups)):,}, kept whole in every split"
     )
-    for text, path in _CHOICES.items():
-        value: Any = plain
-        for part in path.split("."):
-            value = value[part]
-        shown[f"not in the paper: {text}"] = _in_words(value)
+    rows = setting_rows(
+        settings,
+        whole_open={
+            "model": "The logistic regression that V fits",
+            "curves": "The step of the curves, their ends and random orders",
+        },
+    )
     defaults = ValueSettings()
     of_valuers: dict[str, dict[str, object]] = {
         "tmc_shapley": {"truncation": DataShapleyTruncation(), "stopping": DataShapleyStopping()},
@@ -320,14 +303,4 @@ def _settings(settings: ExperimentSettings, images: LabelledImages, source: str)
     for valuer, choices in of_valuers.items():
         if valuer in settings.valuers:
             shown |= {f"not in the paper: {what} of {valuer}": str(value) for what, value in choices.items()}
-    named = {path.split(".")[0] for path in _CHOICES.values() if "." not in path}
-    shown |= {name: _in_words(value) for name, value in plain.items() if name not in ("type", *named)}
-    return shown
-
-
-def _in_words(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_in_words(inner)}" for name, inner in value.items() if name != "type")
-    if isinstance(value, list):
-        return " ".join(_in_words(item) for item in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return shown | rows

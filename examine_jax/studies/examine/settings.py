@@ -1,24 +1,31 @@
-"""Everything that the paper's experiments depend on but the images; what the paper leaves open has a name and a default here."""
+"""Everything that EXAMINE's study depends on but the images; the defaults are the paper's."""
 
 import dataclasses
 from typing import Literal
 
+from examine_jax.common.settings import setting
 from examine_jax.evaluation.curves import RANDOM, CurveSettings
+from examine_jax.evaluation.noise_experiment import ASSESSED_NOISE, CLEAN_SHARE, LEVELS, MIXED_NOISE
 from examine_jax.features.preprocessing import PREPROCESSINGS, Preprocessing
-from examine_jax.jobs.value.value import LABEL_FREE, SUPERVISED
-from examine_jax.models.presets import Architecture
-from examine_jax.models.presets import architecture as named_architecture
+from examine_jax.models.architectures import ARCHITECTURES, Architecture
+from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining import method_names, preset_names
-from examine_jax.valuation.logistic.regression import LogisticRegression
+from examine_jax.studies.common.checks import check_length, check_seeds
+from examine_jax.valuation import LogisticRegression, feature_valuers
 from examine_jax.valuation.metrics import METRICS, MetricName
 
 
 @dataclasses.dataclass(frozen=True)
 class SetSizes:
-    """Images of the four disjoint sets. Where there are too few images, or groups do not come out even, the sets are smaller in proportion.
+    """Images of the four disjoint sets (section 4.1).
 
-    The paper's (section 4.1): 160,000 to train encoders on, 500 to assess, 100 clean ones to which assessed ones are added, 20,000 to
-    measure classifiers on.
+    If there are too few images, or groups do not come out even, all sets are smaller in proportion.
+
+    Attributes:
+        pretraining: to train encoders on.
+        assessed: to score and to value.
+        clean: to which assessed images are added in the experiments on choosing.
+        validation: to measure classifiers on.
     """
 
     pretraining: int = 160_000
@@ -38,19 +45,25 @@ class NoiseSettings:
     Attributes:
         levels: the paper's deltas.
         assessed, pretraining: the shares that are corrupted: 400 of 500 and 60,000 of 160,000.
-        spread: NOT IN THE PAPER: what delta * m in N(delta, delta * m) is.
-        division: NOT IN THE PAPER: how the corrupted images divide over the levels: "even", or each "drawn".
+        spread: what delta * m in N(delta, delta * m) is.
+        division: how the corrupted images divide over the levels: "even", or a level "drawn" for each image.
         training: "clean_then_mixed" (the paper's) or "clean".
-        clean_share: NOT IN THE PAPER: of the training, how much is on clean images.
+        clean_share: the share of the training on clean images.
     """
 
-    levels: tuple[float, ...] = (0.1, 0.3, 0.5, 1.0)
-    assessed: float = 0.8
-    pretraining: float = 0.375
-    spread: Literal["variance", "standard_deviation"] = "variance"
-    division: Literal["even", "drawn"] = "even"
-    training: Literal["clean_then_mixed", "clean"] = "clean_then_mixed"
-    clean_share: float = 2 / 3
+    levels: tuple[float, ...] = LEVELS
+    assessed: float = ASSESSED_NOISE
+    pretraining: float = MIXED_NOISE
+    spread: Literal["variance", "standard_deviation"] = setting(
+        "variance", "The second argument of the noise N(delta, delta * m).", open_in_paper=True
+    )
+    division: Literal["even", "drawn"] = setting(
+        "even", "How the noisy images divide over the levels.", open_in_paper=True
+    )
+    training: Literal["clean_then_mixed", "clean"] = setting(
+        "clean_then_mixed", "The images that encoders are trained on.", open_in_paper=True
+    )
+    clean_share: float = setting(CLEAN_SHARE, "The share of the training on clean images.", open_in_paper=True)
 
     def __post_init__(self) -> None:
         if not self.levels or min(self.levels) <= 0:
@@ -60,12 +73,13 @@ class NoiseSettings:
                 f"shares assessed {self.assessed} and clean_share {self.clean_share} must lie between 0 and 1, "
                 f"pretraining {self.pretraining} may be either"
             )
-        for value, known in ((self.spread, _SPREADS), (self.division, _DIVISIONS), (self.training, _TRAININGS)):
+        for value, known in (
+            (self.spread, ("variance", "standard_deviation")),
+            (self.division, ("even", "drawn")),
+            (self.training, ("clean_then_mixed", "clean")),
+        ):
             if value not in known:
                 raise ValueError(f"{value!r} is none of {', '.join(known)}")
-
-
-_SPREADS, _DIVISIONS, _TRAININGS = ("variance", "standard_deviation"), ("even", "drawn"), ("clean_then_mixed", "clean")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,23 +87,28 @@ class TrainingPlan:
     """How encoders are trained.
 
     Attributes:
-        methods: the first is the main one, whose features are valued (Fig. 3); all are compared (Fig. 2b).
-        presets: of each method (`pretraining.preset_names`).
+        methods: the features of the first, the main one, are valued (Fig. 3); all are compared (Fig. 2b).
+        presets: one for each method (`pretraining.preset_names`).
         architecture: by name.
-        network: in place of the named architecture.
-        steps: of each training; None: as many as `minutes` pay for, or as the preset has.
-        minutes: of computing that each training may take: the CPU's time on a CPU, the clock's elsewhere. The steps that they pay for
-            are measured once and kept, so that all seeds train alike.
-        batch_size: None: the preset's, and never more than the images.
+        network: replaces the named architecture.
+        steps: of each training. None: the steps that `minutes` allow, or the preset's.
+        minutes: of computing in each training: CPU time on a CPU, wall time elsewhere. The time of a step is measured
+            once and kept, so that all seeds train for as many steps.
+        batch_size: None: the preset's. There are never more images in a batch than in the training set.
     """
 
-    methods: tuple[str, ...] = ("mae", "autoencoder", "simclr", "byol")
+    methods: tuple[str, ...] = setting(
+        ("mae", "autoencoder", "simclr", "byol"),
+        "Self-supervised methods; the first one's features are valued.",
+        known=method_names,
+        main=True,
+    )
     presets: tuple[str, ...] = ("paper", "paper", "examine", "paper")
-    architecture: str = "examine_paper"
+    architecture: str = setting("examine_paper", "The network of the encoders.", known=ARCHITECTURES, metavar="NAME")
     network: Architecture | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    batch_size: int | None = None
+    steps: int | None = setting(None, "Steps of each training; replaces the preset's length.", minimum=2, main=True)
+    minutes: float | None = setting(None, "Minutes of computing in each training (CPU time on a CPU).", main=True)
+    batch_size: int | None = setting(None, "Images in a training step.", minimum=2)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.methods if name not in method_names()]
@@ -100,48 +119,60 @@ class TrainingPlan:
         for name, preset in zip(self.methods, self.presets):
             if preset not in preset_names(name):
                 raise ValueError(f"{name} has no preset {preset!r}; it has {', '.join(preset_names(name))}")
-        if self.steps is not None and self.minutes is not None:
-            raise ValueError("give either steps or minutes of training")
-        if self.minutes is not None and self.minutes <= 0:
-            raise ValueError(f"minutes of training must be above 0, got {self.minutes}")
+        check_length(self.steps, self.minutes)
 
     def chosen(self) -> Architecture:
+        """Returns the architecture to train."""
         return self.network or named_architecture(self.architecture)
+
+
+def _known_valuers() -> tuple[str, ...]:
+    names = (*feature_valuers(with_labels=False), *feature_valuers(with_labels=True))
+    return tuple(name for name in names if name != RANDOM)
 
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentSettings:
-    """Of the experiments as a whole.
+    """Settings of the whole study. Stored folders know this class by its name.
 
     Attributes:
-        sizes, noise, training: what is split off, corrupted and trained.
-        preprocessing: NOT IN THE PAPER: of the features before they are examined, valued and classified; z-scores are against the clean
-            training images' features.
-        valued_on: NOT IN THE PAPER: the set that defines V of the valuers that need labels: "validation", all of it, on which the curves
-            are measured too; or "half": one half (groups whole) defines V, the curves are measured on the other.
-        valuers: beside random, which is always there (`feature_values.LABEL_FREE` and `SUPERVISED`).
-        model, metric: V: what is fitted, and what a fitted model is worth.
+        sizes, noise, training: which images are split off, corrupted and trained on.
+        preprocessing: of features before they are examined, valued and classified; z-scores use the features of the
+            clean training images.
+        valued_on: the images that define V of valuers that need labels. "validation": the whole validation set, on which
+            the curves are measured too. "half": one half of it (groups whole); the curves are measured on the other.
+        valuers: beside random, which is always there.
+        model, metric: V: the model that is fitted, and the figure that says what it is worth.
         permutations: of tmc_shapley, at most; it stops by DataShapley's rule.
-        curves: NOT IN THE PAPER: the curves' step and ends.
-        mislabelled: of the assessed images, the share that gets a wrong label in the experiment on wrong labels (not one of the paper's).
-        seeds: a whole repetition each: sets, noise, training, values. The paper has five.
+        curves: the step and the ends of the curves.
+        mislabelled: the share of the assessed images that gets a wrong label; this experiment is not the paper's.
+        seeds: each is a whole repetition: sets, noise, training, values. The paper has five.
     """
 
     sizes: SetSizes = dataclasses.field(default_factory=SetSizes)
     noise: NoiseSettings = dataclasses.field(default_factory=NoiseSettings)
     training: TrainingPlan = dataclasses.field(default_factory=TrainingPlan)
-    preprocessing: Preprocessing = "none"
-    valued_on: Literal["validation", "half"] = "validation"
-    valuers: tuple[str, ...] = ("examine", "loo", "tmc_shapley")
+    preprocessing: Preprocessing = setting("none", "The preprocessing of the features.", open_in_paper=True)
+    valued_on: Literal["validation", "half"] = setting(
+        "validation",
+        "V is defined by the whole validation set, or by the half that no curve is measured on.",
+        open_in_paper=True,
+    )
+    valuers: tuple[str, ...] = setting(
+        ("examine", "loo", "tmc_shapley"),
+        "Valuers beside random, which is always there.",
+        known=_known_valuers,
+        main=True,
+    )
     model: LogisticRegression = dataclasses.field(default_factory=LogisticRegression)
-    metric: MetricName = "accuracy"
-    permutations: int = 1000
+    metric: MetricName = setting("accuracy", "The figure that says what a fitted model is worth.", open_in_paper=True)
+    permutations: int = setting(1000, "Permutations of tmc_shapley, at most.", minimum=1)
     curves: CurveSettings = dataclasses.field(default_factory=CurveSettings)
-    mislabelled: float = 0.1
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    mislabelled: float = setting(0.1, "The share of labels that are made wrong, to be found.")
+    seeds: tuple[int, ...] = setting((0, 1, 2, 3, 4), "Each seed is a whole repetition.", minimum=0, main=True)
 
     def __post_init__(self) -> None:
-        known = [name for name in (*LABEL_FREE, *SUPERVISED) if name != RANDOM]
+        known = _known_valuers()
         unknown = [name for name in self.valuers if name not in known]
         if unknown or "examine" not in self.valuers or len(set(self.valuers)) < len(self.valuers):
             raise ValueError(
@@ -155,17 +186,21 @@ class ExperimentSettings:
             raise ValueError(f"metric {self.metric!r} is none of {', '.join(METRICS)}")
         if not 0 < self.mislabelled < 0.5 or self.permutations < 1:
             raise ValueError(
-                f"mislabelled {self.mislabelled} must lie between 0 and .5, permutations {self.permutations} be at least 1"
+                f"mislabelled {self.mislabelled} must lie between 0 and .5, "
+                f"permutations {self.permutations} be at least 1"
             )
-        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds {self.seeds}: give one at least, different ones from 0 up")
+        check_seeds(self.seeds)
 
 
-def experiment_preset(name: str) -> ExperimentSettings:
-    """ "paper": EXAMINE's sizes and training, for a GPU. "small": for two CPU cores and any labelled folder of some thousand images.
+def examine_preset(name: str) -> ExperimentSettings:
+    """Returns the settings of a preset.
+
+    Args:
+        name: "paper": EXAMINE's sizes and training, for a GPU. "small": for two CPU cores and any labelled folder of a
+            few thousand images.
 
     Raises:
-        ValueError: neither of these.
+        ValueError: there is no such preset.
     """
     if name == "paper":
         return ExperimentSettings()

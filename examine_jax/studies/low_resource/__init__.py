@@ -1,1 +1,3 @@
-"""Exploring Self-Supervised Representation Learning for Low-Resource Medical Image Analysis (ICIP 2023), on any labelled images."""
+"""The low-resource study: self-supervised methods on small labelled medical sets."""
+
+from examine_jax.studies.low_resource.study import run as run

@@ -1,4 +1,4 @@
-"""The study's figures: accuracy by batch size (figure 3), and accuracy less F1 beside the imbalance of the classes."""
+"""The study's figures: accuracy by batch size (figure 3), and accuracy minus F1 beside the imbalance of the classes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.artist import Artist
 
 from examine_jax.reporting.charts.drawing import INK, MINUS, MUTED, PALETTE, label, new_figure, png, style
-from examine_jax.studies.low_resource.summary import Row
+from examine_jax.studies.low_resource.rows import Row
 
 
 def batch_size_chart(
@@ -15,15 +15,16 @@ def batch_size_chart(
     published: Mapping[tuple[str, str], float],
     published_at: int,
 ) -> bytes:
-    """kNN accuracy by the pre-training's batch size, a panel a set and a line a method; a dot a seed, the line through the means. PNG.
+    """Draws kNN accuracy by the pre-training's batch size, as a PNG: a panel per set, a line per method, a dot per seed.
 
     Args:
-        rows: by set and method, one a batch size.
-        controls: by set and name: dashed lines.
-        published: the paper's accuracy by (set, method) at the batch size `published_at`: stars.
+        rows: by set and method, one per batch size.
+        controls: by set and name; dashed lines.
+        published: the paper's accuracy by (set, method); stars.
+        published_at: the batch size of these.
 
     Raises:
-        ValueError: no set.
+        ValueError: there is no set.
     """
     if not rows:
         raise ValueError("there is no set to draw; finish one run at least")
@@ -65,15 +66,15 @@ def imbalance_chart(
     largest_class: Mapping[str, float],
     published: Mapping[tuple[str, str], float],
 ) -> bytes:
-    """Accuracy less weighted F1, a panel a set and a line an encoder: a dot a seed, a bar at the mean, a star for the paper's. PNG.
+    """Draws accuracy minus weighted F1, as a PNG: a panel per set, a line per encoder, a dot per seed, a bar at the mean.
 
     Args:
         rows: by set.
         largest_class: by set, the share of the images in the most frequent class.
-        published: the paper's difference by (set, name).
+        published: the paper's difference by (set, name); stars.
 
     Raises:
-        ValueError: no set.
+        ValueError: there is no set.
     """
     if not rows:
         raise ValueError("there is no set to draw; finish one run at least")

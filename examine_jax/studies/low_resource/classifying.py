@@ -1,4 +1,4 @@
-"""What an encoder's frozen features are worth: the paper's kNN, and its two-layer probe at every learning rate of the sweep."""
+"""The value of frozen features: the paper's kNN, and its two-layer probe at every learning rate of the sweep."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,19 +22,21 @@ def classify(
     batch_size: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Figures of the test images, as plain values.
+    """Returns figures of the test images, as plain values.
 
-    The test images choose nothing: learning rates are compared by the validation images' accuracy.
+    Test images choose nothing: learning rates are compared by the accuracy on the validation images.
 
     Args:
         features: [N, D] of the training, validation and test images, from an encoder in evaluation mode.
         labels: [N] of each.
+        num_classes: of the labels.
+        settings: of the study.
         batch_size: of the probe, unless `settings.probe_batch_size` names another.
         seed: of the probe.
 
     Returns:
-        "k", how many neighbours; "knn", the three figures; "probes", one a learning rate: batch_size (as given), learning_rate,
-        validation_accuracy and the three figures, or all four None where the probe diverged.
+        "k": the number of neighbours. "knn": the three figures. "probes": one for each learning rate, with batch_size (as
+        given), learning_rate, validation_accuracy and the three figures; these four are None if the probe diverged.
     """
     train, validation, test = features
     train_labels, validation_labels, test_labels = labels

@@ -1,4 +1,4 @@
-"""Labels and groups from the names of files, for the study's sets as their authors hand them out."""
+"""Labels and groups from file names, for the study's sets in their authors' folders."""
 
 import dataclasses
 import pathlib
@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from examine_jax.images import load_images
-from examine_jax.studies.examine.sets import LabelledImages
+from examine_jax.studies.common.labelled_images import LabelledImages
 
-# (class, group or None: not known) of a file, or None: not one of the set's.
+# From a file's name to its class and its group (None: unknown); None if the file is not part of the set.
 Reader = Callable[[str], tuple[str, str | None] | None]
 
 _SLIDE = re.compile(r"SOB_[BM]_[A-Z]+-(\d+-[^-/]+)-(\d+)-\d+[^/]*$")
@@ -20,7 +20,7 @@ _PATIENT = re.compile(r"(?:NORMAL|BACTERIA|VIRUS)-(\d+)-")
 
 
 def breast(name: str) -> tuple[str, str | None] | None:
-    """BreaKHis (Spanhol et al. 2016) at 400x: .../SOB_B_A_14-22549AB/400X/SOB_B_A-14-22549AB-400-001.png; groups are its slides."""
+    """BreaKHis (Spanhol et al. 2016) at 400x: .../SOB_B_A_14-22549AB/400X/SOB_B_A-14-22549AB-400-001.png; its groups are slides."""
     found = _SLIDE.search(name)
     if found is None or found.group(2) != "400":
         return None
@@ -28,10 +28,10 @@ def breast(name: str) -> tuple[str, str | None] | None:
 
 
 def pneumonia(name: str) -> tuple[str, str | None] | None:
-    """Kermany et al. 2018: .../NORMAL/IM-0115-0001.jpeg and .../PNEUMONIA/person1_bacteria_1.jpeg; groups are its persons.
+    """Kermany et al. 2018: .../NORMAL/IM-0115-0001.jpeg and .../PNEUMONIA/person1_bacteria_1.jpeg; its groups are persons.
 
-    Normal images have no person in their names there: those of one study number (IM-0115) are taken together. A later release names each
-    file by its patient: .../NORMAL/NORMAL-1049278-0001.jpeg, .../PNEUMONIA/BACTERIA-1135262-0002.jpeg, VIRUS-....
+    Normal images name no person: those of one study number (IM-0115) form a group. A later release names each file by its
+    patient: .../NORMAL/NORMAL-1049278-0001.jpeg, .../PNEUMONIA/BACTERIA-1135262-0002.jpeg, VIRUS-....
     """
     path = pathlib.PurePosixPath(name)
     if path.parent.name not in ("NORMAL", "PNEUMONIA"):
@@ -42,7 +42,7 @@ def pneumonia(name: str) -> tuple[str, str | None] | None:
 
 
 def colorectal(name: str) -> tuple[str, str | None] | None:
-    """Kather et al. 2016: .../01_TUMOR/*.tif; no patient is known."""
+    """Kather et al. 2016: .../01_TUMOR/*.tif; no patients are known."""
     parent = pathlib.PurePosixPath(name).parent.name
     return (parent, None) if re.fullmatch(r"0[1-8]_[A-Z]+", parent) else None
 
@@ -50,7 +50,7 @@ def colorectal(name: str) -> tuple[str, str | None] | None:
 LAYOUTS: dict[str, Reader] = {"breast": breast, "pneumonia": pneumonia, "colorectal": colorectal}
 
 
-def read_official(
+def read_authors_folder(
     folder: str,
     layout: str,
     *,
@@ -58,29 +58,30 @@ def read_official(
     channels: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> LabelledImages:
-    """A set of the study in its authors' folders; files that the layout does not know are left out.
+    """Reads a set of the study from its authors' folders; other files in them are left out.
 
-    Where the name of a file does not tell its group, the file is a group of its own; where none does, no groups are known.
+    A file whose name does not contain its group is its own group; if no name does, no groups are known.
 
     Raises:
-        ValueError: an unknown layout; no file, or files of one class only, in that layout. OSError: as `load_images`.
+        ValueError: the layout is unknown, or fits no file, or files of one class only.
+        OSError: as `load_images`.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"no layout is named {layout!r}; there are: {', '.join(LAYOUTS)}")
     found = load_images(folder, image_size=image_size, channels=channels, on_progress=on_progress)
-    told = [LAYOUTS[layout](name) for name in found.names]
-    rows = [row for row, one in enumerate(told) if one is not None]
-    classes, labels = _numbered([one[0] for one in told if one is not None])
+    known_files = [LAYOUTS[layout](name) for name in found.names]
+    rows = [row for row, one in enumerate(known_files) if one is not None]
+    classes, labels = _numbered([one[0] for one in known_files if one is not None])
     if len(classes) < 2:
         raise ValueError(
-            f"{folder} has {len(rows)} of {len(told)} images in the {layout} set's layout and {len(classes)} classes; "
+            f"{folder} has {len(rows)} of {len(known_files)} images in the {layout} set's layout and {len(classes)} classes; "
             "name its official folder, or give the labels in a CSV file"
         )
     taken = found.take(rows)
-    known = [one[1] for one in told if one is not None]
+    groups_of = [one[1] for one in known_files if one is not None]
     groups = None
-    if any(group is not None for group in known):
-        _, groups = _numbered([name if group is None else group for name, group in zip(taken.names, known)])
+    if any(group is not None for group in groups_of):
+        _, groups = _numbered([name if group is None else group for name, group in zip(taken.names, groups_of)])
     return LabelledImages(taken.names, taken.pixels, labels, classes, groups, len(found.skipped))
 
 
@@ -91,6 +92,7 @@ def _numbered(values: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def describe(images: LabelledImages) -> "SetDescription":
+    """Counts a set's images, classes and groups."""
     counts = np.bincount(images.labels, minlength=len(images.classes))
     groups = None if images.groups is None else len(np.unique(images.groups))
     return SetDescription(
@@ -100,7 +102,14 @@ def describe(images: LabelledImages) -> "SetDescription":
 
 @dataclasses.dataclass(frozen=True)
 class SetDescription:
-    """Of a set, for its reader: images a class, groups (None: none known), files that could not be read."""
+    """A set in numbers.
+
+    Attributes:
+        images: how many there are.
+        classes: images by class.
+        groups: how many there are; None: none are known.
+        skipped: files that could not be read.
+    """
 
     images: int
     classes: dict[str, int]

@@ -1,4 +1,4 @@
-"""The study's page: the paper's tables 1 to 3 and figures 3 and 4, its own numbers beside ours, of as many runs as are done."""
+"""The page of the low-resource study: the paper's tables 1 to 3 and figures 3 and 4 beside its own numbers."""
 
 import os
 import pathlib
@@ -6,30 +6,26 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from examine_jax.common.configuration import to_plain
 from examine_jax.reporting.charts.t_sne import t_sne_maps
 from examine_jax.reporting.page import Illustration, Table
 from examine_jax.reporting.study_page import write_study_page
+from examine_jax.studies.common.setting_rows import setting_rows
+from examine_jax.studies.common.verdict import mean_sd
 from examine_jax.studies.low_resource import published
 from examine_jax.studies.low_resource.charts import batch_size_chart, imbalance_chart
 from examine_jax.studies.low_resource.layouts import SetDescription
+from examine_jax.studies.low_resource.results import COLOURS, RANDOM_INITIALISATION, RunResults
+from examine_jax.studies.low_resource.rows import Row, best_probe, knn_row, probe_row, verdict
 from examine_jax.studies.low_resource.settings import LowResourceSettings
-from examine_jax.studies.low_resource.study import (
-    COLOURS,
-    RANDOM_INITIALISATION,
-    RunFindings,
-    read_test_features,
-    trainings,
-)
-from examine_jax.studies.low_resource.summary import Row, best_probe, knn_row, probe_row, verdict
+from examine_jax.studies.low_resource.training import trainings
 
 _CONTROLS = (RANDOM_INITIALISATION, COLOURS)
 _ALL_CONTROLS = (*_CONTROLS, published.IMAGENET)
 
 
-def write_study(
+def write_page(
     workdir: str | os.PathLike[str],
-    found: Sequence[RunFindings],
+    results: Sequence[RunResults],
     sets: Mapping[str, SetDescription],
     settings: LowResourceSettings,
     *,
@@ -39,16 +35,17 @@ def write_study(
 
     Args:
         workdir: an existing folder.
-        found: one run at least.
-        sets: of all runs in `found`.
-        device: what it was computed on, for the reader.
+        results: of all runs that are done, one at least.
+        sets: of all runs in `results`.
+        settings: of the study.
+        device: where the results were computed, for the reader.
 
     Raises:
         OSError: a file cannot be written (which).
     """
     workdir = pathlib.Path(workdir)
-    names = [name for name in sets if any(one.set_name == name for one in found)]
-    ended = [one for one in found if one.diverged is None]
+    names = [name for name in sets if any(one.set_name == name for one in results)]
+    ended = [one for one in results if one.diverged is None]
     return write_study_page(
         workdir / "low_resource.html",
         _figures(ended, names, sets, settings),
@@ -56,35 +53,38 @@ def write_study(
         title="Self-supervision on small medical sets",
         headline=_headline(ended, names, settings),
         summary={
-            "seeds": str(len({one.seed for one in found})),
+            "seeds": str(len({one.seed for one in results})),
             "trainings": str(sum(one.batch_size is not None for one in ended)),
             "sets": str(len(names)),
             "device": device,
         },
-        warnings=_warnings(found, names, sets, settings),
-        settings={**_described(sets), **{name: str(value) for name, value in to_plain(settings).items()}},
+        warnings=_warnings(results, names, sets, settings),
+        settings={
+            **_described(sets),
+            **setting_rows(settings),
+        },
     )
 
 
-def _tables(found: Sequence[RunFindings], names: Sequence[str], settings: LowResourceSettings) -> dict[str, Table]:
+def _tables(results: Sequence[RunResults], names: Sequence[str], settings: LowResourceSettings) -> dict[str, Table]:
     best, knn, probe, everything = [], [], [], []
     for set_name in names:
-        control = knn_row(found, set_name, RANDOM_INITIALISATION, None)
+        control = knn_row(results, set_name, RANDOM_INITIALISATION, None)
         for name in (*settings.methods, *_ALL_CONTROLS):
             batch = None if name in _ALL_CONTROLS else settings.table_batch
-            row = knn_row(found, set_name, name, batch)
+            row = knn_row(results, set_name, name, batch)
             if row is not None:
                 # The paper's are of one batch size.
                 theirs = published.KNN.get((set_name, name)) if batch == published.KNN_BATCH else None
                 knn.append((set_name, name, *_cells(row, control, theirs)))
         for name in settings.methods:
             for batch in settings.batch_sizes:
-                row = knn_row(found, set_name, name, batch)
+                row = knn_row(results, set_name, name, batch)
                 if row is not None:
                     everything.append((set_name, name, str(batch), *_cells(row, control, None)[:-1]))
-        control = probe_row(found, set_name, RANDOM_INITIALISATION)
+        control = probe_row(results, set_name, RANDOM_INITIALISATION)
         for name in (*settings.methods, *_ALL_CONTROLS):
-            row = probe_row(found, set_name, name)
+            row = probe_row(results, set_name, name)
             if row is None:
                 continue
             probe.append((set_name, name, *_cells(row, control, published.PROBE.get((set_name, name)))))
@@ -94,17 +94,17 @@ def _tables(found: Sequence[RunFindings], names: Sequence[str], settings: LowRes
     figures = ("accuracy", "weighted F1", "accuracy - F1", "balanced accuracy", "verdict")
     header = ("set", "encoder", *figures, "the paper's accuracy / F1")
     above = (
-        "Mean and standard deviation over the seeds. 'Not learned': accuracy is not above random initialisation's by two standard errors "
-        "of the seeds' differences. What does not beat colour statistics either has learned no more than the colours tell."
+        "Mean and standard deviation over the seeds. 'Not learned': the mean difference from random initialisation, seed by seed, is "
+        "not above two standard errors. An encoder that does not beat colour statistics has learned no more than colours."
     )
     return {
         "table_1": Table(
             "Best batch size and learning rate of the probe (table 1)",
             ("set", "encoder", "batch size (learning rate)", "the paper's"),
             tuple(best),
-            f"Out of learning rates {', '.join(f'{rate:g}' for rate in settings.probe_learning_rates)}, by the validation images' "
-            "accuracy, its mean over the seeds: one choice for all of them, so that a seed's validation images, which may be test images "
-            "of another seed's split, have a small part in it. A control's batch size is the probe's alone.",
+            f"Chosen from the learning rates {', '.join(f'{rate:g}' for rate in settings.probe_learning_rates)} by the accuracy on the "
+            "validation images, averaged over the seeds. All seeds share one choice: validation images of one seed, which may be test "
+            "images of another, influence it slightly. A control's batch size is that of the probe alone.",
         ),
         "table_2": Table(
             f"kNN, pre-trained at a batch of {settings.table_batch} (table 2)",
@@ -116,30 +116,25 @@ def _tables(found: Sequence[RunFindings], names: Sequence[str], settings: LowRes
         "batch_sizes": Table(
             "kNN by batch size (figure 3)", ("set", "encoder", "batch size", *figures), tuple(everything), above
         ),
-        "sweep": _sweep(found, names, settings),
+        "sweep": _sweep(results, names, settings),
     }
 
 
 def _cells(row: Row, control: Row | None, paper: tuple[float, float] | None) -> tuple[str, ...]:
     gap = tuple(one - other for one, other in zip(row.accuracy, row.weighted_f1))
     theirs = "" if paper is None else f"{paper[0]:.3f} / {paper[1]:.3f}"
-    told = (_spread(values) for values in (row.accuracy, row.weighted_f1, gap, row.balanced_accuracy))
+    figures = (mean_sd(values) for values in (row.accuracy, row.weighted_f1, gap, row.balanced_accuracy))
     judged = "control" if row.name in _CONTROLS else verdict(row, control) or "learned"
-    return (*told, judged, theirs)
+    return (*figures, judged, theirs)
 
 
-def _spread(values: Sequence[float]) -> str:
-    mean = f"{np.mean(values):.3f}"
-    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1):.3f}"
-
-
-def _sweep(found: Sequence[RunFindings], names: Sequence[str], settings: LowResourceSettings) -> Table:
+def _sweep(results: Sequence[RunResults], names: Sequence[str], settings: LowResourceSettings) -> Table:
     rows = []
     for set_name in names:
         for name in (*settings.methods, *_ALL_CONTROLS):
             probes = [
                 probe
-                for one in found
+                for one in results
                 if (one.set_name, one.name) == (set_name, name)
                 for probe in one.figures["probes"]
             ]
@@ -151,14 +146,14 @@ def _sweep(found: Sequence[RunFindings], names: Sequence[str], settings: LowReso
                         for one in probes
                         if (one["batch_size"], one["learning_rate"]) == (batch, rate)
                     ]
-                    cells.append("diverged" if None in own else _spread(own) if own else "")
+                    cells.append("diverged" if None in own else mean_sd(own) if own else "")
                 rows.append((set_name, name, str(batch), *cells))
     header = ("set", "encoder", "batch size", *(f"{rate:g}" for rate in settings.probe_learning_rates))
     return Table("The sweep behind table 1", header, tuple(rows), "Validation accuracy by the probe's learning rate.")
 
 
 def _figures(
-    found: Sequence[RunFindings],
+    results: Sequence[RunResults],
     names: Sequence[str],
     sets: Mapping[str, SetDescription],
     settings: LowResourceSettings,
@@ -166,14 +161,16 @@ def _figures(
     by_batch: dict[str, dict[str, list[Row]]] = {}
     for set_name in names:
         of = {
-            name: [row for batch in settings.batch_sizes if (row := knn_row(found, set_name, name, batch)) is not None]
+            name: [
+                row for batch in settings.batch_sizes if (row := knn_row(results, set_name, name, batch)) is not None
+            ]
             for name in settings.methods
         }
         of = {name: rows for name, rows in of.items() if rows}
         if of:
             by_batch[set_name] = of
     controls = {
-        set_name: {name: row for name in _ALL_CONTROLS if (row := knn_row(found, set_name, name, None)) is not None}
+        set_name: {name: row for name in _ALL_CONTROLS if (row := knn_row(results, set_name, name, None)) is not None}
         for set_name in names
     }
     made = {}
@@ -186,34 +183,34 @@ def _figures(
                 {key: value[0] for key, value in published.KNN.items()},
                 published.KNN_BATCH,
             ),
-            "A dot a seed, lines through the means; stars are the paper's table 2, the only points that it prints as numbers.",
+            "One dot per seed, lines through the means. Stars are the paper's table 2, the only points that it prints as numbers.",
             "Lines of kNN accuracy over the batch size, a panel a set",
         )
     probes = {
-        set_name: [row for name in (*settings.methods, *_ALL_CONTROLS) if (row := probe_row(found, set_name, name))]
+        set_name: [row for name in (*settings.methods, *_ALL_CONTROLS) if (row := probe_row(results, set_name, name))]
         for set_name in names
     }
     probes = {set_name: rows for set_name, rows in probes.items() if rows}
     if probes:
         largest = {name: max(sets[name].classes.values()) / sets[name].images for name in names}
         made["imbalance"] = Illustration(
-            "Accuracy less weighted F1 under imbalance (section 4)",
+            "Accuracy minus weighted F1 under imbalance (section 4)",
             imbalance_chart(probes, largest, {key: round(a - f, 3) for key, (a, f) in published.PROBE.items()}),
-            "Of the probe. The paper reads a small difference as robustness to imbalance. A dot a seed, a bar at the mean, stars from the "
-            "paper's table 3.",
+            "Of the probe. The paper takes a small difference as robustness to imbalance. One dot per seed, a bar at the mean. Stars are "
+            "from the paper's table 3.",
             "Differences of accuracy and weighted F1, a panel a set",
         )
     for set_name in names:
-        picture = _map(found, set_name, sets[set_name], settings)
+        picture = _map(results, set_name, sets[set_name], settings)
         if picture is not None:
             made[f"fig_4_{set_name}"] = picture
     return made
 
 
 def _map(
-    found: Sequence[RunFindings], set_name: str, description: SetDescription, settings: LowResourceSettings
+    results: Sequence[RunResults], set_name: str, description: SetDescription, settings: LowResourceSettings
 ) -> Illustration | None:
-    rows = [row for name in settings.methods if (row := probe_row(found, set_name, name))]
+    rows = [row for name in settings.methods if (row := probe_row(results, set_name, name))]
     if not rows:
         return None
     best = best_probe(rows)
@@ -221,70 +218,72 @@ def _map(
     shown = []
     for name, batch in ((best.name, best.batch_size), (published.IMAGENET, None), (RANDOM_INITIALISATION, None)):
         shown += [
-            one for one in found if (one.set_name, one.seed, one.name, one.batch_size) == (set_name, seed, name, batch)
+            one
+            for one in results
+            if (one.set_name, one.seed, one.name, one.batch_size) == (set_name, seed, name, batch)
         ]
-    features, labels = zip(*(read_test_features(one) for one in shown))
+    features, labels = zip(*(one.test_features() for one in shown))
     if len(labels[0]) < 5:
         return None
     return Illustration(
         f"t-SNE of the test images: {set_name} (figure 4)",
         t_sne_maps(features, [one.name for one in shown], labels[0], list(description.classes)),
-        f"The method whose probe is best on the validation images, beside what it is compared with; seed {seed}. "
-        "Distances between far clusters mean nothing in such a map.",
+        f"The method whose probe is best on the validation images, beside the networks it is compared with; seed {seed}. "
+        "Distances between distant clusters mean nothing in such a map.",
         "Maps of features, coloured by class, a panel an encoder",
     )
 
 
-def _headline(found: Sequence[RunFindings], names: Sequence[str], settings: LowResourceSettings) -> str:
-    told = []
+def _headline(results: Sequence[RunResults], names: Sequence[str], settings: LowResourceSettings) -> str:
+    notes = []
     for set_name in names:
-        rows = [row for name in settings.methods if (row := probe_row(found, set_name, name))]
-        controls = {name: row for name in _ALL_CONTROLS if (row := probe_row(found, set_name, name))}
+        rows = [row for name in settings.methods if (row := probe_row(results, set_name, name))]
+        controls = {name: row for name in _ALL_CONTROLS if (row := probe_row(results, set_name, name))}
         if not rows:
             continue
         best = best_probe(rows)
         doubt = verdict(best, controls.get(RANDOM_INITIALISATION))
         beside = ", ".join(f"{name} {np.mean(row.accuracy):.3f}" for name, row in controls.items())
-        told.append(
+        notes.append(
             f"{set_name}: {best.name} has the best probe by the validation images, test accuracy {np.mean(best.accuracy):.3f}"
             f"{f' ({doubt})' if doubt else ''}; {beside}"
         )
-    return ". ".join(told) + "." if told else "Controls alone, so far: no method has been trained."
+    return ". ".join(notes) + "." if notes else "So far, controls alone: no method has been trained."
 
 
 def _warnings(
-    found: Sequence[RunFindings],
+    results: Sequence[RunResults],
     names: Sequence[str],
     sets: Mapping[str, SetDescription],
     settings: LowResourceSettings,
 ) -> tuple[str, ...]:
-    told = []
-    done = sum(one.batch_size is not None for one in found)
+    notes = []
+    done = sum(one.batch_size is not None for one in results)
     planned = len(settings.seeds) * sum(len(trainings(set_name, settings)) for set_name in names)
     if done < planned:
-        told.append(f"{done} of {planned} trainings on {', '.join(names)} are done; the others are to come.")
-    for one in found:
+        notes.append(f"{done} of {planned} trainings on {', '.join(names)} are done; the others are to come.")
+    for one in results:
         if one.diverged is not None:
-            told.append(
+            notes.append(
                 f"{one.set_name}, seed {one.seed}: {one.name} at a batch of {one.batch_size} diverged and is in no table ({one.diverged})."
             )
     for set_name in names:
         if sets[set_name].groups is None:
-            told.append(
+            notes.append(
                 f"{set_name}: no groups are known; images of one patient or slide may lie on both sides of the split, "
                 "which flatters every figure."
             )
         elif not settings.keep_groups:
-            told.append(f"{set_name}: groups are torn apart, as in the paper, which flatters every figure.")
+            notes.append(f"{set_name}: groups are split, as in the paper, which flatters every figure.")
         if sets[set_name].skipped:
-            told.append(f"{set_name}: {sets[set_name].skipped} files could not be read and were left out.")
-    if len({one.seed for one in found}) < 2:
-        told.append("One seed has no standard error: whether a method learned is not judged.")
-    if not any(one.name == published.IMAGENET for one in found):
-        told.append("No ImageNet network was given: the transfer row and the supervised maps are missing.")
+            notes.append(f"{set_name}: {sets[set_name].skipped} files could not be read and were left out.")
+    if len({one.seed for one in results}) < 2:
+        notes.append("One seed has no standard error: whether a method learned is not judged.")
+    if not any(one.name == published.IMAGENET for one in results):
+        notes.append("No ImageNet network was given: the transfer row and the supervised maps are missing.")
     if settings.preset == "released_code":
-        told.append("The released code trains its probe with the backbone in training mode; here it is frozen.")
-    return tuple(told)
+        notes.append("The released code trains its probe with the backbone in training mode; here it is frozen.")
+    return tuple(notes)
 
 
 def _described(sets: Mapping[str, SetDescription]) -> dict[str, object]:

@@ -1,55 +1,67 @@
-"""Everything that the low-resource study depends on but the images; what the paper leaves open has a name and a default here."""
+"""Everything that the low-resource study depends on but the images; the defaults are the paper's."""
 
 import dataclasses
 import math
 
+from examine_jax.common.settings import setting
 from examine_jax.evaluation.classifier_training import ClassifierTraining, StepDecay
 from examine_jax.evaluation.mlp_probe import PAPER_TRAINING
-from examine_jax.models.architectures import Architecture
+from examine_jax.models.architectures import ARCHITECTURES, Architecture
 from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining import method_names, method_preset
+from examine_jax.studies.common.checks import check_length, check_seeds
 
 
 @dataclasses.dataclass(frozen=True)
 class LowResourceSettings:
-    """Of the study as a whole; the defaults are the paper's.
+    """Settings of the whole study. Stored folders know this class by its name.
 
     Attributes:
-        methods: what is pre-trained, by name.
+        methods: to pre-train with.
         preset: of every method (`pretraining.preset_names`): "paper", "released_code" or "small".
         architecture: by name.
-        network: in place of the named architecture.
+        network: replaces the named architecture.
         batch_sizes: of pre-training, ascending (figure 3).
-        table_batch: the one of table 2, and the only one on sets where batches are not compared.
-        ablated: names of the sets on which all batch sizes are compared; None: on all.
-        steps: of each pre-training; None: as many as `minutes` pay for, or as the preset has.
-        minutes: of computing that each pre-training may take: the CPU's time on a CPU, the clock's elsewhere. The steps that they pay for
-            are measured once and kept, so that all seeds and sets train alike.
+        table_batch: the batch size of table 2, and the only one on sets where batch sizes are not compared.
+        ablated: names of the sets on which all batch sizes are compared; None: all sets.
+        steps: of each pre-training. None: the steps that `minutes` allow, or the preset's.
+        minutes: of computing in each pre-training: CPU time on a CPU, wall time elsewhere. The time of a step is measured
+            once and kept, so that all seeds and sets train for as many steps.
         shares: of the training, validation and test images.
-        keep_groups: NOT IN THE PAPER, which splits images at random: whether a group (patient, slide) stays in one part.
+        keep_groups: whether a group (patient, slide) stays in one part; the paper splits images at random.
         k: neighbours; fewer than there are training images.
-        probe: the two-layer probe's training; its learning rate is swept, its batch size is `probe_batch_size`.
-        probe_learning_rates: NOT IN THE PAPER: what table 1's are chosen from, by accuracy on the validation images.
-        probe_batch_size: NOT IN THE PAPER, whose table 1 has one batch size for both: None takes the pre-training's.
-        seeds: a repetition each: split, training, probe. The paper has one.
+        probe: the two-layer probe's training, without its learning rate and batch size.
+        probe_learning_rates: table 1's are chosen from these by the accuracy on the validation images.
+        probe_batch_size: None: the pre-training's, as table 1 has one batch size for both.
+        seeds: each is a repetition: split, training, probe. The paper has one.
     """
 
-    methods: tuple[str, ...] = ("dcl", "simclr", "simsiam", "vicreg")
+    methods: tuple[str, ...] = setting(
+        ("dcl", "simclr", "simsiam", "vicreg"), "Methods, the rows of the tables.", known=method_names, main=True
+    )
     preset: str = "paper"
-    architecture: str = "resnet50"
+    architecture: str = setting("resnet50", "The network.", known=ARCHITECTURES, metavar="NAME")
     network: Architecture | None = None
-    batch_sizes: tuple[int, ...] = (16, 32, 64)
-    table_batch: int = 64
-    ablated: tuple[str, ...] | None = None
-    steps: int | None = None
-    minutes: float | None = None
+    batch_sizes: tuple[int, ...] = setting((16, 32, 64), "Batch sizes of pre-training.", minimum=2)
+    table_batch: int = setting(64, "The batch size of table 2, and of sets not in --ablated.")
+    ablated: tuple[str, ...] | None = setting(None, "Sets on which all batch sizes are compared; all if not given.")
+    steps: int | None = setting(None, "Steps of each training; replaces the preset's length.", minimum=1, main=True)
+    minutes: float | None = setting(None, "Minutes of computing in each training (CPU time on a CPU).", main=True)
     shares: tuple[float, float, float] = (0.7, 0.1, 0.2)
-    keep_groups: bool = True
-    k: int = 200
+    keep_groups: bool = setting(
+        True, "Keep groups whole in each part; the paper splits images at random.", open_in_paper=True
+    )
+    k: int = setting(200, "Neighbours; fewer than training images.", minimum=1)
     probe: ClassifierTraining = PAPER_TRAINING
-    probe_learning_rates: tuple[float, ...] = (0.005, 0.01, 0.1, 0.5)
-    probe_batch_size: int | None = None
-    seeds: tuple[int, ...] = (0,)
+    probe_learning_rates: tuple[float, ...] = setting(
+        (0.005, 0.01, 0.1, 0.5),
+        "Learning rates of the probe, chosen from by the validation images.",
+        open_in_paper=True,
+    )
+    probe_batch_size: int | None = setting(
+        None, "The batch size of the probe; the pre-training's if not given.", minimum=2, open_in_paper=True
+    )
+    seeds: tuple[int, ...] = setting((0,), "Each seed is a repetition.", minimum=0, main=True)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.methods if name not in method_names()]
@@ -63,12 +75,7 @@ class LowResourceSettings:
             raise ValueError(
                 f"table_batch {self.table_batch} is none of the batch sizes {self.batch_sizes}; choose one of them"
             )
-        if self.steps is not None and self.minutes is not None:
-            raise ValueError("give either steps or minutes of training")
-        if (self.minutes is not None and not 0 < self.minutes < math.inf) or (
-            self.steps is not None and self.steps < 1
-        ):
-            raise ValueError(f"training must be above 0, got minutes {self.minutes}, steps {self.steps}")
+        check_length(self.steps, self.minutes)
         rates = self.probe_learning_rates
         if self.k < 1 or not rates or not all(0 < rate < math.inf for rate in rates):
             raise ValueError(f"k {self.k} must be at least 1, and learning rates {self.probe_learning_rates} above 0")
@@ -79,19 +86,19 @@ class LowResourceSettings:
         for name in self.methods:
             method_preset(
                 name, self.chosen(), preset=self.preset
-            )  # raises where a method lacks it, or the network's kind
-        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds {self.seeds}: give one at least, different ones from 0 up")
+            )  # raises if it does not fit the method or the network
+        check_seeds(self.seeds)
 
     def chosen(self) -> Architecture:
+        """Returns the architecture to train."""
         return self.network or named_architecture(self.architecture)
 
     def batches_on(self, set_name: str) -> tuple[int, ...]:
-        """The pre-training's batch sizes on a set."""
+        """Returns the pre-training's batch sizes on a set."""
         return self.batch_sizes if self.ablated is None or set_name in self.ablated else (self.table_batch,)
 
     def probe_training(self, learning_rate: float, batch_size: int, seed: int) -> ClassifierTraining:
-        """One of the sweep."""
+        """Returns one probe training of the sweep."""
         schedule = self.probe.schedule
         assert isinstance(schedule, StepDecay)
         schedule = dataclasses.replace(schedule, learning_rate=learning_rate)
@@ -99,13 +106,17 @@ class LowResourceSettings:
 
 
 def low_resource_preset(name: str) -> LowResourceSettings:
-    """ "paper": section 3.1's text. "released_code": losses, heads and crops of the authors' code, which differs from the text. "small":
-    for two CPU cores and images of 72 px of any labelled folder: ResNet-18, ten minutes a training, three seeds.
+    """Returns the settings of a preset.
 
-    The released code leaves the backbone in training mode under the probe; no preset copies that.
+    The released code trains its probe with the backbone in training mode; no preset copies that.
+
+    Args:
+        name: "paper": the text of section 3.1. "released_code": losses, heads and crops of the authors' code, which differ
+            from the text. "small": for two CPU cores and images of 72 px of any labelled folder: ResNet-18, ten minutes a
+            training, three seeds.
 
     Raises:
-        ValueError: none of these.
+        ValueError: there is no such preset.
     """
     if name == "paper":
         return LowResourceSettings()

@@ -10,17 +10,20 @@ import numpy as np
 import pytest
 
 from examine_jax.encoders import load_encoder
-from examine_jax.models.presets import Architecture
+from examine_jax.models.architectures import Architecture
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.models.vit import ViTConfig
 from examine_jax.pretraining import Phase
 from examine_jax.pretraining.extra_positives import FalseNegatives
 from examine_jax.pretraining.methods.byol import BYOL
-from examine_jax.studies.byol_tracin.page import cell, learned, write_study
-from examine_jax.studies.byol_tracin.sets import StudySet, read_set
-from examine_jax.studies.byol_tracin.settings import COLOURS, METHODS, UNTRAINED, StudySettings, study_preset
-from examine_jax.studies.byol_tracin.study import SeedFindings, claim_workdir, expected_time, gallery, run_seed
+from examine_jax.studies.byol_tracin.page import cell, write_page
+from examine_jax.studies.byol_tracin.results import ByolTracInSeedResults
+from examine_jax.studies.byol_tracin.sets import StudySet, StudySource, read_set
+from examine_jax.studies.byol_tracin.settings import COLOURS, METHODS, UNTRAINED, StudySettings, byol_tracin_preset
+from examine_jax.studies.byol_tracin.study import check_folder, expected_time, gallery, run_seed
 from examine_jax.studies.byol_tracin.training import resolve
+from examine_jax.studies.common.labelled_images import LabelledSource
+from examine_jax.studies.common.verdict import learned
 from tests.support import official_miniatures as miniatures
 from tests.support.diverging import diverging
 
@@ -29,7 +32,7 @@ Sets = tuple[StudySet, StudySet]
 
 
 def miniature(methods: tuple[str, ...] = METHODS) -> StudySettings:
-    paper = study_preset("paper")
+    paper = byol_tracin_preset("paper")
     return dataclasses.replace(
         paper,
         methods=methods,
@@ -46,7 +49,7 @@ def read(folder: pathlib.Path, *layouts: str) -> Sets:
     sets = []
     for layout in layouts:
         getattr(miniatures, layout)(folder / layout)
-        sets.append(read_set(folder / layout, layout, image_size=16, channels=3))
+        sets.append(read_set(StudySource(LabelledSource(folder / layout), layout), image_size=16, channels=3))
     return sets[0], sets[1]
 
 
@@ -69,12 +72,12 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def found(skin: Sets, workdir: pathlib.Path) -> SeedFindings:
-    (splits,) = claim_workdir(workdir, *skin, miniature())
+def found(skin: Sets, workdir: pathlib.Path) -> ByolTracInSeedResults:
+    (splits,) = check_folder(workdir, *skin, miniature())
     return run_seed(*skin, splits, workdir, miniature(), 0, progress=False)
 
 
-def test_every_row_of_the_papers_tables_has_its_figures(found: SeedFindings) -> None:
+def test_every_row_of_the_papers_tables_has_its_figures(found: ByolTracInSeedResults) -> None:
     assert tuple(found.semi_supervised) == (UNTRAINED, COLOURS, *METHODS) == tuple(found.transfer)
     for by_share in found.semi_supervised.values():
         assert tuple(by_share) == (0.1, 0.5, 1.0)
@@ -84,7 +87,7 @@ def test_every_row_of_the_papers_tables_has_its_figures(found: SeedFindings) -> 
     assert all(record["steps"] == 2 for record in found.trainings.values())
 
 
-def test_the_upper_bounds_extra_positives_are_right_and_chance_is_known(found: SeedFindings) -> None:
+def test_the_upper_bounds_extra_positives_are_right_and_chance_is_known(found: ByolTracInSeedResults) -> None:
     assert found.trainings["byol_sup"]["extra_positives_right"] == 1
     for name in ("byol_fs", "byol_fs_pretrained", "byol_tracin", "byol_tracin_pretrained"):
         assert 0 <= found.trainings[name]["extra_positives_right"] <= 1
@@ -94,7 +97,7 @@ def test_the_upper_bounds_extra_positives_are_right_and_chance_is_known(found: S
 
 
 def test_encoders_are_plain_byols_that_need_neither_labels_nor_scorer(
-    found: SeedFindings, workdir: pathlib.Path
+    found: ByolTracInSeedResults, workdir: pathlib.Path
 ) -> None:
     encoder = load_encoder(workdir / "seed_0" / "byol_tracin_pretrained" / "encoder")
     assert isinstance(encoder.method, BYOL)
@@ -102,7 +105,7 @@ def test_encoders_are_plain_byols_that_need_neither_labels_nor_scorer(
 
 
 def test_a_killed_run_does_what_is_missing_alone_and_ends_the_same(
-    found: SeedFindings, skin: Sets, workdir: pathlib.Path
+    found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path
 ) -> None:
     folder = workdir / "seed_0"
     # One killed between two results, the other as soon as its encoder was trained.
@@ -114,7 +117,7 @@ def test_a_killed_run_does_what_is_missing_alone_and_ends_the_same(
     for path in gone:
         kept.pop(path, None)
         path.unlink()
-    (splits,) = claim_workdir(workdir, *skin, miniature())
+    (splits,) = check_folder(workdir, *skin, miniature())
     again = run_seed(*skin, splits, workdir, miniature(), 0, progress=False)
     assert again.transfer == found.transfer
     assert again.semi_supervised == found.semi_supervised
@@ -122,15 +125,17 @@ def test_a_killed_run_does_what_is_missing_alone_and_ends_the_same(
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
 
 
-def test_the_page_has_tables_charts_and_the_gallery(found: SeedFindings, skin: Sets, workdir: pathlib.Path) -> None:
-    splits = claim_workdir(workdir, *skin, miniature())
+def test_the_page_has_tables_charts_and_the_gallery(
+    found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path
+) -> None:
+    splits = check_folder(workdir, *skin, miniature())
     shown = gallery(skin[0], splits[0][0], workdir, miniature(), 0)
     assert shown is not None
     assert shown.encoder == "byol_tracin"
     assert [method.rows.shape for method in shown.methods] == [(2, 3), (2, 3)]
     assert all((method.rows != shown.anchors[:, None]).all() for method in shown.methods)
     assert all((np.diff(method.scores, axis=1) <= 0).all() for method in shown.methods)
-    page = write_study(workdir, [found, found], *skin, miniature(), shown, device="a test")
+    page = write_page(workdir, [found, found], *skin, miniature(), shown, device="a test")
     text = page.read_text()
     assert "not learned (" in text  # byol itself, were it no better; the same seed twice has no deviation
     assert "0.408(.007)" in text
@@ -149,7 +154,7 @@ def test_a_method_that_diverges_is_told_and_the_study_goes_on(
     skin: Sets, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = miniature(("byol", "byol_fs_pretrained", "byol_ft"))
-    (splits,) = claim_workdir(tmp_path, *skin, settings)
+    (splits,) = check_folder(tmp_path, *skin, settings)
     with diverging(BYOL, monkeypatch):
         found = run_seed(*skin, splits, tmp_path, settings, 0, progress=False)
     assert ["diverged" in found.trainings[name] for name in settings.methods] == [True, True, False]
@@ -159,7 +164,7 @@ def test_a_method_that_diverges_is_told_and_the_study_goes_on(
     shown = gallery(skin[0], splits[0], tmp_path, settings, 0)
     assert shown is not None
     assert shown.encoder == "byol_ft"
-    text = write_study(tmp_path, [found], *skin, settings, shown, device="a test").read_text()
+    text = write_page(tmp_path, [found], *skin, settings, shown, device="a test").read_text()
     assert "diverged in 1 of 1 seeds" in text
     assert "the pre-training of byol diverged (the loss is nan at step 1" in text
     # Also when the command goes on: the same training would diverge again.
@@ -167,8 +172,8 @@ def test_a_method_that_diverges_is_told_and_the_study_goes_on(
     assert again.trainings == found.trainings
 
 
-def test_the_time_is_said_beforehand(found: SeedFindings, skin: Sets, workdir: pathlib.Path) -> None:
-    splits = claim_workdir(workdir, *skin, miniature())
+def test_the_time_is_said_beforehand(found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path) -> None:
+    splits = check_folder(workdir, *skin, miniature())
     (workdir / "byol_step.json").write_text('{"seconds_a_step": 900}')
     said = expected_time(workdir, skin[0], splits, miniature())
     assert said.startswith("1 seeds x 8 pre-trainings of 30.0 min or more ")
@@ -179,9 +184,8 @@ def test_the_time_is_said_beforehand(found: SeedFindings, skin: Sets, workdir: p
 def test_all_methods_train_for_the_steps_that_minutes_of_byol_pay_for(skin: Sets, tmp_path: pathlib.Path) -> None:
     settings = dataclasses.replace(miniature(), steps=None, minutes=2.0)
     (tmp_path / "byol_step.json").write_text('{"seconds_a_step": 7}')
-    codes = skin[0].codes()
     for name in ("byol", "byol_tracin", "byol_ft"):
-        _, training = resolve(name, skin[0].pixels, codes, tmp_path, settings, 0)
+        _, training = resolve(name, skin[0].pixels, tmp_path, settings, 0)
         assert training.phases == (Phase(steps=18),)  # 120 seconds are 17 steps and a bit
         assert training.batch_size == 16
 
@@ -193,30 +197,30 @@ def test_few_labels_get_as_many_steps_as_many() -> None:
 
 
 def test_a_scorer_that_does_not_fit_is_refused_before_anything_is_written(
-    found: SeedFindings, skin: Sets, workdir: pathlib.Path, tmp_path: pathlib.Path
+    found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     own = dataclasses.replace(miniature(), scorer=str(workdir / "seed_0" / "byol" / "encoder"))
-    assert claim_workdir(tmp_path / "fits", *skin, own)
+    assert check_folder(tmp_path / "fits", *skin, own)
     larger = Architecture(dataclasses.replace(TINY.encoder, image_size=24), None)
     for settings in (
         dataclasses.replace(own, network=larger),
         dataclasses.replace(own, scorer=str(tmp_path / "nowhere")),
     ):
         with pytest.raises(ValueError, match=r"takes images of 16 px|is not an encoder's folder"):
-            claim_workdir(tmp_path / "out", *skin, settings)
+            check_folder(tmp_path / "out", *skin, settings)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_scorer_trained_anew_is_another_study(
-    found: SeedFindings, skin: Sets, workdir: pathlib.Path, tmp_path: pathlib.Path
+    found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     shutil.copytree(workdir / "seed_0" / "byol" / "encoder", tmp_path / "scorer")
     settings = dataclasses.replace(miniature(), scorer=str(tmp_path / "scorer"))
-    claim_workdir(tmp_path / "out", *skin, settings)
+    check_folder(tmp_path / "out", *skin, settings)
     shutil.rmtree(tmp_path / "scorer")
     shutil.copytree(workdir / "seed_0" / "byol_ft" / "encoder", tmp_path / "scorer")
     with pytest.raises(ValueError, match="another run"):
-        claim_workdir(tmp_path / "out", *skin, settings)
+        check_folder(tmp_path / "out", *skin, settings)
 
 
 @pytest.mark.parametrize(
@@ -241,15 +245,14 @@ def test_the_unknown_settings_reach_their_methods(skin: Sets, tmp_path: pathlib.
     own = dataclasses.replace(
         miniature(), false_negatives=FalseNegatives(2, 0.5), concentration=3.0, weight=0.5, learning_rate=0.25
     )
-    codes = skin[0].codes()
-    method, training = resolve("byol_fnc", skin[0].pixels, codes, tmp_path, own, 0)
+    method, training = resolve("byol_fnc", skin[0].pixels, tmp_path, own, 0)
     assert (method.choice, method.weight, training.schedule.learning_rate) == (FalseNegatives(2, 0.5), 0.5, 0.25)
-    assert resolve("byol_ft", skin[0].pixels, codes, tmp_path, own, 0)[0].concentration == 3.0
+    assert resolve("byol_ft", skin[0].pixels, tmp_path, own, 0)[0].concentration == 3.0
 
 
-def test_the_same_folder_takes_no_other_study(found: SeedFindings, skin: Sets, workdir: pathlib.Path) -> None:
+def test_the_same_folder_takes_no_other_study(found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path) -> None:
     with pytest.raises(ValueError, match="another run"):
-        claim_workdir(workdir, *skin, dataclasses.replace(miniature(), weight=0.5))
+        check_folder(workdir, *skin, dataclasses.replace(miniature(), weight=0.5))
 
 
 def test_chest_images_of_several_labels_run_whole(tmp_path: pathlib.Path) -> None:
@@ -257,14 +260,14 @@ def test_chest_images_of_several_labels_run_whole(tmp_path: pathlib.Path) -> Non
     # A network with batch norms, as the paper's: in LARS, under a scorer and in fine-tuning.
     network = Architecture(ResNetConfig(image_size=16, channels=3, depths=(1,), width=8, stem="small_image"), None)
     settings = dataclasses.replace(miniature(("byol", "byol_tracin_pretrained", "byol_sup")), network=network)
-    splits = claim_workdir(tmp_path / "out", *chest, settings)
+    splits = check_folder(tmp_path / "out", *chest, settings)
     one = run_seed(*chest, splits[0], tmp_path / "out", settings, 0, progress=False)
     assert set(one.semi_supervised["byol_sup"][0.1]) == {"auc", "average_precision"}
     assert set(one.transfer["byol_sup"]) == {"bma", "auc", "average_precision"}
     assert one.sizes["pre-training"] + one.sizes["test"] == 94
     assert one.trainings["byol_sup"]["extra_positives"] < 1 or one.trainings["byol_sup"]["extra_positives_right"] == 1
     shown = gallery(chest[0], splits[0][0], tmp_path / "out", settings, 0)
-    assert write_study(tmp_path / "out", [one], *chest, settings, shown, device="a test").exists()
+    assert write_page(tmp_path / "out", [one], *chest, settings, shown, device="a test").exists()
 
 
 def test_learned_is_two_standard_errors_above_random_initialisation() -> None:

@@ -10,15 +10,16 @@ pytest.importorskip("tensorflow_datasets", reason="PCam comes through examine-ja
 
 import tensorflow_datasets as tfds
 
-from examine_jax.evaluation.curves import CHOOSINGS, CurveSettings
+from examine_jax.evaluation.curves import CURVE_KINDS, CurveSettings
+from examine_jax.models.architectures import Architecture
 from examine_jax.models.masked_autoencoder import DecoderConfig
-from examine_jax.models.presets import Architecture
 from examine_jax.models.vit import ViTConfig
 from examine_jax.scoring import examine
-from examine_jax.studies.examine.page import write_experiments
-from examine_jax.studies.examine.sets import LabelledImages, read_labelled
-from examine_jax.studies.examine.settings import ExperimentSettings, SetSizes, experiment_preset
-from examine_jax.studies.examine.study import SeedFindings, claim_workdir, run_seed
+from examine_jax.studies.common.labelled_images import LabelledImages, LabelledSource, read_labelled
+from examine_jax.studies.examine.page import write_page
+from examine_jax.studies.examine.results import ExamineSeedResults
+from examine_jax.studies.examine.settings import ExperimentSettings, SetSizes, examine_preset
+from examine_jax.studies.examine.study import check_folder, run_seed
 
 TINY = Architecture(
     ViTConfig(image_size=24, patch_size=8, channels=3, width=16, depth=1, heads=2, mlp_width=16),
@@ -28,7 +29,7 @@ VALUERS = ("examine", "loo", "tmc_shapley")
 
 
 def miniature() -> ExperimentSettings:
-    paper = experiment_preset("paper")
+    paper = examine_preset("paper")
     return dataclasses.replace(
         paper,
         sizes=SetSizes(pretraining=32, assessed=20, clean=8, validation=24),
@@ -42,7 +43,7 @@ def miniature() -> ExperimentSettings:
 @pytest.fixture(scope="module")
 def images() -> LabelledImages:
     with tfds.testing.mock_data(num_examples=90):
-        return read_labelled("tfds:patch_camelyon", image_size=24, channels=3)
+        return read_labelled(LabelledSource("tfds:patch_camelyon"), image_size=24, channels=3)
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +52,17 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def found(images: LabelledImages, workdir: pathlib.Path) -> SeedFindings:
-    claim_workdir(workdir, images, miniature())
+def found(images: LabelledImages, workdir: pathlib.Path) -> ExamineSeedResults:
+    check_folder(workdir, images, miniature())
     return run_seed(images, workdir, miniature(), 0, progress=False)
 
 
-def test_every_figure_of_the_paper_has_its_data(found: SeedFindings) -> None:
+def test_every_figure_of_the_paper_has_its_data(found: ExamineSeedResults) -> None:
     assert found.sizes == {"pretraining": 32, "assessed": 20, "clean": 8, "valued_on": 24, "measured_on": 24}
     np.testing.assert_array_equal(np.unique(found.level, return_counts=True)[1], [4] * 5)
     assert tuple(found.gaps) == ("mae", "autoencoder", "simclr", "byol", "untrained mae", "colour statistics")
     assert tuple(found.values) == VALUERS
-    for choosing in CHOOSINGS:
+    for choosing in CURVE_KINDS:
         assert set(found.curves[choosing]) == {"random", *VALUERS}
     assert all(record["steps"] == 3 for record in found.trainings.values())
     assert found.fits["loo"] == 21
@@ -69,21 +70,23 @@ def test_every_figure_of_the_paper_has_its_data(found: SeedFindings) -> None:
     assert all(seconds > 0 for seconds in found.seconds.values())
 
 
-def test_examine_values_are_those_of_the_main_encoders_features(found: SeedFindings, workdir: pathlib.Path) -> None:
+def test_examine_values_are_those_of_the_main_encoders_features(
+    found: ExamineSeedResults, workdir: pathlib.Path
+) -> None:
     features = np.load(workdir / "seed_0" / "features.npz")["assessed"]
     np.testing.assert_allclose(found.values["examine"], -np.asarray(examine(features).gap), rtol=1e-6)
     np.testing.assert_allclose(found.gaps["mae"], -found.values["examine"], rtol=1e-6)
 
 
-def test_leave_one_out_adds_up_with_the_curves_ends(found: SeedFindings) -> None:
+def test_leave_one_out_adds_up_with_the_curves_ends(found: ExamineSeedResults) -> None:
     """Both curves of removing begin with all rows, both of adding end with all."""
     for which, place in (("remove", 0), ("add", -1)):
-        ends = {curve.worth[place] for c in CHOOSINGS if c.startswith(which) for curve in found.curves[c].values()}
+        ends = {curve.worth[place] for c in CURVE_KINDS if c.startswith(which) for curve in found.curves[c].values()}
         assert len(ends) == 1
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(
-    found: SeedFindings, images: LabelledImages, workdir: pathlib.Path
+    found: ExamineSeedResults, images: LabelledImages, workdir: pathlib.Path
 ) -> None:
     folder = workdir / "seed_0"
     trained = {file: file.stat().st_mtime_ns for file in folder.glob("*/training.json")}
@@ -105,13 +108,15 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     assert trained == {file: file.stat().st_mtime_ns for file in folder.glob("*/training.json")}
     for name in VALUERS:
         np.testing.assert_array_equal(again.values[name], found.values[name])
-        for choosing in CHOOSINGS:
+        for choosing in CURVE_KINDS:
             np.testing.assert_array_equal(again.curves[choosing][name].worth, found.curves[choosing][name].worth)
 
 
-def test_further_valuers_keep_what_is_there(found: SeedFindings, images: LabelledImages, workdir: pathlib.Path) -> None:
+def test_further_valuers_keep_what_is_there(
+    found: ExamineSeedResults, images: LabelledImages, workdir: pathlib.Path
+) -> None:
     more = dataclasses.replace(miniature(), valuers=("examine", "loo", "tmc_shapley", "leverage"), seeds=(0, 1))
-    claim_workdir(workdir, images, more)
+    check_folder(workdir, images, more)
     again = run_seed(images, workdir, more, 0, progress=False)
     np.testing.assert_array_equal(again.values["loo"], found.values["loo"])
     assert "leverage" in again.curves["add_best"]
@@ -119,19 +124,19 @@ def test_further_valuers_keep_what_is_there(found: SeedFindings, images: Labelle
 
 
 def test_a_folder_of_another_experiment_is_refused(
-    found: SeedFindings, images: LabelledImages, workdir: pathlib.Path
+    found: ExamineSeedResults, images: LabelledImages, workdir: pathlib.Path
 ) -> None:
     with pytest.raises(ValueError, match="preprocessing: none there, zscore here"):
-        claim_workdir(workdir, images, dataclasses.replace(miniature(), preprocessing="zscore"))
+        check_folder(workdir, images, dataclasses.replace(miniature(), preprocessing="zscore"))
     other = dataclasses.replace(images, labels=1 - images.labels)
     with pytest.raises(ValueError, match="images"):
-        claim_workdir(workdir, other, miniature())
+        check_folder(workdir, other, miniature())
 
 
 def test_the_page_says_every_choice_that_the_paper_leaves_open(
-    found: SeedFindings, images: LabelledImages, tmp_path: pathlib.Path
+    found: ExamineSeedResults, images: LabelledImages, tmp_path: pathlib.Path
 ) -> None:
-    page = write_experiments(tmp_path, [found, found], images, miniature(), source="PCam", device="cpu")
+    page = write_page(tmp_path, [found, found], images, miniature(), source="PCam", device="cpu")
     text = page.read_text(encoding="utf-8")
     for said in (
         "not in the paper",

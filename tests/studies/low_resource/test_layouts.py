@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examine_jax.studies.low_resource.layouts import LAYOUTS, breast, colorectal, describe, pneumonia, read_official
+from examine_jax.studies.low_resource.layouts import (
+    LAYOUTS,
+    breast,
+    colorectal,
+    describe,
+    pneumonia,
+    read_authors_folder,
+)
 
 SLIDE = "BreaKHis_v1/histology_slides/breast/benign/SOB/adenosis/SOB_B_A_14-22549AB"
 
@@ -47,11 +54,11 @@ def test_groups_are_known_where_a_name_tells_one(tmp_path: pathlib.Path, names: 
     for name in (*(f"NORMAL/{name}.png" for name in names), f"PNEUMONIA/{virus}.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name)
-    assert describe(read_official(str(tmp_path), "pneumonia", image_size=8, channels=3)).groups == groups
+    assert describe(read_authors_folder(str(tmp_path), "pneumonia", image_size=8, channels=3)).groups == groups
 
 
 def test_a_folder_of_another_layout_is_refused(tmp_path: pathlib.Path) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
     for layout in LAYOUTS:
         with pytest.raises(ValueError, match="0 of 1 images in the"):
-            read_official(str(tmp_path), layout, image_size=8, channels=3)
+            read_authors_folder(str(tmp_path), layout, image_size=8, channels=3)

@@ -11,14 +11,15 @@ import pytest
 from PIL import Image
 
 from examine_jax.encoders import load_encoder
-from examine_jax.models.presets import Architecture
+from examine_jax.models.architectures import Architecture
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.pretraining.methods.dcl import DCL
-from examine_jax.studies.examine.sets import LabelledImages, read_labelled
-from examine_jax.studies.low_resource.layouts import describe, read_official
-from examine_jax.studies.low_resource.page import write_study
+from examine_jax.studies.common.labelled_images import LabelledImages, LabelledSource, read_labelled
+from examine_jax.studies.low_resource.layouts import describe, read_authors_folder
+from examine_jax.studies.low_resource.page import write_page
 from examine_jax.studies.low_resource.settings import LowResourceSettings, low_resource_preset
-from examine_jax.studies.low_resource.study import claim_set, claim_study, divide, run_set
+from examine_jax.studies.low_resource.splits import divide
+from examine_jax.studies.low_resource.study import check_folder, check_set_folder, run_set
 from tests.support.diverging import diverging
 
 CONTROLS = ("random initialisation", "colour statistics")
@@ -71,7 +72,8 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LabelledImages]:
         save(folder, f"pneumonia/train/NORMAL/IM-{number:04d}-0001.jpeg", number)
         save(folder, f"pneumonia/test/PNEUMONIA/person{number}_virus_{number}.jpeg", number)
     return {
-        name: read_official(str(folder / name), name, image_size=16, channels=3) for name in ("breast", "pneumonia")
+        name: read_authors_folder(str(folder / name), name, image_size=16, channels=3)
+        for name in ("breast", "pneumonia")
     }
 
 
@@ -95,14 +97,14 @@ def test_groups_stay_whole_unless_the_papers_random_split_is_asked_for(sets: dic
 def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledImages], tmp_path: pathlib.Path) -> None:
     settings = dataclasses.replace(miniature("paper"), methods=("dcl",), batch_sizes=(8,), probe_batch_size=None)
     images = sets["breast"]
-    claim_study(tmp_path, settings)
+    check_folder(tmp_path, settings)
     found = list(run_set("breast", images, tmp_path, settings, progress=False))
     assert [one.name for one in found] == [*CONTROLS, "dcl"]
     assert found[-1].training["steps"] == 2
     assert all(len(one.figures["probes"]) == 2 for one in found)
     assert all(one.figures["k"] == 5 for one in found)
 
-    text = write_study(tmp_path, found, {"breast": describe(images)}, settings, device="cpu").read_text()
+    text = write_page(tmp_path, found, {"breast": describe(images)}, settings, device="cpu").read_text()
     assert "0.837 / 0.829" not in text  # the paper's DCL on breast, at a batch of 64
     assert "0.939 / 0.939" in text  # its probe
     assert "k = 5, uniform votes" in text
@@ -117,18 +119,18 @@ def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledIm
     assert [one.figures for one in again] == [one.figures for one in found]
     assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/seed_0/*/*.json")} == before
     with pytest.raises(ValueError, match="holds another run"):
-        claim_study(tmp_path, dataclasses.replace(settings, k=7))
+        check_folder(tmp_path, dataclasses.replace(settings, k=7))
 
     # Batch sizes and ImageNet's network may come later: the controls' probes get the same choices, the rest stays.
     more = dataclasses.replace(settings, batch_sizes=(4, 8))
     supervised = load_encoder(tmp_path / "breast" / "seed_0" / "dcl_8" / "encoder")
-    claim_study(tmp_path, more)
+    check_folder(tmp_path, more)
     found = list(run_set("breast", images, tmp_path, more, imagenet=supervised, progress=False))
     assert [one.name for one in found] == [*CONTROLS, "ImageNet transfer", "dcl", "dcl"]
     assert all({probe["batch_size"] for probe in one.figures["probes"]} == {4, 8} for one in found[:3])
     assert found[0].figures["probes"][2:] == again[0].figures["probes"]
     assert {file: file.stat().st_mtime_ns for file in before} == before
-    text = write_study(tmp_path, found, {"breast": describe(images)}, more, device="cpu").read_text()
+    text = write_page(tmp_path, found, {"breast": describe(images)}, more, device="cpu").read_text()
     assert "0.916 / 0.915" in text  # the paper's transfer row, table 3
     other = dataclasses.replace(supervised, params=jax.tree.map(lambda leaf: leaf + 1, supervised.params))
     with pytest.raises(ValueError, match="holds another run"):
@@ -139,7 +141,7 @@ def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledIm
 def colorectal() -> LabelledImages:
     tfds = pytest.importorskip("tensorflow_datasets", reason="colorectal_histology comes through examine-jax[tfds]")
     with tfds.testing.mock_data(num_examples=120):
-        return read_labelled("tfds:colorectal_histology", image_size=16, channels=3)
+        return read_labelled(LabelledSource("tfds:colorectal_histology"), image_size=16, channels=3)
 
 
 def test_colorectal_comes_through_tfds(colorectal: LabelledImages) -> None:
@@ -153,7 +155,7 @@ def test_the_preset_runs_whole_on_all_three_sets(
 ) -> None:
     settings = dataclasses.replace(miniature(preset), batch_sizes=(8,), steps=1, probe_learning_rates=(0.01,))
     everything = {"breast": sets["breast"], "colorectal": colorectal, "pneumonia": sets["pneumonia"]}
-    claim_study(tmp_path, settings)
+    check_folder(tmp_path, settings)
     found = [
         one for name, images in everything.items() for one in run_set(name, images, tmp_path, settings, progress=False)
     ]
@@ -162,7 +164,7 @@ def test_the_preset_runs_whole_on_all_three_sets(
         (name, row) for name in everything for row in (*CONTROLS, *methods)
     ]
     described = {name: describe(images) for name, images in everything.items()}
-    text = write_study(tmp_path, found, described, settings, device="cpu").read_text()
+    text = write_page(tmp_path, found, described, settings, device="cpu").read_text()
     assert "12 trainings" in text or ">12<" in text
     for name in everything:
         assert (tmp_path / f"fig_4_{name}.png").exists()
@@ -175,7 +177,7 @@ def test_a_training_that_diverges_is_told_and_the_study_goes_on(
     with diverging(DCL, monkeypatch):
         found = list(run_set("breast", sets["breast"], tmp_path, settings, progress=False))
     assert [(one.name, one.diverged is None) for one in found[2:]] == [("dcl", False), ("simclr", True)]
-    text = write_study(tmp_path, found, {"breast": describe(sets["breast"])}, settings, device="cpu").read_text()
+    text = write_page(tmp_path, found, {"breast": describe(sets["breast"])}, settings, device="cpu").read_text()
     assert "dcl at a batch of 8 diverged and is in no table (the loss is nan at step 1" in text
     # Also when the command goes on: the same training would diverge again.
     again = list(run_set("breast", sets["breast"], tmp_path, settings, progress=False))
@@ -185,9 +187,9 @@ def test_a_training_that_diverges_is_told_and_the_study_goes_on(
 def test_a_set_whose_folder_holds_other_images_is_refused_before_any_training(
     sets: dict[str, LabelledImages], tmp_path: pathlib.Path
 ) -> None:
-    claim_set("breast", sets["breast"], tmp_path)
+    check_set_folder("breast", sets["breast"], tmp_path)
     with pytest.raises(ValueError, match="holds another run"):
-        claim_set("breast", sets["pneumonia"], tmp_path)
+        check_set_folder("breast", sets["pneumonia"], tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,25 @@
-"""Runs into rows: means over seeds, the best probe of a sweep, and whether a method learned anything."""
+"""Rows of the study's tables: the seeds of a run, the best probe of a sweep, and whether a method learned anything."""
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from examine_jax.studies.common.verdict import learned
 from examine_jax.studies.low_resource.classifying import FIGURES
-from examine_jax.studies.low_resource.study import RANDOM_INITIALISATION, RunFindings
+from examine_jax.studies.low_resource.results import RANDOM_INITIALISATION, RunResults
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """An encoder's figures on a set, one a seed.
+    """An encoder's figures on a set, one per seed.
 
     Attributes:
         set_name, name: of the images and of the method or control.
         seeds: in order.
-        accuracy, weighted_f1, balanced_accuracy: of the test images, one a seed.
-        batch_size, learning_rate: of the best probe; of kNN, the pre-training's batch size and None.
-        validation_accuracy: the probe's, by which methods are compared where one is to be named; of kNN, which has none, empty.
+        accuracy, weighted_f1, balanced_accuracy: of the test images, one per seed.
+        batch_size, learning_rate: of the best probe; for kNN, the pre-training's batch size and None.
+        validation_accuracy: of the probe, by which the best method is chosen; empty for kNN.
     """
 
     set_name: str
@@ -33,21 +33,21 @@ class Row:
     validation_accuracy: tuple[float, ...] = ()
 
 
-def knn_row(found: Sequence[RunFindings], set_name: str, name: str, batch_size: int | None) -> Row | None:
-    """Of a method at a batch size, or of a control (None); None: there is no such run yet."""
-    runs = [one for one in found if (one.set_name, one.name, one.batch_size) == (set_name, name, batch_size)]
+def knn_row(results: Sequence[RunResults], set_name: str, name: str, batch_size: int | None) -> Row | None:
+    """Returns the kNN row of a method at a batch size, or of a control (batch size None); None if it has not run yet."""
+    runs = [one for one in results if (one.set_name, one.name, one.batch_size) == (set_name, name, batch_size)]
     if not runs:
         return None
     right, f1, balanced = (tuple(float(one.figures["knn"][figure]) for one in runs) for figure in FIGURES)
     return Row(set_name, name, tuple(one.seed for one in runs), right, f1, balanced, batch_size)
 
 
-def probe_row(found: Sequence[RunFindings], set_name: str, name: str) -> Row | None:
-    """The probe at the batch size and learning rate that are best by the validation images' accuracy, its mean over seeds.
+def probe_row(results: Sequence[RunResults], set_name: str, name: str) -> Row | None:
+    """Returns the row of the probe with the best validation accuracy, averaged over seeds.
 
-    Settings that some seed lacks, or at which some probe diverged, are passed over; of equal ones the first is taken. None: there is none.
+    Skips settings missing or diverged in any seed; the first wins ties; returns None if none remain.
     """
-    runs = [one for one in found if (one.set_name, one.name) == (set_name, name)]
+    runs = [one for one in results if (one.set_name, one.name) == (set_name, name)]
     seeds = tuple(sorted({one.seed for one in runs}))
     tried: dict[tuple[int, float], dict[int, dict[str, float]]] = {}
     for run in runs:
@@ -64,28 +64,27 @@ def probe_row(found: Sequence[RunFindings], set_name: str, name: str) -> Row | N
 
 
 def best_probe(rows: Sequence[Row]) -> Row:
-    """Of the best validation accuracy, its mean over the seeds.
+    """Returns the row with the best validation accuracy, averaged over seeds.
 
-    Each seed has a split of its own: validation images of one may be test images of another.
+    Each seed has its own split: validation images of one seed may be test images of another.
     """
     return max(rows, key=lambda row: float(np.mean(row.validation_accuracy)))
 
 
 def verdict(row: Row, control: Row | None) -> str:
-    """'' where the row's accuracy is above random initialisation's by two standard errors of the seeds' differences, else what to print.
+    """Returns '' if the row has learned more than random initialisation knows, else the reason to print.
 
-    Differences are of the same seed, and so of the same split. One seed has no standard error, and shows nothing.
+    The accuracies are compared seed by seed (`common.verdict.learned`).
     """
     if row.name == RANDOM_INITIALISATION:
         return ""
     if control is None:
         return "not judged: no random initialisation"
     both = [seed for seed in row.seeds if seed in control.seeds]
-    differences = np.array(
-        [row.accuracy[row.seeds.index(seed)] - control.accuracy[control.seeds.index(seed)] for seed in both]
+    judged = learned(
+        [row.accuracy[row.seeds.index(seed)] for seed in both],
+        [control.accuracy[control.seeds.index(seed)] for seed in both],
     )
-    if len(differences) < 2:
+    if judged is None:
         return "not judged: one seed"
-    error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
-    mean = float(differences.mean())
-    return "" if mean > 0 and mean > 2 * error else "not learned"
+    return "" if judged else "not learned"

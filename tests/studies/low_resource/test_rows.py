@@ -5,11 +5,11 @@ import pathlib
 import pytest
 
 from examine_jax.studies.low_resource import published
-from examine_jax.studies.low_resource.study import RANDOM_INITIALISATION, RunFindings
-from examine_jax.studies.low_resource.summary import Row, knn_row, probe_row, verdict
+from examine_jax.studies.low_resource.results import RANDOM_INITIALISATION, RunResults
+from examine_jax.studies.low_resource.rows import Row, knn_row, probe_row, verdict
 
 
-def run(seed: int, batch_size: int, probes: list[tuple[float, float | None, float]]) -> RunFindings:
+def run(seed: int, batch_size: int, probes: list[tuple[float, float | None, float]]) -> RunResults:
     figures = {
         "k": 5,
         "knn": {"accuracy": 0.5 + seed / 10, "weighted_f1": 0.4, "balanced_accuracy": 0.3},
@@ -25,7 +25,7 @@ def run(seed: int, batch_size: int, probes: list[tuple[float, float | None, floa
             for rate, validation, test in probes
         ],
     }
-    return RunFindings("breast", seed, "dcl", batch_size, figures, {}, pathlib.Path("none.npz"))
+    return RunResults("breast", seed, "dcl", batch_size, figures, {}, pathlib.Path("none.npz"))
 
 
 def test_the_probe_is_chosen_by_validation_over_all_seeds_never_by_the_test_images() -> None:

@@ -1,0 +1,37 @@
+"""What one seed of EXAMINE's study yields."""
+
+import dataclasses
+
+import numpy as np
+
+from examine_jax.common.shapes import Float
+from examine_jax.evaluation.curves import Curve, CurveKind
+from examine_jax.evaluation.label_errors import LabelErrorCurve
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExamineSeedResults:
+    """Results of one repetition.
+
+    Attributes:
+        seed: of the sets, the noise, the trainings and the valuers.
+        sizes: images of each set.
+        level: [A] the noise that was added to each assessed image.
+        gaps: [A] by encoder: the trained methods in their order, then the controls.
+        values: [A] by valuer, of the main encoder's features; higher is better.
+        seconds, fits: by valuer: the time it took and the models it fitted.
+        curves: by experiment and valuer, random included.
+        detections: of wrong labels, by valuer.
+        trainings: by method: steps, final_loss, seconds, cpu_seconds.
+    """
+
+    seed: int
+    sizes: dict[str, int]
+    level: Float[np.ndarray, " a"]
+    gaps: dict[str, Float[np.ndarray, " a"]]
+    values: dict[str, Float[np.ndarray, " a"]]
+    seconds: dict[str, float]
+    fits: dict[str, float]
+    curves: dict[CurveKind, dict[str, Curve]]
+    detections: dict[str, LabelErrorCurve]
+    trainings: dict[str, dict[str, float]]
