@@ -2,14 +2,15 @@
 
 python -m benchmarks.quality.learning --data=FOLDER_OF_lc25000_96 --workdir=OUT --output=benchmarks/results/FILE.json
 
-Tiles are split by group, 3/4 to train on. A run takes the steps that its minutes pay for, by the CPU time of a step measured beforehand
-(kept in the workdir, so that a killed run goes on). Two figures each, of features that saw no label:
-- balanced accuracy of the 20 nearest training tiles' (cosine, weighted) vote on the held-out tiles;
-- noise separation of 500 held-out tiles, z-scored against clean training features (the EXAMINE paper's Fig. 2b).
-Controls: the same network untrained, colour statistics, raw pixels. Records are written as they come; finished ones are kept.
+Tiles are split by group, 3/4 to train on. The CPU time of a step is measured first, and a run takes the steps that its
+minutes allow; the plan is kept in the workdir, so that a killed run continues. Two kinds of figures, of features that
+saw no label:
+- balanced accuracy of the vote of the 20 nearest training tiles (cosine, weighted) on the held-out tiles;
+- noise separation of 500 held-out tiles, z-scored by clean training features (the EXAMINE paper's Fig. 2b).
+Controls: the same network untrained, colour statistics, raw pixels. Each record is written when it is finished, and
+then kept.
 """
 
-import csv
 import dataclasses
 import json
 import os
@@ -26,14 +27,19 @@ from examine_jax.encoders import Encoder
 from examine_jax.evaluation.control_features import colour_statistics, raw_pixels
 from examine_jax.evaluation.feature_rank import feature_deviation, rank_me
 from examine_jax.evaluation.metrics import balanced_accuracy
+from examine_jax.evaluation.noise_experiment import LEVELS, clip_to_bytes
 from examine_jax.evaluation.noise_separation import noise_separation
+from examine_jax.evaluation.untrained import untrained_encoder
 from examine_jax.features.neighbours import UniformEuclidean, WeightedCosine, knn_predict
 from examine_jax.features.preprocessing import FeatureStatistics, preprocess
-from examine_jax.images import GaussianCorruption, corrupt, load_folder
+from examine_jax.images import GaussianCorruption, corrupt
 from examine_jax.models import architecture
-from examine_jax.pretraining import Method, method_preset, pretrain
+from examine_jax.pretraining import method_preset, pretrain
 from examine_jax.reporting.page import package_versions
 from examine_jax.scoring import examine
+from examine_jax.studies.common.training_length import seconds_a_step
+
+from .histology import read_tiles
 
 _DATA = flags.DEFINE_string("data", None, "The folder lc25000_96, with groups.csv.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the runs live.", required=True)
@@ -45,9 +51,7 @@ _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
 _MINUTES = flags.DEFINE_float("minutes", 10.0, "CPU minutes of training a run.")
 _ARCHITECTURE = flags.DEFINE_string("architecture", "small", "What is trained.")
 
-_LEVELS = (0.0, 0.1, 0.3, 0.5, 1.0)
-_ASSESSED = 500
-_REFERENCE = 2000
+_REFERENCE = 2000  # training tiles whose features define the z-scores
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,24 +65,15 @@ class Tiles:
     level: np.ndarray
 
 
-def read_tiles(folder: pathlib.Path, image_size: int, seed: int) -> Tiles:
-    images = load_folder(folder, image_size=image_size)
-    with (folder / "groups.csv").open(newline="") as stream:
-        rows = {row["file"]: row for row in csv.DictReader(stream)}
-    groups = np.array([rows[name]["group"] for name in images.names])
-    _, label = np.unique([rows[name]["class"] for name in images.names], return_inverse=True)
-    generator = np.random.default_rng(seed)
-    held_groups = generator.permutation(np.unique(groups))[: len(np.unique(groups)) // 4]
-    held = np.isin(groups, held_groups)
-    chosen = generator.permutation(np.flatnonzero(held))[:_ASSESSED]
-    corruption = GaussianCorruption(levels=_LEVELS, portion=1.0)
-    noisy, level = corrupt(images.pixels[chosen], corruption, seed=seed, mean=float(images.pixels[~held].mean()) / 255)
-    if noisy.dtype != np.uint8:
-        noisy = np.round(np.clip(noisy, 0, 1) * 255).astype(np.uint8)
-    label = label.astype(np.int32)
-    return Tiles(
-        images.pixels[~held], label[~held], images.pixels[held], label[held], int(label.max()) + 1, noisy, level
-    )
+def split_tiles(folder: pathlib.Path, image_size: int, seed: int) -> Tiles:
+    """Training tiles, held-out tiles, and held-out tiles with noise."""
+    tiles = read_tiles(folder, image_size, seed)
+    pixels, label, held = tiles.pixels, tiles.label, tiles.held
+    corruption = GaussianCorruption(levels=(0.0, *LEVELS), portion=1.0)
+    mean = float(pixels[~held].mean()) / 255
+    noisy, level = corrupt(pixels[tiles.assessed], corruption, seed=seed, mean=mean)
+    classes = int(label.max()) + 1
+    return Tiles(pixels[~held], label[~held], pixels[held], label[held], classes, clip_to_bytes(noisy), level)
 
 
 def figures(embed: Callable[[np.ndarray], np.ndarray], tiles: Tiles) -> dict[str, object]:
@@ -101,24 +96,12 @@ def figures(embed: Callable[[np.ndarray], np.ndarray], tiles: Tiles) -> dict[str
     return found
 
 
-def cpu_seconds_a_step(method: Method, images: np.ndarray, batch_size: int) -> float:
-    """Of the loss and its gradients, which are nearly all of a step."""
-    batch = {"image": images[:batch_size], "index": np.arange(batch_size, dtype=np.int32)}
-    params, state = method.init(jax.random.key(0), batch)
-    step = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
-    jax.block_until_ready(step(params, state, batch, jax.random.key(1)))
-    begin = time.process_time()
-    for _ in range(4):
-        jax.block_until_ready(step(params, state, batch, jax.random.key(1)))
-    return (time.process_time() - begin) / 4
-
-
 def train_and_measure(name: str, seed: int, tiles: Tiles, workdir: pathlib.Path) -> dict[str, object]:
     chosen = architecture(_ARCHITECTURE.value)
     plan = workdir / f"{name}.json"  # of all seeds
     if not plan.exists():
         method, settings = method_preset(name, chosen)
-        cost = cpu_seconds_a_step(method, tiles.training, settings.batch_size)
+        cost = seconds_a_step(method, tiles.training, settings.batch_size)
         write_text(plan, json.dumps({"cpu_seconds_a_step": cost, "steps": round(_MINUTES.value * 60 / cost)}))
     planned = json.loads(plan.read_text())
     method, settings = method_preset(name, chosen, steps=planned["steps"])
@@ -139,8 +122,7 @@ def train_and_measure(name: str, seed: int, tiles: Tiles, workdir: pathlib.Path)
 
 def controls(seed: int, tiles: Tiles) -> dict[str, dict[str, object]]:
     method, _ = method_preset("mae", architecture(_ARCHITECTURE.value))
-    example = {"image": tiles.training[:1], "index": np.arange(1)}
-    untrained = Encoder(method, *method.init(jax.random.key(seed), example))
+    untrained = untrained_encoder(method, tiles.training[:1], seed)
     makers = {"untrained": untrained.embed, "colour statistics": colour_statistics, "raw pixels": raw_pixels}
     return {name: figures(make, tiles) for name, make in makers.items()}
 
@@ -148,20 +130,20 @@ def controls(seed: int, tiles: Tiles) -> dict[str, dict[str, object]]:
 def main(_: list[str]) -> None:
     workdir, output = pathlib.Path(_WORKDIR.value), pathlib.Path(_OUTPUT.value)
     workdir.mkdir(parents=True, exist_ok=True)
-    told = json.loads(output.read_text()) if output.exists() else {"records": {}}
-    told["machine"] = {"device": str(jax.devices()[0]), "cores": os.cpu_count(), "versions": package_versions()}
-    told["settings"] = {"minutes": _MINUTES.value, "architecture": _ARCHITECTURE.value}
+    stored = json.loads(output.read_text()) if output.exists() else {"records": {}}
+    stored["machine"] = {"device": str(jax.devices()[0]), "cores": os.cpu_count(), "versions": package_versions()}
+    stored["settings"] = {"minutes": _MINUTES.value, "architecture": _ARCHITECTURE.value}
     image_size = architecture(_ARCHITECTURE.value).encoder.image_size
 
     def keep(seed: int, name: str, record: dict[str, object]) -> None:
-        told["records"].setdefault(str(seed), {})[name] = record
-        write_text(output, json.dumps(told, indent=1) + "\n")
+        stored["records"].setdefault(str(seed), {})[name] = record
+        write_text(output, json.dumps(stored, indent=1) + "\n")
         separation = record["noise_separation"]["rank_correlation"]  # type: ignore[index]
         print(f"seed {seed} {name:18s} knn {record['knn']:.3f}  noise {separation:.3f}", flush=True)
 
     for seed in map(int, _SEEDS.value):
-        tiles = read_tiles(pathlib.Path(_DATA.value), image_size, seed)
-        done = told["records"].get(str(seed), {})
+        tiles = split_tiles(pathlib.Path(_DATA.value), image_size, seed)
+        done = stored["records"].get(str(seed), {})
         if "untrained" not in done:
             for name, record in controls(seed, tiles).items():
                 keep(seed, name, record)

@@ -2,8 +2,8 @@
 
 python -m benchmarks.quality.learning_table RECORDS.json [MORE.json …] [--output=ALL.json]
 
-Records of the same seed and row must be the same; a table of several files is one of all their rows. A row has learned where its accuracy
-is above the untrained encoder's of the same seeds by more than two standard errors of that difference.
+Records of the same seed and row must be the same; several files make one table with all their rows. A row has learned if
+its accuracy is above the untrained encoder's of the same seeds by more than two standard errors of the differences.
 """
 
 import json
@@ -14,6 +14,7 @@ import numpy as np
 from absl import app, flags
 
 from examine_jax.common.atomic_files import write_text
+from examine_jax.studies.common.verdict import learned
 
 _OUTPUT = flags.DEFINE_string("output", None, "Where the joined records go.")
 
@@ -44,10 +45,11 @@ def text(values: list[float]) -> str:
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.3f}"
 
 
-def learned(rows: dict[str, dict[str, Any]], name: str) -> bool:
-    """Whether the cosine form is above the untrained encoder's, by two standard errors over the seeds that have both."""
-    more = [value(own[name], "knn") - value(own["untrained"], "knn") for own in rows.values() if name in own]
-    return len(more) > 1 and np.mean(more) > 2 * np.std(more, ddof=1) / np.sqrt(len(more))
+def has_learned(rows: dict[str, dict[str, Any]], name: str) -> bool:
+    """Whether the cosine form is clearly above the untrained encoder's, over the seeds that have both."""
+    own = [seed for seed in rows.values() if name in seed]
+    values, control = ([value(seed[row], "knn") for seed in own] for row in (name, "untrained"))
+    return learned(values, control) is True
 
 
 def table(rows: dict[str, dict[str, Any]]) -> list[str]:
@@ -57,7 +59,7 @@ def table(rows: dict[str, dict[str, Any]]) -> list[str]:
         own = [seed[name] for seed in rows.values() if name in seed]
         cells = [text([value(record, column) for record in own]) for column in COLUMNS]
         note = ""
-        if "steps" in own[0] and not learned(rows, name):
+        if "steps" in own[0] and not has_learned(rows, name):
             note = " (not learned)" if len(own) > 1 else " (one seed)"
         ranks = f"{np.mean([record['rank_me'] for record in own]):.1f}"
         lines.append(f"| {name}{note} | {' | '.join(cells)} | {ranks} | {own[0].get('steps', '')} | {len(own)} |")

@@ -1,12 +1,12 @@
-"""Does the gap tell noise levels, on the sample and on histology tiles of groups that were not trained on? Three seeds each.
+"""Does the gap separate noise levels, on the sample and on histology tiles of held-out groups? Three seeds each.
 
-python -m benchmarks.quality.noise_separation --workdir=OUT [--data=FOLDER_OF_lc25000_96] --output=benchmarks/results/FILE.json
+python -m benchmarks.quality.noise_separation --workdir=OUT [--data=FOLDER_OF_lc25000_96]
+    --output=benchmarks/results/FILE.json
 
-Each run is a whole assessment (features z-scored against the clean training images, the scorer's default solver); a killed one goes
-on in the same workdir. Controls are treated the same way. The time of every run stands beside its figures.
+Each run is a whole assessment: features z-scored by the clean training images, the scorer's default solver. A killed run
+continues in the same workdir. Controls are treated the same way. The record has the time of every run.
 """
 
-import csv
 import dataclasses
 import json
 import os
@@ -18,12 +18,15 @@ import numpy as np
 from absl import app, flags
 
 from examine_jax.common.atomic_files import write_array, write_text
-from examine_jax.evaluation.noise_separation import mean_over_seeds
-from examine_jax.images import GaussianCorruption, load_folder
+from examine_jax.evaluation.noise_experiment import LEVELS
+from examine_jax.evaluation.noise_separation import NoiseSeparation, mean_over_seeds
+from examine_jax.images import GaussianCorruption
 from examine_jax.jobs.assess.assess import Assessment, AssessSettings, assess_images
 from examine_jax.pretraining import Phase
 from examine_jax.pretraining.recipes import recipe
 from examine_jax.reporting.page import package_versions
+
+from .histology import read_tiles
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the runs live.", required=True)
 _DATA = flags.DEFINE_string("data", None, "The folder lc25000_96, with groups.csv.")
@@ -37,23 +40,16 @@ def settings(seed: int) -> AssessSettings:
     training = recipe("small")
     if _STEPS.value is not None:
         training = dataclasses.replace(training, phases=(Phase(steps=_STEPS.value),))
-    noise = GaussianCorruption(levels=(0.0, 0.1, 0.3, 0.5, 1.0), portion=1.0)
+    noise = GaussianCorruption(levels=(0.0, *LEVELS), portion=1.0)
     return AssessSettings(training=training, noise=noise, seed=seed)
 
 
 def histology(folder: pathlib.Path, workdir: pathlib.Path, seed: int) -> tuple[pathlib.Path, pathlib.Path]:
-    """(500 tiles to assess, tiles to train on) as .npy files; no group is in both."""
-    images = load_folder(folder, image_size=72)
-    with (folder / "groups.csv").open(newline="") as stream:
-        group = {row["file"]: row["group"] for row in csv.DictReader(stream)}
-    groups = np.array([group[name] for name in images.names])
-    generator = np.random.default_rng(seed)
-    held = generator.permutation(np.unique(groups))[: len(np.unique(groups)) // 4]
-    is_held = np.isin(groups, held)
-    chosen = generator.permutation(np.flatnonzero(is_held))[:500]
+    """Writes 500 tiles to assess and the tiles to train on as .npy files; no group is in both."""
+    tiles = read_tiles(folder, 72, seed)
     files = workdir / "assessed.npy", workdir / "training.npy"
     workdir.mkdir(parents=True, exist_ok=True)
-    for file, pixels in zip(files, (images.pixels[chosen], images.pixels[~is_held])):
+    for file, pixels in zip(files, (tiles.pixels[tiles.assessed], tiles.pixels[~tiles.held])):
         write_array(file, pixels)
     return files
 
@@ -90,8 +86,6 @@ def main(_: list[str]) -> None:
             results[name][str(seed)] = entry
             found.append(entry["separations"])
             print(name, seed, json.dumps(entry["separations"]["trained encoder"]), flush=True)
-        from examine_jax.evaluation.noise_separation import NoiseSeparation
-
         results[name]["mean"] = {
             kind: dataclasses.asdict(
                 mean_over_seeds(
