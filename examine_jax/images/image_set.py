@@ -38,6 +38,7 @@ class ImageSet:
         bits_stored: where images were integers of more than 8 bits, the number of bits that scaled
             them: value * 255 / (2**bits_stored - 1); else None. Pass it to the loader of the next
             folder for the same encoder.
+        notes: what a user should know of how the images were read, one line each.
     """
 
     names: tuple[str, ...]
@@ -46,6 +47,7 @@ class ImageSet:
     resized_up: int = 0
     labels: Shaped[np.ndarray, "labelled ..."] | None = None
     bits_stored: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.pixels):

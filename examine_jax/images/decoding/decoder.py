@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import BinaryIO, TypeVar
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from PIL.ExifTags import Base as ExifTag
 
 from examine_jax.common.shapes import Shaped
@@ -32,7 +32,8 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 _DRAFT_MARGIN = 4
 
 # TIFF tags.
-_BITS_PER_SAMPLE, _PHOTOMETRIC_INTERPRETATION = 258, 262
+_BITS_PER_SAMPLE, _PHOTOMETRIC_INTERPRETATION, _SAMPLE_FORMAT = 258, 262, 339
+_SAMPLE_KINDS = {1: "unsigned integer", 2: "signed integer", 3: "float", 5: "complex integer", 6: "complex float"}
 
 # EXIF orientation -> what turns the image upright.
 _TRANSPOSITIONS = {
@@ -132,9 +133,7 @@ class ImageDecoder:
         except UnreadableImage:
             raise
         except UnidentifiedImageError:
-            raise UnreadableImage(
-                "its content is no PNG, JPEG, TIFF, BMP, WebP or DICOM image that can be read"
-            ) from None
+            raise UnreadableImage(_unidentified(path)) from None
         # Damaged files raise anything: SyntaxError, IndexError, zlib.error, MemoryError and more.
         except Exception as error:
             raise UnreadableImage(_plain(error)) from error
@@ -320,6 +319,20 @@ def _sixteen_bit_colour(stream: BinaryIO) -> tuple[Image.Image, Shaped[np.ndarra
     if alpha.min() == 1:
         return image, colour
     return image, np.rint(colour * alpha + 65535 * (1 - alpha)).astype(np.uint16)
+
+
+def _unidentified(path: str) -> str:
+    """Why Pillow does not recognise a file: a kind of TIFF that it cannot read, or no image at all."""
+    try:
+        with open(path, "rb") as stream:
+            tags = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
+            stream.seek(tags.next)
+            tags.load(stream)
+        bits, kind = tags[_BITS_PER_SAMPLE], tags.get(_SAMPLE_FORMAT, (1,))[0]
+        samples = f"{len(bits)} x {bits[0]}-bit {_SAMPLE_KINDS[kind]} samples"
+        return f"a TIFF of {samples}, which is not read; save it as 8- or 16-bit grey or RGB, or as float32 grey"
+    except Exception:  # no TIFF, or one so damaged that its tags cannot be read
+        return "its content is no PNG, JPEG, TIFF, BMP, WebP or DICOM image that can be read"
 
 
 def _samples(image: Image.Image, rawmode: str) -> Shaped[np.ndarray, "height width channels"]:

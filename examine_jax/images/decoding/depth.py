@@ -6,12 +6,16 @@ Integers: many devices store 10, 12 or 14 bits in 16. A value v becomes v * 255 
 `bits_stored` where the caller gives it; else the fewest bits, from 8 to 16, that hold the largest
 value of all images deeper than 8 bits.
 
-Floats: the scale is [0, 1] if no value of the source is above 1, else [0, 255].
+Floats: the scale is [0, 1] if no value of the source is above 1, and [0, 255] if the largest is 2 or more. A largest value
+between them fits neither and is refused. Rounding is tolerated: up to half a step of a byte beyond either end.
 """
 
 import numpy as np
 
 from examine_jax.common.shapes import Num, UInt8
+
+# Half a step of a byte: values beyond [0, 1] by no more than this become 0 or 255 as bytes.
+FLOAT_TOLERANCE = 0.5 / 255
 
 
 def bits_that_hold(largest: int) -> int:
@@ -39,7 +43,7 @@ def float_problem(smallest: float, largest: float) -> str | None:
     """Why floats of this range cannot become 8 bits; None: they can."""
     if not np.isfinite(smallest) or not np.isfinite(largest):
         return "NaN or infinity among the values"
-    if smallest < 0 or largest > 255:
+    if smallest < -FLOAT_TOLERANCE or largest > 255 * (1 + FLOAT_TOLERANCE):
         return (
             f"values from {smallest:g} to {largest:g}: only [0, 1] or [0, 255] can be read; rescale or clip them first"
         )
@@ -47,8 +51,21 @@ def float_problem(smallest: float, largest: float) -> str | None:
 
 
 def float_full_scale(largest: float) -> float:
-    """The value of white: 1 if nothing is above 1, else 255."""
-    return 1.0 if largest <= 1 else 255.0
+    """The value of white, 1 or 255, of floats up to `largest`.
+
+    Raises:
+        ValueError: the largest value fits neither scale.
+    """
+    if largest <= 1 + FLOAT_TOLERANCE:
+        return 1.0
+    if largest < 2:
+        raise ValueError(f"floats up to {largest:g} fit neither [0, 1] nor [0, 255]; rescale or clip them first")
+    return 255.0
+
+
+def float_note(full_scale: float, largest: float) -> tuple[str, ...]:
+    """What a user should know of the scale of floats, for `ImageSet.notes`."""
+    return () if full_scale == 1 else (f"floats up to {largest:g} are read as 0 (black) to 255 (white)",)
 
 
 def to_bytes(values: Num[np.ndarray, "..."], full_scale: float) -> UInt8[np.ndarray, "..."]:

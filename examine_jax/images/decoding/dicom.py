@@ -21,10 +21,10 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
 from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, SegmentationStorage
 
 from examine_jax.common.shapes import Num, Shaped
 from examine_jax.images.decoding.unreadable import UnreadableImage
@@ -37,6 +37,9 @@ _META_START = 128 + 4 + 12
 
 # The range of 12 bits in Hounsfield units: air is -1000, the densest bone about 3000.
 _HOUNSFIELD = -1024.0, 3071.0
+
+# Objects whose pixels are masks.
+_NO_IMAGES = (SegmentationStorage,)
 
 _FRAME_SEQUENCES = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 
@@ -57,6 +60,8 @@ def read_header(stream: BinaryIO, max_pixels: int, max_bytes: int) -> pydicom.Da
     if "Rows" not in header or "Columns" not in header:
         kind = header.get("SOPClassUID")
         raise UnreadableImage(f"a DICOM file without pixels{f' ({kind.name})' if kind else ''}; remove it")
+    if header.get("SOPClassUID") in _NO_IMAGES:
+        raise UnreadableImage(f"a DICOM object that is no image ({header.SOPClassUID.name}); remove it")
     if header.Rows * header.Columns > max_pixels:
         raise UnreadableImage(
             f"{header.Columns} x {header.Rows} pixels in its header, more than max_pixels={max_pixels}"
@@ -199,15 +204,21 @@ def _check_decoder(header: pydicom.Dataset) -> None:
         ) from None
     if not decoder.is_available:
         raise UnreadableImage(
-            f"DICOM pixels encoded as {syntax.name}; to read them install one of: {'; '.join(decoder.missing_dependencies)}"
+            f"DICOM pixels encoded as {syntax.name}; to read them install one of: {_packages(decoder)}"
         )
 
 
 def _undecodable(header: pydicom.Dataset, error: RuntimeError) -> str:
     syntax = header.file_meta.TransferSyntaxUID
-    others = get_decoder(syntax).missing_dependencies
+    others = _packages(get_decoder(syntax))
     message = f"DICOM pixels encoded as {syntax.name} could not be decoded ({' '.join(str(error).split())[:160]})"
-    return message + (f"; another package may: {'; '.join(others)}" if others else "")
+    return message + (f"; another package may: {others}" if others else "")
+
+
+def _packages(decoder: Decoder) -> str:
+    """The packages that would decode a transfer syntax and are missing, by the names that pip knows."""
+    named = (dependency.replace("requires gdcm", "requires python-gdcm") for dependency in decoder.missing_dependencies)
+    return "; ".join(named)
 
 
 def _check_deflated(stream: BinaryIO, max_bytes: int) -> None:

@@ -12,6 +12,7 @@ from examine_jax.images.decoding.depth import (
     bits_that_hold,
     check_bits_stored,
     float_full_scale,
+    float_note,
     float_problem,
     integer_problem,
     to_bytes,
@@ -105,7 +106,7 @@ def load_array(
             f"{shown(path)}: its images take {needed} bytes, more than max_bytes={max_bytes}; raise that, or split the "
             "file"
         )
-    bits_stored, full_scale = _full_scale(stacks, bits_stored)
+    bits_stored, full_scale, notes = _full_scale(stacks, bits_stored)
 
     pixels = np.empty((total, image_size, image_size, channels), np.uint8)
 
@@ -132,6 +133,7 @@ def load_array(
         resized_up=total if min(stacks[0].image_shape[:2]) < image_size else 0,
         labels=_labels(arrays, chosen, max_bytes),
         bits_stored=bits_stored,
+        notes=notes,
     )
 
 
@@ -219,11 +221,11 @@ def _name(array: StoredArray) -> str:
     return array.key.removesuffix("_images") if array.key.removesuffix("_images") in SPLITS else array.key
 
 
-def _full_scale(stacks: list[_ImageStack], bits_stored: int | None) -> tuple[int | None, float]:
-    """(bits stored, the value of white) of all stacks together. Reads all but bytes for it."""
+def _full_scale(stacks: list[_ImageStack], bits_stored: int | None) -> tuple[int | None, float, tuple[str, ...]]:
+    """(bits stored, the value of white, notes) of all stacks together. Reads all but bytes for it."""
     kinds = {stack.array.dtype.kind if stack.array.dtype.itemsize > 1 else "byte" for stack in stacks}
     if kinds <= {"byte"} and all(stack.array.dtype.kind in "bu" for stack in stacks):
-        return None, 255.0
+        return None, 255.0, ()
     if len({stack.array.dtype for stack in stacks}) > 1:
         raise ValueError(
             f"{shown(stacks[0].array.path)}: its splits differ in dtype; save them in one, or load one with split="
@@ -234,11 +236,15 @@ def _full_scale(stacks: list[_ImageStack], bits_stored: int | None) -> tuple[int
     if stacks[0].array.dtype.kind == "f":
         if problem := float_problem(smallest, largest):
             raise ValueError(f"{where}: {problem}")
-        return None, float_full_scale(largest)
+        try:
+            full_scale = float_full_scale(largest)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        return None, full_scale, float_note(full_scale, largest)
     if problem := integer_problem(int(smallest), int(largest), bits_stored):
         raise ValueError(f"{where}: {problem}")
     bits_stored = bits_stored or bits_that_hold(int(largest))
-    return bits_stored, 2.0**bits_stored - 1
+    return bits_stored, 2.0**bits_stored - 1, ()
 
 
 def _range(array: StoredArray) -> tuple[float, float]:

@@ -10,7 +10,14 @@ from PIL import Image
 
 from examine_jax.common.shapes import UInt8
 from examine_jax.images.decoding.decoder import DecodedImage, ImageDecoder
-from examine_jax.images.decoding.depth import bits_that_hold, check_bits_stored, float_full_scale, to_bytes
+from examine_jax.images.decoding.depth import (
+    FLOAT_TOLERANCE,
+    bits_that_hold,
+    check_bits_stored,
+    float_full_scale,
+    float_note,
+    to_bytes,
+)
 from examine_jax.images.decoding.parallel import Budget, in_order
 from examine_jax.images.decoding.resize import check_size
 from examine_jax.images.decoding.unreadable import UnreadableImage
@@ -157,14 +164,23 @@ def load_folder(
         bits_stored = bits_stored or bits_that_hold(int(max(image.largest for image in integers.values())))
     else:
         bits_stored = None
-    floats_full_scale = float_full_scale(
-        max((image.largest for row, image in deep.items() if row not in integers), default=0.0)
-    )
+    largest_float = max((image.largest for row, image in deep.items() if row not in integers), default=0.0)
+    try:
+        floats_full_scale = float_full_scale(largest_float)
+    except ValueError as error:
+        raise ValueError(f"{shown(folder)}: {error}") from error
     for row, image in deep.items():
         pixels[row] = to_bytes(
             image.pixels, 2.0**bits_stored - 1 if bits_stored and row in integers else floats_full_scale
         )
-    return ImageSet(tuple(names), pixels[: len(names)], tuple(skipped), resized_up, bits_stored=bits_stored)
+    return ImageSet(
+        tuple(names),
+        pixels[: len(names)],
+        tuple(skipped),
+        resized_up,
+        bits_stored=bits_stored,
+        notes=float_note(floats_full_scale, largest_float),
+    )
 
 
 def stream_folder(
@@ -260,7 +276,7 @@ class _FolderReader:
             return image.pixels
         if image.pixels.dtype == np.uint16:
             return to_bytes(image.pixels, 2.0 ** (self.decoder.bits_stored or 16) - 1)
-        if image.largest > 1:
+        if image.largest > 1 + FLOAT_TOLERANCE:
             raise UnreadableImage(f"floats up to {image.largest:g}, where images read on demand are in [0, 1]")
         return to_bytes(image.pixels, 1.0)
 

@@ -51,7 +51,8 @@ def source_of(name: str | os.PathLike[str]) -> tuple[Source, str]:
 
 
 def _imported(name: str) -> Source:
-    source = lookup(name, {}, "image source")
+    elsewhere: dict[str, Source] = {}
+    source = lookup(name, elsewhere, "image source")
     if isinstance(source, type) or not isinstance(source, Source):
         raise ValueError(
             f"image source {name!r} has no recognises, load, stream and on_demand; name an instance that has"

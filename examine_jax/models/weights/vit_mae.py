@@ -34,7 +34,7 @@ class ViTMAEFamily:
         pixels = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
         tensors = with_names_on_disk(stored.tensors)
         network = read_transformer(tensors, config, VIT_NAMES, "vit.", image_size, pixels, fixed_positions=True)
-        if network.encoder.num_patches != config.num_patches:
+        if network.encoder.image_size != config.image_size:
             return network
         return dataclasses.replace(network, decoder=_decoder(tensors, stored, config))
 

@@ -254,7 +254,13 @@ def write_tiff(path, values, **options):
         (lambda path: write_tiff(path, np.full((30, 30), 3e9, np.uint32)), "values from -"),
         (lambda path: write_tiff(path, np.full((30, 30), np.nan, np.float32)), "NaN or infinity"),
         (lambda path: write_tiff(path, np.full((30, 30), -0.5, np.float32)), "only [0, 1] or [0, 255]"),
-        (lambda path: write_tiff(path, np.full((30, 30), 0.5, np.float64)), "no PNG, JPEG, TIFF"),
+        (lambda path: write_tiff(path, np.full((30, 30), 0.5, np.float64)), "a TIFF of 1 x 64-bit float samples"),
+        (lambda path: write_tiff(path, np.full((30, 30, 3), 0.5, np.float32)), "a TIFF of 3 x 32-bit float samples"),
+        (
+            lambda path: write_tiff(path, np.full((30, 30), 1j, np.complex64)),
+            "a TIFF of 1 x 64-bit complex float samples",
+        ),
+        (lambda path: path.write_bytes(b"II*\0\x08\0\0\0\xff\xff"), "its content is no PNG"),
         (lambda path: write_tiff(path, np.ones((30, 30), np.uint16), photometric="miniswhite"), "0 is white"),
         (
             lambda path: write_tiff(path, np.ones((3, 30, 30), np.uint16), photometric="rgb", planarconfig="separate"),

@@ -6,6 +6,7 @@ from examine_jax.images.decoding.depth import (
     bits_that_hold,
     check_bits_stored,
     float_full_scale,
+    float_note,
     float_problem,
     integer_problem,
     to_bytes,
@@ -64,7 +65,19 @@ def test_floats_out_of_range_are_named():
     assert "[0, 255]" in float_problem(0.0, 4095.0)
     assert "NaN" in float_problem(np.nan, np.nan)
     assert "infinity" in float_problem(0.0, np.inf)
-    assert (float_full_scale(1.0), float_full_scale(1.001)) == (1.0, 255.0)
+    assert "values from -0.01 to 1" in float_problem(-0.01, 1.0)
+    assert "values from 0 to 256" in float_problem(0.0, 256.0)
+
+
+def test_rounding_beyond_a_scale_is_tolerated_and_values_between_the_scales_are_not():
+    assert float_problem(-1e-7, 1 + 1e-7) is None
+    assert float_problem(0.0, 255.4) is None
+    assert [float_full_scale(largest) for largest in (0.1, 1.0, 1.001, 2.0, 255.0)] == [1.0, 1.0, 1.0, 255.0, 255.0]
+    for largest in (1.003, 1.5, 1.999):
+        with pytest.raises(ValueError, match="fit neither"):
+            float_full_scale(largest)
+    assert float_note(1.0, 0.5) == ()
+    assert float_note(255.0, 200.0) == ("floats up to 200 are read as 0 (black) to 255 (white)",)
 
 
 def test_bits_stored_out_of_range_is_refused():

@@ -14,7 +14,7 @@ import pydicom
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, SegmentationStorage
 
 import examine_jax.images.decoding
 from examine_jax.images import load_folder, stream_folder
@@ -231,7 +231,7 @@ def test_deflated_files_are_read_and_deflated_bombs_are_not(tmp_path: pathlib.Pa
         ("reportsi.dcm", "without pixels"),
         ("MR_truncated.dcm", "damaged"),
         ("JPEGLSNearLossless_08.dcm", r"JPEG-LS .* install one of: .*pyjpegls"),
-        ("SC_rgb_jpeg_gdcm.dcm", r"JPEG Lossless.* install one of: .*pylibjpeg-libjpeg"),
+        ("SC_rgb_jpeg_gdcm.dcm", r"JPEG Lossless.* install one of: .*requires python-gdcm>=.*pylibjpeg-libjpeg"),
         ("JPGExtended.dcm", r"12-bit precision.*another package may: .*pylibjpeg-libjpeg"),
         ("rtdose_1frame.dcm", "32 bits a sample and no window"),
     ],
@@ -254,6 +254,7 @@ def test_what_cannot_be_read_says_why_and_which_package_would(name: str, reason:
         ({"BitsStored": None}, "damaged"),
         ({"PhotometricInterpretation": "HSV"}, "HSV"),
         ({"WindowWidth": 0}, "damaged"),
+        ({"SOPClassUID": SegmentationStorage}, r"no image \(Segmentation Storage\)"),
         ({"WindowCenter": "", "WindowWidth": ""}, None),
         ({"RescaleSlope": 0, "RescaleIntercept": 0}, "without extent"),
     ],

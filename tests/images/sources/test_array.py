@@ -85,6 +85,8 @@ def test_images_resized_up_are_counted(tmp_path, colours):
         (np.arange(128, dtype=np.int8).repeat(2), 255, 8),
         (np.linspace(0, 1, 256, dtype=np.float32), 1, None),
         (np.linspace(0, 0.3, 256), 1, None),
+        (np.linspace(0, np.float16(1 + 2**-10), 256, dtype=np.float16), 1, None),
+        (np.append(np.linspace(-1e-8, 1, 255), 1 + 1e-12), 1, None),
         (np.linspace(0, 255, 256, dtype=np.float64), 255, None),
         (np.linspace(0, 1, 256, dtype=np.float16), 1, None),
         (np.arange(256) % 2 == 0, 1, None),
@@ -95,6 +97,15 @@ def test_every_dtype_has_its_scale(tmp_path, values, white, bits):
     expected = values.astype(np.float64).reshape(4, 8, 8, 1) * 255 / white
     np.testing.assert_allclose(images.pixels, expected, atol=0.501)
     assert images.bits_stored == bits
+    assert images.notes == (
+        ("floats up to 255 are read as 0 (black) to 255 (white)",) if bits is None and white == 255 else ()
+    )
+
+
+@pytest.mark.parametrize("largest", [1.002, 1.5, 1.99])
+def test_floats_between_the_scales_are_refused(tmp_path, largest):
+    with pytest.raises(ValueError, match=rf"tiles\.npy: floats up to {largest} fit neither"):
+        load_array(saved(tmp_path, np.linspace(0, largest, 256).reshape(4, 8, 8)), image_size=8)
 
 
 def test_bits_stored_can_be_named(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from examine_jax.images import exact_duplicates, load_folder
+from examine_jax.images import exact_duplicates, load_folder, stream_folder
 
 
 def save(path, pixels, **options):
@@ -80,7 +80,9 @@ def test_the_bits_of_another_folder_can_be_asked_for(tmp_path):
     assert images.bits_stored == 12
 
 
-@pytest.mark.parametrize(("largest", "white"), [(1.0, 1.0), (0.5, 1.0), (255.0, 255.0), (1.5, 255.0)])
+@pytest.mark.parametrize(
+    ("largest", "white"), [(1.0, 1.0), (0.5, 1.0), (255.0, 255.0), (2.0, 255.0), (1 + 2**-10, 1.0)]
+)
 def test_float_images_share_one_scale(tmp_path, largest, white):
     values = np.linspace(0, largest, 256, dtype=np.float32).reshape(16, 16)
     tifffile.imwrite(tmp_path / "a.tif", values)
@@ -89,6 +91,25 @@ def test_float_images_share_one_scale(tmp_path, largest, white):
     np.testing.assert_allclose(images.pixels[0, ..., 0], values * 255 / white, atol=0.501)
     np.testing.assert_allclose(images.pixels[1, ..., 0], values / 2 * 255 / white, atol=0.501)
     assert images.bits_stored is None
+    assert images.notes == (() if white == 1 else (f"floats up to {largest:g} are read as 0 (black) to 255 (white)",))
+
+
+def test_one_value_a_rounding_above_1_does_not_turn_the_set_black(tmp_path):
+    values = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    values = values.copy()
+    values[-1, -1], values[0, 0] = np.nextafter(np.float32(1), np.float32(2)), -1e-7
+    tifffile.imwrite(tmp_path / "b.tif", values)
+    images = load_folder(tmp_path, image_size=16, channels=1)
+    np.testing.assert_array_equal(images.pixels[0], images.pixels[1])
+    assert images.pixels[0].max() == 255
+    np.testing.assert_array_equal(stream_folder(tmp_path, image_size=16, channels=1)[np.arange(2)], images.pixels)
+
+
+def test_floats_between_the_scales_are_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.linspace(0, 1.2, 256, dtype=np.float32).reshape(16, 16))
+    with pytest.raises(ValueError, match=r"floats up to 1\.2 fit neither \[0, 1\] nor \[0, 255\]"):
+        load_folder(tmp_path, image_size=16)
 
 
 def hostile(folder):
