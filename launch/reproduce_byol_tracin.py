@@ -82,8 +82,8 @@ def job(values: FlagValues) -> None:
 
 
 def _sources(flags: ReproduceByolTracInFlags) -> "tuple[StudySource, StudySource]":
+    from examine_jax.labelled.sets import LabelledSource
     from examine_jax.studies.byol_tracin.sets import StudySource
-    from examine_jax.studies.common.labelled_images import LabelledSource
 
     columns = ("image_column", "label_column", "group_column")
     first, second = (

@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def define_flags(values: FlagValues) -> None:
-    from examine_jax.studies.common.labelled_images import LabelledSource
+    from examine_jax.labelled.sets import LabelledSource
     from examine_jax.studies.examine.settings import ExperimentSettings, NoiseSettings, TrainingPlan
     from examine_jax.valuation import LogisticRegression
 
@@ -69,8 +69,8 @@ def define_flags(values: FlagValues) -> None:
 
 def job(values: FlagValues) -> None:
     """Runs the study that the flags describe."""
+    from examine_jax.labelled.sets import LabelledSource
     from examine_jax.studies import examine
-    from examine_jax.studies.common.labelled_images import LabelledSource
 
     flags = read(values, ReproduceExamineFlags)
     settings = _settings(values, flags)

@@ -20,7 +20,7 @@ from .command import choose_device, run
 from .flags import changed, define, given, read
 
 if TYPE_CHECKING:
-    from examine_jax.studies.common.labelled_images import LabelledSource
+    from examine_jax.labelled.sets import LabelledSource
     from examine_jax.studies.low_resource.settings import LowResourceSettings
 
 
@@ -91,7 +91,7 @@ def job(values: FlagValues) -> None:
 
 
 def _sources(values: FlagValues, flags: ReproduceLowResourceFlags) -> "dict[str, LabelledSource]":
-    from examine_jax.studies.common.labelled_images import LabelledSource
+    from examine_jax.labelled.sets import LabelledSource
 
     sources, labels, groups = (_by_name(flag, getattr(flags, flag)) for flag in ("images", "labels", "groups"))
     for flag, named in (("labels", labels), ("groups", groups), ("ablated", values["ablated"].value or ())):

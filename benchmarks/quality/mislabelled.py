@@ -28,8 +28,8 @@ from examine_jax.evaluation.control_features import colour_statistics
 from examine_jax.evaluation.mlp_probe import two_layer_probe
 from examine_jax.features.preprocessing import FeatureStatistics, preprocess
 from examine_jax.influence import flip_labels, precision_at, self_influence
+from examine_jax.labelled.sets import LabelledSource, read_labelled
 from examine_jax.reporting.page import package_versions
-from examine_jax.studies.common.labelled_images import LabelledSource, read_labelled
 
 _IMAGES = flags.DEFINE_string("images", None, "A folder of labelled images.", required=True)
 _LABELS = flags.DEFINE_string("labels", None, "A .csv file; without it, sub-folders are the classes.")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from examine_jax.evaluation.curves import CurveSettings
+from examine_jax.labelled.sets import LabelledImages
 from examine_jax.models.architectures import Architecture
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.resnet import ResNetConfig
@@ -16,13 +17,12 @@ from examine_jax.studies.byol_tracin import page as byol_tracin_page
 from examine_jax.studies.byol_tracin import study as byol_tracin_study
 from examine_jax.studies.byol_tracin.sets import StudySet
 from examine_jax.studies.byol_tracin.settings import byol_tracin_preset
-from examine_jax.studies.common.labelled_images import LabelledImages
 from examine_jax.studies.examine import page as examine_page
 from examine_jax.studies.examine import study as examine_study
 from examine_jax.studies.examine.settings import SetSizes, examine_preset
 from examine_jax.studies.low_resource import page as low_resource_page
 from examine_jax.studies.low_resource import study as low_resource_study
-from examine_jax.studies.low_resource.layouts import describe
+from examine_jax.studies.low_resource.set_description import describe
 from examine_jax.studies.low_resource.settings import low_resource_preset
 
 STUDIES = pathlib.Path(__file__).parents[1] / "golden" / "version_0_1" / "studies"

@@ -40,6 +40,9 @@ class LayoutFiles:
 # A layout reads a set's files, without its images, and refuses files that contradict one another.
 Layout = Callable[[pathlib.Path], LayoutFiles]
 
+# From a file's name to its class and its group (None: unknown); None if the file is not part of the set.
+FileNameLayout = Callable[[str], tuple[str, str | None] | None]
+
 
 def needed(path: pathlib.Path) -> pathlib.Path:
     """The path. Raises: FileNotFoundError, where nothing is there."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from examine_jax.common.array_digest import digest_arrays
 from examine_jax.common.shapes import Int, Shaped
 from examine_jax.labelled.published.read import read_official
+from examine_jax.labelled.sets import LabelledSource, read_labelled
 from examine_jax.labelled.splits import check_split, stratified_split
 from examine_jax.studies.byol_tracin.settings import StudySettings
-from examine_jax.studies.common.array_digest import digest_arrays
-from examine_jax.studies.common.labelled_images import LabelledSource, read_labelled
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 from examine_jax.evaluation.curves import CURVE_KINDS, RANDOM
 from examine_jax.evaluation.noise_separation import noise_separation
 from examine_jax.evaluation.rank_correlation import rank_correlations
+from examine_jax.labelled.sets import LabelledImages
 from examine_jax.reporting.charts import scores
 from examine_jax.reporting.charts.label_errors import label_error_chart, label_error_rows
 from examine_jax.reporting.charts.noise_levels import noise_level_panels
@@ -20,7 +21,6 @@ from examine_jax.reporting.charts.separations import separation_chart, separatio
 from examine_jax.reporting.charts.valuation_curves import Curves, valuation_curve_chart, valuation_curve_rows
 from examine_jax.reporting.page import Illustration, Table
 from examine_jax.reporting.study_page import write_study_page
-from examine_jax.studies.common.labelled_images import LabelledImages
 from examine_jax.studies.common.setting_rows import setting_rows
 from examine_jax.studies.examine import published
 from examine_jax.studies.examine.results import ExamineSeedResults

@@ -7,8 +7,8 @@ import numpy as np
 from examine_jax.common.shapes import Float, Int, UInt8
 from examine_jax.evaluation.noise_experiment import MIXED_STREAM
 from examine_jax.images import GaussianCorruption, corrupt
+from examine_jax.labelled.sets import LabelledImages
 from examine_jax.labelled.splits import check_split, stratified_split
-from examine_jax.studies.common.labelled_images import LabelledImages
 from examine_jax.studies.examine.settings import ExperimentSettings, NoiseSettings
 
 

@@ -13,9 +13,9 @@ from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float
 from examine_jax.evaluation.label_errors import label_error_curve
 from examine_jax.influence.mislabelled import flip_labels
+from examine_jax.labelled.sets import LabelledImages, LabelledSource, read_labelled
 from examine_jax.scoring import examine
 from examine_jax.studies.common import kept
-from examine_jax.studies.common.labelled_images import LabelledImages, LabelledSource, read_labelled
 from examine_jax.studies.common.notes import note, note_other_seeds
 from examine_jax.studies.common.training_length import training_record
 from examine_jax.studies.examine.encoders import Embed, Pixels, controls, embedder, train

@@ -11,8 +11,8 @@ from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float, Int
 from examine_jax.evaluation.curves import CodedRows, Curve, CurveKind, valuation_curves
 from examine_jax.labelled.labelled_rows import LabelledRows
+from examine_jax.labelled.sets import LabelledImages
 from examine_jax.studies.common import kept
-from examine_jax.studies.common.labelled_images import LabelledImages
 from examine_jax.studies.examine.sets import ExamineSplit
 from examine_jax.studies.examine.settings import ExperimentSettings
 from examine_jax.valuation.side_by_side import ValueSettings, value_features

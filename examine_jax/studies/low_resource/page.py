@@ -13,9 +13,9 @@ from examine_jax.studies.common.setting_rows import setting_rows
 from examine_jax.studies.common.verdict import mean_sd
 from examine_jax.studies.low_resource import published
 from examine_jax.studies.low_resource.charts import batch_size_chart, imbalance_chart
-from examine_jax.studies.low_resource.layouts import SetDescription
 from examine_jax.studies.low_resource.results import COLOURS, RANDOM_INITIALISATION, RunResults
 from examine_jax.studies.low_resource.rows import Row, best_probe, knn_row, probe_row, verdict
+from examine_jax.studies.low_resource.set_description import SetDescription
 from examine_jax.studies.low_resource.settings import LowResourceSettings
 from examine_jax.studies.low_resource.training import trainings
 

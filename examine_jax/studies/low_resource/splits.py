@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from examine_jax.common.shapes import Int
+from examine_jax.labelled.sets import LabelledImages
 from examine_jax.labelled.splits import check_split, stratified_split
-from examine_jax.studies.common.labelled_images import LabelledImages
 from examine_jax.studies.low_resource.settings import LowResourceSettings
 
 

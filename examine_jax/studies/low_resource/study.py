@@ -10,21 +10,23 @@ from typing import Any
 import jax
 import numpy as np
 
+from examine_jax.common.array_digest import digest_arrays
 from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float, UInt8
 from examine_jax.encoders import Encoder, load_encoder
+from examine_jax.labelled.published.file_names import read_authors_folder
+from examine_jax.labelled.published.registry import FILE_NAME_LAYOUTS
+from examine_jax.labelled.sets import LabelledImages, LabelledSource, read_labelled
 from examine_jax.studies.common import kept
-from examine_jax.studies.common.array_digest import digest_arrays
 from examine_jax.studies.common.controls import colour_features
-from examine_jax.studies.common.labelled_images import LabelledImages, LabelledSource, read_labelled
 from examine_jax.studies.common.notes import note, note_other_seeds
 from examine_jax.studies.common.training_length import trained_once
 from examine_jax.studies.low_resource.classifying import classify
-from examine_jax.studies.low_resource.layouts import LAYOUTS, describe, read_authors_folder
 from examine_jax.studies.low_resource.page import write_page
 from examine_jax.studies.low_resource.published import IMAGENET
 from examine_jax.studies.low_resource.results import COLOURS, RANDOM_INITIALISATION, RunResults
+from examine_jax.studies.low_resource.set_description import describe
 from examine_jax.studies.low_resource.settings import LowResourceSettings
 from examine_jax.studies.low_resource.splits import LowResourceSplit, check_set
 from examine_jax.studies.low_resource.training import expected_seconds, folder_of, train, trainings, untrained
@@ -93,7 +95,7 @@ def _read(name: str, source: LabelledSource, settings: LowResourceSettings, prog
     folder, shape = pathlib.Path(source.images), settings.chosen().encoder
     prepared_by_tfds = (folder / "dataset_info.json").is_file()
     with progress_bar(f"images of {name}", progress) as report:
-        if name in LAYOUTS and source.labels is None and folder.is_dir() and not prepared_by_tfds:
+        if name in FILE_NAME_LAYOUTS and source.labels is None and folder.is_dir() and not prepared_by_tfds:
             if source.groups is not None:
                 raise ValueError(f"--groups={name}=... needs --labels={name}=...: official folders name their own")
             return read_authors_folder(

@@ -11,8 +11,8 @@ import numpy as np
 from examine_jax.encoders import Encoder
 from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.untrained import untrained_encoder
+from examine_jax.labelled.sets import LabelledImages
 from examine_jax.pretraining import Method, Phase, PretrainSettings, method_preset
-from examine_jax.studies.common.labelled_images import LabelledImages
 from examine_jax.studies.common.notes import note
 from examine_jax.studies.common.training_length import seconds_a_step, training_steps, training_watch
 from examine_jax.studies.low_resource.settings import LowResourceSettings

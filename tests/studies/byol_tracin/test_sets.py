@@ -6,10 +6,10 @@ import pathlib
 import numpy as np
 import pytest
 
+from examine_jax.labelled.sets import LabelledSource
 from examine_jax.labelled.splits import check_split
 from examine_jax.studies.byol_tracin.sets import StudySet, StudySource, divide, divide_both, read_set, shared_rows
 from examine_jax.studies.byol_tracin.settings import StudySettings, byol_tracin_preset
-from examine_jax.studies.common.labelled_images import LabelledSource
 from tests.support import official_miniatures as miniatures
 
 Sets = tuple[StudySet, StudySet]

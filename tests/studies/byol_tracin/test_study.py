@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from examine_jax.encoders import load_encoder
+from examine_jax.labelled.sets import LabelledSource
 from examine_jax.models.architectures import Architecture
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.models.vit import ViTConfig
@@ -22,7 +23,6 @@ from examine_jax.studies.byol_tracin.sets import StudySet, StudySource, read_set
 from examine_jax.studies.byol_tracin.settings import COLOURS, METHODS, UNTRAINED, StudySettings, byol_tracin_preset
 from examine_jax.studies.byol_tracin.study import check_folder, expected_time, gallery, run_seed
 from examine_jax.studies.byol_tracin.training import resolve
-from examine_jax.studies.common.labelled_images import LabelledSource
 from examine_jax.studies.common.verdict import learned
 from tests.support import official_miniatures as miniatures
 from tests.support.diverging import diverging

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from examine_jax.studies.common.labelled_images import LabelledImages
+from examine_jax.labelled.sets import LabelledImages
 from examine_jax.studies.examine.sets import ExamineSplit, divide, mean_of, noisy_assessed
 from examine_jax.studies.examine.settings import ExperimentSettings, NoiseSettings, SetSizes, examine_preset
 

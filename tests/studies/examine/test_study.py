@@ -11,11 +11,11 @@ pytest.importorskip("tensorflow_datasets", reason="PCam comes through examine-ja
 import tensorflow_datasets as tfds
 
 from examine_jax.evaluation.curves import CURVE_KINDS, CurveSettings
+from examine_jax.labelled.sets import LabelledImages, LabelledSource, read_labelled
 from examine_jax.models.architectures import Architecture
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.vit import ViTConfig
 from examine_jax.scoring import examine
-from examine_jax.studies.common.labelled_images import LabelledImages, LabelledSource, read_labelled
 from examine_jax.studies.examine.page import write_page
 from examine_jax.studies.examine.results import ExamineSeedResults
 from examine_jax.studies.examine.settings import ExperimentSettings, SetSizes, examine_preset

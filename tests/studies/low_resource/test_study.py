@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 from examine_jax.encoders import load_encoder
+from examine_jax.labelled.published.file_names import read_authors_folder
+from examine_jax.labelled.sets import LabelledImages, LabelledSource, read_labelled
 from examine_jax.models.architectures import Architecture
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.pretraining.methods.dcl import DCL
-from examine_jax.studies.common.labelled_images import LabelledImages, LabelledSource, read_labelled
-from examine_jax.studies.low_resource.layouts import describe, read_authors_folder
 from examine_jax.studies.low_resource.page import write_page
+from examine_jax.studies.low_resource.set_description import describe
 from examine_jax.studies.low_resource.settings import LowResourceSettings, low_resource_preset
 from examine_jax.studies.low_resource.splits import divide
 from examine_jax.studies.low_resource.study import check_folder, check_set_folder, run_set

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from examine_jax.common.array_digest import digest_arrays
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Int, Shaped, UInt8
-from examine_jax.images import ImageSet, StreamedImages, load_images, stream_images
+from examine_jax.images import ImageSet, StreamedImages, can_stream, load_images, stream_images
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.labelled.tables import Labels, read_labels
-from examine_jax.studies.common.array_digest import digest_arrays
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ def read_labelled(
 
 def _listed(images: str | os.PathLike[str], image_size: int, channels: int, split: str | None) -> StreamedImages | None:
     """Lists the images without decoding them; None for an array file, which is read whole."""
-    if not pathlib.Path(images).is_dir() and not os.fspath(images).startswith("tfds:"):
+    if not can_stream(images):
         return None
     return stream_images(images, image_size=image_size, channels=channels, split=split, bits_stored=16)
 

@@ -1,4 +1,4 @@
-"""The study's sets in their authors' folders."""
+"""Sets in their authors' folders whose file names tell class and group."""
 
 import pathlib
 
@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examine_jax.studies.low_resource.layouts import (
-    LAYOUTS,
-    breast,
-    colorectal,
-    describe,
-    pneumonia,
-    read_authors_folder,
-)
+from examine_jax.labelled.published.breakhis import breast
+from examine_jax.labelled.published.colorectal_histology import colorectal
+from examine_jax.labelled.published.file_names import read_authors_folder
+from examine_jax.labelled.published.pediatric_pneumonia import pneumonia
+from examine_jax.labelled.published.registry import FILE_NAME_LAYOUTS
+from examine_jax.studies.low_resource.set_description import describe
 
 SLIDE = "BreaKHis_v1/histology_slides/breast/benign/SOB/adenosis/SOB_B_A_14-22549AB"
 
@@ -59,6 +57,6 @@ def test_groups_are_known_where_a_name_tells_one(tmp_path: pathlib.Path, names: 
 
 def test_a_folder_of_another_layout_is_refused(tmp_path: pathlib.Path) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
-    for layout in LAYOUTS:
+    for layout in FILE_NAME_LAYOUTS:
         with pytest.raises(ValueError, match="0 of 1 images in the"):
             read_authors_folder(str(tmp_path), layout, image_size=8, channels=3)

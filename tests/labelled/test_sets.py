@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examine_jax.studies.common.labelled_images import LabelledImages, LabelledSource, read_labelled
+from examine_jax.labelled.sets import LabelledImages, LabelledSource, read_labelled
 
 
 def write(folder: pathlib.Path, count: int, rows: list[tuple[str, ...]]) -> pathlib.Path:
@@ -59,8 +59,8 @@ def test_labels_that_will_not_do_are_refused(tmp_path: pathlib.Path, rows: list,
     ("content", "reason"),
     [
         (None, "No such file"),
-        (b"file,kind\n", "column 'patient': no such|no row for '0.png'"),
-        (b"name,kind,patient\n", "column 'file': no such"),
+        (b"file,kind\n", "column 'patient' is absent|no row for '0.png'"),
+        (b"name,kind,patient\n", "column 'file' is absent"),
         (b"file,kind,patient\n0.png,a,\xff\n", "give a CSV file in UTF-8"),
         (b"file,kind,patient\n0.png,a,p\n0.png,a,p\n", "line 3: a second row for '0.png'"),
         (b"file,kind,patient\n7.png,a,p\n", "images that are not there: '7.png'"),
