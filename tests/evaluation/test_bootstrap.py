@@ -1,4 +1,4 @@
-"""Intervals by group, against all draws that there are."""
+"""Bootstrap intervals by group, against the enumeration of all draws."""
 
 import itertools
 import math
@@ -27,7 +27,7 @@ def test_draws_groups_whole_with_replacement():
     assert (interval.low, interval.high) == (low, high)
 
 
-def test_of_single_images_agrees_with_scipy():
+def test_single_images_agree_with_scipy():
     values = np.random.default_rng(0).exponential(size=200)
     found = bootstrap_interval(lambda rows: float(values[rows].mean()), np.arange(200), seed=1, num_draws=4000)
     expected = bootstrap(
@@ -46,7 +46,7 @@ def test_copies_of_images_do_not_narrow_the_interval():
     assert (by_group.low, by_group.high) == pytest.approx((once.low, once.high))
 
 
-def test_draws_without_a_figure_are_counted_and_left_out():
+def test_draws_with_nan_are_counted_and_left_out():
     values = np.array([1.0, 2.0, 3.0])
     interval = bootstrap_interval(
         lambda rows: float(values[rows].mean()) if 0 in rows else math.nan, np.arange(3), seed=0, num_draws=2000
@@ -58,7 +58,7 @@ def test_draws_without_a_figure_are_counted_and_left_out():
     assert math.isnan(nothing.low)
 
 
-def test_the_seed_decides():
+def test_equal_seeds_give_equal_intervals():
     values = np.random.default_rng(0).standard_normal(30)
 
     def interval(seed):
@@ -75,6 +75,6 @@ def test_the_seed_decides():
         ([0, 1], {"num_draws": 0}, "num_draws"),
     ],
 )
-def test_what_gives_no_interval_is_refused(groups, knobs, message):
+def test_invalid_input_is_refused(groups, knobs, message):
     with pytest.raises(ValueError, match=message):
         bootstrap_interval(lambda rows: 0.0, np.array(groups), seed=0, **knobs)

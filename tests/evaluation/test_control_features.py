@@ -1,4 +1,4 @@
-"""Controls: pixels and channel means as features."""
+"""Control features: pixels, channel means and colour statistics."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Curves of adding and removing rows, beside a loop over scikit-learn."""
+"""Curves of adding and removing rows, against a loop over scikit-learn."""
 
 import numpy as np
 import pytest
@@ -37,11 +37,11 @@ def sklearn_accuracy(features: np.ndarray, labels: np.ndarray) -> float:
     return float((model.predict(VALIDATION.features.astype(float)) == VALIDATION.labels).mean())
 
 
-def sklearn_curve(choosing: str, order: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    taken = order if choosing.endswith("best") else order[::-1]
+def sklearn_curve(kind: str, order: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    taken = order if kind.endswith("best") else order[::-1]
     worth = []
     for count in counts:
-        if choosing.startswith("add"):
+        if kind.startswith("add"):
             chosen = taken[:count]
             features = np.concatenate([CLEAN.features, ASSESSED.features[chosen]])
             labels = np.concatenate([CLEAN.labels, ASSESSED.labels[chosen]])
@@ -53,28 +53,28 @@ def sklearn_curve(choosing: str, order: np.ndarray, counts: np.ndarray) -> np.nd
 
 def test_the_four_curves_are_those_of_a_loop_over_scikit_learn() -> None:
     settings = CurveSettings(step=7, removed=0.8, random_orders=2)
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     utility = Utility(VALIDATION.features, VALIDATION.labels)
     curves = valuation_curves(
-        utility, ASSESSED, CLEAN, {"some": VALUES}, settings, seed=5, on_progress=lambda *at: told.append(at)
+        utility, ASSESSED, CLEAN, {"some": VALUES}, settings, seed=5, on_progress=lambda *at: progress.append(at)
     )
     ends = {"add": np.array([0, 7, 14, 21, 28, 30]), "rem": np.array([0, 7, 14, 21, 24])}
     orders = np.random.default_rng(5)
     shuffled = [orders.permutation(30) for _ in range(2)]
-    for choosing in CURVE_KINDS:
-        assert set(curves[choosing]) == {"some", "random"}
-        curve, counts = curves[choosing]["some"], ends[choosing[:3]]
+    for kind in CURVE_KINDS:
+        assert set(curves[kind]) == {"some", "random"}
+        curve, counts = curves[kind]["some"], ends[kind[:3]]
         np.testing.assert_array_equal(curve.counts, counts)
-        np.testing.assert_array_equal(curve.worth, sklearn_curve(choosing, np.argsort(-VALUES), counts))
-        # "best" and "worst" of a random order are the same curve: the orders from the front.
-        from_the_front = choosing.replace("worst", "best")
+        np.testing.assert_array_equal(curve.worth, sklearn_curve(kind, np.argsort(-VALUES), counts))
+        # A random order has one curve for "best" and "worst": that of the order itself.
+        from_the_front = kind.replace("worst", "best")
         expected = np.mean([sklearn_curve(from_the_front, order, counts) for order in shuffled], axis=0)
-        np.testing.assert_allclose(curves[choosing]["random"].worth, expected)
-    assert told[-1] == (8, 8)
-    assert [done for done, _ in told] == list(range(1, 9))
+        np.testing.assert_allclose(curves[kind]["random"].worth, expected)
+    assert progress[-1] == (8, 8)
+    assert [done for done, _ in progress] == list(range(1, 9))
 
 
-def test_a_function_game_counts_what_is_there() -> None:
+def test_curves_of_a_function_game_are_sums_of_its_rows() -> None:
     game = FunctionGame(6, lambda rows: float(rows.sum()))
     order = np.array([5, 3, 4])
     assert adding_curve(game, np.array([0, 1]), order, np.array([0, 1, 3])).worth.tolist() == [1, 6, 13]
@@ -92,11 +92,11 @@ def test_the_area_is_the_mean_height() -> None:
     ("rows", "step", "share", "expected"),
     [(30, 10, 1.0, [0, 10, 20, 30]), (30, 10, 0.9, [0, 10, 20, 27]), (5, 100, 1.0, [0, 5]), (2, 1, 0.1, [0, 1])],
 )
-def test_steps_begin_at_nothing_and_end_at_the_share(rows: int, step: int, share: float, expected: list[int]) -> None:
+def test_steps_begin_at_zero_and_end_at_the_share(rows: int, step: int, share: float, expected: list[int]) -> None:
     assert steps(rows, step, share).tolist() == expected
 
 
-def test_equal_values_come_in_an_order_of_chance_that_the_seed_fixes() -> None:
+def test_ties_are_shuffled_by_the_seed() -> None:
     values = np.repeat([0.0, 1.0], 50)
     order = best_first(values, 100, seed=0)
     assert (values[order] == np.repeat([1.0, 0.0], 50)).all()
@@ -108,7 +108,7 @@ def test_equal_values_come_in_an_order_of_chance_that_the_seed_fixes() -> None:
     ("values", "reason"),
     [(VALUES[:5], "5 finite values"), (np.where(np.arange(30) == 3, np.nan, VALUES), "29 finite values")],
 )
-def test_values_that_are_not_one_finite_number_a_row_are_refused(values: np.ndarray, reason: str) -> None:
+def test_missing_or_non_finite_values_are_refused(values: np.ndarray, reason: str) -> None:
     utility = Utility(VALIDATION.features, VALIDATION.labels)
     with pytest.raises(ValueError, match=reason):
         valuation_curves(utility, ASSESSED, CLEAN, {"some": values}, seed=0)

@@ -15,7 +15,7 @@ def _rank(features):
 
 @pytest.mark.parametrize("shape", [(300, 20), (20, 300), (1, 5), (5, 1), (5000, 8), (8, 5000)])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_rank_me_is_the_paper_s(shape, dtype):
+def test_rank_me_equals_the_paper_s_formula(shape, dtype):
     features = np.random.default_rng(0).standard_normal(shape).astype(dtype)
     assert rank_me(features) == pytest.approx(_rank(features), rel=1e-6)
 
@@ -30,7 +30,7 @@ def test_rank_me_of_a_nearly_collapsed_float32_matrix_is_that_of_its_spectrum(de
     assert rank_me(features) == pytest.approx(expected, rel=1e-3)
 
 
-def test_rank_me_at_the_ends():
+def test_rank_me_at_its_extremes():
     assert rank_me(np.eye(7, dtype=np.float32)) == pytest.approx(7, rel=1e-5)
     assert rank_me(np.ones((50, 7), np.float32)) == pytest.approx(1, rel=1e-4)
     assert rank_me(np.zeros((50, 7), np.float32)) == 0
@@ -38,14 +38,14 @@ def test_rank_me_at_the_ends():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_rank_me_of_features_that_are_not_finite_is_refused(bad):
+def test_rank_me_refuses_invalid_features(bad):
     with pytest.raises(ValueError, match="not finite"):
         rank_me(np.array([[1.0, bad]]))
     with pytest.raises(ValueError, match="at least one row"):
         rank_me(np.zeros((0, 3)))
 
 
-def test_deviation_is_one_over_root_d_where_spread_and_zero_where_collapsed():
+def test_deviation_of_uniform_directions_and_of_collapsed_features():
     features = np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     assert float(feature_deviation(features)) == pytest.approx(unit.std(axis=0).mean(), rel=1e-5)

@@ -1,4 +1,4 @@
-"""Encoders trained on with a head: what moves, what must not."""
+"""Fine-tuning: which parameters change and which do not."""
 
 import dataclasses
 
@@ -32,7 +32,7 @@ class Convolutional(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class Shifted:
-    """A stand-in for augmentation that is anything but the identity."""
+    """An augmentation that is far from the identity."""
 
     def __call__(self, key, images):
         return jnp.float32(images) / 255 + jax.random.normal(key, (len(images), 1, 1, 1))
@@ -44,7 +44,7 @@ def encoder():
     config = FlaxEncoder(Convolutional(), image_size=8, channels=3, features=6)
     method = SimCLR(encoder=config, augmentation=views, projector=HeadConfig((4,)), pixels=PixelScale((0.5,), (0.25,)))
     params, state = method.init(jax.random.key(0), {"image": jnp.zeros((2, 8, 8, 3), jnp.uint8)})
-    # Running statistics that a batch in training mode would not have.
+    # Running statistics that differ from those of any batch.
     state = jax.tree.map(lambda leaf: leaf + 0.3, state)
     return Encoder(method, params, state)
 
@@ -64,7 +64,7 @@ def _same(first, second):
 
 
 @pytest.mark.parametrize("augmentation", [None, Shifted()])
-def test_a_frozen_encoder_stays_in_evaluation_mode_and_its_statistics_do_not_move(encoder, augmentation):
+def test_a_frozen_encoder_stays_in_evaluation_mode_and_does_not_change(encoder, augmentation):
     images, labels = _images()
     before = jax.tree.map(np.array, (encoder.params, encoder.state))
     found = fine_tune(
@@ -73,7 +73,7 @@ def test_a_frozen_encoder_stays_in_evaluation_mode_and_its_statistics_do_not_mov
     assert _same(before, (encoder.params, encoder.state))
     assert _same(found.fixed["batch_stats"], encoder.state["batch_stats"]["encoder"])
     assert set(found.params) == set(found.batch_stats) == {"head"}
-    # Logits in training, too, are those of features by running averages: the head alone is trained.
+    # In training, too, the encoder uses running averages.
     features = jnp.asarray(encoder.embed(images))
     logits, stats = found.network.logits(
         found.params, found.batch_stats, found.fixed, jnp.asarray(images), jax.random.key(0), train=augmentation is None
@@ -84,7 +84,7 @@ def test_a_frozen_encoder_stays_in_evaluation_mode_and_its_statistics_do_not_mov
 
 
 @pytest.mark.parametrize("head", [LINEAR_HEAD, ClassifierHead(hidden=8)], ids=["linear", "two layers"])
-def test_a_frozen_encoder_is_the_probe_on_its_features(encoder, head):
+def test_a_frozen_encoder_equals_the_probe_on_its_features(encoder, head):
     images, labels = _images()
     tuned = fine_tune(encoder, images, labels, num_classes=2, training=_TRAINING, head=head, frozen=True)
     features = encoder.embed(images)
@@ -93,7 +93,7 @@ def test_a_frozen_encoder_is_the_probe_on_its_features(encoder, head):
     np.testing.assert_allclose(tuned.scores(images), probe.scores(features), atol=1e-4)
 
 
-def test_influence_on_a_frozen_encoder_is_that_of_the_probe_on_its_features_and_costs_the_heads_gradients(encoder):
+def test_influence_with_a_frozen_encoder_equals_the_probe_s_and_needs_only_head_gradients(encoder):
     images, labels = _images()
     training = dataclasses.replace(_TRAINING, kept_epochs=(2, 6))
     tuned = fine_tune(encoder, images, labels, num_classes=2, training=training, frozen=True)
@@ -111,7 +111,7 @@ def test_influence_on_a_frozen_encoder_is_that_of_the_probe_on_its_features_and_
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
-def test_the_whole_network_learns_and_the_given_one_stays(encoder):
+def test_the_whole_network_learns_and_the_given_encoder_does_not_change(encoder):
     images, labels = _images()
     before = jax.tree.map(np.array, (encoder.params, encoder.state))
     found = fine_tune(encoder, images, labels, num_classes=2, training=_TRAINING, head=ClassifierHead(hidden=8))

@@ -26,7 +26,7 @@ def _reference(features, labels, l2):
 
 @pytest.mark.parametrize("block", [4096, 64], ids=["one block", "ragged blocks"])
 @pytest.mark.parametrize("l2", [1.0, 100.0])
-def test_optimum_is_scikit_learn_s(block, l2, monkeypatch):
+def test_optimum_equals_scikit_learn_s(block, l2, monkeypatch):
     monkeypatch.setattr(linear_probe, "_BLOCK", block)
     features, labels = _data()
     found = LinearProbe(l2=l2, standardise=False, tolerance=1e-6).fit(features, labels, num_classes=3)
@@ -37,10 +37,10 @@ def test_optimum_is_scikit_learn_s(block, l2, monkeypatch):
     np.testing.assert_allclose(found.scores(features), model.predict_proba(features), atol=2e-4)
 
 
-def test_standardised_optimum_is_scikit_learn_s_behind_a_scaler():
+def test_standardised_optimum_equals_scikit_learn_s_with_a_scaler():
     features, labels = _data()
     features = features * np.geomspace(1e-4, 1e4, 6, dtype=np.float32) + np.float32(100)
-    features[:, 3] = 7.0  # a dead unit
+    features[:, 3] = 7.0  # a constant feature
     found = LinearProbe().fit(features, labels, num_classes=3)
     scaler = StandardScaler().fit(features.astype(np.float64))
     model = _reference(scaler.transform(features.astype(np.float64)), labels, 1.0)
@@ -49,7 +49,7 @@ def test_standardised_optimum_is_scikit_learn_s_behind_a_scaler():
     assert found.converged
 
 
-def test_a_constant_column_of_float64_tells_nothing():
+def test_a_constant_float64_column_has_no_effect():
     features, labels = _data()
     features = np.concatenate([features.astype(np.float64), np.full((len(features), 1), 0.1)], axis=1)
     found = LinearProbe().fit(features, labels, num_classes=3)
@@ -58,7 +58,7 @@ def test_a_constant_column_of_float64_tells_nothing():
     np.testing.assert_allclose(found.scores(others), model.predict_proba(others), atol=3e-4)
 
 
-def test_beside_its_copy_of_the_features_a_fit_holds_blocks():
+def test_memory_is_one_copy_of_the_features_and_blocks():
     features = np.random.default_rng(0).standard_normal((60_000, 32)).astype(np.float32)
     labels = (features[:, 0] > 0).astype(int)
     tracemalloc.start()
@@ -68,7 +68,7 @@ def test_beside_its_copy_of_the_features_a_fit_holds_blocks():
     assert peak < 2 * features.nbytes
 
 
-def test_several_labels_are_as_many_binary_regressions():
+def test_several_labels_equal_separate_binary_regressions():
     features, labels = _data()
     several = np.stack([labels == 0, labels != 1], axis=1).astype(int)
     found = LinearProbe(standardise=False, tolerance=1e-6).fit(features, several, num_classes=2)
@@ -77,14 +77,14 @@ def test_several_labels_are_as_many_binary_regressions():
         np.testing.assert_allclose(found.scores(features)[:, column], expected, atol=2e-4)
 
 
-def test_separable_classes_have_an_optimum_and_it_is_reached():
+def test_the_optimum_of_separable_classes_is_reached():
     features = np.repeat([[-10.0], [10.0]], 20, axis=0).astype(np.float32)
     found = LinearProbe().fit(features, np.repeat([0, 1], 20), num_classes=2)
     assert found.converged
     assert (found.scores(features).argmax(axis=1) == np.repeat([0, 1], 20)).all()
 
 
-def test_running_out_of_iterations_is_told():
+def test_running_out_of_iterations_is_reported():
     found = LinearProbe(max_iterations=2).fit(*_data(), num_classes=3)
     assert (found.converged, found.iterations) == (False, 2)
 
@@ -100,12 +100,12 @@ def test_running_out_of_iterations_is_told():
         ([[1, 0, 1]] * 3, "class 1 has no training image"),
     ],
 )
-def test_labels_that_cannot_be_learnt_are_refused(labels, message):
+def test_invalid_labels_are_refused(labels, message):
     with pytest.raises(ValueError, match=message):
         LinearProbe().fit(np.eye(3, dtype=np.float32), np.array(labels), num_classes=3)
 
 
-def test_features_that_are_not_finite_are_refused():
+def test_non_finite_features_are_refused():
     features, labels = _data()
     features[4, 1] = np.nan
     with pytest.raises(ValueError, match=r"rows \[4\]"):
@@ -114,7 +114,7 @@ def test_features_that_are_not_finite_are_refused():
         LinearProbe(l2=0.0)
 
 
-def test_a_constant_column_far_from_zero_leaves_the_penalty_of_the_others_as_it_is():
+def test_a_large_constant_column_does_not_change_the_other_weights():
     generator = np.random.default_rng(0)
     features = 3 * generator.standard_normal((60, 4))
     labels = (features[:, 0] + generator.standard_normal(60) > 0).astype(int)

@@ -1,4 +1,4 @@
-"""Metrics, against scikit-learn's own and rank statistics."""
+"""Metrics against scikit-learn's and against rank statistics."""
 
 import math
 
@@ -47,7 +47,7 @@ def test_several_labels_an_image_agree_with_scikit_learn():
     assert multilabel_metrics(labels.astype(bool), _SCORES) == found
 
 
-def test_a_class_without_test_images_makes_its_figures_and_their_means_nan():
+def test_metrics_of_a_missing_class_and_their_means_are_nan():
     present = _LABELS != 2
     found = classification_metrics(_LABELS[present], _SCORES[present])
     assert math.isnan(found.balanced_accuracy)
@@ -59,13 +59,13 @@ def test_a_class_without_test_images_makes_its_figures_and_their_means_nan():
     assert 0 < found.weighted_f1 < 1
 
 
-def test_a_test_set_of_one_class_has_recall_and_precision_but_no_area():
+def test_a_single_class_has_recall_and_precision_but_no_auroc():
     found = classification_metrics(np.zeros(5, int), np.ones((5, 1), np.float32))
     assert (found.accuracy, found.class_recall, found.class_average_precision) == (1, (1.0,), (1.0,))
     assert math.isnan(found.macro_auroc)
 
 
-def test_a_class_never_predicted_warns_of_nothing():
+def test_a_class_that_is_never_predicted_causes_no_warning():
     labels, predicted = np.array([0, 0, 1, 2]), np.array([0, 0, 0, 2])
     assert weighted_f1(labels, predicted) == pytest.approx((2 * 0.8 + 0 + 1) / 4)
     assert accuracy(labels, predicted) == 0.75
@@ -85,14 +85,14 @@ def test_a_class_never_predicted_warns_of_nothing():
         ([0, 1, 1], [[0.5, 0.5], [0.1, 0.9]], "2 rows of scores for 3 labels"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(labels, scores, message):
+def test_invalid_scores_and_labels_are_refused(labels, scores, message):
     labels = np.array(labels)
     with pytest.raises(ValueError, match=message):
         (classification_metrics if labels.ndim == 1 else multilabel_metrics)(labels, np.array(scores, np.float32))
 
 
 @pytest.mark.parametrize("figure", [accuracy, lambda labels, predicted: class_recall(labels, predicted, 2)])
-def test_predictions_of_other_images_are_refused(figure):
+def test_mismatched_predictions_are_refused(figure):
     with pytest.raises(ValueError, match=r"\[1\] predictions for \[3\] labels"):
         figure(np.array([0, 1, 1]), np.array([1]))
     with pytest.raises(ValueError, match="label 2 of row 1 is outside"):

@@ -1,4 +1,4 @@
-"""The paper's probe on frozen features, against PyTorch."""
+"""The low-resource paper's probe on frozen features, against PyTorch."""
 
 import dataclasses
 import pathlib
@@ -20,7 +20,7 @@ _HEAD = ClassifierHead(hidden=8)
 
 @dataclasses.dataclass(frozen=True)
 class FromGiven(HeadOnFeatures):
-    """A head that starts from the golden file's weights."""
+    """A head initialised with the weights of the golden file."""
 
     def init(self, key, fixed):
         _, stats = super().init(key, fixed)
@@ -60,7 +60,7 @@ def test_scores_in_evaluation_mode_equal_pytorch_s(given, trained):
 
 
 @pytest.mark.parametrize("every", [41, 47, 55, 61, 82])
-def test_the_learning_rate_falls_at_its_step_also_when_compiled(every):
+def test_the_learning_rate_falls_at_the_exact_step_when_compiled(every):
     training = ClassifierTraining(epochs=10, schedule=StepDecay(1.0, every_epochs=1, factor=0.5))
     rate = jax.jit(training.learning_rate(16, every).at)
     for times in (1, 2, 5):
@@ -77,7 +77,7 @@ def test_a_batch_of_one_image_is_refused():
         two_layer_probe(features, labels, num_classes=3, training=dataclasses.replace(_SHORT, batch_size=1))
 
 
-def test_start_is_uniform_within_one_over_the_root_of_the_inputs():
+def test_initial_weights_are_uniform_within_one_over_root_inputs():
     params, _ = HeadOnFeatures(ClassifierHead(), width=100, num_classes=4).init(jax.random.key(0), {})
     for name, bound in (("hidden", 0.1), ("logits", 512**-0.5)):
         kernel = np.asarray(params[name]["kernel"])
@@ -104,7 +104,7 @@ def test_several_labels_are_learnt():
     assert np.mean((found.scores(features) > 0.5) == several) > 0.95
 
 
-def test_the_seed_decides():
+def test_equal_seeds_give_equal_losses():
     features, labels = _data()
 
     def losses(seed):
@@ -135,7 +135,7 @@ def test_a_batch_larger_than_the_set_is_the_set():
     assert len(two_layer_probe(features, labels, num_classes=3, training=training, head=_HEAD).losses) == 2
 
 
-def test_what_cannot_be_trained_is_refused():
+def test_invalid_or_diverging_training_is_refused():
     features, labels = _data()
     with pytest.raises(ValueError, match="class 3 has no training image"):
         two_layer_probe(features, labels, num_classes=4)

@@ -1,4 +1,4 @@
-"""Rank agreement beside SciPy's."""
+"""Rank correlations against SciPy's."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_each_entry_is_scipys_correlation_with_ties() -> None:
     assert found[0, 2] == -1
 
 
-def test_a_valuer_that_tells_no_rows_apart_agrees_with_none() -> None:
+def test_a_constant_valuer_has_no_correlation() -> None:
     found = rank_correlations({"flat": np.zeros(5), "a": np.arange(5.0)})
     assert np.isnan(found[0]).all()
     assert np.isnan(found[:, 0]).all()
@@ -29,6 +29,6 @@ def test_a_valuer_that_tells_no_rows_apart_agrees_with_none() -> None:
 @pytest.mark.parametrize(
     "values", [{}, {"a": np.arange(1.0)}, {"a": np.arange(3.0), "b": np.arange(4.0)}, {"a": np.array([0.0, np.nan])}]
 )
-def test_values_without_ranks_are_refused(values: dict[str, np.ndarray]) -> None:
+def test_invalid_values_are_refused(values: dict[str, np.ndarray]) -> None:
     with pytest.raises(ValueError, match=r"valuer|finite"):
         rank_correlations(values)

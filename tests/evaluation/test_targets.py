@@ -1,4 +1,4 @@
-"""Labels: one class a row, or a reason why not."""
+"""Labels are converted into targets or refused with a reason."""
 
 import numpy as np
 import pytest
@@ -25,11 +25,11 @@ def test_whole_numbers_are_classes(labels):
         (np.array([0, -1, 1]), r"label -1 of row 1 is outside"),
     ],
 )
-def test_other_labels_are_refused_with_their_reason(labels, message):
+def test_invalid_labels_are_refused_with_a_reason(labels, message):
     with pytest.raises(ValueError, match=message):
         class_codes(labels, 3, 3)
 
 
-def test_fractions_are_no_classes_to_learn():
+def test_fractional_labels_are_refused():
     with pytest.raises(ValueError, match="whole numbers"):
         as_targets(np.array([0.5, 1.2]), 2)

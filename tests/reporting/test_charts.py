@@ -1,4 +1,4 @@
-"""Figures come out for whatever a run may hold, and show something."""
+"""Charts of a run are drawn for ordinary and extreme input."""
 
 import subprocess
 import sys
@@ -92,7 +92,7 @@ def test_gallery_is_drawn(count, channels):
     read_png(galleries.gallery(pixels, names, np.exp(-gap), gap, rank_by_gap(gap)))
 
 
-def test_gallery_survives_hostile_names():
+def test_gallery_draws_hostile_names():
     count = len(HOSTILE_NAMES)
     pixels = np.zeros((count, 8, 8, 3), np.uint8)
     gap = np.linspace(0, 1, count)
@@ -100,8 +100,8 @@ def test_gallery_survives_hostile_names():
     read_png(galleries.gallery(pixels, names, np.exp(-gap), gap, rank_by_gap(gap)))
 
 
-def test_gallery_shows_the_best_first_and_the_worst_first_below():
-    # Each image is a colour of its own; the pictures' order is read off the figure.
+def test_gallery_shows_smallest_gaps_first_and_largest_gaps_below():
+    # Each image has its own colour, so the order can be read from the figure.
     colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0]], np.uint8)
     pixels = np.broadcast_to(colours[:, None, None, :], (4, 10, 10, 3)).copy()
     gap = np.array([0.3, 0.1, 0.4, 0.2])
@@ -125,7 +125,7 @@ def test_reconstructions_are_drawn(count, channels):
     read_png(galleries.reconstructions((original * 255).astype(np.uint8), original, original * 1.5 - 0.2))
 
 
-def test_images_stand_above_what_was_made_of_them():
+def test_original_images_are_above_their_reconstructions():
     original = np.zeros((2, 8, 8, 3), np.uint8)
     original[..., 0] = 255
     made = np.zeros((2, 8, 8, 3), np.float32)
@@ -138,10 +138,10 @@ def test_images_stand_above_what_was_made_of_them():
     ):
         shown = read_png(picture, width=500)
         rows = [np.median(np.nonzero((shown == colour).all(axis=-1))[0]) for colour in colours]
-        assert rows == sorted(set(rows)), "one above the other, in this order"
+        assert rows == sorted(set(rows)), "the rows are not in this order"
 
 
-def test_pictures_of_nothing_are_refused():
+def test_galleries_without_images_are_refused():
     nothing = np.zeros((0, 4, 4, 3))
     for draw, rows in ((galleries.reconstructions, 3), (galleries.before_and_after, 2), (galleries.view_pairs, 3)):
         with pytest.raises(ValueError, match="no image to show; give at least one"):
@@ -149,7 +149,7 @@ def test_pictures_of_nothing_are_refused():
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.2, 0.15], [0.3], [0.0, 0.0], [1.0, np.nan, 2.0]])
-def test_what_was_watched_is_drawn(values):
+def test_monitored_measures_are_drawn(values):
     read_png(training_curves.monitored_curve(100 * np.arange(1, len(values) + 1), np.array(values), "rank me"))
 
 
@@ -177,14 +177,14 @@ def test_separations_without_clean_images_are_drawn():
     read_png(separations.separation_chart({"x": _separations(1, clean=False)}))
 
 
-def test_separations_that_cannot_be_compared_are_refused():
+def test_incomparable_separations_are_refused():
     with pytest.raises(ValueError, match="at least one kind"):
         separations.separation_chart({})
     with pytest.raises(ValueError, match="different noise levels"):
         separations.separation_rows({"a": _separations(1), "b": _separations(1, clean=False)})
 
 
-def test_matplotlib_is_left_as_it_was():
+def test_matplotlib_settings_do_not_change():
     import matplotlib
 
     before = dict(matplotlib.rcParams)

@@ -1,4 +1,4 @@
-"""Galleries of neighbours and maps of features: drawn whole, with any text, from the right images."""
+"""Galleries show the right images, with any text."""
 
 import io
 
@@ -8,9 +8,8 @@ import pytest
 from PIL import Image
 
 from examine_jax.influence import Checkpoint, Extremes, tracin
-from examine_jax.reporting.charts import neighbour_galleries as file
+from examine_jax.reporting.charts import neighbour_galleries
 from examine_jax.reporting.charts.neighbour_galleries import Neighbours, influence_gallery, neighbour_gallery
-from examine_jax.reporting.charts.t_sne import t_sne_maps
 
 _PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 12, 3), dtype=np.uint8)
 _LABELS = ["NV", "MEL", "NV", "$x_1$<b>", "NV\n", "漢", "MEL", "NV", ""]
@@ -21,9 +20,9 @@ _METHODS = [
 
 
 @pytest.mark.parametrize("labels", [None, _LABELS])
-def test_gallery_shows_anchors_and_their_neighbours_with_any_text(labels, monkeypatch):
+def test_neighbour_gallery_shows_anchors_and_neighbours_with_any_text(labels, monkeypatch):
     shown = []
-    monkeypatch.setattr(file, "as_rgb", lambda image: shown.append(image) or np.zeros((2, 2, 3)))
+    monkeypatch.setattr(neighbour_galleries, "as_rgb", lambda image: shown.append(image) or np.zeros((2, 2, 3)))
     picture = Image.open(io.BytesIO(neighbour_gallery(_PIXELS, np.array([0, 3]), _METHODS, labels)))
     assert picture.width > 1000
     expected = [0, 1, 2, 3, 8, 7, 6, 3, 4, 5, 6, 0, 1, 2]
@@ -45,7 +44,7 @@ def test_gallery_shows_anchors_and_their_neighbours_with_any_text(labels, monkey
         ),
     ],
 )
-def test_galleries_that_cannot_be_drawn_are_refused(change, message):
+def test_invalid_neighbour_galleries_are_refused(change, message):
     arguments = {"pixels": _PIXELS, "anchors": np.array([0, 3]), "methods": _METHODS, "labels": None}
     with pytest.raises(ValueError, match=message):
         neighbour_gallery(**{**arguments, **change})
@@ -57,7 +56,7 @@ _EXTREMES = Extremes(
 )
 
 
-def test_gallery_of_influences_shows_each_test_image_what_helps_and_what_harms_it(monkeypatch):
+def test_influence_gallery_shows_the_most_helpful_and_harmful_images(monkeypatch):
     def loss(params, example):
         return jnp.sum(params * example)
 
@@ -65,8 +64,8 @@ def test_gallery_of_influences_shows_each_test_image_what_helps_and_what_harms_i
     train, test = (rng.standard_normal((count, 4)).astype(np.float32) for count in (6, 3))
     influences = tracin(loss, [Checkpoint(np.zeros(4, np.float32), 1.0)], train, test)
     pictures, captions = [], []
-    monkeypatch.setattr(file, "as_rgb", lambda image: pictures.append(image) or np.zeros((2, 2, 3)))
-    monkeypatch.setattr(file, "label", lambda text, at_most: captions.append(text) or "")
+    monkeypatch.setattr(neighbour_galleries, "as_rgb", lambda image: pictures.append(image) or np.zeros((2, 2, 3)))
+    monkeypatch.setattr(neighbour_galleries, "label", lambda text, at_most: captions.append(text) or "")
     drawn = influence_gallery(
         influences.extremes(2),
         [2, 0],
@@ -110,33 +109,8 @@ def test_gallery_of_influences_needs_no_labels():
         ({"test_labels": ["a"] * 5}, "5 labels for 3 test images"),
     ],
 )
-def test_galleries_of_influences_that_cannot_be_drawn_are_refused(change, message):
+def test_invalid_influence_galleries_are_refused(change, message):
     arguments = {"extremes": _EXTREMES, "shown": [1], "train_pixels": _TRAIN, "test_pixels": _PIXELS[:3]}
     labels = {"train_labels": ["a"] * 6, "test_labels": ["a"] * 3}
     with pytest.raises(ValueError, match=message):
         influence_gallery(**{**arguments, **labels, **change})
-
-
-@pytest.mark.parametrize("panels", [1, 4])
-def test_maps_of_features_are_drawn_and_repeat(panels):
-    rng = np.random.default_rng(0)
-    labels = np.arange(40) % 8
-    features = [(3 * np.eye(8, 60)[labels] + rng.standard_normal((40, 60))).astype(np.float32) for _ in range(panels)]
-    names = [f"encoder $ {i}" for i in range(panels)]
-    classes = [f"class {i}" for i in range(8)]
-    first = t_sne_maps(features, names, labels, classes)
-    assert Image.open(io.BytesIO(first)).width > 1000
-    assert panels > 1 or first == t_sne_maps(features, names, labels, classes)
-
-
-@pytest.mark.parametrize(
-    ("count", "classes", "names", "message"),
-    [
-        (4, 8, 1, "4 images make no map"),
-        (10, 2, 1, "there are 2 class names"),
-        (10, 8, 2, "1 sets of features have 2 names"),
-    ],
-)
-def test_maps_that_cannot_be_drawn_are_refused(count, classes, names, message):
-    with pytest.raises(ValueError, match=message):
-        t_sne_maps([np.zeros((count, 3))], ["a"] * names, np.arange(count) % 8, ["c"] * classes)

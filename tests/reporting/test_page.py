@@ -1,4 +1,4 @@
-"""The page holds everything, fetches nothing, and shows hostile names as text."""
+"""The page is self-contained and shows hostile names as text."""
 
 import base64
 import html.parser
@@ -83,7 +83,7 @@ def test_hostile_names_are_text_everywhere():
     assert set(HOSTILE_NAMES) <= described
 
 
-def test_page_forbids_and_needs_everything_from_outside():
+def test_page_neither_needs_nor_allows_outside_resources():
     text = reporting.render_report(_report(["a.png", "b.png"]))
     page = _Page(text)
     policies = [
@@ -123,14 +123,14 @@ def test_no_image_is_at_both_ends(count):
     assert all(image.gap == gap[image.index] and image.thumbnail is None for image in (*highest, *lowest))
 
 
-def test_page_without_pictures_or_extras_is_made():
+def test_page_without_pictures_or_extras_is_rendered():
     text = reporting.render_report(reporting.Report("t", "h", {}, (), ()))
     assert "What the score means" not in text
     assert "Files that were skipped" not in text
     assert "Exact duplicates" not in text
 
 
-def test_long_lists_are_cut_and_counted():
+def test_long_lists_are_shortened_and_counted():
     skipped = tuple(types.SimpleNamespace(name=f"s{index}", reason="empty") for index in range(250))
     duplicates = tuple((f"d{index}", f"e{index}") for index in range(130))
     page = _Page(reporting.render_report(_report(["a", "b"], skipped=skipped, duplicates=duplicates)))
@@ -165,7 +165,7 @@ def test_thumbnail_fits_its_box(shape):
     assert np.asarray(image).max() == 200
 
 
-def test_versions_name_what_made_the_scores():
+def test_versions_include_the_main_libraries():
     versions = reporting.package_versions()
     assert {"python", "jax", "numpy"} <= set(versions)
 
@@ -187,13 +187,13 @@ def test_headline_counts_what_stands_out():
 @pytest.mark.parametrize(
     "gap", [np.zeros(3), np.array([0.5]), np.array([-1e-7, 0.0, 1.0]), np.array([1.0, 1.0, 1.0, 9.0])]
 )
-def test_headline_is_made_of_awkward_gaps(gap):
+def test_headline_handles_extreme_gaps(gap):
     text = assessment_headline(source="x", encoder="y", gap=gap)
     assert "nan" not in text
     assert "inf" not in text
 
 
-def test_headline_tells_of_the_noise_experiment():
+def test_headline_reports_the_noise_experiment():
     level = np.repeat([0.0, 0.5, 1.0], 10)
     separation = noise_separation(level + 0.01 * np.arange(30), level)
     text = assessment_headline(source="x", encoder="y", gap=level, separation=separation)

@@ -1,4 +1,4 @@
-"""The experiments' figures come out for whatever a run may hold, and their tables say what was measured."""
+"""Charts of the studies are drawn, and their tables hold the right numbers."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_curves_are_drawn(names: tuple[str, ...], seeds: int) -> None:
     read_png(valuation_curve_chart(curves(names, seeds), names))
 
 
-def test_the_table_counts_the_seeds_on_the_right_side_of_random() -> None:
+def test_the_table_counts_the_seeds_on_the_good_side_of_random() -> None:
     header, rows = valuation_curve_rows(curves(("good", "bad"), 3, {"good": 0.6, "bad": 0.4}))
     assert len(header) == len(rows[0]) == 5
     assert [row[0] for row in rows] == ["random", "good", "bad"]
@@ -50,7 +50,7 @@ def test_a_valuer_without_curves_is_refused() -> None:
         valuation_curve_chart(curves(("examine",), 1), ("loo",))
 
 
-def test_detections_are_drawn_and_tabled() -> None:
+def test_label_error_curves_are_drawn_and_tabled() -> None:
     wrong = np.arange(50) < 10
     found = {
         name: [label_error_curve(GENERATOR.normal(size=50) - shift * wrong, wrong, seed=0)]
@@ -64,7 +64,7 @@ def test_detections_are_drawn_and_tabled() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3, 12])
-def test_agreement_is_drawn_also_where_it_is_undefined(count: int) -> None:
+def test_rank_correlations_are_drawn_even_if_undefined(count: int) -> None:
     correlation = np.clip(GENERATOR.normal(size=(count, count)), -1, 1)
     correlation[0, -1] = np.nan
     read_png(rank_correlation_map([*HOSTILE_NAMES, *"abcdefghijkl"][:count], correlation))

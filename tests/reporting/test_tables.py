@@ -1,4 +1,4 @@
-"""Tables keep names and numbers as they are."""
+"""Tables keep names and numbers unchanged."""
 
 import csv
 import types
@@ -19,7 +19,7 @@ def _read(path):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_scores_have_the_agreed_columns_and_come_back_exactly(dtype, tmp_path):
+def test_scores_have_the_documented_columns_and_exact_values(dtype, tmp_path):
     generator = np.random.default_rng(0)
     count = 500
     gap = (10.0 ** generator.uniform(-30, 5, count)).astype(dtype)
@@ -36,7 +36,7 @@ def test_scores_have_the_agreed_columns_and_come_back_exactly(dtype, tmp_path):
     np.testing.assert_array_equal(np.array(columns[5], dtype=int), rankdata(gap, method="ordinal"))
 
 
-def test_half_precision_is_written_as_the_float32_that_it_equals(tmp_path):
+def test_half_precision_is_written_as_float32(tmp_path):
     import ml_dtypes
 
     for dtype in (np.float16, ml_dtypes.bfloat16):
@@ -62,7 +62,7 @@ def test_any_text_comes_back_from_csv_unchanged(tmp_path_factory, names):
     assert _read(path)[1:] == [[name, name[::-1], "1.5"] for name in names]
 
 
-def test_name_that_is_no_utf8_is_escaped_and_stays_one_field(tmp_path):
+def test_invalid_utf8_in_a_name_is_escaped(tmp_path):
     tables.write_table(tmp_path / "t.csv", ("image", "x"), [("bad\udcff,name", 1)])
     assert _read(tmp_path / "t.csv")[1] == ["bad\\udcff,name", "1"]
 
@@ -75,7 +75,7 @@ def test_skipped_files_are_listed_with_their_reasons(tmp_path):
     assert rows == [[file.name, file.reason] for file in skipped]
 
 
-def test_noise_levels_stand_beside_the_scores(tmp_path):
+def test_noise_levels_are_written_with_the_scores(tmp_path):
     gap = np.array([0.2, 0.1], np.float32)
     tables.write_noise_levels(tmp_path / "n.csv", ["a", "b"], np.array([0.1, 0.0]), np.exp(-gap), gap, np.array([2, 1]))
     assert _read(tmp_path / "n.csv") == [
@@ -91,7 +91,7 @@ def test_ties_are_ranked_by_index():
     assert tables.rank_by_gap(np.zeros(0, np.float32)).tolist() == []
 
 
-def test_gap_that_is_no_number_is_refused_by_row():
+def test_nan_gaps_are_refused_by_row():
     with pytest.raises(ValueError, match="rows 1, 3"):
         tables.rank_by_gap(np.array([0.0, np.nan, 1.0, np.nan]))
 
@@ -104,19 +104,19 @@ def test_gap_that_is_no_number_is_refused_by_row():
         (["a", "b"], [0, 1], "no permutation"),
     ],
 )
-def test_columns_that_do_not_fit_are_refused_before_anything_is_written(names, rank, message, tmp_path):
+def test_mismatched_columns_are_refused_before_writing(names, rank, message, tmp_path):
     values = np.zeros(2, np.float32)
     with pytest.raises(ValueError, match=message):
         tables.write_scores(tmp_path / "s.csv", names, values, values, values, np.array(rank))
     assert not list(tmp_path.iterdir())
 
 
-def test_row_of_another_length_leaves_no_file(tmp_path):
+def test_a_row_of_wrong_length_leaves_no_file(tmp_path):
     with pytest.raises(ValueError, match="3 fields where the header has 2"):
         tables.write_table(tmp_path / "t.csv", ("a", "b"), [(1, 2), (1, 2, 3)])
     assert not list(tmp_path.iterdir())
 
 
-def test_names_that_a_spreadsheet_would_calculate_are_found():
+def test_formula_like_names_are_found():
     assert {name[0] for name in tables.formula_like(HOSTILE_NAMES)} == {"=", "-", "@"}
     assert tables.formula_like(["a=b", "x"]) == ()
