@@ -3,9 +3,10 @@
 Grey values pass the modality LUT (or rescale slope and intercept), then the first VOI LUT or
 window. Its output range becomes black to white. Without a window:
 
-- CT is shown from -1024 to 3071 Hounsfield units. - Values of more than 8 bits without rescaling,
-none below 0, wait for the full scale of their source (depth.py). - All other values are scaled by
-the range that the bits stored can hold.
+- CT is shown from -1024 to 3071 Hounsfield units.
+- Values of more than 8 bits without rescaling, none below 0, wait for the full scale of their
+  source (depth.py).
+- All other values are scaled by the range that the bits stored can hold.
 
 MONOCHROME1 is inverted, so that white is bright. In enhanced multi-frame files, each frame has its
 own values (shared and per-frame functional groups).
