@@ -15,7 +15,8 @@ ROOMS = (
 # Numerics that nobody imports from outside the package.
 _PRIVATE = {"examine_jax.scoring.equations"}
 
-_SECTION = re.compile(r"^(\s*)(Args|Attributes|Returns|Raises|Source|Yields|Note|Example|Examples):\s*(\S.*)?$")
+_SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Source|Yields):(\s|$)")
+_LIST = re.compile(r"\s*([-*]|\d+\.) ")
 _LITERAL = re.compile(r"(`+)(.+?)\1")
 
 
@@ -33,26 +34,23 @@ def write(folder: pathlib.Path) -> None:
 
 
 def _page(name: str) -> str:
-    """What the room exports; modules whose objects the room does not export follow one by one."""
+    """What the room exports; then, module by module, what else its modules define.
+
+    What a room exports from another room is on the other room's page.
+    """
     room = importlib.import_module(name)
+    exports = {key: getattr(room, key) for key in getattr(room, "__all__", ())}
+    own = [key for key, value in exports.items() if getattr(value, "__module__", name).startswith(name)]
     lines = [f"# {name}", "", "```{eval-rst}", f".. automodule:: {name}"]
-    if getattr(room, "__all__", None):
-        lines += ["   :members:"]
-    exported = {id(getattr(room, member)) for member in getattr(room, "__all__", ())}
+    if own:
+        lines.append(f"   :members: {', '.join(own)}")
+    seen = {id(value) for value in exports.values()}
     for module in _modules(room):
-        own = [
-            key for key, value in vars(module).items() if _documented(module, key, value) and id(value) not in exported
-        ]
-        if own:
-            title = module.__name__.removeprefix(f"{name}.")
-            lines += [
-                "",
-                title,
-                "-" * len(title),
-                "",
-                f".. automodule:: {module.__name__}",
-                f"   :members: {', '.join(own)}",
-            ]
+        others = [key for key, value in vars(module).items() if _documented(module, key, value) and id(value) not in seen]
+        if others:
+            title = module.__name__.removeprefix("examine_jax.")
+            lines += ["", title, "-" * len(title), "", f".. automodule:: {module.__name__}"]
+            lines.append(f"   :members: {', '.join(others)}")
     return "\n".join([*lines, "```", ""])
 
 
@@ -81,18 +79,45 @@ def _write(path: pathlib.Path, text: str) -> None:
         path.write_text(text)
 
 
+def skip_member(app: Any, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Fields of named tuples are explained by their class."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
 def process_docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Make a docstring's plain text valid reStructuredText.
 
     Docstrings here are written to be read as text: code stands between single backticks, and mathematics may hold `|x|`
-    and `x*`. Indented formulas become literal blocks.
+    and `x*`. A paragraph that is indented as a whole, outside sections, is a formula and becomes a literal block.
     """
-    lines[:] = _formulas([_escaped(line) for line in lines])
+    made: list[str] = []
+    in_section = False
+    for paragraph in _paragraphs(lines):
+        first = paragraph[0]
+        depth = len(first) - len(first.lstrip())
+        if depth == 0:
+            in_section = bool(_SECTION.match(first))
+        if not in_section and depth >= 4:
+            made += ["::", "", *paragraph, ""]
+        elif in_section or _LIST.match(first):
+            made += [*map(_escaped, paragraph), ""]
+        else:
+            made += [*(_escaped(line.strip()) for line in paragraph), ""]
+    lines[:] = made
+
+
+def _paragraphs(lines: list[str]) -> list[list[str]]:
+    """Runs of lines that are not blank. A section begins a new one."""
+    found: list[list[str]] = [[]]
+    for line in lines:
+        if not line.strip() or _SECTION.match(line):
+            found.append([])
+        if line.strip():
+            found[-1].append(line)
+    return [paragraph for paragraph in found if paragraph]
 
 
 def _escaped(line: str) -> str:
-    if line.lstrip().startswith(".. "):
-        return line
     parts, end = [], 0
     for match in _LITERAL.finditer(line):
         parts += [_without_markup(line[end : match.start()]), f"``{match[2]}``"]
@@ -103,30 +128,3 @@ def _escaped(line: str) -> str:
 def _without_markup(text: str) -> str:
     """Asterisks, bars and trailing underscores stand for themselves."""
     return re.sub(r"([*|\\]|(?<=\w)_(?!\w))", r"\\\1", text)
-
-
-def _formulas(lines: list[str]) -> list[str]:
-    """A paragraph that is indented deeper than the one before it, outside sections, is a formula: shown as it stands."""
-    made: list[str] = []
-    margin, in_section, formula = 0, False, False
-    for number, line in enumerate(lines):
-        depth = len(line) - len(line.lstrip())
-        if not line.strip():
-            made.append(line)
-            continue
-        if _SECTION.match(line) and depth == 0:
-            in_section = True
-        elif depth == 0:
-            in_section = False
-        starts = number > 0 and not lines[number - 1].strip() and depth >= margin + 4
-        if starts and not in_section and not formula:
-            made += ["::", ""]
-            formula = True
-        elif formula and depth <= margin:
-            formula = False
-        if formula:
-            line = re.sub(r"\\([*|\\_])", r"\1", line).replace("``", "`")
-        else:
-            margin = 0 if not in_section else margin
-        made.append(line)
-    return made
