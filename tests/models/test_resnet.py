@@ -99,7 +99,7 @@ def test_convolutions_of_maps_of_any_size_are_xla_s(shape, size, stride):
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.standard_normal((2, *shape, 3)), jnp.float32)
     module = resnet.Convolution(5, size, stride, jnp.float32)
-    params = module.init(jax.random.key(0), x)["params"]
+    params = {"kernel": jnp.asarray(rng.standard_normal((size, size, 3, 5)) / size, jnp.float32)}
 
     def xla(params, x):
         padding = ((size // 2, size // 2),) * 2
@@ -109,11 +109,15 @@ def test_convolutions_of_maps_of_any_size_are_xla_s(shape, size, stride):
     def ours(params, x):
         return module.apply({"params": params}, x)
 
-    found, pull_found = jax.vjp(ours, params, x)
-    expected, pull_expected = jax.vjp(xla, params, x)
-    np.testing.assert_allclose(found, expected, atol=1e-5)
-    gradient = jnp.asarray(rng.standard_normal(expected.shape), jnp.float32)
-    for one, other in zip(jax.tree.leaves(pull_found(gradient)), jax.tree.leaves(pull_expected(gradient))):
+    @jax.jit
+    def compared(params, x, gradient):
+        found, pull_found = jax.vjp(ours, params, x)
+        expected, pull_expected = jax.vjp(xla, params, x)
+        return (found, pull_found(gradient)), (expected, pull_expected(gradient))
+
+    outputs = jax.eval_shape(xla, params, x).shape
+    found, expected = compared(params, x, jnp.asarray(rng.standard_normal(outputs), jnp.float32))
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
@@ -124,10 +128,15 @@ def test_the_pool_is_the_windowed_maximum(shape):
     def windowed(x):
         return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
 
-    expected, pull = jax.vjp(windowed, x)
-    actual, pull_ours = jax.vjp(resnet._max_pool, x)
+    @jax.jit
+    def compared(x):
+        expected, pull = jax.vjp(windowed, x)
+        actual, pull_ours = jax.vjp(resnet._max_pool, x)
+        return (actual, pull_ours(expected)[0]), (expected, pull(expected)[0])
+
+    (actual, gradient), (expected, expected_gradient) = compared(x)
     np.testing.assert_array_equal(actual, expected)
-    np.testing.assert_allclose(pull_ours(expected)[0], pull(expected)[0], rtol=1e-6)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -53,11 +53,14 @@ def test_blocks_computed_again_give_the_same_gradient(config):
 
 def test_a_masked_autoencoder_trains_with_learned_positions_and_blocks_computed_again():
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 2), dtype=np.uint8)
+    methods = [
+        MAE(dataclasses.replace(FULL, remat=remat), DecoderConfig(width=8, depth=2, heads=2, mlp_width=8))
+        for remat in (False, True)
+    ]
+    params = jax.jit(methods[0].init)(jax.random.key(0), {"image": images})[0]
+    noise = np.random.default_rng(1).uniform(size=(3, 4)).astype(np.float32)
     losses = []
-    for remat in (False, True):
-        method = MAE(dataclasses.replace(FULL, remat=remat), DecoderConfig(width=8, depth=2, heads=2, mlp_width=8))
-        params = jax.jit(method.init)(jax.random.key(0), {"image": images})[0]
-        noise = jax.random.uniform(jax.random.key(1), (3, 4))
+    for method in methods:
         losses.append(jax.jit(jax.value_and_grad(method.masked_loss))(params, images, noise))
     assert np.abs(losses[0][1]["encoder"]["positions"]).max() > 0
     for actual, expected in zip(jax.tree.leaves(losses[1]), jax.tree.leaves(losses[0]), strict=True):
