@@ -9,7 +9,7 @@ The same command again continues a killed run. --seeds and --methods may be adde
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from absl.flags import FlagValues
 
@@ -118,8 +118,8 @@ def _settings(values: FlagValues, flags: ReproduceByolTracInFlags) -> "StudySett
         settings = dataclasses.replace(settings, fine_tuning_steps=None)
     if flags.fine_tuning_learning_rate is not None:
         tuning = dataclasses.replace(tuning, schedule=WarmupCosine(flags.fine_tuning_learning_rate))
-    alike = {"most": flags.fnc_most, "threshold": flags.fnc_threshold}
-    alike = {name: value for name, value in alike.items() if value is not None}
+    named_alike = {"most": flags.fnc_most, "threshold": flags.fnc_threshold}
+    alike: dict[str, Any] = {name: value for name, value in named_alike.items() if value is not None}
     false_negatives = dataclasses.replace(settings.false_negatives, **alike)
     return changed(values, dataclasses.replace(settings, fine_tuning=tuning, false_negatives=false_negatives))
 

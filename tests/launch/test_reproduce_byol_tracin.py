@@ -66,6 +66,7 @@ def test_one_line_says_what_to_do_and_nothing_is_written(tmp_path: pathlib.Path,
     assert not out.exists()
 
 
+@pytest.mark.study
 def test_two_small_folders_run_to_the_page(
     tmp_path: pathlib.Path, folders: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

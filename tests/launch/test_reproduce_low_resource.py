@@ -73,6 +73,7 @@ def rows(file: pathlib.Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.study
 def test_a_killed_study_goes_on_where_it_was_and_ends_on_its_page(runs: Runs) -> None:
     assert runs.killed == -signal.SIGKILL
     assert runs.code == 0, runs.told
@@ -96,6 +97,7 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_on_its_page(runs: Runs) ->
             assert min(picture.size) > 200, figure
 
 
+@pytest.mark.study
 def test_one_line_says_what_to_do_and_nothing_is_written(runs: Runs) -> None:
     for given, reason, code, errors in runs.refused:
         lines = [line for line in errors.splitlines() if line.startswith("reproduce-low-resource: ")]

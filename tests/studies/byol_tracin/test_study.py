@@ -23,7 +23,6 @@ from examine_jax.studies.byol_tracin.sets import StudySet, StudySource, read_set
 from examine_jax.studies.byol_tracin.settings import COLOURS, METHODS, UNTRAINED, StudySettings, byol_tracin_preset
 from examine_jax.studies.byol_tracin.study import check_folder, expected_time, gallery, run_seed
 from examine_jax.studies.byol_tracin.training import resolve
-from examine_jax.studies.common.verdict import learned
 from tests.support import official_miniatures as miniatures
 from tests.support.diverging import diverging
 
@@ -77,6 +76,7 @@ def found(skin: Sets, workdir: pathlib.Path) -> ByolTracInSeedResults:
     return run_seed(*skin, splits, workdir, miniature(), 0, progress=False)
 
 
+@pytest.mark.study
 def test_every_row_of_the_papers_tables_has_its_figures(found: ByolTracInSeedResults) -> None:
     assert tuple(found.semi_supervised) == (UNTRAINED, COLOURS, *METHODS) == tuple(found.transfer)
     for by_share in found.semi_supervised.values():
@@ -87,6 +87,7 @@ def test_every_row_of_the_papers_tables_has_its_figures(found: ByolTracInSeedRes
     assert all(record["steps"] == 2 for record in found.trainings.values())
 
 
+@pytest.mark.study
 def test_the_upper_bounds_extra_positives_are_right_and_chance_is_known(found: ByolTracInSeedResults) -> None:
     assert found.trainings["byol_sup"]["extra_positives_right"] == 1
     for name in ("byol_fs", "byol_fs_pretrained", "byol_tracin", "byol_tracin_pretrained"):
@@ -96,6 +97,7 @@ def test_the_upper_bounds_extra_positives_are_right_and_chance_is_known(found: B
     assert "extra_positives" not in found.trainings["byol_ft"]
 
 
+@pytest.mark.study
 def test_encoders_are_plain_byols_that_need_neither_labels_nor_scorer(
     found: ByolTracInSeedResults, workdir: pathlib.Path
 ) -> None:
@@ -104,6 +106,7 @@ def test_encoders_are_plain_byols_that_need_neither_labels_nor_scorer(
     assert encoder.embed(np.zeros((2, 16, 16, 3), np.uint8)).shape == (2, 16)
 
 
+@pytest.mark.study
 def test_a_killed_run_does_what_is_missing_alone_and_ends_the_same(
     found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path
 ) -> None:
@@ -125,6 +128,7 @@ def test_a_killed_run_does_what_is_missing_alone_and_ends_the_same(
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
 
 
+@pytest.mark.study
 def test_the_page_has_tables_charts_and_the_gallery(
     found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path
 ) -> None:
@@ -150,6 +154,7 @@ def test_the_page_has_tables_charts_and_the_gallery(
         assert (workdir / name).stat().st_size > 0
 
 
+@pytest.mark.study
 def test_a_method_that_diverges_is_told_and_the_study_goes_on(
     skin: Sets, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +177,7 @@ def test_a_method_that_diverges_is_told_and_the_study_goes_on(
     assert again.trainings == found.trainings
 
 
+@pytest.mark.study
 def test_the_time_is_said_beforehand(found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path) -> None:
     splits = check_folder(workdir, *skin, miniature())
     (workdir / "byol_step.json").write_text('{"seconds_a_step": 900}')
@@ -196,6 +202,7 @@ def test_few_labels_get_as_many_steps_as_many() -> None:
     assert miniature().tuning(100).epochs == 1
 
 
+@pytest.mark.study
 def test_a_scorer_that_does_not_fit_is_refused_before_anything_is_written(
     found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -211,6 +218,7 @@ def test_a_scorer_that_does_not_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.study
 def test_a_scorer_trained_anew_is_another_study(
     found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -250,11 +258,13 @@ def test_the_unknown_settings_reach_their_methods(skin: Sets, tmp_path: pathlib.
     assert resolve("byol_ft", skin[0].pixels, tmp_path, own, 0)[0].concentration == 3.0
 
 
+@pytest.mark.study
 def test_the_same_folder_takes_no_other_study(found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path) -> None:
     with pytest.raises(ValueError, match="another run"):
         check_folder(workdir, *skin, dataclasses.replace(miniature(), weight=0.5))
 
 
+@pytest.mark.study
 def test_chest_images_of_several_labels_run_whole(tmp_path: pathlib.Path) -> None:
     chest = read(tmp_path, "chestx_ray14", "shenzhen")
     # A network with batch norms, as the paper's: in LARS, under a scorer and in fine-tuning.
@@ -270,11 +280,7 @@ def test_chest_images_of_several_labels_run_whole(tmp_path: pathlib.Path) -> Non
     assert write_page(tmp_path / "out", [one], *chest, settings, shown, device="a test").exists()
 
 
-def test_learned_is_two_standard_errors_above_random_initialisation() -> None:
-    """Gains .1, .2, .3: mean .2, standard error .1 / sqrt(3) = .058."""
-    assert learned([0.6, 0.7, 0.8], [0.5, 0.5, 0.5]) is True
-    assert learned([0.4, 0.7, 0.6], [0.5, 0.5, 0.5]) is False
-    assert learned([0.9], [0.1]) is None
+def test_a_cell_says_what_has_not_learned() -> None:
     assert cell([0.4, 0.6], [0.5, 0.5]) == "not learned (0.500 ± 0.141)"
     assert cell([0.9, 0.9], [0.5, 0.5]) == "0.900 ± 0.000"
     assert cell([0.25], [0.5]) == "0.250"

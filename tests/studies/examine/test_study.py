@@ -57,6 +57,7 @@ def found(images: LabelledImages, workdir: pathlib.Path) -> ExamineSeedResults:
     return run_seed(images, workdir, miniature(), 0, progress=False)
 
 
+@pytest.mark.study
 def test_every_figure_of_the_paper_has_its_data(found: ExamineSeedResults) -> None:
     assert found.sizes == {"pretraining": 32, "assessed": 20, "clean": 8, "valued_on": 24, "measured_on": 24}
     np.testing.assert_array_equal(np.unique(found.level, return_counts=True)[1], [4] * 5)
@@ -70,6 +71,7 @@ def test_every_figure_of_the_paper_has_its_data(found: ExamineSeedResults) -> No
     assert all(seconds > 0 for seconds in found.seconds.values())
 
 
+@pytest.mark.study
 def test_examine_values_are_those_of_the_main_encoders_features(
     found: ExamineSeedResults, workdir: pathlib.Path
 ) -> None:
@@ -78,6 +80,7 @@ def test_examine_values_are_those_of_the_main_encoders_features(
     np.testing.assert_allclose(found.gaps["mae"], -found.values["examine"], rtol=1e-6)
 
 
+@pytest.mark.study
 def test_leave_one_out_adds_up_with_the_curves_ends(found: ExamineSeedResults) -> None:
     """Both curves of removing begin with all rows, both of adding end with all."""
     for which, place in (("remove", 0), ("add", -1)):
@@ -85,6 +88,7 @@ def test_leave_one_out_adds_up_with_the_curves_ends(found: ExamineSeedResults) -
         assert len(ends) == 1
 
 
+@pytest.mark.study
 def test_a_killed_run_goes_on_and_ends_the_same(
     found: ExamineSeedResults, images: LabelledImages, workdir: pathlib.Path
 ) -> None:
@@ -112,6 +116,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
             np.testing.assert_array_equal(again.curves[choosing][name].worth, found.curves[choosing][name].worth)
 
 
+@pytest.mark.study
 def test_further_valuers_keep_what_is_there(
     found: ExamineSeedResults, images: LabelledImages, workdir: pathlib.Path
 ) -> None:
@@ -123,6 +128,7 @@ def test_further_valuers_keep_what_is_there(
     assert again.seconds["loo"] == found.seconds["loo"]
 
 
+@pytest.mark.study
 def test_a_folder_of_another_experiment_is_refused(
     found: ExamineSeedResults, images: LabelledImages, workdir: pathlib.Path
 ) -> None:
@@ -133,6 +139,7 @@ def test_a_folder_of_another_experiment_is_refused(
         check_folder(workdir, other, miniature())
 
 
+@pytest.mark.study
 def test_the_page_says_every_choice_that_the_paper_leaves_open(
     found: ExamineSeedResults, images: LabelledImages, tmp_path: pathlib.Path
 ) -> None:

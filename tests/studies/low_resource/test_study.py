@@ -95,6 +95,7 @@ def test_groups_stay_whole_unless_the_papers_random_split_is_asked_for(sets: dic
     assert sum(len(np.unique(images.groups[rows])) for rows in torn) > 12
 
 
+@pytest.mark.study
 def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledImages], tmp_path: pathlib.Path) -> None:
     settings = dataclasses.replace(miniature("paper"), methods=("dcl",), batch_sizes=(8,), probe_batch_size=None)
     images = sets["breast"]
@@ -150,6 +151,7 @@ def test_colorectal_comes_through_tfds(colorectal: LabelledImages) -> None:
     assert len(division.training) + len(division.validation) + len(division.test) == 120
 
 
+@pytest.mark.study
 @pytest.mark.parametrize("preset", ["paper", "released_code"])
 def test_the_preset_runs_whole_on_all_three_sets(
     sets: dict[str, LabelledImages], colorectal: LabelledImages, tmp_path: pathlib.Path, preset: str
@@ -171,6 +173,7 @@ def test_the_preset_runs_whole_on_all_three_sets(
         assert (tmp_path / f"fig_4_{name}.png").exists()
 
 
+@pytest.mark.study
 def test_a_training_that_diverges_is_told_and_the_study_goes_on(
     sets: dict[str, LabelledImages], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
