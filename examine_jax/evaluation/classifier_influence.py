@@ -76,7 +76,8 @@ def labelled_examples(
         return {"input": inputs, "label": class_codes(labels, len(inputs), num_classes)}
     if labels.shape != (len(inputs), num_classes) or not np.isin(labels, (0, 1)).all():
         raise ValueError(
-            f"labels {list(labels.shape)} for {len(inputs)} rows: give zeros and ones [{len(inputs)}, {num_classes}], "
+            f"labels {list(labels.shape)} for {len(inputs)} rows: give zeros and ones "
+            f"[{len(inputs)}, {num_classes}], "
             f"or one class a row, [{len(inputs)}]"
         )
     return {"input": inputs, "label": labels.astype(np.float32)}

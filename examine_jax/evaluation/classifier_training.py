@@ -1,4 +1,4 @@
-"""Training of a classifier by minibatches: one jitted step for heads on features and for whole networks on images."""
+"""Training of a classifier by minibatches: a head on features, or a whole network on images."""
 
 import dataclasses
 import functools
@@ -10,9 +10,11 @@ import numpy as np
 import optax
 
 from examine_jax.common.shapes import Array, Float, Key, Num, PyTree, Shaped
-from examine_jax.evaluation.targets import as_targets, probabilities, summed_loss
+from examine_jax.evaluation.targets import as_targets, class_probabilities, summed_loss
 from examine_jax.training.batches import BatchOrder
+from examine_jax.training.method import Batch
 from examine_jax.training.optimiser import Adam, Constant, LearningRate, Optimiser, WarmupCosine
+from examine_jax.training.step import TrainState, initial_state, make_step
 
 
 class DivergedError(ValueError):
@@ -21,7 +23,7 @@ class DivergedError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class StepDecay:
-    """A learning rate that is multiplied by `factor` every so many epochs (torch.optim.lr_scheduler.StepLR)."""
+    """The learning rate is multiplied by `factor` every so many epochs, as by torch's StepLR."""
 
     learning_rate: float = 0.01
     every_epochs: int = 25
@@ -34,14 +36,18 @@ class StepDecay:
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierTraining:
-    """How a classifier is trained; the defaults are those of the low-resource paper's probe (section 3.1, table 1).
+    """How a classifier is trained; the defaults are those of the low-resource paper's probe.
 
     Attributes:
-      epochs: passes over the images; what is left over when an epoch is cut into batches sits that epoch out.
-      batch_size: images a step; all of them where there are fewer.
-      optimiser, schedule: as values.
-      seed: of the initial head, of the order of the images and of augmentation.
-      kept_epochs: after which parameters are kept beside the last ones, for influences; from 1.
+        epochs: passes over the images; images left over after the last whole batch of an epoch are
+            not used in that epoch.
+        batch_size: images a step; all of them if there are fewer.
+        optimiser: the optimiser.
+        schedule: the learning rate by step.
+        seed: of the initial head, the order of the images and augmentation.
+        kept_epochs: the epochs, from 1, whose parameters are kept for influences.
+
+    Source: section 3.1 and table 1 of that paper.
     """
 
     epochs: int = 100
@@ -60,14 +66,15 @@ class ClassifierTraining:
             )
 
     def learning_rate(self, batch_size: int, steps_per_epoch: int) -> LearningRate:
-        """By step."""
+        """The learning rate by step."""
         schedule = self.schedule
         if not isinstance(schedule, StepDecay):
             return schedule.build(batch_size, self.epochs * steps_per_epoch)
         every = schedule.every_epochs * steps_per_epoch
 
         def decayed(step: Any) -> Array:
-            # optax.exponential_decay divides in float32, which is a step late for many lengths.
+            # optax.exponential_decay divides in float32, and so decays a step late for many
+            # lengths.
             return schedule.learning_rate * schedule.factor ** (jnp.asarray(step, jnp.int32) // every)
 
         return LearningRate(decayed, schedule.learning_rate)
@@ -75,16 +82,19 @@ class ClassifierTraining:
 
 @runtime_checkable
 class Network(Protocol):
-    """What is trained: a hashable value with two functions. `fixed` are variables that are used and never change."""
+    """What is trained: a hashable value with two functions.
+
+    `fixed` are variables that never change.
+    """
 
     def __hash__(self) -> int: ...
 
     @property
     def num_classes(self) -> int:
-        """How many logits it gives."""
+        """The number of logits."""
 
     def init(self, key: Key[Array, ""], fixed: PyTree) -> tuple[PyTree, PyTree]:
-        """(params, batch_stats) at the start."""
+        """The initial (params, batch_stats)."""
 
     def logits(
         self,
@@ -96,11 +106,11 @@ class Network(Protocol):
         *,
         train: bool,
     ) -> tuple[Float[Array, "b classes"], PyTree]:
-        """(logits, batch_stats); augments from the key when it is trained."""
+        """(logits, batch_stats); in training it augments the inputs, from the key."""
 
 
 class Kept(NamedTuple):
-    """An epoch of the training: variables after it, and the learning rate of its last step."""
+    """The variables after an epoch, and the learning rate of its last step."""
 
     epoch: int
     params: PyTree
@@ -113,10 +123,10 @@ class Classifier:
     """A trained classifier.
 
     Attributes:
-      network, params, batch_stats, fixed: what `network.logits` takes.
-      multilabel: whether labels do not exclude each other.
-      losses: the training loss of each step, [steps] float32.
-      kept: the epochs that the training was told to keep, in their order.
+        network, params, batch_stats, fixed: the arguments of `network.logits`.
+        multilabel: whether an image can have several labels.
+        losses: the training loss of each step, [steps] float32.
+        kept: the epochs `kept_epochs`, in order.
     """
 
     network: Network
@@ -128,7 +138,7 @@ class Classifier:
     kept: tuple[Kept, ...]
 
     def scores(self, inputs: Any, *, batch_size: int = 256) -> Float[np.ndarray, "n classes"]:
-        """Probabilities [N, classes] float32 of features or images [N, ...], a batch at a time, everything in evaluation mode."""
+        """Probabilities [N, classes] float32 of features or images [N, ...], in evaluation mode."""
         scores = np.empty((len(inputs), self.network.num_classes), np.float32)
         for start in range(0, len(inputs), batch_size):
             rows = np.arange(start, min(start + batch_size, len(inputs)), dtype=np.int32)
@@ -136,7 +146,7 @@ class Classifier:
             padded = np.zeros((batch_size, *batch.shape[1:]), batch.dtype)  # one program serves the last batch too
             padded[: len(batch)] = batch
             logits = _evaluate(self.network, self.params, self.batch_stats, self.fixed, padded)
-            scores[rows] = probabilities(np.asarray(logits)[: len(batch)], self.multilabel)
+            scores[rows] = class_probabilities(np.asarray(logits)[: len(batch)], self.multilabel)
         return scores
 
 
@@ -147,32 +157,38 @@ def train_classifier(
     labels: Num[Array | np.ndarray, "n *classes"],
     training: ClassifierTraining,
 ) -> Classifier:
-    """Trains `network` on inputs (anything with len() and [int32 indices]) from its initial parameters.
+    """Trains a network from its initial parameters; a pure function of its arguments.
 
-    A pure function of its arguments. One batch of inputs is on the device at a time.
+    The loss is the mean over images of the cross-entropy. One batch of inputs is on the device at a
+    time.
 
     Args:
-      labels: a class [N], or 0 and 1 [N, classes] for several labels an image; the loss is the mean over images of the cross-entropy.
+        network: what is trained.
+        fixed: the network's variables that do not change.
+        inputs: features or images: anything with len() and [int32 indices].
+        labels: a class [N], or 0 and 1 [N, classes] for several labels an image.
+        training: how it is trained.
 
     Raises:
-      ValueError: labels outside the classes or not one an input, a class without an image.
-      DivergedError: a ValueError; a loss that is not finite.
+        ValueError: a label outside the classes, another number of labels than inputs, or a class
+            without an image.
+        DivergedError: a ValueError; the loss is not finite.
     """
     targets, multilabel = as_targets(labels, network.num_classes)
     if len(targets) != len(inputs):
         raise ValueError(f"{len(inputs)} images have {len(targets)} labels; give one each")
     order = BatchOrder(len(inputs), min(training.batch_size, len(inputs)), training.seed)
     init_key, key = jax.random.split(jax.random.key(training.seed))
-    params, batch_stats = network.init(init_key, fixed)
     program = _Program(
         network, dataclasses.replace(training, seed=0, kept_epochs=()), order.batch_size, order.steps_per_epoch
     )
-    state = _State(jnp.zeros((), jnp.int32), params, batch_stats, program.optimiser.init(params))
+    state = initial_state(_Supervised(network), program.optimiser, init_key, {"fixed": fixed})
     losses: list[Array] = []
     kept = []
     for epoch in range(training.epochs):
         for rows in order.indices(epoch * order.steps_per_epoch, order.steps_per_epoch):
-            state, loss = _step(program, state, fixed, np.asarray(inputs[rows]), targets[rows], key)
+            batch = {"input": np.asarray(inputs[rows]), "target": targets[rows], "fixed": fixed}
+            state, loss = _step(program, state, batch, key)
             losses.append(loss)
         if not np.isfinite(losses[-1]):
             raise DivergedError(
@@ -181,22 +197,40 @@ def train_classifier(
             )
         if epoch + 1 in training.kept_epochs:
             # Copies: the next step overwrites the state.
-            params, batch_stats = jax.tree.map(jnp.array, (state.params, state.batch_stats))
+            params, batch_stats = jax.tree.map(jnp.array, (state.params, state.method_state))
             kept.append(Kept(epoch + 1, params, batch_stats, float(program.learning_rate(len(losses) - 1))))
-    losses_at_hand = np.array(losses, np.float32)
-    return Classifier(network, state.params, state.batch_stats, fixed, multilabel, losses_at_hand, tuple(kept))
+    losses_on_host = np.array(losses, np.float32)
+    return Classifier(network, state.params, state.method_state, fixed, multilabel, losses_on_host, tuple(kept))
 
 
-class _State(NamedTuple):
-    step: Array
-    params: PyTree
-    batch_stats: PyTree
-    optimiser_state: PyTree
+@dataclasses.dataclass(frozen=True)
+class _Supervised:
+    """A network in the shape that the step trains: the mean cross-entropy of "input" and "target".
+
+    The batch also has the network's "fixed" variables: an argument of the program, not a constant.
+    """
+
+    network: Network
+
+    def init(self, key: Key[Array, ""], batch: Batch) -> tuple[PyTree, PyTree]:
+        """The network's parameters and batch statistics."""
+        return self.network.init(key, batch["fixed"])
+
+    def loss(
+        self, params: PyTree, state: PyTree, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
+        """Mean over images of the cross-entropy."""
+        inputs, targets = batch["input"], batch["target"]
+        logits, batch_stats = self.network.logits(params, state, batch["fixed"], inputs, key, train=True)
+        return summed_loss(logits, targets, jnp.full(len(inputs), 1 / len(inputs))), (batch_stats, {})
+
+    def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
+        return state
 
 
 @dataclasses.dataclass(frozen=True)
 class _Program:
-    """What is compiled for: runs that differ in their seeds alone share it."""
+    """The static argument of the compiled step: runs that differ only in their seeds share it."""
 
     network: Network
     training: ClassifierTraining
@@ -213,18 +247,9 @@ class _Program:
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _step(
-    program: _Program, state: _State, fixed: PyTree, inputs: Array, targets: Array, key: Array
-) -> tuple[_State, Array]:
-    step_key = jax.random.fold_in(key, state.step)
-
-    def loss_of(params: PyTree) -> tuple[Array, PyTree]:
-        logits, batch_stats = program.network.logits(params, state.batch_stats, fixed, inputs, step_key, train=True)
-        return summed_loss(logits, targets, jnp.full(len(inputs), 1 / len(inputs))), batch_stats
-
-    (loss, batch_stats), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-    updates, optimiser_state = program.optimiser.update(gradient, state.optimiser_state, state.params)
-    return _State(state.step + 1, optax.apply_updates(state.params, updates), batch_stats, optimiser_state), loss
+def _step(program: _Program, state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Array]:
+    state, metrics = make_step(_Supervised(program.network), program.optimiser)(state, batch, key)
+    return state, metrics["loss"]
 
 
 @functools.partial(jax.jit, static_argnums=0)

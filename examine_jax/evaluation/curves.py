@@ -89,7 +89,7 @@ def valuation_curves(
         utility: measures the worth of a set of rows on its validation set.
         assessed: the rows that were valued.
         clean: the rows that are there before any is added; every class must be among them.
-        values: the values [N] by valuer, higher is better. Rows of equal value come in random order.
+        values: the values [N] by valuer, higher is better. Ties come in random order.
         settings: the steps and ends of the curves.
         seed: determines the random orders.
         on_progress: called with the number of finished curves and their total.
@@ -115,9 +115,9 @@ def valuation_curves(
     def curve(kind: CurveKind, order: Int[np.ndarray, " n"]) -> Curve:
         taken = order if kind.endswith("best") else order[::-1]
         if kind.startswith("add"):
-            counts = steps(len(assessed), settings.step, settings.added)
+            counts = curve_counts(len(assessed), settings.step, settings.added)
             return adding_curve(joined, start, taken + len(clean), counts)
-        return removing_curve(alone, taken, steps(len(assessed), settings.step, settings.removed))
+        return removing_curve(alone, taken, curve_counts(len(assessed), settings.step, settings.removed))
 
     found: dict[CurveKind, dict[str, Curve]] = {kind: {} for kind in CURVE_KINDS}
     total, done = 2 * settings.random_orders + len(CURVE_KINDS) * len(orders), 0
@@ -161,7 +161,7 @@ def removing_curve(game: Game, order: Int[np.ndarray, " n"], counts: Int[np.ndar
     return Curve(counts, np.asarray(game.subsets(members), np.float64))
 
 
-def steps(rows: int, step: int, share: float = 1.0) -> Int[np.ndarray, " k"]:
+def curve_counts(rows: int, step: int, share: float = 1.0) -> Int[np.ndarray, " k"]:
     """The counts 0, step, 2 step, …, ending at the given share of the rows."""
     end = max(1, round(rows * share))
     return np.append(np.arange(0, end, step), end)
@@ -179,7 +179,8 @@ def best_first(
     """
     if values.shape != (rows,) or not np.isfinite(values).all():
         raise ValueError(
-            f"{name} gave {int(np.isfinite(values).sum())} finite values of shape {list(values.shape)} for {rows} rows; give one each"
+            f"{name} gave {int(np.isfinite(values).sum())} finite values of shape "
+            f"{list(values.shape)} for {rows} rows; give one each"
         )
     chance = np.random.default_rng(seed).permutation(rows)
     return chance[np.argsort(-values[chance], kind="stable")]

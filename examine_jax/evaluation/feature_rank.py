@@ -11,9 +11,9 @@ _BLOCK = 4096
 def rank_me(features: Float[Array | np.ndarray, "n d"], *, epsilon: float = 1e-7) -> float:
     """The effective rank of features [N, D] (RankMe).
 
-    With p_k = sigma_k / sum(sigma) + epsilon, the effective rank is exp(-sum_k p_k log p_k). It is 1
-    if all features lie on a line, min(N, D) if all singular values are equal, and 0 if all features
-    are zero. Features are neither centred nor normalised, as in the paper.
+    With p_k = sigma_k / sum(sigma) + epsilon, the effective rank is exp(-sum_k p_k log p_k).
+    It is 1 if all features lie on a line, min(N, D) if all singular values are equal, and 0 if all
+    features are zero. Features are neither centred nor normalised, as in the paper.
 
     The singular values come from the Gram matrix of the smaller side in float64, whatever the dtype
     of the features. Their error is 1e-8 of the largest one, below `epsilon`; in float32 the small

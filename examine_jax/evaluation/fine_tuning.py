@@ -61,7 +61,8 @@ class EncoderAndHead:
         size = self.encoder.image_size
         if images.shape[1:] != (size, size, self.encoder.channels):
             raise ValueError(
-                f"images are {images.shape[1:]} (height, width, channels), the encoder takes {(size, size, self.encoder.channels)}; "
+                f"images are {images.shape[1:]} (height, width, channels), the encoder takes "
+                f"{(size, size, self.encoder.channels)}; "
                 "resize them first, or crop in the augmentation"
             )
         module, scaled = self.encoder.module(), self.pixels(images)

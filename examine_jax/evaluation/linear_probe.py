@@ -10,7 +10,7 @@ import optax
 from jax import lax
 
 from examine_jax.common.shapes import Array, Float, Int, Num
-from examine_jax.evaluation.targets import as_targets, probabilities, summed_loss
+from examine_jax.evaluation.targets import as_targets, class_probabilities, summed_loss
 
 _BLOCK = 4096  # rows whose logits are in memory at a time
 _PATIENCE = 10  # stop after this many iterations without a lower loss: float32 cannot improve it
@@ -73,7 +73,7 @@ class LinearProbe:
             raise ValueError(f"{count} rows of features have {len(targets)} labels; give one each")
         mean, deviation = _moments(values)
         if self.standardise:
-            # A constant column's deviation is only rounding; do not scale it to one (scikit-learn's bound).
+            # A constant column's deviation is only rounding; do not scale it (scikit-learn's bound).
             noise = np.finfo(np.float64).eps * np.abs(mean) * count
             deviation = np.where(deviation > noise, deviation, 1)
         else:
@@ -125,7 +125,7 @@ class LinearClassifier:
         scores = np.empty((len(features), len(self.bias)), np.float32)
         for start in range(0, len(features), _BLOCK):
             logits = np.asarray(features[start : start + _BLOCK]).astype(np.float64) @ self.weights + self.bias
-            scores[start : start + _BLOCK] = probabilities(logits, self.multilabel)
+            scores[start : start + _BLOCK] = class_probabilities(logits, self.multilabel)
         return scores
 
 
@@ -140,7 +140,8 @@ def _moments(values: Num[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " d"], F
     rows = np.concatenate(bad)
     if len(rows):
         raise ValueError(
-            f"features of rows {rows[:8].tolist()} are not finite: leave these images out, or look at how they were embedded"
+            f"features of rows {rows[:8].tolist()} are not finite: leave these images out, or look "
+            "at how they were embedded"
         )
     mean = sum(values[start : start + _BLOCK].sum(axis=0, dtype=np.float64) for start in starts) / len(values)
     squares = sum(np.square(values[start : start + _BLOCK] - mean).sum(axis=0) for start in starts)
@@ -163,7 +164,7 @@ def _minimise(
     def objective(params: tuple[Array, Array]) -> Array:
         weights, bias = params
 
-        @jax.checkpoint  # recompute logits for the gradient, so that [N, classes] of them never exist
+        @jax.checkpoint  # recomputes logits for the gradient: [N, classes] of them never exist
         def add(total: Array, block: tuple[Array, Array, Array]) -> tuple[Array, None]:
             own, target, mask = block
             logits = jnp.matmul(own, weights, precision=lax.Precision.HIGHEST) + bias

@@ -179,7 +179,8 @@ def _ranking_metrics(
     bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
     if len(bad):
         raise ValueError(
-            f"scores of rows {bad[:8].tolist()} are not finite ({len(bad)} in all): the classifier diverged, or these images' "
+            f"scores of rows {bad[:8].tolist()} are not finite ({len(bad)} in all): the classifier "
+            "diverged, or these images' "
             "features are not finite"
         )
     auroc, precision = [], []

@@ -38,7 +38,8 @@ def as_targets(labels: Num[Array | np.ndarray, "n *classes"], num_classes: int) 
     absent = np.flatnonzero(counts == 0)
     if len(absent):
         raise ValueError(
-            f"class {', '.join(map(str, absent[:8]))} has no training image; split so that every part has every class, or leave it out"
+            f"class {', '.join(map(str, absent[:8]))} has no training image; split so that every "
+            "part has every class, or leave it out"
         )
     return (labels, False) if labels.ndim == 1 else (labels.astype(np.float32), True)
 
@@ -54,6 +55,6 @@ def summed_loss(
     return jnp.sum(losses * weights)
 
 
-def probabilities(logits: Float[np.ndarray, "n classes"], multilabel: bool) -> Float[np.ndarray, "n classes"]:
+def class_probabilities(logits: Float[np.ndarray, "n classes"], multilabel: bool) -> Float[np.ndarray, "n classes"]:
     """The probability of each class; rows sum to 1 unless images have several labels."""
     return expit(logits) if multilabel else softmax(logits, axis=1)

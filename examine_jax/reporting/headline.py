@@ -33,8 +33,10 @@ def assessment_headline(
         separation: the result of the noise experiment, if one was run.
     """
     sentences = [
-        f"{_counted(len(gap), 'image')} from {source} {'was' if len(gap) == 1 else 'were'} described by {encoder} and ranked by "
-        "how much the features' largest singular value falls without the image (the gap). Rank 1 has the smallest gap. The rank "
+        f"{_counted(len(gap), 'image')} from {source} {'was' if len(gap) == 1 else 'were'} "
+        f"described by {encoder} and ranked by "
+        "how much the features' largest singular value falls without the image (the gap). Rank 1 "
+        "has the smallest gap. The rank "
         "does not say which images to label."
     ]
     if num_skipped:
@@ -65,7 +67,8 @@ def _outliers(gap: Float[np.ndarray, " n"]) -> str:
         return f"{largest}; no gap stands out from the rest."
     stand = "image stands" if count == 1 else "images stand"
     return (
-        f"{largest}; {count:,} {stand} out above the rest ({count / len(gap):.1%}; over {_OUTSTANDING:g} robust standard "
+        f"{largest}; {count:,} {stand} out above the rest ({count / len(gap):.1%}; over "
+        f"{_OUTSTANDING:g} robust standard "
         "deviations above the median). Look at these: they are unusual, which does not mean bad."
     )
 
@@ -75,7 +78,8 @@ def _noise(separation: NoiseSeparation) -> str:
     text = f"Noise was added to some images as a test: the rank correlation of the gap with its level is {separation.rank_correlation:.2f}"
     if not math.isnan(separation.auroc[-1]):
         text += (
-            f", and the gap separates the strongest noise (δ = {strongest:g}) from clean images with an "
+            f", and the gap separates the strongest noise (δ = {strongest:g}) from clean images "
+            "with an "
             f"AUROC of {separation.auroc[-1]:.3f}"
         )
     return text + "."

@@ -13,7 +13,7 @@ from examine_jax.evaluation.curves import (
     best_first,
     mean_curve,
     removing_curve,
-    steps,
+    curve_counts,
     valuation_curves,
 )
 from examine_jax.valuation.utility import FunctionGame, Utility
@@ -93,7 +93,7 @@ def test_the_area_is_the_mean_height() -> None:
     [(30, 10, 1.0, [0, 10, 20, 30]), (30, 10, 0.9, [0, 10, 20, 27]), (5, 100, 1.0, [0, 5]), (2, 1, 0.1, [0, 1])],
 )
 def test_steps_begin_at_zero_and_end_at_the_share(rows: int, step: int, share: float, expected: list[int]) -> None:
-    assert steps(rows, step, share).tolist() == expected
+    assert curve_counts(rows, step, share).tolist() == expected
 
 
 def test_ties_are_shuffled_by_the_seed() -> None:

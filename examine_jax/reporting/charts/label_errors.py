@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from examine_jax.evaluation.curves import RANDOM
 from examine_jax.evaluation.label_errors import LabelErrorCurve
 from examine_jax.reporting.charts.drawing import MUTED, label, new_figure, png, style
-from examine_jax.reporting.charts.seed_bands import draw_band, finish_axes, mean_sd
+from examine_jax.reporting.charts.seed_bands import draw_band, finish_axes, mean_sd_text
 
 
 def label_error_chart(found: Mapping[str, Sequence[LabelErrorCurve]]) -> bytes:
@@ -58,5 +58,5 @@ def label_error_rows(
     rows = []
     for name, seeds in found.items():
         areas = np.array([one.auroc for one in seeds])
-        rows.append((name, mean_sd(areas), f"{(areas > 0.5).sum()} of {len(areas)}"))
+        rows.append((name, mean_sd_text(areas), f"{(areas > 0.5).sum()} of {len(areas)}"))
     return ("valuer", "AUROC", "seeds above one half"), tuple(rows)

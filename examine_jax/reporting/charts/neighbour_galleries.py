@@ -72,7 +72,8 @@ def neighbour_gallery(
     for method in methods:
         if method.rows.shape != shape or method.scores.shape != shape or shape[0] != len(anchors) or not shape[1]:
             raise ValueError(
-                f"{method.name} has rows {list(method.rows.shape)} and scores {list(method.scores.shape)}; "
+                f"{method.name} has rows {list(method.rows.shape)} and scores "
+                f"{list(method.scores.shape)}; "
                 f"all methods need as many images for each of {len(anchors)} anchors"
             )
     images = _Images("images", pixels, labels)
@@ -123,7 +124,8 @@ def influence_gallery(
         )
     if len(extremes.helpful) != len(test_pixels):
         raise ValueError(
-            f"there are influences on {len(extremes.helpful)} test images, but {len(test_pixels)} test images: "
+            f"there are influences on {len(extremes.helpful)} test images, but {len(test_pixels)} "
+            "test images: "
             "give the images that the influences are on, and name those to draw"
         )
     if (train_labels is None) != (test_labels is None):

@@ -37,7 +37,7 @@ def finish_axes(axes: Axes) -> None:
     axes.grid(axis="y")
 
 
-def mean_sd(values: Float[np.ndarray, " seeds"]) -> str:
+def mean_sd_text(values: Float[np.ndarray, " seeds"]) -> str:
     """The mean and, with two seeds or more, the standard deviation: "0.6010 ± 0.0010"."""
     if len(values) == 1:
         return f"{values[0]:.4f}"

@@ -56,7 +56,8 @@ def t_sne_maps(
         broken = int((~np.isfinite(own)).any(axis=1).sum())
         if broken:
             raise ValueError(
-                f"{name}: the features of {broken} of {len(own)} images are not finite; leave that encoder out, or train it anew"
+                f"{name}: the features of {broken} of {len(own)} images are not finite; leave that "
+                "encoder out, or train it anew"
             )
     if len(labels) < 5:
         raise ValueError(f"{len(labels)} images make no map; give five at least")

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from examine_jax.evaluation.curves import CURVE_KINDS, RANDOM, Curve, CurveKind, mean_curve
 from examine_jax.reporting.charts.drawing import label, new_figure, png, style
-from examine_jax.reporting.charts.seed_bands import draw_band, finish_axes, mean_sd
+from examine_jax.reporting.charts.seed_bands import draw_band, finish_axes, mean_sd_text
 
 Curves = Mapping[CurveKind, Mapping[str, Sequence[Curve]]]  # by kind and valuer, a curve a seed
 
@@ -82,7 +82,7 @@ def valuation_curve_rows(curves: Curves) -> tuple[tuple[str, ...], tuple[tuple[s
             chance = np.array([curve.area for curve in _curves(curves, kind, RANDOM)])
             better = (areas > chance) if _ABOVE[kind] else (areas < chance)
             count = "" if name == RANDOM else f" ({better.sum()} of {len(areas)})"
-            cells.append(f"{mean_sd(areas)}{count}")
+            cells.append(f"{mean_sd_text(areas)}{count}")
         rows.append(tuple(cells))
     return header, tuple(rows)
 
