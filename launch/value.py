@@ -34,7 +34,7 @@ def _job(values: FlagValues) -> None:
     from examine_jax.valuation import LogisticRegression, ValueSettings
     from examine_jax.valuation.registry import describe_valuers
 
-    if "help" in values["valuers"].value:
+    if "help" in (values["valuers"].value or ()):
         raise ValueError(describe_valuers())
     files = read(values, ValueFiles)
     device = choose_device(values)

@@ -31,7 +31,8 @@ _ROWS_WRITTEN = 65_536  # at once
 class ScoreSettings:
     """What is scored, how, and where the results go.
 
-    With `groups`, whole groups are left out, the table has one row per group, and the features are held in memory.
+    With `groups`, whole groups are left out, the table has one row per group, and the features are
+    held in memory.
     """
 
     features: str | os.PathLike[str] = setting(
@@ -88,30 +89,33 @@ class ScoreSettings:
 
 
 def score_features(settings: ScoreSettings, *, progress: bool = True) -> Examination | Newcomers | GroupExamination:
-    """Score features without holding them in memory, and write the table; nothing is written unless all went well.
+    """Scores features without holding them in memory, and writes the table. After an error nothing
+    is written.
 
-    The table has the columns image, index, score, gap, error_bound, rank; against a summary image, index, score, gap,
-    singular_value_with, rank; of groups group, images (how many), score, gap, error_bound, rank. Rank 1 is the smallest gap;
-    ties go by index. An image without a name is called "row 17".
+    The table's columns are image, index, score, gap, error_bound, rank. Against a summary they are
+    image, index, score, gap, singular_value_with, rank; for groups they are group, images (how
+    many), score, gap, error_bound, rank. Rank 1 has the smallest gap; ties go by index. An image
+    without a name is called "row 17".
 
     Args:
-        settings: what, how and where to.
-        progress: say on stderr how far the reading is, how fast and how long it will take.
+        settings: the input, how it is scored, and the output.
+        progress: show progress bars on stderr.
 
     Returns:
-        What was written, as NumPy arrays.
+        The table's results, as NumPy arrays.
 
     Raises:
-        ValueError, OSError: a one-line reason: files that cannot be read (which shard, which rows), or written; fewer than two rows.
+        ValueError, OSError: files that cannot be read (which shard, which rows) or written; fewer
+            than two rows. One line each.
     """
     chunks = open_features(settings.features)
     names = _names(settings, chunks)
     if settings.groups is not None:
         return _score_groups(settings, chunks, names, progress)
     if settings.against is None:
-        summary = summarise_chunks(_Watched(chunks, "summarise", progress))
+        summary = summarise_chunks(_WithProgress(chunks, "summarise", progress))
         found: Examination | Newcomers = examine_chunks(
-            _Watched(chunks, "score", progress), center=settings.center, summary=summary
+            _WithProgress(chunks, "score", progress), center=settings.center, summary=summary
         )
         header, columns = SCORES_HEADER, [found.score, found.gap, found.error_bound]
     else:
@@ -121,10 +125,10 @@ def score_features(settings: ScoreSettings, *, progress: bool = True) -> Examina
                 f"{settings.against} summarises features with {corpus.mean.shape[0]} columns, {settings.features} has {chunks.width}: "
                 "use the encoder that made the corpus"
             )
-        found = examine_new_chunks(_Watched(chunks, "score", progress), corpus.spectrum(settings.center))
+        found = examine_new_chunks(_WithProgress(chunks, "score", progress), corpus.spectrum(settings.center))
         header, columns = NEWCOMERS_HEADER, [found.score, found.gap, found.singular_value_with]
         if settings.save_summary is not None:
-            summary = corpus.merge(summarise_chunks(_Watched(chunks, "summarise", progress)))
+            summary = corpus.merge(summarise_chunks(_WithProgress(chunks, "summarise", progress)))
     ranks = rank_by_gap(np.asarray(found.gap))
     _write(
         settings.output, header, [names or _Unnamed(len(ranks)), range(len(ranks)), *map(np.asarray, columns), ranks]
@@ -140,7 +144,7 @@ def _score_groups(
     groups = read_groups(settings.groups or "", chunks.rows, names, settings.image_column, settings.group_column)
     features = np.empty((chunks.rows, chunks.width), chunks.dtype)
     start = 0
-    for chunk in _Watched(chunks, "read", progress):
+    for chunk in _WithProgress(chunks, "read", progress):
         features[start : start + len(chunk)] = chunk
         start += len(chunk)
     found = examine_groups(features, groups.values, num_groups=len(groups.classes), center=settings.center)
@@ -158,16 +162,16 @@ def _write(path: str | os.PathLike[str], header: Sequence[str], table: Sequence[
         _write_parquet(path, header, table)
 
 
-class _Watched:
-    """Chunks whose every iteration shows how far it is."""
+class _WithProgress:
+    """Chunks that show a progress bar on stderr at each pass."""
 
-    def __init__(self, chunks: FeatureChunks, told: str, progress: bool):
-        self._chunks, self._told, self._progress = chunks, told, progress
+    def __init__(self, chunks: FeatureChunks, label: str, progress: bool):
+        self._chunks, self._label, self._progress = chunks, label, progress
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "chunk width"]]:
         total = self._chunks.rows
         with tqdm(
-            total=total, desc=self._told, unit=" rows", unit_scale=True, disable=not self._progress, file=sys.stderr
+            total=total, desc=self._label, unit=" rows", unit_scale=True, disable=not self._progress, file=sys.stderr
         ) as bar:
             for chunk in self._chunks:
                 yield chunk
@@ -175,7 +179,7 @@ class _Watched:
 
 
 class _Unnamed(Sequence[str]):
-    """ "row 0", "row 1", … without holding them."""
+    """The texts "row 0", "row 1", …, made when they are read."""
 
     def __init__(self, rows: int):
         self._rows = range(rows)
@@ -200,7 +204,7 @@ def _names(settings: ScoreSettings, chunks: FeatureChunks) -> list[str] | None:
 
 
 def _records(table: Sequence[Sequence[object] | np.ndarray]) -> Iterator[tuple[object, ...]]:
-    """The table's rows; floats with the fewest digits that read back as the same number."""
+    """The table's rows; floats have the fewest digits that identify them."""
     as_text: Callable[[np.ndarray], list[object]] = lambda x: (x.astype("U32") if x.dtype.kind == "f" else x).tolist()  # noqa: E731
     for start in range(0, len(table[0]), _ROWS_WRITTEN):
         part = [column[start : start + _ROWS_WRITTEN] for column in table]

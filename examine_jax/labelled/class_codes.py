@@ -6,10 +6,11 @@ from examine_jax.common.shapes import Array, Int, Shaped
 
 
 def class_codes(labels: Shaped[Array | np.ndarray, "..."], count: int, num_classes: int) -> Int[np.ndarray, " n"]:
-    """The classes [N] of so many rows, int32, once they are known to be that.
+    """Checks the labels of `count` rows and returns them as int32 [N].
 
     Raises:
-      ValueError: not one whole number a row, or one outside 0 .. num_classes - 1.
+        ValueError: there is not one whole number for each row, or one is outside 0 .. num_classes -
+            1.
     """
     labels = np.asarray(labels)
     if labels.shape != (count,):

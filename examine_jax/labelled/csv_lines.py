@@ -1,4 +1,6 @@
-"""Lines and cells of CSV files: UTF-8 with or without a byte order mark, of limited size, with one-line errors."""
+"""Lines and cells of CSV files: UTF-8 with or without a byte order mark, of limited size, with
+one-line errors.
+"""
 
 import csv
 import os
@@ -43,7 +45,8 @@ def csv_rows(path: str | os.PathLike[str], columns: Mapping[str, str | None]) ->
 
     Args:
         path: the file.
-        columns: those that must be there, each once and in every record, with the flag that names another column (or None).
+        columns: those that must be there, each once and in every record, with the flag that names
+            another column (or None).
 
     Raises:
         ValueError: as `csv_lines`; a column is absent or there twice; a record is cut short.

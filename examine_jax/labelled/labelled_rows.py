@@ -1,4 +1,4 @@
-"""Rows of features with their labels and groups: checked, coded as numbers, divided into folds, before anything is valued."""
+"""Rows of features with labels and groups: checked, coded as numbers, and divided into folds."""
 
 import dataclasses
 import re
@@ -13,14 +13,14 @@ from examine_jax.labelled.tables import is_missing
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """Rows of features with what is known of them.
+    """Rows of features, and what is known about them.
 
     Attributes:
         features: [N, D].
         labels: [N], numbers or texts, or None.
-        groups: [N], rows of one patient or slide, or None.
-        names: of the images, or None.
-        pixels: uint8 [N, H, W, C], or None.
+        groups: [N], the patient or slide of each row, or None.
+        names: of the rows' images, or None.
+        pixels: of the rows' images, uint8 [N, H, W, C], or None.
     """
 
     features: Float[np.ndarray, "n d"]
@@ -34,11 +34,13 @@ def coded(rows: LabelledRows, validation: LabelledRows | None) -> tuple[Int[np.n
     """Labels as 0, 1, … and the classes' names in that order.
 
     Args:
-        validation: the set that they are valued against, or None.
+        rows: the assessed set.
+        validation: the validation set, or None.
 
     Raises:
-        ValueError: labels missing (of which rows), one class only, as many classes as rows; a validation set of another width or other
-            classes; without one, a class of one row.
+        ValueError: labels are missing (which rows), one class only, as many classes as rows; a
+            validation set of another width or with other classes; without a validation set, a class
+            of one row.
     """
     if rows.labels is None:
         raise ValueError("these valuers need labels: give --labels, or ask for label-free valuers alone")
@@ -77,7 +79,7 @@ def coded(rows: LabelledRows, validation: LabelledRows | None) -> tuple[Int[np.n
 
 
 def codes_of(rows: LabelledRows, classes: tuple[str, ...]) -> Int[np.ndarray, " n"]:
-    """Labels that are known to be among the classes, as their numbers."""
+    """Labels as indices into `classes`, which contain them all."""
     return np.searchsorted(np.array(classes), as_text(rows.labels, rows.names, "labels")).astype(np.int64)
 
 
@@ -85,14 +87,15 @@ def as_text(labels: Any, names: Sequence[str] | None, what: str) -> Shaped[np.nd
     """Labels as text, whole numbers without a point, so that 3, 3.0 and "3.0" are one class.
 
     Raises:
-        ValueError: labels are missing (empty, None, NaN, or the text "nan"); the message names the rows.
+        ValueError: labels are missing (empty, None, NaN, or the text "nan"); the message names the
+            rows.
     """
     values = np.asarray(labels)
     if values.dtype.kind == "f":
         missing = np.isnan(values)
         texts = np.array([np.format_float_positional(value, trim="-") for value in values])
     else:
-        missing = np.array([value is None or value != value for value in values.tolist()])  # nan is not itself
+        missing = np.array([value is None or value != value for value in values.tolist()])  # NaN differs from itself
         texts = np.array([_WHOLE.sub(r"\1", str(value).strip()) for value in values.tolist()])
         missing |= np.array([is_missing(text) for text in texts.tolist()], bool)
     rows = np.flatnonzero(missing)
@@ -135,10 +138,11 @@ def check_groups(rows: LabelledRows, validation: LabelledRows, allow_shared_grou
 def folds_of(
     labels: Int[np.ndarray, " n"], groups: Shaped[np.ndarray, " n"] | None, wanted: int, seed: int
 ) -> list[Int[np.ndarray, " k"]]:
-    """Row numbers of each fold, every class in each fold and in its complement; fewer folds than wanted where a class has fewer rows.
+    """Row numbers of each fold. Every class is in each fold and in its complement; a class with
+    fewer rows reduces the folds.
 
     Raises:
-        ValueError: one group only; groups that leave a fold without a class.
+        ValueError: there is one group only, or groups leave a fold without a class.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 

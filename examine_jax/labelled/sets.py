@@ -24,7 +24,8 @@ class LabelledImages:
         pixels: uint8 [N, H, W, C].
         labels: [N] indices into `classes`.
         classes: the names of the labels.
-        groups: [N] patient, slide or the like, kept whole in every split; None: every image is its own group.
+        groups: [N] patient, slide or the like, kept whole in every split; None: every image is its
+            own group.
         skipped: how many files could not be read.
     """
 
@@ -46,7 +47,8 @@ class LabelledSource:
 
     Attributes:
         images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME".
-        labels: a CSV file. None: the source's own labels (TFDS, MedMNIST), or the sub-folders of a folder.
+        labels: a CSV file. None: the source's own labels (TFDS, MedMNIST), or the sub-folders of a
+            folder.
         groups: a CSV file of patients, slides or the like.
         image_column, label_column, group_column: headers of the CSV files.
         split: of a TFDS data set or an .npz file.
@@ -79,12 +81,13 @@ def read_labelled(
 ) -> LabelledImages:
     """Reads images with their labels, and with groups if the source names them.
 
-    CSV files are checked against the names of a folder's or TFDS data set's images before any image is decoded. A file
-    that cannot be read is skipped: it needs no row in a CSV file, and may have one.
+    CSV files are checked against the names of a folder's or TFDS data set's images before any image
+    is decoded. A file that cannot be read is skipped: it needs no row in a CSV file, and may have
+    one.
 
     Raises:
-        ValueError, OSError, ImportError: nothing is readable, there are no labels, some images lack one (which), or
-            there is one class only.
+        ValueError, OSError, ImportError: nothing is readable, there are no labels, some images lack
+            one (which), or there is one class only.
     """
     images, labels, groups, split = source.images, source.labels, source.groups, source.split
     image_column, label_column, group_column = source.image_column, source.label_column, source.group_column
@@ -135,7 +138,9 @@ def _listed(images: str | os.PathLike[str], image_size: int, channels: int, spli
 def _check_table(
     path: str | os.PathLike[str], images: StreamedImages | None, image_column: str, column: str
 ) -> Labels | None:
-    """Reads the labels of the images that have a row; refuses early what `_labels_of` would refuse after decoding."""
+    """Reads the labels of the images that have a row; refuses early what `_labels_of` would refuse
+    after decoding.
+    """
     if images is None:
         os.stat(path)  # the file must exist at least
         return None

@@ -16,23 +16,28 @@ def stratified_split(
     shares: Sequence[float] = (0.7, 0.1, 0.2),
     seed: int,
 ) -> tuple[Int[np.ndarray, " rows"], ...]:
-    """Row numbers of parts with these shares of the images of every class, groups whole; a pure function of its arguments.
+    """Splits images into parts with these shares of every class, and keeps groups whole; a pure
+    function of its arguments.
 
-    Groups are placed one by one, each where its classes are most wanting: the large ones first (by powers of two), in an order from the
-    seed. Without groups parts have their shares of each class to an image. Equal shares give the folds of a cross-validation.
+    Groups are placed one by one, each into the part that most lacks its classes: large groups first
+    (by powers of two), in an order from the seed. Without groups, each part's share of each class
+    is exact up to one image. Equal shares give the folds of a cross-validation.
 
     Args:
-      labels: one class an image [N], of any type; or several [N, classes], 0 and 1: images without any are shared out evenly too.
-      groups: what must not be torn apart (patient, slide, tile) [N], numbers or strings; None: every image for itself.
-      shares: of the parts, positive; they are divided by their sum.
-      seed: of the order in which groups are placed.
+        labels: one class per image [N], of any type; or several [N, classes], 0 and 1. Images
+            without a class are split evenly too.
+        groups: [N] patient, slide or the like, numbers or strings; None: every image is its own
+            group.
+        shares: of the parts, positive; they are divided by their sum.
+        seed: of the order in which groups are placed.
 
     Returns:
-      One ascending int64 array a part.
+        The row numbers of each part, ascending int64.
 
     Raises:
-      ValueError: a class in fewer groups than there are parts, so that some part must go without (which class, how many images); not one
-        group an image; missing groups, as `group_codes`.
+        ValueError: a class is in fewer groups than there are parts (which class, how many images);
+            the number of groups differs from that of images; groups are missing, as in
+            `group_codes`.
     """
     wanted = np.asarray(shares, float)
     if len(wanted) < 2 or not (wanted > 0).all():
@@ -65,10 +70,13 @@ def check_split(
     labels: Shaped[np.ndarray, "n *classes"],
     groups: Shaped[np.ndarray, " n"] | None = None,
 ) -> None:
-    """Refuses a split, given by row numbers, that tests on what it trained on or lacks a class; arguments as in `stratified_split`.
+    """Refuses a split, given by row numbers, whose parts share rows or groups, or lack a class.
+
+    Arguments are as in `stratified_split`.
 
     Raises:
-      ValueError: a part is empty or names a row that is not there; a row or a group lies in two parts; a part lacks a class.
+        ValueError: a part is empty or names a row that does not exist; a row or a group is in two
+            parts; a part lacks a class.
     """
     part_of = np.full(len(labels), -1)
     for number, rows in enumerate(parts):
@@ -107,10 +115,10 @@ def check_split(
 def group_codes(
     groups: Shaped[np.ndarray, " n"],
 ) -> tuple[Shaped[np.ndarray, " groups"], Int[np.ndarray, " n"]]:
-    """The groups in order, and the number of each image's among them.
+    """The groups in order, and the index of each image's group.
 
     Raises:
-      ValueError: an image's group is missing (NaN, NaT, None), so that it is not known with which others it belongs.
+        ValueError: an image's group is missing (NaN, NaT, None).
     """
     missing = np.flatnonzero(_missing(groups))
     if len(missing):
@@ -125,13 +133,13 @@ def group_codes(
 
 def _missing(groups: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     if groups.dtype.kind == "O":
-        # By name: pandas' NA compares as nothing does.
+        # Compared by name, because pandas' NA has no truth value.
         return np.array([not isinstance(group, str) and str(group) in _MISSING for group in groups], bool)
     return groups != groups
 
 
 def _classes(labels: Shaped[np.ndarray, "n *classes"]) -> tuple[Sequence[object], Shaped[np.ndarray, "n classes"]]:
-    """The classes' names and which image has which [N, classes]."""
+    """The classes' names, and whether each image has each class [N, classes]."""
     if labels.ndim == 1:
         names = np.unique(labels)
         return names.tolist(), labels[:, None] == names
@@ -143,16 +151,20 @@ def _classes(labels: Shaped[np.ndarray, "n *classes"]) -> tuple[Sequence[object]
 def _place(
     counts: Float[np.ndarray, "groups classes"], shares: Float[np.ndarray, " parts"], rng: np.random.Generator
 ) -> Int[np.ndarray, " groups"]:
-    """The part of each group, so that classes come close to their shares in the chi-squared distance."""
+    """The part of each group, chosen so that classes are near their shares in the chi-squared
+    distance.
+    """
     goal = shares[:, None] * counts.sum(axis=0)  # [parts, classes]
     filled = np.zeros_like(goal)
     part = np.empty(len(counts), np.int64)
     order = rng.permutation(len(counts))
-    # The small ones last, to even out; by powers of two alone, or every seed would give the same split.
+    # Small groups come last, to even out. Sizes count by powers of two only; otherwise every seed
+    # would give the same split.
     weight = np.log2(np.maximum(np.square(counts / goal.sum(axis=0)).sum(axis=1), np.finfo(float).tiny)) // 2
     order = order[np.argsort(-weight[order], kind="stable")]
     for g in order:
-        # How the sum over classes of (filled - goal)^2 / goal changes if the group goes to each part.
+        # The change of the sum over classes of (filled - goal)^2 / goal, if the group goes to each
+        # part.
         change = ((2 * (filled - goal) + counts[g]) * counts[g] / goal).sum(axis=1)
         part[g] = np.argmin(change)
         filled[part[g]] += counts[g]
@@ -160,17 +172,17 @@ def _place(
 
 
 def _give_each_part_each_class(counts: Float[np.ndarray, "groups classes"], part: np.ndarray, num_parts: int) -> None:
-    """Moves single groups, in place, until no part lacks a class; rare classes are seen to first.
+    """Moves single groups, in place, until no part lacks a class; rare classes come first.
 
     Raises:
-      ValueError: it cannot be had by single moves (groups of several classes stand in each other's way).
+        ValueError: single moves do not suffice, because groups have several classes.
     """
-    owners = np.zeros((num_parts, counts.shape[1]), np.int64)  # groups of a part that have the class
+    owners = np.zeros((num_parts, counts.shape[1]), np.int64)  # the number of a part's groups that have the class
     np.add.at(owners, part, (counts > 0).astype(np.int64))
     for c in np.argsort(owners.sum(axis=0), kind="stable"):
         for p in np.flatnonzero(owners[:, c] == 0):
             held = (counts > 0).astype(np.int64)
-            # A group may go if its part keeps another one of each of its classes.
+            # A group may move if its part keeps another group of each of its classes.
             spare = (held[:, c] > 0) & (((owners[part] - held) > 0) | (held == 0)).all(axis=1)
             if not spare.any():
                 raise ValueError(

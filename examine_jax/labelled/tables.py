@@ -1,4 +1,6 @@
-"""Tables about images: labels, groups and names, from CSV files that are keyed by image or index, and from .npy and .txt files."""
+"""Tables about images: labels, groups and names, from CSV files that are keyed by image or index,
+and from .npy and .txt files.
+"""
 
 import dataclasses
 import os
@@ -23,9 +25,10 @@ class Labels:
     """A class for each image.
 
     Attributes:
-        values: int32 [N], in the order of the images: an index into `classes`, or -1 where the file has no label.
-        classes: the different labels as they are written, without the spaces around them, in order: as numbers if all of them
-            are, else by code point.
+        values: int32 [N], in the order of the images: an index into `classes`, or -1 where the file
+            has no label.
+        classes: the different labels as they are written, without the spaces around them, in order:
+            as numbers if all of them are, else by code point.
     """
 
     values: Int[np.ndarray, " images"]
@@ -41,7 +44,8 @@ def read_labels(
     partial: bool = False,
     skipped: Collection[str] = (),
 ) -> Labels:
-    """The label of each image, from a CSV file in UTF-8 with a header line that names the images. Other columns are ignored.
+    """The label of each image, from a CSV file in UTF-8 with a header line that names the images.
+    Other columns are ignored.
 
     Groups (patient, slide) are read the same way, with `label_column="group"`.
 
@@ -50,12 +54,14 @@ def read_labels(
         names: of the images, as in `ImageSet.names`.
         image_column: the header of the column that names the images.
         label_column: the header of the column with their labels.
-        partial: whether images may be without a label: in no row, or in one whose label is empty or "nan". They get -1.
+        partial: whether images may be without a label: in no row, or in one whose label is empty or
+            "nan". They get -1.
         skipped: images that could not be read: their rows are ignored.
 
     Raises:
-        ValueError: a row for an image that is not there, an image without a row, two rows for one image, a missing column, text
-            that is not UTF-8 or CSV. The message names the file, the images and the remedy.
+        ValueError: a row for an image that is not there, an image without a row, two rows for one
+            image, a missing column, text that is not UTF-8 or CSV. The message names the file, the
+            images and the remedy.
         OSError: the file cannot be read.
     """
     texts = _by_name(path, names, image_column, label_column, "label_column", partial=partial, ignored=skipped)
@@ -63,7 +69,10 @@ def read_labels(
 
 
 def check_label_file(path: str | os.PathLike[str], image_column: str = "image", label_column: str = "label") -> None:
-    """Refuses early what `read_labels` would refuse whatever the images are called. Raises: as there."""
+    """Refuses early what `read_labels` would refuse whatever the images are called.
+
+    Raises: as there.
+    """
     for _ in csv_rows(path, {image_column: _IMAGE_COLUMN_FLAG, label_column: "label_column"}):
         pass
 
@@ -75,10 +84,12 @@ def read_groups(
     image_column: str = "image",
     group_column: str = "group",
 ) -> Labels:
-    """The group (patient, slide) of each row of a matrix, from a CSV file keyed by image, or by a column `index` from 0.
+    """The group (patient, slide) of each row of a matrix, from a CSV file keyed by image, or by a
+    column `index` from 0.
 
     Raises:
-        ValueError, OSError: as `read_labels`; the file names images and the rows have no names; index and image contradict each other.
+        ValueError, OSError: as `read_labels`; the file names images and the rows have no names;
+            index and image contradict each other.
     """
     header = csv_header(path)
     if image_column not in header and _INDEX not in header:
@@ -96,11 +107,13 @@ def read_column(
     *,
     column_flag: str = "label_column",
 ) -> Shaped[np.ndarray, " rows"]:
-    """One entry for each row of a matrix: a .npy array [N] of numbers or text, or a CSV file's column as text.
+    """One entry for each row of a matrix: a .npy array [N] of numbers or text, or a CSV file's
+    column as text.
 
-    A CSV file is matched to the rows by its column `index` (from 0) or by the images' names. A file with neither is matched by order,
-    unless another of its columns holds names. Rows that it does not list get the empty text, also those with the text "nan"; images
-    that are not among the rows are ignored.
+    A CSV file is matched to the rows by its column `index` (from 0) or by the images' names. A file
+    with neither is matched by order, unless another of its columns holds names. Rows that it does
+    not list get the empty text, also those with the text "nan"; images that are not among the rows
+    are ignored.
 
     Args:
         path: the file.
@@ -111,8 +124,9 @@ def read_column(
         column_flag: the command's flag for `column`, for messages.
 
     Raises:
-        ValueError: another ending, another number of entries, no such column, an index or image that is there twice or unknown, index
-            and image that contradict each other, names in another column, pickled objects, not UTF-8.
+        ValueError: another ending, another number of entries, no such column, an index or image
+            that is there twice or unknown, index and image that contradict each other, names in
+            another column, pickled objects, not UTF-8.
         OSError: the file cannot be read.
     """
     path = pathlib.Path(path)
@@ -140,7 +154,8 @@ def read_column(
 def names_beside(features: str | os.PathLike[str]) -> pathlib.Path | None:
     """The file of names that belongs to features, or None.
 
-    For F.npy it is F.names.csv or F.names.txt, else names.csv or names.txt in the same folder; for a folder of shards, in that folder.
+    For F.npy it is F.names.csv or F.names.txt, else names.csv or names.txt in the same folder; for
+    a folder of shards, in that folder.
 
     Raises:
         ValueError: there are two.
@@ -158,7 +173,8 @@ def names_beside(features: str | os.PathLike[str]) -> pathlib.Path | None:
 
 
 def read_names(path: str | os.PathLike[str], rows: int, column: str = "image") -> list[str]:
-    """The image name of each row of a matrix: the lines of a .txt file, or a CSV file's column, in UTF-8.
+    """The image name of each row of a matrix: the lines of a .txt file, or a CSV file's column, in
+    UTF-8.
 
     If a CSV file has a column `index` too, it must count the rows from 0.
 
@@ -197,7 +213,10 @@ def _keyed(
     *,
     partial: bool,
 ) -> list[str]:
-    """The column's entry for each row of a matrix, by index or by image. A partial table may lack rows and name other images."""
+    """The column's entry for each row of a matrix, by index or by image.
+
+    A partial table may lack rows and name other images.
+    """
     if _INDEX not in header:
         if names is None:
             raise ValueError(
@@ -285,7 +304,9 @@ def _match(
 def _refuse_other_names(
     path: str | os.PathLike[str], header: Sequence[str], names: Sequence[str] | None, image_column: str, column: str
 ) -> None:
-    """Refuses a table whose images are named in a column other than `image_column`: the order of its rows need not be the images'."""
+    """Refuses a table whose images are named in a column other than `image_column`: the order of
+    its rows need not be the images'.
+    """
     others = [name for name in dict.fromkeys(header) if name not in (column, "")]
     if not others:
         return
@@ -306,7 +327,9 @@ def _refuse_other_names(
 
 
 def is_missing(text: str) -> bool:
-    """Whether a cell holds no label: it is empty, or NaN as text, as some programs write what is missing."""
+    """Whether a cell holds no label: it is empty, or NaN as text, as some programs write what is
+    missing.
+    """
     return text.strip().lower() in ("", "nan")
 
 

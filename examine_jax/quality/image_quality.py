@@ -1,4 +1,6 @@
-"""What pixels alone say of an image: a number an image, higher is better, for a histogram or a threshold of one's own."""
+"""Qualities of images from their pixels alone: a number for each image, higher is better, for a
+histogram or your own threshold.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -11,28 +13,34 @@ _BLOCK = 256
 
 
 def sharpness(pixels: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, " n"]:
-    """The variance of the Laplacian of the grey image in [0, 1], over the image's own variance: low where it is blurred.
+    """The variance of the grey image's Laplacian, divided by the image's variance: low for blurred
+    images.
 
-    The division keeps flat but sharp tissue from alarming; a constant image gets 0.
+    The division keeps sharp tissue of low contrast from counting as blurred. A constant image gets
+    0.
     """
 
     def of(grey: Float[np.ndarray, "b h w"]) -> Float[np.ndarray, " b"]:
         padded = np.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="edge")
         neighbours = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
-        spread = grey.var(axis=(1, 2))
-        return np.where(spread > 1e-12, (neighbours - 4 * grey).var(axis=(1, 2)) / np.maximum(spread, 1e-12), 0.0)
+        variance = grey.var(axis=(1, 2))
+        return np.where(variance > 1e-12, (neighbours - 4 * grey).var(axis=(1, 2)) / np.maximum(variance, 1e-12), 0.0)
 
     return _of_grey(pixels, of)
 
 
 def exposure(pixels: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, " n"]:
-    """Minus the distance of the mean brightness from the set's median: low where an image is darker or lighter than most."""
+    """Minus the distance of the mean brightness from the set's median: low for images darker or
+    lighter than most.
+    """
     brightness = _of_grey(pixels, lambda grey: grey.mean(axis=(1, 2)))
     return -np.abs(brightness - np.median(brightness))
 
 
 def entropy(pixels: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, " n"]:
-    """Shannon's, of the grey histogram with 256 bins, in bits (0 to 8): low where there is little to see."""
+    """Shannon's entropy of the grey histogram with 256 bins, in bits (0 to 8): low for images with
+    little content.
+    """
 
     def of(grey: Float[np.ndarray, "b h w"]) -> Float[np.ndarray, " b"]:
         levels = np.rint(grey * 255).astype(np.int64).reshape(len(grey), -1)
@@ -46,7 +54,7 @@ def entropy(pixels: UInt8[np.ndarray, "n h w c"]) -> Float[np.ndarray, " n"]:
 
 
 def uniqueness(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray, " n"]:
-    """1 for the first of images that are equal to the byte, 0 for its copies."""
+    """1 for the first of several images with equal bytes, 0 for its copies."""
     seen: set[bytes] = set()
     values = np.ones(len(pixels))
     for row, image in enumerate(pixels):

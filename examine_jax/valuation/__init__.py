@@ -1,7 +1,8 @@
-"""Ways to value data: what each row of features is worth. Some valuers need scikit-learn (k-means, Ledoit-Wolf, folds).
+"""Ways to value data: what each row of features is worth. Some valuers need scikit-learn (k-means,
+Ledoit-Wolf, folds).
 
-Every valuer is a frozen dataclass with `value(features, labels, key, on_progress=, state=) -> Valuation`; higher is better.
-`value_features` runs several by name, side by side.
+Every valuer is a frozen dataclass with `value(features, labels, key, on_progress=, state=) ->
+Valuation`; higher is better. `value_features` runs several by name, side by side.
 """
 
 from examine_jax.valuation.logistic.regression import Coefficients, LogisticRegression, fit_logistic

@@ -1,4 +1,4 @@
-"""What a fitted model is worth on the validation set; higher is better."""
+"""Metrics of a fitted model on the validation set; higher is better."""
 
 import dataclasses
 from typing import Any, Literal
@@ -14,7 +14,10 @@ MetricName = Literal["accuracy", "balanced_accuracy", "log_loss", "auroc"]
 
 
 def chance(metric: MetricName, labels: Int[np.ndarray, " m"], num_classes: int) -> float:
-    """The worth of no model at all: the majority class' rate; the same for every class; the classes' rates; a coin.
+    """The metric without a model, for a set that is not fitted.
+
+    accuracy: the majority class' rate; balanced accuracy: 1 / classes; log loss: that of the
+        classes' rates; AUROC: 1/2.
 
     Source: DataShapley's random score (Ghorbani & Zou 2019, their code).
     """
@@ -33,10 +36,12 @@ class Metric:
     """A metric of decisions [m, columns] (columns: 1 for two classes, else a class each).
 
     Attributes:
-        name: "accuracy"; "balanced_accuracy", the mean of the classes' own; "log_loss", minus scikit-learn's; "auroc", for several classes
-            the mean of each against the rest (by probability).
+        name: "accuracy"; "balanced_accuracy", the mean of the classes' accuracies; "log_loss",
+            minus scikit-learn's; "auroc", for several classes the mean over classes of each against
+            the rest (by probability).
         num_classes: K.
-        one_against_rest: whether several columns are problems of their own (probabilities are then sigmoids over their sum).
+        one_against_rest: whether each column is fitted against the rest: probabilities are then
+            sigmoids divided by their sum.
     """
 
     name: MetricName
@@ -46,7 +51,7 @@ class Metric:
     def __call__(
         self, decisions: Float[Array, "m columns"], labels: Int[Array, " m"], weight: Num[Array, " m"]
     ) -> Float[Array, ""]:
-        """`weight` counts each row that often (0: not at all)."""
+        """The metric; `weight` counts each row that often (0: not at all)."""
         if self.name in ("accuracy", "balanced_accuracy"):
             right = (_predicted(decisions) == labels) * weight
             if self.name == "accuracy":
@@ -65,7 +70,7 @@ class Metric:
         return jnp.mean(columns(jnp.exp(self._log(decisions)), jnp.arange(self.num_classes)))
 
     def _log(self, decisions: Any) -> Any:
-        """Of the classes' probabilities [m, K]."""
+        """Logarithms of the classes' probabilities [m, K]."""
         if decisions.shape[1] == 1:
             both = jnp.concatenate([-decisions, decisions], axis=1)
             return jax.nn.log_sigmoid(both)
@@ -82,7 +87,9 @@ def _predicted(decisions: Any) -> Any:
 
 
 def auroc(scores: Float[Array, " m"], positive: Any, weight: Num[Array, " m"]) -> Float[Array, ""]:
-    """The chance that a positive outranks a negative, ties counted half; nan where one of them is missing."""
+    """The probability that a positive outranks a negative, ties counted half; NaN without positives
+    or without negatives.
+    """
     order = jnp.argsort(scores)
     scores, up, down = scores[order], (weight * positive)[order], (weight * ~positive)[order]
     below = jnp.cumsum(down)

@@ -53,8 +53,8 @@ VALUERS: Mapping[str, ValuerEntry] = {
 def valuer_entry(name: str) -> ValuerEntry:
     """The valuer of this name, or what `package.module:attribute` names.
 
-    The attribute is a `ValuerEntry`; or, for a valuer of features alone, a `Valuer` or a function without arguments that gives one,
-    such as its class.
+    The attribute is a `ValuerEntry`; or, for a valuer of features alone, a `Valuer` or a function
+    without arguments that gives one, such as its class.
 
     Raises:
         ValueError: no such valuer, module or attribute; an attribute of another kind.

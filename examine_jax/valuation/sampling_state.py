@@ -1,8 +1,9 @@
-"""Sampled contributions on disk: written whole or not at all, resumable, and mergeable between machines.
+"""Sampled contributions in files, written atomically: runs resume from them, and files of several
+machines can be merged.
 
-A sample is known by its index: index i is the same draw on every machine (its key is fold_in(key, i)). A file holds the indices that are
-done and each one's contribution to every row, so that runs over different indices are merged by putting their files together
-(`merge_states`).
+A sample has an index: index i is the same draw on every machine (its key is fold_in(key, i)). A
+file holds the finished indices and each sample's contribution to every row. `merge_states` combines
+files with different indices.
 """
 
 import dataclasses
@@ -24,13 +25,13 @@ _MOST_BYTES = 2**33
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Samples:
-    """Contributions of the samples that are done.
+    """Contributions of the finished samples.
 
     Attributes:
-        fingerprint: of the settings, the data and the key; files with another are refused.
+        fingerprint: of settings, data and key; a file with another fingerprint is refused.
         indices: [S] ascending.
         contributions: [S, N] float64.
-        fits: [S] how many models each sample fitted.
+        fits: [S] the number of models that each sample fitted.
     """
 
     fingerprint: str
@@ -40,15 +41,17 @@ class Samples:
 
     @classmethod
     def none(cls, fingerprint: str, players: int) -> "Samples":
+        """No samples yet."""
         return cls(fingerprint, np.zeros(0, np.int64), np.zeros((0, players)), np.zeros(0, np.int64))
 
     def with_samples(
         self, indices: Int[np.ndarray, " k"], contributions: Float[np.ndarray, "k n"], fits: Int[np.ndarray, " k"]
     ) -> "Samples":
+        """These samples and more."""
         return merge([self, Samples(self.fingerprint, indices, contributions, fits)])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Raises: OSError, as `atomic_files`."""
+        """Writes a file. Raises: OSError, as `atomic_files`."""
         stream = io.BytesIO()
         np.savez(
             stream,
@@ -62,7 +65,7 @@ class Samples:
 
 
 def load_samples(path: str | os.PathLike[str], fingerprint: str, players: int) -> Samples:
-    """The samples in a file; none where there is no file.
+    """The samples in a file; none if there is no file.
 
     Raises:
         ValueError: the file is damaged, or of another run (other data, settings or key).
@@ -79,32 +82,38 @@ def load_samples(path: str | os.PathLike[str], fingerprint: str, players: int) -
 
 
 def merge_states(paths: Sequence[str | os.PathLike[str]], into: str | os.PathLike[str]) -> None:
-    """Puts the states of several runs of one valuer (same data, settings and key; other samples by `first`) together in one file.
+    """Merges the states of several runs of one valuer into one file.
 
-    The valuer's own `value(..., state=into)` with `first=0` and as many samples as all of them drew then gives the values of all.
+    The runs have the same data, settings and key, but different samples (`first`). Then the
+    valuer's `value(..., state=into)`, with `first=0` and as many samples as all runs together,
+    gives the values of all runs.
 
     Raises:
-        ValueError: a file is damaged; runs that differ. OSError: a file is missing or cannot be written.
+        ValueError: a file is damaged; runs that differ. OSError: a file is missing or cannot be
+            written.
     """
     merge([_read(pathlib.Path(path)) for path in paths]).save(into)
 
 
-def go_on(
+def draw_missing(
     samples: Samples,
     state: str | os.PathLike[str] | None,
     wanted: range,
     at_once: int,
     draw: Callable[[Int[np.ndarray, " k"]], tuple[Float[np.ndarray, "k n"], Int[np.ndarray, " k"]]],
-    told: Progress,
+    progress: Progress,
     enough: Callable[[Float[np.ndarray, "s n"]], bool] = lambda _: False,
 ) -> Samples:
-    """Draws those of the wanted samples that are not there yet, some at once, and saves them each time.
+    """Draws the wanted samples that are still missing, group by group, and saves after each group.
 
     Args:
-        samples: what is there.
-        state: a file; None: nothing is kept.
-        draw: of indices, their contributions and fits.
-        enough: asked after each group with the contributions so far; whether to stop there.
+        samples: the finished ones.
+        state: the file; None: nothing is saved.
+        wanted: indices.
+        at_once: samples in a group.
+        draw: indices -> contributions and fits.
+        progress: called with (done, total).
+        enough: contributions so far -> whether to stop; called after each group.
     """
     for start in range(wanted.start, wanted.stop, at_once):
         group = np.arange(start, min(start + at_once, wanted.stop))
@@ -113,7 +122,7 @@ def go_on(
             samples = samples.with_samples(missing, *draw(missing))
             if state is not None:
                 samples.save(state)
-        told(int(group[-1]) + 1 - wanted.start, len(wanted))
+        progress(int(group[-1]) + 1 - wanted.start, len(wanted))
         if enough(samples.contributions[samples.indices <= group[-1]]):
             break
     return samples
@@ -121,21 +130,21 @@ def go_on(
 
 def _read(path: pathlib.Path) -> Samples:
     if path.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{path} is larger than any state of ours; delete it to start afresh")
+        raise ValueError(f"{path} is larger than any sampling state; delete it to start again")
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             there = bytes(stored["fingerprint"]).decode()
             samples = Samples(there, stored["indices"], stored["contributions"], stored["fits"])
             form = int(stored["format"])
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} holds no sampling state ({error}); delete it to start afresh") from error
+        raise ValueError(f"{path} holds no sampling state ({error}); delete it to start again") from error
     if form != _FORMAT:
-        raise ValueError(f"{path} is of another version of this library; delete it to start afresh")
+        raise ValueError(f"{path} is of another version of this library; delete it to start again")
     return samples
 
 
 def merge(parts: Sequence[Samples]) -> Samples:
-    """The samples of several runs together; an index that several have is counted once.
+    """The samples of several runs; an index that several runs have counts once.
 
     Raises:
         ValueError: runs of different data, settings or keys.

@@ -84,19 +84,21 @@ def value_features(
 ) -> FeatureValues:
     """Values every row by every valuer.
 
-    A call that was killed resumes when it is made again with the same workdir: results of valuers that need labels are kept there once
-    done, their samples also before.
+    A call that was killed resumes when it is made again with the same workdir: results of valuers
+    that need labels are kept there once done, their samples also before.
 
     Args:
         rows: what is valued.
         workdir: an existing folder; sampling states go to its folder `state`.
         settings: which valuers, and how.
-        validation: the validation set of valuers that need one; None: stratified folds of the rows (by group where given).
+        validation: the validation set of valuers that need one; None: stratified folds of the rows
+            (by group where given).
         on_progress: called with (valuer, done, total).
 
     Raises:
-        ValueError: missing labels (which rows), one class only, as many classes as rows; a validation set of another width or with
-            groups or classes that do not fit; more rows than a valuer takes; work of more than a day; a state of another run.
+        ValueError: missing labels (which rows), one class only, as many classes as rows; a
+            validation set of another width or with groups or classes that do not fit; more rows
+            than a valuer takes; work of more than a day; a state of another run.
         OSError: a state cannot be written.
     """
     check_features(rows.features)
@@ -220,7 +222,9 @@ def _over_games(
 
 @dataclasses.dataclass(frozen=True)
 class _Keep:
-    """Where one valuer's samples and results are kept: `NAME.npz` and `NAME-values.json` in a folder."""
+    """Where one valuer's samples and results are kept: `NAME.npz` and `NAME-values.json` in a
+    folder.
+    """
 
     folder: pathlib.Path
     name: str
@@ -231,7 +235,9 @@ class _Keep:
     def value(
         self, valuer: Valuer, features: Any, labels: Any, key: Any, progress: Progress
     ) -> tuple[Valuation, float]:
-        """The valuation and its seconds: read where the same run has kept them, else computed and kept."""
+        """The valuation and its seconds: read where the same run has kept them, else computed and
+        kept.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         stem = self.name.replace(":", ".")  # a valuer of another package; Windows has no colons in names
         mark, file = fingerprint(valuer, features, labels, key), self.folder / f"{stem}-values.json"

@@ -1,4 +1,6 @@
-"""When one permutation is cut short, and when enough permutations are drawn: the rules of DataShapley and of pyDVL."""
+"""Rules of DataShapley and pyDVL: when a permutation is cut short, and when there are enough
+permutations.
+"""
 
 import dataclasses
 from typing import Protocol, runtime_checkable
@@ -10,7 +12,7 @@ from examine_jax.common.shapes import Float
 
 @runtime_checkable
 class Truncation(Protocol):
-    """Says after how many rows a permutation is cut; later marginals are zero."""
+    """Decides after how many rows a permutation is cut; later marginals are zero."""
 
     @property
     def resamples(self) -> int: ...
@@ -20,19 +22,20 @@ class Truncation(Protocol):
 
 @runtime_checkable
 class Stopping(Protocol):
-    """Says whether contributions [permutations, N] are enough."""
+    """Decides whether contributions [permutations, N] are enough."""
 
     def enough(self, contributions: Float[np.ndarray, "s n"]) -> bool: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class DataShapleyTruncation:
-    """Cut at the `hits`-th prefix in a row whose worth is within tolerance * |full| of the full worth.
+    """Cuts a permutation after `hits` consecutive prefixes whose worth is within tolerance * |full|
+    of the full worth.
 
     Attributes:
         tolerance: relative.
-        hits: in a row.
-        resamples: the full worth is the mean over this many bootstraps of the validation set; 0: the worth itself.
+        hits: consecutive prefixes.
+        resamples: bootstraps of the validation set over which the full worth is averaged; 0: none.
 
     Source: Ghorbani & Zou, Data Shapley, 2019, and their code.
     """
@@ -42,7 +45,7 @@ class DataShapleyTruncation:
     resamples: int = 100
 
     def cut(self, worths: Float[np.ndarray, " k"], full: float, players: int) -> int | None:
-        """The number of rows that count, or None where the permutation goes on."""
+        """The number of rows that count, or None if the permutation continues."""
         run = 0
         for size, near in enumerate(np.abs(worths - full) <= self.tolerance * abs(full), 1):
             run = run + 1 if near else 0
@@ -53,11 +56,12 @@ class DataShapleyTruncation:
 
 @dataclasses.dataclass(frozen=True)
 class RelativeTruncation:
-    """Cut at the first prefix, of burn_in of the rows or more, that numpy.allclose finds equal to the full worth.
+    """Cuts a permutation at the first prefix, after the burn-in, that numpy.isclose finds equal to
+    the full worth.
 
     Attributes:
         rtol: of the full worth (and an absolute 1e-8).
-        burn_in: the fraction of the rows before which nothing is cut.
+        burn_in: the fraction of the rows before which no permutation is cut.
 
     Source: pyDVL's rule of that name.
     """
@@ -67,17 +71,19 @@ class RelativeTruncation:
     resamples: int = dataclasses.field(default=0, init=False)
 
     def cut(self, worths: Float[np.ndarray, " k"], full: float, players: int) -> int | None:
-        """The number of rows that count, or None where the permutation goes on."""
+        """The number of rows that count, or None if the permutation continues."""
         near = np.isclose(worths, full, rtol=self.rtol) & (np.arange(1, len(worths) + 1) >= self.burn_in * players)
         return int(np.argmax(near)) + 1 if near.any() else None
 
 
 @dataclasses.dataclass(frozen=True)
 class DataShapleyStopping:
-    """Enough when the running means of the last `window` permutations all lie, in the mean over rows, within `error` of the last one,
-    relative to its size; never before `window` permutations.
+    """Enough when all running means of the last `window` permutations are near the last one.
 
-    Source: as `DataShapleyTruncation`.
+    Near: the relative difference, averaged over rows, is below `error`. There are at least `window`
+        permutations.
+
+    Source: as in `DataShapleyTruncation`.
     """
 
     error: float = 0.05
@@ -93,10 +99,14 @@ class DataShapleyStopping:
 
 @dataclasses.dataclass(frozen=True)
 class HistoryDeviation:
-    """Enough when the running means have changed by less than rtol of their size, in the mean over rows, over the last `steps`
-    permutations; a mean of zero counts with its whole change. Never before `steps` + 2 permutations.
+    """Enough when the running means have changed by less than rtol over the last `steps`
+    permutations.
 
-    Source: pyDVL's rule of that name; it divides by the signed mean, and so can stop early, this by its size.
+    The change is relative to the mean's size and averaged over rows; for a mean of zero it is
+    absolute. There are at least `steps` + 2 permutations.
+
+    Source: pyDVL's rule of that name. It divides by the signed mean, and so can stop too early;
+        this rule divides by its size.
     """
 
     steps: int = 100

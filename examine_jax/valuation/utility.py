@@ -1,4 +1,6 @@
-"""Utilities: what a set of rows is worth, as the accuracy on a validation set of a logistic regression fitted to it."""
+"""Utilities: the worth of a set of rows, as a metric on a validation set of a logistic regression
+fitted to them.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -18,11 +20,11 @@ _LEFT_OUT_AT_ONCE = 64
 
 @runtime_checkable
 class Game(Protocol):
-    """What sets of rows are worth. `FunctionGame` makes one of any function."""
+    """The worth of sets of rows. `FunctionGame` makes a game from any function."""
 
     @property
     def players(self) -> int:
-        """N"""
+        """The number of rows."""
         ...
 
     @property
@@ -35,34 +37,42 @@ class Game(Protocol):
         ...
 
     def bootstrapped_full(self, resamples: int, seed: int) -> float:
-        """The mean worth of all rows over resampled validation sets; `full` where there is none."""
+        """The mean worth of all rows over bootstraps of the validation set; `full` if there is
+        none.
+        """
         ...
 
     def leave_one_out(self, on_progress: Callable[[int], None]) -> Float[np.ndarray, " n"]:
-        """[N] the worth of all rows but one; told how many are done."""
+        """[N] the worth of all rows but one; `on_progress` is called with the number of finished
+        rows.
+        """
         ...
 
     def subsets(self, members: Bool[np.ndarray, "b n"]) -> Float[np.ndarray, " b"]:
-        """The worth of these sets."""
+        """The worth of each of these sets."""
         ...
 
     def prefixes(
         self, permutations: Int[np.ndarray, "q n"]
     ) -> Iterator[tuple[Float[np.ndarray, "q k"], Int[np.ndarray, "q k"]]]:
-        """Block by block, the worth of the first 1, 2, … N rows of each order, and how many fits each cost (0 or 1)."""
+        """Block by block, the worth of the first 1, 2, … N rows of each order, and the fits that
+        each cost (0 or 1).
+        """
         ...
 
 
 @runtime_checkable
 class GameMaker(Protocol):
-    """What valuers ask for: `Utility`, or any value that makes a `Game` of rows and labels."""
+    """Makes a `Game` from rows and labels: `Utility`, or your own. Valuers hold one."""
 
     def game(self, features: Any, labels: Any) -> Game: ...
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FunctionGame:
-    """A game of any function: `function(indices) -> worth`, indices an ascending int array."""
+    """A game from any function: `function(indices) -> worth`, with an ascending int array of
+    indices.
+    """
 
     players: int
     function: Callable[[Int[np.ndarray, " k"]], float]
@@ -94,7 +104,8 @@ class FunctionGame:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Utility:
-    """The worth of a set of rows: a metric, on this validation set, of the logistic regression fitted to them.
+    """The worth of a set of rows: a metric, on this validation set, of the logistic regression
+    fitted to them.
 
     Attributes:
         features: [M, D] floating: the validation set.
@@ -102,11 +113,12 @@ class Utility:
         model: what is fitted.
         metric: "accuracy", "balanced_accuracy", "log_loss" (minus it) or "auroc".
 
-    A set without a row of every class is not fitted: it is worth what no model is (accuracy: the validation set's majority class' rate),
-    as in DataShapley.
+    A set that lacks a class is not fitted. Its worth is that without a model (`metrics.chance`; for
+    accuracy, the rate of the validation set's majority class), as in DataShapley.
 
     Raises:
-        ValueError: features or labels of another shape, not finite, of one class only; an unknown metric.
+        ValueError: features or labels of another shape, not finite, of one class only; an unknown
+            metric.
     """
 
     features: Float[np.ndarray, "m d"]
@@ -124,10 +136,11 @@ class Utility:
         return int(self.labels.max()) + 1
 
     def game(self, features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " labels"]) -> "LogisticGame":
-        """The game of these rows, every fit's shared work done.
+        """The game of these rows. It does the work that all fits share.
 
         Raises:
-            ValueError: as for the validation set; another number of columns; classes that only one of the two sets has.
+            ValueError: as for the validation set; another number of columns; classes that only one
+                of the two sets has.
         """
         check_labelled(features, labels, "the assessed set")
         if features.shape[1] != self.features.shape[1]:
@@ -144,7 +157,9 @@ class Utility:
 
 
 def check_labelled(features: Any, labels: Any, name: str) -> None:
-    """Raises: ValueError, where they are no finite matrix and its labels 0, 1, … of two or more classes."""
+    """Raises: ValueError, unless the features are a finite matrix and the labels 0, 1, … of two or
+    more classes.
+    """
     if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
         raise ValueError(
             f"{name}'s features are {features.dtype} of shape {features.shape}; give a floating matrix [N, D]"
@@ -166,7 +181,7 @@ def check_labelled(features: Any, labels: Any, name: str) -> None:
 
 
 class LogisticGame:
-    """Rows under a `Utility`. Made by `Utility.game`."""
+    """The game that `Utility.game` makes."""
 
     def __init__(self, utility: Utility, fitter: Fitter):
         self.utility, self.fitter = utility, fitter
@@ -175,7 +190,8 @@ class LogisticGame:
             self._validation = jnp.asarray(utility.features)
             self._labels = jnp.asarray(utility.labels, jnp.int32)
             self._once = jnp.ones(len(utility.labels), jnp.float64)
-            # What multiplies a change of the fit's own unknowns: the kernel with the rows, or the features.
+            # A change of the fit's unknowns is multiplied by the kernel with the rows (dual), or by
+            # the features.
             features = jnp.asarray(fitter.features)
             if features.dtype != self._validation.dtype:
                 features = features.astype(jnp.float64)
@@ -204,13 +220,13 @@ class LogisticGame:
             for _ in range(resamples):
                 weight = np.bincount(generator.integers(count, size=count), minlength=count).astype(np.float64)
                 found.append(float(_worth(self._full_decisions, self._labels, jnp.asarray(weight), self.metric)))
-        known = np.array(found)[~np.isnan(found)]  # AUROC has no value where a resample lacks a class
+        known = np.array(found)[~np.isnan(found)]  # AUROC is NaN if a resample lacks a class
         return float(known.mean()) if len(known) else self.full()
 
     def leave_one_out(self, on_progress: Callable[[int], None]) -> Float[np.ndarray, " n"]:
         worth = np.full(self.players, self.empty)
         order = self.fitter.by_influence()
-        # A class's only row cannot be left out.
+        # The only row of a class cannot be left out.
         counts = np.bincount(self.fitter.labels)
         order = order[counts[self.fitter.labels[order]] > 1]
         size = min(_LEFT_OUT_AT_ONCE, len(order))
@@ -264,7 +280,11 @@ class LogisticGame:
         )
 
     def _worth_of_prefixes(self, fits: Any, permutations: Any) -> Any:
-        """Decisions at each block's last prefix in the validation set's own precision and float64, the others by their change."""
+        """[q, b] the worth of prefixes.
+
+        The last prefix's decisions are computed in float64; the others by their difference from it,
+        in the validation set's precision.
+        """
         with jax.enable_x64(True):
             held = fits.coefficients.shape[2]
             rows = jnp.asarray(permutations[:, :held], jnp.int32) if self.fitter.is_dual else None
@@ -274,7 +294,8 @@ class LogisticGame:
                 (jax.tree.map(lambda x: x[q], fits), None if rows is None else rows[q])  # noqa: B023
                 for q in range(len(permutations))
             ]
-            # One pass over the validation set for all orders: bringing it to float64 costs more than the product.
+            # One pass over the validation set for all orders: its conversion to float64 costs more
+            # than the product.
             last = [_weights_of_last(features, one, of_order, dual, free) for one, of_order in each]
             columns = last[0][0].shape[1]
             product = _exactly(self._validation, jnp.concatenate([weights for weights, _ in last], axis=1))
@@ -299,14 +320,16 @@ class LogisticGame:
 
 
 def _block_size(done: int) -> int:
-    """Prefixes fitted together: the curvature at the last must suit them all."""
+    """The number of prefixes fitted together: the curvature at the last must be near that of the
+    others.
+    """
     return 8 if done < 56 else 16 if done < 128 else 32
 
 
 def _make_worth_of_changes(
     of_change: Any, change: Any, shift: Any, decisions: Any, labels: Any, weight: Any, metric: Metric
 ) -> Any:
-    """[b]: the change is small, so that the precision of its product does not matter."""
+    """[b] the worth. The change is small, so the precision of its product does not matter."""
     columns, fits = change.shape[1:]
     flat = change.reshape(change.shape[0], -1).astype(of_change.dtype)
     moved = jnp.matmul(of_change, flat, precision="highest").reshape(-1, columns, fits)
@@ -334,7 +357,7 @@ def _make_worth_of_prefixes(
     is_dual: bool,
     free_intercept: bool,
 ) -> Any:
-    """[b], from the decisions of the last fit."""
+    """[b] the worth, from the decisions of the last fit."""
     coefficients, intercept = parts_of(fits, is_dual, free_intercept)
     if is_dual:
         coefficients = jnp.zeros((count, *coefficients.shape[1:])).at[rows].set(coefficients)
@@ -343,7 +366,7 @@ def _make_worth_of_prefixes(
 
 
 def _exact_product(validation: Any, weights: Any) -> Any:
-    """In float64, a part of the rows at a time: they are not all held in float64."""
+    """The product in float64, in blocks of rows: only one block is held in float64."""
     size = 2048
     if validation.dtype == jnp.float64 or validation.shape[0] <= size:
         return jnp.matmul(validation.astype(jnp.float64), weights)
@@ -354,7 +377,7 @@ def _exact_product(validation: Any, weights: Any) -> Any:
 
 
 def _worth_of_weights(validation: Any, weights: Any, intercept: Any, labels: Any, once: Any, metric: Metric) -> Any:
-    """[b] of weights [d, c, b]."""
+    """[b] the worth of fits with weights [d, c, b]."""
     columns, fits = weights.shape[1:]
     at_once = max(1, _SCORED_AT_ONCE // (validation.shape[0] * columns))
     found = []

@@ -1,4 +1,4 @@
-"""What every valuer hands back, and the shape of a valuer."""
+"""What a valuer is, what it returns, and checks that valuers share."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,17 +9,17 @@ import numpy as np
 
 from examine_jax.common.shapes import Float, Int
 
-Progress = Callable[[int, int], None]  # (done, of how many)
+Progress = Callable[[int, int], None]  # called with (done, total)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Valuation:
-    """What each row is worth; higher is better.
+    """The value of each row; higher is better.
 
     Attributes:
         values: [N] float64.
-        standard_error: [N], of sampled values; None where nothing was sampled.
-        diagnostics: whatever the valuer counted, as numbers: `fits` where models were fitted.
+        standard_error: [N], of sampled values; None if nothing is sampled.
+        diagnostics: numbers that the valuer reports, such as `fits`, the number of fitted models.
     """
 
     values: Float[np.ndarray, " n"]
@@ -45,9 +45,10 @@ class Valuer(Protocol):
         Args:
             features: [N, D] floating, finite, N >= 2.
             labels: [N] int, counted from 0; valuers that need none ignore them.
-            key: JAX's random key; valuers that draw nothing ignore it.
-            on_progress: told how far it is.
-            state: a file (.npz) from which sampling goes on and into which it is saved; valuers that are done in moments ignore it.
+            key: a JAX random key; valuers that are not random ignore it.
+            on_progress: called with (done, total).
+            state: a file (.npz) that keeps samples: a later call with it continues. Valuers that do
+                not sample ignore it.
 
         Raises:
             ValueError: what is wrong with the input, and the remedy.
@@ -56,11 +57,12 @@ class Valuer(Protocol):
 
 
 def silent(_: int, __: int) -> None:
-    """No progress is told."""
+    """Reports no progress."""
 
 
 def seed_of(key: Any, index: int) -> np.random.Generator:
-    """A NumPy generator for the index-th draw: the same wherever and in whatever order it is drawn.
+    """A NumPy generator for the draw of this index: the same on every machine and in any order of
+    draws.
 
     Raises:
         ValueError: there is no key.
@@ -79,7 +81,9 @@ def seeds_of(key: Any, indices: Any) -> list[np.random.Generator]:
 
 
 def check_features(features: Any, at_least: int = 2) -> None:
-    """Raises: ValueError, where they are no finite floating matrix [N, D] with N >= at_least."""
+    """Raises: ValueError, unless the features are a finite floating matrix [N, D] with N >=
+    at_least.
+    """
     if features.ndim != 2 or features.dtype.kind != "f" or features.shape[1] == 0:
         raise ValueError(f"the features are {features.dtype} of shape {features.shape}; give a floating matrix [N, D]")
     if len(features) < at_least:
@@ -92,7 +96,7 @@ def check_features(features: Any, at_least: int = 2) -> None:
 
 
 def check_labels(features: Any, labels: Any) -> None:
-    """Raises: ValueError, where there is not one integer label a row."""
+    """Raises: ValueError, unless there is one integer label for each row."""
     if labels is None:
         raise ValueError("this valuer needs labels: give one integer a row, or choose a label-free valuer")
     if labels.shape != (len(features),) or labels.dtype.kind not in "iu":

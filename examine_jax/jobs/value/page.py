@@ -1,4 +1,4 @@
-"""A valuation's files: the table of values and the page, each written whole or not at all."""
+"""The files of a valuation: the table of values and the page, each written atomically."""
 
 import base64
 import dataclasses
@@ -49,15 +49,20 @@ def write_values(
     validation: str,
     device: str,
 ) -> pathlib.Path:
-    """Write values.csv, standard_errors.csv (where values were sampled), config.json and values.html; returns the page's path.
+    """Writes values.csv, standard_errors.csv (of sampled values), config.json and values.html;
+    returns the page's path.
 
     Args:
         workdir: an existing folder.
-        names: of the images; without them rows go by their index alone.
-        source, validation: what was valued and what against, for the reader.
+        found: the values.
+        settings: those of the valuation.
+        names: of the images; None: rows have their index alone.
+        source: what was valued, for the page.
+        validation: the validation set, for the page.
+        device: for the page.
 
     Raises:
-        OSError: a file cannot be written (which).
+        OSError: a file cannot be written.
     """
     workdir = pathlib.Path(workdir)
     _write_columns(workdir / "values.csv", {name: one.values for name, one in found.valuations.items()}, names)
@@ -88,7 +93,7 @@ def _page(
     device: str,
 ) -> _Page:
     rows = len(next(iter(found.valuations.values())).values)
-    called = (lambda row: names[row]) if names is not None else (lambda row: f"row {row}")
+    name_of = (lambda row: names[row]) if names is not None else (lambda row: f"row {row}")
     valuers, ends = [], []
     for name, one in found.valuations.items():
         error = "" if one.standard_error is None else f"{np.median(one.standard_error):.3g}"
@@ -97,7 +102,7 @@ def _page(
         valuers.append((name, f"{found.seconds[name]:.2f}", fits, f"{low:.4g}", f"{middle:.4g}", f"{high:.4g}", error))
         order = np.argsort(-one.values, kind="stable")
         pairs = [
-            (called(int(top)), f"{one.values[top]:.5g}", called(int(bottom)), f"{one.values[bottom]:.5g}")
+            (name_of(int(top)), f"{one.values[top]:.5g}", name_of(int(bottom)), f"{one.values[bottom]:.5g}")
             for top, bottom in zip(order[: min(_SHOWN, rows // 2)], order[::-1])
         ]
         ends.append(_Ends(name, tuple(pairs)))
@@ -133,12 +138,12 @@ def _page(
 
 def _figure(found: FeatureValues) -> str:
     count = len(found.valuations)
-    across = min(count, 3)
-    down = -(-count // across)
+    columns = min(count, 3)
+    lines = -(-count // columns)
     with style():
-        figure = new_figure(3.2 * across, 2.2 * down)
+        figure = new_figure(3.2 * columns, 2.2 * lines)
         for place, (name, one) in enumerate(found.valuations.items()):
-            axes = figure.add_subplot(down, across, place + 1)
+            axes = figure.add_subplot(lines, columns, place + 1)
             order = np.argsort(one.values, kind="stable")
             rank = np.arange(1, len(order) + 1)
             if one.standard_error is not None:

@@ -1,4 +1,6 @@
-"""The valuation job: files of features, or images, with labels and groups in; a table of values and a page out."""
+"""The valuation job: files of features, or images, with labels and groups in; a table of values and
+a page out.
+"""
 
 import dataclasses
 import os
@@ -82,7 +84,8 @@ class ValuedFiles:
 
 
 def value_files(files: ValueFiles, settings: ValueSettings, *, device: str = "") -> ValuedFiles:
-    """Values rows that are read from files, and writes values.csv, values.html and what `write_values` lists.
+    """Values rows that are read from files, and writes values.csv, values.html and what
+    `write_values` lists.
 
     Args:
         files: what is read, and where results go.
@@ -90,7 +93,8 @@ def value_files(files: ValueFiles, settings: ValueSettings, *, device: str = "")
         device: for the page.
 
     Raises:
-        ValueError, OSError, ImportError: as `value_features`; files that cannot be read or do not fit one another.
+        ValueError, OSError, ImportError: as `value_features`; files that cannot be read or do not
+            fit one another.
     """
     rows, skipped = _rows(files)
     validation = _validation(files)

@@ -1,6 +1,7 @@
 """ChestX-ray14: chest radiographs with up to fourteen findings each; groups are patients.
 
-Data_Entry_2017*.csv, images/*.png or images_001 to images_012/images/*.png; with train_val_list.txt and test_list.txt, or neither.
+Data_Entry_2017*.csv, images/*.png or images_001 to images_012/images/*.png; with train_val_list.txt
+and test_list.txt, or neither.
 """
 
 import pathlib
@@ -71,7 +72,9 @@ def read_chestx_ray14(folder: pathlib.Path) -> LayoutFiles:
 
 
 def _split_lists(training: pathlib.Path, testing: pathlib.Path) -> tuple[dict[str, int], ...]:
-    """{image: line} of each list of the official split, training first; empty where there are no lists."""
+    """{image: line} of each list of the official split, training first; empty where there are no
+    lists.
+    """
     if not training.exists() and not testing.exists():
         return ()
     for there, absent in ((training, testing), (testing, training)):

@@ -18,9 +18,11 @@ def read_authors_folder(
     channels: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> LabelledImages:
-    """Reads a set from its authors' folders, with classes and groups from file names; other files in them are left out.
+    """Reads a set from its authors' folders, with classes and groups from file names; other files
+    in them are left out.
 
-    A file whose name does not contain its group is its own group; if no name does, no groups are known.
+    A file whose name does not contain its group is its own group; if no name does, no groups are
+    known.
 
     Raises:
         ValueError: the layout is unknown, or fits no file, or files of one class only.

@@ -1,7 +1,8 @@
 """ISIC 2016, part 3: dermoscopic images, benign or malignant.
 
-ISBI2016_ISIC_Part3_Training_Data/*.jpg, ISBI2016_ISIC_Part3_Training_GroundTruth.csv (no header; benign, malignant); with
-ISBI2016_ISIC_Part3_Test_Data and ..._Test_GroundTruth.csv (0.0, 1.0), or neither.
+ISBI2016_ISIC_Part3_Training_Data/*.jpg, ISBI2016_ISIC_Part3_Training_GroundTruth.csv (no header;
+benign, malignant); with ISBI2016_ISIC_Part3_Test_Data and ..._Test_GroundTruth.csv (0.0, 1.0), or
+neither.
 """
 
 import pathlib
@@ -15,7 +16,8 @@ def read_isic_2016(folder: pathlib.Path) -> LayoutFiles:
     """A `Layout`."""
     entries: dict[str, Entry] = {}
     parts = ["Training"]
-    # If only one of the two is there, the official split is incomplete, and the other is asked for below.
+    # If only one of the two is there, the official split is incomplete, and the other is asked for
+    # below.
     if any((folder / f"ISBI2016_ISIC_Part3_Test_{name}").exists() for name in ("Data", "GroundTruth.csv")):
         parts.append("Test")
     for part in parts:

@@ -1,7 +1,8 @@
 """ISIC 2019: dermoscopic images of eight classes.
 
-ISIC_2019_Training_Input/*.jpg, ISIC_2019_Training_GroundTruth.csv (a column a class, one of them 1) and, for the lesions,
-ISIC_2019_Training_Metadata.csv (a row an image; an empty lesion_id: the image is its own lesion).
+ISIC_2019_Training_Input/*.jpg, ISIC_2019_Training_GroundTruth.csv (a column a class, one of them 1)
+and, for the lesions, ISIC_2019_Training_Metadata.csv (a row an image; an empty lesion_id: the image
+is its own lesion).
 """
 
 import pathlib

@@ -1,4 +1,6 @@
-"""What every published layout shares: entries by image, and readers of the tables beside the images."""
+"""What every published layout shares: entries by image, and readers of the tables beside the
+images.
+"""
 
 import dataclasses
 import pathlib
@@ -40,7 +42,8 @@ class LayoutFiles:
 # A layout reads a set's files, without its images, and refuses files that contradict one another.
 Layout = Callable[[pathlib.Path], LayoutFiles]
 
-# From a file's name to its class and its group (None: unknown); None if the file is not part of the set.
+# From a file's name to its class and its group (None: unknown); None if the file is not part of the
+# set.
 FileNameLayout = Callable[[str], tuple[str, str | None] | None]
 
 
@@ -83,7 +86,9 @@ def check_entries(entries: dict[str, Entry], path: pathlib.Path) -> dict[str, En
 
 
 def table_rows(path: pathlib.Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, {column: cell}) of a CSV file with a header; cells that a short line lacks are empty, unless they are asked for."""
+    """(line, {column: cell}) of a CSV file with a header; cells that a short line lacks are empty,
+    unless they are asked for.
+    """
     lines = table_lines(path)
     header = next(lines, (0, []))[1]
     check_header(path, header, dict.fromkeys(columns))
@@ -94,7 +99,9 @@ def table_rows(path: pathlib.Path, columns: Sequence[str]) -> Iterator[tuple[int
 
 
 def table_lines(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells without the spaces around them) of a set's own table; lines without any text are left out."""
+    """(line, cells without the spaces around them) of a set's own table; lines without any text are
+    left out.
+    """
     for line, cells in csv_lines(path, strict=False):
         if any(cells):
             yield line, [cell.strip() for cell in cells]

@@ -11,8 +11,10 @@ _PATIENT = re.compile(r"(?:NORMAL|BACTERIA|VIRUS)-(\d+)-")
 def pneumonia(name: str) -> tuple[str, str | None] | None:
     """A `FileNameLayout`: .../NORMAL/IM-0115-0001.jpeg and .../PNEUMONIA/person1_bacteria_1.jpeg.
 
-    Normal images name no person: those of one study number (IM-0115) form a group. A later release names each file by its
-    patient: .../NORMAL/NORMAL-1049278-0001.jpeg, .../PNEUMONIA/BACTERIA-1135262-0002.jpeg, VIRUS-....
+    Normal images name no person: those of one study number (IM-0115) form a group. A later release
+    names each file by its
+    patient: .../NORMAL/NORMAL-1049278-0001.jpeg, .../PNEUMONIA/BACTERIA-1135262-0002.jpeg,
+        VIRUS-....
 
     Source: Kermany et al. 2018.
     """

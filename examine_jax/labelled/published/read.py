@@ -1,6 +1,8 @@
-"""Published medical sets as they are distributed: images in folders; labels, patients and splits in files beside them.
+"""Published medical sets as they are distributed: images in folders; labels, patients and splits in
+files beside them.
 
-All files of a set must name the same images, those that are there: a table that does not fit the others is refused.
+All files of a set must name the same images, those that are there: a table that does not fit the
+others is refused.
 """
 
 import collections
@@ -59,8 +61,8 @@ def read_official(
         on_progress: called with (done, total), for each of the set's folders in turn.
 
     Raises:
-        ValueError: no such layout; files that name missing images or unknown classes or contradict one another; an image without a row;
-            an unreadable image.
+        ValueError: no such layout; files that name missing images or unknown classes or contradict
+            one another; an image without a row; an unreadable image.
         OSError: the folder or one of its files is missing (which).
     """
     read_files = lookup(layout, LAYOUTS, "layout")

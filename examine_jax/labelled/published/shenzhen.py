@@ -1,6 +1,7 @@
 """The Shenzhen chest radiographs: normal, or tuberculosis.
 
-CXR_png/CHNCXR_NNNN_L.png, L being 0 (normal) or 1 (tuberculosis); where shenzhen_metadata.csv exists, its study_id names the images.
+CXR_png/CHNCXR_NNNN_L.png, L being 0 (normal) or 1 (tuberculosis); where shenzhen_metadata.csv
+exists, its study_id names the images.
 """
 
 import pathlib

@@ -1,4 +1,6 @@
-"""Factorisations of a few hundred rows on one thread of LAPACK's: more threads than that wait for each other longer than they work."""
+"""One LAPACK thread for factorisations of a few hundred rows: there, more threads wait for each
+other longer than they compute.
+"""
 
 import contextlib
 import functools
@@ -8,7 +10,9 @@ from typing import Any
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """While the block runs, where threadpoolctl is installed (it comes with scikit-learn)."""
+    """Limits LAPACK to one thread inside the block, if threadpoolctl is installed (scikit-learn
+    requires it).
+    """
     controller = _controller()
     if controller is None:
         yield

@@ -1,11 +1,15 @@
-"""Logistic regression in its dual form, for fewer rows than features: decisions = K a + b, with K the rows' Gram matrix.
+"""Logistic regression in its dual form, for fewer rows than features: decisions = K a + b, with K
+the rows' Gram matrix.
 
-At the optimum a = cost * (target - probability). Newton's method on a - g(K a + b) = 0, for several fits at once. The fits of a block
-share the curvature R R' at one reference point, frozen: then one Cholesky factor of I + R' K R serves them all, because the factor of a
-prefix of the rows is that part of the factor, and the inverse without one row is a rank-one change of the inverse. What is frozen
-changes the path and not the limit: the residual is always the fit's own.
+At the optimum a = g(K a + b), with g = cost * (target - probability). Newton's method solves a -
+g(K a + b) = 0 for several fits at once. The fits of a block share the curvature R R' at one
+reference point, frozen. Then one Cholesky factor of I + R' K R serves them
+all: the factor of a prefix of the rows is a leading part of it, and the inverse without one row is
+    a rank-one change of the inverse.
+Freezing changes the path but not the limit, as each fit has its own residual.
 
-Shapes: n rows, c columns (1, or the classes of a softmax), b fits. Coefficients [n, c, b], intercepts [c, b]. Everything is float64.
+Shapes: n rows, c columns (1, or the classes of a softmax), b fits. Coefficients [n, c, b],
+    intercepts [c, b]. Everything is float64.
 """
 
 from collections.abc import Callable
@@ -37,12 +41,12 @@ def fit(
     tolerance: Float[Array, ""],
     free_intercept: bool,
 ) -> DualFits:
-    """One fit (b = 1) by damped Newton; rows of no cost are not there."""
-    there = cost > 0
+    """One fit (b = 1) by damped Newton steps. A row of cost 0 is absent."""
+    present = cost > 0
 
     def evaluate(a: Array, b: Array) -> tuple[Array, Array, Array]:
         decisions = kernel @ a + b
-        rest = jnp.where(there[:, None], logistic.gradient(decisions, targets, cost) - a, 0.0)
+        rest = jnp.where(present[:, None], logistic.gradient(decisions, targets, cost) - a, 0.0)
         return decisions, rest, _norm(rest, kernel @ rest, _imbalance(a, rest, free_intercept))
 
     def step(state: Any) -> Any:
@@ -66,7 +70,7 @@ def fit(
         count, _, _, _, _, residual, length = state
         return (count < NEWTON_STEPS) & ~(residual <= tolerance) & (length > 0)
 
-    a, b = jnp.where(there[:, None], start.coefficients[:, :, 0], 0.0), start.intercept[:, 0]
+    a, b = jnp.where(present[:, None], start.coefficients[:, :, 0], 0.0), start.intercept[:, 0]
     initial = (jnp.int32(0), a, b, *evaluate(a, b), jnp.float64(1))
     _, a, b, _, _, residual, _ = lax.while_loop(unfinished, step, initial)
     return DualFits(a[..., None], b[:, None], residual[None])
@@ -95,20 +99,21 @@ def fit_prefixes(
     tolerance: Float[Array, ""],
     free_intercept: bool,
 ) -> DualFits:
-    """The fits to the first sizes[0], sizes[1], … rows; `start` (b = 1) is the fit to a shorter prefix.
+    """The fits to the first sizes[0], sizes[1], … rows; `start` (b = 1) is the fit to a shorter
+    prefix.
 
     Args:
         sizes: [b] int, ascending; the curvature is frozen at the fit to the last.
     """
     rows = jnp.arange(targets.shape[0])
-    there = rows[:, None] < sizes[None, :]  # [n, b]
-    weight = jnp.where(there[:, -1], cost, 0.0)
+    present = rows[:, None] < sizes[None, :]  # [n, b]
+    weight = jnp.where(present[:, -1], cost, 0.0)
     reference = fit(kernel, targets, weight, start, 1e-3 * jnp.sqrt(jnp.sum(weight)), free_intercept)
     decisions = kernel @ reference.coefficients[:, :, 0] + reference.intercept[:, 0]
     root, factor = frozen_curvature(kernel, decisions, weight)
     inverse = solve_triangular(factor, jnp.eye(factor.shape[0], dtype=factor.dtype), lower=True)
-    solve = _by_inverse_factor(inverse, jnp.repeat(there, targets.shape[1], axis=0))
-    return _together(kernel, targets, cost * there, reference, root, solve, tolerance, free_intercept)
+    solve = _by_inverse_factor(inverse, jnp.repeat(present, targets.shape[1], axis=0))
+    return _together(kernel, targets, cost * present, reference, root, solve, tolerance, free_intercept)
 
 
 def fit_leave_one_out(
@@ -123,12 +128,12 @@ def fit_leave_one_out(
     """The fits without row left_out[0], left_out[1], …; `full` (b = 1) is the fit to all rows."""
     rows, columns = targets.shape
     fits = left_out.shape[0]
-    there = jnp.arange(rows)[:, None] != left_out[None, :]
+    present = jnp.arange(rows)[:, None] != left_out[None, :]
     decisions = kernel @ full.coefficients[:, :, 0] + full.intercept[:, 0]
     root, factor = frozen_curvature(kernel, decisions, jnp.full(rows, cost))
     half = solve_triangular(factor, jnp.eye(factor.shape[0], dtype=factor.dtype), lower=True)
     inverse = half.T @ half
-    theirs = inverse.reshape(rows * columns, rows, columns)[:, left_out]  # [nc, b, c]: the columns of the rows left out
+    theirs = inverse.reshape(rows * columns, rows, columns)[:, left_out]  # [nc, b, c]: columns of the left-out rows
     own = theirs.reshape(rows, columns, fits, columns)[left_out, :, jnp.arange(fits)]  # [b, c, c]
     own_inverse = jnp.linalg.inv(own)
 
@@ -137,9 +142,9 @@ def fit_leave_one_out(
         found = found.reshape(rows, columns, fits, -1)
         at = jnp.einsum("bcd,bde->bce", own_inverse, found[left_out, :, jnp.arange(fits)])
         found = found - jnp.einsum("nbc,bce->nbe", theirs, at).reshape(found.shape)
-        return jnp.where(there[:, None, :, None], found, 0.0).reshape(vector.shape)
+        return jnp.where(present[:, None, :, None], found, 0.0).reshape(vector.shape)
 
-    return _together(kernel, targets, cost * there, full, root, solve, tolerance, free_intercept)
+    return _together(kernel, targets, cost * present, full, root, solve, tolerance, free_intercept)
 
 
 def _together(
@@ -152,13 +157,16 @@ def _together(
     tolerance: Array,
     free_intercept: bool,
 ) -> DualFits:
-    """Steps of all fits with frozen curvature, from the reference. The caller fits those alone whose residual stays above the tolerance."""
-    there = cost > 0
+    """All fits by steps with frozen curvature, from the reference.
+
+    The caller refits those whose residual stays above the tolerance.
+    """
+    present = cost > 0
 
     def evaluate(unknowns: Any, decisions: Array) -> tuple[Any, Array, Any]:
         a, _ = unknowns
         slope = jax.vmap(logistic.gradient, in_axes=(2, None, 1), out_axes=2)(decisions, targets, cost)
-        rest = jnp.where(there[:, None, :], slope - a, 0.0)
+        rest = jnp.where(present[:, None, :], slope - a, 0.0)
         product = _times(kernel, rest)
         imbalance = _imbalance(a, rest, free_intercept)
         norm = jax.vmap(_norm, in_axes=(2, 2, 1))(rest, product, imbalance)
@@ -174,7 +182,7 @@ def _together(
         flat = jnp.sum(direction * (decisions - unknowns[1]), axis=(0, 1))
         return moved + shift, flat, jnp.sum(direction * moved, axis=(0, 1))
 
-    a = jnp.where(there[:, None, :], reference.coefficients, 0.0)
+    a = jnp.where(present[:, None, :], reference.coefficients, 0.0)
     b = jnp.broadcast_to(reference.intercept, (targets.shape[1], cost.shape[1]))
     decisions = _times(kernel, a) + b
     (a, b), residual = conjugate_descent((a, b), decisions, targets, cost, evaluate, precondition, along, tolerance)
@@ -190,7 +198,8 @@ def _solve(
     free_intercept: bool,
     product: Array | None = None,
 ) -> tuple[Array, Array]:
-    """The step of a and of the intercept: (I + R R' K) da + R R' 1 db = rest, and sum(a + da) = 0 where the intercept is free.
+    """The step of a and of the intercept, from (I + R R' K) da + R R' 1 db = rest, and sum(a + da)
+    = 0 where the intercept is free.
 
     With Q = R (I + R' K R)^-1 R': da = rest - Q K rest - Q 1 db.
     """
@@ -203,7 +212,8 @@ def _solve(
     direction, of_ones = rest - both[..., 0], both[..., 1:]  # [n, c, b], [n, c, b, c]
     system = jnp.moveaxis(jnp.sum(of_ones, 0), 1, 0)  # [b, c, c]
     if columns > 1:
-        # The same shift of every class changes nothing: its direction is pinned.
+        # One shift of all classes changes nothing, so the system is singular in that direction:
+        # make it regular.
         system = system + jnp.ones((columns, columns), a.dtype) * (
             jnp.trace(system, axis1=1, axis2=2)[:, None, None] + 1e-300
         )
@@ -229,11 +239,14 @@ def _by_factor(factor: Array) -> Callable[[Array], Array]:
     return solve
 
 
-def _by_inverse_factor(inverse: Array, there: Array) -> Callable[[Array], Array]:
-    """With the factor's inverse; `there` [nc, b] keeps each fit to its prefix, whose factor is that part of the factor."""
+def _by_inverse_factor(inverse: Array, present: Array) -> Callable[[Array], Array]:
+    """Solves with the factor's inverse.
+
+    `present` [nc, b] restricts each fit to its prefix, whose factor is a leading part.
+    """
 
     def solve(vector: Array) -> Array:
-        kept = there.reshape(there.shape + (1,) * (vector.ndim - 3))
+        kept = present.reshape(present.shape + (1,) * (vector.ndim - 3))
         flat = vector.reshape(inverse.shape[0], *vector.shape[2:])
         flat = jnp.where(kept, flat, 0.0)
         half = inverse @ flat.reshape(inverse.shape[0], -1)
@@ -253,5 +266,5 @@ def _imbalance(a: Array, rest: Array, free_intercept: bool) -> Array:
 
 
 def _norm(rest: Array, product: Array, imbalance: Array) -> Array:
-    """Of the gradient with respect to the weights, X' (a - g), and the intercept."""
+    """The norm of the gradient with respect to the weights, X' (a - g), and the intercept."""
     return jnp.sqrt(jnp.maximum(jnp.sum(rest * product), 0.0) + jnp.sum(imbalance**2))

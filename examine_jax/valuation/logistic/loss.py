@@ -1,4 +1,6 @@
-"""The logistic loss of one class column (binary) or several (softmax), its gradient and a factor of its curvature."""
+"""The logistic loss of one column (two classes) or several (softmax), its gradient, and a square
+root of its curvature.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +11,14 @@ from examine_jax.common.shapes import Array, Float
 def gradient(
     decisions: Float[Array, "rows columns"], targets: Float[Array, "rows columns"], cost: Float[Array, " rows"]
 ) -> Float[Array, "rows columns"]:
-    """Minus the derivative of the loss with respect to the decisions: cost * (target - probability)."""
+    """Minus the derivative of the loss with respect to the decisions: cost * (target -
+    probability).
+    """
     return cost[:, None] * (targets - probabilities(decisions))
 
 
 def probabilities(decisions: Float[Array, "rows columns"]) -> Float[Array, "rows columns"]:
-    """Of the columns' classes; a single column is the second class's."""
+    """The probability of each column's class; a single column is that of the second class."""
     return jax.nn.sigmoid(decisions) if decisions.shape[1] == 1 else jax.nn.softmax(decisions, axis=1)
 
 
@@ -32,9 +36,11 @@ def loss(
 def curvature_root(
     decisions: Float[Array, "rows columns"], cost: Float[Array, " rows"]
 ) -> Float[Array, "rows columns columns"]:
-    """R with R R' = each row's second derivative, cost * (diag p - p p') (one column: cost * p (1 - p)).
+    """R such that R R' is each row's second derivative, cost * (diag p - p p') (one column: cost *
+    p (1 - p)).
 
-    With q = sqrt(p), a unit vector: diag p - p p' = diag q (I - q q') diag q, and I - q q' is its own square.
+    q = sqrt(p) is a unit vector, so diag p - p p' = diag q (I - q q') diag q, and I - q q' is its
+    own square.
     """
     p = probabilities(decisions)
     if decisions.shape[1] == 1:

@@ -9,7 +9,8 @@ from jax import lax
 
 from examine_jax.common.shapes import Array, Float
 
-# Conjugate steps before a fit is handed to Newton's method of its own; each costs a few matrix products shared by all fits.
+# Conjugate-gradient steps before a fit is computed alone by Newton's method. Each costs a few
+# matrix products for all fits.
 FROZEN_STEPS = 150
 NEWTON_STEPS = 60
 _HALVINGS = 24
@@ -17,13 +18,19 @@ _LINE_STEPS = 3
 
 
 def step_length(objective: Callable[[Array], Array], slope: Float[Array, ""]) -> Float[Array, ""]:
-    """The longest of 1, 1/2, 1/4, … that lowers a convex objective as far as its slope there (negative) promises; else 0.
+    """The longest of 1, 1/2, 1/4, … that satisfies Armijo's condition for a convex objective; 0 if
+    none does.
 
-    All are tried at once: along a line the objective costs one pass over the decisions.
+    All lengths are tried at once: on a line the objective costs one pass over the decisions.
+
+    Args:
+        objective: of the length.
+        slope: the objective's derivative at length 0, negative.
     """
     lengths = 0.5 ** jnp.arange(_HALVINGS, dtype=slope.dtype)
     values, start = jax.vmap(objective)(lengths), objective(jnp.zeros_like(slope))
-    # Near the optimum the promised decrease is below the objective's own rounding: such a step is taken.
+    # Near the optimum the expected decrease is below the objective's rounding error: such a step is
+    # accepted.
     slack = 8 * jnp.finfo(slope.dtype).eps * jnp.abs(start)
     enough = values <= start + 1e-4 * lengths * slope + slack
     return jnp.where(jnp.any(enough), lengths[jnp.argmax(enough)], 0.0)
@@ -39,21 +46,27 @@ def conjugate_descent(
     along: Callable[[Any, Array, Any], tuple[Array, Array, Array]],
     tolerance: Float[Array, ""],
 ) -> tuple[Any, Float[Array, " b"]]:
-    """Nonlinear conjugate gradients (Polak and Ribière) of b fits at once, preconditioned by a frozen inverse curvature.
+    """Nonlinear conjugate gradients (Polak and Ribière) for b fits at once, preconditioned by a
+    frozen inverse curvature.
 
-    With the right curvature the first step is Newton's; a few wrong directions in it, as where one influential row has gone, cost a few
-    steps more each, where steps with the frozen curvature alone would creep.
+    If the curvature is exact, the first step is Newton's. A few wrong directions, such as after the
+    loss of one influential row, cost a few more steps each; steps with the frozen curvature alone
+    would converge slowly.
 
     Args:
-        unknowns: a pytree, fits last; `decisions` are theirs.
-        evaluate: (unknowns, decisions) -> the descent (a pytree to be multiplied with unknowns' changes), its norm [b], and whatever
-            `precondition` wants.
-        precondition: (unknowns, that) -> the step.
-        along: (unknowns, decisions, step) -> what the step adds to the decisions [n, c, b], and the penalty's slope and curvature along
-            it [b].
+        unknowns: a pytree; its last axis counts the fits.
+        decisions: those of the unknowns.
+        targets: of the rows.
+        cost: of each row in each fit; 0: the row is absent.
+        evaluate: (unknowns, decisions) -> the descent (a pytree, paired with changes of the
+            unknowns), its norm [b], and the input of `precondition`.
+        precondition: (unknowns, that input) -> the step.
+        along: (unknowns, decisions, step) -> the step's change of the decisions [n, c, b], and the
+            penalty's slope and curvature along the step [b].
+        tolerance: a fit with a norm below it is done.
 
     Returns:
-        The unknowns and the norms [b]; one above the tolerance has not arrived.
+        The unknowns and the norms [b]. A fit whose norm is above the tolerance has not converged.
     """
 
     def pair(one: Any, other: Any) -> Array:
@@ -67,7 +80,7 @@ def conjugate_descent(
         turn = (product - pair(newton, last_descent)) / last_product
         turn = jnp.where((last_product > 0) & (turn > 0), turn, 0.0)
         direction = jax.tree.map(lambda new, old: new + turn * old, newton, last)
-        # A direction that does not descend starts afresh.
+        # If the direction does not descend, restart from the preconditioned gradient.
         turn = jnp.where(pair(direction, descent) > 0, turn, 0.0)
         direction = jax.tree.map(lambda new, old: new + turn * old, newton, last)
         moved, flat, curved = along(x, f, direction)
@@ -88,7 +101,9 @@ def conjugate_descent(
 
 
 def _lowest(f: Array, moved: Array, flat: Array, curved: Array, targets: Array, cost: Array) -> Array:
-    """Nearly the lowest point along each line, [b], by Newton's method in one dimension from the whole step."""
+    """Approximately the minimum along each line, [b], by one-dimensional Newton steps from length
+    1.
+    """
 
     def newton(length: Array, _: None) -> tuple[Array, None]:
         at = f + length * moved

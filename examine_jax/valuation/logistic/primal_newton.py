@@ -1,10 +1,13 @@
-"""Logistic regression in its primal form, for more rows than features: decisions = Z w, Z the features and a column of ones.
+"""Logistic regression in its primal form, for more rows than features: decisions = Z w, Z the
+features and a column of ones.
 
-The fits of a block share the curvature at one reference point, frozen, as in the dual form. Here the fit to a prefix differs from the
-shortest one's by the rows added (Woodbury's identity, whose small Cholesky factor again serves every prefix), and the fit without one row
-from the full one's by that row.
+As in the dual form, the fits of a block share the frozen curvature at one reference point. The
+curvature of a prefix differs from that of the shortest prefix by the added rows: Woodbury's
+identity applies, and one small Cholesky factor serves every prefix. The curvature without one row
+differs from the full one by that row.
 
-Shapes: n rows, r features with the ones, c columns (1, or the classes of a softmax), b fits. Weights [r, c, b]. Everything is float64.
+Shapes: n rows, r features with the ones, c columns (1, or the classes of a softmax), b fits.
+    Weights [r, c, b]. Everything is float64.
 """
 
 from collections.abc import Callable
@@ -35,7 +38,7 @@ def fit(
     tolerance: Float[Array, ""],
     free_intercept: bool,
 ) -> PrimalFits:
-    """One fit (b = 1) by damped Newton; rows of no cost are not there."""
+    """One fit (b = 1) by damped Newton steps. A row of cost 0 is absent."""
     penalty = _penalty(rows.shape[1], free_intercept, rows.dtype)
 
     def evaluate(w: Array) -> tuple[Array, Array, Array]:
@@ -74,17 +77,19 @@ def fit_prefixes(
     tolerance: Float[Array, ""],
     free_intercept: bool,
 ) -> PrimalFits:
-    """The fits to the first sizes[0], sizes[0] + 1, … rows; `start` (b = 1) is the fit to a shorter prefix.
+    """The fits to the first sizes[0], sizes[0] + 1, … rows; `start` (b = 1) is the fit to a shorter
+    prefix.
 
     Args:
-        sizes: [b] int, ascending; the last may repeat. The curvature is frozen at the fit to the last.
+        sizes: [b] int, ascending; the last may repeat. The curvature is frozen at the fit to the
+            last.
     """
     count, columns, width = rows.shape[0], targets.shape[1], rows.shape[1]
-    there = jnp.arange(count)[:, None] < sizes[None, :]
-    weight = jnp.where(there[:, -1], cost, 0.0)
+    present = jnp.arange(count)[:, None] < sizes[None, :]
+    weight = jnp.where(present[:, -1], cost, 0.0)
     reference = fit(rows, targets, weight, start, 1e-3 * jnp.sqrt(jnp.sum(weight)), free_intercept)
     root = logistic.curvature_root(rows @ reference.weights[:, :, 0], weight)
-    shortest = jnp.where(there[:, 0, None, None], root, 0.0)
+    shortest = jnp.where(present[:, 0, None, None], root, 0.0)
     inverse = _inverse(_hessian(rows, shortest, _penalty(width, free_intercept, rows.dtype)))  # [rc, rc]
 
     added = jnp.minimum(sizes[0] + jnp.arange(sizes.shape[0]), count - 1)  # the rows beyond the shortest prefix
@@ -104,7 +109,7 @@ def fit_prefixes(
         small = jnp.where(kept, half @ jnp.where(kept, turned @ flat, 0.0), 0.0)
         return (inverse @ flat - turned.T @ (half.T @ small)).reshape(descent.shape)
 
-    return _together(rows, targets, cost * there, reference, solve, tolerance, free_intercept)
+    return _together(rows, targets, cost * present, reference, solve, tolerance, free_intercept)
 
 
 def fit_leave_one_out(
@@ -118,7 +123,7 @@ def fit_leave_one_out(
 ) -> PrimalFits:
     """The fits without row left_out[0], left_out[1], …; `full` (b = 1) is the fit to all rows."""
     count, columns, width = rows.shape[0], targets.shape[1], rows.shape[1]
-    there = jnp.arange(count)[:, None] != left_out[None, :]
+    present = jnp.arange(count)[:, None] != left_out[None, :]
     root = logistic.curvature_root(rows @ full.weights[:, :, 0], jnp.full(count, cost))
     inverse = _inverse(_hessian(rows, root, _penalty(width, free_intercept, rows.dtype)))
     # H - U U' without the row, U = Z R [rc, c] its own: H^-1 + H^-1 U (I - U' H^-1 U)^-1 U' H^-1.
@@ -132,7 +137,7 @@ def fit_leave_one_out(
         at = jnp.einsum("bcd,bdx,xb->bc", kept_inverse, turned, flat, optimize="optimal")
         return (inverse @ flat + jnp.einsum("bcx,bc->xb", turned, at)).reshape(descent.shape)
 
-    return _together(rows, targets, cost * there, full, solve, tolerance, free_intercept)
+    return _together(rows, targets, cost * present, full, solve, tolerance, free_intercept)
 
 
 def _together(
@@ -144,7 +149,10 @@ def _together(
     tolerance: Array,
     free_intercept: bool,
 ) -> PrimalFits:
-    """Steps of all fits with frozen curvature, from the reference. The caller fits those alone whose residual stays above the tolerance."""
+    """All fits by steps with frozen curvature, from the reference.
+
+    The caller refits those whose residual stays above the tolerance.
+    """
     penalty = _penalty(rows.shape[1], free_intercept, rows.dtype)[:, None, None]
 
     def evaluate(w: Array, decisions: Array) -> tuple[Array, Array, Array]:
@@ -178,7 +186,8 @@ def _hessian(rows: Array, root: Array, penalty: Array) -> Array:
     scaled = jnp.einsum("nr,ndc->ncrd", rows, root).reshape(-1, width * columns)
     diagonal = jnp.repeat(penalty, columns)
     hessian = scaled.T @ scaled + jnp.diag(diagonal)
-    # The same shift of every class's free intercept changes nothing: its direction is pinned.
+    # One shift of all classes' free intercepts changes nothing, so the matrix is singular in that
+    # direction: make it regular.
     free = 1 - diagonal
     return hessian + jnp.outer(free, free)
 

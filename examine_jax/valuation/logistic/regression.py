@@ -1,4 +1,4 @@
-"""Logistic regression as scikit-learn defines it, solved to its optimum, many fits at once."""
+"""Logistic regression as scikit-learn defines it, solved to the optimum, for many fits at once."""
 
 import dataclasses
 import functools
@@ -20,15 +20,17 @@ OBJECTIVES = ("liblinear", "lbfgs")
 
 @dataclasses.dataclass(frozen=True)
 class LogisticRegression:
-    """min over w, b of |w|^2 / 2 + C * sum_i loss_i, as one of scikit-learn's two solvers reads it.
+    """The minimum over w, b of |w|^2 / 2 + C * sum_i loss_i, as one of scikit-learn's two solvers
+    defines it.
 
     Attributes:
-        objective: "liblinear" (DataShapley's choice): the intercept is penalised like a weight; several classes one against the rest.
-            "lbfgs" (scikit-learn's default): the intercept is free; several classes by one softmax.
+        objective: "liblinear" (DataShapley's choice): the intercept is penalised like a weight;
+            several classes one against the rest. "lbfgs" (scikit-learn's default): the intercept is
+            free; several classes by one softmax.
         C: the inverse strength of the penalty.
-        tolerance: a fit is done when the gradient's norm is below tolerance * (1 + C * sqrt(rows)), or what rounding allows. The weights
-            are then off by less than that, because no eigenvalue of the objective's curvature is below 1 (with a free intercept: nearly
-            so).
+        tolerance: a fit is done when the gradient's norm is below tolerance * (1 + C * sqrt(rows)),
+            or below its rounding error. The weights are then off by less than that, because no
+            eigenvalue of the objective's curvature is below 1 (with a free intercept: nearly so).
     """
 
     objective: Literal["liblinear", "lbfgs"] = setting(
@@ -46,8 +48,11 @@ class LogisticRegression:
             raise ValueError(f"tolerance must be between 0 and 1, got {self.tolerance!r}")
 
     def columns(self, num_classes: int) -> tuple[int, int]:
-        """(problems, columns a problem): one column for two classes; a column for each class otherwise, each a problem of its own
-        where it is one against the rest."""
+        """(problems, columns per problem).
+
+        Two classes have one column. Otherwise each class has a column, in a problem of its own if
+        it is fitted against the rest.
+        """
         if num_classes == 2:
             return 1, 1
         return (num_classes, 1) if self.objective == "liblinear" else (1, num_classes)
@@ -67,10 +72,16 @@ def fit_logistic(
     *,
     num_classes: int | None = None,
 ) -> Coefficients:
-    """One fit to all rows. Labels count from 0.
+    """One fit to all rows.
+
+    Args:
+        features: [N, D] floating, finite.
+        labels: [N] int, counted from 0.
+        model: the objective.
+        num_classes: None: as many as the labels have.
 
     Raises:
-        ValueError: a class is missing; features that are no finite matrix; another number of labels.
+        ValueError: a class has no row; no finite matrix; another number of labels.
     """
     fitter = Fitter.of(features, labels, model, num_classes)
     weights, intercept = fitter.coefficients(fitter.full)
@@ -78,7 +89,10 @@ def fit_logistic(
 
 
 class Fits(NamedTuple):
-    """Fits of all problems, in the rows' (dual) or the features' (primal) coordinates; leading axis p: problems."""
+    """Fits of all problems, in coordinates of the rows (dual) or the features (primal).
+
+    The leading axis counts the problems.
+    """
 
     coefficients: Any  # [p, n, c, b] dual or [p, r, c, b] primal
     intercept: Any  # [p, c, b]; unused in the primal form
@@ -87,10 +101,12 @@ class Fits(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fitter:
-    """Rows to fit to, and what all fits share. Dual where there are fewer rows than features, else primal.
+    """The rows of all fits, and the work that the fits share. Dual if there are no more rows than
+    features, else primal.
 
     Attributes:
-        system: [n, n] the rows' Gram matrix (with 1 added where the intercept is penalised), or [n, r] the rows and a column of ones.
+        system: [n, n] the rows' Gram matrix (with 1 added where the intercept is penalised), or [n,
+            r] the rows and a column of ones.
         targets: [p, n, c] float64.
     """
 
@@ -105,6 +121,10 @@ class Fitter:
 
     @classmethod
     def of(cls, features: Any, labels: Any, model: LogisticRegression, num_classes: int | None = None) -> "Fitter":
+        """Does the shared work, with the fit to all rows.
+
+        Arguments and errors: as `fit_logistic`.
+        """
         labels = np.asarray(labels)
         classes = int(labels.max()) + 1 if num_classes is None else num_classes
         if len(np.unique(labels)) < max(classes, 2):
@@ -120,13 +140,13 @@ class Fitter:
             system = _system_jit(jnp.asarray(features), is_dual, model.objective == "liblinear")
             wanted = jnp.asarray(targets, jnp.float64)
             unknowns = count if is_dual else width + 1
-            nothing = Fits(
+            zero = Fits(
                 jnp.zeros((problems, unknowns, columns, 1)), jnp.zeros((problems, columns, 1)), jnp.zeros((problems, 1))
             )
             cost = jnp.full((1, count), model.C, jnp.float64)
             tolerance = _tolerance(features, model)
-            full = _fit_alone(system, wanted, cost, nothing, tolerance, is_dual, model.objective == "lbfgs")
-            _check_arrived(np.asarray(full.residual), tolerance)
+            full = _fit_alone(system, wanted, cost, zero, tolerance, is_dual, model.objective == "lbfgs")
+            _check_converged(np.asarray(full.residual), tolerance)
         return cls(model, features, labels, classes, is_dual, system, wanted, full)
 
     @functools.cached_property
@@ -135,27 +155,32 @@ class Fitter:
         return _tolerance(self.features, self.model)
 
     def leave_one_out(self, left_out: Any) -> Fits:
-        """The fits without each of these rows [b]. Rows of like influence are best handed over together: see `by_influence`."""
+        """The fits without each of these rows [b].
+
+        Rows of similar influence are best given together: see `by_influence`.
+        """
         with jax.enable_x64(True), one_blas_thread():
             left_out = np.asarray(left_out, np.int32)
             found = _fit_leave_one_out(
                 self.system, self.targets, self.model.C, self.full, left_out, self.tolerance, self.is_dual, self._free
             )
             cost = self.model.C * (np.arange(len(self.labels)) != left_out[:, None])
-            return self._settled(found, self.system, self.targets, cost, self.full)
+            return self._refitted(found, self.system, self.targets, cost, self.full)
 
     def by_influence(self) -> Int[np.ndarray, " n"]:
-        """The rows from the least to the most influential: |cost * (target - probability)| at the full fit."""
+        """The rows from the least to the most influential: |cost * (target - probability)| at the
+        full fit.
+        """
         with jax.enable_x64(True):
-            return np.argsort(np.asarray(_pull(self.system, self.targets, self.full, self.is_dual)))
+            return np.argsort(np.asarray(_influence(self.system, self.targets, self.full, self.is_dual)))
 
     def subsets(self, weights: Float[np.ndarray, "b n"]) -> Fits:
-        """The fits to rows counted this often each (0: not there), by Newton's method from nothing."""
+        """The fits to rows with these weights (0: absent), by Newton's method from zero."""
         with jax.enable_x64(True), one_blas_thread():
-            nothing = jax.tree.map(jnp.zeros_like, self.full)
+            zero = jax.tree.map(jnp.zeros_like, self.full)
             cost = jnp.asarray(weights, jnp.float64) * self.model.C
-            found = _fit_alone(self.system, self.targets, cost, nothing, self.tolerance, self.is_dual, self._free)
-            _check_arrived(np.asarray(found.residual), self.tolerance)
+            found = _fit_alone(self.system, self.targets, cost, zero, self.tolerance, self.is_dual, self._free)
+            _check_converged(np.asarray(found.residual), self.tolerance)
             return found
 
     def order(self, permutations: Int[np.ndarray, "q n"]) -> tuple[Any, Any]:
@@ -164,9 +189,9 @@ class Fitter:
             return _ordered(self.system, self.targets, jnp.asarray(permutations, jnp.int32), self.is_dual)
 
     def prefixes(self, ordered: tuple[Any, Any], start: Any, sizes: Int[np.ndarray, " b"]) -> Any:
-        """The fits [q, p, …] to the first sizes[0], sizes[0] + 1, … rows of each order, warm from `start` (None: from nothing).
+        """The fits [q, p, …] to the first sizes[0], sizes[0] + 1, … rows of each order.
 
-        The rows' coordinates are those of the order.
+        They start from `start` (None: from zero). The rows' coordinates follow the order.
         """
         system, targets = ordered
         held = _held(int(sizes[-1]), len(self.labels))
@@ -197,17 +222,19 @@ class Fitter:
                 self.is_dual,
                 self._free,
             )
-            late = np.argwhere(~(np.asarray(found.residual).max(1) <= self.tolerance).all(1))[:, 0]
-            for order in late:
+            unconverged = np.argwhere(~(np.asarray(found.residual).max(1) <= self.tolerance).all(1))[:, 0]
+            for order in unconverged:
                 cost = self.model.C * (np.arange(held) < np.asarray(sizes)[:, None])
                 one = jax.tree.map(lambda x: x[order], found)  # noqa: B023
                 base = jax.tree.map(lambda x: x[order], begin)  # noqa: B023
-                one = self._settled(one, system[order], targets[order], cost, base)
+                one = self._refitted(one, system[order], targets[order], cost, base)
                 found = jax.tree.map(lambda all_, new: all_.at[order].set(new), found, one)  # noqa: B023
             return found
 
     def coefficients(self, fits: Fits) -> tuple[Any, Any]:
-        """Weights [d, columns, b] and intercepts [columns, b] in the features' own coordinates, columns over all problems."""
+        """Weights [d, columns, b] and intercepts [columns, b] in the features' coordinates, with
+        the columns of all problems.
+        """
         with jax.enable_x64(True):
             coefficients, intercept = self.parts(fits)
             if self.is_dual:
@@ -215,24 +242,27 @@ class Fitter:
             return coefficients, intercept
 
     def parts(self, fits: Fits) -> tuple[Any, Any]:
-        """What multiplies the rows' kernel (dual) or the features (primal) [., columns, b], and the intercepts [columns, b]."""
+        """Coefficients of the rows' kernel (dual) or the features (primal) [., columns, b], and the
+        intercepts [columns, b].
+        """
         return _parts(fits, self.is_dual, self._free)
 
-    def _settled(self, found: Fits, system: Any, targets: Any, cost: Any, start: Fits) -> Fits:
-        """With those that did not arrive fitted alone."""
-        late = np.flatnonzero(~(np.asarray(found.residual).max(0) <= self.tolerance))
-        if not len(late):
+    def _refitted(self, found: Fits, system: Any, targets: Any, cost: Any, start: Fits) -> Fits:
+        """The fits, with those that did not converge computed alone."""
+        unconverged = np.flatnonzero(~(np.asarray(found.residual).max(0) <= self.tolerance))
+        if not len(unconverged):
             return found
-        # From nothing, where every row's curvature is large, Newton's method arrives that lost its way from a confident start.
+        # From zero every row has a large curvature: Newton's method converges there if it does not
+        # from `start`.
         for begin in (start, jax.tree.map(jnp.zeros_like, start)):
-            padded = np.resize(late, _power_of_two(len(late)))  # few shapes: few compilations
+            padded = np.resize(unconverged, _power_of_two(len(unconverged)))  # few shapes, few compilations
             weight = jnp.asarray(np.asarray(cost)[padded], jnp.float64)
             alone = _fit_alone(system, targets, weight, begin, self.tolerance, self.is_dual, self._free)
             found = jax.tree.map(lambda all_, new: all_.at[..., padded].set(new), found, alone)  # noqa: B023
-            late = np.flatnonzero(~(np.asarray(found.residual).max(0) <= self.tolerance))
-            if not len(late):
+            unconverged = np.flatnonzero(~(np.asarray(found.residual).max(0) <= self.tolerance))
+            if not len(unconverged):
                 return found
-        _check_arrived(np.asarray(found.residual), self.tolerance)
+        _check_converged(np.asarray(found.residual), self.tolerance)
         return found
 
     @property
@@ -241,13 +271,15 @@ class Fitter:
 
 
 def _tolerance(features: Any, model: LogisticRegression) -> float:
-    """With what rounding leaves of a gradient: decisions are off by eps * rows * |x|^2, the gradient by that times |x|."""
+    """The model's tolerance plus the gradient's rounding error: decisions are off by eps * rows *
+    |x|^2, the gradient by |x| times that.
+    """
     norm = float(np.sqrt(np.mean(np.sum(np.asarray(features, np.float64) ** 2, axis=1))))
     rounding = 0.1 * np.finfo(np.float64).eps * model.C * len(features) * norm**3
     return model.tolerance * (1 + model.C * len(features) ** 0.5) + rounding
 
 
-def _check_arrived(residual: Any, tolerance: float) -> None:
+def _check_converged(residual: Any, tolerance: float) -> None:
     worst = float(residual.max())
     if not worst <= 1e3 * tolerance:
         raise ValueError(
@@ -257,7 +289,9 @@ def _check_arrived(residual: Any, tolerance: float) -> None:
 
 
 def _held(size: int, count: int) -> int:
-    """The rows that are looked at for a prefix: few sizes, so that few shapes are compiled."""
+    """The number of rows that a prefix is padded to: few different sizes, so that few shapes are
+    compiled.
+    """
     step = max(64, -(-count // 8))
     return min(count, -(-size // step) * step)
 
@@ -284,7 +318,7 @@ def _make_ordered(system: Any, targets: Any, permutations: Any, is_dual: bool) -
 def _make_alone(
     system: Any, targets: Any, cost: Any, start: Fits, tolerance: Any, is_dual: bool, free_intercept: bool
 ) -> Fits:
-    """[b] fits one after another from one start, each problem by itself."""
+    """[b] fits one after another from one start, each problem alone."""
 
     def problem(target: Any, begin: Fits, weight: Any) -> Fits:
         if is_dual:
@@ -325,11 +359,11 @@ def _make_prefixes(
         return Fits(found.weights, jnp.zeros((target.shape[1], sizes.shape[0])), found.residual)
 
     every = jax.vmap(problem, in_axes=(None, 0, 0))
-    # One order after another: each stops when its own fits have arrived.
+    # One order after another: each stops as soon as its own fits have converged.
     return jax.lax.map(lambda order: every(*order), (systems, targets, start))
 
 
-def _make_pull(system: Any, targets: Any, full: Fits, is_dual: bool) -> Any:
+def _make_influence(system: Any, targets: Any, full: Fits, is_dual: bool) -> Any:
     if is_dual:
         return jnp.max(jnp.abs(full.coefficients), axis=(0, 2, 3))
     decisions = jnp.einsum("nr,prc->pnc", system, full.coefficients[..., 0])
@@ -337,6 +371,7 @@ def _make_pull(system: Any, targets: Any, full: Fits, is_dual: bool) -> Any:
 
 
 def parts_of(fits: Fits, is_dual: bool, free_intercept: bool) -> tuple[Any, Any]:
+    """As `Fitter.parts`."""
     joined = jnp.moveaxis(fits.coefficients, 0, -3)  # [., p, c, b]
     joined = joined.reshape(*joined.shape[:-3], -1, joined.shape[-1])
     if not is_dual:
@@ -350,5 +385,5 @@ _ordered = jax.jit(_make_ordered, static_argnums=3)
 _fit_alone = jax.jit(_make_alone, static_argnums=(5, 6))
 _fit_leave_one_out = jax.jit(_make_leave_one_out, static_argnums=(6, 7))
 _fit_prefixes = jax.jit(_make_prefixes, static_argnums=(6, 7))
-_pull = jax.jit(_make_pull, static_argnums=3)
+_influence = jax.jit(_make_influence, static_argnums=3)
 _parts = jax.jit(parts_of, static_argnums=(1, 2))

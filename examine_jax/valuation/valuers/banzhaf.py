@@ -8,7 +8,7 @@ import numpy as np
 
 from examine_jax.common.fingerprints import fingerprint
 from examine_jax.common.shapes import Float, Int
-from examine_jax.valuation.sampling_state import Samples, go_on, load_samples
+from examine_jax.valuation.sampling_state import Samples, draw_missing, load_samples
 from examine_jax.valuation.utility import GameMaker
 from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of, silent
 from examine_jax.valuation.valuers.entry import Sizes, ValuerEntry, ValuerOptions, utility_of
@@ -65,7 +65,7 @@ class Banzhaf:
             return worth[:, None], np.ones(len(indices), np.int64)
 
         wanted = range(self.first, self.first + self.sets)
-        return banzhaf_of(go_on(samples, state, wanted, self.at_once, draw, progress), key, players)
+        return banzhaf_of(draw_missing(samples, state, wanted, self.at_once, draw, progress), key, players)
 
 
 def banzhaf_of(samples: Samples, key: Any, players: int) -> Valuation:

@@ -17,10 +17,12 @@ from examine_jax.valuation.valuers.permutation_sampling import check_counts, sam
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BetaShapley:
-    """The mean marginal worth of a row over random permutations, weighted by the number of rows before it.
+    """The mean marginal worth of a row over random permutations, weighted by the number of rows
+    before it.
 
     Attributes:
-        utility, permutations, truncation, stopping, first, at_once: as in `TMCShapley`; by default nothing is cut short.
+        utility, permutations, truncation, stopping, first, at_once: as in `TMCShapley`; by default
+            nothing is cut short.
         alpha, beta: of the Beta distribution; (1, 1) is Shapley, (16, 1) prefers small sets.
 
     Source: Kwon & Zou, Beta Shapley, 2022, theorem 2.

@@ -10,7 +10,7 @@ import numpy as np
 from examine_jax.common.fingerprints import fingerprint
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.logistic.regression import Fitter, LogisticRegression
-from examine_jax.valuation.sampling_state import Samples, go_on, load_samples
+from examine_jax.valuation.sampling_state import Samples, draw_missing, load_samples
 from examine_jax.valuation.utility import check_labelled
 from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of, silent
 from examine_jax.valuation.valuers.entry import LabelledProblem, Sizes, ValuerEntry, ValuerOptions
@@ -52,7 +52,8 @@ class DataOOB:
         """As `Valuer.value`. A bag that lacks a class counts for no row.
 
         Raises:
-            ValueError: also where a class has one row (a model without that row does not know the class), or a row is in every bag.
+            ValueError: also where a class has one row (a model without that row does not know the
+                class), or a row is in every bag.
         """
         check_features(features)
         check_labels(features, labels)
@@ -73,7 +74,7 @@ class DataOOB:
             right, fitted = _out_of_bag(fitter, features, labels, key, indices)
             return right, fitted.astype(np.int64)
 
-        samples = go_on(samples, state, range(self.first, self.first + self.bags), self.at_once, draw, progress)
+        samples = draw_missing(samples, state, range(self.first, self.first + self.bags), self.at_once, draw, progress)
         there = ~np.isnan(samples.contributions)
         count = there.sum(axis=0)
         if (count == 0).any():
@@ -87,7 +88,9 @@ class DataOOB:
 
 
 def _out_of_bag(fitter: Fitter, features: Any, labels: Any, key: Any, indices: Any) -> tuple[Any, Any]:
-    """[b, N] 1 where a row outside the bag is predicted rightly, 0 where wrongly, nan inside; and [b] whether the bag was fitted."""
+    """[b, N] 1 where a row outside the bag is predicted rightly, 0 where wrongly, nan inside; and
+    [b] whether the bag was fitted.
+    """
     players = len(features)
     drawn = [seed.integers(players, size=players) for seed in seeds_of(key, indices)]
     bags = np.stack([np.bincount(rows, minlength=players) for rows in drawn]).astype(np.float64)

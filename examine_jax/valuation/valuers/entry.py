@@ -13,7 +13,8 @@ from examine_jax.valuation.metrics import MetricName
 from examine_jax.valuation.utility import Utility
 from examine_jax.valuation.valuation import Valuer
 
-# What a valuer is given: images; features; features and labels; these and a validation set (or folds in its place).
+# What a valuer is given: images; features; features and labels; these and a validation set (or
+# folds in its place).
 Needs = Literal["images", "features", "labels", "validation"]
 
 
@@ -36,7 +37,10 @@ class ValuerOptions:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ValidationSet:
-    """V: features [M, D] and labels [M], counted from 0. Valuers that need no validation set ignore it."""
+    """V: features [M, D] and labels [M], counted from 0.
+
+    Valuers that need no validation set ignore it.
+    """
 
     features: Float[np.ndarray, "m d"]
     labels: Int[np.ndarray, " m"]
@@ -88,7 +92,9 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelledProblem:
-    """What an entry's `check` looks at: labels [N] as codes, the classes' names, and groups [N] or None."""
+    """What an entry's `check` looks at: labels [N] as codes, the classes' names, and groups [N] or
+    None.
+    """
 
     labels: Int[np.ndarray, " n"]
     classes: tuple[str, ...]
@@ -101,17 +107,21 @@ def _no_notes(problem: LabelledProblem) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class ValuerEntry:
-    """A valuer as commands know it. Another package registers its own by exporting one: `--valuers=package.module:ENTRY`.
+    """A valuer as commands know it. Another package registers its own by exporting one:
+    `--valuers=package.module:ENTRY`.
 
     Attributes:
         name: in commands, and as a column of their tables.
         description: one line, for the list of valuers.
         make: of the options and the validation set (None unless the valuer needs one), the valuer.
-        needs: "features": it is called with features alone; "labels": with labels too; "validation": once for each validation set;
-            "images": with pixels [N, H, W, C] in place of features.
+        needs: "features": it is called with features alone; "labels": with labels too;
+            "validation": once for each validation set; "images": with pixels [N, H, W, C] in place
+            of features.
         most_rows: that it takes; None: any number.
-        operations: a rough upper bound of floating-point operations, by which long work is refused; 0 for what takes moments.
-        check: refuses labels that the valuer cannot value (ValueError) before any work; returns notes for the reader.
+        operations: a rough upper bound of floating-point operations, by which long work is refused;
+            0 for what takes moments.
+        check: refuses labels that the valuer cannot value (ValueError) before any work; returns
+            notes for the reader.
     """
 
     name: str

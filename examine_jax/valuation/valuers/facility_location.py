@@ -17,10 +17,11 @@ from examine_jax.valuation.valuers.label_free import (
 
 @dataclasses.dataclass(frozen=True)
 class FacilityLocation(LabelFree):
-    """The order in which each next row most raises the sum, over all rows, of the cosine similarity to the nearest chosen one.
+    """The order in which each next row most raises the sum, over all rows, of the cosine similarity
+    to the nearest chosen one.
 
-    Lazy greedy: a row's gain only falls, so most rows are never evaluated again. At most 20,000 rows. The first row is worth N, the
-    last 1.
+    Lazy greedy: a row's gain only falls, so most rows are never evaluated again. At most 20,000
+    rows. The first row is worth N, the last 1.
 
     Source: Minoux 1978; Wei et al. 2015.
     """

@@ -11,11 +11,13 @@ from examine_jax.valuation.valuers.label_free import LabelFree, values_of_order
 
 @dataclasses.dataclass(frozen=True)
 class KCentre(LabelFree):
-    """The order in which each next row is the one farthest from those chosen; the first is nearest to the mean.
+    """The order in which each next row is the one farthest from those chosen; the first is nearest
+    to the mean.
 
     Distances are Euclidean; O(N^2 D). The first row is worth N, the last 1.
 
-    Source: Sener & Savarese, Active learning for convolutional neural networks: a core-set approach, 2018.
+    Source: Sener & Savarese, Active learning for convolutional neural networks: a core-set
+        approach, 2018.
     """
 
     def _values(self, features: Any, key: Any) -> Any:

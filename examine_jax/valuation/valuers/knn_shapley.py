@@ -17,16 +17,19 @@ _DISTANCES_AT_ONCE = 2**22
 class KNNShapley:
     """The exact Shapley value of each row for a k-nearest-neighbours classifier.
 
-    The worth of a set is the mean, over the validation set, of the share of a point's k nearest members that have its label. In a set
-    of fewer than k members the missing ones count as wrong. O(M N (D + log N)).
+    The worth of a set is the mean, over the validation set, of the share of a point's k nearest
+    members that have its label. In a set of fewer than k members the missing ones count as wrong.
+    O(M N (D + log N)).
 
-    Ties in distance go to the row of lower index, except for rounding: equal rows may differ in the last digit of the product.
+    Ties in distance go to the row of lower index, except for rounding: equal rows may differ in the
+    last digit of the product.
 
     Attributes:
         features: [M, D], labels: [M] int: the validation set.
         k: neighbours.
 
-    Source: Jia et al., Efficient task-specific data valuation for nearest neighbor algorithms, 2019, theorem 1.
+    Source: Jia et al., Efficient task-specific data valuation for nearest neighbor algorithms,
+        2019, theorem 1.
     """
 
     features: Float[np.ndarray, "m d"]

@@ -1,7 +1,8 @@
-"""What valuers without labels share: their signature, unit rows, nearest neighbours, k-means, and values from a greedy order.
+"""What valuers without labels share: their signature, unit rows, nearest neighbours, k-means, and
+values from a greedy order.
 
-Higher is better, and better means ordinary: near what most rows are. Whether ordinary or unusual rows are the ones to label
-depends on the budget; negate a value to prefer unusual rows.
+Higher is better, and better means ordinary: near what most rows are. Whether ordinary or unusual
+rows are the ones to label depends on the budget; negate a value to prefer unusual rows.
 """
 
 from typing import Any
@@ -16,7 +17,10 @@ _DISTANCES_AT_ONCE = 2**22
 
 
 class LabelFree:
-    """`Valuer.value` for valuers that need features alone. A subclass computes `_values`; it takes moments and keeps no state."""
+    """`Valuer.value` for valuers that need features alone.
+
+    A subclass computes `_values`; it takes moments and keeps no state.
+    """
 
     def value(
         self,
@@ -57,7 +61,9 @@ def kmeans_centres(rows: Any, clusters: int, key: Any) -> tuple[Any, Any]:
 
 
 def mean_nearest(rows: Any, k: int, *, cosine: bool) -> Any:
-    """[N] the mean distance, cosine or Euclidean, to the k nearest other rows; to all others where there are fewer."""
+    """[N] the mean distance, cosine or Euclidean, to the k nearest other rows; to all others where
+    there are fewer.
+    """
     count = len(rows)
     k = min(k, count - 1)
     found = np.empty(count)

@@ -11,12 +11,13 @@ from examine_jax.valuation.valuers.label_free import LabelFree
 
 @dataclasses.dataclass(frozen=True)
 class Leverage(LabelFree):
-    """Minus the leverage h_i, the i-th diagonal entry of the projection onto the features' column space.
+    """Minus the leverage h_i, the i-th diagonal entry of the projection onto the features' column
+    space.
 
     Attributes:
         center: subtract the features' mean first.
-        ridge: added to the scatter, relative to its largest eigenvalue. 0 gives the projection itself, under which all rows of a
-            matrix with more columns than rows are alike.
+        ridge: added to the scatter, relative to its largest eigenvalue. 0 gives the projection
+            itself, under which all rows of a matrix with more columns than rows are alike.
     """
 
     center: bool = True

@@ -11,7 +11,9 @@ from examine_jax.valuation.valuers.label_free import LabelFree
 
 @dataclasses.dataclass(frozen=True)
 class Mahalanobis(LabelFree):
-    """Minus the Mahalanobis distance to the mean; the covariance is shrunk by Ledoit and Wolf's rule (scikit-learn)."""
+    """Minus the Mahalanobis distance to the mean; the covariance is shrunk by Ledoit and Wolf's
+    rule (scikit-learn).
+    """
 
     def _values(self, features: Any, key: Any) -> Any:
         from sklearn.covariance import LedoitWolf

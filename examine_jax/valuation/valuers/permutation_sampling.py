@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from examine_jax.common.fingerprints import fingerprint
-from examine_jax.valuation.sampling_state import Samples, go_on, load_samples
+from examine_jax.valuation.sampling_state import Samples, draw_missing, load_samples
 from examine_jax.valuation.stopping import Truncation
 from examine_jax.valuation.utility import Game
 from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of
@@ -19,7 +19,8 @@ def sample_permutations(
     check_features(features)
     check_labels(features, labels)
     seed_of(key, 0)
-    # A sample does not depend on how many permutations are drawn, nor on which of them are drawn here.
+    # A sample does not depend on how many permutations are drawn, nor on which of them are drawn
+    # here.
     same = dataclasses.replace(valuer, permutations=1, first=0, at_once=1, stopping=None)
     mark = fingerprint(same, features, labels, key) if state is not None else ""
     samples = Samples.none(mark, len(features)) if state is None else load_samples(state, mark, len(features))
@@ -33,7 +34,7 @@ def sample_permutations(
 
     wanted = range(valuer.first, valuer.first + valuer.permutations)
     enough = {} if valuer.stopping is None else {"enough": valuer.stopping.enough}
-    samples = go_on(samples, state, wanted, valuer.at_once, draw, progress, **enough)
+    samples = draw_missing(samples, state, wanted, valuer.at_once, draw, progress, **enough)
     return sampled_mean(samples, {"full_worth": game.full(), "empty_worth": game.empty})
 
 

@@ -18,13 +18,15 @@ from examine_jax.valuation.valuers.label_free import (
 
 @dataclasses.dataclass(frozen=True)
 class ProbCover(LabelFree):
-    """The order in which each next row has, within a radius, the most rows that no chosen one covers.
+    """The order in which each next row has, within a radius, the most rows that no chosen one
+    covers.
 
-    Rows are scaled to length 1. Once all are covered, the rest follows by how many rows each covers. At most 20,000 rows. The first
-    row is worth N, the last 1.
+    Rows are scaled to length 1. Once all are covered, the rest follows by how many rows each
+    covers. At most 20,000 rows. The first row is worth N, the last 1.
 
     Attributes:
-        radius: Euclidean; None: the largest at which a share `purity` of the balls holds rows of one k-means cluster only.
+        radius: Euclidean; None: the largest at which a share `purity` of the balls holds rows of
+            one k-means cluster only.
         clusters: of that k-means.
         purity: of the paper's rule.
 

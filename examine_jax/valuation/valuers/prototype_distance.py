@@ -9,7 +9,8 @@ from examine_jax.valuation.valuers.label_free import LabelFree, check_count, kme
 
 @dataclasses.dataclass(frozen=True)
 class PrototypeDistance(LabelFree):
-    """Minus the cosine distance to the nearest k-means centroid of the rows scaled to length 1 (scikit-learn's k-means).
+    """Minus the cosine distance to the nearest k-means centroid of the rows scaled to length 1
+    (scikit-learn's k-means).
 
     Attributes:
         clusters: how many; as many as rows where there are fewer.

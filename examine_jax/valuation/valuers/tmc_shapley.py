@@ -23,11 +23,14 @@ class TMCShapley:
     Attributes:
         utility: V, which holds the validation set.
         permutations: at most this many.
-        truncation: when a permutation is cut short (`DataShapleyTruncation`, pyDVL's `RelativeTruncation`); None: never.
-        stopping: when there are enough permutations (`DataShapleyStopping`, pyDVL's `HistoryDeviation`); None: when all are done.
-        first: the index of the first permutation. Index i is the same permutation everywhere, so several machines can take a range
-            each, and `merge_states` puts their files together.
-        at_once: permutations that are drawn, fitted and saved together. `stopping` is asked after each such group.
+        truncation: when a permutation is cut short (`DataShapleyTruncation`, pyDVL's
+            `RelativeTruncation`); None: never.
+        stopping: when there are enough permutations (`DataShapleyStopping`, pyDVL's
+            `HistoryDeviation`); None: when all are done.
+        first: the index of the first permutation. Index i is the same permutation everywhere, so
+            several machines can take a range each, and `merge_states` puts their files together.
+        at_once: permutations that are drawn, fitted and saved together. `stopping` is asked after
+            each such group.
 
     Source: Ghorbani & Zou, Data Shapley, 2019.
     """
