@@ -1,4 +1,4 @@
-"""Makes vit_mae.npz: losses, latent and gradients of transformers' ViTMAE, in float64, for a tiny network with nothing left at zero.
+"""Makes vit_mae.npz: float64 losses, latent and gradients of a tiny ViTMAE of transformers.
 
 Run in an environment of its own: pip install torch==2.13.0 transformers==5.23.0 numpy; python make_vit_mae.py
 """

@@ -1,4 +1,4 @@
-"""Makes weights/, tiny networks as transformers' save_pretrained writes them, and weights.npz: what it makes of images, in float64.
+"""Makes weights/, tiny networks that transformers saved, and weights.npz, their float64 outputs.
 
 Run in an environment of its own: pip install torch==2.13.0 transformers==5.23.0 numpy safetensors; python make_weights.py
 """
@@ -45,7 +45,7 @@ NETWORKS = {
 
 
 def fill_with_noise(model: torch.nn.Module, generator: torch.Generator) -> None:
-    """Nothing stays at the zeros and ones of a fresh model, which would hide mistakes; all is what float32 holds."""
+    """Fills all tensors with float32 noise: a fresh model's zeros and ones would hide mistakes."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     with torch.no_grad():
         for name, tensor in tensors.items():
@@ -54,7 +54,7 @@ def fill_with_noise(model: torch.nn.Module, generator: torch.Generator) -> None:
             if "decoder_pos_embed" in name or (
                 "position_embeddings" in name and isinstance(model, transformers.ViTMAEForPreTraining)
             ):
-                # A fresh model may hold zeros here. Transformers' own function fills them, the column's half before the row's.
+                # A fresh model may hold zeros here. transformers' function fills them, the column's half first.
                 width = tensor.shape[-1]
                 fixed = build_2d_sinusoidal_position_embedding(4, 4, embed_dim=width, cls_token=True)
                 tensor.copy_(torch.cat([fixed[:, width // 2 :], fixed[:, : width // 2]], dim=1)[None])

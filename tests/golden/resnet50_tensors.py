@@ -1,4 +1,4 @@
-"""A ResNet-50's state dict as torchvision names it, filled from a seed: what make_weights.py and the tests both run."""
+"""A ResNet-50's state dict under torchvision's names, from a seed; for make_weights.py and the tests."""
 
 import zlib
 

@@ -119,7 +119,7 @@ def test_a_file_that_breaks_is_named_when_its_batch_is_due_and_not_before(folder
         streamed[np.array([7])]
 
 
-def test_images_of_any_other_kind_need_one_function() -> None:
+def test_other_kinds_of_images_need_one_read_function() -> None:
     streamed = StreamedImages(("a", "b"), (2, 2, 3), lambda row: np.full((2, 2, 1), row, np.uint8))
     assert streamed.shape == (2, 2, 2, 3)
     assert streamed[np.array([1, 0, 1])][:, 1, 1, 2].tolist() == [1, 0, 1]
@@ -133,7 +133,7 @@ def test_an_empty_folder_and_a_missing_one_say_so(tmp_path: pathlib.Path) -> Non
 
 
 @pytest.mark.parametrize("arguments", [(0, 1), (1, 0)])
-def test_prefetch_needs_a_worker_and_a_batch_at_once_says_the_call_itself(arguments: tuple[int, int]) -> None:
+def test_prefetch_checks_its_arguments_when_it_is_called(arguments: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         prefetch(np.zeros((1, 2, 2, 1), np.uint8), iter([]), *arguments)
 

@@ -1,4 +1,4 @@
-"""Architectures by name, and what a configuration refuses."""
+"""Architectures by name, and invalid configurations."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ def parameters(tree):
 
 
 @pytest.mark.parametrize("name", [name for name, preset in ARCHITECTURES.items() if preset().decoder is not None])
-def test_every_preset_has_parameters_of_the_expected_number(name):
+def test_every_architecture_has_the_expected_number_of_parameters(name):
     arch = architecture(name)
     batch = {"image": jax.ShapeDtypeStruct((1, 72, 72, 3), jnp.uint8)}
     params, _ = jax.eval_shape(MAE.of(arch).init, jax.random.key(0), batch)
@@ -57,12 +57,12 @@ def test_the_papers_network_has_its_sizes():
     assert "inferred" in ARCHITECTURES["examine_paper"].__doc__
 
 
-def test_a_preset_takes_another_size_and_other_channels():
+def test_an_architecture_takes_another_size_and_other_channels():
     encoder = architecture("small", image_size=48, channels=1).encoder
     assert (encoder.image_size, encoder.channels, encoder.num_patches) == (48, 1, 36)
 
 
-def test_an_unknown_preset_says_which_there_are():
+def test_an_unknown_architecture_lists_the_known_ones():
     with pytest.raises(ValueError, match="'huge': choose from small, examine_paper, vit_s8, vit_b8"):
         architecture("huge")
 
@@ -87,7 +87,7 @@ def test_an_impossible_decoder_is_refused():
         DecoderConfig(width=10, depth=1, heads=2, mlp_width=4)
 
 
-def test_a_vit_pools_what_it_says():
+def test_a_vit_pools_by_its_setting():
     config = ViTConfig(image_size=8, patch_size=4, channels=1, width=8, depth=1, heads=2, mlp_width=8)
     module = config.module()
     images = jax.random.uniform(jax.random.key(0), (3, 8, 8, 1))

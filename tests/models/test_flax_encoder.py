@@ -1,4 +1,4 @@
-"""A Flax module of one's own as an encoder, and running networks with and without batch norm."""
+"""Any Flax module as an encoder, and networks with and without batch norm."""
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,7 @@ def test_a_module_with_batch_norm_moves_its_statistics_in_training_alone():
     np.testing.assert_allclose(norm["var"], 0.9 + 0.1 * convolved.var(axis=(0, 1, 2)), rtol=1e-4)
 
 
-def test_a_module_that_knows_no_training_serves_too():
+def test_a_module_without_a_train_argument_works():
     encoder = FlaxEncoder(Plain(), image_size=8, channels=3, features=5)
     params, stats = init_network(encoder.module(), jax.random.key(0), IMAGES)
     assert stats == {}

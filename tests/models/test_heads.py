@@ -1,4 +1,4 @@
-"""Heads against the same perceptron written out in NumPy."""
+"""Heads against the same perceptron in NumPy."""
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,7 @@ def test_a_head_is_dense_batch_norm_relu_and_a_last_dense(config, named):
     assert same is moved
 
 
-def test_bfloat16_computes_narrow_and_hands_out_float32():
+def test_bfloat16_computes_in_bfloat16_and_returns_float32():
     module = HeadConfig((7, 4)).module("bfloat16")
     params, stats = init_network(module, jax.random.key(0), jnp.asarray(FEATURES))
     outputs, moved = run_network(module, params, stats, jnp.asarray(FEATURES), train=True)

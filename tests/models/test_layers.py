@@ -1,4 +1,4 @@
-"""The backward passes written out by hand against automatic differentiation of the plain formulas."""
+"""The hand-written backward passes against automatic differentiation."""
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,7 @@ def test_gelu_has_the_right_tails():
     np.testing.assert_allclose(jax.vmap(jax.grad(layers.gelu))(x), [0, 0, 0.5, 1, 1], atol=1e-6)
 
 
-def test_a_part_of_the_queries_gives_a_part_of_the_answer():
+def test_some_queries_give_those_rows_of_the_output():
     query, key, value = jax.random.normal(jax.random.key(0), (3, 2, 3, 9, 4))
     np.testing.assert_allclose(
         layers.attend(query[:, :, 5:], key, value), layers.attend(query, key, value)[:, :, 5:], rtol=1e-6

@@ -1,4 +1,4 @@
-"""Residual networks: shapes, statistics, precision, memory for time."""
+"""Residual networks: shapes, batch statistics, precision, remat."""
 
 import dataclasses
 import functools
@@ -66,7 +66,7 @@ def test_each_block_starts_as_the_identity():
     assert (params["stage_0_block_0"]["norm_2"]["scale"] == 1).all()
 
 
-def test_weights_start_with_torchvisions_spread():
+def test_weights_start_with_torchvisions_deviation():
     config = ResNetConfig(image_size=16, channels=3, depths=(1,), width=64)
     params, _ = fresh(config)
     kernel = params["stage_0_block_0"]["conv_1"]["kernel"]
@@ -74,7 +74,7 @@ def test_weights_start_with_torchvisions_spread():
 
 
 @pytest.mark.parametrize("config", [TINY, BOTTLENECK])
-def test_blocks_computed_again_give_the_same_gradient(config):
+def test_remat_gives_the_same_gradient(config):
     params, stats = variables(config)
     plain = gradient(config, params, stats)
     again = gradient(dataclasses.replace(config, remat=True), params, stats)

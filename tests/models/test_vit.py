@@ -1,4 +1,4 @@
-"""What vision transformers may have beyond facebookresearch/mae's; their numbers are held to transformers' in weights/."""
+"""The options of vision transformers. test_weights.py compares their numbers with transformers."""
 
 import dataclasses
 import functools
@@ -28,7 +28,7 @@ def gradient(config, params):
     )(params)
 
 
-def test_options_add_parameters_and_take_them_away():
+def test_options_change_the_parameters():
     params = fresh(FULL)
     assert params["positions"].shape == (4, 8)
     assert 0.01 < params["positions"].std() < 0.03
@@ -41,7 +41,7 @@ def test_options_add_parameters_and_take_them_away():
 
 
 @pytest.mark.parametrize("config", [PLAIN, FULL])
-def test_blocks_computed_again_give_the_same_gradient(config):
+def test_remat_gives_the_same_gradient(config):
     params = fresh(config)
     plain = gradient(config, params)
     again = gradient(dataclasses.replace(config, remat=True), params)
@@ -51,7 +51,7 @@ def test_blocks_computed_again_give_the_same_gradient(config):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-def test_a_masked_autoencoder_trains_with_learned_positions_and_blocks_computed_again():
+def test_a_masked_autoencoder_trains_with_learned_positions_and_remat():
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 2), dtype=np.uint8)
     methods = [
         MAE(dataclasses.replace(FULL, remat=remat), DecoderConfig(width=8, depth=2, heads=2, mlp_width=8))

@@ -1,4 +1,4 @@
-"""Other libraries' weights against what transformers made of the same images (golden/make_weights.py), and refused when they do not fit."""
+"""Other libraries' weights: features equal to transformers' (golden/make_weights.py), and errors."""
 
 import functools
 import importlib.util
@@ -74,7 +74,7 @@ def test_a_whole_resnet_50_under_torchvisions_names_equals_transformers(golden, 
     assert_close(features, golden["resnet50.64"], 1e-5)
 
 
-def test_a_vit_maes_decoder_comes_along(golden):
+def test_a_vit_maes_decoder_is_read_too(golden):
     network = read_network(SAVED / "vit_mae")
     assert network.encoder.positions == "sincos"
     decoder = network.decoder
@@ -200,7 +200,7 @@ def test_a_state_dict_in_memory_reads_like_a_file(saved, golden):
     assert_close(tokens, golden["vit.24"], 5e-6)
 
 
-def test_a_timm_folder_says_its_pixels(saved, tmp_path):
+def test_a_timm_folder_gives_the_pixel_normalisation(saved, tmp_path):
     tensors = {name: array for name, array in load_file(SAVED / "resnet_basic" / "model.safetensors").items()}
     timm = {}
     for name, array in tensors.items():
@@ -283,7 +283,7 @@ def test_pixels_are_normalised_as_the_preprocessor_says(saved, settings, mean, d
     np.testing.assert_allclose(network.pixel_deviation, deviation, rtol=1e-6)
 
 
-def test_a_preprocessor_without_sense_is_refused(saved):
+def test_an_invalid_preprocessor_is_refused(saved):
     folder = saved("vit")
     (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": 0.5, "image_std": "many"}))
     with pytest.raises(ValueError, match=r"preprocessor_config.json: mean 0.5 .* no lists of numbers"):

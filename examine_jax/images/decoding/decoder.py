@@ -322,7 +322,7 @@ def _sixteen_bit_colour(stream: BinaryIO) -> tuple[Image.Image, Shaped[np.ndarra
 
 
 def _unidentified(path: str) -> str:
-    """Why Pillow does not recognise a file: a kind of TIFF that it cannot read, or no image at all."""
+    """Why Pillow does not recognise a file: an unsupported TIFF, or no image at all."""
     try:
         with open(path, "rb") as stream:
             tags = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
@@ -330,7 +330,8 @@ def _unidentified(path: str) -> str:
             tags.load(stream)
         bits, kind = tags[_BITS_PER_SAMPLE], tags.get(_SAMPLE_FORMAT, (1,))[0]
         samples = f"{len(bits)} x {bits[0]}-bit {_SAMPLE_KINDS[kind]} samples"
-        return f"a TIFF of {samples}, which is not read; save it as 8- or 16-bit grey or RGB, or as float32 grey"
+        advice = "save it as 8- or 16-bit grey or RGB, or as float32 grey"
+        return f"a TIFF of {samples}, which is not read; {advice}"
     except Exception:  # no TIFF, or one so damaged that its tags cannot be read
         return "its content is no PNG, JPEG, TIFF, BMP, WebP or DICOM image that can be read"
 

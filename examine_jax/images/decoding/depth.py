@@ -6,8 +6,9 @@ Integers: many devices store 10, 12 or 14 bits in 16. A value v becomes v * 255 
 `bits_stored` where the caller gives it; else the fewest bits, from 8 to 16, that hold the largest
 value of all images deeper than 8 bits.
 
-Floats: the scale is [0, 1] if no value of the source is above 1, and [0, 255] if the largest is 2 or more. A largest value
-between them fits neither and is refused. Rounding is tolerated: up to half a step of a byte beyond either end.
+Floats: the scale is [0, 1] if no value of the source is above 1, and [0, 255] if the largest is 2
+or more. A largest value between them fits neither and is refused. Rounding is tolerated: up to half
+a step of a byte beyond either end.
 """
 
 import numpy as np
@@ -33,7 +34,8 @@ def check_bits_stored(bits_stored: int | None) -> None:
 def integer_problem(smallest: int, largest: int, bits_stored: int | None) -> str | None:
     """Why integers of this range cannot become 8 bits; None: they can."""
     if smallest < 0 or largest > 65535:
-        return f"values from {smallest} to {largest}: only 0 to 65535 can be read; shift or window them into it first"
+        found = f"values from {smallest} to {largest}"
+        return f"{found}: only 0 to 65535 can be read; shift or window them into it first"
     if bits_stored is not None and largest >= 2**bits_stored:
         return f"largest value {largest} does not fit bits_stored={bits_stored}"
     return None
@@ -44,9 +46,8 @@ def float_problem(smallest: float, largest: float) -> str | None:
     if not np.isfinite(smallest) or not np.isfinite(largest):
         return "NaN or infinity among the values"
     if smallest < -FLOAT_TOLERANCE or largest > 255 * (1 + FLOAT_TOLERANCE):
-        return (
-            f"values from {smallest:g} to {largest:g}: only [0, 1] or [0, 255] can be read; rescale or clip them first"
-        )
+        found = f"values from {smallest:g} to {largest:g}"
+        return f"{found}: only [0, 1] or [0, 255] can be read; rescale or clip them first"
     return None
 
 

@@ -212,12 +212,13 @@ def _check_decoder(header: pydicom.Dataset) -> None:
 def _undecodable(header: pydicom.Dataset, error: RuntimeError) -> str:
     syntax = header.file_meta.TransferSyntaxUID
     others = _packages(get_decoder(syntax))
-    message = f"DICOM pixels encoded as {syntax.name} could not be decoded ({' '.join(str(error).split())[:160]})"
+    reason = " ".join(str(error).split())[:160]
+    message = f"DICOM pixels encoded as {syntax.name} could not be decoded ({reason})"
     return message + (f"; another package may: {others}" if others else "")
 
 
 def _packages(decoder: Decoder) -> str:
-    """The packages that would decode a transfer syntax and are missing, by the names that pip knows."""
+    """The missing packages that would decode a transfer syntax, by their names on PyPI."""
     named = (dependency.replace("requires gdcm", "requires python-gdcm") for dependency in decoder.missing_dependencies)
     return "; ".join(named)
 

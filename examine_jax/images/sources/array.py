@@ -222,7 +222,7 @@ def _name(array: StoredArray) -> str:
 
 
 def _full_scale(stacks: list[_ImageStack], bits_stored: int | None) -> tuple[int | None, float, tuple[str, ...]]:
-    """(bits stored, the value of white, notes) of all stacks together. Reads all but bytes for it."""
+    """(bits stored, the value of white, notes) of all stacks. Reads all but bytes for it."""
     kinds = {stack.array.dtype.kind if stack.array.dtype.itemsize > 1 else "byte" for stack in stacks}
     if kinds <= {"byte"} and all(stack.array.dtype.kind in "bu" for stack in stacks):
         return None, 255.0, ()

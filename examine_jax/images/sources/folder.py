@@ -286,11 +286,13 @@ def _nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[Ski
     message = f"no readable image in {shown(folder)}"
     looked_at = len(skipped) + sum(found.other.values())
     if not looked_at:
-        return f"{message}: it holds no files; name a folder with PNG, JPEG, TIFF, BMP, WebP or DICOM images"
+        kinds = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
+        return f"{message}: it holds no files; name a folder with {kinds} images"
     message += f": looked at {looked_at} file{'s' * (looked_at > 1)}"
     if found.other:
         most = sorted(found.other.items(), key=lambda item: (-item[1], item[0]))[:3]
-        message += f", not images by name: {', '.join(f'{count} {shown(suffix)}' for suffix, count in most)}"
+        listed = ", ".join(f"{count} {shown(suffix)}" for suffix, count in most)
+        message += f", not images by name: {listed}"
     if skipped:
         message += f", {len(skipped)} not readable: " + "; ".join(
             f"{shown(item.name)}: {item.reason}" for item in skipped[:3]

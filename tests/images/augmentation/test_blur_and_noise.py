@@ -29,7 +29,7 @@ def test_blur_is_scipys_gaussian_filter(radius: int) -> None:
 
 
 def test_a_wide_kernel_comes_near_pillows_blur() -> None:
-    """Pillow's GaussianBlur is three box blurs of the same variance, which MoCo's and VICReg's codes call."""
+    """MoCo's and VICReg's codes use Pillow's GaussianBlur: three box blurs of that variance."""
     rows, columns = np.mgrid[:64, :64]
     disc = (255 * ((rows - 30) ** 2 + (columns - 35) ** 2 < 200)).astype(np.uint8)
     expected = np.asarray(Image.fromarray(disc).filter(ImageFilter.GaussianBlur(2.0))).astype(np.float32)
@@ -39,7 +39,7 @@ def test_a_wide_kernel_comes_near_pillows_blur() -> None:
     assert np.abs(ours[0, ..., 0] - expected).max() < 4
 
 
-def test_no_width_is_no_blur() -> None:
+def test_a_sigma_of_zero_does_not_blur() -> None:
     np.testing.assert_allclose(blurred(jnp.asarray(IMAGES), jnp.zeros(4), 3), IMAGES, atol=1e-7)
 
 

@@ -58,7 +58,7 @@ def test_hue_is_turned_as_colorsys_turns_it(turn: float) -> None:
 
 
 @pytest.mark.parametrize("order", itertools.permutations(range(4)))
-def test_all_orders_are_walked(order: tuple[int, ...]) -> None:
+def test_all_orders_are_used(order: tuple[int, ...]) -> None:
     factors, turn = (1.3, 0.6, 1.4), 0.15
     expected = UNIT.astype(np.float64)
     for which in order:

@@ -32,7 +32,10 @@ def boxes_of(crop: RandomResizedCrop) -> Callable[..., jax.Array]:
 
 
 def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
-    """Bytes with structure at every scale, as photographs have, with room for the overshoots that Pillow clips between the axes."""
+    """Bytes with structure at every scale, as in photographs.
+
+    They leave room for overshoots, which Pillow clips between the axes.
+    """
     noise = np.random.default_rng(0).normal(size=(height, width, channels))
     smooth = sum(ndimage.gaussian_filter(noise, (sigma, sigma, 0)) * sigma for sigma in (1, 3, 9))
     return np.rint(128 + 80 * smooth / np.abs(smooth).max()).astype(np.uint8)

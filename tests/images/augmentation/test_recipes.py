@@ -1,4 +1,4 @@
-"""Whole recipes: shapes, types, draws, and that they are values."""
+"""Recipes: shapes, types, draws, and hashable values."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ from examine_jax.images.augmentation import (
     TwoViews,
 )
 
-# What is compiled here runs once.
+# Each program runs once, so it is compiled without optimisation.
 quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 VIEWS = ["byol_views", "vicreg_views", "simclr_views", "simsiam_views", "low_resource_released_views"]

@@ -1,4 +1,4 @@
-"""Every kind of file that is read, against Pillow, scikit-image, tifffile or the array that was written."""
+"""All file formats, compared with Pillow, scikit-image, tifffile or the written array."""
 
 import io
 import struct
@@ -19,7 +19,7 @@ SIZE = 24
 
 @pytest.fixture(autouse=True)
 def _pillow_may_warn():
-    """The loader of folders keeps Pillow quiet, once for all threads; the decoder alone does not."""
+    """load_folder silences Pillow's warnings for all threads; the decoder alone does not."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\b")
         yield
@@ -31,7 +31,7 @@ def decoder(image_size=SIZE, channels=3, bits_stored=None, max_pixels=10**7, max
 
 @pytest.fixture(scope="module")
 def picture():
-    """A smooth colour picture, taller than wide, so that JPEG keeps it and a turn shows."""
+    """A smooth colour picture, which JPEG keeps; taller than wide, so that a turn is visible."""
     rows, columns = np.mgrid[0:60, 0:40]
     return np.stack([rows * 4, columns * 6, 255 - rows * 2 - columns], axis=-1).astype(np.uint8)
 
@@ -41,7 +41,7 @@ def resized(image, size=SIZE):
 
 
 def png(values, colour_type):
-    """A 16-bit PNG by the specification alone; Pillow writes none in colour."""
+    """A 16-bit PNG written from the specification: Pillow writes none in colour."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -74,7 +74,7 @@ def test_modes_are_converted_as_pillow_does(tmp_path, picture, mode, channels):
 
 
 @pytest.mark.parametrize("case", ["RGBA", "LA", "palette", "RGB key", "L key"])
-def test_transparency_shows_white(tmp_path, picture, case):
+def test_transparency_becomes_white(tmp_path, picture, case):
     path = tmp_path / "image.png"
     left = np.zeros((60, 40), np.uint8)
     left[:, 20:] = 255
@@ -206,7 +206,7 @@ def test_sixteen_bit_png_keeps_every_bit(tmp_path, colour_type, planes):
     np.testing.assert_array_equal(pixels, np.broadcast_to(colours, pixels.shape))
 
 
-def test_sixteen_bit_transparency_shows_white(tmp_path):
+def test_sixteen_bit_transparency_becomes_white(tmp_path):
     path = tmp_path / "image.png"
     values = np.full((SIZE, SIZE, 4), 20000, np.uint16)
     values[0, 0, 3], values[0, 1, 3], values[0, 2, 3] = 0, 65535, 13107
@@ -297,7 +297,7 @@ def test_a_truncated_file_is_never_half_an_image(tmp_path, suffix, kept):
 
 
 def test_a_damaged_byte_never_ends_the_run(tmp_path):
-    """Any single damage gives pixels or a reason, nothing else."""
+    """Any one damaged byte gives pixels or a reason, never another error."""
     generator, reasons = np.random.default_rng(5), []
     for suffix in ["png", "jpg", "tif", "bmp", "webp"]:
         buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""DICOM, on the real files that pydicom ships and on variations of them."""
+"""DICOM: the real files that pydicom ships, and variations of them."""
 
 import pathlib
 import sys
@@ -36,7 +36,7 @@ def shipped(name: str) -> Dataset:
 
 
 def magnetic_resonance(**changes: object) -> Dataset:
-    """A 64 x 64 slice, 16 bits signed, with a window, to vary."""
+    """A 64 x 64 slice of 16 signed bits with a window, with changes."""
     dataset = shipped("MR_small.dcm")
     for name, value in changes.items():
         if value is None:
@@ -259,7 +259,7 @@ def test_what_cannot_be_read_says_why_and_which_package_would(name: str, reason:
         ({"RescaleSlope": 0, "RescaleIntercept": 0}, "without extent"),
     ],
 )
-def test_headers_that_lie_are_found_out(tmp_path: pathlib.Path, changes: dict, reason: str | None) -> None:
+def test_false_headers_are_refused(tmp_path: pathlib.Path, changes: dict, reason: str | None) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         magnetic_resonance(**changes).save_as(tmp_path / "a.dcm")

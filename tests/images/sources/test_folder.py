@@ -113,7 +113,7 @@ def test_floats_between_the_scales_are_refused(tmp_path):
 
 
 def hostile(folder):
-    """One of every kind that must not stop a run: name -> a word of its reason."""
+    """One file of each kind that must not stop a run: name -> a word of its reason."""
     content = {}
     save(folder / "good.png", np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8))
     for suffix in ("png", "jpg", "tif", "bmp", "webp"):

@@ -35,7 +35,7 @@ def test_split_reaches_the_archive_and_is_refused_by_a_folder(sources):
         load_images(sources / "folder", image_size=8, split="test")
 
 
-def test_what_is_no_source_says_what_would_be(sources):
+def test_a_path_that_is_no_source_gives_a_remedy(sources):
     with pytest.raises(
         FileNotFoundError, match=r"no images at .*nowhere: there is no such folder or file; check the path"
     ):

@@ -1,4 +1,4 @@
-"""TFDS data sets: the official ones in miniature, by TFDS's own mock of their data, and a small one prepared here for real."""
+"""TFDS data sets: the official ones with TFDS's mocked data, and a small one prepared here."""
 
 import io
 import json
@@ -46,7 +46,7 @@ class MiniatureTissue(tfds.core.GeneratorBasedBuilder):
 
 
 class UnreachableTissue(MiniatureTissue):
-    """One that cannot be downloaded."""
+    """A data set that cannot be downloaded."""
 
     def _split_generators(self, dl_manager: object) -> dict:
         raise ConnectionError("no route to host")
@@ -60,7 +60,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def order(images) -> list[int]:
-    """Which of PIXELS each image is: TFDS shuffles what it writes."""
+    """The index in PIXELS of each image: TFDS shuffles what it writes."""
     return [int(np.flatnonzero((image == PIXELS).all(axis=(1, 2, 3)))[0]) for image in images]
 
 
