@@ -1,21 +1,22 @@
 """The examples of README.md and docs/: Python blocks run, commands name flags that exist, links lead somewhere."""
 
 import doctest
-import os
+import importlib
 import pathlib
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
+from absl import flags
+from absl.flags import FlagValues
 
 from benchmarks.figures import ROOT, pages
+from launch.command import DeviceFlags
+from launch.flags import define
 
 PAGES = pages()
 _BLOCK = re.compile(
@@ -23,7 +24,7 @@ _BLOCK = re.compile(
 )
 _INLINE = re.compile(r"`((?:python -m|examine-)[^`\n]*)`")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?!https?:)([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
-_PLACEHOLDER = re.compile(r"\.\.\.|…|STUDY")
+_FILE = re.compile(r"# (\w+\.py)\n")
 
 
 def name_of(page: pathlib.Path) -> str:
@@ -79,7 +80,7 @@ def test_python_blocks_run_in_order(
             runner.run(test, clear_globs=False)
             assert runner.failures == 0, where
         else:
-            named = re.match(r"# (\w+\.py)\n", code)
+            named = _FILE.match(code)
             if named:  # a file that the page asks the reader to write
                 (tmp_path / named[1]).write_text(code)
             exec(compile(code, where, "exec"), names)  # noqa: S102  # the pages' own code
@@ -109,23 +110,30 @@ def launched(command: str) -> list[str] | None:
     return None
 
 
-def test_commands_name_flags_and_choices_that_exist() -> None:
-    lines = [
-        words for command in commands() if (words := launched(command)) and not _PLACEHOLDER.search(" ".join(words))
-    ]
-    assert len({words[0] for words in lines}) >= 6, "most commands have an example"
-
-    def check(words: list[str]) -> str:
-        # absl parses the flags, checks choices and bounds, and exits before the job starts.
-        run = [sys.executable, "-m", *words, "--only_check_args"]
-        done = subprocess.run(
-            run, cwd=ROOT, capture_output=True, text=True, timeout=120, env={**os.environ, "JAX_PLATFORMS": "cpu"}
-        )
-        return "" if done.returncode == 0 else f"{' '.join(words)}: {done.stderr.strip().splitlines()[-1:]}"
-
-    with ThreadPoolExecutor(2) as pool:
-        refused = [message for message in pool.map(check, lines) if message]
-    assert not refused, "\n".join(refused)
+def test_commands_name_flags_and_values_that_exist(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for code in blocks(ROOT / "docs" / "extending.md", "python"):  # other packages' methods, by module:attribute
+        named = _FILE.match(code)
+        if named:
+            (tmp_path / named[1]).write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    seen = set()
+    for command in commands():
+        words = launched(command)
+        if words is None or "--help" in command:
+            continue
+        module, *arguments = words
+        if module == "launch.reproduce":
+            module, arguments = f"{module}_{arguments[0]}", arguments[1:]
+        values = FlagValues()
+        importlib.import_module(module).define_flags(values)
+        define(values, DeviceFlags)
+        try:
+            rest = values([module, *arguments])
+        except flags.Error as error:
+            raise AssertionError(f"{command}: {error}") from error
+        assert rest == [module], command
+        seen.add(module)
+    assert len(seen) >= 8, "every command has an example"
 
 
 def test_other_commands_name_modules_and_extras_that_exist() -> None:
