@@ -31,6 +31,9 @@ def to_plain(value: Any) -> Any:
 def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
     """The inverse of `to_plain`, for dataclasses out of `known` alone; lists come back as tuples.
 
+    A class names the fields that earlier versions wrote and that it no longer has in a class attribute `removed_fields`;
+    they are ignored.
+
     Raises:
         ValueError: an unknown class, a missing, unknown or invalid field; `where` says of what.
     """
@@ -46,7 +49,8 @@ def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
             "was it written by a newer version, or is it a class of your own (load_encoder(folder, method=...))?"
         )
     fields = {field.name: field for field in dataclasses.fields(classes[name])}
-    given = {key: from_plain(item, known, where) for key, item in plain.items() if key != "type"}
+    ignored = ("type", *getattr(classes[name], "removed_fields", ()))
+    given = {key: from_plain(item, known, where) for key, item in plain.items() if key not in ignored}
     unknown = sorted(given.keys() - fields.keys())
     if unknown:
         raise ValueError(f"{where}: {name} has no field {unknown[0]!r}; was it written by a newer version?")
@@ -65,20 +69,25 @@ def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
 
 
 def differences(there: Any, here: Any, path: str = "") -> list[str]:
-    """Where two plain values differ, one "path: old there, new here" a leaf."""
+    """Where two plain values differ, one "path: old there, new here" a leaf.
+
+    A key that one side lacks equals an empty value (None, [] or {}) on the other: one version may have a field that another
+    lacks, and a run that leaves it empty is the same.
+    """
     if isinstance(there, dict) and isinstance(here, dict):
         found = []
         for key in dict.fromkeys([*there, *here]):
-            inner = f"{path}.{key}" if path else str(key)
-            found += differences(there.get(key, "nothing"), here.get(key, "nothing"), inner)
+            old, new = there.get(key, "nothing"), here.get(key, "nothing")
+            if key in there and key in here or (there | here)[key] not in (None, [], {}):
+                found += differences(old, new, f"{path}.{key}" if path else str(key))
         return found
     if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         return [line for i, pair in enumerate(zip(there, here)) for line in differences(*pair, f"{path}[{i}]")]
-    return [] if there == here else [f"{path}: {_short(there)} there, {_short(here)} here"]
+    return [] if there == here else [f"{path}: {_shortened(there)} there, {_shortened(here)} here"]
 
 
-def _short(value: Any) -> str:
-    """Of a list of all labels, enough to know it by."""
+def _shortened(value: Any) -> str:
+    """At most 200 characters for a message."""
     text = str(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
 

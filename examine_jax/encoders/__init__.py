@@ -1,4 +1,4 @@
-"""Trained encoders: embed images, save, load (ours and those of other libraries)."""
+"""Trained encoders: train, save, load (ours and those of other libraries), embed images."""
 
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.imported import ImportedEncoder

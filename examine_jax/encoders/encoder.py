@@ -18,9 +18,9 @@ class Encoder:
     """A trained encoder: images in, features out.
 
     Attributes:
-        method: what it was trained with, and so the network.
-        params, state: of the method, all of them (an MAE's decoder too).
-        training: what `save_encoder` was told of the training; plain values.
+        method: the method that trained it; it has the network's configuration.
+        params, state: all of the method's parameters (also an MAE's decoder) and state.
+        training: notes on the training, as given to `save_encoder`; plain values.
     """
 
     method: Method
@@ -38,20 +38,24 @@ class Encoder:
 
     @property
     def pooling(self) -> str | None:
-        """How a vision transformer's tokens become features, "mean" or "class_token"; None: another encoder, which has no such choice."""
+        """How a vision transformer's tokens become features: "mean" or "class_token".
+
+        None for other encoders.
+        """
         return getattr(self.method.encoder, "pooling", None)
 
     def with_pooling(self, pooling: str) -> "Encoder":
-        """The same encoder with its tokens pooled otherwise: "mean" or "class_token".
+        """The same encoder with another pooling: "mean" or "class_token".
 
         Raises:
-            ValueError: it is no vision transformer, or has no class token.
+            ValueError: the encoder is no vision transformer, or has no class token.
         """
         if self.pooling is None:
             raise ValueError(
                 f"pooling={pooling!r}: a {type(self.method.encoder).__name__} has no tokens to pool; leave pooling away"
             )
-        encoder = dataclasses.replace(self.method.encoder, pooling=pooling)
+        encoder: Any = self.method.encoder
+        encoder = dataclasses.replace(encoder, pooling=pooling)
         return dataclasses.replace(self, method=dataclasses.replace(self.method, encoder=encoder))  # type: ignore[type-var]
 
     def embed(
@@ -61,13 +65,20 @@ class Encoder:
         batch_size: int = 64,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Float[np.ndarray, "count features"]:
-        """Features of images (uint8 [N, H, W, C]), float32, a batch at a time.
+        """Embeds images batch by batch.
 
-        The last batch is filled up with black images whose features are dropped: one program serves all batches.
-        on_progress(done, count) is called after each batch.
+        The last batch is padded with black images, so that one program serves all batches.
+
+        Args:
+            images: uint8 [N, H, W, C].
+            batch_size: images a batch.
+            on_progress: called as on_progress(done, count) after each batch.
+
+        Returns:
+            Float32 features.
 
         Raises:
-            ValueError: images of another size, number of channels or type than the encoder's.
+            ValueError: the images have another size, number of channels or type than the encoder's.
         """
         expected = (self.image_size, self.image_size, self.channels)
         if images.ndim != 4 or images.dtype != np.uint8 or images.shape[1:] != expected:
@@ -92,9 +103,9 @@ class Encoder:
     def reconstruct(
         self, images: np.ndarray, key: Key[Array, ""]
     ) -> tuple[Float[np.ndarray, "count height width channels"], Float[np.ndarray, "count height width channels"]]:
-        """(images with hidden patches, the same painted in by the network), float32 in [0, 1]; of a masked autoencoder alone.
+        """(images with hidden patches, reconstructed images) of a masked autoencoder, in [0, 1].
 
-        For a handful of images: they pass through in one batch.
+        All images are one batch, so give few.
         """
         if not isinstance(self.method, MAE):
             raise ValueError(f"reconstruct: a {type(self.method).__name__} encoder has no decoder")

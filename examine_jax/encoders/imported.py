@@ -1,7 +1,6 @@
-"""An encoder that others trained, in a method's shape: it embeds and is not trained on here."""
+"""An encoder that others trained, in the shape of a method: it embeds and cannot be trained."""
 
 import dataclasses
-from typing import Any
 
 import jax.numpy as jnp
 
@@ -11,21 +10,21 @@ from examine_jax.models.weights import ImportedNetwork
 from examine_jax.pretraining import two_views
 from examine_jax.pretraining.methods.mae import MAE
 from examine_jax.pretraining.pixels import PixelScale
-from examine_jax.training.method import Batch, Method
+from examine_jax.training.method import Batch, EncoderConfig, Method
 
 
 @dataclasses.dataclass(frozen=True)
 class ImportedEncoder:
-    """An encoder and the scale of the pixels that it was trained on; any encoder's configuration."""
+    """An encoder's configuration and the scale of the pixels that it was trained on."""
 
-    encoder: Any
+    encoder: EncoderConfig
     pixels: PixelScale = dataclasses.field(default_factory=PixelScale)
 
     def __post_init__(self) -> None:
         self.pixels.check(self.encoder.channels)
 
     def init(self, key: Key[Array, ""], batch: Batch) -> tuple[PyTree, PyTree]:
-        """Parameters {"encoder"}, state {"batch_stats"}: of the shapes that weights are read into."""
+        """Parameters {"encoder"} and state {"batch_stats"}, into whose shapes weights are read."""
         size = self.encoder.image_size
         images = jnp.zeros((1, size, size, self.encoder.channels), jnp.float32)
         params, stats = init_network(self.encoder.module(), key, images)
@@ -47,7 +46,7 @@ class ImportedEncoder:
 
 
 def method_of(network: ImportedNetwork) -> tuple[Method, PyTree, PyTree]:
-    """(method, params, state) of a network that was read: an MAE where it has a decoder, else an ImportedEncoder."""
+    """(method, params, state): an MAE if the network has a decoder, else an ImportedEncoder."""
     pixels = PixelScale(network.pixel_mean, network.pixel_deviation)
     decoder = network.decoder
     if decoder is not None and isinstance(network.encoder, ViTConfig):

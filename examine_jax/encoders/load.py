@@ -1,4 +1,4 @@
-"""An encoder out of local files: a folder of ours, or the weights of other libraries."""
+"""Reads an encoder from local files: a folder of ours, or weights of other libraries."""
 
 import os
 import pathlib
@@ -7,21 +7,10 @@ from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.imported import ImportedEncoder, method_of
 from examine_jax.encoders.save import read_encoder
 from examine_jax.models.weights import read_json, read_network
-from examine_jax.pretraining.methods.autoencoder import Autoencoder
-from examine_jax.pretraining.methods.byol import BYOL
-from examine_jax.pretraining.methods.byol_feature_transformation import BYOLFeatureTransformation
-from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn
-from examine_jax.pretraining.methods.dcl import DCL
-from examine_jax.pretraining.methods.mae import MAE
-from examine_jax.pretraining.methods.simclr import SimCLR
-from examine_jax.pretraining.methods.simsiam import SimSiam
-from examine_jax.pretraining.methods.vicreg import VICReg
-from examine_jax.pretraining.registry import SETTINGS
+from examine_jax.pretraining.registry import known_settings
 from examine_jax.training.method import Method
 
-# A new method is added here, and then can be read back.
-METHODS = (MAE, Autoencoder, SimCLR, DCL, BYOL, SimSiam, VICReg, BYOLTracIn, BYOLFeatureTransformation, ImportedEncoder)
-KNOWN: tuple[type, ...] = (*METHODS, *SETTINGS)
+KNOWN: tuple[type, ...] = (*known_settings(), ImportedEncoder)  # what an encoder's config.json may hold
 
 
 def load_encoder(
@@ -29,15 +18,19 @@ def load_encoder(
 ) -> Encoder:
     """Reads an encoder from local files.
 
-    path: an encoder's folder as `save_encoder` writes it; a folder of transformers (ViTMAE, ViT, DINOv2, ResNet) or timm (ResNet) with
-    config.json and model.safetensors; or a .safetensors file, the state dict of a torchvision or timm ResNet. Pickles (.pth, .bin) are
-    refused with the conversion to run.
-
-    method: for a folder of ours whose method or network is one's own: the same value that it was trained with.
-    image_size: for others' networks: another one than they were trained at; a vision transformer's positions are resampled.
+    Args:
+        path: an encoder's folder as `save_encoder` writes it; a folder of transformers (ViTMAE,
+            ViT, DINOv2, ResNet) or timm (ResNet) with config.json and model.safetensors; or a
+            .safetensors file with the state dict of a torchvision or timm ResNet. Pickles (.pth,
+            .bin) are refused; the message gives the conversion to run.
+        method: for a folder of ours whose method or network is your own class: the value that it
+            was trained with.
+        image_size: for others' networks: an image size other than the one they were trained at; a
+            vision transformer's positions are resampled.
 
     Raises:
-        ValueError: what is missing, of an unknown kind or version, or of another shape than config.json says; names it.
+        ValueError: something is missing, of an unknown kind or version, or of another shape than
+            config.json says; the message names it.
     """
     path = pathlib.Path(path)
     if path.is_dir() and (path / "config.json").is_file():

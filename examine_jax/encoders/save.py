@@ -1,4 +1,4 @@
-"""A trained encoder as one folder, config.json and model.safetensors; written for transformers too."""
+"""A trained encoder's folder: config.json and model.safetensors, ours or transformers'."""
 
 import json
 import os
@@ -30,13 +30,16 @@ def save_encoder(
     state: PyTree,
     training: dict[str, Any] | None = None,
 ) -> None:
-    """Writes an encoder's folder, whole or not at all; one that is there is replaced.
+    """Writes an encoder's folder, whole or not at all; it replaces an existing encoder.
 
-    training: what is worth remembering of the training; plain values for config.json.
+    Args:
+        folder: where.
+        method, params, state: the trained method.
+        training: notes on the training; plain values for config.json.
 
     Raises:
         OSError: the folder cannot be written.
-        ValueError: a file or another folder than an encoder's is in the way.
+        ValueError: a file, or a folder that is no encoder's, is in the way.
     """
     configuration = {"format_version": FORMAT_VERSION, "method": to_plain(method), "training": training or {}}
     tensors = {name: np.asarray(leaf) for name, leaf in _flat(params, state).items()}
@@ -44,14 +47,16 @@ def save_encoder(
 
 
 def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
-    """Writes a masked autoencoder as transformers' ViTMAE, for ViTMAEForPreTraining.from_pretrained(folder), or for `load_encoder`.
+    """Writes a masked autoencoder as transformers' ViTMAE.
 
-    config.json, model.safetensors and preprocessor_config.json (the pixels' scale), whole or not at all, as `save_encoder`.
+    ViTMAEForPreTraining.from_pretrained(folder) and `load_encoder` read it. The folder has
+    config.json, model.safetensors and preprocessor_config.json (the pixels' scale); it is written
+    whole or not at all.
 
     Raises:
         OSError: the folder cannot be written.
-        ValueError: the method is no MAE, or its encoder has something that ViTMAE has no place for (says what); a file or another folder
-            is in the way.
+        ValueError: the method is no MAE, or its encoder has a part that ViTMAE lacks (says which);
+            a file, or a folder that is no encoder's, is in the way.
     """
     method = encoder.method
     if not isinstance(method, MAE):
@@ -99,7 +104,10 @@ def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
 
 
 def _write_folder(folder: pathlib.Path, tensors: dict[str, np.ndarray], files: dict[str, dict[str, Any]]) -> None:
-    """Tensors and JSON files, whole or not at all, in the place of an encoder's folder that may be there."""
+    """Writes tensors and JSON files, whole or not at all.
+
+    They replace an existing encoder's folder.
+    """
     if (
         folder.exists()
         and not (folder / "config.json").is_file()
@@ -129,11 +137,14 @@ def _write_folder(folder: pathlib.Path, tensors: dict[str, np.ndarray], files: d
 def read_encoder(folder: pathlib.Path, known: Sequence[type], method: Method | None = None) -> Encoder:
     """Reads a folder that `save_encoder` wrote.
 
-    known: the classes that its config.json may name.
-    method: in place of the one that config.json describes; the same value.
+    Args:
+        folder: where.
+        known: the classes that its config.json may name.
+        method: the method that config.json describes, if it is of none of these classes.
 
     Raises:
-        ValueError: what is missing, of an unknown class or version, or of another shape than config.json says; names it.
+        ValueError: something is missing, of an unknown class or version, or of another shape than
+            config.json says; the message names it.
     """
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():

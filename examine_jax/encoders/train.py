@@ -1,53 +1,67 @@
-"""Train an encoder and save it with what its later users need."""
+"""Trains an encoder and saves it with the statistics that its users need."""
 
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from examine_jax.common.configuration import to_plain
 from examine_jax.common.subset import subset_indices
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.save import save_encoder
-from examine_jax.evaluation.monitor import FeatureMonitor
 from examine_jax.features.preprocessing import FeatureStatistics
 from examine_jax.pretraining import Method, PretrainSettings, pretrain
-from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn
+from examine_jax.training.columns import Data, as_columns
+from examine_jax.training.method import IMAGE, to_save
+from examine_jax.training.observer import Observer
 
-_REFERENCE_IMAGES = 2000  # training images whose features later z-scores refer to
+_REFERENCE_IMAGES = 2000  # training images whose features give the statistics of z-scores
 
 
 def train_and_save(
     method: Method,
-    sets: Sequence[Any],
+    sets: Sequence[Data],
     training: PretrainSettings,
     workdir: pathlib.Path,
     *,
     architecture: str,
     names: Sequence[str] | None = None,
     bits_stored: int | None = None,
-    watching: FeatureMonitor | None = None,
+    observer: Observer | None = None,
     tensorboard: bool = False,
     progress: bool = True,
 ) -> tuple[Encoder, list[dict[str, int | float]]]:
-    """Trains in phases, one a set of pixels, and writes workdir/encoder with what later users of the encoder need to know: the first set's
-    feature statistics, by which features are z-scored, and the bits by which its images were brought to 8."""
+    """Trains a method and writes workdir/encoder.
+
+    The encoder's config.json also has the feature statistics of the first training set, by which
+    features are z-scored.
+
+    Args:
+        method: what is trained.
+        sets: one training set for each phase: images, or columns by name.
+        training: how it is trained.
+        workdir: receives the run's files and encoder/.
+        architecture: the architecture's name, for config.json.
+        names: the images' names, for messages.
+        bits_stored: bits of the original images' values, which were scaled to 8 bits; None if
+            unknown.
+        observer, tensorboard, progress: as in `pretrain`.
+
+    Returns:
+        The encoder, and one record of metrics a step.
+    """
     result = pretrain(
         method,
         list(sets),
         training,
         workdir,
         names=None if names is None else [names] * len(sets) if len(sets) > 1 else names,
-        watching=watching,
+        observer=observer,
         tensorboard=tensorboard,
         progress=progress,
     )
-    state = result.state
-    if isinstance(method, BYOLTracIn):  # the encoder is to serve where the labels and the scorer are not
-        method = dataclasses.replace(method, labels=(), scorer=None)
-        state = {name: part for name, part in state.items() if name != "scorer"}
+    method, state = to_save(method, result.state)
     encoder = Encoder(method, result.params, state)
-    first = sets[0]
+    first = as_columns(sets[0])[IMAGE]
     statistics = FeatureStatistics.of(
         encoder.embed(first[subset_indices(len(first), _REFERENCE_IMAGES, training.seed)])
     )

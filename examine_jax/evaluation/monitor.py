@@ -1,37 +1,36 @@
-"""Looking at a run while it goes on: do features collapse, do they tell classes apart? Nothing that is seen reaches the training."""
+"""Measures on some images' features during a training: collapse, and accuracy of their classes."""
 
 import dataclasses
-from collections.abc import Callable
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
-from examine_jax.common.shapes import Int, PyTree, UInt8
+from examine_jax.common.shapes import Array, Int, PyTree, UInt8
 from examine_jax.evaluation.feature_rank import feature_deviation, rank_me
 from examine_jax.features.neighbours import knn_predict
-from examine_jax.training.devices import on_each, place_on_each
+from examine_jax.training.devices import replicate
 from examine_jax.training.method import Method
+from examine_jax.training.observer import Observe, Observer
 
 _BATCH = 64
-
-Look = Callable[[int, PyTree, PyTree], dict[str, float]]
-"""look(steps done, params, state) -> what is seen, by name; nothing where no look is due."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeatureMonitor:
-    """A fixed set of images whose features are looked at every so many steps, and at the last one.
+    """A fixed set of images whose features a training's observer measures.
 
-    Records of these steps gain "feature_deviation" (SimSiam's: 0 is collapse, 1/sqrt(features) an even spread), "rank_me" (the features'
-    effective rank) and, with labels, "knn_accuracy": of the odd images, told by their nearest even ones. It shows whether something is
-    learned, not how well it will serve: neighbours may be of one patient or slide.
+    The measures are "feature_deviation" (SimSiam's: 0 is collapse, 1/sqrt(features) an even
+    spread), "rank_me" (the features' effective rank) and, with labels, "knn_accuracy": the accuracy
+    on the odd images of the vote of their nearest even ones. They show whether something is
+    learned, not how well it will serve: neighbours may come from one patient or slide.
 
     Attributes:
-        images: uint8 [M, S, S, C] of the encoder's size; some hundreds, as each look embeds them all.
-        labels: integers [M], or None. They are for watching alone.
-        every: steps.
-        neighbours: that vote for a class; at most as many as there are even images.
+        images: uint8 [M, S, S, C] of the encoder's size; some hundreds, as each look embeds them
+            all.
+        labels: integers [M], or None. The training does not see them.
+        every: number of steps between two looks.
+        neighbours: how many neighbours vote; at most as many as there are even images.
     """
 
     images: UInt8[np.ndarray, "m size size channels"]
@@ -45,49 +44,71 @@ class FeatureMonitor:
                 f"FeatureMonitor: every and neighbours must be at least 1, got {self.every} and {self.neighbours}"
             )
         if len(self.images) < 2:
-            raise ValueError(f"FeatureMonitor: {len(self.images)} images show no spread; give some hundreds")
+            raise ValueError(
+                f"FeatureMonitor: {len(self.images)} images show no spread; give some hundreds"
+            )
         if self.labels is not None and len(self.labels) != len(self.images):
-            raise ValueError(f"FeatureMonitor: {len(self.labels)} labels for {len(self.images)} images; give one each")
+            raise ValueError(
+                f"FeatureMonitor: {len(self.labels)} labels for {len(self.images)} images; give one each"
+            )
 
-    def steps_until_look(self, done: int) -> int:
-        """How many steps after `done` of them the next look is due."""
-        return self.every - done % self.every
+    def observer(self, method: Method) -> Observer:
+        """What a training of `method` takes as its observer.
+
+        It computes on the devices that hold the parameters, and compiles at the first look.
+
+        Raises:
+            ValueError: the images are not of the encoder's size.
+        """
+        expected = (method.encoder.image_size, method.encoder.image_size, method.encoder.channels)
+        if self.images.shape[1:] != expected:
+            raise ValueError(
+                f"FeatureMonitor: images are {self.images.shape[1:]}, the encoder takes {expected}; resize them"
+            )
+        return Observer(self.every, _observe(self, method))
 
 
-def make_look(method: Method, watching: FeatureMonitor, steps: int, mesh: Mesh) -> Look:
-    """What a run of so many steps calls after each; it computes on the devices of a mesh and is compiled at the first look.
-
-    Raises:
-        ValueError: images of another size than the encoder's.
-    """
-    expected = (method.encoder.image_size, method.encoder.image_size, method.encoder.channels)
-    if watching.images.shape[1:] != expected:
-        raise ValueError(
-            f"FeatureMonitor: images are {watching.images.shape[1:]}, the encoder takes {expected}; resize them"
-        )
-    count = len(watching.images)
-    padding = np.zeros((-count % _BATCH, *expected), np.uint8)
-    batches = np.concatenate([watching.images, padding]).reshape(-1, _BATCH, *expected)
-    on_devices = [place_on_each(mesh, batch) for batch in batches]
+def _observe(monitor: FeatureMonitor, method: Method) -> Observe:
+    count = len(monitor.images)
+    padding = np.zeros((-count % _BATCH, *monitor.images.shape[1:]), np.uint8)
+    batches = np.concatenate([monitor.images, padding]).reshape(
+        -1, _BATCH, *monitor.images.shape[1:]
+    )
     # Not one program with a loop over batches: convolutions inside a loop are slow on a CPU.
-    embed = jax.jit(method.embed, out_shardings=on_each(mesh))
+    embed = jax.jit(method.embed)
 
-    def look(done: int, params: PyTree, state: PyTree) -> dict[str, float]:
-        if done % watching.every and done < steps:
-            return {}
-        features = np.concatenate([np.asarray(embed(params, state, batch)) for batch in on_devices])[:count]
-        seen = {"feature_deviation": float(feature_deviation(features)), "rank_me": rank_me(features)}
-        if watching.labels is not None:
-            seen["knn_accuracy"] = _knn_accuracy(features, watching.labels, watching.neighbours)
-        return seen
+    def observe(done: int, params: PyTree, state: PyTree) -> dict[str, float]:
+        rows = [np.asarray(embed(params, state, _beside(params, batch))) for batch in batches]
+        features = np.concatenate(rows)[:count]
+        found = {
+            "feature_deviation": float(feature_deviation(features)),
+            "rank_me": rank_me(features),
+        }
+        if monitor.labels is not None:
+            found["knn_accuracy"] = _knn_accuracy(features, monitor.labels, monitor.neighbours)
+        return found
 
-    return look
+    return observe
+
+
+def _beside(params: PyTree, batch: UInt8[np.ndarray, "b size size channels"]) -> Array:
+    """The batch on every device that holds the parameters."""
+    sharding = getattr(jax.tree.leaves(params)[0], "sharding", None)
+    if isinstance(sharding, NamedSharding) and isinstance(sharding.mesh, Mesh):
+        placed: Array = replicate(sharding.mesh, batch)
+    else:
+        placed = jax.device_put(batch)
+    return placed
 
 
 def _knn_accuracy(features: np.ndarray, labels: np.ndarray, neighbours: int) -> float:
     classes, label = np.unique(labels, return_inverse=True)
-    known, asked = features[::2], features[1::2]
+    known, queries = features[::2], features[1::2]
     predicted = knn_predict(
-        known, label[::2].astype(np.int32), asked, k=min(neighbours, len(known)), num_classes=len(classes)
+        known,
+        label[::2].astype(np.int32),
+        queries,
+        k=min(neighbours, len(known)),
+        num_classes=len(classes),
     )
     return float(np.mean(predicted == label[1::2]))

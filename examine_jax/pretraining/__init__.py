@@ -1,7 +1,6 @@
-"""Self-supervised pretraining: methods, the train step, the resumable loop, a trained encoder's folder."""
+"""Self-supervised pretraining: the methods, their presets and their losses."""
 
 from examine_jax.images.augmentation import Dihedral
-from examine_jax.pretraining.method_presets import method_names, method_preset, preset_names
 from examine_jax.pretraining.methods.autoencoder import Autoencoder
 from examine_jax.pretraining.methods.byol import BYOL
 from examine_jax.pretraining.methods.dcl import DCL
@@ -11,7 +10,10 @@ from examine_jax.pretraining.methods.simsiam import SimSiam
 from examine_jax.pretraining.methods.vicreg import VICReg
 from examine_jax.pretraining.moving_average import MovingAverage
 from examine_jax.pretraining.pixels import IMAGENET, PixelScale
-from examine_jax.training.loop import NonFiniteLossError, Pretrained, pretrain
+from examine_jax.pretraining.registry import method_names, method_preset, preset_names
+from examine_jax.training.loop import NonFiniteLossError
+from examine_jax.training.loop import Trained as Pretrained
+from examine_jax.training.loop import train as pretrain
 from examine_jax.training.method import Batch, Method
 from examine_jax.training.optimiser import LARS, SGD, Adam, AdamW, Constant, WarmupCosine
 from examine_jax.training.settings import Phase, PretrainSettings

@@ -1,4 +1,4 @@
-"""Which other image of a batch an image is also pulled towards: weights [B, B], a row an image, zero on the diagonal."""
+"""Extra positives as weights [B, B]: how strongly image i is attracted to image j; 0 for i = j."""
 
 import dataclasses
 from typing import Literal, NamedTuple
@@ -12,17 +12,17 @@ from examine_jax.pretraining.losses import normalise
 
 
 class LayerView(NamedTuple):
-    """What the predictor made of one view of a batch, and what it was to make of it."""
+    """The predictor's last layer for one view of a batch."""
 
-    activations: Float[Array, "batch hidden"]  # into the predictor's last linear layer
-    prediction: Float[Array, "batch width"]  # out of it
-    target: Float[Array, "batch width"]  # the other view's target projection, a constant
+    activations: Float[Array, "batch hidden"]  # inputs of the predictor's last linear layer
+    prediction: Float[Array, "batch width"]  # its outputs
+    target: Float[Array, "batch width"]  # the other view's target projection; constant
 
 
 class Evidence(NamedTuple):
-    """What a choice may look at; no gradient flows through it."""
+    """What a choice may use; no gradient flows through it."""
 
-    features: tuple[Float[Array, "batch features"], Float[Array, "batch features"]]  # the encoder's, of both views
+    features: tuple[Float[Array, "batch features"], Float[Array, "batch features"]]  # of the encoder, for both views
     views: tuple[LayerView, LayerView]
     predictor_bias: bool  # whether the last linear layer has a bias
     labels: Int[Array, " batch"] | None
@@ -33,7 +33,8 @@ class TracInPositive:
     """The other image of largest TracIn at the predictor's last linear layer (BYOL-TracIn).
 
     Attributes:
-      scored: which view's gradients are compared: "first", "second", or "both" (their TracIn values are added). Not told by the paper.
+        scored: the view whose gradients are compared: "first", "second", or "both" (their TracIn
+            values are added). The paper does not say which.
     """
 
     scored: Literal["first", "second", "both"] = "first"
@@ -43,7 +44,7 @@ class TracInPositive:
             raise ValueError(f"TracInPositive: scored must be first, second or both, got {self.scored!r}")
 
     def scores(self, evidence: Evidence) -> Float[Array, "batch batch"]:
-        """TracIn of each pair of images, up to the learning rate."""
+        """TracIn of each pair of images, up to the factor of the learning rate."""
 
         def of(view: LayerView) -> Float[Array, "batch batch"]:
             gradients = normalised_regression_gradients(view.prediction, view.target)
@@ -61,7 +62,10 @@ class TracInPositive:
 
 @dataclasses.dataclass(frozen=True)
 class SimilarPositive:
-    """The other image whose features have the largest cosine (the paper's FS); of first views, as the paper does not tell."""
+    """The other image of largest feature cosine (the paper's FS), between first views.
+
+    The paper does not say which views.
+    """
 
     def scores(self, evidence: Evidence) -> Float[Array, "batch batch"]:
         """Cosines of each pair of images."""
@@ -73,10 +77,13 @@ class SimilarPositive:
 
 @dataclasses.dataclass(frozen=True)
 class FalseNegatives:
-    """FNC (Huynh et al., arXiv:2011.11765) in a method without negatives: what it would take for false negatives is attracted.
+    """FNC in a method without negatives: its false negatives are attracted.
 
-    Each image's `most` others of largest cosine, as far as that exceeds `threshold`, weigh the same and together 1 (an image may have
-    none). The cosine is the largest over the pairs of views: a support set of two views, where FNC makes eight more.
+    Each image's `most` other images of largest cosine, where that exceeds `threshold`, get equal
+    weights that sum to 1 (an image may have none). The cosine is the largest over the pairs of
+    views: a support set of two views, where FNC makes eight more.
+
+    Source: Huynh et al., arXiv:2011.11765.
     """
 
     most: int = 10
@@ -87,7 +94,7 @@ class FalseNegatives:
             raise ValueError(f"FalseNegatives: most must be at least 1, got {self.most}")
 
     def scores(self, evidence: Evidence) -> Float[Array, "batch batch"]:
-        """The largest cosine over pairs of views, of each pair of images."""
+        """The largest cosine over the pairs of views, for each pair of images."""
         first, second = evidence.features
         across = _cosines(first, second)
         return jnp.stack([_cosines(first, first), across, across.T, _cosines(second, second)]).max(axis=0)
@@ -102,10 +109,13 @@ class FalseNegatives:
 
 @dataclasses.dataclass(frozen=True)
 class SameClass:
-    """Another image of the same class, drawn evenly (the paper's BYOL-Sup, the upper bound); none where the batch holds no other."""
+    """A uniformly drawn other image of the same class (the paper's BYOL-Sup, an upper bound).
+
+    None if the batch has no other.
+    """
 
     def scores(self, evidence: Evidence) -> Float[Array, "batch batch"]:
-        """1 for pairs of one class, 0 else."""
+        """1 for pairs of one class, otherwise 0."""
         return same_class(_labels(evidence)).astype(jnp.float32)
 
     def weights(self, evidence: Evidence, key: Key[Array, ""]) -> Float[Array, "batch batch"]:
@@ -118,14 +128,17 @@ Choice = TracInPositive | SimilarPositive | FalseNegatives | SameClass
 
 
 def same_class(labels: Int[Array, " batch"]) -> Bool[Array, "batch batch"]:
-    """Which pairs of different images have one label; a negative label is unknown, and like no other."""
+    """Whether two different images have the same label.
+
+    A negative label is unknown and equals no other.
+    """
     alike = (labels[:, None] == labels) & (labels[:, None] >= 0)
     return alike & ~jnp.eye(len(labels), dtype=bool)
 
 
 def _labels(evidence: Evidence) -> Int[Array, " batch"]:
     if evidence.labels is None:
-        raise ValueError("SameClass: the images have no labels; give the method's `labels`, or a batch with a 'label'")
+        raise ValueError("SameClass: the images have no labels; give the training set a column 'label'")
     return evidence.labels
 
 

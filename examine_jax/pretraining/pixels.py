@@ -1,4 +1,4 @@
-"""How pixel values reach a network."""
+"""The scale of pixel values that a network takes."""
 
 import dataclasses
 
@@ -9,7 +9,10 @@ from examine_jax.common.shapes import Array, Float, Shaped
 
 @dataclasses.dataclass(frozen=True)
 class PixelScale:
-    """(pixel - mean) / deviation, pixels in [0, 1]; one value for all channels or one each. The default leaves raw pixels in [0, 1]."""
+    """(pixel - mean) / deviation for pixels in [0, 1]; one value for all channels or one for each.
+
+    The default keeps pixels in [0, 1].
+    """
 
     mean: tuple[float, ...] = (0.0,)
     deviation: tuple[float, ...] = (1.0,)
@@ -23,24 +26,25 @@ class PixelScale:
             raise ValueError(f"PixelScale: deviations must be positive, got {self.deviation}")
 
     def check(self, channels: int) -> None:
+        """Raises a ValueError unless the scale fits images of that many channels."""
         if len(self.mean) not in (1, channels):
             raise ValueError(
                 f"PixelScale: {len(self.mean)} means for images of {channels} channels; give {channels}, or one"
             )
 
     def __call__(self, images: Shaped[Array, "*batch channels"]) -> Float[Array, "*batch channels"]:
-        """Scaled float32; bytes are taken as 0 to 255, floats as they are."""
+        """Scaled float32 images; integers are taken as 0 to 255, floats as they are."""
         scale = 1 / 255.0 if jnp.issubdtype(images.dtype, jnp.integer) else 1.0
         mean, deviation = jnp.asarray(self.mean, jnp.float32), jnp.asarray(self.deviation, jnp.float32)
         return images.astype(jnp.float32) * (scale / deviation) - mean / deviation
 
     def of_patches(self, patches: Shaped[Array, "*batch values"], channels: int) -> Float[Array, "*batch values"]:
-        """The same for flattened patches, whose last axis runs over (pixel, channel)."""
+        """Scaled flattened patches, whose last axis is (pixel, channel)."""
         repeats = patches.shape[-1] // len(self.mean) if len(self.mean) > 1 else 1
         return PixelScale(self.mean * repeats, self.deviation * repeats)(patches)
 
     def inverse(self, values: Float[Array, "*batch channels"]) -> Float[Array, "*batch channels"]:
-        """Back to pixels in [0, 1]."""
+        """The pixels in [0, 1] of scaled values."""
         return values * jnp.asarray(self.deviation, jnp.float32) + jnp.asarray(self.mean, jnp.float32)
 
 

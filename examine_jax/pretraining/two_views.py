@@ -1,4 +1,4 @@
-"""What the methods that compare two views of an image share: the chain of networks, the views, the features."""
+"""Shared by the methods that compare two views of an image: networks, views, features."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,27 +6,29 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
 from examine_jax.images.augmentation import TwoViews
-from examine_jax.models.apply import init_network, run_network
+from examine_jax.models.forward import init_network, run_network
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining.losses.contrastive import DIRECTIONS
 from examine_jax.pretraining.losses.similarity import cosine, embedding_deviation
 from examine_jax.pretraining.pixels import PixelScale
-from examine_jax.training.method import Batch
+from examine_jax.training.method import Batch, EncoderConfig, Picture
 
 Outputs = dict[str, Array]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Chain:
-    """An encoder and the heads behind it by name, each fed by the one before. Batch norms are in training mode throughout.
+    """An encoder and named heads, each of which takes the output of the one before.
 
-    Parameters and batch statistics are {"encoder": ..., a head's name: ...}; what has no batch norm has no entry in the latter.
+    Batch norms are always in training mode. Parameters and batch statistics are
+    {"encoder": ..., a head's name: ...}; networks without batch norm have no batch statistics.
     """
 
-    encoder: Any
+    encoder: EncoderConfig
     heads: Mapping[str, HeadConfig]
 
     def init(self, key: Key[Array, ""]) -> tuple[PyTree, PyTree]:
@@ -49,7 +51,10 @@ class Chain:
         first: Float[Array, "batch height width channels"],
         second: Float[Array, "batch height width channels"],
     ) -> tuple[Outputs, Outputs, PyTree]:
-        """(outputs of the first view by name, of the second, batch_stats): batch norms see both views as one batch, as SimCLR's."""
+        """(first view's outputs by name, second view's, batch_stats).
+
+        Batch norms see both views as one batch, as SimCLR's do.
+        """
         outputs, batch_stats = self._run(self._modules(), params, batch_stats, _interleaved(first, second))
         of_first, of_second = ({name: _apart(output)[i] for name, output in outputs.items()} for i in (0, 1))
         return of_first, of_second, batch_stats
@@ -61,9 +66,10 @@ class Chain:
         first: Float[Array, "batch height width channels"],
         second: Float[Array, "batch height width channels"],
     ) -> tuple[Outputs, Outputs, PyTree]:
-        """The same, but batch norms see the views one after the other, as BYOL's, SimSiam's, VICReg's and DCL's codes call their networks.
+        """As `on_both`, but batch norms see one view after the other.
 
-        An encoder without batch norm takes both at once, which gives the same and is faster.
+        So do the codes of BYOL, SimSiam, VICReg and DCL. An encoder without batch norm takes both
+        views at once, which gives the same and is faster.
         """
         modules = self._modules()
         if "encoder" in batch_stats:
@@ -92,7 +98,7 @@ class Chain:
 
 
 def _interleaved(first: Array, second: Array) -> Array:
-    """Both views of an image side by side [2 B, ...]: where the batch is spread over devices, no image has to move."""
+    """[2 B, ...], an image's views side by side, so that no image moves to another device."""
     return jnp.stack([first, second], axis=1).reshape(-1, *first.shape[1:])
 
 
@@ -102,12 +108,12 @@ def _apart(both: Array) -> tuple[Array, Array]:
 
 
 def make_views(
-    augmentation: TwoViews, pixels: PixelScale, encoder: Any, batch: Batch, key: Key[Array, ""]
+    augmentation: TwoViews, pixels: PixelScale, encoder: EncoderConfig, batch: Batch, key: Key[Array, ""]
 ) -> tuple[Float[Array, "batch height width channels"], Float[Array, "batch height width channels"]]:
-    """Both views of a batch's images, scaled as the network takes them.
+    """Both views of a batch's images, scaled for the network.
 
     Raises:
-        ValueError: the augmentation leaves them at another size than the encoder's, or they have another number of channels.
+        ValueError: the views have another size or number of channels than the encoder takes.
     """
     views = augmentation(key, batch["image"])
     for view in views:
@@ -115,8 +121,8 @@ def make_views(
     return pixels(views[0]), pixels(views[1])
 
 
-def check_images(encoder: Any, images: Any, what: str) -> None:
-    """Raises a ValueError, which begins with `what`, where images are not of the encoder's size."""
+def check_images(encoder: EncoderConfig, images: Any, what: str) -> None:
+    """Raises a ValueError that begins with `what` unless the images are of the encoder's size."""
     expected = (encoder.image_size, encoder.image_size, encoder.channels)
     if tuple(images.shape[1:]) != expected:
         raise ValueError(
@@ -125,29 +131,50 @@ def check_images(encoder: Any, images: Any, what: str) -> None:
         )
 
 
+def view_pictures(
+    augmentation: TwoViews, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+) -> tuple[Picture, ...]:
+    """Images and the two views of each, for the training's page."""
+    first, second = map(np.asarray, jax.jit(augmentation)(key, jnp.asarray(images)))
+    return (
+        Picture(
+            "views",
+            "Pairs of views",
+            "What the method takes for the same thing. If you would not, change the augmentation.",
+            "Images and their two augmented views",
+            {"first view": first, "second view": second},
+        ),
+    )
+
+
 def embed(
-    encoder: Any,
+    encoder: EncoderConfig,
     pixels: PixelScale,
     params: PyTree,
     state: PyTree,
     images: Shaped[Array, "batch height width channels"],
 ) -> Float[Array, "batch features"]:
-    """The encoder's features of images as they come, batch norms by their running averages."""
+    """The encoder's features of images without augmentation.
+
+    Batch norms use their running averages.
+    """
     check_images(encoder, images, "the images are")
     batch_stats = state["batch_stats"].get("encoder", {})
     features, _ = run_network(encoder.module(), params["encoder"], batch_stats, pixels(images), train=False)
     return features
 
 
-def watched(first: Float[Array, "batch width"], second: Float[Array, "batch width"]) -> dict[str, Float[Array, ""]]:
-    """What tells learning from collapse: the mean cosine of the two views, and how far the embeddings spread (0: collapsed)."""
+def collapse_metrics(
+    first: Float[Array, "batch width"], second: Float[Array, "batch width"]
+) -> dict[str, Float[Array, ""]]:
+    """Metrics of collapse: the views' mean cosine, and the embeddings' deviation (0: collapse)."""
     first, second = jax.lax.stop_gradient(first), jax.lax.stop_gradient(second)
     deviation = (embedding_deviation(first) + embedding_deviation(second)) / 2
     return {"positive_similarity": cosine(first, second).mean(), "embedding_deviation": deviation}
 
 
 def check_contrast(method: str, temperature: float, directions: str) -> None:
-    """Raises a ValueError where a contrastive loss could not be computed with these."""
+    """Raises a ValueError unless a contrastive loss can be computed with these settings."""
     if not temperature > 0:
         raise ValueError(f"{method}: temperature must be positive, got {temperature}")
     if directions not in DIRECTIONS:
@@ -155,7 +182,7 @@ def check_contrast(method: str, temperature: float, directions: str) -> None:
 
 
 def check_predictor(method: str, projector: HeadConfig, predictor: HeadConfig | None) -> None:
-    """Raises a ValueError where a predictor's outputs could not be compared with the projector's."""
+    """Raises a ValueError unless a predictor's outputs are as wide as the projector's."""
     if predictor is not None and predictor.widths[-1] != projector.widths[-1]:
         raise ValueError(
             f"{method}: the predictor ends {predictor.widths[-1]} wide, the projector {projector.widths[-1]}; give both one last width"

@@ -1,1 +1,1 @@
-"""Training: the shape of a method, the step, the resumable loop, batches, optimisers, checkpoints. Knows no method."""
+"""Training of any method: its shape, the step, the resumable loop, batches, optimisers."""

@@ -8,21 +8,22 @@ import numpy as np
 
 from examine_jax.common.shapes import Int
 
-_ORDER = 0x6F72  # folded into the seed's key, so that the order shares no stream with masks and augmentation
+_ORDER = 0x6F72  # folded into the seed's key: the order shares no random numbers with masks and augmentation
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchOrder:
-    """Epochs of a fresh permutation each, cut into whole batches.
+    """Each epoch is a new permutation of the images, cut into whole batches.
 
-    The images left over at an epoch's end (fewer than a batch) are dropped from that epoch alone; the next one's permutation takes others.
-    So every batch has the same shape, nothing recompiles, and no batch holds an image twice, which contrastive losses would suffer from.
+    The images that are left over at an epoch's end (fewer than a batch) are dropped from that epoch
+    only. So every batch has the same shape, nothing recompiles, and no batch holds an image twice,
+    which would harm contrastive losses.
 
     Attributes:
-        count: images.
-        batch_size: at most count.
-        seed: of the run.
-        stream: which of several orders of that seed (one a phase).
+        count: the number of images.
+        batch_size: images a batch, at most count.
+        seed: the seed of the run.
+        stream: the number of this order among several of one seed (one a phase).
     """
 
     count: int
@@ -41,7 +42,7 @@ class BatchOrder:
         return self.count // self.batch_size
 
     def indices(self, first_step: int, steps: int) -> Int[np.ndarray, "steps batch"]:
-        """int32 indices of the batches of steps first_step, first_step + 1, ..."""
+        """Int32 indices of the batches of `steps` steps from `first_step` on."""
         rows = []
         for step in range(first_step, first_step + steps):
             epoch, position = divmod(step, self.steps_per_epoch)

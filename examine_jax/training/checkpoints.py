@@ -1,4 +1,4 @@
-"""Checkpoints of a run: whole or not at all, the latest few kept, compared with the run before they are read."""
+"""Checkpoints of a run: written whole or not at all; the latest two are kept."""
 
 import asyncio
 import errno
@@ -17,11 +17,14 @@ from examine_jax.common.shapes import PyTree
 from examine_jax.training.step import TrainState
 
 _KEPT = 2
-_BESIDE_ARRAYS = 1_000_000  # bytes that names, shapes and directories take at most, about
+_BESIDE_ARRAYS = 1_000_000  # bytes of names, shapes and directories, at most
 
 
 class Checkpoints:
-    """The folder of a run's checkpoints; a context manager, because saves go on in the background until it is closed."""
+    """The folder of a run's checkpoints.
+
+    A context manager, because saves continue in the background until it closes.
+    """
 
     def __init__(self, folder: pathlib.Path) -> None:
         options = ocp.CheckpointManagerOptions(
@@ -39,19 +42,20 @@ class Checkpoints:
         try:
             self._manager.close()
         except Exception:
-            if kind is None:  # else it would hide what went wrong first
+            if kind is None:  # otherwise it would hide the first error
                 raise
 
     @property
     def latest_step(self) -> int | None:
-        """Steps done in the newest whole checkpoint; None: there is none."""
-        return self._manager.latest_step()
+        """The step of the newest whole checkpoint, or None."""
+        step: int | None = self._manager.latest_step()
+        return step
 
     def save(self, state: TrainState) -> None:
-        """Starts to save; the arrays are copied before this returns, the files follow in the background.
+        """Copies the arrays, then writes the files in the background.
 
         Raises:
-            OSError: there is no room for it, or, as `check`, was none for the checkpoint before.
+            OSError: there is no room for it, or the checkpoint before could not be written.
         """
         step = int(state.step)
         with self._failures():
@@ -64,16 +68,16 @@ class Checkpoints:
         if free < needed:
             raise self._failure(f"it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", errno.ENOSPC)
         with self._failures():
-            # A copy, because the next step is given this state's memory to write into.
+            # A copy, because the next step overwrites this state's memory.
             self._manager.save(step, args=ocp.args.StandardSave(jax.tree.map(jnp.copy, flat)))
 
     def check(self) -> None:
-        """Raises the OSError of a checkpoint that could not be written in the background; does not wait for it."""
+        """Raises an OSError if a background save has failed; does not wait."""
         with self._failures():
             self._manager.check_for_errors()
 
     def wait(self) -> None:
-        """Returns once the last checkpoint is whole, or raises as `check`."""
+        """Waits until the last checkpoint is whole; raises as `check`."""
         with self._failures():
             self._manager.wait_until_finished()
 
@@ -81,7 +85,8 @@ class Checkpoints:
     def _failures(self) -> Iterator[None]:
         try:
             yield
-        # The writer's own errors are of many classes: RuntimeError, ValueError, OSError; a task that another's failure ended is cancelled.
+        # The writer raises many classes: RuntimeError, ValueError, OSError, and CancelledError
+        # after another task's failure.
         except (Exception, asyncio.CancelledError) as error:
             reason = str(error) or type(error).__name__
             raise self._failure(reason.splitlines()[0].rsplit(": ", 1)[-1], getattr(error, "errno", None)) from error
@@ -96,10 +101,10 @@ class Checkpoints:
         return error
 
     def restore(self, template: TrainState) -> TrainState:
-        """The newest checkpoint in the template's structure.
+        """Reads the newest checkpoint into the template's structure.
 
         Raises:
-            ValueError: a parameter is missing, left over, or of another shape or dtype; says which.
+            ValueError: a parameter is missing, left over, or of another shape or dtype; names it.
         """
         step = self.latest_step
         wanted = _flat(template)
@@ -113,13 +118,14 @@ class Checkpoints:
             name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding) for name, leaf in wanted.items()
         }
         restored = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
-        return jax.tree.unflatten(jax.tree.structure(template), [restored[name] for name in wanted])
+        state: TrainState = jax.tree.unflatten(jax.tree.structure(template), [restored[name] for name in wanted])
+        return state
 
 
 def compare(found: dict[str, tuple[tuple[int, ...], np.dtype]], wanted: dict[str, Any], where: str) -> None:
-    """Raises a ValueError that names the first parameter in which a checkpoint and the network differ.
+    """Raises a ValueError that names the first parameter in which checkpoint and network differ.
 
-    Compared before anything is read: partial restores can be silent.
+    The check precedes reading because partial restores can be silent.
     """
     for name, leaf in wanted.items():
         expected = (tuple(leaf.shape), np.dtype(leaf.dtype))

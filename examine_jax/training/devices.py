@@ -1,4 +1,7 @@
-"""Data parallelism: batches over all devices, of one process or many; parameters on each."""
+"""Data parallelism: batches are split over all devices, of one process or many.
+
+Each device has all parameters.
+"""
 
 from typing import Any
 
@@ -13,13 +16,14 @@ _AXIS = "batch"
 
 
 def data_mesh(micro_batch: int) -> Mesh:
-    """A mesh of one axis over as many devices as images of a micro-batch can be shared out among evenly.
+    """A mesh of one axis over the largest number of devices that divides a micro-batch evenly.
 
-    In one process that is the largest number of devices that divides it (one, for a prime); with several processes it must be all.
-    Axes are Auto: XLA shards what is computed from a batch, so losses and batch norms over the whole batch need no gather code.
+    In one process that is one device for a prime number of images; with several processes it must
+    be all devices. Axes are Auto: XLA shards what is computed from a batch, so losses and batch
+    norms over the whole batch need no gather code.
 
     Raises:
-        ValueError: several processes, whose devices do not divide the micro-batch.
+        ValueError: there are several processes and their devices do not divide the micro-batch.
     """
     devices = jax.devices()
     if jax.process_count() > 1 and micro_batch % len(devices):
@@ -31,45 +35,54 @@ def data_mesh(micro_batch: int) -> Mesh:
     return jax.make_mesh((count,), (_AXIS,), axis_types=(AxisType.Auto,), devices=devices[:count])
 
 
-def over_batch(mesh: Mesh) -> NamedSharding:
-    """Each device has its share of the leading axis."""
+def sharded(mesh: Mesh) -> NamedSharding:
+    """Each device has an equal part of the leading axis."""
     return NamedSharding(mesh, PartitionSpec(_AXIS))
 
 
-def on_each(mesh: Mesh) -> NamedSharding:
-    """Each device has all."""
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Each device has the whole array."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def place_on_each(mesh: Mesh, tree: PyTree) -> PyTree:
-    """Host arrays, the same in every process, as arrays that each device has."""
+def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
+    """Copies host arrays, the same in every process, to every device."""
     if jax.process_count() == 1:
-        return jax.device_put(tree, on_each(mesh))
-    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(on_each(mesh), np.asarray(leaf)), tree)
+        return jax.device_put(tree, replicated(mesh))
+    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(replicated(mesh), np.asarray(leaf)), tree)
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, " local"]:
-    """Which rows of a batch this process feeds, ascending."""
-    slices = over_batch(mesh).addressable_devices_indices_map((batch_size,)).values()
+    """The rows of a batch that this process feeds, ascending."""
+    slices = sharded(mesh).addressable_devices_indices_map((batch_size,)).values()
     bounds = sorted({index[0].indices(batch_size)[:2] for index in slices if index is not None})
     return np.concatenate([np.arange(*bound) for bound in bounds])
 
 
 def place_batch(mesh: Mesh, local: Shaped[np.ndarray, "local ..."], batch_size: int) -> Shaped[Array, "batch ..."]:
-    """The batch of which this process has the rows `local_rows` says; the copy to its devices goes on in the background."""
+    """The whole batch, of which this process gives its `local_rows`.
+
+    It is copied in the background.
+    """
     if jax.process_count() == 1:
-        return jax.device_put(local, over_batch(mesh))
-    return jax.make_array_from_process_local_data(over_batch(mesh), local, (batch_size, *local.shape[1:]))
+        batch: Array = jax.device_put(local, sharded(mesh))
+    else:
+        batch = jax.make_array_from_process_local_data(sharded(mesh), local, (batch_size, *local.shape[1:]))
+    return batch
 
 
-def agreed(*values: int | float) -> list[Any]:
-    """Several processes' numbers side by side, so that all decide alike; one process's as they are. [processes][values]."""
+def gather_all(*values: int | float) -> list[list[Any]]:
+    """Every process's numbers, [processes][values], so that all processes decide alike.
+
+    One process gets its values back as they are.
+    """
     if jax.process_count() == 1:
         return [list(values)]
-    return np.asarray(multihost_utils.process_allgather(np.array(values, np.float64))).tolist()
+    gathered: list[list[Any]] = np.asarray(multihost_utils.process_allgather(np.array(values, np.float64))).tolist()
+    return gathered
 
 
-def wait_for_all(what: str) -> None:
-    """Returns once every process has come here."""
+def wait_for_all(name: str) -> None:
+    """Returns once every process has called it with this name."""
     if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
+        multihost_utils.sync_global_devices(name)

@@ -1,4 +1,4 @@
-"""How a training set reaches the steps: all of it on the devices, or batch by batch ahead of the steps."""
+"""Feeding of the steps: the whole training set on the devices, or batches read ahead."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -23,11 +23,14 @@ StepMetrics = dict[str, np.ndarray]
 """Metrics by name, each [n]: one value a step."""
 
 TrainSteps = Callable[[TrainState, np.ndarray], tuple[TrainState, StepMetrics]]
-"""train_steps(state, indices [n, B]) -> (state, metrics); successive calls take the batches of successive steps."""
+"""train_steps(state, indices [n, B]) -> (state, metrics).
+
+Successive calls take the batches of successive steps.
+"""
 
 
 def fits(columns: Columns, mesh: Mesh) -> bool:
-    """Whether the columns are kept on the devices: arrays that take at most two fifths of each device's memory."""
+    """Whether the columns are arrays that take at most two fifths of each device's memory."""
     arrays = [column for column in columns.values() if isinstance(column, np.ndarray)]
     if len(arrays) < len(columns):
         return False
@@ -111,7 +114,10 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def _memory(device: jax.Device) -> int:
-    """Bytes of a device that this process may use; a CPU's memory is divided among JAX's CPU devices."""
+    """Bytes of a device that this process may use.
+
+    A CPU's memory is divided among JAX's CPU devices.
+    """
     statistics = device.memory_stats() or {}
     if "bytes_limit" in statistics:
         return int(statistics["bytes_limit"])

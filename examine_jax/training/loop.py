@@ -1,4 +1,4 @@
-"""A pretraining run: from images to parameters, resumable at any moment."""
+"""A training run: from a training set to parameters, resumable at any moment."""
 
 import dataclasses
 import functools
@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import NamedTuple
@@ -20,89 +20,113 @@ from jax.sharding import Mesh
 
 from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.common.shapes import Array, PyTree
-from examine_jax.evaluation.monitor import FeatureMonitor, make_look
 from examine_jax.training.batches import BatchOrder
 from examine_jax.training.checkpoints import Checkpoints
-from examine_jax.training.devices import agreed, data_mesh, on_each, place_on_each, wait_for_all
-from examine_jax.training.feeding import MOST_STEPS_A_DISPATCH, Columns, Pixels, Train, fits, resident, streamed
-from examine_jax.training.history import Record
-from examine_jax.training.method import Method
+from examine_jax.training.columns import (
+    Columns,
+    Data,
+    RowSpec,
+    as_columns,
+    check_columns,
+    count_rows,
+    fingerprints,
+    names_by_set,
+)
+from examine_jax.training.devices import data_mesh, gather_all, replicate, replicated, wait_for_all
+from examine_jax.training.feeding import MOST_STEPS_A_DISPATCH, StepMetrics, TrainSteps, fits, resident, streamed
+from examine_jax.training.method import Trainable
 from examine_jax.training.non_finite import NonFiniteLossError, first_non_finite, non_finite_error
+from examine_jax.training.observer import Observer
 from examine_jax.training.optimiser import LearningRate
 from examine_jax.training.run_lock import run_lock
-from examine_jax.training.run_log import recording
+from examine_jax.training.run_log import Record, open_log
 from examine_jax.training.settings import PretrainSettings
 from examine_jax.training.step import Step, Steps, TrainState, initial_state, make_compiled_step, make_steps
 from examine_jax.training.throughput import share_of_peak_a_rate
-from examine_jax.training.training_images import check_images, fingerprint, names_by_set
 
-__all__ = ["NonFiniteLossError", "Pretrained", "pretrain"]
+__all__ = ["NonFiniteLossError", "Trained", "train"]
 
 _SECONDS_A_DISPATCH = 1.0  # how often the bar moves and a signal is answered
 
 
 @dataclasses.dataclass(frozen=True)
-class Pretrained:
-    """What a run ends with.
+class Trained:
+    """The result of a run.
 
     Attributes:
-        method, params, state: hand these to `method.embed` or to `save_encoder`.
-        history: a record a step: "step" (steps done, from 1), "loss", "gradient_norm", "learning_rate", the method's own metrics, what
-            `FeatureMonitor` saw, and by the clock "seconds" since the run's (last) start, "images_per_second" and, on GPUs that are known,
-            "share_of_peak". Everything but these three is the same however often the run was interrupted.
+        method, params, state: for the method's functions, or `save_encoder`.
+        history: one record a step: "step" (steps done, from 1), "loss", "gradient_norm",
+            "learning_rate", the method's own metrics, the observer's metrics, and three by the
+            clock: "seconds" since the run's (last) start, "images_per_second" and, on known GPUs,
+            "share_of_peak". All but these three are the same however often the run was interrupted.
     """
 
-    method: Method
+    method: Trainable
     params: PyTree
     state: PyTree
     history: list[Record]
 
 
-def pretrain(
-    method: Method,
-    images: Pixels | Sequence[Pixels],
+def train(
+    method: Trainable,
+    data: Data | Sequence[Data],
     settings: PretrainSettings,
     workdir: str | os.PathLike[str],
     *,
     names: Sequence[str] | Sequence[Sequence[str]] | None = None,
-    watching: FeatureMonitor | None = None,
+    observer: Observer | None = None,
     tensorboard: bool = False,
     checkpoint_seconds: float = 30.0,
     progress: bool = True,
-) -> Pretrained:
-    """Trains a method on images; called again with the same arguments and workdir, goes on where it was.
+) -> Trained:
+    """Trains a method; the same call with the same workdir continues an interrupted run.
 
-    Parameters after k steps depend on the method, the settings and the images alone. A run killed at any moment and started again ends
-    with the same parameters (bitwise on a CPU) as one never killed; a kill costs the work since the last checkpoint, no more. SIGTERM saves
-    and exits with code 143. Every device is trained on, those of all processes after `jax.distributed.initialize` (each calls this
-    with the same arguments and a workdir that all share); another number of devices gives the same run to rounding, also halfway.
+    Parameters after k steps depend on the method, the settings and the training set alone. A run
+    that is killed at any moment and started again ends with the same parameters (bitwise on a CPU)
+    as one that is never killed; a kill costs the work since the last checkpoint. SIGTERM saves and
+    exits with code 143. All devices are used, those of all processes after
+    `jax.distributed.initialize` (each process makes the same call, with a workdir that all share).
+    Another number of devices gives the same run up to rounding, also from its middle on.
 
     Args:
         method: what is trained.
-        images: uint8 [N, H, W, C]: an array, which lives on the devices if it takes up to two fifths of their memory, or anything with
-            len(), .shape and [int32 indices], which is read ahead of the steps. A list or tuple of them where settings.phases are
-            several, one a phase.
-        settings: how.
-        workdir: receives checkpoints/, metrics.jsonl and pretraining.json (the configuration of this run).
-        names: of the images, for messages; a list of them a phase where there are several.
-        watching: images whose features are looked at on the way, for collapse and classes; it changes no parameter.
-        tensorboard: whether the records go to workdir/tensorboard as event files too (needs tensorboardX).
-        checkpoint_seconds: how long after a checkpoint the next one is due; the latest two are kept.
-        progress: a bar on stderr with the loss, images/s and the time left.
+        data: the images, uint8 [N, H, W, C], or columns by name ({"image": ..., "label": ...}) of
+            one length. A batch has the rows of every column, and their numbers as "index". Arrays
+            stay on the devices if together they take at most two fifths of their memory; otherwise
+            batches are read ahead of the steps. Images may be anything with len(), .shape and
+            [int32 indices]. If settings.phases are several: a list or tuple of these, one a phase.
+        settings: how it is trained.
+        workdir: receives checkpoints/, metrics.jsonl and pretraining.json (the run's
+            configuration).
+        names: the images' names, for messages; if phases are several, one list a phase.
+        observer: looks at the parameters at regular steps; it changes none.
+        tensorboard: also writes the records to workdir/tensorboard as event files (needs
+            tensorboardX).
+        checkpoint_seconds: time from one checkpoint to the next; the latest two are kept.
+        progress: shows a bar on stderr with loss, images/s and remaining time.
+
+    Returns:
+        Parameters, the method's state and the history, on this process's first device.
 
     Raises:
-        ValueError: unusable images or settings; a workdir that holds another run (names the fields that differ), a checkpoint of another
-            architecture (names the parameter), or in which another process is training.
-        NonFiniteLossError: a ValueError; the step, the images of its batch and what to try.
-        OSError: the workdir cannot be written, or no longer: says which checkpoint is whole, from which the run can go on.
+        ValueError: the training set or the settings cannot be used; a column that the method needs
+            is missing; the workdir holds another run (the message names the fields that differ) or
+            a checkpoint of another architecture (names the parameter), or another process is
+            training in it.
+        NonFiniteLossError: a ValueError; the loss is NaN or infinite: which step, which images.
+        OSError: the workdir cannot be written; says from which checkpoint the run can continue.
     """
     workdir = pathlib.Path(workdir)
-    sets = tuple(images) if isinstance(images, list | tuple) else (images,)
-    check_images(sets, settings)
+    sets = tuple(as_columns(one) for one in (data if isinstance(data, list | tuple) else (data,)))
+    check_columns(sets, method, settings)
     set_names = names_by_set(names, sets)
-    orders = [BatchOrder(len(pixels), settings.batch_size, settings.seed, stream) for stream, pixels in enumerate(sets)]
+    orders = [
+        BatchOrder(count_rows(columns), settings.batch_size, settings.seed, stream)
+        for stream, columns in enumerate(sets)
+    ]
     steps = tuple(phase.count(order.steps_per_epoch) for phase, order in zip(settings.phases, orders))
-    mesh = data_mesh(settings.batch_size // settings.accumulate)
+    micro_batch = settings.batch_size // settings.accumulate
+    mesh = data_mesh(micro_batch)
     if progress and mesh.size < jax.device_count():
         print(
             f"{mesh.size} of {jax.device_count()} devices share a batch of {settings.batch_size} evenly",
@@ -110,62 +134,56 @@ def pretrain(
         )
     first_process = jax.process_index() == 0
     if not first_process:
-        wait_for_all("workdir")  # until the first process has claimed it
+        wait_for_all("workdir")  # until the first process has written the configuration
     check_or_write_config(
         workdir / "pretraining.json",
-        {
-            "method": to_plain(getattr(method, "identity", method)),
-            "settings": to_plain(settings),
-            "images": [fingerprint(pixels) for pixels in sets],
-        },
+        {"method": to_plain(method), "settings": to_plain(settings), **fingerprints(sets, method)},
     )
     if first_process:
         wait_for_all("workdir")
 
-    files = getattr(method, "files", ())
-    programs = _programs(method, files, dataclasses.replace(settings, seed=0), steps, mesh, tuple(sets[0].shape[1:]))
+    row = RowSpec.of(sets[0])
+    programs = _programs(method, dataclasses.replace(settings, seed=0), steps, mesh, row)
     key, initial_key = _keys(settings.seed, mesh)
     state = programs.start(initial_key)
-    look = None if watching is None else make_look(method, watching, sum(steps), mesh)
-    peak_share = share_of_peak_a_rate(
-        method, state, tuple(sets[0].shape[1:]), settings.batch_size // settings.accumulate, list(mesh.devices.flat)
-    )
+    peak_share = share_of_peak_a_rate(method, state, row, micro_batch, list(mesh.devices.flat))
 
-    alone = run_lock(workdir / "pretraining.json") if first_process else nullcontext()
-    with alone, Checkpoints(workdir / "checkpoints") as checkpoints, _terminations() as terminated:
+    lock = run_lock(workdir / "pretraining.json") if first_process else nullcontext()
+    with lock, Checkpoints(workdir / "checkpoints") as checkpoints, _terminations() as terminated:
         if checkpoints.latest_step is not None:
             state = checkpoints.restore(state)
         done = int(state.step)
         start = last_saved = time.monotonic()
-        with recording(workdir, done, sum(steps), tensorboard=tensorboard, progress=progress) as (history, tell):
-            for phase, (pixels, order) in enumerate(zip(sets, orders)):
+        with open_log(workdir, done, sum(steps), tensorboard=tensorboard, progress=progress) as (history, log):
+            for phase, (columns, order) in enumerate(zip(sets, orders)):
                 first, end = sum(steps[:phase]), sum(steps[: phase + 1])
                 if done >= end:
                     continue
-                with _feed(programs, pixels, order, range(done - first, end - first), mesh, key) as train:
+                with _feed(programs, columns, order, range(done - first, end - first), mesh, key) as train_steps:
                     count = 1  # the first dispatch compiles; the second one times a step
                     while done < end:
                         begin = time.monotonic()
-                        until_look = end if watching is None else watching.steps_until_look(done)
-                        indices = order.indices(done - first, min(count, end - done, until_look))
-                        state, columns = train(state, indices)
+                        until_due = end if observer is None else observer.steps_until_due(done)
+                        indices = order.indices(done - first, min(count, end - done, until_due))
+                        state, metrics = train_steps(state, indices)
                         now = time.monotonic()
                         clock = {"seconds": now - start, "images_per_second": indices.size / (now - begin)}
                         if peak_share is not None:
                             clock["share_of_peak"] = clock["images_per_second"] * peak_share
-                        records = _records(columns, done, programs.learning_rate, clock)
-                        bad = first_non_finite(columns)
+                        records = _records(metrics, done, programs.learning_rate, clock)
+                        bad = first_non_finite(metrics)
                         if bad is not None:
-                            tell(records[:bad])
-                            raise non_finite_error(columns, done, bad, indices[bad], set_names[phase])
+                            log(records[:bad])
+                            raise non_finite_error(metrics, done, bad, indices[bad], set_names[phase])
                         done += len(indices)
-                        if look is not None:
-                            records[-1] |= look(done, state.params, state.method_state)
-                        tell(records)
+                        if observer is not None and observer.is_due(done, sum(steps)):
+                            records[-1] |= observer.observe(done, state.params, state.method_state)
+                        log(records)
                         affordable = int(_SECONDS_A_DISPATCH * len(indices) / max(now - begin, 1e-6))
                         count = max(1, min(affordable, 4 * count, MOST_STEPS_A_DISPATCH))
-                        # All processes do what the first one's clock says, and end when any of them is told to.
-                        decisions = agreed(count, now - last_saved > checkpoint_seconds, terminated.is_set())
+                        # All processes follow the first one's clock, and end if any of them gets
+                        # SIGTERM.
+                        decisions = gather_all(count, now - last_saved > checkpoint_seconds, terminated.is_set())
                         count, due = int(decisions[0][0]), bool(decisions[0][1])
                         ending = any(decision[2] for decision in decisions)
                         checkpoints.check()
@@ -177,77 +195,72 @@ def pretrain(
                             raise SystemExit(128 + signal.SIGTERM)
         checkpoints.save(state)
         checkpoints.wait()
-    return Pretrained(method, _at_hand(state.params), _at_hand(state.method_state), history)
+    return Trained(method, _on_first_device(state.params), _on_first_device(state.method_state), history)
 
 
 class _Programs(NamedTuple):
     learning_rate: LearningRate
     start: Callable[[Array], TrainState]  # from the initial key
-    steps: Steps  # of images on the devices
-    step: Step  # of images that come in batches
+    steps: Steps  # of columns on the devices
+    step: Step  # of columns that come in batches
 
 
 @functools.lru_cache(maxsize=8)
 def _programs(
-    method: Method,
-    files: Hashable,
-    settings: PretrainSettings,
-    steps: tuple[int, ...],
-    mesh: Mesh,
-    image_shape: tuple[int, ...],
+    method: Trainable, settings: PretrainSettings, steps: tuple[int, ...], mesh: Mesh, row: RowSpec
 ) -> _Programs:
-    """Kept, so that a run with another seed compiles nothing; not when files have changed that the method reads."""
+    """The compiled programs, kept so that a run with another seed compiles nothing."""
     learning_rate = settings.learning_rate(steps)
     optimiser = settings.optimiser.build(learning_rate)
 
     def start(key: Array) -> TrainState:
-        shape = (settings.batch_size, *image_shape)
-        example = {"image": jnp.zeros(shape, jnp.uint8), "index": jnp.arange(settings.batch_size, dtype=jnp.int32)}
-        return initial_state(method, optimiser, key, example)
+        return initial_state(method, optimiser, key, row.example_batch(settings.batch_size))
 
-    # It runs once: what matters is how soon it is compiled.
+    # It runs once, so compilation time matters more than its speed.
     quickly = {"xla_backend_optimization_level": 0}
     return _Programs(
         learning_rate,
-        jax.jit(start, out_shardings=on_each(mesh), compiler_options=quickly),
+        jax.jit(start, out_shardings=replicated(mesh), compiler_options=quickly),
         make_steps(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
         make_compiled_step(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
     )
 
 
 def _keys(seed: int, mesh: Mesh) -> tuple[Array, Array]:
-    """(of the steps, of the initial parameters), on every device."""
+    """(key of the steps, key of the initial parameters), on every device."""
     keys = jax.random.key_data(jax.random.split(jax.random.key(seed)))
-    key, initial_key = (jax.random.wrap_key_data(place_on_each(mesh, data)) for data in np.asarray(keys))
+    key, initial_key = (jax.random.wrap_key_data(replicate(mesh, data)) for data in np.asarray(keys))
     return key, initial_key
 
 
 def _feed(
-    programs: _Programs, pixels: Pixels, order: BatchOrder, steps: range, mesh: Mesh, key: Array
-) -> AbstractContextManager[Train]:
-    if fits(pixels, mesh):
-        return resident(programs.steps, pixels, mesh, key)  # type: ignore[arg-type]
+    programs: _Programs, columns: Columns, order: BatchOrder, steps: range, mesh: Mesh, key: Array
+) -> AbstractContextManager[TrainSteps]:
+    if fits(columns, mesh):
+        return resident(programs.steps, columns, mesh, key)
     batches = (order.indices(step, 1)[0] for step in steps)
-    return streamed(programs.step, pixels, batches, order.batch_size, mesh, key)
+    return streamed(programs.step, columns, batches, order.batch_size, mesh, key)
 
 
-def _at_hand(tree: PyTree) -> PyTree:
-    """On this process's first device, as any other code's arrays are."""
+def _on_first_device(tree: PyTree) -> PyTree:
+    """The arrays on this process's first device, where other code's arrays are."""
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
 
 
-def _records(columns: Columns, done: int, learning_rate: LearningRate, clock: dict[str, int | float]) -> list[Record]:
+def _records(
+    metrics: StepMetrics, done: int, learning_rate: LearningRate, clock: dict[str, int | float]
+) -> list[Record]:
     records: list[Record] = []
     clock = {name: round(value, 3) for name, value in clock.items()}
-    for i in range(len(columns["loss"])):
-        values = {name: float(column[i]) for name, column in columns.items()}
+    for i in range(len(metrics["loss"])):
+        values = {name: float(column[i]) for name, column in metrics.items()}
         records.append({"step": done + i + 1, **values, "learning_rate": float(learning_rate(done + i)), **clock})
     return records
 
 
 @contextmanager
 def _terminations() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, while inside; elsewhere than in the main thread signals are left alone."""
+    """An event that SIGTERM sets, while inside; outside the main thread signals are left alone."""
     terminated = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield terminated

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from examine_jax.training.feeding import Columns
+from examine_jax.training.feeding import StepMetrics
 
 _SHOWN = 5  # names in a message
 
@@ -13,7 +13,9 @@ class NonFiniteLossError(ValueError):
     """The loss or its gradient became NaN or infinite.
 
     Attributes:
-        step: the step (from 1); indices: of the images in its batch; names: of these, where names were given.
+        step: the step, from 1.
+        indices: the images of its batch.
+        names: their names; empty if the run has no names.
     """
 
     def __init__(self, message: str, step: int, indices: np.ndarray, names: tuple[str, ...]) -> None:
@@ -23,21 +25,23 @@ class NonFiniteLossError(ValueError):
         self.names = names
 
 
-def first_non_finite(columns: Columns) -> int | None:
-    bad = np.flatnonzero(~np.isfinite(columns["loss"]) | ~np.isfinite(columns["gradient_norm"]))
+def first_non_finite(metrics: StepMetrics) -> int | None:
+    """The first step, from 0, whose loss or gradient is not finite; None if all are."""
+    bad = np.flatnonzero(~np.isfinite(metrics["loss"]) | ~np.isfinite(metrics["gradient_norm"]))
     return int(bad[0]) if bad.size else None
 
 
 def non_finite_error(
-    columns: Columns, done: int, bad: int, indices: np.ndarray, names: Sequence[str] | None
+    metrics: StepMetrics, done: int, bad: int, indices: np.ndarray, names: Sequence[str] | None
 ) -> NonFiniteLossError:
-    values = {name: columns[name][bad] for name in ("loss", "gradient_norm")}
-    what, value = next((name, value) for name, value in values.items() if not np.isfinite(value))
+    """The error for step `bad` of a dispatch that began after `done` steps."""
+    values = {name: metrics[name][bad] for name in ("loss", "gradient_norm")}
+    quantity, value = next((name, value) for name, value in values.items() if not np.isfinite(value))
     batch = tuple(names[i] for i in indices) if names is not None else ()
     shown = [repr(name) for name in batch[:_SHOWN]] or [f"image {i}" for i in indices[:_SHOWN]]
     more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
     return NonFiniteLossError(
-        f"the {what.replace('_', ' ')} is {value} at step {done + bad + 1}: try a lower learning rate, a longer warm-up, "
+        f"the {quantity.replace('_', ' ')} is {value} at step {done + bad + 1}: try a lower learning rate, a longer warm-up, "
         f"AdamW(clip_norm=1.0) or dtype='float32'; its batch was {', '.join(shown)}{more}",
         done + bad + 1,
         indices,

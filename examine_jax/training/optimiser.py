@@ -11,7 +11,7 @@ from examine_jax.common.shapes import PyTree
 
 @dataclasses.dataclass(frozen=True)
 class LearningRate:
-    """A learning rate by step, with the largest that it takes: an optax.Schedule that knows its peak."""
+    """An optax.Schedule that knows its largest value."""
 
     at: optax.Schedule
     peak: float
@@ -22,7 +22,7 @@ class LearningRate:
 
 @dataclasses.dataclass(frozen=True)
 class Constant:
-    """The same learning rate at every step and every batch size."""
+    """One learning rate for all steps and batch sizes."""
 
     learning_rate: float
 
@@ -36,11 +36,13 @@ class Constant:
 
 @dataclasses.dataclass(frozen=True)
 class WarmupCosine:
-    """Linear from zero to the peak over the first steps, then a cosine down to zero.
+    """Rises linearly from zero to the peak, then falls as a cosine to zero.
 
     Attributes:
-        learning_rate: at a batch of 256; the peak is learning_rate * batch_size / 256 (Goyal et al., arXiv:1706.02677).
-        warmup: share of the steps spent on the way up (facebookresearch/mae: 40 of 800 epochs).
+        learning_rate: of a batch of 256 images; the peak is learning_rate * batch_size / 256.
+        warmup: the share of the steps that the rise takes (facebookresearch/mae: 40 of 800 epochs).
+
+    Source: Goyal et al., arXiv:1706.02677, for the scaling with the batch.
     """
 
     learning_rate: float = 1.5e-4
@@ -60,12 +62,12 @@ class WarmupCosine:
 
 @dataclasses.dataclass(frozen=True)
 class AdamW:
-    """AdamW with MAE's values: betas (.9, .95), weight decay .05 on matrices alone.
+    """AdamW with MAE's values: betas (.9, .95), weight decay .05 on matrices only.
 
     Attributes:
         b1, b2, epsilon: of Adam.
-        weight_decay: decoupled, times the learning rate; not on biases, norms, tokens, positions.
-        clip_norm: largest global norm of a gradient; None: not clipped.
+        weight_decay: decoupled, times the learning rate; none on biases, norms, tokens, positions.
+        clip_norm: the largest global norm of a gradient; None: no clipping.
     """
 
     b1: float = 0.9
@@ -85,7 +87,7 @@ class AdamW:
 
 @dataclasses.dataclass(frozen=True)
 class Adam:
-    """Adam with weight decay as torch.optim.Adam has it: an L2 term of the gradient, on every parameter, biases and norms too.
+    """Adam with torch.optim.Adam's weight decay: an L2 term of the gradient of every parameter.
 
     Attributes:
         b1, b2, epsilon: of Adam.
@@ -105,17 +107,21 @@ class Adam:
 
 @dataclasses.dataclass(frozen=True)
 class LARS:
-    """Layer-wise adaptive rates (You et al., arXiv:1708.03888), as BYOL, VICReg and SimCLR use them.
+    """Layer-wise adaptive rates, as BYOL, VICReg and SimCLR use them.
 
-    The gradient g of a matrix w becomes (g + weight_decay w) * trust_coefficient |w| / |g + weight_decay w|; those of biases, norms, tokens
-    and positions stay as they are, without decay and without adaptation. Then comes momentum.
+    The gradient g of a matrix w becomes
+    (g + weight_decay w) * trust_coefficient |w| / |g + weight_decay w|. Biases, norms, tokens and
+    positions have neither decay nor adaptation. Momentum follows.
 
     Attributes:
         momentum: of the heavy ball.
         weight_decay: an L2 term of the gradient (BYOL: 1.5e-6; VICReg, SimCLR: 1e-6).
         trust_coefficient: the originals' eta.
-        rate_in_momentum: False: the learning rate scales the momentum buffer (deepmind-research's BYOL, facebookresearch/vicreg);
-            True: it scales what goes into the buffer (SimCLR's TF2 code, optax.lars). They differ while the rate changes.
+        rate_in_momentum: False: the learning rate scales the momentum buffer (deepmind-research's
+            BYOL, facebookresearch/vicreg); True: it scales what enters the buffer (SimCLR's TF2
+            code, optax.lars). They differ while the rate changes.
+
+    Source: You et al., arXiv:1708.03888.
     """
 
     momentum: float = 0.9
@@ -134,12 +140,13 @@ class LARS:
 
 @dataclasses.dataclass(frozen=True)
 class SGD:
-    """Stochastic gradient descent with momentum, as torch.optim.SGD: the rate outside the buffer, decay on every parameter.
+    """torch.optim.SGD: the rate outside the momentum buffer, decay on every parameter.
 
     Attributes:
         momentum: of the heavy ball; 0: none.
         weight_decay: an L2 term of the gradient.
-        fixed_rate: top-level names of the parameters that keep the peak rate throughout (SimSiam's "predictor").
+        fixed_rate: top-level names of parameters that always have the peak rate (SimSiam's
+            "predictor").
     """
 
     momentum: float = 0.9
@@ -147,7 +154,11 @@ class SGD:
     fixed_rate: tuple[str, ...] = ()
 
     def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:
-        """Raises a ValueError where fixed_rate is given and the schedule has no peak (it is not a LearningRate)."""
+        """The optax transformation.
+
+        Raises:
+            ValueError: fixed_rate is given and the schedule has no peak (is no LearningRate).
+        """
         rate: optax.GradientTransformation = optax.scale_by_learning_rate(schedule)
         if self.fixed_rate:
             if not isinstance(schedule, LearningRate):
@@ -171,7 +182,7 @@ Schedule = WarmupCosine | Constant
 
 
 def decayed(params: PyTree) -> PyTree:
-    """Which parameters weight decay pulls on: those of two axes or more, learned positions and tokens excepted."""
+    """Whether a parameter has weight decay: those of two axes or more, but positions and tokens."""
 
     def is_decayed(path: tuple[jax.tree_util.DictKey, ...], leaf: Any) -> bool:
         name = str(path[-1].key) if path else ""

@@ -1,5 +1,7 @@
-"""What a run tells while it goes on: metrics.jsonl, TensorBoard's files, the bar."""
+"""The log of a run: metrics.jsonl, TensorBoard's event files and the progress bar."""
 
+import json
+import math
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -7,20 +9,23 @@ from contextlib import ExitStack, contextmanager
 import jax
 from tqdm import tqdm
 
+from examine_jax.common.atomic_files import write_text
 from examine_jax.training.devices import wait_for_all
-from examine_jax.training.event_files import event_file
-from examine_jax.training.history import Record, append_history, read_history, write_history
 
-Tell = Callable[[Sequence[Record]], None]
+Record = dict[str, int | float]
+"""The metrics of one step, "step" among them."""
+
+Log = Callable[[Sequence[Record]], None]
 
 
 @contextmanager
-def recording(
+def open_log(
     workdir: pathlib.Path, done: int, total: int, *, tensorboard: bool, progress: bool
-) -> Iterator[tuple[list[Record], Tell]]:
-    """(the records of the steps done so far, tell): tell takes the records of the steps after these, and appends them to the list.
+) -> Iterator[tuple[list[Record], Log]]:
+    """(history, log) of a run of `total` steps, `done` of which an earlier process has done.
 
-    Of several processes the first one writes and shows.
+    log(records) appends the records of the next steps to the history and to all outputs. Only the
+    first of several processes writes and shows them.
     """
     file = workdir / "metrics.jsonl"
     history = read_history(file, done)
@@ -32,10 +37,10 @@ def recording(
     with ExitStack() as stack:
         write_events = stack.enter_context(event_file(workdir / "tensorboard", done)) if tensorboard else None
         bar = stack.enter_context(
-            tqdm(total=total, initial=done, unit="step", desc="pretraining", disable=not progress, dynamic_ncols=True)
+            tqdm(total=total, initial=done, unit="step", desc="training", disable=not progress, dynamic_ncols=True)
         )
 
-        def tell(records: Sequence[Record]) -> None:
+        def log(records: Sequence[Record]) -> None:
             append_history(file, records)
             history.extend(records)
             if write_events is not None:
@@ -46,4 +51,77 @@ def recording(
                 bar.set_postfix_str(shown, refresh=False)
                 bar.update(len(records))
 
-        yield history, tell
+        yield history, log
+
+
+def read_history(file: pathlib.Path, steps: int) -> list[Record]:
+    """The records of the first `steps` steps, one a line.
+
+    Reading ends at a line that is not JSON: a kill or a full disk has cut it short. NaN is stored
+    as null because JSON lacks NaN.
+    """
+    records: list[Record] = []
+    if not file.exists():
+        return records
+    for line in file.read_text().splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(record, dict) or record.get("step", 0) > steps:
+            break
+        records.append({name: math.nan if value is None else value for name, value in record.items()})
+    return records
+
+
+def write_history(file: pathlib.Path, records: Sequence[Record]) -> None:
+    """Replaces the file by these records."""
+    write_text(file, "".join(_line(record) for record in records))
+
+
+def append_history(file: pathlib.Path, records: Sequence[Record]) -> None:
+    """Adds whole lines in one write.
+
+    Raises:
+        OSError: the disk is full or the folder gone; one line that names the file.
+    """
+    try:
+        with file.open("ab") as stream:
+            stream.write("".join(_line(record) for record in records).encode())
+    except OSError as error:
+        failure = type(error)(f"cannot write {file}: {error.strerror or error}; make room and start the run again")
+        failure.errno = error.errno
+        raise failure from error
+
+
+def _line(record: Record) -> str:
+    finite = {name: value if math.isfinite(value) else None for name, value in record.items()}
+    return json.dumps(finite) + "\n"
+
+
+@contextmanager
+def event_file(folder: pathlib.Path, done: int) -> Iterator[Callable[[Sequence[Record]], None]]:
+    """write(records) of a new event file; steps after `done` in older files become invalid.
+
+    Raises:
+        ValueError: tensorboardX is not installed; it writes these files without TensorFlow.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ValueError(
+            "TensorBoard's files need tensorboardX: pip install tensorboardX, or do without them"
+        ) from error
+
+    def write(records: Sequence[Record]) -> None:
+        for record in records:
+            for name, value in record.items():
+                if name != "step":
+                    writer.add_scalar(name, value, int(record["step"]))
+        writer.flush()
+
+    writer = SummaryWriter(str(folder), purge_step=done + 1)
+    try:
+        yield write
+    finally:
+        writer.close()

@@ -1,4 +1,4 @@
-"""The settings of a pretraining run."""
+"""The settings of a training run."""
 
 import dataclasses
 from typing import Literal
@@ -10,7 +10,7 @@ from examine_jax.training.optimiser import AdamW, LearningRate, Optimiser, Sched
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One stretch of training on one set of images; its length in steps or in epochs of that set."""
+    """Training on one set of images, for a number of steps or of epochs of that set."""
 
     steps: int | None = None
     epochs: int | float | None = None
@@ -24,20 +24,25 @@ class Phase:
             )
 
     def count(self, steps_per_epoch: int) -> int:
+        """The number of steps."""
         return self.steps if self.steps is not None else max(1, round((self.epochs or 0) * steps_per_epoch))
 
 
 @dataclasses.dataclass(frozen=True)
 class PretrainSettings:
-    """How long and how a method is trained.
+    """How a method is trained.
 
     Attributes:
-        phases: one after the other, each on its own images; the paper trains on clean images first and on the mixed set afterwards.
+        phases: one or more phases, in order, each on its own images. EXAMINE's paper trains on
+            clean images first and on the mixed set afterwards.
         batch_size: images a step; at most the number of images of every phase.
-        optimiser, schedule: as values.
-        phase_schedule: "continued": one schedule over all phases; "restarted": each phase warms up and decays by itself.
-        accumulate: micro-batches that a batch is cut into, one after the other, their gradients averaged: memory of batch_size / accumulate
-            images at a time. Losses that compare the images of a batch, and batch norms, see a micro-batch alone.
+        optimiser: the optimiser.
+        schedule: the learning rate by step.
+        phase_schedule: "continued": one schedule over all phases; "restarted": each phase warms up
+            and decays by itself.
+        accumulate: the number of micro-batches of a batch. They are computed in turn and their
+            gradients averaged, so that only batch_size / accumulate images need memory at a time.
+            Losses that compare images, and batch norms, see one micro-batch at a time.
         seed: of the initial parameters, the order of the images, masks and augmentation.
     """
 
@@ -63,7 +68,7 @@ class PretrainSettings:
             )
 
     def learning_rate(self, steps: tuple[int, ...]) -> LearningRate:
-        """The learning rate at each step of a run whose phases take that many steps."""
+        """The learning rate of a run whose phases take `steps` steps each."""
         if self.phase_schedule == "continued":
             return self.schedule.build(self.batch_size, sum(steps))
         parts = [self.schedule.build(self.batch_size, count) for count in steps]

@@ -1,7 +1,7 @@
-"""One step of training, and several of them in one dispatch: pure functions of arrays."""
+"""One training step, and several in one dispatch: pure functions of arrays."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -11,12 +11,12 @@ import optax
 from jax.sharding import Mesh
 
 from examine_jax.common.shapes import Array, Float, Int, Key, PyTree, Shaped
-from examine_jax.training.devices import on_each, over_batch
-from examine_jax.training.method import Batch, Method
+from examine_jax.training.devices import replicated, sharded
+from examine_jax.training.method import Batch, Trainable
 
 
 class TrainState(NamedTuple):
-    """All that a run's next step depends on, beside its seed and its images."""
+    """What the next step depends on, besides the seed and the training set."""
 
     step: Int[Array, ""]  # steps done
     params: PyTree
@@ -26,11 +26,13 @@ class TrainState(NamedTuple):
 
 Metrics = dict[str, Array]
 Step = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
-Steps = Callable[[TrainState, Array, Array, Array, Array], tuple[TrainState, Metrics | dict[str, np.ndarray]]]
+Steps = Callable[
+    [TrainState, Mapping[str, Array], Array, Array, Array], tuple[TrainState, Metrics | dict[str, np.ndarray]]
+]
 
 
 def initial_state(
-    method: Method, optimiser: optax.GradientTransformation, key: Key[Array, ""], batch: Batch
+    method: Trainable, optimiser: optax.GradientTransformation, key: Key[Array, ""], batch: Batch
 ) -> TrainState:
     """The state before step 0."""
     params, method_state = method.init(key, batch)
@@ -38,22 +40,30 @@ def initial_state(
 
 
 def make_step(
-    method: Method, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
+    method: Trainable, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
 ) -> Step:
-    """step(state, batch, key) -> (state, metrics); not jitted, so that it can be put inside loops and other codes' jit.
+    """Makes step(state, batch, key) -> (state, metrics), not jitted, for use inside other programs.
 
-    The key is the run's; step k draws from fold_in(key, k). Metrics are float32 scalars: "loss", "gradient_norm" and the method's own.
+    The key is the run's; step k draws from fold_in(key, k). Metrics are float32 scalars: "loss",
+    "gradient_norm" and the method's own.
+
+    With several micro-batches, gradients, losses and metrics are means over them. If the loss is a
+    mean over images, that gives the whole batch's gradient; losses that compare images, and batch
+    norms, see one micro-batch at a time. Micro-batch a draws from fold_in(fold_in(key, k), a); the
+    method's state passes through the micro-batches in turn.
 
     Args:
-        accumulate: the batch is cut into that many equal micro-batches, one after the other; gradients, losses and metrics are their means.
-            Where a loss is a mean over images, that is the whole batch's gradient; losses that compare images, and batch norms, see
-            a micro-batch alone. Micro-batch a of several draws from fold_in(fold_in(key, k), a); the method's state goes through
-            them in turn.
-        mesh: of one axis, over which every (micro-)batch is spread; None: the batch stays as it is placed.
+        method: what is trained.
+        optimiser: an optax transformation.
+        accumulate: the number of equal micro-batches of a batch.
+        mesh: a mesh of one axis over which every (micro-)batch is sharded; None: the batch stays
+            where it is.
     """
     whole, updated = _gradient(method, mesh), _update(method, optimiser)
 
-    def in_parts(params: PyTree, method_state: PyTree, batch: Batch, key: Array) -> tuple[PyTree, PyTree, Metrics]:
+    def in_micro_batches(
+        params: PyTree, method_state: PyTree, batch: Batch, key: Array
+    ) -> tuple[PyTree, PyTree, Metrics]:
         parts = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), _micro_batches(batch, accumulate, mesh))
 
         def body(carry: tuple[PyTree, PyTree], part: tuple[Array, Batch]) -> tuple[tuple[PyTree, PyTree], Metrics]:
@@ -69,7 +79,7 @@ def make_step(
 
     def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
         step_key = jax.random.fold_in(key, state.step)
-        gradient, method_state, metrics = (whole if accumulate == 1 else in_parts)(
+        gradient, method_state, metrics = (whole if accumulate == 1 else in_micro_batches)(
             state.params, state.method_state, batch, step_key
         )
         return updated(state._replace(method_state=method_state), gradient, metrics)
@@ -78,13 +88,14 @@ def make_step(
 
 
 def make_compiled_step(
-    method: Method, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
+    method: Trainable, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
 ) -> Step:
-    """As `make_step`, compiled, the state donated.
+    """As `make_step`, compiled; the state is donated.
 
-    On a CPU the micro-batches of a method with convolutions are a dispatch each; `make_steps` says why.
+    On a CPU, each micro-batch of a method with convolutions is a dispatch of its own; see
+    `make_steps`.
     """
-    placed = None if mesh is None else on_each(mesh)
+    placed = None if mesh is None else replicated(mesh)
     whole = jax.jit(
         make_step(method, optimiser, accumulate=accumulate, mesh=mesh), donate_argnums=0, out_shardings=placed
     )
@@ -104,9 +115,9 @@ def make_compiled_step(
 
 
 def step_by_parts(
-    method: Method, optimiser: optax.GradientTransformation, *, accumulate: int, mesh: Mesh | None
+    method: Trainable, optimiser: optax.GradientTransformation, *, accumulate: int, mesh: Mesh | None
 ) -> Step:
-    """As `make_compiled_step`: a dispatch for each micro-batch and one for the update."""
+    """As `make_compiled_step`, with one dispatch for each micro-batch and one for the update."""
     gradient_of, updated = _gradient(method, mesh), _update(method, optimiser)
 
     def part(
@@ -122,10 +133,12 @@ def step_by_parts(
         means = {name: jnp.mean(jnp.stack([own[name] for own in metrics])) for name in metrics[0]}
         return updated(state, gradient, means)
 
-    placed = None if mesh is None else on_each(mesh)
+    placed = None if mesh is None else replicated(mesh)
     compiled_zeros = jax.jit(lambda params: jax.tree.map(jnp.zeros_like, params), out_shardings=placed)
     compiled_part = jax.jit(part, donate_argnums=0, out_shardings=placed)
-    compiled_update = jax.jit(update, donate_argnums=0, out_shardings=placed)
+    compiled_update: Callable[[TrainState, PyTree, list[Metrics]], tuple[TrainState, Metrics]] = jax.jit(
+        update, donate_argnums=0, out_shardings=placed
+    )
 
     def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
         total, method_state, metrics = compiled_zeros(state.params), state.method_state, []
@@ -142,21 +155,24 @@ def step_by_parts(
 Gradient = Callable[[PyTree, PyTree, Batch, Array], tuple[PyTree, PyTree, Metrics]]
 
 
-def _gradient(method: Method, mesh: Mesh | None) -> Gradient:
-    """(params, method_state, batch, key) -> (gradient, method_state, metrics), of a batch or a micro-batch."""
+def _gradient(method: Trainable, mesh: Mesh | None) -> Gradient:
+    """(params, method_state, batch, key) -> (gradient, method_state, metrics)."""
     differentiate = jax.value_and_grad(method.loss, has_aux=True)
 
     def gradient_of(params: PyTree, method_state: PyTree, batch: Batch, key: Array) -> tuple[PyTree, PyTree, Metrics]:
-        (loss, (method_state, metrics)), gradient = differentiate(params, method_state, _spread(batch, mesh), key)
+        (loss, (method_state, metrics)), gradient = differentiate(params, method_state, _sharded(batch, mesh), key)
         return gradient, method_state, {"loss": loss, **metrics}
 
     return gradient_of
 
 
 def _update(
-    method: Method, optimiser: optax.GradientTransformation
+    method: Trainable, optimiser: optax.GradientTransformation
 ) -> Callable[[TrainState, PyTree, Metrics], tuple[TrainState, Metrics]]:
-    """(state, gradient, metrics) -> (state, metrics); the state has the method's state after the loss."""
+    """(state, gradient, metrics) -> (state, metrics).
+
+    The given state has the method's state after the loss.
+    """
 
     def updated(state: TrainState, gradient: PyTree, metrics: Metrics) -> tuple[TrainState, Metrics]:
         updates, optimiser_state = optimiser.update(gradient, state.optimiser_state, state.params)
@@ -169,27 +185,35 @@ def _update(
     return updated
 
 
-def _spread(batch: Batch, mesh: Mesh | None) -> Batch:
-    return batch if mesh is None else jax.lax.with_sharding_constraint(batch, over_batch(mesh))
+def _sharded(batch: Batch, mesh: Mesh | None) -> Batch:
+    if mesh is not None:
+        batch = jax.lax.with_sharding_constraint(batch, sharded(mesh))
+    return batch
 
 
 def _micro_batches(batch: Batch, accumulate: int, mesh: Mesh | None) -> Batch:
-    """[B, ...] as [B / accumulate, accumulate, ...]: every `accumulate`-th image makes a micro-batch; so each device keeps its images."""
-    return jax.tree.map(lambda x: x.reshape(-1, accumulate, *x.shape[1:]), _spread(batch, mesh))
+    """[B, ...] as [B / accumulate, accumulate, ...].
+
+    A micro-batch has every `accumulate`-th image, so that no image moves to another device.
+    """
+    parts: Batch = jax.tree.map(lambda x: x.reshape(-1, accumulate, *x.shape[1:]), _sharded(batch, mesh))
+    return parts
 
 
 def make_steps(
-    method: Method, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
+    method: Trainable, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
 ) -> Steps:
-    """steps(state, images, indices, count, key) -> (state, metrics): `count` steps, compiled; the state is donated.
+    """Makes steps(state, columns, indices, count, key) -> (state, metrics): `count` compiled steps.
 
-    images [N, H, W, C] uint8 live on the device; indices [M, B] int32 say which of them make up each batch; count <= M of these are
-    trained on. However a run is cut into dispatches, by progress, checkpoints or a kill, the same compiled steps run, and nothing
-    recompiles. Metrics are arrays, the first `count` filled.
+    The columns [N, ...] are on the device; indices [M, B] int32 give the rows of each batch, and
+    the first `count` <= M batches are trained on. However a run is cut into dispatches, by
+    progress, checkpoints or a kill, the same compiled steps run and nothing recompiles. Metrics are
+    arrays [M], the first `count` filled. The state is donated.
 
-    An accelerator runs them all in one dispatch. A CPU runs each by itself: inside a loop, XLA compiles the gradients of convolutions for
-    it without its fast kernels, seventeen times slower for a ResNet-18 (jax-ml/jax issue 12868); there a dispatch costs next to nothing.
-    Micro-batches are a loop too; one without convolutions is faster in it, as its memory is at hand.
+    An accelerator runs all steps in one dispatch, a CPU one step a dispatch: inside a loop, XLA
+    compiles the gradients of convolutions for a CPU without its fast kernels, seventeen times
+    slower for a ResNet-18 (jax-ml/jax issue 12868), and a dispatch on a CPU costs little.
+    Micro-batches are a loop too; without convolutions they are faster inside it.
     """
     if jax.default_backend() == "cpu":
         return steps_one_by_one(make_compiled_step(method, optimiser, accumulate=accumulate, mesh=mesh), mesh)
@@ -197,46 +221,57 @@ def make_steps(
 
 
 def steps_together(step: Step, mesh: Mesh | None) -> Steps:
-    """As `make_steps`, in one dispatch; the step is that of `make_step` for the same mesh."""
+    """As `make_steps`, in one dispatch.
+
+    Args:
+        step: the step of `make_step` for the same mesh.
+        mesh: as there.
+    """
 
     def steps(
         state: TrainState,
-        images: Shaped[Array, "count height width channels"],
+        columns: Mapping[str, Shaped[Array, "count ..."]],
         indices: Int[Array, "most batch"],
         count: Int[Array, ""],
         key: Key[Array, ""],
     ) -> tuple[TrainState, dict[str, Float[Array, " most"]]]:
-        # The count is an argument of the program and no part of its shape.
+        # The count is an argument of the program: another count does not recompile.
         def body(i: Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
             state, history = carry
-            state, metrics = step(state, _batch(images, indices, i, mesh), key)
+            state, metrics = step(state, _batch(columns, indices, i, mesh), key)
             return state, {name: history[name].at[i].set(value) for name, value in metrics.items()}
 
-        shapes = jax.eval_shape(lambda: step(state, _batch(images, indices, jnp.int32(0), mesh), key)[1])
+        shapes = jax.eval_shape(lambda: step(state, _batch(columns, indices, jnp.int32(0), mesh), key)[1])
         history = {name: jnp.zeros((len(indices),), jnp.float32) for name in shapes}
-        return jax.lax.fori_loop(0, count, body, (state, history))
+        state, history = jax.lax.fori_loop(0, count, body, (state, history))
+        return state, history
 
-    return jax.jit(steps, donate_argnums=0, out_shardings=None if mesh is None else on_each(mesh))
+    return jax.jit(steps, donate_argnums=0, out_shardings=None if mesh is None else replicated(mesh))
 
 
 def steps_one_by_one(step: Step, mesh: Mesh | None) -> Steps:
-    """As `make_steps`, each dispatched without waiting for the one before; the step is that of `make_compiled_step` for the same mesh."""
+    """As `make_steps`, one dispatch a step, none of which waits for the one before.
+
+    Args:
+        step: the step of `make_compiled_step` for the same mesh.
+        mesh: as there.
+    """
     batch_of = jax.jit(functools.partial(_batch, mesh=mesh))
 
     def steps(
-        state: TrainState, images: Array, indices: Array, count: Int[Array, ""], key: Array
+        state: TrainState, columns: Mapping[str, Array], indices: Array, count: Int[Array, ""], key: Array
     ) -> tuple[TrainState, dict[str, np.ndarray]]:
         history = []
         for i in range(int(count)):
-            state, metrics = step(state, batch_of(images, indices, np.int32(i)), key)
+            state, metrics = step(state, batch_of(columns, indices, np.int32(i)), key)
             history.append(metrics)
         return state, {name: np.array([np.asarray(row[name]) for row in history]) for name in history[0]}
 
     return steps
 
 
-def _batch(images: Array, indices: Array, i: Array | np.integer, mesh: Mesh | None) -> Batch:
+def _batch(columns: Mapping[str, Array], indices: Array, i: Array | np.integer, mesh: Mesh | None) -> Batch:
     index = indices[i]
-    if mesh is not None:  # so that each device gathers its own share alone
-        index = jax.lax.with_sharding_constraint(index, over_batch(mesh))
-    return {"image": images[index], "index": index}
+    if mesh is not None:  # each device gathers only its own rows
+        index = jax.lax.with_sharding_constraint(index, sharded(mesh))
+    return {**{name: column[index] for name, column in columns.items()}, "index": index}

@@ -3,13 +3,13 @@
 import math
 
 import jax
-import jax.numpy as jnp
 
-from examine_jax.training.method import Method
+from examine_jax.training.columns import RowSpec
+from examine_jax.training.method import Trainable
 from examine_jax.training.step import TrainState
 
-# Dense peaks in TFLOP/s from NVIDIA's data sheets, (bfloat16, float32 by way of TF32, which is JAX's default there); the first name that is
-# part of the device's decides.
+# Dense peaks in TFLOP/s from NVIDIA's data sheets: (bfloat16, float32 through TF32, JAX's default
+# on these devices). The first name that is part of the device's name decides.
 _PEAKS = {
     "H100 PCIe": (756, 378),
     "H100 NVL": (835, 417),
@@ -26,37 +26,40 @@ _PEAKS = {
 
 
 def peak(device_kind: str, dtype: str) -> float | None:
-    """Floating-point operations a second that a device can do at most, in "bfloat16" or "float32"; None: not known (a CPU, say)."""
+    """Peak floating-point operations a second of a device in "bfloat16" or "float32".
+
+    None if unknown (a CPU, say).
+    """
     for name, (bfloat16, float32) in _PEAKS.items():
         if name in device_kind:
             return 1e12 * (bfloat16 if dtype == "bfloat16" else float32)
     return None
 
 
-def operations_an_image(method: Method, state: TrainState, image_shape: tuple[int, ...], micro_batch: int) -> float:
-    """Floating-point operations of one image's share of a step's loss and gradient, as XLA counts them; nothing is compiled.
+def operations_an_example(method: Trainable, state: TrainState, row: RowSpec, micro_batch: int) -> float:
+    """Floating-point operations a step needs for one example's loss and gradient, counted by XLA.
 
-    The optimiser's are left out, what rematerialisation computes again is counted again.
+    Nothing is compiled. The optimiser is left out; what rematerialisation computes again counts
+    again.
     """
-    batch = {
-        "image": jax.ShapeDtypeStruct((micro_batch, *image_shape), jnp.uint8),
-        "index": jax.ShapeDtypeStruct((micro_batch,), jnp.int32),
-    }
     params, method_state = (
         jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
         for tree in (state.params, state.method_state)
     )
     key = jax.eval_shape(lambda: jax.random.key(0))
     gradient = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
-    analysis = gradient.lower(params, method_state, batch, key).cost_analysis() or {}
+    analysis = gradient.lower(params, method_state, row.batch_shapes(micro_batch), key).cost_analysis() or {}
     return float(analysis.get("flops", math.nan)) / micro_batch
 
 
 def share_of_peak_a_rate(
-    method: Method, state: TrainState, image_shape: tuple[int, ...], micro_batch: int, devices: list[jax.Device]
+    method: Trainable, state: TrainState, row: RowSpec, micro_batch: int, devices: list[jax.Device]
 ) -> float | None:
-    """What images/s are to be multiplied with to give the share of the devices' peak; None where that is not known."""
-    most = peak(devices[0].device_kind, getattr(method.encoder, "dtype", "float32"))
+    """The factor that turns examples a second into the share of the devices' peak.
+
+    None if that is unknown.
+    """
+    most = peak(devices[0].device_kind, getattr(getattr(method, "encoder", None), "dtype", "float32"))
     if most is None:
         return None
-    return operations_an_image(method, state, image_shape, micro_batch) / (most * len(devices))
+    return operations_an_example(method, state, row, micro_batch) / (most * len(devices))

@@ -22,8 +22,8 @@ from examine_jax.images.augmentation import simclr_views
 from examine_jax.models import DecoderConfig, FlaxEncoder, ResNetConfig, ViTConfig, architecture
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import MAE, PixelScale
-from examine_jax.pretraining.method_presets import method_names, method_preset
 from examine_jax.pretraining.methods.simclr import SimCLR
+from examine_jax.pretraining.registry import method_names, method_preset
 
 METHOD = MAE(
     ViTConfig(image_size=16, patch_size=4, channels=3, width=16, depth=1, heads=2, mlp_width=32),

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from examine_jax.evaluation.monitor import FeatureMonitor, make_look
+from examine_jax.evaluation.monitor import FeatureMonitor
 from examine_jax.models import ViTConfig, architecture
 from examine_jax.pretraining import MAE, Phase, PretrainSettings, WarmupCosine, pretrain
-from examine_jax.training.devices import data_mesh
+from examine_jax.training.columns import RowSpec
 from examine_jax.training.step import TrainState
-from examine_jax.training.throughput import operations_an_image, peak, share_of_peak_a_rate
+from examine_jax.training.throughput import operations_an_example, peak, share_of_peak_a_rate
 
 CONFIG = ViTConfig(image_size=4, patch_size=2, channels=1, width=4, depth=1, heads=1, mlp_width=4)
 
@@ -49,18 +49,18 @@ def images():
 
 
 def look_at(method, images, labels=None, factor=1.0, neighbours=5):
-    look = make_look(
-        method, FeatureMonitor(images, labels, every=3, neighbours=neighbours), steps=10, mesh=data_mesh(1)
-    )
-    return [look(done, {"factor": jnp.full(16, factor)}, {}) for done in (1, 3, 9, 10)]
+    observer = FeatureMonitor(images, labels, every=3, neighbours=neighbours).observer(method)
+    return observer.observe(3, {"factor": jnp.full(16, factor)}, {})
 
 
 def test_looks_are_taken_when_due_and_at_the_end(images):
-    assert [bool(seen) for seen in look_at(Flat(), images[0])] == [False, True, True, True]
+    observer = FeatureMonitor(images[0], every=3).observer(Flat())
+    assert [observer.is_due(done, steps=10) for done in (1, 3, 9, 10)] == [False, True, True, True]
+    assert [observer.steps_until_due(done) for done in (0, 1, 3, 8)] == [3, 2, 3, 1]
 
 
 def test_collapse_shows(images):
-    spread, same = look_at(Flat(), images[0])[1], look_at(Flat(), np.full_like(images[0], 7))[1]
+    spread, same = look_at(Flat(), images[0]), look_at(Flat(), np.full_like(images[0], 7))
     features = images[0].reshape(90, 16).astype(float)
     normalised = features / np.linalg.norm(features, axis=1, keepdims=True)
     assert spread["feature_deviation"] == pytest.approx(normalised.std(axis=0).mean(), rel=1e-4)
@@ -73,18 +73,24 @@ def test_collapse_shows(images):
 
 def test_classes_that_lie_apart_are_told_apart(images):
     pixels, labels = images
-    assert look_at(Flat(), pixels, labels)[1]["knn_accuracy"] == 1.0
+    assert look_at(Flat(), pixels, labels)["knn_accuracy"] == 1.0
     shuffled = np.random.default_rng(1).permutation(labels)
-    assert 0.2 < look_at(Flat(), pixels, shuffled)[1]["knn_accuracy"] < 0.8
+    assert 0.2 < look_at(Flat(), pixels, shuffled)["knn_accuracy"] < 0.8
 
 
 def test_a_watched_run_is_the_same_run_with_more_records(images, tmp_path):
     pixels, labels = images
     settings = PretrainSettings((Phase(steps=11),), batch_size=4, schedule=WarmupCosine(0.5))
     alone = pretrain(Flat(), pixels, settings, tmp_path / "alone", progress=False)
-    watching = FeatureMonitor(pixels, labels, every=4)
+    observer = FeatureMonitor(pixels, labels, every=4).observer(Flat())
     watched = pretrain(
-        Flat(), pixels, settings, tmp_path / "watched", watching=watching, tensorboard=True, progress=False
+        Flat(),
+        pixels,
+        settings,
+        tmp_path / "watched",
+        observer=observer,
+        tensorboard=True,
+        progress=False,
     )
     assert np.array_equal(alone.params["factor"], watched.params["factor"])
     assert [r["step"] for r in watched.history if "rank_me" in r] == [4, 8, 11]
@@ -112,7 +118,7 @@ def scalars(content):
         (lambda images: FeatureMonitor(images, every=0), "every"),
         (lambda images: FeatureMonitor(images[:1]), "1 images show no spread"),
         (lambda images: FeatureMonitor(images, np.arange(3)), "3 labels for 90 images"),
-        (lambda images: make_look(Flat(), FeatureMonitor(images[:, :2, :2]), 1, data_mesh(1)), r"takes \(4, 4, 1\)"),
+        (lambda images: FeatureMonitor(images[:, :2, :2]).observer(Flat()), r"takes \(4, 4, 1\)"),
     ],
 )
 def test_what_cannot_be_watched_is_refused(images, make, message):
@@ -121,12 +127,17 @@ def test_what_cannot_be_watched_is_refused(images, make, message):
 
 
 def test_operations_of_a_vit_b_step_are_counted():
-    """38 GFLOP an image: 72 pixels, patches of 8, four tenths hidden (by hand: three times the multiplications and additions forward)."""
+    """By hand: 38 GFLOP an image of 72 pixels, patches of 8, 40 % hidden, three times the forward pass."""
     method = MAE.of(architecture("vit_b8"), mask_ratio=0.4)
-    batch = {"image": jax.ShapeDtypeStruct((2, 72, 72, 3), jnp.uint8), "index": jax.ShapeDtypeStruct((2,), jnp.int32)}
+    batch = {
+        "image": jax.ShapeDtypeStruct((2, 72, 72, 3), jnp.uint8),
+        "index": jax.ShapeDtypeStruct((2,), jnp.int32),
+    }
     params, method_state = jax.eval_shape(method.init, jax.random.key(0), batch)
     state = TrainState(jnp.int32(0), params, method_state, {})
-    assert operations_an_image(method, state, (72, 72, 3), 2) == pytest.approx(38e9, rel=0.15)
+    assert operations_an_example(
+        method, state, RowSpec.of({"image": np.zeros((1, 72, 72, 3), np.uint8)}), 2
+    ) == pytest.approx(38e9, rel=0.15)
 
 
 @pytest.mark.parametrize(
@@ -147,4 +158,13 @@ def test_peaks_are_those_of_the_data_sheets(kind, dtype, teraflops):
 
 def test_a_cpu_has_no_known_peak():
     state = TrainState(jnp.int32(0), {}, {}, {})
-    assert share_of_peak_a_rate(Flat(), state, (4, 4, 1), 1, jax.devices("cpu")) is None
+    assert (
+        share_of_peak_a_rate(
+            Flat(),
+            state,
+            RowSpec.of({"image": np.zeros((1, 4, 4, 1), np.uint8)}),
+            1,
+            jax.devices("cpu"),
+        )
+        is None
+    )

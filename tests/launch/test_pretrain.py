@@ -11,10 +11,11 @@ from PIL import Image
 from examine_jax.encoders import load_encoder
 from examine_jax.jobs.pretrain.page import write_training
 from examine_jax.jobs.pretrain.pretrain import TrainingSettings, train_encoder
-from tests.support.commands import run, run_each
+from tests.support.commands import run, run_each, run_here
+from tests.support.tiny_architecture import TINY
 
 NAMES = [f"{index:02d}.png" for index in range(10)]
-QUICK = ("--image_size=16", "--steps=4", "--batch_size=4", "--watch_every=2", "--device=cpu")
+QUICK = (f"--architecture={TINY}", "--steps=4", "--batch_size=4", "--watch_every=2", "--device=cpu")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_the_same_command_again_goes_on_to_the_same_encoder(
     for path in ("encoder/model.safetensors", "encoder/config.json", "training.html"):
         (finished / path).unlink()
     (finished / "encoder").rmdir()
-    code, told = run("pretrain", f"--workdir={finished}", *flags)
+    code, told = run_here("pretrain", f"--workdir={finished}", *flags)
     assert code == 0, told
     assert newest == 4
     assert (finished / "encoder" / "model.safetensors").read_bytes() == before
@@ -83,13 +84,13 @@ REFUSED = [
     (["--batch_size=11"], "a batch of 11 out of 10 images; choose a batch size up to 10"),
     (["--method=mea"], "no method is named 'mea'; there are: mae, autoencoder, simclr"),
     (["--preset=medium"], "small"),
-    (["--architecture=huge"], "no architecture is named 'huge'; there are: small, examine_paper"),
+    (["--architecture=huge"], "unknown architecture 'huge': choose from small, examine_paper"),
     (["--architecture=resnet18"], "choose a ViT architecture, or another method"),
     (["--labels={}/strange.csv"], "'nowhere.png'"),
     (["--labels={}/labels.csv", "--watch_every=0"], "--watch_every=0"),
     (["--method=byol_ft", "--labels={}/labels.csv", "--watch_every=0"], "--watch_every=0"),
     (["--labels={}/labels.csv", "--label_column=grade"], "column 'grade'"),
-    (["--method=byol_sup"], "byol_sup draws its extra positives by label: give a CSV file of labels"),
+    (["--method=byol_sup"], "byol_sup trains with labels: give a CSV file of labels"),
     (["--workdir="], "--workdir=FOLDER is missing"),
     (["--images={}/nothing"], "nothing"),
     (["--image_size=17"], "17"),
@@ -126,7 +127,7 @@ def test_what_cannot_be_done_is_one_line_and_leaves_no_encoder(
 def test_the_page_shows_what_the_method_sees(
     folder: pathlib.Path, tmp_path: pathlib.Path, method: str, picture: str
 ) -> None:
-    settings = TrainingSettings(method=method, image_size=16, steps=1, batch_size=4)
+    settings = TrainingSettings(method=method, architecture=TINY, steps=1, batch_size=4)
     trained = train_encoder(folder / "images", tmp_path, settings, watch_every=None, progress=False)
     assert len(trained.history) == 1
     assert load_encoder(tmp_path / "encoder").embed(trained.examples).shape[0] == len(trained.examples) == 8
@@ -139,13 +140,13 @@ def test_the_page_shows_what_the_method_sees(
 def test_extra_positives_of_known_classes_are_counted_and_no_label_is_kept_in_the_encoder(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    settings = TrainingSettings(method="byol_sup", image_size=16, steps=1, batch_size=8)
+    settings = TrainingSettings(method="byol_sup", architecture=TINY, steps=1, batch_size=8)
     trained = train_encoder(
         folder / "images", tmp_path, settings, labels=folder / "labels.csv", watch_every=None, progress=False
     )
     assert trained.history[0]["extra_positives_right"] == 1
     assert 0 < trained.history[0]["extra_positives_chance"] < 1
-    assert load_encoder(tmp_path / "encoder").method.labels == ()
+    assert "labels" not in json.loads((tmp_path / "encoder" / "config.json").read_text())["method"]
 
 
 def test_labels_of_some_images_are_enough_to_report_by_and_not_to_train_by(
@@ -153,11 +154,11 @@ def test_labels_of_some_images_are_enough_to_report_by_and_not_to_train_by(
 ) -> None:
     table = tmp_path / "some.csv"
     table.write_text("\n".join(["image,label", "text.png,a", *(f"{name},{name[1]}" for name in NAMES[:6]), "06.png,0"]))
-    settings = TrainingSettings(method="byol_fs", image_size=16, steps=1, batch_size=8)
+    settings = TrainingSettings(method="byol_fs", architecture=TINY, steps=1, batch_size=8)
     trained = train_encoder(folder / "images", tmp_path, settings, labels=table, watch_every=1, progress=False)
     assert {"extra_positives_right", "knn_accuracy"} <= trained.history[0].keys()
     assert "some.csv has labels for 7 of 10 images" in capsys.readouterr().err
-    settings = TrainingSettings(method="byol_sup", image_size=16, steps=1, batch_size=8)
+    settings = TrainingSettings(method="byol_sup", architecture=TINY, steps=1, batch_size=8)
     with pytest.raises(ValueError, match=r"has no row for '07\.png'"):
         train_encoder(folder / "images", tmp_path / "sup", settings, labels=table, progress=False)
     table.write_text("image,label\ntext.png,a\n")

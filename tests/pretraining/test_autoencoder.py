@@ -1,4 +1,4 @@
-"""The plain autoencoder: what it rebuilds, what it has in common with the masked one, what it cannot take."""
+"""The plain autoencoder: its loss, its relation to the masked one, what it refuses."""
 
 import functools
 

@@ -1,6 +1,10 @@
-"""BYOL with an extra positive: which one, against an explicit loop; what it adds; what is logged."""
+"""BYOL with an extra positive: which one, against an explicit loop; what it adds.
+
+What is logged.
+"""
 
 import itertools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +13,7 @@ import pytest
 
 from examine_jax.encoders.load import load_encoder
 from examine_jax.encoders.save import save_encoder
+from examine_jax.encoders.scorer import load_scorer
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import Phase, PretrainSettings, pretrain
 from examine_jax.pretraining.extra_positives import (
@@ -61,7 +66,7 @@ def test_a_predictor_whose_last_layer_is_not_its_output_is_refused_where_gradien
     assert BYOLTracIn(byol, SimilarPositive()).byol == byol
     save_encoder(tmp_path, byol, *byol.init(jax.random.key(0), batch))
     with pytest.raises(ValueError, match="'plain' batch norm follows"):
-        BYOLTracIn(small_byol(), TracInPositive(), scorer=str(tmp_path)).init(jax.random.key(1), batch)
+        BYOLTracIn(small_byol(), TracInPositive(), scorer=load_scorer(tmp_path))
 
 
 @pytest.mark.parametrize("extra_views", ["both", "other"])
@@ -181,24 +186,25 @@ def test_the_extra_term_is_a_weighted_sum_of_byol_s():
 
 
 def test_the_share_of_right_extra_positives_is_logged_where_labels_exist(batch):
-    labels = (0, 0, 1, 1, 1, 2, 2, -1)
-    method = BYOLTracIn(small_byol(), SameClass(), labels=labels)
+    labelled = {**batch, "label": jnp.array((0, 0, 1, 1, 1, 2, 2, -1))}
+    method = BYOLTracIn(small_byol(), SameClass())
     params, state = method.init(jax.random.key(1), batch)
-    _, (_, metrics) = jitted(method)(params, state, batch, jax.random.key(2))
+    _, (_, metrics) = jitted(method)(params, state, labelled, jax.random.key(2))
     assert float(metrics["extra_positives"]) == pytest.approx(7 / 8)
     assert float(metrics["extra_positives_right"]) == 1
     assert float(metrics["extra_positives_chance"]) == pytest.approx((2 + 6 + 2) / 42)
-    shuffled = {**batch, "index": batch["index"][::-1], "label": jnp.asarray(labels)}
-    _, (_, again) = jitted(method)(params, state, shuffled, jax.random.key(2))  # the batch's own labels come first
+    shuffled = {**labelled, "index": batch["index"][::-1]}
+    _, (_, again) = jitted(method)(params, state, shuffled, jax.random.key(2))
     assert float(again["extra_positives"]) == pytest.approx(7 / 8)
     _, (_, without) = jitted(BYOLTracIn(small_byol()))(params, state, batch, jax.random.key(2))
     assert "extra_positives_right" not in without
 
 
-def test_an_image_beyond_the_labels_is_of_an_unknown_class(batch):
-    method = BYOLTracIn(small_byol(), SameClass(), labels=(0, 0, 1))
+def test_images_without_a_label_are_of_unknown_classes(batch):
+    method = BYOLTracIn(small_byol(), SameClass())
     params, state = method.init(jax.random.key(1), batch)
-    _, (_, metrics) = jitted(method)(params, state, batch, jax.random.key(2))
+    labelled = {**batch, "label": jnp.array([0, 0, 1, -1, -1, -1, -1, -1])}
+    _, (_, metrics) = jitted(method)(params, state, labelled, jax.random.key(2))
     assert float(metrics["extra_positives"]) == pytest.approx(2 / 8)
 
 
@@ -211,7 +217,8 @@ def test_a_batch_of_one_image_has_no_extra_positive(batch):
 
 @pytest.mark.parametrize("choice", [TracInPositive(), SimilarPositive(), FalseNegatives(), SameClass()])
 def test_every_choice_trains_and_its_gradient_flows_through_the_loss_alone(batch, choice):
-    method = BYOLTracIn(small_byol(), choice, labels=(0, 0, 1, 1, 2, 2, 3, 3))
+    method = BYOLTracIn(small_byol(), choice)
+    batch = {**batch, "label": jnp.array((0, 0, 1, 1, 2, 2, 3, 3))}
     params, state = method.init(jax.random.key(1), batch)
     (loss, _), gradient = jax.jit(jax.value_and_grad(method.loss, has_aux=True))(
         params, state, batch, jax.random.key(2)
@@ -224,7 +231,7 @@ def test_every_choice_trains_and_its_gradient_flows_through_the_loss_alone(batch
 @pytest.mark.parametrize("choice", [TracInPositive("both"), SimilarPositive(), FalseNegatives(), SameClass()])
 def test_an_encoder_s_folder_keeps_the_method(batch, tmp_path, choice):
     byol = small_byol(augmentation=readable_views())
-    for method in (BYOLTracIn(byol, choice, labels=(1, 2)), BYOLFeatureTransformation(byol)):
+    for method in (BYOLTracIn(byol, choice), BYOLFeatureTransformation(byol)):
         assert isinstance(method, Method)
         params, state = method.init(jax.random.key(0), batch)
         save_encoder(tmp_path / "encoder", method, params, state)
@@ -268,12 +275,35 @@ def test_settings_out_of_range_are_refused(make, message):
 def test_labels_that_are_only_reported_by_are_no_part_of_a_run(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (BATCH_SIZE, 8, 8, 3), dtype=np.uint8)
     training = PretrainSettings((Phase(steps=1),), batch_size=BATCH_SIZE)
-    for name, choice in {"reported": SimilarPositive(), "chosen by": SameClass()}.items():
-        for labels in ((), (0, 1) * (BATCH_SIZE // 2)):
-            method = BYOLTracIn(small_byol(), choice, labels=labels)
-            assert (method.identity == method) == (name == "chosen by" or not labels)
-    workdir = tmp_path / "run"
-    first = pretrain(BYOLTracIn(small_byol(), SimilarPositive()), images, training, workdir, progress=False)
-    known = BYOLTracIn(small_byol(), SimilarPositive(), labels=(0, 1) * (BATCH_SIZE // 2))
-    again = pretrain(known, images, training, workdir, progress=False)
+    labels = np.arange(BATCH_SIZE) % 2
+    method = BYOLTracIn(small_byol(), SimilarPositive())
+    first = pretrain(method, images, training, tmp_path / "reported", progress=False)
+    columns = {"image": images, "label": labels}
+    again = pretrain(method, columns, training, tmp_path / "reported", progress=False)
     jax.tree.map(np.testing.assert_array_equal, again.params, first.params)
+
+    method = BYOLTracIn(small_byol(), SameClass())
+    with pytest.raises(ValueError, match="BYOLTracIn needs a column 'label'"):
+        pretrain(method, images, training, tmp_path / "chosen by", progress=False)
+    assert not (tmp_path / "chosen by").exists(), "refused at once"
+    pretrain(method, columns, training, tmp_path / "chosen by", progress=False)
+    columns["label"] = labels[::-1]
+    with pytest.raises(ValueError, match=r"holds another run \(columns\.label\[0\]\.sha256"):
+        pretrain(method, columns, training, tmp_path / "chosen by", progress=False)
+
+
+def test_a_run_of_version_0_1_whose_method_kept_its_labels_goes_on(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (BATCH_SIZE, 8, 8, 3), dtype=np.uint8)
+    training = PretrainSettings((Phase(steps=1),), batch_size=BATCH_SIZE)
+    method = BYOLTracIn(small_byol(), SimilarPositive())
+    first = pretrain(method, images, training, tmp_path, progress=False)
+    file = tmp_path / "pretraining.json"
+    written = json.loads(file.read_text())
+    written["method"]["labels"] = []
+    file.write_text(json.dumps(written))
+    again = pretrain(method, images, training, tmp_path, progress=False)
+    jax.tree.map(np.testing.assert_array_equal, again.params, first.params)
+    written["method"]["labels"] = [0, 1] * (BATCH_SIZE // 2)  # of byol_sup, which version 0.1 trained by them
+    file.write_text(json.dumps(written))
+    with pytest.raises(ValueError, match=r"method\.labels"):
+        pretrain(method, images, training, tmp_path, progress=False)

@@ -1,4 +1,4 @@
-"""The masked autoencoder against transformers' ViTMAE (golden/make_vit_mae.py), and its own settings."""
+"""The masked autoencoder against transformers' ViTMAE (golden/make_vit_mae.py)."""
 
 import pathlib
 

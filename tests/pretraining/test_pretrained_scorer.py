@@ -9,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from examine_jax.common.configuration import to_plain
 from examine_jax.encoders import load_encoder
 from examine_jax.encoders.save import save_encoder
+from examine_jax.encoders.scorer import load_scorer
 from examine_jax.encoders.train import train_and_save
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.pretraining import Phase, PixelScale, PretrainSettings, pretrain, two_views
 from examine_jax.pretraining.extra_positives import SimilarPositive, TracInPositive
-from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn, read_scorer
+from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn
 from examine_jax.training.optimiser import Constant
 from tests.support.small_byol import (
     BATCH_SIZE,
@@ -54,7 +56,7 @@ def test_a_pretrained_scorer_chooses_in_evaluation_mode_and_never_changes(batch,
     byol = small_byol()
     params, state = byol.init(jax.random.key(5), batch)
     save_encoder(tmp_path / "scorer", dataclasses.replace(byol, augmentation=readable_views()), params, state)
-    method = BYOLTracIn(byol, scorer=str(tmp_path / "scorer"))
+    method = BYOLTracIn(byol, scorer=load_scorer(tmp_path / "scorer"))
     own_params, own_state = method.init(jax.random.key(1), batch)
     jax.tree.map(np.testing.assert_array_equal, own_state["scorer"]["params"], params)
     (loss, (after, _)), _ = jax.value_and_grad(method.loss, has_aux=True)(
@@ -109,7 +111,7 @@ def test_a_pretrained_scorer_s_choice_is_that_of_a_loop_over_its_running_average
         scores[i, k] = (gradients[0] @ gradients[1]) * (activations[i] @ activations[k])
     chosen = scores.argmax(axis=1)
 
-    method = BYOLTracIn(byol, choice, scorer=str(tmp_path))
+    method = BYOLTracIn(byol, choice, scorer=load_scorer(tmp_path))
     own_params, own_state = method.init(jax.random.key(1), batch)
     loss, _ = jitted(method)(own_params, own_state, batch, key)
     of, to = passes(byol, own_params, own_state, batch, key)
@@ -126,24 +128,35 @@ def test_a_scorer_s_folder_that_was_written_anew_is_read_anew(batch, tmp_path):
     for seed in (5, 6):
         params, state = byol.init(jax.random.key(seed), batch)
         save_encoder(tmp_path, byol, params, state)
-        _, own_state = BYOLTracIn(byol, scorer=str(tmp_path)).init(jax.random.key(1), batch)
+        _, own_state = BYOLTracIn(byol, scorer=load_scorer(tmp_path)).init(jax.random.key(1), batch)
         jax.tree.map(np.testing.assert_array_equal, own_state["scorer"]["params"], params)
 
 
 def test_a_scorer_that_was_replaced_is_the_next_training_s(batch, tmp_path):
     byol = dataclasses.replace(small_byol(), augmentation=readable_views())
-    method = BYOLTracIn(byol, scorer=str(tmp_path / "scorer"))
     for seed in (5, 6):
         params, state = byol.init(jax.random.key(seed), batch)
         save_encoder(tmp_path / "scorer", byol, params, state)
+        method = BYOLTracIn(byol, scorer=load_scorer(tmp_path / "scorer"))
         found = pretrain(method, np.asarray(batch["image"]), _ONE_STEP, tmp_path / str(seed), progress=False)
         jax.tree.map(np.testing.assert_array_equal, found.state["scorer"]["params"], params)
+
+
+def test_a_scorer_is_known_by_its_content_and_written_as_its_folder(batch, tmp_path):
+    byol = dataclasses.replace(small_byol(), augmentation=readable_views())
+    for name, seed in (("one", 5), ("copy", 5), ("other", 6)):
+        save_encoder(tmp_path / name, byol, *byol.init(jax.random.key(seed), batch))
+    one, copy, other = (load_scorer(tmp_path / name) for name in ("one", "copy", "other"))
+    assert one == copy
+    assert hash(one) == hash(copy)
+    assert one != other
+    assert to_plain(BYOLTracIn(byol, scorer=one))["scorer"] == str(tmp_path / "one")
 
 
 def test_an_encoder_serves_where_its_scorer_is_not(batch, tmp_path):
     byol = dataclasses.replace(small_byol(), augmentation=readable_views())
     save_encoder(tmp_path / "scorer", byol, *byol.init(jax.random.key(5), batch))
-    method = BYOLTracIn(byol, scorer=str(tmp_path / "scorer"))
+    method = BYOLTracIn(byol, scorer=load_scorer(tmp_path / "scorer"))
     images = np.asarray(batch["image"])
     encoder, _ = train_and_save(method, (images,), _ONE_STEP, tmp_path, architecture="small", progress=False)
     shutil.rmtree(tmp_path / "scorer")
@@ -157,7 +170,7 @@ def test_one_scorer_serves_several_trainings_of_a_process_each_set_up_in_a_trace
     params, state = byol.init(jax.random.key(5), batch)
     save_encoder(tmp_path, byol, params, state)
     for choice in (TracInPositive(), SimilarPositive()):
-        method = BYOLTracIn(byol, choice, scorer=str(tmp_path))
+        method = BYOLTracIn(byol, choice, scorer=load_scorer(tmp_path))
         _, own_state = jax.jit(method.init)(jax.random.key(1), batch)
         jax.tree.map(np.testing.assert_array_equal, own_state["scorer"]["params"], params)
 
@@ -166,4 +179,4 @@ def test_a_scorer_of_other_images_is_refused(batch, tmp_path):
     byol = dataclasses.replace(small_byol(), augmentation=readable_views())
     save_encoder(tmp_path, byol, *byol.init(jax.random.key(5), batch))
     with pytest.raises(ValueError, match=r"takes images of 8 px, 3 channels, less \(0.5,\)"):
-        read_scorer(str(tmp_path), dataclasses.replace(byol, pixels=PixelScale()))
+        BYOLTracIn(dataclasses.replace(byol, pixels=PixelScale()), scorer=load_scorer(tmp_path))

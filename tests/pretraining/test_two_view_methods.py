@@ -1,4 +1,4 @@
-"""SimCLR, DCL, BYOL, SimSiam and VICReg: which networks see what, what is constant, what is kept."""
+"""SimCLR, DCL, BYOL, SimSiam and VICReg: their networks' inputs, constants and states."""
 
 import dataclasses
 import functools
@@ -87,7 +87,7 @@ KEY = jax.random.key(3)
 
 @pytest.fixture(scope="module")
 def trained():
-    """(method, params, state, loss, state after, metrics, gradient) of each method on the convolutional encoder, compiled once."""
+    """(method, params, state, loss, state after, metrics, gradient) of each method, compiled once."""
     results = {}
 
     def run(name):
@@ -104,7 +104,7 @@ def trained():
 
 
 def by_hand(method, params, stats, views, names):
-    """Outputs of each network for each view, by Flax alone, running averages moved one view after the other."""
+    """Each network's outputs for each view, by Flax alone, the views one after the other."""
     modules = {"encoder": method.encoder.module(), "projector": HEAD.module(), "predictor": PREDICTOR.module()}
     outputs = []
     for view in views:

@@ -1,4 +1,4 @@
-"""One process of test_sharded.py: trains small methods on all devices and saves their losses and parameters.
+"""One process of test_sharded.py: trains small methods on all devices and saves the results.
 
 python -m tests.training.sharded_process FOLDER DEVICES [PORT PROCESS PROCESSES]
 """
@@ -64,7 +64,10 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8
 
 
 class Streamed:
-    """The same images, read when they are asked for; each process reads its own share of a batch."""
+    """The same images, read when they are asked for.
+
+    Each process reads its own share of a batch.
+    """
 
     shape = IMAGES.shape
     most = 0

@@ -56,7 +56,7 @@ def test_streamed_images_train_as_resident_ones(images, resident, tmp_path):
 
 def test_an_array_beyond_its_share_of_memory_is_streamed(images, resident, tmp_path, monkeypatch):
     monkeypatch.setattr(feeding, "_RESIDENT_SHARE", 0.0)
-    assert not feeding.fits(images, data_mesh(4))
+    assert not feeding.fits({"image": images}, data_mesh(4))
     close(pretrain(METHOD, images, SETTINGS, tmp_path, progress=False), resident)
 
 

@@ -161,7 +161,8 @@ def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(images,
     while not any(folder.name.isdigit() for folder in checkpoints.iterdir()):
         assert child.poll() is None
         time.sleep(0.002)
-    # Files of this size and more cannot be written from now on: not a checkpoint, but the metrics still.
+    # Files of this size and more cannot be written from now on: not a checkpoint, but the metrics
+    # still.
     resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (30_000, 30_000))
     message, stderr = child.communicate(timeout=120)
     assert child.returncode == 1, stderr
@@ -189,7 +190,7 @@ exit $status
 
 
 def test_a_checkpoint_without_room_is_not_begun(images, tmp_path, compilation_cache):
-    """On a file system of 1.7 MB in a mount namespace of its own, which checkpoints and metrics fill up."""
+    """On a file system of 1.7 MB, in a mount namespace of its own, that checkpoints fill up."""
     (tmp_path / "small").mkdir()
     np.save(tmp_path / "images.npy", images)
     arguments = [str(tmp_path / "small"), sys.executable, CHILD, str(pathlib.Path(__file__).parent)]

@@ -110,7 +110,7 @@ def run(optimiser, steps, params=START):
     ids=["torch.optim.Adam", "torch.optim.SGD"],
 )
 def test_four_steps_under_a_falling_rate_equal_pytorch(settings, kernel, bias):
-    """Values of torch 2.13 in float64: lr 0.1 * (1 - step / 4), weight_decay 0.05, momentum 0.9, the gradients above."""
+    """Values of torch 2.13 in float64: lr 0.1 * (1 - step / 4), weight_decay 0.05, momentum 0.9."""
     found = run(settings.build(FALLING), 4)
     # 1 - b2 ** step has four digits left in float32.
     np.testing.assert_allclose(found["kernel"], kernel, rtol=1e-5)
@@ -118,7 +118,10 @@ def test_four_steps_under_a_falling_rate_equal_pytorch(settings, kernel, bias):
 
 
 def lars_by_formula(settings, steps):
-    """deepmind-research/byol/utils/optimizers.py; SimCLR's tf2/lars_optimizer.py where the rate is inside the buffer. NumPy, float64."""
+    """deepmind-research/byol/utils/optimizers.py.
+
+    SimCLR's tf2/lars_optimizer.py where the rate is inside the buffer. NumPy, float64.
+    """
     params = {name: leaf.copy() for name, leaf in START.items()}
     buffers = {name: np.zeros_like(leaf) for name, leaf in START.items()}
     for step in range(steps):

@@ -37,7 +37,7 @@ def _finish(processes: list[subprocess.Popen[str]]) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
-    """What one process of one device saw, one of four devices, and each of two processes of two devices."""
+    """Results of one process of one device, one of four devices, and two of two devices each."""
     folder = tmp_path_factory.mktemp("sharded")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -23,7 +23,7 @@ KEY = jax.random.key(0)
 
 @dataclasses.dataclass(frozen=True)
 class MeanBrightness:
-    """A method in three lines: per-image losses, and a state that remembers the mean of each batch it saw."""
+    """A method in three lines: per-image losses, and a state that averages the batches' means."""
 
     encoder: None = None
 
@@ -132,7 +132,7 @@ def test_steps_of_resident_images_equal_steps_of_batches_from_outside(batch, mak
         one_by_one, metrics = step(one_by_one, {"image": batch["image"][index], "index": jnp.asarray(index)}, KEY)
         losses.append(float(metrics["loss"]))
     steps = (steps_together if make is make_step else steps_one_by_one)(make(METHOD, OPTIMISER), None)
-    together, metrics = steps(state, batch["image"], jnp.asarray(indices), jnp.int32(3), KEY)
+    together, metrics = steps(state, {"image": batch["image"]}, jnp.asarray(indices), jnp.int32(3), KEY)
     np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-6)
     for found, expected in zip(jax.tree.leaves(together), jax.tree.leaves(one_by_one), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)

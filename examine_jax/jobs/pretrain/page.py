@@ -1,23 +1,22 @@
-"""A training's page: loss, what was watched, what the method sees."""
+"""The training's page: loss, the monitored features, the method's pictures."""
 
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.common.atomic_files import write_bytes
 from examine_jax.common.configuration import to_plain
 from examine_jax.jobs.pretrain.pretrain import TrainedEncoder, TrainingSettings
-from examine_jax.pretraining import MAE, Autoencoder
 from examine_jax.reporting.charts import galleries, training_curves
 from examine_jax.reporting.page import Illustration, Report, package_versions, write_report
 from examine_jax.reporting.tables import write_skipped
+from examine_jax.training.method import pictures
 
-_WATCHED = {
+_MONITORED = {
     "feature_deviation": "Standard deviation of normalised features: 0 is collapse (all images alike).",
     "rank_me": "Effective rank of the features of some images (RankMe): near 1 is collapse.",
-    "knn_accuracy": "Share of watched images that their nearest neighbours' labels tell rightly. The training saw no label.",
+    "knn_accuracy": "Accuracy of the vote of the nearest neighbours, on the monitored images. The training saw no label.",
 }
 
 
@@ -36,7 +35,7 @@ def write_training(
         write_bytes(workdir / f"{name}.png", illustration.png)
     last = trained.history[-1]
     page = workdir / "training.html"
-    watched = {name: f"{last[name]:.4g}" for name in _WATCHED if name in last}
+    monitored = {name: f"{last[name]:.4g}" for name in _MONITORED if name in last}
     write_report(
         page,
         Report(
@@ -49,7 +48,7 @@ def write_training(
                 "batch": str(trained.settings.batch_size),
                 "files skipped": str(len(trained.skipped)),
                 "device": device,
-                **{name.replace("_", " "): value for name, value in watched.items()},
+                **{name.replace("_", " "): value for name, value in monitored.items()},
             },
             highest=(),
             lowest=(),
@@ -73,37 +72,17 @@ def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
             "Training loss", training_curves.loss_curve(*column("loss")), "Should have levelled off.", "Loss by step"
         )
     }
-    for name, caption in _WATCHED.items():
+    for name, caption in _MONITORED.items():
         steps, values = column(name)
         if len(steps):
             title = name.replace("_", " ")
-            made[name] = Illustration(title, training_curves.monitored_curve(steps, values, title), caption, f"{title} by step")
-    method, params, key = trained.encoder.method, trained.encoder.params, jax.random.key(0)
-    examples = trained.examples
-    if isinstance(method, MAE):
-        pictures = galleries.reconstructions(examples, *trained.encoder.reconstruct(examples, key))
-        made["reconstructions"] = Illustration(
-            "Reconstructions",
-            pictures,
-            "Original, what the encoder saw, what was painted in.",
-            "Images and reconstructions",
-        )
-    elif isinstance(method, Autoencoder):
-        painted = np.asarray(jax.jit(method.reconstruct)(params, jnp.asarray(examples)))
-        made["reconstructions"] = Illustration(
-            "Reconstructions",
-            galleries.before_and_after(examples, painted),
-            "Above the original, below what came out of the autoencoder.",
-            "Images and reconstructions",
-        )
-    elif hasattr(method, "augmentation"):
-        views = jax.jit(method.augmentation)(key, jnp.asarray(examples))
-        made["views"] = Illustration(
-            "Pairs of views",
-            galleries.view_pairs(examples, *map(np.asarray, views)),
-            "What the method takes for the same thing. If you would not, change the augmentation.",
-            "Images and their two augmented views",
-        )
+            made[name] = Illustration(
+                title, training_curves.monitored_curve(steps, values, title), caption, f"{title} by step"
+            )
+    encoder, examples = trained.encoder, trained.examples
+    for picture in pictures(encoder.method, encoder.params, encoder.state, examples, jax.random.key(0)):
+        png = galleries.image_rows({"original": examples, **picture.rows})
+        made[picture.name] = Illustration(picture.title, png, picture.caption, picture.description)
     return made
 
 

@@ -1,4 +1,4 @@
-"""The training job: images in, a trained encoder's folder out; for whoever wants the encoder alone."""
+"""The training job: images in, a trained encoder's folder out."""
 
 import dataclasses
 import os
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from examine_jax.common.progress import progress_bar
+from examine_jax.common.settings import setting
 from examine_jax.common.shapes import UInt8
 from examine_jax.common.subset import subset_indices
 from examine_jax.encoders import Encoder
@@ -17,49 +18,57 @@ from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.monitor import FeatureMonitor
 from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images, stream_images
 from examine_jax.labelled.tables import Labels, check_label_file, read_labels
-from examine_jax.models.presets import architecture as named_architecture
-from examine_jax.pretraining import Method, PretrainSettings, method_preset
-from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn
+from examine_jax.models.architectures import ARCHITECTURES, Architecture
+from examine_jax.models.architectures import architecture as named_architecture
+from examine_jax.pretraining import Method, PretrainSettings, method_names, method_preset
+from examine_jax.training.method import IMAGE, EncoderConfig, required_columns, uses_column
 
-_WATCHED_IMAGES = 512
+_MONITORED_IMAGES = 512
+_LABEL = "label"  # the column of the classes
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """What is trained and how; None: as the preset has it.
+    """What is trained and how; None: the preset's value.
 
-    Attributes:
-        method, preset: by name (`pretraining.method_names`, `preset_names`).
-        architecture: by name (`models.PRESETS`).
-        image_size, channels: of what the encoder sees.
-        steps, batch_size: of the training. A preset's batch that is larger than the set is cut down to it; one given here is an error.
-        accumulate: micro-batches a step.
-        dtype: of the computation; parameters are float32 always.
-        remat: compute blocks again on the way back, in place of keeping their results: less memory, a third more work.
-        seed: of everything random.
+    A preset's batch that is larger than the set is cut down to it; a larger `batch_size` given here
+    is an error.
     """
 
-    method: str = "mae"
-    preset: str = "small"
-    architecture: str = "small"
-    image_size: int | None = None
-    channels: int | None = None
-    steps: int | None = None
-    batch_size: int | None = None
-    accumulate: int | None = None
-    dtype: Literal["float32", "bfloat16"] | None = None
-    remat: bool = False
-    seed: int = 0
+    method: str = setting("mae", "The method.", known=method_names, metavar="NAME", main=True)
+    preset: str = setting(
+        "small", "Its settings: small, paper, and for some methods original, released_code.", metavar="NAME", main=True
+    )
+    architecture: str = setting("small", "The encoder's architecture.", known=ARCHITECTURES, metavar="NAME", main=True)
+    image_size: int | None = setting(
+        None, "Images are resized to this side. If not given: the architecture's.", minimum=1, main=True
+    )
+    channels: int | None = setting(None, "1: grey, 3: colour. If not given: the architecture's.", minimum=1)
+    steps: int | None = setting(None, "Training steps. If not given: the preset's.", minimum=1, main=True)
+    batch_size: int | None = setting(None, "Images a step. If not given: the preset's.", minimum=1, main=True)
+    accumulate: int | None = setting(None, "Micro-batches a step.", minimum=1)
+    dtype: Literal["float32", "bfloat16"] | None = setting(None, "Of the computation; parameters are always float32.")
+    remat: bool = setting(False, "Recompute blocks in the backward pass: less memory, a third more work.")
+    seed: int = setting(0, "Of all random numbers.", minimum=0, main=True)
 
-    def encoder(self) -> Any:
+    def encoder(self) -> EncoderConfig:
         """The encoder's configuration."""
         return self._architecture().encoder
+
+    def needs_labels(self) -> bool:
+        """Whether the method trains with labels."""
+        return _LABEL in required_columns(self._method())
+
+    def uses_labels(self) -> bool:
+        """Whether the method trains with labels, or reports by them."""
+        return uses_column(self._method(), _LABEL)
 
     def resolve(self, num_images: int) -> tuple[Method, PretrainSettings]:
         """The method and its training on so many images.
 
         Raises:
-            ValueError: unknown names (says which there are), an architecture that the method cannot use, a batch larger than the set.
+            ValueError: unknown names (says which there are), an architecture that the method cannot
+                use, a batch larger than the set.
         """
         if self.batch_size is not None and self.batch_size > num_images:
             raise ValueError(
@@ -75,7 +84,10 @@ class TrainingSettings:
             settings = dataclasses.replace(settings, accumulate=self.accumulate)
         return method, settings
 
-    def _architecture(self) -> Any:
+    def _method(self) -> Method:
+        return method_preset(self.method, self._architecture(), preset=self.preset)[0]
+
+    def _architecture(self) -> Architecture:
         chosen = named_architecture(self.architecture, image_size=self.image_size, channels=self.channels)
         changes: dict[str, Any] = {"remat": True} if self.remat else {}
         if self.dtype is not None:
@@ -85,15 +97,16 @@ class TrainingSettings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedEncoder:
-    """What a training job ends with.
+    """The result of a training job.
 
     Attributes:
-        encoder: also in workdir/encoder.
-        settings: the resolved ones.
-        history: a record a step, as in metrics.jsonl.
-        images: how many it was trained on.
-        examples: uint8 [M, S, S, C], some of them.
-        skipped, resized_up: what was met and not read; how many images were enlarged.
+        encoder: the encoder that is also in workdir/encoder.
+        settings: the resolved settings.
+        history: one record a step, as in metrics.jsonl.
+        images: the number of training images.
+        examples: uint8 [M, S, S, C], some of the images.
+        skipped: files that could not be read.
+        resized_up: the number of images that were enlarged.
     """
 
     encoder: Encoder
@@ -121,27 +134,29 @@ def train_encoder(
 ) -> TrainedEncoder:
     """Trains an encoder on images and writes workdir/encoder, which `load_encoder` reads.
 
-    The same call again goes on where a killed one was.
+    The same call again continues a killed run.
 
     Args:
-        images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME"; None: the sample that ships with scikit-image.
+        images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME"; None: the sample that
+            ships with scikit-image.
         workdir: receives encoder/, checkpoints/, metrics.jsonl.
-        settings: what and how.
-        split: of a TFDS data set or an .npz file.
-        on_demand: decode images while training, for sets larger than memory.
-        labels: a CSV file; for watching alone (kNN accuracy, and whether extra positives are of the right class), of all images or some.
-            The training never sees a label, but for "byol_sup", which is trained by them, and needs one of each.
-        image_column, label_column: its headers.
-        watch_every: steps between two looks at the features of some images; None: no looks.
-        tensorboard: write event files too.
-        progress: say on stderr how far everything is.
+        settings: what is trained and how.
+        split: the split of a TFDS data set or an .npz file.
+        on_demand: decodes images while training, for sets larger than memory.
+        labels: a CSV file with labels of some or all images, used only for metrics (kNN accuracy,
+            and whether extra positives are of the right class). Only "byol_sup" trains with labels;
+            it needs one of each image.
+        image_column, label_column: the headers of the CSV file's columns.
+        watch_every: steps between two evaluations of the features of some images; None: none.
+        tensorboard: also writes event files.
+        progress: shows progress on stderr.
 
     Raises:
         ValueError, OSError, ImportError: a one-line reason and remedy.
     """
     workdir = pathlib.Path(workdir)
-    if settings.method == "byol_sup" and labels is None:
-        raise ValueError("byol_sup draws its extra positives by label: give a CSV file of labels")
+    if settings.needs_labels() and labels is None:
+        raise ValueError(f"{settings.method} trains with labels: give a CSV file of labels")
     shape = settings.encoder()
     if labels is not None:
         check_label_file(labels, image_column, label_column)
@@ -162,16 +177,17 @@ def train_encoder(
             source.names,
             image_column=image_column,
             label_column=label_column,
-            partial=settings.method != "byol_sup",  # labels that are only reported by may be of some images alone
+            partial=not settings.needs_labels(),  # labels used only for metrics may be missing for some images
             skipped=[item.name for item in source.skipped],
         )
         _check_known(labels, known)
-    if known is not None and isinstance(method, BYOLTracIn):
-        method = dataclasses.replace(method, labels=tuple(known.values.tolist()))
+    columns = {IMAGE: pixels}
+    if known is not None and uses_column(method, _LABEL):
+        columns[_LABEL] = known.values
     monitor = None if watch_every is None else _monitor(pixels, known, watch_every, settings.seed)
     encoder, history = train_and_save(
         method,
-        (pixels,),
+        (columns,),
         training,
         workdir,
         architecture=settings.architecture,
@@ -204,7 +220,7 @@ def _check_known(path: str | os.PathLike[str], labels: Labels) -> None:
 
 def _monitor(pixels: Any, labels: Labels | None, every: int, seed: int) -> FeatureMonitor | None:
     rows = np.arange(len(pixels), dtype=np.int32) if labels is None else np.flatnonzero(labels.values >= 0)
-    chosen = rows[subset_indices(len(rows), _WATCHED_IMAGES, seed)].astype(np.int32)
+    chosen = rows[subset_indices(len(rows), _MONITORED_IMAGES, seed)].astype(np.int32)
     if len(chosen) < 2:
         return None if labels is None else _monitor(pixels, None, every, seed)
     return FeatureMonitor(pixels[chosen], None if labels is None else labels.values[chosen], every=every)

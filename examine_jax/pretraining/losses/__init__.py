@@ -1,4 +1,4 @@
-"""The losses of the methods as plain functions of embeddings, for other codes to use as they are."""
+"""The methods' losses: functions of embeddings that other code can use on their own."""
 
 from examine_jax.pretraining.losses.contrastive import Directions, decoupled_contrastive, nt_xent
 from examine_jax.pretraining.losses.similarity import (

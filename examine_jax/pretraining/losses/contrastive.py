@@ -1,4 +1,4 @@
-"""Contrastive losses: NT-Xent, and the decoupled one with and without weights."""
+"""Contrastive losses: NT-Xent, and the decoupled loss with and without weights."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -10,7 +10,10 @@ from examine_jax.common.shapes import Array, Float
 from examine_jax.pretraining.losses.similarity import normalise
 
 Directions = Literal["mean", "sum", "first"]
-"""Each image's views are each other's positives, so a loss has two directions: their mean, their sum, or only first view to second."""
+"""A loss has two directions, first view to second and back.
+
+It is their mean, their sum, or the first alone.
+"""
 
 DIRECTIONS: tuple[Directions, ...] = ("mean", "sum", "first")
 
@@ -21,18 +24,26 @@ def nt_xent(
     temperature: float,
     directions: Directions = "mean",
 ) -> Float[Array, ""]:
-    """Normalised temperature-scaled cross-entropy (Chen et al., arXiv:2002.05709, equation 1); a float32 scalar.
+    """Normalised temperature-scaled cross-entropy (NT-Xent).
 
-    For each view: -log of exp(s_positive / temperature) over the sum of exp(s / temperature) to all 2 B - 1 other views of the batch, s
-    the cosine. directions="mean" is the paper's (and pytorch-metric-learning's) mean over the 2 B views; "sum", twice that, is
-    what google-research/simclr's TF2 code minimises.
+    For each view: -log of exp(s_positive / temperature) over the sum of exp(s / temperature) to all
+    2 B - 1 other views of the batch, where s is the cosine. directions="mean" is the mean over the
+    2 B views, as in the paper and pytorch-metric-learning; "sum", twice that, is what
+    google-research/simclr's TF2 code minimises.
 
     Args:
-        first, second: embeddings of the two views, row i of both from image i; of any length, they are normalised here.
+        first, second: embeddings of the two views, row i of both from image i; they are normalised
+            here.
         temperature: positive.
+        directions: "mean", "sum" or "first".
+
+    Returns:
+        A float32 scalar.
 
     Raises:
-        ValueError: fewer than two images in the batch.
+        ValueError: the batch has fewer than two images.
+
+    Source: Chen et al., arXiv:2002.05709, equation 1.
     """
 
     def one_direction(anchors: Array, others: Array) -> Array:
@@ -52,19 +63,27 @@ def decoupled_contrastive(
     directions: Directions = "sum",
     weight_sigma: float | None = None,
 ) -> Float[Array, ""]:
-    """Decoupled contrastive loss, DCL and DCLW (Yeh et al., arXiv:2110.06848, equations 6 and 7); a float32 scalar.
+    """Decoupled contrastive loss (DCL and DCLW): NT-Xent without the positive in the denominator.
 
-    NT-Xent without the positive in the denominator: -w s_positive / temperature + logsumexp over the 2 (B - 1) views of other images.
-    w is 1 (DCL), or with weight_sigma (DCLW) 2 - B softmax(s_positive / weight_sigma), the softmax over the batch: pairs that
-    are alike already pull less. As in the reference code, gradients flow through the weights too, and both directions are summed.
+    -w s_positive / temperature + logsumexp over the 2 (B - 1) views of other images. w is 1 (DCL)
+    or, with weight_sigma (DCLW), 2 - B softmax(s_positive / weight_sigma), the softmax over the
+    batch: pairs that are already alike attract less. As in the reference code, gradients flow
+    through the weights, and both directions are summed.
 
     Args:
-        first, second: embeddings of the two views, row i of both from image i; of any length, they are normalised here.
+        first, second: embeddings of the two views, row i of both from image i; they are normalised
+            here.
         temperature: positive.
-        weight_sigma: None: DCL. The paper's DCLW takes 0.5.
+        directions: "mean", "sum" or "first".
+        weight_sigma: None for DCL; the paper's DCLW takes 0.5.
+
+    Returns:
+        A float32 scalar.
 
     Raises:
-        ValueError: fewer than two images in the batch, for which no negatives are left.
+        ValueError: the batch has fewer than two images, so there are no negatives.
+
+    Source: Yeh et al., arXiv:2110.06848, equations 6 and 7.
     """
 
     def one_direction(anchors: Array, others: Array) -> Array:
@@ -81,7 +100,7 @@ def decoupled_contrastive(
 
 
 def _similarities(anchors: Array, others: Array) -> Array:
-    # A temperature of 0.1 magnifies the rounding of TF32 and bfloat16 products tenfold, and these products are small.
+    # A temperature of 0.1 magnifies the rounding errors of TF32 and bfloat16 products tenfold.
     return jnp.matmul(anchors, others.T, precision=jax.lax.Precision.HIGHEST)
 
 

@@ -1,6 +1,6 @@
-"""VICReg's three terms (Bardes, Ponce and LeCun, arXiv:2105.04906), each unweighted and at least float32.
+"""VICReg's three terms (Bardes, Ponce and LeCun, arXiv:2105.04906), unweighted, at least float32.
 
-Embeddings are taken as they are, not normalised.
+Embeddings are not normalised.
 """
 
 import jax
@@ -11,15 +11,17 @@ from examine_jax.pretraining.losses.similarity import at_least_float32
 
 
 def invariance(first: Float[Array, "batch width"], second: Float[Array, "batch width"]) -> Float[Array, ""]:
-    """Mean squared difference of the two views' embeddings, over batch and width (the reference code's F.mse_loss)."""
+    """Mean squared difference of the two views' embeddings (the reference code's F.mse_loss)."""
     return jnp.square(at_least_float32(first) - at_least_float32(second)).mean()
 
 
 def variance_hinge(embeddings: Float[Array, "batch width"], epsilon: float = 1e-4) -> Float[Array, ""]:
-    """mean over coordinates of max(0, 1 - sqrt(var + epsilon)); the unbiased variance over the batch (equations 1 and 2).
+    """Mean over coordinates of max(0, 1 - sqrt(var + epsilon)), var unbiased over the batch.
 
     Raises:
-        ValueError: fewer than two rows, which have no variance.
+        ValueError: fewer than two rows have no variance.
+
+    Source: equations 1 and 2.
     """
     _check_batch("variance_hinge", embeddings)
     deviation = jnp.sqrt(at_least_float32(embeddings).var(axis=0, ddof=1) + epsilon)
@@ -27,13 +29,16 @@ def variance_hinge(embeddings: Float[Array, "batch width"], epsilon: float = 1e-
 
 
 def covariance_penalty(embeddings: Float[Array, "batch width"]) -> Float[Array, ""]:
-    """Sum of the squared off-diagonal entries of the covariance matrix (over batch - 1), over the width (equations 3 and 4).
+    """Sum of squares of the covariances (over batch - 1) of different coordinates, over the width.
 
-    Where the width is larger than the batch, the sum of all squares is taken from the Gram matrix of the batch, which has the same
-    one: [batch, batch] in place of [width, width], at 8192 wide and a batch of 64 a 128th of the work and a 16000th of the memory.
+    If the width is larger than the batch, the sum of all squares comes from the batch's Gram
+    matrix, which has the same sum: [batch, batch] in place of [width, width]. At width 8192 and
+    batch 64 that is 1/128 of the work and 1/16000 of the memory.
 
     Raises:
-        ValueError: fewer than two rows, which have no covariance.
+        ValueError: fewer than two rows have no covariance.
+
+    Source: equations 3 and 4.
     """
     _check_batch("covariance_penalty", embeddings)
     batch, width = embeddings.shape

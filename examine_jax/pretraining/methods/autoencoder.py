@@ -1,31 +1,41 @@
-"""A plain autoencoder on the masked autoencoder's networks: the EXAMINE paper's "AE" (section 4.3)."""
+"""A plain autoencoder on the masked one's networks: the EXAMINE paper's "AE" (section 4.3)."""
 
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
 from examine_jax.images.augmentation import Augmentation, Dihedral
 from examine_jax.models import DecoderConfig, ViTConfig, apply, patchify, unpatchify
+from examine_jax.models.architectures import Architecture
 from examine_jax.models.dense_autoencoder import DenseAutoencoder
-from examine_jax.models.presets import Architecture
+from examine_jax.pretraining.named_method import NamedMethod
 from examine_jax.pretraining.pixels import PixelScale
+from examine_jax.pretraining.presets_shared import (
+    EXAMINE,
+    RECONSTRUCTION_SMALL,
+)
 from examine_jax.pretraining.two_views import check_images
-from examine_jax.training.method import Batch
+from examine_jax.training.method import Batch, Method, Picture
+from examine_jax.training.settings import PretrainSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class Autoencoder:
-    """Learns to hand back the image that it is given, every patch of it, none hidden.
+    """Learns to reconstruct every patch of an image, none of them hidden.
 
-    The paper names an autoencoder and no more; this is the one that differs from its masked autoencoder in the mask alone. Tokens may be
-    wider than their patches, so nothing forces a summary: that is what "naive" means there.
+    The paper only names an autoencoder; this one differs from its masked autoencoder in the mask
+    alone. Tokens may be wider than patches, so nothing forces the encoder to compress: in that
+    sense the paper calls it naive.
 
     Attributes:
         encoder, decoder: the two networks, both transformers.
-        pixels: how pixel values in [0, 1] are scaled before the network sees them; the loss is in these units.
-        augmentation: what is done to training images; hands out images of the encoder's size.
+        pixels: how pixel values in [0, 1] are scaled before the network sees them; the loss is in
+            these units.
+        augmentation: of training images; its outputs have the encoder's image size.
     """
 
     encoder: ViTConfig
@@ -41,11 +51,11 @@ class Autoencoder:
         """The autoencoder of an architecture.
 
         Raises:
-            ValueError: the architecture has no decoder, as those of convolutional encoders.
+            ValueError: the architecture has no decoder, as convolutional ones.
         """
         if not isinstance(architecture.encoder, ViTConfig) or architecture.decoder is None:
             raise ValueError(
-                f"Autoencoder: it rebuilds patches from a vision transformer's tokens, and {type(architecture.encoder).__name__} "
+                f"Autoencoder: it reconstructs patches from a vision transformer's tokens, and {type(architecture.encoder).__name__} "
                 "gives none; choose a ViT architecture, or another method (simclr, byol, ...)"
             )
         return cls(architecture.encoder, architecture.decoder, **changes)
@@ -63,7 +73,7 @@ class Autoencoder:
         return self.dense_loss(params, self.augmentation(key, batch["image"])), (state, {})
 
     def dense_loss(self, params: PyTree, images: Shaped[Array, "batch height width channels"]) -> Float[Array, ""]:
-        """The loss of images as they come."""
+        """The loss of images without augmentation."""
         check_images(self.encoder, images, "the images are")
         target = self.pixels(images)
         predicted = apply(self._network, params, target)
@@ -75,19 +85,46 @@ class Autoencoder:
     def embed(
         self, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
     ) -> Float[Array, "batch features"]:
-        """The pooled tokens of the encoder, pooled as `encoder.pooling` says."""
+        """The encoder's tokens, pooled as `encoder.pooling` says."""
         check_images(self.encoder, images, "the images are")
         return apply(self.encoder.module(), params["encoder"], self.pixels(images))
 
     def reconstruct(
         self, params: PyTree, images: Shaped[Array, "batch height width channels"]
     ) -> Float[Array, "batch height width channels"]:
-        """The images as the network hands them back, in [0, 1]."""
+        """The network's reconstructions, in [0, 1]."""
         check_images(self.encoder, images, "the images are")
         predicted = apply(self._network, params, self.pixels(images))
         painted = unpatchify(predicted, self.encoder.patch_size, self.encoder.channels)
         return jnp.clip(self.pixels.inverse(painted), 0, 1)
 
+    def pictures(
+        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+    ) -> tuple[Picture, ...]:
+        """Images and their reconstructions."""
+        painted = np.asarray(jax.jit(self.reconstruct)(params, jnp.asarray(images)))
+        return (
+            Picture(
+                "reconstructions",
+                "Reconstructions",
+                "Above the original, below what came out of the autoencoder.",
+                "Images and reconstructions",
+                {"reconstruction": painted},
+            ),
+        )
+
     @property
     def _network(self) -> DenseAutoencoder:
         return DenseAutoencoder(self.encoder, self.decoder)
+
+
+def _small(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    return Autoencoder.of(architecture), RECONSTRUCTION_SMALL
+
+
+def _paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    """EXAMINE, section 4.3."""
+    return Autoencoder.of(architecture), EXAMINE
+
+
+NAMED = (NamedMethod("autoencoder", {"small": _small, "paper": _paper}, (Autoencoder,)),)

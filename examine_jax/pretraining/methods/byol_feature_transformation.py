@@ -1,4 +1,4 @@
-"""BYOL whose positive pairs are pulled apart in feature space: FT (Zhu et al., arXiv:2108.02982), as a rival of BYOL-TracIn."""
+"""BYOL with positive pairs that are pushed apart in feature space: FT, a rival of BYOL-TracIn."""
 
 import dataclasses
 from typing import Any
@@ -6,23 +6,32 @@ from typing import Any
 import jax
 
 from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
+from examine_jax.models.architectures import Architecture
 from examine_jax.pretraining import two_views
 from examine_jax.pretraining.losses import normalise, normalised_regression
+from examine_jax.pretraining.methods import byol as byol_presets
 from examine_jax.pretraining.methods.byol import BYOL
+from examine_jax.pretraining.named_method import NamedMethod
 from examine_jax.pretraining.pixels import PixelScale
-from examine_jax.training.method import Batch
+from examine_jax.training.method import Batch, EncoderConfig, Method, Picture
+from examine_jax.training.settings import PretrainSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class BYOLFeatureTransformation:
-    """BYOL on harder pairs: q' = w q + (1 - w) z and z' = w z + (1 - w) q, with w - 1 drawn from Beta(c, c) for every value of both.
+    """BYOL on harder pairs of predictions q and targets z.
 
-    FT was made for MoCo; how it was brought to BYOL is not told. Here q and z are normalised first, as MoCo's are, and z' is a constant as
-    BYOL's target is; FT's other half mixes negatives, which BYOL has none of.
+    q' = w q + (1 - w) z and z' = w z + (1 - w) q, with w - 1 from Beta(c, c) for every value.
+
+    FT is made for MoCo; BYOL-TracIn's paper does not say how it uses it with BYOL. Here q and z are
+    normalised first, as MoCo's are, and z' is constant, as BYOL's target is. FT's other half mixes
+    negatives, which BYOL does not have.
 
     Attributes:
-        byol: what is trained.
-        concentration: c; FT's 2.
+        byol: the method that is trained.
+        concentration: c; FT's value is 2.
+
+    Source: Zhu et al., arXiv:2108.02982.
     """
 
     byol: BYOL
@@ -35,7 +44,7 @@ class BYOLFeatureTransformation:
             )
 
     @property
-    def encoder(self) -> Any:
+    def encoder(self) -> EncoderConfig:
         return self.byol.encoder
 
     @property
@@ -56,7 +65,7 @@ class BYOLFeatureTransformation:
         following = two_views.Chain(byol.encoder, {"projector": byol.projector})
         of_first, of_second, stats = online.on_views(params, state["batch_stats"], first, second)
         to_first, to_second, target_stats = following.on_views(target["params"], target["batch_stats"], first, second)
-        weight_key = jax.random.fold_in(key, 0x6674)  # the views take the key as it is
+        weight_key = jax.random.fold_in(key, 0x6674)  # the views use the key itself
         loss: Any = 0.0
         for i, (q, z) in enumerate(
             ((of_first["predictor"], to_second["projector"]), (of_second["predictor"], to_first["projector"]))
@@ -64,7 +73,7 @@ class BYOLFeatureTransformation:
             c = self.concentration
             weight = 1 + jax.random.beta(jax.random.fold_in(weight_key, i), c, c, q.shape)
             loss += normalised_regression(*extrapolated(q, z, weight))
-        metrics = two_views.watched(of_first["projector"], of_second["projector"])
+        metrics = two_views.collapse_metrics(of_first["projector"], of_second["projector"])
         state = {"batch_stats": stats, "target": {"params": target["params"], "batch_stats": target_stats}}
         return loss, (state, metrics)
 
@@ -78,10 +87,37 @@ class BYOLFeatureTransformation:
         """The trained encoder's features, without the heads."""
         return self.byol.embed(params, state, images)
 
+    def for_steps(self, steps: int) -> "BYOLFeatureTransformation":
+        """As BYOL."""
+        return dataclasses.replace(self, byol=self.byol.for_steps(steps))
+
+    def pictures(
+        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+    ) -> tuple[Picture, ...]:
+        """Pairs of views."""
+        return self.byol.pictures(params, state, images, key)
+
 
 def extrapolated(
     prediction: Float[Array, "batch width"], target: Float[Array, "batch width"], weight: Float[Array, "batch width"]
 ) -> tuple[Float[Array, "batch width"], Float[Array, "batch width"]]:
-    """(w q + (1 - w) z, w z + (1 - w) q) of the normalised prediction q and target z; the target is a constant."""
+    """(w q + (1 - w) z, w z + (1 - w) q) of the normalised prediction q and target z.
+
+    The target is a constant.
+    """
     q, z = normalise(prediction), normalise(jax.lax.stop_gradient(target))
     return weight * q + (1 - weight) * z, weight * z + (1 - weight) * q
+
+
+def _small(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    byol, settings = byol_presets.small(architecture)
+    return BYOLFeatureTransformation(byol), settings
+
+
+def _paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    """As byol_tracin's: BYOL-TracIn's paper does not say how its rivals were trained."""
+    byol, settings = byol_presets.study(architecture)
+    return BYOLFeatureTransformation(byol), settings
+
+
+NAMED = (NamedMethod("byol_ft", {"small": _small, "paper": _paper}, (BYOLFeatureTransformation,)),)

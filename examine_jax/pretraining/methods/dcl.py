@@ -1,34 +1,47 @@
 """DCL and DCLW (Yeh et al., Decoupled Contrastive Learning, arXiv:2110.06848)."""
 
 import dataclasses
-from typing import Any
 
 from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
-from examine_jax.images.augmentation import TwoViews
+from examine_jax.images.augmentation import TwoViews, low_resource_released_views, simclr_views
+from examine_jax.models.architectures import Architecture
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import two_views
 from examine_jax.pretraining.losses import Directions, decoupled_contrastive
+from examine_jax.pretraining.named_method import NamedMethod
 from examine_jax.pretraining.pixels import PixelScale
-from examine_jax.training.method import Batch
+from examine_jax.pretraining.presets_shared import (
+    LOW_RESOURCE,
+    LOW_RESOURCE_HEAD,
+    SMALL,
+    SMALL_PIXELS,
+    common,
+    imagenet,
+    small_views,
+)
+from examine_jax.training.method import Batch, EncoderConfig, Method, Picture
+from examine_jax.training.optimiser import Adam, Constant
+from examine_jax.training.settings import Phase, PretrainSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class DCL:
-    """SimCLR without the positive pair in the denominator, which small batches gain from; DCLW where weight_sigma is given.
+    """SimCLR without the positive pair in the denominator (DCL); with weight_sigma: DCLW.
 
     Attributes:
-        encoder: any encoder's configuration.
-        augmentation: makes the two views, of the encoder's size.
-        projector: the head whose outputs are compared; it is thrown away afterwards.
+        encoder: the encoder's configuration.
+        augmentation: makes the two views, of the encoder's image size.
+        projector: the head whose outputs are compared; it is discarded after training.
         temperature: of the loss.
-        weight_sigma: None: DCL. A number (0.5 in the paper): DCLW, which weighs pairs that differ more the higher.
+        weight_sigma: None for DCL; a number (0.5 in the paper) for DCLW, which gives unlike pairs
+            more weight.
         directions: "sum" as the reference code; "first" as the low-resource paper's.
         pixels: how pixel values in [0, 1] are scaled before the network sees them.
 
-    Batch norms take the statistics of each view by itself, as the reference code.
+    Batch norms use each view's own statistics, as the reference code.
     """
 
-    encoder: Any
+    encoder: EncoderConfig
     augmentation: TwoViews
     projector: HeadConfig
     temperature: float = 0.1
@@ -55,7 +68,7 @@ class DCL:
         of_first, of_second, stats = self._chain.on_views(params, state["batch_stats"], first, second)
         z_first, z_second = of_first["projector"], of_second["projector"]
         loss = decoupled_contrastive(z_first, z_second, self.temperature, self.directions, self.weight_sigma)
-        return loss, ({"batch_stats": stats}, two_views.watched(z_first, z_second))
+        return loss, ({"batch_stats": stats}, two_views.collapse_metrics(z_first, z_second))
 
     def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
         return state
@@ -66,6 +79,77 @@ class DCL:
         """The encoder's features, without the projector."""
         return two_views.embed(self.encoder, self.pixels, params, state, images)
 
+    def pictures(
+        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+    ) -> tuple[Picture, ...]:
+        """Pairs of views."""
+        return two_views.view_pictures(self.augmentation, images, key)
+
     @property
     def _chain(self) -> two_views.Chain:
         return two_views.Chain(self.encoder, {"projector": self.projector})
+
+
+def _small(architecture: Architecture, weight_sigma: float | None = None) -> tuple[Method, PretrainSettings]:
+    method = DCL(
+        **common(architecture, small_views),
+        projector=HeadConfig((512, 128)),
+        temperature=0.2,
+        weight_sigma=weight_sigma,
+        directions="mean",
+        pixels=SMALL_PIXELS,
+    )
+    return method, SMALL
+
+
+def _small_weighted(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    return _small(architecture, 0.5)
+
+
+def _paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    """Low-resource: SimCLR's head.
+
+    It gives neither views nor temperature: they are DCL's own (SimCLR's views, .1).
+    """
+    method = DCL(**common(architecture, simclr_views), projector=LOW_RESOURCE_HEAD, pixels=imagenet(architecture))
+    return method, LOW_RESOURCE
+
+
+def _original(architecture: Architecture, weight_sigma: float | None = None) -> tuple[Method, PretrainSettings]:
+    """raminnakhli/Decoupled-Contrastive-Learning.
+
+    2048-512-128, temperature .1, Adam 1e-3 with decay 1e-6, batch 512, 500 epochs.
+    """
+    method = DCL(
+        **common(architecture, simclr_views),
+        projector=HeadConfig((512, 128)),
+        weight_sigma=weight_sigma,
+        pixels=imagenet(architecture),
+    )
+    settings = PretrainSettings(
+        (Phase(epochs=500),), batch_size=512, optimiser=Adam(weight_decay=1e-6), schedule=Constant(1e-3)
+    )
+    return method, settings
+
+
+def _original_weighted(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    """As `_original`, with sigma .5."""
+    return _original(architecture, 0.5)
+
+
+def _released(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    """lossfuns.py: its DCL is the paper's DCLW in one direction, temperature .1, sigma .5."""
+    method = DCL(
+        **common(architecture, low_resource_released_views),
+        projector=LOW_RESOURCE_HEAD,
+        weight_sigma=0.5,
+        directions="first",
+        pixels=imagenet(architecture),
+    )
+    return method, LOW_RESOURCE
+
+
+NAMED = (
+    NamedMethod("dcl", {"small": _small, "paper": _paper, "original": _original, "released_code": _released}, (DCL,)),
+    NamedMethod("dclw", {"small": _small_weighted, "original": _original_weighted, "released_code": _released}, (DCL,)),
+)

@@ -1,30 +1,40 @@
-"""Masked autoencoding (He et al., Masked Autoencoders Are Scalable Vision Learners, arXiv:2111.06377)."""
+"""Masked autoencoding (He et al., Masked Autoencoders, arXiv:2111.06377)."""
 
 import dataclasses
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from examine_jax.common.shapes import Array, Float, Int, Key, PyTree, Shaped
-from examine_jax.images.augmentation import Augmentation, Dihedral
+from examine_jax.images.augmentation import Augmentation, Dihedral, mae_crop
 from examine_jax.models import DecoderConfig, MaskedAutoencoder, ViTConfig, apply, patchify, unpatchify
-from examine_jax.models.presets import Architecture
+from examine_jax.models.architectures import Architecture
+from examine_jax.pretraining.named_method import NamedMethod
 from examine_jax.pretraining.pixels import PixelScale
-from examine_jax.training.method import Batch
+from examine_jax.pretraining.presets_shared import (
+    EXAMINE,
+    RECONSTRUCTION_SMALL,
+    imagenet,
+)
+from examine_jax.training.method import Batch, Method, Picture
+from examine_jax.training.settings import Phase, PretrainSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class MAE:
-    """Hides patches of an image and learns to paint them from the rest.
+    """Hides patches of an image and learns to reconstruct them from the others.
 
     Attributes:
-        encoder, decoder: the two networks; the encoder sees the visible patches alone.
-        mask_ratio: share of the patches that is hidden.
-        mask_rounding: "keep": int(L * (1 - ratio)) patches stay (facebookresearch/mae); "drop": int(L * ratio) go (vit-pytorch).
-        norm_pix: whether each target patch is brought to mean 0, variance 1 (facebookresearch/mae's norm_pix_loss).
+        encoder, decoder: the two networks; the encoder sees only the visible patches.
+        mask_ratio: the share of hidden patches.
+        mask_rounding: "keep": int(L * (1 - ratio)) patches stay (facebookresearch/mae); "drop":
+            int(L * ratio) go (vit-pytorch).
+        norm_pix: scales each target patch to mean 0 and variance 1 (facebookresearch/mae's
+            norm_pix_loss).
         pixels: how pixel values in [0, 1] are scaled before the network sees them.
-        augmentation: what is done to training images; hands out images of the encoder's size.
+        augmentation: of training images; its outputs have the encoder's image size.
     """
 
     encoder: ViTConfig
@@ -51,7 +61,7 @@ class MAE:
 
     @property
     def num_visible(self) -> int:
-        """Patches that the encoder sees in training."""
+        """The number of patches that the encoder sees in training."""
         count = self.encoder.num_patches
         return (
             int(count * (1 - self.mask_ratio)) if self.mask_rounding == "keep" else count - int(count * self.mask_ratio)
@@ -59,7 +69,7 @@ class MAE:
 
     def init(self, key: Key[Array, ""], batch: Batch) -> tuple[PyTree, PyTree]:
         """Parameters {"encoder", "decoder"} and an empty state."""
-        if isinstance(self.augmentation, Dihedral):  # turns and flips need squares, and would say so less clearly
+        if isinstance(self.augmentation, Dihedral):  # turns and flips need squares; their own message is less clear
             self._check(batch["image"])
         self._check(jax.eval_shape(self.augmentation, key, batch["image"]))
         config = self.encoder
@@ -70,7 +80,7 @@ class MAE:
     def loss(
         self, params: PyTree, state: PyTree, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
-        """Mean squared error over the values of the hidden patches, of augmented images with a mask from the key."""
+        """Mean squared error over the hidden patches of augmented images, with a random mask."""
         mask_key, augmentation_key = jax.random.split(key)
         images = self.augmentation(augmentation_key, batch["image"])
         self._check(images)
@@ -83,10 +93,11 @@ class MAE:
         images: Shaped[Array, "batch height width channels"],
         noise: Float[Array, "batch tokens"],
     ) -> Float[Array, ""]:
-        """The loss with the mask that `noise` gives: the patches of smallest noise stay visible, as in facebookresearch/mae."""
+        """The loss where the patches of smallest noise stay visible, as in facebookresearch/mae."""
         order = jnp.argsort(noise, axis=1)
         target, predicted = self._predict(params, images, order)
-        # The mean over hidden patches: sum(loss * mask) / sum(mask), as every image hides the same number.
+        # The mean over hidden patches: sum(loss * mask) / sum(mask), as every image hides the same
+        # number.
         return jnp.mean(jnp.square(predicted - self._normalised(target)[0]))
 
     def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
@@ -95,23 +106,24 @@ class MAE:
     def embed(
         self, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
     ) -> Float[Array, "batch features"]:
-        """The pooled tokens of the encoder, nothing masked, pooled as `encoder.pooling` says."""
+        """The encoder's tokens, none masked, pooled as `encoder.pooling` says."""
         self._check(images)
         return apply(self.encoder.module(), params["encoder"], self.pixels(images))
 
     def tokens(
         self, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
     ) -> Float[Array, "batch outputs features"]:
-        """The encoder's last tokens, nothing masked; the class token (if there is one) first."""
+        """The encoder's last tokens, none masked; the class token, if there is one, comes first."""
         self._check(images)
         return apply(self.encoder.module(), params["encoder"], self.pixels(images), method="tokens")
 
     def reconstruct(
         self, params: PyTree, images: Shaped[Array, "batch height width channels"], key: Key[Array, ""]
     ) -> tuple[Float[Array, "batch height width channels"], Float[Array, "batch height width channels"]]:
-        """(images with their hidden patches grey, images with these painted by the network), both in [0, 1].
+        """(images with grey hidden patches, images with reconstructed hidden patches), in [0, 1].
 
-        With norm_pix the network predicts normalised patches; they are given the true patches' mean and deviation back.
+        With norm_pix the network predicts normalised patches; they get the true patches' mean and
+        deviation back.
         """
         self._check(images)
         config = self.encoder
@@ -134,6 +146,21 @@ class MAE:
         grey = self.pixels(jnp.full((config.patch_size, config.patch_size, config.channels), 0.5)).reshape(-1)
         return to_images(grey), to_images(predicted)
 
+    def pictures(
+        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+    ) -> tuple[Picture, ...]:
+        """Reconstructions of images with hidden patches."""
+        masked, painted = map(np.asarray, jax.jit(self.reconstruct)(params, jnp.asarray(images), key))
+        return (
+            Picture(
+                "reconstructions",
+                "Reconstructions",
+                "Original, what the encoder saw, what was painted in.",
+                "Images and reconstructions",
+                {"masked": masked, "reconstruction": painted},
+            ),
+        )
+
     @property
     def _network(self) -> MaskedAutoencoder:
         return MaskedAutoencoder(self.encoder, self.decoder)
@@ -141,7 +168,7 @@ class MAE:
     def _predict(
         self, params: PyTree, images: Shaped[Array, "batch height width channels"], order: Int[Array, "batch tokens"]
     ) -> tuple[Float[Array, "batch masked values"], Float[Array, "batch masked values"]]:
-        # Patches are cut and sorted as they come, a byte a value, and only then turned to floats.
+        # Patches are cut and sorted as bytes, and only then turned into floats.
         patches = patchify(images, self.encoder.patch_size)
         patches = jnp.take_along_axis(patches, order[:, :, None], axis=1)
         patches = self.pixels.of_patches(patches, self.encoder.channels)
@@ -161,3 +188,36 @@ class MAE:
             raise ValueError(
                 f"images are {images.shape[1:]} (height, width, channels), the encoder takes {expected}; resize them first"
             )
+
+
+def _small(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    return MAE.of(_transformer(architecture)), RECONSTRUCTION_SMALL
+
+
+def _paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    """EXAMINE, section 4.1: 40 % masked. Raw pixels and flips are our inference."""
+    return MAE.of(_transformer(architecture)), EXAMINE
+
+
+def _original(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    """He et al., tables 8 and 1: 800 epochs, batch 4096, 75 % masked, normalised targets."""
+    method = MAE.of(
+        _transformer(architecture),
+        mask_ratio=0.75,
+        norm_pix=True,
+        pixels=imagenet(architecture),
+        augmentation=mae_crop(architecture.encoder.image_size),
+    )
+    return method, PretrainSettings((Phase(epochs=800),), batch_size=4096)
+
+
+def _transformer(architecture: Architecture) -> Architecture:
+    if not isinstance(architecture.encoder, ViTConfig) or architecture.decoder is None:
+        raise ValueError(
+            f"mae masks a vision transformer's patches, and {type(architecture.encoder).__name__} has none; "
+            "choose a ViT architecture, or another method (simclr, byol, ...)"
+        )
+    return architecture
+
+
+NAMED = (NamedMethod("mae", {"small": _small, "paper": _paper, "original": _original}, (MAE,)),)

@@ -1,4 +1,4 @@
-"""Golden values and gradients (golden/make_ssl_losses.py), and how a loss is held against them in both widths."""
+"""Golden values and gradients (golden/make_ssl_losses.py), and their comparison with a loss."""
 
 import functools
 import pathlib
@@ -20,7 +20,7 @@ def golden():
 
 @pytest.fixture(scope="session")
 def check_against(golden):
-    """check(loss, name): loss and gradients equal the golden ones of that name, in float64, for one shape also in float32."""
+    """check(loss, name): loss and gradients equal the golden ones, one shape also in float32."""
 
     def check(loss, name, shapes=("wide", "pair")):
         differentiate = quickly(jax.value_and_grad(loss, argnums=(0, 1)))

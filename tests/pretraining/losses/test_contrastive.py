@@ -1,4 +1,7 @@
-"""NT-Xent against pytorch-metric-learning, DCL and DCLW against the reference code's formulas; awkward embeddings."""
+"""NT-Xent against pytorch-metric-learning, DCL and DCLW against the reference code's formulas.
+
+Awkward embeddings.
+"""
 
 import functools
 

@@ -1,4 +1,4 @@
-"""Presets: they exist for what they are asked for, say what exists otherwise, and hold the sources' values."""
+"""The registry of methods: names, presets, and the sources' values in them."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from examine_jax.encoders.load import KNOWN
 from examine_jax.models import architecture
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import AdamW, PixelScale
-from examine_jax.pretraining.method_presets import method_names, method_preset, preset_names
+from examine_jax.pretraining.registry import method_names, method_preset, preset_names
 from examine_jax.training.method import Method
 from examine_jax.training.optimiser import LARS, SGD, Constant, WarmupCosine
 from examine_jax.training.settings import Phase

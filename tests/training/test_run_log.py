@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from examine_jax.training.history import append_history, read_history, write_history
+from examine_jax.training.run_log import append_history, read_history, write_history
 
 
 def _no_constant(name: str) -> None:
