@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from examine_jax.scoring import examine
-from tests.support.commands import run, run_each, start
+from tests.support.commands import run, run_each, run_here, start
 from tests.support.spectra import reference_gaps
+from tests.support.tiny_architecture import TINY
 
-QUICK = ("--image_size=24", "--steps=3", "--batch_size=8")
+QUICK = (f"--architecture={TINY}", "--steps=3", "--batch_size=8")
 
 
 def read(file: pathlib.Path) -> list[dict[str, str]]:
@@ -85,7 +86,7 @@ def test_the_page_and_the_pictures_are_there_and_the_settings_are_recorded(finis
 
 def test_the_same_command_again_changes_nothing(folder: pathlib.Path, finished: pathlib.Path) -> None:
     before = (finished / "scores.csv").read_bytes()
-    code, errors = run("assess", f"--images={folder}", f"--workdir={finished}", *QUICK)
+    code, errors = run_here("assess", f"--images={folder}", f"--workdir={finished}", *QUICK)
     assert code == 0, errors
     assert (finished / "scores.csv").read_bytes() == before
 
@@ -93,7 +94,7 @@ def test_the_same_command_again_changes_nothing(folder: pathlib.Path, finished: 
 def test_a_trained_encoder_gives_the_same_scores(
     folder: pathlib.Path, finished: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    code, errors = run(
+    code, errors = run_here(
         "assess", f"--images={folder}", f"--workdir={tmp_path / 'o'}", f"--encoder={finished / 'encoder'}"
     )
     assert code == 0, errors
@@ -118,7 +119,7 @@ def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_scores(
 
 
 def test_noise_levels_are_told_apart_and_compared_with_controls(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    code, errors = run(
+    code, errors = run_here(
         "assess",
         f"--images={folder}",
         f"--workdir={tmp_path}",
@@ -137,7 +138,7 @@ def test_noise_levels_are_told_apart_and_compared_with_controls(folder: pathlib.
 def test_features_made_elsewhere_are_scored_as_they_are(tmp_path: pathlib.Path, dtype: type) -> None:
     features = np.random.default_rng(0).normal(size=(30, 8)).astype(dtype)
     np.save(tmp_path / "f.npy", features)
-    code, errors = run("assess", f"--features={tmp_path / 'f.npy'}", f"--workdir={tmp_path / 'o'}")
+    code, errors = run_here("assess", f"--features={tmp_path / 'f.npy'}", f"--workdir={tmp_path / 'o'}")
     assert code == 0, errors
     gaps, _ = reference_gaps(features)
     rows = read(tmp_path / "o" / "scores.csv")

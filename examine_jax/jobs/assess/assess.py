@@ -1,4 +1,4 @@
-"""The main job: images in, a ranked and illustrated assessment out."""
+"""The main job: trains an encoder on images, embeds them and scores their features."""
 
 import dataclasses
 import os
@@ -27,7 +27,6 @@ from examine_jax.evaluation.noise_experiment import (
 from examine_jax.evaluation.noise_separation import NoiseSeparation
 from examine_jax.features.preprocessing import PREPROCESSINGS, FeatureStatistics, Preprocessing, preprocess
 from examine_jax.images import GaussianCorruption, ImageSet, corrupt, exact_duplicates, load_images, sample_images
-from examine_jax.models import ViTConfig
 from examine_jax.models.architectures import ARCHITECTURES
 from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_names, method_preset
@@ -41,13 +40,14 @@ from examine_jax.scoring.registry import SOLVERS
 class AssessSettings:
     """Everything that an assessment depends on, apart from the images.
 
-    Z-scores use the statistics of the clean training images where the encoder's folder has them, otherwise those of the
-    assessed images. An encoder that has seen the noise no longer finds it unusual: trained by "clean_then_mixed", its
-    z-scored features separate the noise less.
+    Z-scores use the statistics of the clean training images where the encoder's folder has them,
+    otherwise those of the assessed images. An encoder that has seen the noise no longer finds it
+    unusual: with `noise_training="clean_then_mixed"`, z-scored features separate the noise less.
 
     Attributes:
-        training: the training settings; None: the architecture's recipe.
-        noise: corrupts the assessed images, as in the paper's proof of concept (section 4.1); None: images as they are.
+        training: the training settings. None: the architecture's recipe.
+        noise: corrupts the assessed images, as the paper's proof of concept does (section 4.1).
+            None: images as they are.
     """
 
     method: str = setting(
@@ -89,21 +89,23 @@ class AssessSettings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Assessment:
-    """What an assessment found; row i of every array is image i.
+    """The results of an assessment. Row i of every array is image i.
 
     Attributes:
-        names: of the images (or "row 17" for given features).
-        features: [N, D], exactly the matrix that was scored.
-        examination: scores, gaps and error bounds, NumPy arrays.
-        rank: [N], 1 = best = smallest gap, ties by index.
-        preprocessing: what was done to the encoder's features.
-        images: the assessed images as the encoder saw them (with their noise), or None for given features.
-        level: [N] noise level, or None.
-        separations: how well gaps tell the noise levels, for the trained encoder and each control; empty without noise.
-        encoder: or None for given features.
-        training_loss: (steps, losses), or None where nothing was trained.
-        duplicates: groups of indices of images that are exactly alike.
-        seconds: of each stage.
+        names: the images' names ("row 17" for given features).
+        features: [N, D], the matrix that was scored.
+        examination: scores, gaps and error bounds, as NumPy arrays.
+        rank: [N]. Rank 1 has the smallest gap; ties go by index.
+        preprocessing: of the encoder's features.
+        images: the assessed images as the encoder saw them, with their noise; None for given
+            features.
+        level: [N], the noise levels, or None.
+        separations: how well gaps separate the noise levels, by features: the trained encoder's
+            and each control's. Empty without noise.
+        encoder: the encoder; None for given features.
+        training_loss: (steps, losses), or None if nothing was trained.
+        duplicates: groups of indices of identical images.
+        seconds: the time of each stage.
     """
 
     names: tuple[str, ...]
@@ -129,21 +131,27 @@ def assess_images(
     encoder: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Assessment:
-    """Train an encoder on images (or take one), embed the images, examine the features.
+    """Trains an encoder on images (or loads one), embeds the images and examines the features.
 
-    The same call in the same workdir goes on where a killed one was, and ends with the same scores.
+    The same call in the same workdir continues a killed run, and ends with the same scores.
 
     Args:
-        images: a folder, .npy or .npz file; None: the sample that ships with scikit-image.
-        workdir: receives checkpoints/ and encoder/ (the report's files are `reporting`'s to write).
-        settings: how.
-        pretrain_images: train on these instead; the assessed images are then new to the encoder.
-        encoder: a trained encoder's folder: nothing is trained.
-        progress: say on stderr what is being done, how fast, and how long it will take.
+        images: a folder, .npy or .npz file. None: the sample that ships with scikit-image.
+        workdir: receives config.json, checkpoints/ and encoder/. `write_assessment` writes the
+            other files.
+        settings: the settings.
+        pretrain_images: the encoder is trained on these instead; the assessed images are then new
+            to it.
+        encoder: the folder of a trained encoder. Nothing is trained.
+        progress: print the stages, their speed and the time left on stderr.
+
+    Returns:
+        The assessment.
 
     Raises:
-        ValueError, OSError: a one-line reason and remedy: nothing readable, fewer than two images, settings that do not fit, a workdir
-            that holds another run.
+        ValueError: no readable image, fewer than two images, settings that do not fit, or a
+            workdir that holds another run. The message is one line with the reason and a remedy.
+        OSError: a file cannot be read or written.
     """
     workdir = pathlib.Path(workdir)
     trained = None if encoder is None else load_encoder(encoder)
@@ -167,7 +175,7 @@ def assess_images(
     loss = None
     if trained is None:
         with _stage("train", seconds, progress):
-            assert training is not None  # with no encoder given there is something to train
+            assert training is not None  # without a given encoder, `_method` returns it
             trained, loss = _train(method, training, images_trained_on, clean_mean, settings, workdir, progress)
     with _stage("embed", seconds, progress):
         features = _embed(trained, assessed.pixels, progress)
@@ -212,19 +220,30 @@ def assess_features(
     *,
     progress: bool = True,
 ) -> Assessment:
-    """Examine features that some other encoder made: an .npy file [N, D].
+    """Examines features that another encoder made.
+
+    Args:
+        features: an .npy file [N, D].
+        workdir: receives config.json.
+        settings: the settings; those of images and encoders are not used.
+        progress: print the stages on stderr.
+
+    Returns:
+        The assessment.
 
     Raises:
-        ValueError, OSError: as `assess_images`; NaN or infinite features (which rows), not a matrix, pickled objects.
+        ValueError: NaN or infinite features (the message names the rows), an array that is not a
+            matrix, pickled objects, or a workdir that holds another run.
+        OSError: a file cannot be read or written.
     """
     file = pathlib.Path(features)
     if settings.noise is not None:
-        raise ValueError("noise levels need images: given features cannot be corrupted; leave --noise_levels out")
+        raise ValueError("noise levels need images, but features are given; leave --noise_levels out")
     try:
         array = np.load(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(
-            f"{file} is no readable .npy file of numbers ({error}); save it with numpy.save(file, array)"
+            f"{file} is not a readable .npy file of numbers ({error}); save it with numpy.save(file, array)"
         ) from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{file} holds several arrays; give an .npy file with one matrix [N, D]")
@@ -250,12 +269,16 @@ def assess_features(
 def _load(
     images: Any, pretrain_images: Any, method: Method, trained: Encoder | None, progress: bool
 ) -> tuple[ImageSet, ImageSet]:
+    """(the assessed images, the training images)"""
     size, channels = method.encoder.image_size, method.encoder.channels
     bits = None if trained is None else trained.training.get("bits_stored")
 
     def load(source: Any, bits: int | None) -> ImageSet:
         with progress_bar("images", progress) as report:
-            return load_images(source, image_size=size, channels=channels, bits_stored=bits, on_progress=report)
+            found = load_images(source, image_size=size, channels=channels, bits_stored=bits, on_progress=report)
+        for note in found.notes if progress else ():
+            print(f"images: {note}", file=sys.stderr)
+        return found
 
     if images is None:
         training, assessed = sample_images(image_size=size, channels=channels)
@@ -265,18 +288,18 @@ def _load(
     if pretrain_images is not None:
         training = load(pretrain_images, bits)
         if images is not None and training.bits_stored != assessed.bits_stored:
-            assessed = load(images, training.bits_stored)  # both sets on one scale: the training set's
+            assessed = load(images, training.bits_stored)  # both sets need the training set's scale
     if len(assessed) < 2:
         raise ValueError(f"{images} holds one readable image; leaving one out needs at least two")
     return assessed, training
 
 
 def _method(settings: AssessSettings) -> tuple[Method, PretrainSettings]:
-    """What is trained, and how but for the number of images."""
+    """The method, and the training settings before the number of images is known."""
     chosen = named_architecture(settings.architecture, image_size=settings.image_size, channels=settings.channels)
     if settings.pooling is not None:
-        if not isinstance(chosen.encoder, ViTConfig):
-            raise ValueError(f"pooling is of a vision transformer's tokens: {settings.architecture} has none")
+        if not hasattr(chosen.encoder, "pooling"):
+            raise ValueError(f"pooling needs a vision transformer's tokens: {settings.architecture} has none")
         chosen = dataclasses.replace(chosen, encoder=dataclasses.replace(chosen.encoder, pooling=settings.pooling))
     training = settings.training or recipe(settings.architecture, settings.method)
     method, _ = method_preset(settings.method, chosen, steps=training.phases[0].steps)
@@ -314,7 +337,7 @@ def _train(
 
 
 def _reference(encoder: Encoder) -> FeatureStatistics | None:
-    """The statistics that the encoder's folder carries; None if it was trained elsewhere."""
+    """The feature statistics in the encoder's folder; None if it was trained elsewhere."""
     try:
         mean, deviation = (np.array(encoder.training[key], np.float64) for key in ("feature_mean", "feature_deviation"))
     except KeyError:

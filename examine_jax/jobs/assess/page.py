@@ -1,4 +1,4 @@
-"""An assessment's files: tables, features, pictures and the page, each written whole or not at all."""
+"""Writes an assessment's files: tables, features, pictures and the page."""
 
 import pathlib
 from collections.abc import Mapping
@@ -8,8 +8,9 @@ import numpy as np
 
 from examine_jax.common.atomic_files import write_array, write_bytes
 from examine_jax.common.configuration import to_plain
+from examine_jax.common.shapes import Int, UInt8
+from examine_jax.encoders import Encoder
 from examine_jax.jobs.assess.assess import Assessment, AssessSettings
-from examine_jax.pretraining import MAE
 from examine_jax.reporting.charts import (
     galleries,
     principal_components,
@@ -28,23 +29,30 @@ from examine_jax.reporting.page import (
     write_report,
 )
 from examine_jax.reporting.tables import formula_like, write_noise_levels, write_scores, write_skipped, write_table
+from examine_jax.training.method import pictures
 
-_RECONSTRUCTED = 8
+_PICTURED = 8  # images, by the method
 
 
 def write_assessment(
     workdir: pathlib.Path, assessment: Assessment, settings: AssessSettings, *, source: str, device: str
 ) -> pathlib.Path:
-    """Write scores.csv, features.npy, skipped.csv, the figures as PNG and report.html; returns the page's path.
+    """Writes scores.csv, features.npy, skipped.csv, the figures as PNG and report.html.
+
+    Each file is written whole or not at all.
 
     Args:
         workdir: an existing folder.
-        assessment, settings: what was found, and how.
-        source: where the images are from, for the reader.
-        device: what it was computed on.
+        assessment: the results.
+        settings: the settings of the assessment.
+        source: the name of the images' source, for the page.
+        device: the name of the device, for the page.
+
+    Returns:
+        The page's path.
 
     Raises:
-        OSError: a file cannot be written (which).
+        OSError: a file cannot be written; the message names it.
     """
     found = assessment.examination
     gap, score = np.asarray(found.gap), np.asarray(found.score)
@@ -96,7 +104,7 @@ def write_assessment(
             },
             highest=highest,
             lowest=lowest,
-            # The page shows the gallery as cards; its picture is for slides.
+            # The page shows the gallery as cards. Its picture is for slides.
             figures=tuple(shown for name, shown in illustrations.items() if name != "gallery"),
             tables=tables,
             duplicates=tuple(tuple(assessment.names[i] for i in group) for group in assessment.duplicates),
@@ -110,9 +118,9 @@ def write_assessment(
 
 
 _ABOUT_SEPARATION = (
-    "Rank correlation of the gap with the noise level, and AUROC of clean images against each level with the gap as the detector; one "
-    "run, so differences of a few hundredths are chance. A trained encoder that is no better than the rows below it has "
-    "added nothing to this experiment."
+    "Rank correlation of the gap with the noise level, and AUROC of the gap as a detector of each level against clean "
+    "images. This is one run: differences of a few hundredths are chance. A trained encoder that is no better than the "
+    "rows below it has added nothing to this experiment."
 )
 
 
@@ -129,36 +137,31 @@ def _illustrations(assessment: Assessment, gap: np.ndarray, score: np.ndarray) -
         made["gallery"] = Illustration(
             "Highest and lowest ranked images",
             galleries.gallery(assessment.images.pixels, assessment.names, score, gap, assessment.rank),
-            "Above: smallest gaps, leaving the image out changes the top singular value least. Below: largest gaps.",
+            "Above: the smallest gaps (leaving the image out changes the top singular value least). Below: the largest.",
             "Pictures of the highest and lowest ranked images with their names and scores",
         )
     made["feature_map"] = Illustration(
         "Map of the features",
         principal_components.principal_component_map(assessment.features, gap),
-        "Each dot is an image, at its first two principal components; the colour is its gap.",
+        "Each dot is an image, at its first two principal components. The colour is its gap.",
         "Scatter plot of the features coloured by gap",
     )
     made["spectrum"] = Illustration(
         "Spectrum of the features",
         singular_values.singular_value_chart(assessment.features),
-        "The score is about the first singular value. Where the second is close to it, gaps say little.",
+        "The score uses the first singular value. If the second is close to it, gaps say little.",
         "The leading singular values of the features",
     )
     if assessment.training_loss is not None:
         made["training_loss"] = Illustration(
-            "Training loss", training_curves.loss_curve(*assessment.training_loss), "Should have levelled off.", "Loss by step"
+            "Training loss",
+            training_curves.loss_curve(*assessment.training_loss),
+            "Should have levelled off.",
+            "Loss by step",
         )
     encoder = assessment.encoder
-    if encoder is not None and assessment.images is not None and isinstance(encoder.method, MAE):
-        shown = np.linspace(0, len(gap) - 1, min(_RECONSTRUCTED, len(gap))).round().astype(int)
-        pixels = assessment.images.pixels[np.argsort(assessment.rank)[shown]]
-        masked, painted = encoder.reconstruct(pixels, jax.random.key(0))
-        made["reconstructions"] = Illustration(
-            "Reconstructions",
-            galleries.reconstructions(pixels, masked, painted),
-            "From the highest ranked image (left) to the lowest: original, what the encoder saw, what was painted in.",
-            "Originals, masked images and reconstructions",
-        )
+    if encoder is not None and assessment.images is not None:
+        made |= _pictures_of_method(encoder, assessment.images.pixels, assessment.rank)
     if assessment.separations:
         made["noise_separation"] = Illustration(
             "Noise experiment",
@@ -169,35 +172,50 @@ def _illustrations(assessment: Assessment, gap: np.ndarray, score: np.ndarray) -
     return made
 
 
+def _pictures_of_method(
+    encoder: Encoder, pixels: UInt8[np.ndarray, "n h w c"], rank: Int[np.ndarray, " n"]
+) -> dict[str, Illustration]:
+    """The method's pictures (for a masked autoencoder: reconstructions) of some images, by name."""
+    shown = np.linspace(0, len(rank) - 1, min(_PICTURED, len(rank))).round().astype(int)
+    images = pixels[np.argsort(rank)[shown]]
+    made = pictures(encoder.method, encoder.params, encoder.state, images, jax.random.key(0))
+    return {
+        picture.name: Illustration(
+            picture.title,
+            galleries.image_rows({"original": images, **picture.rows}),
+            f"From the highest ranked image (left) to the lowest. {picture.caption}",
+            picture.description,
+        )
+        for picture in made
+    }
+
+
 def _encoder_in_words(assessment: Assessment) -> str:
     if assessment.encoder is None:
         return "features made elsewhere"
     training = assessment.encoder.training
-    kind = type(assessment.encoder.method).__name__
-    name = {"MAE": "a masked autoencoder", "Autoencoder": "an autoencoder"}.get(kind, f"an encoder ({kind})")
+    name = f"an encoder ({type(assessment.encoder.method).__name__})"
     if assessment.training_loss is not None:
         return f"{name} trained for {training.get('steps')} steps on {training.get('images')} images"
-    return f"{name} that was trained before"
+    return f"{name} trained earlier"
 
 
 def _warnings(assessment: Assessment, gap: np.ndarray, bound: np.ndarray) -> tuple[str, ...]:
     found = []
     formulas = formula_like(assessment.names)
     if formulas:
-        found.append(
-            f"{len(formulas)} file names begin with a character that spreadsheets take for a formula; import the column as text."
-        )
+        found.append(f"{len(formulas)} file names start like a formula: import their column into spreadsheets as text.")
     if assessment.images is not None and assessment.images.resized_up:
         found.append(f"{assessment.images.resized_up} images were smaller than the encoder's input and were enlarged.")
     if assessment.duplicates:
         twice = sum(len(group) for group in assessment.duplicates)
-        found.append(f"{twice} images are exact copies of another one; copies share a gap, and each is scored.")
+        found.append(f"{twice} images have identical copies; copies share a gap, and each is scored.")
     if gap.size and bound.max() > 1e-3 * max(float(gap.max()), 1e-300):
         found.append(
             "The two largest singular values nearly coincide: some gaps are ill-conditioned (see error_bound in scores.csv)."
         )
     if float(gap.max()) == 0:
-        found.append("All gaps are zero: the features do not tell these images apart.")
+        found.append("All gaps are zero: the features do not distinguish these images.")
     return tuple(found)
 
 
@@ -217,7 +235,7 @@ def _settings(assessment: Assessment, settings: AssessSettings) -> Mapping[str, 
             "training": assessment.encoder.training.get("settings", "unknown"),
         }
     if assessment.images is not None and assessment.images.bits_stored is not None:
-        described["bits a sample that were brought to 8"] = assessment.images.bits_stored
+        described["bits per sample, scaled to 8"] = assessment.images.bits_stored
     if settings.noise is not None:
         described["noise"] = to_plain(settings.noise)
     described |= {f"seconds to {stage}": f"{value:.1f}" for stage, value in assessment.seconds.items()}
