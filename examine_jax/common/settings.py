@@ -26,8 +26,8 @@ class Description:
     """
 
     help: str
-    minimum: float | None = None
-    maximum: float | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
     known: Mapping[str, Any] | Callable[[], Iterable[str]] | None = None
     metavar: str | None = None
     main: bool = False
@@ -38,8 +38,8 @@ def setting(
     default: Any = dataclasses.MISSING,
     help: str = "",
     *,
-    minimum: float | None = None,
-    maximum: float | None = None,
+    minimum: int | float | None = None,
+    maximum: int | float | None = None,
     known: Mapping[str, Any] | Callable[[], Iterable[str]] | None = None,
     metavar: str | None = None,
     main: bool = False,
