@@ -10,8 +10,8 @@ import numpy as np
 
 from examine_jax.common.shapes import Array, Float, Key, Num, PyTree
 from examine_jax.encoders.encoder import Encoder
-from examine_jax.evaluation.classifier_head import LINEAR_HEAD, ClassifierHead
 from examine_jax.evaluation.classifier_training import Classifier, ClassifierTraining, train_classifier
+from examine_jax.models.classifier_head import LINEAR_HEAD, ClassifierHead
 from examine_jax.models.forward import init_network, run_network
 from examine_jax.pretraining.pixels import PixelScale
 from examine_jax.training.method import EncoderConfig

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.common.shapes import Array, Float, Key, Num, PyTree
-from examine_jax.evaluation.classifier_head import PAPER_HEAD, ClassifierHead
 from examine_jax.evaluation.classifier_training import Classifier, ClassifierTraining, train_classifier
+from examine_jax.models.classifier_head import PAPER_HEAD, ClassifierHead
 from examine_jax.models.forward import init_network, run_network
 
 PAPER_TRAINING = ClassifierTraining()

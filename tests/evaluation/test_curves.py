@@ -11,9 +11,9 @@ from examine_jax.evaluation.curves import (
     CurveSettings,
     adding_curve,
     best_first,
+    curve_counts,
     mean_curve,
     removing_curve,
-    curve_counts,
     valuation_curves,
 )
 from examine_jax.valuation.utility import FunctionGame, Utility

@@ -9,7 +9,6 @@ import pytest
 from flax import linen as nn
 
 from examine_jax.encoders.encoder import Encoder
-from examine_jax.evaluation.classifier_head import LINEAR_HEAD, ClassifierHead
 from examine_jax.evaluation.classifier_influence import ClassifierLoss, classifier_checkpoints, labelled_examples
 from examine_jax.evaluation.classifier_training import ClassifierTraining
 from examine_jax.evaluation.fine_tuning import fine_tune
@@ -17,6 +16,7 @@ from examine_jax.evaluation.mlp_probe import two_layer_probe
 from examine_jax.images.augmentation import TwoViews
 from examine_jax.influence import tracin
 from examine_jax.models import FlaxEncoder
+from examine_jax.models.classifier_head import LINEAR_HEAD, ClassifierHead
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import PixelScale
 from examine_jax.pretraining.methods.simclr import SimCLR

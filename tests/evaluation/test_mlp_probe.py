@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from examine_jax.evaluation.classifier_head import ClassifierHead
 from examine_jax.evaluation.classifier_training import ClassifierTraining, StepDecay, train_classifier
 from examine_jax.evaluation.mlp_probe import HeadOnFeatures, two_layer_probe
+from examine_jax.models.classifier_head import ClassifierHead
 from examine_jax.training.optimiser import SGD, Adam, Constant, WarmupCosine
 
 _GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "two_layer_probe.npz"

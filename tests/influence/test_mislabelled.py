@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from examine_jax.evaluation.classifier_head import ClassifierHead
 from examine_jax.evaluation.classifier_influence import ClassifierLoss, classifier_checkpoints, labelled_examples
 from examine_jax.evaluation.classifier_training import ClassifierTraining
 from examine_jax.evaluation.mlp_probe import two_layer_probe
 from examine_jax.influence import flip_labels, precision_at, self_influence, tracin
+from examine_jax.models.classifier_head import ClassifierHead
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
