@@ -17,7 +17,7 @@ _PRIVATE = {"examine_jax.scoring.equations"}
 
 _SECTION = re.compile(r"(Args|Attributes|Returns|Raises|Source|Yields):(\s|$)")
 _LIST = re.compile(r"\s*([-*]|\d+\.) ")
-_LITERAL = re.compile(r"(`+)(.+?)\1")
+_LITERAL = re.compile(r"(`+)([^`]+)\1")
 
 
 def write(folder: pathlib.Path) -> None:
@@ -46,7 +46,9 @@ def _page(name: str) -> str:
         lines.append(f"   :members: {', '.join(own)}")
     seen = {id(value) for value in exports.values()}
     for module in _modules(room):
-        others = [key for key, value in vars(module).items() if _documented(module, key, value) and id(value) not in seen]
+        others = [
+            key for key, value in vars(module).items() if _documented(module, key, value) and id(value) not in seen
+        ]
         if others:
             title = module.__name__.removeprefix("examine_jax.")
             lines += ["", title, "-" * len(title), "", f".. automodule:: {module.__name__}"]
@@ -100,9 +102,9 @@ def process_docstring(app: Any, what: str, name: str, obj: Any, options: Any, li
         if not in_section and depth >= 4:
             made += ["::", "", *paragraph, ""]
         elif in_section or _LIST.match(first):
-            made += [*map(_escaped, paragraph), ""]
+            made += [*_escaped(paragraph), ""]
         else:
-            made += [*(_escaped(line.strip()) for line in paragraph), ""]
+            made += [*_escaped([line.strip() for line in paragraph]), ""]
     lines[:] = made
 
 
@@ -117,12 +119,13 @@ def _paragraphs(lines: list[str]) -> list[list[str]]:
     return [paragraph for paragraph in found if paragraph]
 
 
-def _escaped(line: str) -> str:
-    parts, end = [], 0
-    for match in _LITERAL.finditer(line):
-        parts += [_without_markup(line[end : match.start()]), f"``{match[2]}``"]
+def _escaped(paragraph: list[str]) -> list[str]:
+    """Code, which may run over the end of a line, becomes a literal; all else stands for itself."""
+    text, parts, end = "\n".join(paragraph), [], 0
+    for match in _LITERAL.finditer(text):
+        parts += [_without_markup(text[end : match.start()]), f"``{match[2]}``"]
         end = match.end()
-    return "".join([*parts, _without_markup(line[end:])])
+    return "".join([*parts, _without_markup(text[end:])]).split("\n")
 
 
 def _without_markup(text: str) -> str:
