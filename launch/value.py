@@ -43,7 +43,10 @@ def _job(values: FlagValues) -> None:
     for warning in found.values.warnings:
         print(f"note: {warning}", file=sys.stderr)
     if found.skipped:
-        print(f"{len(found.skipped)} file(s) could not be read: see {files.workdir}/skipped.csv", file=sys.stderr)
+        print(
+            f"{len(found.skipped)} file(s) could not be read: see {files.workdir}/skipped.csv",
+            file=sys.stderr,
+        )
     valuations = found.values.valuations
     rows = len(next(iter(valuations.values())).values)
     print(f"{rows} rows valued by {len(valuations)} valuers; open {found.page}", file=sys.stderr)

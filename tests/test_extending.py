@@ -1,4 +1,4 @@
-"""New things from outside the package run through the commands: a valuer, a solver, an image source, and a method beside them."""
+"""A valuer, a solver, an image source and a method from outside run through the commands."""
 
 import csv
 import pathlib
@@ -69,7 +69,8 @@ class Stripes:
     def load(self, name, options):
         size = options.image_size
         period = 2 + np.arange(int(name))[:, None, None]
-        grey = np.where(np.arange(size)[None, None, :] // period % 2, 255, 0) * np.ones((1, size, 1))
+        lit = np.arange(size)[None, None, :] // period % 2
+        grey = 255 * lit * np.ones((1, size, 1))
         pixels = np.repeat(grey[..., None], options.channels, axis=3).astype(np.uint8)
         return ImageSet(tuple(f"stripes {row}" for row in range(int(name))), pixels)
 
@@ -96,18 +97,28 @@ def _columns(path: pathlib.Path) -> dict[str, list[str]]:
     return {name: [record[name] for record in records] for name in records[0]}
 
 
-def test_a_valuer_from_outside_is_run_by_name(outside: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_a_valuer_from_outside_is_run_by_name(
+    outside: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     features = np.random.default_rng(0).normal(size=(12, 3))
     np.save(tmp_path / "f.npy", features)
     np.save(tmp_path / "l.npy", np.arange(12) % 3 // 2)
     names = ["somebody:Norm", "somebody:CLASS_RATE", "knn_shapley"]
-    flags = [f"--features={tmp_path / 'f.npy'}", f"--labels={tmp_path / 'l.npy'}", f"--workdir={tmp_path / 'out'}"]
-    code, output = run_here("value", *flags, f"--valuers={','.join(names)}", "--folds=2", "--device=cpu")
+    flags = [
+        f"--features={tmp_path / 'f.npy'}",
+        f"--labels={tmp_path / 'l.npy'}",
+        f"--workdir={tmp_path / 'out'}",
+    ]
+    code, output = run_here(
+        "value", *flags, f"--valuers={','.join(names)}", "--folds=2", "--device=cpu"
+    )
     assert code == 0, output
     found = _columns(tmp_path / "out" / "values.csv")
     assert list(found) == ["index", *names]
     np.testing.assert_allclose(np.array(found[names[0]], float), np.linalg.norm(features, axis=1))
-    np.testing.assert_allclose(np.array(found[names[1]], float), np.where(np.arange(12) % 3 // 2, 1 / 3, 2 / 3))
+    np.testing.assert_allclose(
+        np.array(found[names[1]], float), np.where(np.arange(12) % 3 // 2, 1 / 3, 2 / 3)
+    )
     assert "somebody:CLASS_RATE" in (tmp_path / "out" / "values.html").read_text()
 
 
@@ -115,7 +126,11 @@ def test_an_image_source_a_solver_and_a_method_from_outside_are_run_by_name(
     outside: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     flags = ["--images=somebody:STRIPES:6", "--method=tests.support.outside_method:BRIGHTNESS"]
-    flags += ["--solver=somebody:TwiceTheGap", f"--workdir={tmp_path / 'out'}", "--preprocessing=none"]
+    flags += [
+        "--solver=somebody:TwiceTheGap",
+        f"--workdir={tmp_path / 'out'}",
+        "--preprocessing=none",
+    ]
     code, output = run_here("assess", *flags, "--steps=1", "--image_size=16", "--device=cpu")
     assert code == 0, output
     found = _columns(tmp_path / "out" / "scores.csv")
@@ -129,10 +144,22 @@ def test_an_image_source_a_solver_and_a_method_from_outside_are_run_by_name(
 @pytest.mark.parametrize(
     ("command", "flags", "message"),
     [
-        ("value", ["--features={0}/f.npy", "--valuers=somebody:STRIPES"], "valuer 'somebody:STRIPES' is a Stripes"),
-        ("value", ["--features={0}/f.npy", "--valuers=nobody:Norm"], "module nobody cannot be imported"),
+        (
+            "value",
+            ["--features={0}/f.npy", "--valuers=somebody:STRIPES"],
+            "valuer 'somebody:STRIPES' is a Stripes",
+        ),
+        (
+            "value",
+            ["--features={0}/f.npy", "--valuers=nobody:Norm"],
+            "module nobody cannot be imported",
+        ),
         ("assess", ["--images=somebody:Norm:3"], "image source 'somebody:Norm'"),
-        ("assess", ["--features={0}/f.npy", "--solver=somebody:Nothing"], "somebody has no Nothing"),
+        (
+            "assess",
+            ["--features={0}/f.npy", "--solver=somebody:Nothing"],
+            "somebody has no Nothing",
+        ),
     ],
 )
 def test_what_is_no_such_thing_is_refused(

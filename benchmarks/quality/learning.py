@@ -7,8 +7,8 @@ minutes allow; the plan is kept in the workdir, so that a killed run continues. 
 saw no label:
 - balanced accuracy of the vote of the 20 nearest training tiles (cosine, weighted) on the held-out tiles;
 - noise separation of 500 held-out tiles, z-scored by clean training features (the EXAMINE paper's Fig. 2b).
-Controls: the same network untrained, colour statistics, raw pixels. Each record is written when it is finished, and
-then kept.
+Controls: the same network untrained, colour statistics, raw pixels. Each record is written when it
+is finished, and then kept.
 """
 
 import dataclasses

@@ -2,8 +2,9 @@
 
 python -m benchmarks.quality.learning_table RECORDS.json [MORE.json …] [--output=ALL.json]
 
-Records of the same seed and row must be the same; several files make one table with all their rows. A row has learned if
-its accuracy is above the untrained encoder's of the same seeds by more than two standard errors of the differences.
+Records of the same seed and row must be the same; several files make one table with all their rows.
+A row has learned if its accuracy is above the untrained encoder's of the same seeds by more than
+two standard errors of the differences.
 """
 
 import json

@@ -3,8 +3,9 @@
 python -m benchmarks.quality.noise_separation --workdir=OUT [--data=FOLDER_OF_lc25000_96]
     --output=benchmarks/results/FILE.json
 
-Each run is a whole assessment: features z-scored by the clean training images, the scorer's default solver. A killed run
-continues in the same workdir. Controls are treated the same way. The record has the time of every run.
+Each run is a whole assessment: features z-scored by the clean training images, the scorer's default
+solver. A killed run continues in the same workdir. Controls are treated the same way. The record
+has the time of every run.
 """
 
 import dataclasses

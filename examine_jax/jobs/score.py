@@ -5,7 +5,7 @@ import importlib.util
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -43,25 +43,36 @@ class ScoreSettings:
     )
     center: bool = setting(False, "Subtract the features' mean before scoring.", main=True)
     against: str | os.PathLike[str] | None = setting(
-        None, "A corpus' summary: score each row by what it would add to that corpus.", metavar="FILE", main=True
+        None,
+        "A corpus' summary: score each row by what it would add to that corpus.",
+        metavar="FILE",
+        main=True,
     )
     save_summary: str | os.PathLike[str] | None = setting(
         None,
-        "Write the corpus' summary here (.npz). With --against: of that corpus and the new rows together.",
+        "Write the corpus' summary here (.npz). With --against: of that corpus and the new rows.",
         metavar="FILE",
         main=True,
     )
     names: str | os.PathLike[str] | None = setting(
         None,
-        "A .csv or .txt file of image names. If not given: F.names.csv or names.csv (.txt) beside the features.",
+        "A .csv or .txt file of image names. If not given: F.names.csv or names.csv (.txt) beside "
+        "the features.",
         metavar="FILE",
         main=True,
     )
-    image_column: str = setting("image", "The header of the names' column.", metavar="NAME", main=True)
-    groups: str | os.PathLike[str] | None = setting(
-        None, "A .csv file: the group (patient, slide) of each image or index.", metavar="FILE", main=True
+    image_column: str = setting(
+        "image", "The header of the names' column.", metavar="NAME", main=True
     )
-    group_column: str = setting("group", "The header of the groups' column.", metavar="NAME", main=True)
+    groups: str | os.PathLike[str] | None = setting(
+        None,
+        "A .csv file: the group (patient, slide) of each image or index.",
+        metavar="FILE",
+        main=True,
+    )
+    group_column: str = setting(
+        "group", "The header of the groups' column.", metavar="NAME", main=True
+    )
 
     def __post_init__(self) -> None:
         output, features = pathlib.Path(self.output), pathlib.Path(self.features)
@@ -69,13 +80,19 @@ class ScoreSettings:
             raise ValueError(f"output {output} must end in .csv or .parquet")
         if output.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
             raise ValueError(
-                f"{output} cannot be written without pyarrow: pip install 'examine-jax[score]', or end it in .csv"
+                f"{output} cannot be written without pyarrow: pip install 'examine-jax[score]', or "
+                "end it in .csv"
             )
         if self.groups is not None and (self.against is not None or self.save_summary is not None):
             raise ValueError(
-                "groups are left out of the features themselves: give neither a summary to compare with nor one to save"
+                "groups are left out of the features themselves: give neither a summary to compare "
+                "with nor one to save"
             )
-        inputs = {_real(path) for path in (features, self.against, self.names, self.groups) if path is not None}
+        inputs = {
+            _real(path)
+            for path in (features, self.against, self.names, self.groups)
+            if path is not None
+        }
         written = [pathlib.Path(path) for path in (output, self.save_summary) if path is not None]
         for path in written:
             if not path.parent.is_dir():
@@ -83,14 +100,19 @@ class ScoreSettings:
             if _real(path) in inputs:
                 raise ValueError(f"{path} is read and would be overwritten: name another file")
             if features.is_dir() and _real(path.parent) == _real(features):
-                raise ValueError(f"{path} would lie among the features' own shards: name another folder")
+                raise ValueError(
+                    f"{path} would lie among the features' own shards: name another folder"
+                )
         if len({_real(path) for path in written}) < len(written):
             raise ValueError(f"the table and the summary cannot both be {output}")
 
 
-def score_features(settings: ScoreSettings, *, progress: bool = True) -> Examination | Newcomers | GroupExamination:
-    """Scores features without holding them in memory, and writes the table. After an error nothing
-    is written.
+def score_features(
+    settings: ScoreSettings, *, progress: bool = True
+) -> Examination | Newcomers | GroupExamination:
+    """Scores features without holding them in memory, and writes the table.
+
+    After an error nothing is written.
 
     The table's columns are image, index, score, gap, error_bound, rank. Against a summary they are
     image, index, score, gap, singular_value_with, rank; for groups they are group, images (how
@@ -122,16 +144,21 @@ def score_features(settings: ScoreSettings, *, progress: bool = True) -> Examina
         corpus = SpectralSummary.load(settings.against)
         if corpus.mean.shape[0] != chunks.width:
             raise ValueError(
-                f"{settings.against} summarises features with {corpus.mean.shape[0]} columns, {settings.features} has {chunks.width}: "
+                f"{settings.against} summarises features with {corpus.mean.shape[0]} columns, "
+                f"{settings.features} has {chunks.width}: "
                 "use the encoder that made the corpus"
             )
-        found = examine_new_chunks(_WithProgress(chunks, "score", progress), corpus.spectrum(settings.center))
+        found = examine_new_chunks(
+            _WithProgress(chunks, "score", progress), corpus.spectrum(settings.center)
+        )
         header, columns = NEWCOMERS_HEADER, [found.score, found.gap, found.singular_value_with]
         if settings.save_summary is not None:
             summary = corpus.merge(summarise_chunks(_WithProgress(chunks, "summarise", progress)))
     ranks = rank_by_gap(np.asarray(found.gap))
     _write(
-        settings.output, header, [names or _Unnamed(len(ranks)), range(len(ranks)), *map(np.asarray, columns), ranks]
+        settings.output,
+        header,
+        [names or _Unnamed(len(ranks)), range(len(ranks)), *map(np.asarray, columns), ranks],
     )
     if settings.save_summary is not None:
         summary.save(settings.save_summary)
@@ -141,13 +168,17 @@ def score_features(settings: ScoreSettings, *, progress: bool = True) -> Examina
 def _score_groups(
     settings: ScoreSettings, chunks: FeatureChunks, names: list[str] | None, progress: bool
 ) -> GroupExamination:
-    groups = read_groups(settings.groups or "", chunks.rows, names, settings.image_column, settings.group_column)
+    groups = read_groups(
+        settings.groups or "", chunks.rows, names, settings.image_column, settings.group_column
+    )
     features = np.empty((chunks.rows, chunks.width), chunks.dtype)
     start = 0
     for chunk in _WithProgress(chunks, "read", progress):
         features[start : start + len(chunk)] = chunk
         start += len(chunk)
-    found = examine_groups(features, groups.values, num_groups=len(groups.classes), center=settings.center)
+    found = examine_groups(
+        features, groups.values, num_groups=len(groups.classes), center=settings.center
+    )
     gap = np.asarray(found.gap)
     images = np.bincount(groups.values, minlength=len(groups.classes))
     columns = [np.asarray(found.score), gap, np.asarray(found.error_bound), rank_by_gap(gap)]
@@ -155,7 +186,11 @@ def _score_groups(
     return found
 
 
-def _write(path: str | os.PathLike[str], header: Sequence[str], table: Sequence[Sequence[object] | np.ndarray]) -> None:
+def _write(
+    path: str | os.PathLike[str],
+    header: Sequence[str],
+    table: Sequence[Sequence[object] | np.ndarray],
+) -> None:
     if pathlib.Path(path).suffix == ".csv":
         write_table(path, header, _records(table))
     else:
@@ -171,7 +206,12 @@ class _WithProgress:
     def __iter__(self) -> Iterator[Float[np.ndarray, "chunk width"]]:
         total = self._chunks.rows
         with tqdm(
-            total=total, desc=self._label, unit=" rows", unit_scale=True, disable=not self._progress, file=sys.stderr
+            total=total,
+            desc=self._label,
+            unit=" rows",
+            unit_scale=True,
+            disable=not self._progress,
+            file=sys.stderr,
         ) as bar:
             for chunk in self._chunks:
                 yield chunk
@@ -205,14 +245,19 @@ def _names(settings: ScoreSettings, chunks: FeatureChunks) -> list[str] | None:
 
 def _records(table: Sequence[Sequence[object] | np.ndarray]) -> Iterator[tuple[object, ...]]:
     """The table's rows; floats have the fewest digits that identify them."""
-    as_text: Callable[[np.ndarray], list[object]] = lambda x: (x.astype("U32") if x.dtype.kind == "f" else x).tolist()  # noqa: E731
+
+    def as_text(column: np.ndarray) -> list[object]:
+        return (column.astype("U32") if column.dtype.kind == "f" else column).tolist()
+
     for start in range(0, len(table[0]), _ROWS_WRITTEN):
         part = [column[start : start + _ROWS_WRITTEN] for column in table]
         yield from zip(*(as_text(x) if isinstance(x, np.ndarray) else x for x in part), strict=True)
 
 
 def _write_parquet(
-    path: str | os.PathLike[str], header: Sequence[str], table: Sequence[Sequence[object] | np.ndarray]
+    path: str | os.PathLike[str],
+    header: Sequence[str],
+    table: Sequence[Sequence[object] | np.ndarray],
 ) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -1,6 +1,4 @@
-"""Lines and cells of CSV files: UTF-8 with or without a byte order mark, of limited size, with
-one-line errors.
-"""
+"""Lines and cells of CSV files in UTF-8, with limits and one-line errors."""
 
 import csv
 import os
@@ -10,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 MAX_BYTES = 2**30
 
 
-def csv_lines(path: str | os.PathLike[str], *, strict: bool = True) -> Iterator[tuple[int, list[str]]]:
+def csv_lines(
+    path: str | os.PathLike[str], *, strict: bool = True
+) -> Iterator[tuple[int, list[str]]]:
     """(line number, cells) of each record of a CSV file; empty lines are left out.
 
     Args:
@@ -26,7 +26,9 @@ def csv_lines(path: str | os.PathLike[str], *, strict: bool = True) -> Iterator[
     if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{where}: not a plain file; name a CSV file")
     if status.st_size > MAX_BYTES:
-        raise ValueError(f"{where}: {status.st_size} bytes, more than the {MAX_BYTES} that a table may have")
+        raise ValueError(
+            f"{where}: {status.st_size} bytes, more than the {MAX_BYTES} that a table may have"
+        )
     line = 0
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
@@ -37,10 +39,14 @@ def csv_lines(path: str | os.PathLike[str], *, strict: bool = True) -> Iterator[
                     yield line, cells
     except (UnicodeDecodeError, csv.Error) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{where}, after line {line}: {reason}; give a CSV file in UTF-8") from error
+        raise ValueError(
+            f"{where}, after line {line}: {reason}; give a CSV file in UTF-8"
+        ) from error
 
 
-def csv_rows(path: str | os.PathLike[str], columns: Mapping[str, str | None]) -> Iterator[tuple[int, dict[str, str]]]:
+def csv_rows(
+    path: str | os.PathLike[str], columns: Mapping[str, str | None]
+) -> Iterator[tuple[int, dict[str, str]]]:
     """(line number, {column: cell}) of each record below a CSV file's header.
 
     Args:
@@ -57,7 +63,9 @@ def csv_rows(path: str | os.PathLike[str], columns: Mapping[str, str | None]) ->
     check_header(path, header, columns)
     for line, cells in lines:
         if any(column not in header[: len(cells)] for column in columns):
-            raise ValueError(f"{os.fspath(path)}, line {line} is cut short: it has fewer columns than the header")
+            raise ValueError(
+                f"{os.fspath(path)}, line {line} is cut short: it has fewer columns than the header"
+            )
         yield line, {name: cell for name, cell in zip(header, cells) if name}
 
 
@@ -66,7 +74,9 @@ def csv_header(path: str | os.PathLike[str]) -> list[str]:
     return next(csv_lines(path), (0, []))[1]
 
 
-def check_header(path: str | os.PathLike[str], header: Sequence[str], columns: Mapping[str, str | None]) -> None:
+def check_header(
+    path: str | os.PathLike[str], header: Sequence[str], columns: Mapping[str, str | None]
+) -> None:
     """Raises: ValueError, where a column is absent or there twice."""
     for column, flag in columns.items():
         if header.count(column) == 1:
@@ -74,5 +84,6 @@ def check_header(path: str | os.PathLike[str], header: Sequence[str], columns: M
         count = "is there twice" if column in header else "is absent"
         remedy = "" if flag is None else f"; name another by --{flag}"
         raise ValueError(
-            f"{os.fspath(path)}: the column {column!r} {count}; the columns are {', '.join(header) or 'none'}{remedy}"
+            f"{os.fspath(path)}: the column {column!r} {count}; the columns are "
+            f"{', '.join(header) or 'none'}{remedy}"
         )

@@ -30,7 +30,9 @@ class LabelledRows:
     pixels: UInt8[np.ndarray, "n h w c"] | None = None
 
 
-def coded(rows: LabelledRows, validation: LabelledRows | None) -> tuple[Int[np.ndarray, " n"], tuple[str, ...]]:
+def coded(
+    rows: LabelledRows, validation: LabelledRows | None
+) -> tuple[Int[np.ndarray, " n"], tuple[str, ...]]:
     """Labels as 0, 1, … and the classes' names in that order.
 
     Args:
@@ -43,26 +45,34 @@ def coded(rows: LabelledRows, validation: LabelledRows | None) -> tuple[Int[np.n
             of one row.
     """
     if rows.labels is None:
-        raise ValueError("these valuers need labels: give --labels, or ask for label-free valuers alone")
+        raise ValueError(
+            "these valuers need labels: give --labels, or ask for label-free valuers alone"
+        )
     texts = as_text(rows.labels, rows.names, "labels of the assessed set")
     classes = tuple(np.unique(texts).tolist())
     if len(classes) < 2:
-        raise ValueError(f"all rows have the label {classes[0]!r}: values by a classifier need two classes or more")
+        raise ValueError(
+            f"all rows have the label {classes[0]!r}: values by a classifier need two classes or "
+            "more"
+        )
     if len(classes) >= len(rows.features):
         raise ValueError(
-            f"there are {len(classes)} classes for {len(rows.features)} rows: is this the column of labels?"
+            f"there are {len(classes)} classes for {len(rows.features)} rows: is this the column "
+            "of labels?"
         )
     codes = np.searchsorted(np.array(classes), texts).astype(np.int64)
     if validation is None:
         few = [classes[c] for c in np.flatnonzero(np.bincount(codes) < 2)]
         if few:
             raise ValueError(
-                f"classes {', '.join(few[:8])} have one row each: without a validation set each class needs two or more"
+                f"classes {', '.join(few[:8])} have one row each: without a validation set each "
+                "class needs two or more"
             )
         return codes, classes
     if validation.features.shape[1] != rows.features.shape[1]:
         raise ValueError(
-            f"the validation features have {validation.features.shape[1]} columns, the assessed {rows.features.shape[1]}: use one encoder"
+            f"the validation features have {validation.features.shape[1]} columns, the assessed "
+            f"{rows.features.shape[1]}: use one encoder"
         )
     if validation.labels is None:
         raise ValueError("the validation set needs labels: give --validation_labels")
@@ -73,14 +83,17 @@ def coded(rows: LabelledRows, validation: LabelledRows | None) -> tuple[Int[np.n
     ):
         if len(alone):
             raise ValueError(
-                f"classes {', '.join(alone[:8].tolist())} are in the {where} set alone: both sets need rows of every class"
+                f"classes {', '.join(alone[:8].tolist())} are in the {where} set alone: both sets "
+                "need rows of every class"
             )
     return codes, classes
 
 
 def codes_of(rows: LabelledRows, classes: tuple[str, ...]) -> Int[np.ndarray, " n"]:
     """Labels as indices into `classes`, which contain them all."""
-    return np.searchsorted(np.array(classes), as_text(rows.labels, rows.names, "labels")).astype(np.int64)
+    return np.searchsorted(np.array(classes), as_text(rows.labels, rows.names, "labels")).astype(
+        np.int64
+    )
 
 
 def as_text(labels: Any, names: Sequence[str] | None, what: str) -> Shaped[np.ndarray, " n"]:
@@ -95,14 +108,17 @@ def as_text(labels: Any, names: Sequence[str] | None, what: str) -> Shaped[np.nd
         missing = np.isnan(values)
         texts = np.array([np.format_float_positional(value, trim="-") for value in values])
     else:
-        missing = np.array([value is None or value != value for value in values.tolist()])  # NaN differs from itself
+        missing = np.array(
+            [value is None or value != value for value in values.tolist()]
+        )  # NaN differs from itself
         texts = np.array([_WHOLE.sub(r"\1", str(value).strip()) for value in values.tolist()])
         missing |= np.array([is_missing(text) for text in texts.tolist()], bool)
     rows = np.flatnonzero(missing)
     if len(rows):
         shown = [names[row] if names is not None else f"row {row}" for row in rows[:8]]
         raise ValueError(
-            f"{what} are missing for {', '.join(shown)} ({len(rows)} in all): give them, or leave these out"
+            f"{what} are missing for {', '.join(shown)} ({len(rows)} in all): give them, or leave "
+            "these out"
         )
     return texts
 
@@ -110,7 +126,9 @@ def as_text(labels: Any, names: Sequence[str] | None, what: str) -> Shaped[np.nd
 _WHOLE = re.compile(r"^(-?\d+)\.0+$")
 
 
-def check_groups(rows: LabelledRows, validation: LabelledRows, allow_shared_groups: bool) -> list[str]:
+def check_groups(
+    rows: LabelledRows, validation: LabelledRows, allow_shared_groups: bool
+) -> list[str]:
     """Notes on the groups for the reader, a sentence each.
 
     Raises:
@@ -121,7 +139,8 @@ def check_groups(rows: LabelledRows, validation: LabelledRows, allow_shared_grou
     if rows.groups is None or validation.groups is None:
         known = "validation" if rows.groups is None else "assessed"
         return [
-            f"Groups are known of the {known} set alone: if the other set has rows of the same patients or slides, values reward copies."
+            f"Groups are known of the {known} set alone: if the other set has rows of the same "
+            "patients or slides, values reward copies."
         ]
     ours, theirs = (as_text(part.groups, part.names, "groups") for part in (rows, validation))
     shared = np.intersect1d(ours, theirs)
@@ -129,17 +148,21 @@ def check_groups(rows: LabelledRows, validation: LabelledRows, allow_shared_grou
         return []
     if not allow_shared_groups:
         raise ValueError(
-            f"groups {', '.join(shared[:8].tolist())} ({len(shared)} in all) are in the assessed and the validation set: values would "
+            f"groups {', '.join(shared[:8].tolist())} ({len(shared)} in all) are in the assessed "
+            "and the validation set: values would "
             "reward copies; split by group, or pass --force"
         )
-    return [f"{len(shared)} groups are in the assessed and the validation set: values reward copies."]
+    return [
+        f"{len(shared)} groups are in the assessed and the validation set: values reward copies."
+    ]
 
 
 def folds_of(
     labels: Int[np.ndarray, " n"], groups: Shaped[np.ndarray, " n"] | None, wanted: int, seed: int
 ) -> list[Int[np.ndarray, " k"]]:
-    """Row numbers of each fold. Every class is in each fold and in its complement; a class with
-    fewer rows reduces the folds.
+    """Row numbers of each fold; every class is in each fold and in its complement.
+
+    A class with fewer rows reduces the number of folds.
 
     Raises:
         ValueError: there is one group only, or groups leave a fold without a class.
@@ -150,15 +173,22 @@ def folds_of(
     if groups is not None:
         folds = min(folds, len(np.unique(groups)))
         if folds < 2:
-            raise ValueError("all rows are of one group: no validation set can be held out; give --validation_features")
+            raise ValueError(
+                "all rows are of one group: no validation set can be held out; give "
+                "--validation_features"
+            )
         splitter: Any = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     else:
         splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     held = [part for _, part in splitter.split(labels, labels, groups)]
     everyone = set(np.unique(labels).tolist())
     for part in held:
-        if set(labels[part].tolist()) != everyone or set(np.delete(labels, part).tolist()) != everyone:
+        if (
+            set(labels[part].tolist()) != everyone
+            or set(np.delete(labels, part).tolist()) != everyone
+        ):
             raise ValueError(
-                f"{folds} folds by group leave a fold without every class: use fewer --folds, or give --validation_features"
+                f"{folds} folds by group leave a fold without every class: use fewer --folds, or "
+                "give --validation_features"
             )
     return held

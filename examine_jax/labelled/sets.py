@@ -59,7 +59,10 @@ class LabelledSource:
         None, "A .csv file; the source's own labels if not given.", metavar="FILE", main=True
     )
     groups: str | os.PathLike[str] | None = setting(
-        None, "A .csv file: the patient or slide of each image; groups stay whole.", metavar="FILE", main=True
+        None,
+        "A .csv file: the patient or slide of each image; groups stay whole.",
+        metavar="FILE",
+        main=True,
     )
     image_column: str = setting("image", "The header of the images' names.")
     label_column: str = setting("label", "The header of the labels.")
@@ -90,15 +93,23 @@ def read_labelled(
             one (which), or there is one class only.
     """
     images, labels, groups, split = source.images, source.labels, source.groups, source.split
-    image_column, label_column, group_column = source.image_column, source.label_column, source.group_column
-    listed = None if labels is None and groups is None else _listed(images, image_size, channels, split)
+    image_column, label_column, group_column = (
+        source.image_column,
+        source.label_column,
+        source.group_column,
+    )
+    listed = (
+        None if labels is None and groups is None else _listed(images, image_size, channels, split)
+    )
     if labels is not None:
         table = _check_table(labels, listed, image_column, label_column)
         if table is not None:
             _check_classes(table.classes, len(table.values))
     if groups is not None:
         _check_table(groups, listed, image_column, group_column)
-    found = load_images(images, image_size=image_size, channels=channels, split=split, on_progress=on_progress)
+    found = load_images(
+        images, image_size=image_size, channels=channels, split=split, on_progress=on_progress
+    )
     if labels is not None:
         read = _labels_of(labels, found, image_column, label_column)
         values, classes = read.values.astype(np.int64), read.classes
@@ -109,14 +120,18 @@ def read_labelled(
         loose = [name for name in found.names if "/" not in name]
         if loose:
             raise ValueError(
-                f"{images}: {len(loose)} images lie in no class's sub-folder (such as {loose[0]!r}); "
+                f"{images}: {len(loose)} images lie in no class's sub-folder (such as "
+                f"{loose[0]!r}); "
                 "give a CSV file of labels, or sort them"
             )
-        parents, values = np.unique([name.partition("/")[0] for name in found.names], return_inverse=True)
+        parents, values = np.unique(
+            [name.partition("/")[0] for name in found.names], return_inverse=True
+        )
         classes = tuple(map(str, parents))
         if len(classes) < 2:
             raise ValueError(
-                f"{images} has one sub-folder with images, {classes[0]}: name the folder whose sub-folders are the classes, "
+                f"{images} has one sub-folder with images, {classes[0]}: name the folder whose "
+                "sub-folders are the classes, "
                 "or give a CSV file of labels"
             )
     else:
@@ -128,26 +143,33 @@ def read_labelled(
     return LabelledImages(found.names, found.pixels, values, classes, grouped, len(found.skipped))
 
 
-def _listed(images: str | os.PathLike[str], image_size: int, channels: int, split: str | None) -> StreamedImages | None:
+def _listed(
+    images: str | os.PathLike[str], image_size: int, channels: int, split: str | None
+) -> StreamedImages | None:
     """Lists the images without decoding them; None for an array file, which is read whole."""
     if not can_stream(images):
         return None
-    return stream_images(images, image_size=image_size, channels=channels, split=split, bits_stored=16)
+    return stream_images(
+        images, image_size=image_size, channels=channels, split=split, bits_stored=16
+    )
 
 
 def _check_table(
     path: str | os.PathLike[str], images: StreamedImages | None, image_column: str, column: str
 ) -> Labels | None:
-    """Reads the labels of the images that have a row; refuses early what `_labels_of` would refuse
-    after decoding.
-    """
+    """Reads the labels of images that have a row; refuses early what `_labels_of` would refuse."""
     if images is None:
         os.stat(path)  # the file must exist at least
         return None
     skipped = [item.name for item in images.skipped]
     # An image has a row if the file has its name; the row's other columns are read below.
     names = read_labels(
-        path, images.names, image_column=image_column, label_column=image_column, partial=True, skipped=skipped
+        path,
+        images.names,
+        image_column=image_column,
+        label_column=image_column,
+        partial=True,
+        skipped=skipped,
     )
     with_row = names.values >= 0
     named = [name for name, has in zip(images.names, with_row) if has]
@@ -162,15 +184,20 @@ def _check_table(
     return read_labels(path, named, image_column=image_column, label_column=column, skipped=skipped)
 
 
-def _labels_of(path: str | os.PathLike[str], found: ImageSet, image_column: str, column: str) -> Labels:
+def _labels_of(
+    path: str | os.PathLike[str], found: ImageSet, image_column: str, column: str
+) -> Labels:
     """Reads one label for each image that was decoded."""
     skipped = [item.name for item in found.skipped]
-    return read_labels(path, found.names, image_column=image_column, label_column=column, skipped=skipped)
+    return read_labels(
+        path, found.names, image_column=image_column, label_column=column, skipped=skipped
+    )
 
 
 def _check_classes(classes: Sequence[str], images: int) -> None:
     if not 2 <= len(classes) < images:
         raise ValueError(
-            f"there are {len(classes)} classes for {images} images ({', '.join(classes[:4])}); two or more are needed, "
+            f"there are {len(classes)} classes for {images} images ({', '.join(classes[:4])}); two "
+            "or more are needed, "
             "with several images each: is this the column of labels?"
         )

@@ -16,8 +16,9 @@ def stratified_split(
     shares: Sequence[float] = (0.7, 0.1, 0.2),
     seed: int,
 ) -> tuple[Int[np.ndarray, " rows"], ...]:
-    """Splits images into parts with these shares of every class, and keeps groups whole; a pure
-    function of its arguments.
+    """Splits images into parts with these shares of every class, and keeps groups whole.
+
+    The split is a pure function of the arguments.
 
     Groups are placed one by one, each into the part that most lacks its classes: large groups first
     (by powers of two), in an order from the seed. Without groups, each part's share of each class
@@ -55,8 +56,10 @@ def stratified_split(
     for name, column in zip(names, counts.T):
         if np.count_nonzero(column) < len(wanted):
             raise ValueError(
-                f"class {name} has {int(column.sum())} images in {np.count_nonzero(column)} groups, and {len(wanted)} parts need "
-                "at least one group each: leave the class out, merge it with another, or make fewer parts"
+                f"class {name} has {int(column.sum())} images in {np.count_nonzero(column)} "
+                f"groups, and {len(wanted)} parts need "
+                "at least one group each: leave the class out, merge it with another, or make "
+                "fewer parts"
             )
     none = np.bincount(group, ~is_class.any(axis=1), minlength=num_groups)
     shared = np.column_stack([counts, none]) if none.any() else counts
@@ -84,11 +87,15 @@ def check_split(
             raise ValueError(f"part {number} of the split is empty")
         if rows.min() < 0 or rows.max() >= len(labels):
             wrong = rows.min() if rows.min() < 0 else rows.max()
-            raise ValueError(f"part {number} of the split names row {wrong}, but there are {len(labels)} images")
+            raise ValueError(
+                f"part {number} of the split names row {wrong}, but there are {len(labels)} images"
+            )
         if (part_of[rows] >= 0).any() or len(np.unique(rows)) < len(rows):
             again, times = np.unique(rows, return_counts=True)
             twice = again[(times > 1) | (part_of[again] >= 0)][0]
-            raise ValueError(f"row {twice} is in the split twice (part {number}); each image belongs to one part")
+            raise ValueError(
+                f"row {twice} is in the split twice (part {number}); each image belongs to one part"
+            )
         part_of[rows] = number
     if groups is not None:
         used = part_of >= 0
@@ -100,15 +107,19 @@ def check_split(
         if len(straddling):
             worst = straddling[0]
             raise ValueError(
-                f"group {group_names[worst]} lies in parts {first[worst]} and {last[worst]} of the split ({len(straddling)} such groups): "
+                f"group {group_names[worst]} lies in parts {first[worst]} and {last[worst]} of the "
+                f"split ({len(straddling)} such groups): "
                 "its images are alike, so keep each group in one part"
             )
     names, is_class = _classes(labels)
     for number, rows in enumerate(parts):
-        absent = [str(name) for name, present in zip(names, is_class[rows].any(axis=0)) if not present]
+        absent = [
+            str(name) for name, present in zip(names, is_class[rows].any(axis=0)) if not present
+        ]
         if absent:
             raise ValueError(
-                f"part {number} of the split has no image of class {', '.join(absent[:8])}: its figures would be undefined"
+                f"part {number} of the split has no image of class {', '.join(absent[:8])}: its "
+                "figures would be undefined"
             )
 
 
@@ -123,44 +134,57 @@ def group_codes(
     missing = np.flatnonzero(_missing(groups))
     if len(missing):
         raise ValueError(
-            f"images {missing[:8].tolist()} have no group ({len(missing)} in all): give each a group of its own, or leave it out"
+            f"images {missing[:8].tolist()} have no group ({len(missing)} in all): give each a "
+            "group of its own, or leave it out"
         )
     try:
         return np.unique(groups, return_inverse=True)
     except TypeError as error:
-        raise ValueError(f"groups of several types cannot be put in order ({error}); give all as strings") from error
+        raise ValueError(
+            f"groups of several types cannot be put in order ({error}); give all as strings"
+        ) from error
 
 
 def _missing(groups: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     if groups.dtype.kind == "O":
         # Compared by name, because pandas' NA has no truth value.
-        return np.array([not isinstance(group, str) and str(group) in _MISSING for group in groups], bool)
+        return np.array(
+            [not isinstance(group, str) and str(group) in _MISSING for group in groups], bool
+        )
     return groups != groups
 
 
-def _classes(labels: Shaped[np.ndarray, "n *classes"]) -> tuple[Sequence[object], Shaped[np.ndarray, "n classes"]]:
+def _classes(
+    labels: Shaped[np.ndarray, "n *classes"],
+) -> tuple[Sequence[object], Shaped[np.ndarray, "n classes"]]:
     """The classes' names, and whether each image has each class [N, classes]."""
     if labels.ndim == 1:
         names = np.unique(labels)
         return names.tolist(), labels[:, None] == names
     if labels.ndim != 2 or not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"labels {list(labels.shape)}: give one class an image, or zeros and ones [images, classes]")
+        raise ValueError(
+            f"labels {list(labels.shape)}: give one class an image, or zeros and ones [images, "
+            "classes]"
+        )
     return range(labels.shape[1]), labels.astype(bool)
 
 
 def _place(
-    counts: Float[np.ndarray, "groups classes"], shares: Float[np.ndarray, " parts"], rng: np.random.Generator
+    counts: Float[np.ndarray, "groups classes"],
+    shares: Float[np.ndarray, " parts"],
+    rng: np.random.Generator,
 ) -> Int[np.ndarray, " groups"]:
-    """The part of each group, chosen so that classes are near their shares in the chi-squared
-    distance.
-    """
+    """The part of each group. Classes come near their shares in the chi-squared distance."""
     goal = shares[:, None] * counts.sum(axis=0)  # [parts, classes]
     filled = np.zeros_like(goal)
     part = np.empty(len(counts), np.int64)
     order = rng.permutation(len(counts))
     # Small groups come last, to even out. Sizes count by powers of two only; otherwise every seed
     # would give the same split.
-    weight = np.log2(np.maximum(np.square(counts / goal.sum(axis=0)).sum(axis=1), np.finfo(float).tiny)) // 2
+    weight = (
+        np.log2(np.maximum(np.square(counts / goal.sum(axis=0)).sum(axis=1), np.finfo(float).tiny))
+        // 2
+    )
     order = order[np.argsort(-weight[order], kind="stable")]
     for g in order:
         # The change of the sum over classes of (filled - goal)^2 / goal, if the group goes to each
@@ -171,13 +195,17 @@ def _place(
     return part
 
 
-def _give_each_part_each_class(counts: Float[np.ndarray, "groups classes"], part: np.ndarray, num_parts: int) -> None:
+def _give_each_part_each_class(
+    counts: Float[np.ndarray, "groups classes"], part: np.ndarray, num_parts: int
+) -> None:
     """Moves single groups, in place, until no part lacks a class; rare classes come first.
 
     Raises:
         ValueError: single moves do not suffice, because groups have several classes.
     """
-    owners = np.zeros((num_parts, counts.shape[1]), np.int64)  # the number of a part's groups that have the class
+    owners = np.zeros(
+        (num_parts, counts.shape[1]), np.int64
+    )  # the number of a part's groups that have the class
     np.add.at(owners, part, (counts > 0).astype(np.int64))
     for c in np.argsort(owners.sum(axis=0), kind="stable"):
         for p in np.flatnonzero(owners[:, c] == 0):
@@ -186,7 +214,8 @@ def _give_each_part_each_class(counts: Float[np.ndarray, "groups classes"], part
             spare = (held[:, c] > 0) & (((owners[part] - held) > 0) | (held == 0)).all(axis=1)
             if not spare.any():
                 raise ValueError(
-                    f"class number {c} cannot be had in each of {num_parts} parts without tearing groups apart: make fewer parts"
+                    f"class number {c} cannot be had in each of {num_parts} parts without tearing "
+                    "groups apart: make fewer parts"
                 )
             moved = np.flatnonzero(spare)[np.argmin(counts[spare].sum(axis=1))]
             owners[part[moved]] -= held[moved]

@@ -1,6 +1,4 @@
-"""Tables about images: labels, groups and names, from CSV files that are keyed by image or index,
-and from .npy and .txt files.
-"""
+"""Tables about images: labels, groups and names, keyed by image or by index."""
 
 import dataclasses
 import os
@@ -16,7 +14,9 @@ from examine_jax.labelled.csv_lines import MAX_BYTES, check_header, csv_header, 
 _SHOWN = 5
 _INDEX = "index"
 _IMAGE_COLUMN_FLAG = "image_column"
-_FILE_NAME = re.compile(r".+\.(png|jpe?g|tiff?|bmp|gif|webp|jp2|dcm|dicom|npy|svs|nii|nii\.gz)", re.IGNORECASE)
+_FILE_NAME = re.compile(
+    r".+\.(png|jpe?g|tiff?|bmp|gif|webp|jp2|dcm|dicom|npy|svs|nii|nii\.gz)", re.IGNORECASE
+)
 _NAMES_ENDINGS = (".csv", ".txt")
 
 
@@ -44,8 +44,9 @@ def read_labels(
     partial: bool = False,
     skipped: Collection[str] = (),
 ) -> Labels:
-    """The label of each image, from a CSV file in UTF-8 with a header line that names the images.
-    Other columns are ignored.
+    """The label of each image, from a CSV file that names images.
+
+    The file is in UTF-8 and has a header line; other columns are ignored.
 
     Groups (patient, slide) are read the same way, with `label_column="group"`.
 
@@ -64,11 +65,15 @@ def read_labels(
             images and the remedy.
         OSError: the file cannot be read.
     """
-    texts = _by_name(path, names, image_column, label_column, "label_column", partial=partial, ignored=skipped)
+    texts = _by_name(
+        path, names, image_column, label_column, "label_column", partial=partial, ignored=skipped
+    )
     return _coded(texts)
 
 
-def check_label_file(path: str | os.PathLike[str], image_column: str = "image", label_column: str = "label") -> None:
+def check_label_file(
+    path: str | os.PathLike[str], image_column: str = "image", label_column: str = "label"
+) -> None:
     """Refuses early what `read_labels` would refuse whatever the images are called.
 
     Raises: as there.
@@ -84,8 +89,9 @@ def read_groups(
     image_column: str = "image",
     group_column: str = "group",
 ) -> Labels:
-    """The group (patient, slide) of each row of a matrix, from a CSV file keyed by image, or by a
-    column `index` from 0.
+    """The group (patient, slide) of each row of a matrix, from a CSV file keyed by image or index.
+
+    The index counts from 0.
 
     Raises:
         ValueError, OSError: as `read_labels`; the file names images and the rows have no names;
@@ -95,7 +101,9 @@ def read_groups(
     if image_column not in header and _INDEX not in header:
         _refuse_other_names(path, header, names, image_column, group_column)
         check_header(path, header, {image_column: _IMAGE_COLUMN_FLAG})
-    return _coded(_keyed(path, header, rows, names, image_column, group_column, "group_column", partial=False))
+    return _coded(
+        _keyed(path, header, rows, names, image_column, group_column, "group_column", partial=False)
+    )
 
 
 def read_column(
@@ -107,8 +115,7 @@ def read_column(
     *,
     column_flag: str = "label_column",
 ) -> Shaped[np.ndarray, " rows"]:
-    """One entry for each row of a matrix: a .npy array [N] of numbers or text, or a CSV file's
-    column as text.
+    """One entry for each row of a matrix: a .npy array [N], or a CSV file's column as text.
 
     A CSV file is matched to the rows by its column `index` (from 0) or by the images' names. A file
     with neither is matched by order, unless another of its columns holds names. Rows that it does
@@ -145,7 +152,8 @@ def read_column(
         texts = [_present(cells[column]) for _, cells in csv_rows(path, {column: column_flag})]
         if len(texts) != rows:
             raise ValueError(
-                f"{path} has {len(texts)} lines for {rows} rows; give one each, a column {_INDEX}, or the images' names in a column "
+                f"{path} has {len(texts)} lines for {rows} rows; give one each, a column {_INDEX}, "
+                "or the images' names in a column "
                 f"(--{_IMAGE_COLUMN_FLAG})"
             )
     return np.array(texts)
@@ -162,7 +170,11 @@ def names_beside(features: str | os.PathLike[str]) -> pathlib.Path | None:
     """
     features = pathlib.Path(features)
     folder = features if features.is_dir() else features.parent
-    own = [] if features.is_dir() else [features.with_suffix(f".names{ending}") for ending in _NAMES_ENDINGS]
+    own = (
+        []
+        if features.is_dir()
+        else [features.with_suffix(f".names{ending}") for ending in _NAMES_ENDINGS]
+    )
     for candidates in (own, [folder / f"names{ending}" for ending in _NAMES_ENDINGS]):
         found = [candidate for candidate in candidates if candidate.is_file()]
         if len(found) > 1:
@@ -173,8 +185,7 @@ def names_beside(features: str | os.PathLike[str]) -> pathlib.Path | None:
 
 
 def read_names(path: str | os.PathLike[str], rows: int, column: str = "image") -> list[str]:
-    """The image name of each row of a matrix: the lines of a .txt file, or a CSV file's column, in
-    UTF-8.
+    """The image name of each row of a matrix, from a .txt file's lines or a CSV file's column.
 
     If a CSV file has a column `index` too, it must count the rows from 0.
 
@@ -191,14 +202,17 @@ def read_names(path: str | os.PathLike[str], rows: int, column: str = "image") -
         for line, cells in csv_rows(path, {column: _IMAGE_COLUMN_FLAG}):
             if cells.get(_INDEX, str(len(names))) != str(len(names)):
                 raise ValueError(
-                    f"{path}, line {line}: the index is {cells[_INDEX]}, not {len(names)}: names must be in the order of the rows"
+                    f"{path}, line {line}: the index is {cells[_INDEX]}, not {len(names)}: names "
+                    "must be in the order of the rows"
                 )
             names.append(cells[column])
     else:
         os.stat(path)  # a file that is not there has a message of its own
         raise ValueError(f"{path}: names are read from .csv and .txt files")
     if len(names) != rows:
-        raise ValueError(f"{path} has {len(names)} names for {rows} rows of features; every row needs one name")
+        raise ValueError(
+            f"{path} has {len(names)} names for {rows} rows of features; every row needs one name"
+        )
     return names
 
 
@@ -220,9 +234,12 @@ def _keyed(
     if _INDEX not in header:
         if names is None:
             raise ValueError(
-                f"{os.fspath(path)} names images, the features have no names: give a file of names, or a column {_INDEX} instead"
+                f"{os.fspath(path)} names images, the features have no names: give a file of "
+                f"names, or a column {_INDEX} instead"
             )
-        return _by_name(path, names, image_column, column, column_flag, partial=partial, others=partial)
+        return _by_name(
+            path, names, image_column, column, column_flag, partial=partial, others=partial
+        )
     columns = {_INDEX: None, column: column_flag}
     compared = names is not None and image_column in header
     if compared:
@@ -232,7 +249,8 @@ def _keyed(
         index = _row_number(path, line, cells[_INDEX], rows)
         if compared and names is not None and names[index] != cells[image_column]:
             raise ValueError(
-                f"{os.fspath(path)}, line {line}: index {index} is {names[index]!r}, but the column {image_column!r} has "
+                f"{os.fspath(path)}, line {line}: index {index} is {names[index]!r}, but the "
+                f"column {image_column!r} has "
                 f"{cells[image_column]!r}: correct the table, or remove one of the two columns"
             )
         keyed.append((line, str(index), cells[column]))
@@ -250,7 +268,7 @@ def _by_name(
     others: bool = False,
     ignored: Collection[str] = (),
 ) -> list[str]:
-    """The column's entry for each image; `others`: rows for images that are not there are ignored."""
+    """The column's entry for each image. `others`: rows for unknown images are ignored."""
     columns = {image_column: _IMAGE_COLUMN_FLAG, column: column_flag}
     keyed = [(line, cells[image_column], cells[column]) for line, cells in csv_rows(path, columns)]
     if others:
@@ -258,7 +276,8 @@ def _by_name(
         listed = [entry for entry in keyed if entry[1] in known]
         if keyed and not listed:
             raise ValueError(
-                f"{os.fspath(path)} names none of the images in its column {image_column!r}: is it of another set, or are the names "
+                f"{os.fspath(path)} names none of the images in its column {image_column!r}: is it "
+                "of another set, or are the names "
                 f"in another column (--{_IMAGE_COLUMN_FLAG})?"
             )
         keyed = listed
@@ -292,25 +311,35 @@ def _match(
             found[name] = text
     if strangers:
         raise ValueError(
-            f"{where} has rows for images that are not there: {_listed(strangers)}; add those images, remove the rows, or name them as "
+            f"{where} has rows for images that are not there: {_listed(strangers)}; add those "
+            "images, remove the rows, or name them as "
             f"the images are ({', '.join(map(repr, names[:2]))}, ...)"
         )
     missing = [name for name in names if name not in found]
     if missing and not partial:
-        raise ValueError(f"{where} has no row for {_listed(missing)}; add a {column} for each image")
+        raise ValueError(
+            f"{where} has no row for {_listed(missing)}; add a {column} for each image"
+        )
     return [found.get(name, "") for name in names]
 
 
 def _refuse_other_names(
-    path: str | os.PathLike[str], header: Sequence[str], names: Sequence[str] | None, image_column: str, column: str
+    path: str | os.PathLike[str],
+    header: Sequence[str],
+    names: Sequence[str] | None,
+    image_column: str,
+    column: str,
 ) -> None:
-    """Refuses a table whose images are named in a column other than `image_column`: the order of
-    its rows need not be the images'.
+    """Refuses a table that names images in a column other than `image_column`.
+
+    The order of its rows need not be that of the images.
     """
     others = [name for name in dict.fromkeys(header) if name not in (column, "")]
     if not others:
         return
-    known = None if names is None else {*names, *(pathlib.PurePosixPath(name).stem for name in names)}
+    known = (
+        None if names is None else {*names, *(pathlib.PurePosixPath(name).stem for name in names)}
+    )
     total, hits = 0, dict.fromkeys(others, 0)
     for _, cells in csv_rows(path, {}):
         total += 1
@@ -321,15 +350,14 @@ def _refuse_other_names(
     if holding:
         remedy = "" if names is not None else ", and a file of names beside the features"
         raise ValueError(
-            f"{os.fspath(path)} names images in the column {holding[0]!r}, not {image_column!r}: give "
+            f"{os.fspath(path)} names images in the column {holding[0]!r}, not {image_column!r}: "
+            "give "
             f"--{_IMAGE_COLUMN_FLAG}={holding[0]}{remedy}, or a column {_INDEX}"
         )
 
 
 def is_missing(text: str) -> bool:
-    """Whether a cell holds no label: it is empty, or NaN as text, as some programs write what is
-    missing.
-    """
+    """Whether a cell holds no label: it is empty, or the text "nan"."""
     return text.strip().lower() in ("", "nan")
 
 
@@ -355,8 +383,15 @@ def _array(path: pathlib.Path, rows: int) -> Shaped[np.ndarray, " rows"]:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is no readable .npy file of numbers or text ({error})") from error
-    if not isinstance(array, np.ndarray) or array.shape not in ((rows,), (rows, 1)) or array.dtype.kind not in "biufU":
-        raise ValueError(f"{path} must hold one number or text for each of {rows} rows, an array of shape ({rows},)")
+    if (
+        not isinstance(array, np.ndarray)
+        or array.shape not in ((rows,), (rows, 1))
+        or array.dtype.kind not in "biufU"
+    ):
+        raise ValueError(
+            f"{path} must hold one number or text for each of {rows} rows, an array of shape "
+            f"({rows},)"
+        )
     return array.reshape(rows)
 
 
@@ -366,18 +401,24 @@ def _row_number(path: str | os.PathLike[str], line: int, text: str, rows: int) -
     except ValueError:
         found = -1
     if not 0 <= found < rows:
-        raise ValueError(f"{os.fspath(path)}, line {line}: index {text!r} is none of 0 to {rows - 1}")
+        raise ValueError(
+            f"{os.fspath(path)}, line {line}: index {text!r} is none of 0 to {rows - 1}"
+        )
     return found
 
 
 def _lines_of_text(path: pathlib.Path) -> list[str]:
     if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size} bytes, more than the {MAX_BYTES} that a table may have")
+        raise ValueError(
+            f"{path}: {path.stat().st_size} bytes, more than the {MAX_BYTES} that a table may have"
+        )
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             return [line.removesuffix("\n").removesuffix("\r") for line in stream]
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}; give a text file in UTF-8") from error
+        raise ValueError(
+            f"{path}: {' '.join(str(error).split())}; give a text file in UTF-8"
+        ) from error
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
-"""Ways to value data: what each row of features is worth. Some valuers need scikit-learn (k-means,
-Ledoit-Wolf, folds).
+"""Ways to value data: the worth of each row of features.
+
+k-means, Ledoit-Wolf covariances and folds need scikit-learn.
 
 Every valuer is a frozen dataclass with `value(features, labels, key, on_progress=, state=) ->
 Valuation`; higher is better. `value_features` runs several by name, side by side.

@@ -49,7 +49,10 @@ class Metric:
     one_against_rest: bool
 
     def __call__(
-        self, decisions: Float[Array, "m columns"], labels: Int[Array, " m"], weight: Num[Array, " m"]
+        self,
+        decisions: Float[Array, "m columns"],
+        labels: Int[Array, " m"],
+        weight: Num[Array, " m"],
     ) -> Float[Array, ""]:
         """The metric; `weight` counts each row that often (0: not at all)."""
         if self.name in ("accuracy", "balanced_accuracy"):
@@ -61,9 +64,9 @@ class Metric:
             each = jnp.sum(jnp.where(of_class, right, 0), axis=1) / jnp.maximum(total, 1)
             return jnp.sum(each) / jnp.sum(total > 0)
         if self.name == "log_loss":
-            return jnp.sum(weight * jnp.take_along_axis(self._log(decisions), labels[:, None], axis=1)[:, 0]) / jnp.sum(
-                weight
-            )
+            return jnp.sum(
+                weight * jnp.take_along_axis(self._log(decisions), labels[:, None], axis=1)[:, 0]
+            ) / jnp.sum(weight)
         if decisions.shape[1] == 1:
             return auroc(decisions[:, 0], labels == 1, weight)
         columns = jax.vmap(lambda column, k: auroc(column, labels == k, weight), in_axes=(1, 0))
@@ -87,8 +90,9 @@ def _predicted(decisions: Any) -> Any:
 
 
 def auroc(scores: Float[Array, " m"], positive: Any, weight: Num[Array, " m"]) -> Float[Array, ""]:
-    """The probability that a positive outranks a negative, ties counted half; NaN without positives
-    or without negatives.
+    """The probability that a positive outranks a negative.
+
+    Ties count half; NaN without positives or without negatives.
     """
     order = jnp.argsort(scores)
     scores, up, down = scores[order], (weight * positive)[order], (weight * ~positive)[order]

@@ -67,13 +67,18 @@ def valuer_entry(name: str) -> ValuerEntry:
         return ValuerEntry(name, description, lambda options, validation: found)
     if callable(found):
         return ValuerEntry(name, description, lambda options, validation: _checked(name, found()))
-    raise ValueError(f"valuer {name!r} is a {type(found).__name__}: give a ValuerEntry, or a class with a method value")
+    raise ValueError(
+        f"valuer {name!r} is a {type(found).__name__}: give a ValuerEntry, or a class with a "
+        "method value"
+    )
 
 
 def feature_valuers(*, with_labels: bool) -> tuple[str, ...]:
-    """Names of the library's valuers of features: those that need labels, or those that need none."""
+    """Names of the library's valuers of features that need labels, or of those that need none."""
     return tuple(
-        entry.name for entry in VALUERS.values() if entry.needs != "images" and entry.needs_labels == with_labels
+        entry.name
+        for entry in VALUERS.values()
+        if entry.needs != "images" and entry.needs_labels == with_labels
     )
 
 
@@ -98,5 +103,7 @@ def describe_valuers() -> str:
 
 def _checked(name: str, made: Any) -> Valuer:
     if not isinstance(made, Valuer):
-        raise ValueError(f"valuer {name!r} makes a {type(made).__name__}, which has no method value")
+        raise ValueError(
+            f"valuer {name!r} makes a {type(made).__name__}, which has no method value"
+        )
     return made

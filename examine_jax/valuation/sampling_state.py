@@ -1,5 +1,4 @@
-"""Sampled contributions in files, written atomically: runs resume from them, and files of several
-machines can be merged.
+"""Sampled contributions in files, from which runs resume and which can be merged.
 
 A sample has an index: index i is the same draw on every machine (its key is fold_in(key, i)). A
 file holds the finished indices and each sample's contribution to every row. `merge_states` combines
@@ -42,10 +41,15 @@ class Samples:
     @classmethod
     def none(cls, fingerprint: str, players: int) -> "Samples":
         """No samples yet."""
-        return cls(fingerprint, np.zeros(0, np.int64), np.zeros((0, players)), np.zeros(0, np.int64))
+        return cls(
+            fingerprint, np.zeros(0, np.int64), np.zeros((0, players)), np.zeros(0, np.int64)
+        )
 
     def with_samples(
-        self, indices: Int[np.ndarray, " k"], contributions: Float[np.ndarray, "k n"], fits: Int[np.ndarray, " k"]
+        self,
+        indices: Int[np.ndarray, " k"],
+        contributions: Float[np.ndarray, "k n"],
+        fits: Int[np.ndarray, " k"],
     ) -> "Samples":
         """These samples and more."""
         return merge([self, Samples(self.fingerprint, indices, contributions, fits)])
@@ -74,9 +78,13 @@ def load_samples(path: str | os.PathLike[str], fingerprint: str, players: int) -
     if not path.exists():
         return Samples.none(fingerprint, players)
     samples = _read(path)
-    if samples.fingerprint != fingerprint or samples.contributions.shape != (len(samples.indices), players):
+    if samples.fingerprint != fingerprint or samples.contributions.shape != (
+        len(samples.indices),
+        players,
+    ):
         raise ValueError(
-            f"{path} belongs to another run (data, settings or key differ); delete it, or let the results go elsewhere"
+            f"{path} belongs to another run (data, settings or key differ); delete it, or let the "
+            "results go elsewhere"
         )
     return samples
 
@@ -137,7 +145,9 @@ def _read(path: pathlib.Path) -> Samples:
             samples = Samples(there, stored["indices"], stored["contributions"], stored["fits"])
             form = int(stored["format"])
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} holds no sampling state ({error}); delete it to start again") from error
+        raise ValueError(
+            f"{path} holds no sampling state ({error}); delete it to start again"
+        ) from error
     if form != _FORMAT:
         raise ValueError(f"{path} is of another version of this library; delete it to start again")
     return samples
@@ -150,7 +160,10 @@ def merge(parts: Sequence[Samples]) -> Samples:
         ValueError: runs of different data, settings or keys.
     """
     if len({part.fingerprint for part in parts}) != 1:
-        raise ValueError("these samples are of different runs (data, settings or key differ): they cannot be merged")
+        raise ValueError(
+            "these samples are of different runs (data, settings or key differ): they cannot be "
+            "merged"
+        )
     indices, first = np.unique(np.concatenate([part.indices for part in parts]), return_index=True)
     return Samples(
         parts[0].fingerprint,

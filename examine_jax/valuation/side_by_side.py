@@ -16,10 +16,23 @@ from examine_jax.common.atomic_files import write_text
 from examine_jax.common.fingerprints import fingerprint
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Int
-from examine_jax.labelled.labelled_rows import LabelledRows, as_text, check_groups, coded, codes_of, folds_of
+from examine_jax.labelled.labelled_rows import (
+    LabelledRows,
+    as_text,
+    check_groups,
+    coded,
+    codes_of,
+    folds_of,
+)
 from examine_jax.valuation.registry import VALUERS, valuer_entry
 from examine_jax.valuation.valuation import Progress, Valuation, Valuer, check_features
-from examine_jax.valuation.valuers.entry import LabelledProblem, Sizes, ValidationSet, ValuerEntry, ValuerOptions
+from examine_jax.valuation.valuers.entry import (
+    LabelledProblem,
+    Sizes,
+    ValidationSet,
+    ValuerEntry,
+    ValuerOptions,
+)
 
 DAY = 86_400.0
 _OPERATIONS_PER_SECOND = 2e10  # of two cores, from below
@@ -36,7 +49,11 @@ class ValueSettings(ValuerOptions):
         metavar="NAMES",
         main=True,
     )
-    folds: int = setting(5, "Without a validation set, each fold is one in turn; a row's value is the mean.", minimum=2)
+    folds: int = setting(
+        5,
+        "Without a validation set, each fold is one in turn; a row's value is the mean.",
+        minimum=2,
+    )
     allow_shared_groups: bool = setting(
         False, "Value also where the validation set shares groups with the assessed set."
     )
@@ -127,7 +144,9 @@ def value_features(
         if entry.needs_labels:
             keep = _Keep(pathlib.Path(workdir) / "state", name)
             if entry.needs == "validation":
-                found[name], seconds[name] = _over_games(entry, rows.features, games, settings, key, keep, progress)
+                found[name], seconds[name] = _over_games(
+                    entry, rows.features, games, settings, key, keep, progress
+                )
             else:
                 found[name], seconds[name] = keep.value(
                     entry.make(settings, None), rows.features, labels, key, progress
@@ -136,7 +155,9 @@ def value_features(
             data: Any = rows.pixels if entry.needs == "images" else rows.features
             begin = time.perf_counter()
             valuer = entry.make(settings, None)
-            found[name] = valuer.value(data, None, jax.random.fold_in(key, order), on_progress=progress)
+            found[name] = valuer.value(
+                data, None, jax.random.fold_in(key, order), on_progress=progress
+            )
             seconds[name] = time.perf_counter() - begin
     return FeatureValues(found, seconds, classes, tuple(warnings))
 
@@ -173,9 +194,15 @@ def _games(
     held = folds_of(labels, groups, settings.folds, settings.seed)
     notes = []
     if len(held) < settings.folds:
-        notes.append(f"{len(held)} folds in place of {settings.folds}: the rarest class has no more rows or groups.")
+        notes.append(
+            f"{len(held)} folds in place of {settings.folds}: the rarest class has no more rows or "
+            "groups."
+        )
     games = [
-        _Game(np.setdiff1d(everyone, part), labels, ValidationSet(rows.features[part], labels[part])) for part in held
+        _Game(
+            np.setdiff1d(everyone, part), labels, ValidationSet(rows.features[part], labels[part])
+        )
+        for part in held
     ]
     return games, notes
 
@@ -217,14 +244,14 @@ def _over_games(
     for what in ("full_worth", "empty_worth"):
         if what in diagnostics:
             diagnostics[what] /= len(games)
-    return Valuation(total / count, np.sqrt(square) / count if sampled else None, diagnostics), seconds
+    return Valuation(
+        total / count, np.sqrt(square) / count if sampled else None, diagnostics
+    ), seconds
 
 
 @dataclasses.dataclass(frozen=True)
 class _Keep:
-    """Where one valuer's samples and results are kept: `NAME.npz` and `NAME-values.json` in a
-    folder.
-    """
+    """Files of one valuer's samples and results: `NAME.npz` and `NAME-values.json` in a folder."""
 
     folder: pathlib.Path
     name: str
@@ -235,29 +262,35 @@ class _Keep:
     def value(
         self, valuer: Valuer, features: Any, labels: Any, key: Any, progress: Progress
     ) -> tuple[Valuation, float]:
-        """The valuation and its seconds: read where the same run has kept them, else computed and
-        kept.
-        """
+        """The valuation and its seconds; read if the same run has kept them."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        stem = self.name.replace(":", ".")  # a valuer of another package; Windows has no colons in names
+        stem = self.name.replace(
+            ":", "."
+        )  # a valuer of another package; Windows has no colons in names
         mark, file = fingerprint(valuer, features, labels, key), self.folder / f"{stem}-values.json"
         try:
             kept = json.loads(file.read_text(encoding="utf-8"))
             if kept["fingerprint"] == mark:
                 error = kept["standard_error"]
                 valuation = Valuation(
-                    np.array(kept["values"]), None if error is None else np.array(error), kept["diagnostics"]
+                    np.array(kept["values"]),
+                    None if error is None else np.array(error),
+                    kept["diagnostics"],
                 )
                 return valuation, kept["seconds"]
         except (OSError, ValueError, KeyError, TypeError):
             pass  # absent or incomplete: only time is lost
         begin = time.perf_counter()
-        found = valuer.value(features, labels, key, on_progress=progress, state=self.folder / f"{stem}.npz")
+        found = valuer.value(
+            features, labels, key, on_progress=progress, state=self.folder / f"{stem}.npz"
+        )
         seconds = time.perf_counter() - begin
         record = {
             "fingerprint": mark,
             "values": found.values.tolist(),
-            "standard_error": None if found.standard_error is None else found.standard_error.tolist(),
+            "standard_error": None
+            if found.standard_error is None
+            else found.standard_error.tolist(),
             "diagnostics": found.diagnostics,
             "seconds": seconds,
         }
@@ -273,43 +306,62 @@ def _notes_on_features(rows: LabelledRows) -> list[str]:
     constant = int((rows.features == rows.features[:1]).all(axis=0).sum())
     found = []
     if constant == rows.features.shape[1]:
-        found.append("Every feature is constant: all rows are alike, and values tell nothing apart.")
+        found.append(
+            "Every feature is constant: all rows are alike, and values tell nothing apart."
+        )
     elif constant:
-        found.append(f"{constant} of {rows.features.shape[1]} features are constant: they tell no rows apart.")
+        found.append(
+            f"{constant} of {rows.features.shape[1]} features are constant: they tell no rows "
+            "apart."
+        )
     alike = len(rows.features) - len(np.unique(rows.features, axis=0))
     if alike:
         found.append(
-            f"{alike} rows are copies of others: leaving one of them out changes little, whatever it is worth."
+            f"{alike} rows are copies of others: leaving one of them out changes little, whatever "
+            "it is worth."
         )
     return found
 
 
 def _check_most_rows(rows: LabelledRows, entries: dict[str, ValuerEntry]) -> None:
-    limits = {name: entry.most_rows for name, entry in entries.items() if entry.most_rows is not None}
+    limits = {
+        name: entry.most_rows for name, entry in entries.items() if entry.most_rows is not None
+    }
     limited = [name for name, most in limits.items() if len(rows.features) > most]
     if limited:
         most = min(limits[name] for name in limited)
         raise ValueError(
-            f"{', '.join(limited)} hold all pairs of rows and take {most:,} rows at most, got {len(rows.features):,}: "
+            f"{', '.join(limited)} hold all pairs of rows and take {most:,} rows at most, got "
+            f"{len(rows.features):,}: "
             "leave them out, or take fewer rows"
         )
 
 
 def _check_estimate(
-    rows: LabelledRows, games: Sequence[_Game], classes: int, entries: dict[str, ValuerEntry], settings: ValueSettings
+    rows: LabelledRows,
+    games: Sequence[_Game],
+    classes: int,
+    entries: dict[str, ValuerEntry],
+    settings: ValueSettings,
 ) -> None:
     count, width = rows.features.shape
     seconds = {}
     for name, entry in entries.items():
         if entry.needs == "validation":
-            problems = [Sizes(len(game.members), width, len(game.validation.labels), classes) for game in games]
+            problems = [
+                Sizes(len(game.members), width, len(game.validation.labels), classes)
+                for game in games
+            ]
         else:
             problems = [Sizes(count, width, 0, classes)]
-        seconds[name] = sum(entry.operations(sizes, settings) for sizes in problems) / _OPERATIONS_PER_SECOND
+        seconds[name] = (
+            sum(entry.operations(sizes, settings) for sizes in problems) / _OPERATIONS_PER_SECOND
+        )
     total = sum(seconds.values())
     if total > DAY and not settings.allow_long:
         longest = max(seconds, key=lambda name: seconds[name])
         raise ValueError(
-            f"this would take about {math.ceil(total / DAY)} days ({longest}: {seconds[longest] / 3600:.0f} hours): "
+            f"this would take about {math.ceil(total / DAY)} days ({longest}: "
+            f"{seconds[longest] / 3600:.0f} hours): "
             "take fewer rows, --permutations or --valuers, or pass --yes"
         )

@@ -1,6 +1,4 @@
-"""Rules of DataShapley and pyDVL: when a permutation is cut short, and when there are enough
-permutations.
-"""
+"""When to cut a permutation and when there are enough: the rules of DataShapley and pyDVL."""
 
 import dataclasses
 from typing import Protocol, runtime_checkable
@@ -29,8 +27,9 @@ class Stopping(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class DataShapleyTruncation:
-    """Cuts a permutation after `hits` consecutive prefixes whose worth is within tolerance * |full|
-    of the full worth.
+    """Cuts a permutation after `hits` consecutive prefixes that are near the full worth.
+
+    Near: the difference is at most tolerance * |full|.
 
     Attributes:
         tolerance: relative.
@@ -56,8 +55,9 @@ class DataShapleyTruncation:
 
 @dataclasses.dataclass(frozen=True)
 class RelativeTruncation:
-    """Cuts a permutation at the first prefix, after the burn-in, that numpy.isclose finds equal to
-    the full worth.
+    """Cuts a permutation at the first prefix after the burn-in that is near the full worth.
+
+    Near: numpy.isclose finds them equal.
 
     Attributes:
         rtol: of the full worth (and an absolute 1e-8).
@@ -72,7 +72,9 @@ class RelativeTruncation:
 
     def cut(self, worths: Float[np.ndarray, " k"], full: float, players: int) -> int | None:
         """The number of rows that count, or None if the permutation continues."""
-        near = np.isclose(worths, full, rtol=self.rtol) & (np.arange(1, len(worths) + 1) >= self.burn_in * players)
+        near = np.isclose(worths, full, rtol=self.rtol) & (
+            np.arange(1, len(worths) + 1) >= self.burn_in * players
+        )
         return int(np.argmax(near)) + 1 if near.any() else None
 
 
@@ -99,8 +101,7 @@ class DataShapleyStopping:
 
 @dataclasses.dataclass(frozen=True)
 class HistoryDeviation:
-    """Enough when the running means have changed by less than rtol over the last `steps`
-    permutations.
+    """Enough when the running means change by less than rtol over the last `steps` permutations.
 
     The change is relative to the mean's size and averaged over rows; for a mean of zero it is
     absolute. There are at least `steps` + 2 permutations.

@@ -1,6 +1,4 @@
-"""Utilities: the worth of a set of rows, as a metric on a validation set of a logistic regression
-fitted to them.
-"""
+"""Utilities: the worth of a set of rows, as a metric of the model that is fitted to them."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -37,15 +35,11 @@ class Game(Protocol):
         ...
 
     def bootstrapped_full(self, resamples: int, seed: int) -> float:
-        """The mean worth of all rows over bootstraps of the validation set; `full` if there is
-        none.
-        """
+        """The mean worth of all rows over bootstraps of the validation set, if there is one."""
         ...
 
     def leave_one_out(self, on_progress: Callable[[int], None]) -> Float[np.ndarray, " n"]:
-        """[N] the worth of all rows but one; `on_progress` is called with the number of finished
-        rows.
-        """
+        """[N] the worth of all rows but one; `on_progress` gets the number of finished rows."""
         ...
 
     def subsets(self, members: Bool[np.ndarray, "b n"]) -> Float[np.ndarray, " b"]:
@@ -55,9 +49,7 @@ class Game(Protocol):
     def prefixes(
         self, permutations: Int[np.ndarray, "q n"]
     ) -> Iterator[tuple[Float[np.ndarray, "q k"], Int[np.ndarray, "q k"]]]:
-        """Block by block, the worth of the first 1, 2, … N rows of each order, and the fits that
-        each cost (0 or 1).
-        """
+        """The worth of the first 1, 2, … N rows of each order, in blocks, and the fits of each."""
         ...
 
 
@@ -70,9 +62,7 @@ class GameMaker(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FunctionGame:
-    """A game from any function: `function(indices) -> worth`, with an ascending int array of
-    indices.
-    """
+    """A game from any `function(indices) -> worth`; the indices are an ascending int array."""
 
     players: int
     function: Callable[[Int[np.ndarray, " k"]], float]
@@ -104,8 +94,7 @@ class FunctionGame:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Utility:
-    """The worth of a set of rows: a metric, on this validation set, of the logistic regression
-    fitted to them.
+    """The worth of rows: a metric, on a validation set, of the logistic regression fitted to them.
 
     Attributes:
         features: [M, D] floating: the validation set.
@@ -135,7 +124,9 @@ class Utility:
     def num_classes(self) -> int:
         return int(self.labels.max()) + 1
 
-    def game(self, features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " labels"]) -> "LogisticGame":
+    def game(
+        self, features: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " labels"]
+    ) -> "LogisticGame":
         """The game of these rows. It does the work that all fits share.
 
         Raises:
@@ -145,38 +136,47 @@ class Utility:
         check_labelled(features, labels, "the assessed set")
         if features.shape[1] != self.features.shape[1]:
             raise ValueError(
-                f"the assessed features have {features.shape[1]} columns, the validation set's {self.features.shape[1]}: use one encoder"
+                f"the assessed features have {features.shape[1]} columns, the validation set's "
+                f"{self.features.shape[1]}: use one encoder"
             )
         ours, theirs = set(np.unique(self.labels).tolist()), set(np.unique(labels).tolist())
         if ours != theirs:
             raise ValueError(
-                f"classes {sorted(ours ^ theirs)[:8]} are only in {'the validation' if ours - theirs else 'the assessed'} set: "
+                f"classes {sorted(ours ^ theirs)[:8]} are only in "
+                f"{'the validation' if ours - theirs else 'the assessed'} set: "
                 "both sets need rows of every class"
             )
         return LogisticGame(self, Fitter.of(features, labels, self.model, self.num_classes))
 
 
 def check_labelled(features: Any, labels: Any, name: str) -> None:
-    """Raises: ValueError, unless the features are a finite matrix and the labels 0, 1, … of two or
-    more classes.
+    """Checks features and labels of a classifier.
+
+    Raises:
+        ValueError: the features are no finite matrix, or the labels are not 0, 1, … of two or more
+            classes.
     """
     if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
         raise ValueError(
-            f"{name}'s features are {features.dtype} of shape {features.shape}; give a floating matrix [N, D]"
+            f"{name}'s features are {features.dtype} of shape {features.shape}; give a floating "
+            "matrix [N, D]"
         )
     if labels.shape != (len(features),) or labels.dtype.kind not in "iu":
         raise ValueError(
-            f"{name} has {len(features)} rows and labels {labels.dtype} of shape {labels.shape}; give one integer each"
+            f"{name} has {len(features)} rows and labels {labels.dtype} of shape {labels.shape}; "
+            "give one integer each"
         )
     bad = np.flatnonzero(~np.isfinite(features).all(1))
     if len(bad):
         raise ValueError(
-            f"{name}'s features are not finite in rows {bad[:8].tolist()} ({len(bad)} in all): leave these rows out"
+            f"{name}'s features are not finite in rows {bad[:8].tolist()} ({len(bad)} in all): "
+            "leave these rows out"
         )
     found = np.unique(labels)
     if found[0] < 0 or len(found) < 2 or found[-1] != len(found) - 1:
         raise ValueError(
-            f"{name} has classes {found[:8].tolist()}; there must be two or more, counted from 0 without a gap"
+            f"{name} has classes {found[:8].tolist()}; there must be two or more, counted from 0 "
+            "without a gap"
         )
 
 
@@ -185,7 +185,9 @@ class LogisticGame:
 
     def __init__(self, utility: Utility, fitter: Fitter):
         self.utility, self.fitter = utility, fitter
-        self.metric = Metric(utility.metric, utility.num_classes, utility.model.objective == "liblinear")
+        self.metric = Metric(
+            utility.metric, utility.num_classes, utility.model.objective == "liblinear"
+        )
         with jax.enable_x64(True):
             self._validation = jnp.asarray(utility.features)
             self._labels = jnp.asarray(utility.labels, jnp.int32)
@@ -195,7 +197,9 @@ class LogisticGame:
             features = jnp.asarray(fitter.features)
             if features.dtype != self._validation.dtype:
                 features = features.astype(jnp.float64)
-            self._of_change = _product(self._validation, features) if fitter.is_dual else self._validation
+            self._of_change = (
+                _product(self._validation, features) if fitter.is_dual else self._validation
+            )
             weights, intercept = fitter.coefficients(fitter.full)
             self._full_decisions = _exactly(self._validation, weights[..., 0]) + intercept[:, 0]
             self._full_parts = fitter.parts(fitter.full)
@@ -218,8 +222,14 @@ class LogisticGame:
         with jax.enable_x64(True):
             found = []
             for _ in range(resamples):
-                weight = np.bincount(generator.integers(count, size=count), minlength=count).astype(np.float64)
-                found.append(float(_worth(self._full_decisions, self._labels, jnp.asarray(weight), self.metric)))
+                weight = np.bincount(generator.integers(count, size=count), minlength=count).astype(
+                    np.float64
+                )
+                found.append(
+                    float(
+                        _worth(self._full_decisions, self._labels, jnp.asarray(weight), self.metric)
+                    )
+                )
         known = np.array(found)[~np.isnan(found)]  # AUROC is NaN if a resample lacks a class
         return float(known.mean()) if len(known) else self.full()
 
@@ -232,7 +242,9 @@ class LogisticGame:
         size = min(_LEFT_OUT_AT_ONCE, len(order))
         with jax.enable_x64(True):
             for start in range(0, len(order), max(size, 1)):
-                chosen = order[max(0, min(start, len(order) - size)) :][:size]  # the last chunk overlaps: one shape
+                chosen = order[max(0, min(start, len(order) - size)) :][
+                    :size
+                ]  # the last chunk overlaps: one shape
                 fits = self.fitter.leave_one_out(chosen)
                 worth[chosen] = self._worth_near_full(self.fitter.parts(fits))
                 on_progress(self.players - len(order) + min(start + size, len(order)))
@@ -255,10 +267,15 @@ class LogisticGame:
         self, permutations: Int[np.ndarray, "q n"]
     ) -> Iterator[tuple[Float[np.ndarray, "q k"], Int[np.ndarray, "q k"]]]:
         labels = self.fitter.labels[permutations]
-        seen: Any = np.maximum.accumulate(np.eye(self.utility.num_classes, dtype=bool)[labels], axis=1).all(2)  # [q, n]
+        seen: Any = np.maximum.accumulate(
+            np.eye(self.utility.num_classes, dtype=bool)[labels], axis=1
+        ).all(2)  # [q, n]
         nowhere = int((~seen).all(0).sum())  # prefixes that lack a class in every order
         if nowhere:
-            yield np.full((len(permutations), nowhere), self.empty), np.zeros((len(permutations), nowhere), np.int64)
+            yield (
+                np.full((len(permutations), nowhere), self.empty),
+                np.zeros((len(permutations), nowhere), np.int64),
+            )
         ordered, fits, done = self.fitter.order(permutations), None, nowhere
         while done < self.players:
             block = _block_size(done)
@@ -275,7 +292,13 @@ class LogisticGame:
         shift = parts[1] - self._full_parts[1]
         return np.asarray(
             _worth_of_changes(
-                self._of_change, change, shift, self._full_decisions, self._labels, self._once, self.metric
+                self._of_change,
+                change,
+                shift,
+                self._full_decisions,
+                self._labels,
+                self._once,
+                self.metric,
             )
         )
 
@@ -298,7 +321,9 @@ class LogisticGame:
             # than the product.
             last = [_weights_of_last(features, one, of_order, dual, free) for one, of_order in each]
             columns = last[0][0].shape[1]
-            product = _exactly(self._validation, jnp.concatenate([weights for weights, _ in last], axis=1))
+            product = _exactly(
+                self._validation, jnp.concatenate([weights for weights, _ in last], axis=1)
+            )
             found = []
             for q, (one, of_order) in enumerate(each):
                 decisions = product[:, q * columns : (q + 1) * columns] + last[q][1]
@@ -320,23 +345,31 @@ class LogisticGame:
 
 
 def _block_size(done: int) -> int:
-    """The number of prefixes fitted together: the curvature at the last must be near that of the
-    others.
-    """
+    """How many prefixes are fitted together: their curvatures must be near that of the last."""
     return 8 if done < 56 else 16 if done < 128 else 32
 
 
 def _make_worth_of_changes(
-    of_change: Any, change: Any, shift: Any, decisions: Any, labels: Any, weight: Any, metric: Metric
+    of_change: Any,
+    change: Any,
+    shift: Any,
+    decisions: Any,
+    labels: Any,
+    weight: Any,
+    metric: Metric,
 ) -> Any:
     """[b] the worth. The change is small, so the precision of its product does not matter."""
     columns, fits = change.shape[1:]
     flat = change.reshape(change.shape[0], -1).astype(of_change.dtype)
     moved = jnp.matmul(of_change, flat, precision="highest").reshape(-1, columns, fits)
-    return jax.vmap(lambda m, s: metric(decisions + (m + s), labels, weight), in_axes=(2, 1))(moved, shift)
+    return jax.vmap(lambda m, s: metric(decisions + (m + s), labels, weight), in_axes=(2, 1))(
+        moved, shift
+    )
 
 
-def _make_weights_of_last(features: Any, fits: Any, rows: Any, is_dual: bool, free_intercept: bool) -> tuple[Any, Any]:
+def _make_weights_of_last(
+    features: Any, fits: Any, rows: Any, is_dual: bool, free_intercept: bool
+) -> tuple[Any, Any]:
     """Weights [d, c] and intercepts [c] of the last of the fits."""
     coefficients, intercept = parts_of(fits, is_dual, free_intercept)
     weights = coefficients[..., -1]
@@ -362,7 +395,9 @@ def _make_worth_of_prefixes(
     if is_dual:
         coefficients = jnp.zeros((count, *coefficients.shape[1:])).at[rows].set(coefficients)
     change = coefficients - coefficients[..., -1:]
-    return _make_worth_of_changes(of_change, change, intercept - intercept[:, -1:], decisions, labels, weight, metric)
+    return _make_worth_of_changes(
+        of_change, change, intercept - intercept[:, -1:], decisions, labels, weight, metric
+    )
 
 
 def _exact_product(validation: Any, weights: Any) -> Any:
@@ -372,30 +407,45 @@ def _exact_product(validation: Any, weights: Any) -> Any:
         return jnp.matmul(validation.astype(jnp.float64), weights)
     whole = validation.shape[0] // size * size
     blocks = validation[:whole].reshape(-1, size, validation.shape[1])
-    found = jax.lax.map(lambda block: block.astype(jnp.float64) @ weights, blocks).reshape(whole, -1)
+    found = jax.lax.map(lambda block: block.astype(jnp.float64) @ weights, blocks).reshape(
+        whole, -1
+    )
     return jnp.concatenate([found, validation[whole:].astype(jnp.float64) @ weights])
 
 
-def _worth_of_weights(validation: Any, weights: Any, intercept: Any, labels: Any, once: Any, metric: Metric) -> Any:
+def _worth_of_weights(
+    validation: Any, weights: Any, intercept: Any, labels: Any, once: Any, metric: Metric
+) -> Any:
     """[b] the worth of fits with weights [d, c, b]."""
     columns, fits = weights.shape[1:]
     at_once = max(1, _SCORED_AT_ONCE // (validation.shape[0] * columns))
     found = []
     for start in range(0, fits, at_once):
         part = slice(start, start + at_once)
-        found.append(_worth_of_some(validation, weights[..., part], intercept[:, part], labels, once, metric))
+        found.append(
+            _worth_of_some(validation, weights[..., part], intercept[:, part], labels, once, metric)
+        )
     return np.concatenate([np.asarray(x) for x in found])
 
 
-def _make_worth_of_some(validation: Any, weights: Any, intercept: Any, labels: Any, once: Any, metric: Metric) -> Any:
+def _make_worth_of_some(
+    validation: Any, weights: Any, intercept: Any, labels: Any, once: Any, metric: Metric
+) -> Any:
     columns, fits = weights.shape[1:]
-    decisions = _exact_product(validation, weights.reshape(-1, columns * fits)).reshape(-1, columns, fits) + intercept
+    decisions = (
+        _exact_product(validation, weights.reshape(-1, columns * fits)).reshape(-1, columns, fits)
+        + intercept
+    )
     return jax.vmap(lambda one: metric(one, labels, once), in_axes=2)(decisions)
 
 
-_product = jax.jit(lambda validation, features: jnp.matmul(validation, features.T, precision="highest"))
+_product = jax.jit(
+    lambda validation, features: jnp.matmul(validation, features.T, precision="highest")
+)
 _exactly = jax.jit(_exact_product)
-_worth = jax.jit(lambda decisions, labels, weight, metric: metric(decisions, labels, weight), static_argnums=3)
+_worth = jax.jit(
+    lambda decisions, labels, weight, metric: metric(decisions, labels, weight), static_argnums=3
+)
 _worth_of_changes = jax.jit(_make_worth_of_changes, static_argnums=6)
 _worth_of_prefixes = jax.jit(_make_worth_of_prefixes, static_argnums=(0, 7, 8, 9))
 _weights_of_last = jax.jit(_make_weights_of_last, static_argnums=(3, 4))

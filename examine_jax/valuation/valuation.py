@@ -61,15 +61,16 @@ def silent(_: int, __: int) -> None:
 
 
 def seed_of(key: Any, index: int) -> np.random.Generator:
-    """A NumPy generator for the draw of this index: the same on every machine and in any order of
-    draws.
+    """A NumPy generator for the draw of this index, the same on every machine.
 
     Raises:
         ValueError: there is no key.
     """
     if key is None:
         raise ValueError("this valuer draws at random: give key=jax.random.key(0)")
-    return np.random.default_rng(np.asarray(jax.random.key_data(jax.random.fold_in(key, index))).astype(np.uint32))
+    return np.random.default_rng(
+        np.asarray(jax.random.key_data(jax.random.fold_in(key, index))).astype(np.uint32)
+    )
 
 
 def seeds_of(key: Any, indices: Any) -> list[np.random.Generator]:
@@ -77,29 +78,37 @@ def seeds_of(key: Any, indices: Any) -> list[np.random.Generator]:
     if key is None:
         raise ValueError("this valuer draws at random: give key=jax.random.key(0)")
     keys = jax.vmap(lambda index: jax.random.fold_in(key, index))(np.asarray(indices, np.uint32))
-    return [np.random.default_rng(data.astype(np.uint32)) for data in np.asarray(jax.random.key_data(keys))]
+    return [
+        np.random.default_rng(data.astype(np.uint32))
+        for data in np.asarray(jax.random.key_data(keys))
+    ]
 
 
 def check_features(features: Any, at_least: int = 2) -> None:
-    """Raises: ValueError, unless the features are a finite floating matrix [N, D] with N >=
-    at_least.
-    """
+    """Raises: ValueError, unless they are a finite floating matrix [N, D] with N >= at_least."""
     if features.ndim != 2 or features.dtype.kind != "f" or features.shape[1] == 0:
-        raise ValueError(f"the features are {features.dtype} of shape {features.shape}; give a floating matrix [N, D]")
+        raise ValueError(
+            f"the features are {features.dtype} of shape {features.shape}; give a floating matrix "
+            "[N, D]"
+        )
     if len(features) < at_least:
         raise ValueError(f"there are {len(features)} rows; this valuer needs at least {at_least}")
     bad = np.flatnonzero(~np.isfinite(features).all(1))
     if len(bad):
         raise ValueError(
-            f"the features are not finite in rows {bad[:8].tolist()} ({len(bad)} in all): leave these rows out"
+            f"the features are not finite in rows {bad[:8].tolist()} ({len(bad)} in all): leave "
+            "these rows out"
         )
 
 
 def check_labels(features: Any, labels: Any) -> None:
     """Raises: ValueError, unless there is one integer label for each row."""
     if labels is None:
-        raise ValueError("this valuer needs labels: give one integer a row, or choose a label-free valuer")
+        raise ValueError(
+            "this valuer needs labels: give one integer a row, or choose a label-free valuer"
+        )
     if labels.shape != (len(features),) or labels.dtype.kind not in "iu":
         raise ValueError(
-            f"there are {len(features)} rows and labels {labels.dtype} of shape {labels.shape}; give one integer each"
+            f"there are {len(features)} rows and labels {labels.dtype} of shape {labels.shape}; "
+            "give one integer each"
         )

@@ -35,7 +35,9 @@ def _score(*arguments: object, **settings: object):  # type: ignore[no-untyped-d
 
 
 @pytest.mark.parametrize("center", [False, True], ids=["as-is", "centred"])
-def test_the_table_holds_the_gaps_of_svds_with_the_row_deleted(folder: pathlib.Path, center: bool) -> None:
+def test_the_table_holds_the_gaps_of_svds_with_the_row_deleted(
+    folder: pathlib.Path, center: bool
+) -> None:
     (folder / "names.txt").write_text("".join(f"{index}, x.png\n" for index in range(ROWS)))
     found = _score(folder / "f.npy", folder / "s.csv", center=center)
     table = _table(folder / "s.csv")
@@ -54,12 +56,16 @@ def test_the_table_holds_the_gaps_of_svds_with_the_row_deleted(folder: pathlib.P
     assert rank.min() == 1
 
 
-def test_shards_in_parquet_score_as_the_matrix_and_are_written_as_parquet(folder: pathlib.Path) -> None:
+def test_shards_in_parquet_score_as_the_matrix_and_are_written_as_parquet(
+    folder: pathlib.Path,
+) -> None:
     (folder / "shards").mkdir()
     for start, end, name in ((0, 20, "a"), (20, ROWS, "b")):
         lists = pa.FixedSizeListArray.from_arrays(pa.array(FEATURES[start:end].ravel()), WIDTH)
         names = [f"{index}.png" for index in range(start, end)]
-        pq.write_table(pa.table({"image": names, "features": lists}), folder / "shards" / f"{name}.parquet")
+        pq.write_table(
+            pa.table({"image": names, "features": lists}), folder / "shards" / f"{name}.parquet"
+        )
     found = _score(folder / "shards", folder / "s.parquet")
     table = pq.read_table(folder / "s.parquet")
     assert tuple(table.column_names) == SCORES_HEADER
@@ -73,7 +79,12 @@ def test_newcomers_are_scored_against_a_saved_summary_and_join_it(folder: pathli
     np.save(folder / "old.npy", FEATURES[:40])
     np.save(folder / "new.npy", FEATURES[40:])
     _score(folder / "old.npy", folder / "old.csv", save_summary=folder / "corpus.npz")
-    _score(folder / "new.npy", folder / "new.csv", against=folder / "corpus.npz", save_summary=folder / "joined.npz")
+    _score(
+        folder / "new.npy",
+        folder / "new.csv",
+        against=folder / "corpus.npz",
+        save_summary=folder / "joined.npz",
+    )
     table = _table(folder / "new.csv")
     assert tuple(table) == NEWCOMERS_HEADER
     assert table["image"] == [f"row {index}" for index in range(10)]
@@ -85,7 +96,9 @@ def test_newcomers_are_scored_against_a_saved_summary_and_join_it(folder: pathli
     assert [int(rank) for rank in table["rank"]] == [sorted(gaps).index(gap) + 1 for gap in gaps]
     joined = SpectralSummary.load(folder / "joined.npz")
     assert float(joined.count) == ROWS
-    np.testing.assert_allclose(np.asarray(joined.mean) / float(joined.scale), exact.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(
+        np.asarray(joined.mean) / float(joined.scale), exact.mean(0), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +116,10 @@ def test_newcomers_are_scored_against_a_saved_summary_and_join_it(folder: pathli
 def test_settings_that_would_harm_the_inputs_are_refused(
     folder: pathlib.Path, settings: dict[str, str], reason: str
 ) -> None:
-    paths = {name: folder / path for name, path in {"features": "f.npy", "output": "s.csv", **settings}.items()}
+    paths = {
+        name: folder / path
+        for name, path in {"features": "f.npy", "output": "s.csv", **settings}.items()
+    }
     with pytest.raises(ValueError, match=reason):
         ScoreSettings(**paths)
 
@@ -113,9 +129,17 @@ def test_settings_that_would_harm_the_inputs_are_refused(
     [
         ("f.npy", {}, r"f\.npy holds NaN or infinite entries in its rows 9"),
         ("names.txt", {}, "1 names for 50 rows"),
-        ("corpus.npz", {"against": "corpus.npz"}, r"corpus\.npz is not a readable spectral summary"),
+        (
+            "corpus.npz",
+            {"against": "corpus.npz"},
+            r"corpus\.npz is not a readable spectral summary",
+        ),
         ("one.npy", {"features": "one.npy"}, "at least two rows"),
-        ("other.npz", {"against": "other.npz"}, r"other\.npz summarises features with 3 columns, .* has 6"),
+        (
+            "other.npz",
+            {"against": "other.npz"},
+            r"other\.npz summarises features with 3 columns, .* has 6",
+        ),
     ],
 )
 def test_nothing_is_written_where_an_input_is_bad(
@@ -150,7 +174,9 @@ def test_groups_leave_whole_patients_out(folder: pathlib.Path, keyed_by: str) ->
     table = _table(folder / "s.csv")
     assert tuple(table) == GROUPS_HEADER
     assert table["group"] == ["p0", "p1", "p2", "p3"]
-    assert [int(count) for count in table["images"]] == [int(np.sum(patients == patient)) for patient in range(4)]
+    assert [int(count) for count in table["images"]] == [
+        int(np.sum(patients == patient)) for patient in range(4)
+    ]
     rows = FEATURES.astype(np.float64)
     sigma = top_singular_value(rows)
     exact = [sigma - top_singular_value(rows[patients != patient]) for patient in range(4)]
@@ -158,7 +184,9 @@ def test_groups_leave_whole_patients_out(folder: pathlib.Path, keyed_by: str) ->
     assert [int(rank) for rank in table["rank"]] == (np.argsort(np.argsort(exact)) + 1).tolist()
 
 
-def test_groups_that_do_not_fit_the_rows_are_refused_and_nothing_is_written(folder: pathlib.Path) -> None:
+def test_groups_that_do_not_fit_the_rows_are_refused_and_nothing_is_written(
+    folder: pathlib.Path,
+) -> None:
     groups = folder / "groups.csv"
     groups.write_text("index,group\n" + "".join(f"{row},a\n" for row in range(ROWS - 1)))
     with pytest.raises(ValueError, match=rf"groups.csv has no row for '{ROWS - 1}'"):

@@ -16,7 +16,9 @@ from examine_jax.labelled.tables import names_beside, read_names
         ("n.csv", '\ufeffindex,image,score\n0,a.png,1\n1,"b, c.png",1\n2,d.png,1\n'),
     ],
 )
-def test_names_are_read_a_line_or_a_record_each(file: str, content: str, tmp_path: pathlib.Path) -> None:
+def test_names_are_read_a_line_or_a_record_each(
+    file: str, content: str, tmp_path: pathlib.Path
+) -> None:
     (tmp_path / file).write_bytes(content.encode())
     assert read_names(tmp_path / file, 3) == ["a.png", "b, c.png", "d.png"]
 
@@ -27,7 +29,11 @@ def test_names_are_read_a_line_or_a_record_each(file: str, content: str, tmp_pat
         ("n.txt", b"a\nb\n", "2 names for 3 rows"),
         ("n.txt", b"a\nb\nc\nd\n", "4 names for 3 rows"),
         ("n.txt", b"a\nb\n\xff\n", "utf-8"),
-        ("n.csv", b"name\na\nb\nc\n", "'image' is absent; the columns are name; name another by --image_column"),
+        (
+            "n.csv",
+            b"name\na\nb\nc\n",
+            "'image' is absent; the columns are name; name another by --image_column",
+        ),
         ("n.csv", b"", "'image' is absent"),
         ("n.csv", b"index,image\n0,a\n2,c\n1,b\n", "line 3: the index is 2, not 1"),
         ("n.csv", b'image\n"a\nb\n', "n.csv"),
@@ -35,7 +41,9 @@ def test_names_are_read_a_line_or_a_record_each(file: str, content: str, tmp_pat
         ("n.json", b"[]", r"\.csv and \.txt"),
     ],
 )
-def test_names_that_do_not_fit_are_refused(file: str, content: bytes, reason: str, tmp_path: pathlib.Path) -> None:
+def test_names_that_do_not_fit_are_refused(
+    file: str, content: bytes, reason: str, tmp_path: pathlib.Path
+) -> None:
     (tmp_path / file).write_bytes(content)
     with pytest.raises(ValueError, match=reason) as raised:
         read_names(tmp_path / file, 3)

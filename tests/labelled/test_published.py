@@ -1,4 +1,4 @@
-"""Published sets in their own layout: what their files say reaches the images; what does not fit is named."""
+"""Published sets in their own layouts: labels, groups and splits are read; contradictions are named."""
 
 import pathlib
 import shutil
@@ -40,7 +40,9 @@ def test_isic_2016_has_its_test_set(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("on_demand", [False, True])
-def test_chestx_ray14_has_several_labels_patients_and_a_split(tmp_path: pathlib.Path, on_demand: bool) -> None:
+def test_chestx_ray14_has_several_labels_patients_and_a_split(
+    tmp_path: pathlib.Path, on_demand: bool
+) -> None:
     miniatures.chestx_ray14(tmp_path)
     found = read_official("chestx_ray14", tmp_path, image_size=12, channels=1, on_demand=on_demand)
     assert found.labels.shape == (94, 14)
@@ -48,7 +50,10 @@ def test_chestx_ray14_has_several_labels_patients_and_a_split(tmp_path: pathlib.
     assert found.groups is not None
     by_name = {name.rpartition("/")[2]: row for row, name in enumerate(found.names)}
     row = by_name["00000000_001.png"]
-    assert [CHESTX_RAY14_CLASSES[code] for code in np.flatnonzero(found.labels[row])] == ["Atelectasis", "Cardiomegaly"]
+    assert [CHESTX_RAY14_CLASSES[code] for code in np.flatnonzero(found.labels[row])] == [
+        "Atelectasis",
+        "Cardiomegaly",
+    ]
     assert not found.labels[by_name["00000900_000.png"]].any()
     assert found.groups[by_name["00000000_000.png"]] == found.groups[row]
     assert found.tested[by_name["00000901_000.png"]]
@@ -121,25 +126,44 @@ _ROW_901 = "00000901_000.png,No Finding,0,901,31,\n"
     ("layout", "change", "reason"),
     [
         ("isic_2019", _remove(_TRUTH), f"{_TRUTH} is missing"),
-        ("isic_2019", _remove("ISIC_2019_Training_Input/ISIC_0000003.jpg"), "labels name are not there: ISIC_0000003"),
+        (
+            "isic_2019",
+            _remove("ISIC_2019_Training_Input/ISIC_0000003.jpg"),
+            "labels name are not there: ISIC_0000003",
+        ),
         (
             "isic_2019",
             _both(
-                _replace(_TRUTH, "ISIC_0000003", "ISIC_0000099"), _replace(_METADATA, "ISIC_0000003", "ISIC_0000099")
+                _replace(_TRUTH, "ISIC_0000003", "ISIC_0000099"),
+                _replace(_METADATA, "ISIC_0000003", "ISIC_0000099"),
             ),
             "1 of 48 images that the isic_2019 labels name are not there: ISIC_0000099",
         ),
-        ("isic_2019", _replace(_TRUTH, "ISIC_0000003", "ISIC_0000002"), "second row for 'ISIC_0000002'"),
+        (
+            "isic_2019",
+            _replace(_TRUTH, "ISIC_0000003", "ISIC_0000002"),
+            "second row for 'ISIC_0000002'",
+        ),
         ("isic_2019", _replace(_TRUTH, "SCC,UNK", "SCC,UNK,XYZ"), "unknown class 'XYZ'"),
         ("isic_2019", _replace(_TRUTH, "SCC", "SCX"), "the column 'SCC' is absent"),
-        ("isic_2019", _replace(_TRUTH, "ISIC_0000000,1.0", "ISIC_0000000,0.0"), "needs one of the known classes"),
+        (
+            "isic_2019",
+            _replace(_TRUTH, "ISIC_0000000,1.0", "ISIC_0000000,0.0"),
+            "needs one of the known classes",
+        ),
         ("isic_2019", _replace(_TRUTH, "ISIC_0000000,1.0", "ISIC_0000000,yes"), "is no number"),
         (
             "isic_2016",
-            _replace("ISBI2016_ISIC_Part3_Training_GroundTruth.csv", "0000000,benign", "0000000,nevus"),
+            _replace(
+                "ISBI2016_ISIC_Part3_Training_GroundTruth.csv", "0000000,benign", "0000000,nevus"
+            ),
             "unknown class",
         ),
-        ("chestx_ray14", _replace("Data_Entry_2017.csv", "Hernia", "Hernja"), "unknown class 'Hernja'"),
+        (
+            "chestx_ray14",
+            _replace("Data_Entry_2017.csv", "Hernia", "Hernja"),
+            "unknown class 'Hernja'",
+        ),
         (
             "chestx_ray14",
             _replace("test_list.txt", "00000901_000.png", ""),
@@ -150,7 +174,11 @@ _ROW_901 = "00000901_000.png,No Finding,0,901,31,\n"
             _both(_replace(_ENTRIES, _ROW_901, ""), _replace(_TEST, "00000901_000.png", "")),
             "have no chestx_ray14 label: 00000901_000",
         ),
-        ("shenzhen", _replace("shenzhen_metadata.csv", "CHNCXR_0003_0", "CHNCXR_0003_7"), "names no known class"),
+        (
+            "shenzhen",
+            _replace("shenzhen_metadata.csv", "CHNCXR_0003_0", "CHNCXR_0003_7"),
+            "names no known class",
+        ),
         ("shenzhen", _remove("CXR_png/CHNCXR_0003_0.png"), "are not there: CHNCXR_0003_0"),
     ],
 )
@@ -180,7 +208,11 @@ _CONTRADICTIONS = {
         _remove(_TRAINING),
         "official split: add train_val_list.txt, or",
     ),
-    "the other list alone": ("chestx_ray14", _remove(_TEST), "official split: add test_list.txt, or remove"),
+    "the other list alone": (
+        "chestx_ray14",
+        _remove(_TEST),
+        "official split: add test_list.txt, or remove",
+    ),
     "a list that names an image that the table lacks": (
         "chestx_ray14",
         _append(_TRAINING, "00000999_000.png\n"),
@@ -261,19 +293,25 @@ def test_without_either_list_there_is_no_official_split(tmp_path: pathlib.Path) 
     assert read_official("chestx_ray14", tmp_path, image_size=12).tested is None
 
 
-def test_an_archive_that_is_not_unpacked_shows_before_any_image_is_decoded(tmp_path: pathlib.Path) -> None:
+def test_an_archive_that_is_not_unpacked_shows_before_any_image_is_decoded(
+    tmp_path: pathlib.Path,
+) -> None:
     miniatures.chestx_ray14(tmp_path)
     shutil.rmtree(tmp_path / "images_002")
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     with pytest.raises(
         ValueError, match=r"42 of 94 images .* not there: 00000000_001, .* and 37 more; .*unpacked"
     ) as caught:
-        read_official("chestx_ray14", tmp_path, image_size=12, on_progress=lambda *done: told.append(done))
+        read_official(
+            "chestx_ray14", tmp_path, image_size=12, on_progress=lambda *done: calls.append(done)
+        )
     assert "or remove their rows from every file that names them" in str(caught.value)
-    assert not told
+    assert not calls
 
 
-def test_pixels_of_one_folder_are_not_copied(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_of_one_folder_are_not_copied(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     miniatures.shenzhen(tmp_path)
     read = []
 
@@ -302,7 +340,10 @@ def test_folders_are_joined_with_one_of_them_in_memory_at_a_time(
     monkeypatch.setattr(official_layouts, "load_folder", recorded)
     joined = read_official("chestx_ray14", tmp_path, image_size=12)
     assert alive == [0, 0]
-    expected = [load_folder(tmp_path / f"images_00{part}" / "images", image_size=12).pixels for part in (1, 2)]
+    expected = [
+        load_folder(tmp_path / f"images_00{part}" / "images", image_size=12).pixels
+        for part in (1, 2)
+    ]
     np.testing.assert_array_equal(joined.pixels, np.concatenate(expected))
 
 
@@ -311,11 +352,14 @@ def test_a_damaged_image_is_named_with_its_reason(tmp_path: pathlib.Path, on_dem
     miniatures.shenzhen(tmp_path)
     (tmp_path / "CXR_png" / "CHNCXR_0001_0.png").write_bytes(b"\x89PNG")
     with pytest.raises(
-        ValueError, match=r"1 images are not readable: CHNCXR_0001_0\.png \(its content is no PNG.*their rows"
+        ValueError,
+        match=r"1 images are not readable: CHNCXR_0001_0\.png \(its content is no PNG.*their rows",
     ):
         read_official("shenzhen", tmp_path, image_size=12, on_demand=on_demand)
 
 
 def test_an_unknown_layout_says_which_there_are(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match="choose from isic_2019, isic_2016, chestx_ray14, shenzhen"):
+    with pytest.raises(
+        ValueError, match="choose from isic_2019, isic_2016, chestx_ray14, shenzhen"
+    ):
         read_official("isic_2020", tmp_path, image_size=12)

@@ -1,4 +1,4 @@
-"""Labelled images are read with their labels and groups; what is wrong shows before any image is decoded."""
+"""Labelled images with labels and groups; errors in tables show before any image is decoded."""
 
 import csv
 import pathlib
@@ -49,7 +49,9 @@ def test_a_folder_with_its_labels_and_groups(tmp_path: pathlib.Path) -> None:
         ([(f"{n}.png", f"{n}", "p") for n in range(4)], "4 classes for 4 images"),
     ],
 )
-def test_labels_that_will_not_do_are_refused(tmp_path: pathlib.Path, rows: list, reason: str) -> None:
+def test_labels_that_will_not_do_are_refused(
+    tmp_path: pathlib.Path, rows: list, reason: str
+) -> None:
     with pytest.raises(ValueError, match=reason):
         read(tmp_path / "images", write(tmp_path / "images", 4, rows))
 
@@ -64,7 +66,10 @@ def test_labels_that_will_not_do_are_refused(tmp_path: pathlib.Path, rows: list,
         (b"file,kind,patient\n0.png,a,\xff\n", "give a CSV file in UTF-8"),
         (b"file,kind,patient\n0.png,a,p\n0.png,a,p\n", "line 3: a second row for '0.png'"),
         (b"file,kind,patient\n7.png,a,p\n", "images that are not there: '7.png'"),
-        (b"file,kind,patient\n0.png,a,p\n", "no row for '1.png', '2.png', '3.png', '4.png', '5.png'; add a"),
+        (
+            b"file,kind,patient\n0.png,a,p\n",
+            "no row for '1.png', '2.png', '3.png', '4.png', '5.png'; add a",
+        ),
         (
             b"file,kind,patient\n" + b"".join(b"%d.png,,\n" % n for n in range(6)),
             "has an empty (kind|patient); fill it in",
@@ -81,7 +86,11 @@ def test_a_wrong_file_shows_before_any_image_is_decoded(
     reports: list[tuple[int, int]] = []
     with pytest.raises((ValueError, FileNotFoundError), match=reason):
         read_labelled(
-            LabelledSource(tmp_path / "images", **{"labels": sound, "groups": sound, **{which: wrong}}, **COLUMNS),
+            LabelledSource(
+                tmp_path / "images",
+                **{"labels": sound, "groups": sound, **{which: wrong}},
+                **COLUMNS,
+            ),
             image_size=8,
             channels=3,
             on_progress=lambda *done: reports.append(done),
@@ -94,7 +103,9 @@ def test_a_column_of_one_class_shows_before_any_image_is_decoded(tmp_path: pathl
     reports: list[tuple[int, int]] = []
     with pytest.raises(ValueError, match="1 classes for 4 images"):
         read_labelled(
-            LabelledSource(tmp_path / "images", labels=table, image_column="file", label_column="kind"),
+            LabelledSource(
+                tmp_path / "images", labels=table, image_column="file", label_column="kind"
+            ),
             image_size=8,
             channels=3,
             on_progress=lambda *done: reports.append(done),
@@ -120,7 +131,9 @@ def test_an_image_that_cannot_be_read_is_skipped_with_its_row_or_without(
     np.testing.assert_array_equal(found.groups, [0, 0, 1, 1, 2])
 
 
-def test_images_without_a_row_are_refused_beside_one_that_cannot_be_read(tmp_path: pathlib.Path) -> None:
+def test_images_without_a_row_are_refused_beside_one_that_cannot_be_read(
+    tmp_path: pathlib.Path,
+) -> None:
     table = write(tmp_path / "images", 6, ROWS[:3])
     (tmp_path / "images" / "3.png").write_bytes(b"\x89PNG")
     with pytest.raises(ValueError, match=r"no row for '4\.png', '5\.png'; add a"):
@@ -136,16 +149,22 @@ def test_an_array_file_has_its_labels_in_a_csv_file(tmp_path: pathlib.Path, ther
             read(tmp_path / "tiles.npy", table)
         return
     with table.open("w", newline="") as stream:
-        csv.writer(stream).writerows([("file", "kind", "patient"), *((f"tiles[{n}]", *ROWS[n][1:]) for n in range(6))])
+        csv.writer(stream).writerows(
+            [("file", "kind", "patient"), *((f"tiles[{n}]", *ROWS[n][1:]) for n in range(6))]
+        )
     np.testing.assert_array_equal(read(tmp_path / "tiles.npy", table).labels, [0, 1, 0, 1, 0, 1])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 def test_the_frames_of_a_file_have_a_row_each(tmp_path: pathlib.Path) -> None:
     pydicom = pytest.importorskip("pydicom", reason="DICOM needs examine-jax[dicom]")
-    shipped = pathlib.Path(pydicom.__file__).parent / "data" / "test_files" / "SC_rgb_rle_2frame.dcm"
+    shipped = (
+        pathlib.Path(pydicom.__file__).parent / "data" / "test_files" / "SC_rgb_rle_2frame.dcm"
+    )
     names = ["0.png", "1.png", "2.dcm[0]", "2.dcm[1]"]
-    table = write(tmp_path / "images", 2, [(name, "ab"[n % 2], "p") for n, name in enumerate(names)])
+    table = write(
+        tmp_path / "images", 2, [(name, "ab"[n % 2], "p") for n, name in enumerate(names)]
+    )
     (tmp_path / "images" / "2.dcm").write_bytes(shipped.read_bytes())
     assert list(read(tmp_path / "images", table).names) == names
     table.write_text(table.read_text().replace("2.dcm[1]", "2.dcm[2]"))
@@ -159,10 +178,14 @@ def test_a_tfds_data_set_has_its_labels_in_a_csv_file(tmp_path: pathlib.Path) ->
     reports: list[tuple[int, int]] = []
     for names in (6, 7):
         with table.open("w", newline="") as stream:
-            csv.writer(stream).writerows([("image", "label"), *((f"train[{n}]", "ab"[n % 2]) for n in range(names))])
+            csv.writer(stream).writerows(
+                [("image", "label"), *((f"train[{n}]", "ab"[n % 2]) for n in range(names))]
+            )
         with tfds.testing.mock_data(num_examples=6):
             if names == 6:
-                found = read_labelled(LabelledSource("tfds:patch_camelyon", labels=table), image_size=8, channels=3)
+                found = read_labelled(
+                    LabelledSource("tfds:patch_camelyon", labels=table), image_size=8, channels=3
+                )
                 np.testing.assert_array_equal(found.labels, [0, 1, 0, 1, 0, 1])
                 continue
             with pytest.raises(ValueError, match=r"not there: 'train\[6\]'"):

@@ -16,7 +16,10 @@ def _grouped(seed, num_groups=60, num_classes=4):
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 31, num_groups)
     classes = np.concatenate(
-        [np.repeat(np.arange(num_classes), 3), rng.integers(0, num_classes, num_groups - 3 * num_classes)]
+        [
+            np.repeat(np.arange(num_classes), 3),
+            rng.integers(0, num_classes, num_groups - 3 * num_classes),
+        ]
     )
     order = rng.permutation(sizes.sum())
     return np.repeat(classes, sizes)[order], np.repeat(np.arange(num_groups), sizes)[order]
@@ -51,7 +54,10 @@ def test_real_sized_groups_come_within_two_images_in_a_hundred_of_their_shares()
 
 def test_several_labels_an_image():
     rng = np.random.default_rng(0)
-    labels, groups = (rng.random((400, 3)) < [0.4, 0.1, 0.05]).astype(int), rng.integers(0, 120, 400)
+    labels, groups = (
+        (rng.random((400, 3)) < [0.4, 0.1, 0.05]).astype(int),
+        rng.integers(0, 120, 400),
+    )
     parts = stratified_split(labels, groups, seed=0)
     check_split(parts, labels, groups)
     for part, share in zip(parts, (0.7, 0.1, 0.2)):
@@ -77,7 +83,9 @@ def test_images_without_any_label_are_shared_out_like_the_others(patients):
     [
         np.array([0, 1, math.nan, 2, math.nan, 3.0]),
         np.array(["a", "b", None, "c", math.nan, "d"], object),
-        np.array(["2020-01-01", "2020-01-02", "NaT", "2020-01-03", "NaT", "2020-01-04"], "datetime64[D]"),
+        np.array(
+            ["2020-01-01", "2020-01-02", "NaT", "2020-01-03", "NaT", "2020-01-04"], "datetime64[D]"
+        ),
     ],
 )
 def test_images_without_a_group_are_neither_one_group_nor_passed_over(groups):
@@ -87,13 +95,17 @@ def test_images_without_a_group_are_neither_one_group_nor_passed_over(groups):
         lambda: check_split([np.arange(3), np.arange(3, 6)], labels, groups),
         lambda: bootstrap_interval(lambda rows: 0.0, groups, seed=0),
     ):
-        with pytest.raises(ValueError, match=r"images \[2, 4\] have no group \(2 in all\): give each"):
+        with pytest.raises(
+            ValueError, match=r"images \[2, 4\] have no group \(2 in all\): give each"
+        ):
             use()
 
 
 def test_groups_that_have_no_order_are_refused():
     with pytest.raises(ValueError, match="give all as strings"):
-        stratified_split(np.array([0, 0, 1, 1]), np.array(["a", 1, "b", 2], object), shares=(1.0, 1.0), seed=0)
+        stratified_split(
+            np.array([0, 0, 1, 1]), np.array(["a", 1, "b", 2], object), shares=(1.0, 1.0), seed=0
+        )
 
 
 def test_the_row_that_is_in_a_split_twice_is_named():

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from examine_jax.labelled.labelled_rows import as_text
-from examine_jax.labelled.tables import check_label_file, read_column, read_groups, read_labels, read_names
+from examine_jax.labelled.tables import (
+    check_label_file,
+    read_column,
+    read_groups,
+    read_labels,
+    read_names,
+)
 
 NAMES = ("b.png", 'quo"te,\n.png', "größe.png")
 
@@ -22,7 +28,9 @@ def write(tmp_path: pathlib.Path, text: str | bytes) -> pathlib.Path:
 FULL = 'label,image,note\ntumour,größe.png,x\nnormal,b.png,\ntumour,"quo""te,\n.png",y\n'
 
 
-@pytest.mark.parametrize("text", [FULL, "\ufeff" + FULL, FULL.replace("\n", "\r\n").replace(",\r\n.png", ",\n.png")])
+@pytest.mark.parametrize(
+    "text", [FULL, "\ufeff" + FULL, FULL.replace("\n", "\r\n").replace(",\r\n.png", ",\n.png")]
+)
 def test_labels_come_in_the_order_of_the_images(tmp_path: pathlib.Path, text: str) -> None:
     labels = read_labels(write(tmp_path, text), NAMES)
     assert labels.classes == ("normal", "tumour")
@@ -58,7 +66,9 @@ def test_nan_is_no_label(tmp_path: pathlib.Path, missing: str) -> None:
         read_labels(path, "abc")
 
 
-def test_what_a_file_says_of_images_that_could_not_be_read_is_passed_over(tmp_path: pathlib.Path) -> None:
+def test_what_a_file_says_of_images_that_could_not_be_read_is_passed_over(
+    tmp_path: pathlib.Path,
+) -> None:
     path = write(tmp_path, "image,label\na,x\nbroken,y\nb,x\nbroken too,\n")
     found = read_labels(path, "ab", skipped=("broken", "broken too", "another"))
     assert (found.values.tolist(), found.classes) == ([0, 0], ("x",))
@@ -82,7 +92,10 @@ def test_images_may_be_without_labels_where_that_is_said(tmp_path: pathlib.Path)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,label\na,1\nb,1\nc,1\nz.png,2\ny,3\n", r"images that are not there: 'z\.png', 'y'; .*'a', 'b'"),
+        (
+            "image,label\na,1\nb,1\nc,1\nz.png,2\ny,3\n",
+            r"images that are not there: 'z\.png', 'y'; .*'a', 'b'",
+        ),
         ("image,label\n" + "".join(f"x{i},1\n" for i in range(9)), "'x4' and 4 more"),
         ("image,label\na,1\n", "no row for 'b', 'c'; add a label"),
         ("image,label\na,1\nb,1\na,2\nc,1\n", "line 4: a second row for 'a'"),
@@ -97,7 +110,9 @@ def test_images_may_be_without_labels_where_that_is_said(tmp_path: pathlib.Path)
         ('image,label\n"a,1\n', "end of data"),
     ],
 )
-def test_files_that_do_not_fit_say_where(tmp_path: pathlib.Path, text: str | bytes, message: str) -> None:
+def test_files_that_do_not_fit_say_where(
+    tmp_path: pathlib.Path, text: str | bytes, message: str
+) -> None:
     with pytest.raises(ValueError, match=message) as failure:
         read_labels(write(tmp_path, text), "abc")
     assert "labels.csv" in str(failure.value)
@@ -115,18 +130,24 @@ NAMED = ("a.png", "b.png", "c.png")
 
 
 @pytest.mark.parametrize("read", [read_column, read_groups], ids=["labels", "groups"])
-def test_names_under_another_header_are_refused_with_the_flag(tmp_path: pathlib.Path, read: Any) -> None:
+def test_names_under_another_header_are_refused_with_the_flag(
+    tmp_path: pathlib.Path, read: Any
+) -> None:
     """By order two of these three labels would be wrong."""
     path = write(tmp_path, "filename,label\nc.png,x\nb.png,y\na.png,z\n")
     arguments = {read_column: (3, "label", NAMED), read_groups: (3, NAMED, "image", "label")}[read]
-    with pytest.raises(ValueError, match="column 'filename', not 'image': give --image_column=filename"):
+    with pytest.raises(
+        ValueError, match="column 'filename', not 'image': give --image_column=filename"
+    ):
         read(path, *arguments)
     stems = write(tmp_path, "id,label\nc,x\nb,y\na,z\n")
     with pytest.raises(ValueError, match="--image_column=id"):
         read(stems, *arguments)
     without = {read_column: (3, "label"), read_groups: (3, None, "image", "label")}[read]
     path = write(tmp_path, "filename,label\nc.png,x\nb.png,y\na.png,z\n")
-    with pytest.raises(ValueError, match="--image_column=filename, and a file of names beside the features"):
+    with pytest.raises(
+        ValueError, match="--image_column=filename, and a file of names beside the features"
+    ):
         read(path, *without)
 
 
@@ -143,14 +164,20 @@ def test_images_that_the_rows_cannot_be_matched_with_are_refused(tmp_path: pathl
 
 
 @pytest.mark.parametrize("read", [read_column, read_groups], ids=["labels", "groups"])
-def test_index_and_image_that_contradict_each_other_are_refused(tmp_path: pathlib.Path, read: Any) -> None:
+def test_index_and_image_that_contradict_each_other_are_refused(
+    tmp_path: pathlib.Path, read: Any
+) -> None:
     arguments = {read_column: (3, "label", NAMED), read_groups: (3, NAMED, "image", "label")}[read]
     path = write(tmp_path, "image,index,label\nc.png,2,x\nb.png,0,y\na.png,1,z\n")
-    with pytest.raises(ValueError, match=r"line 3: index 0 is 'a\.png', but the column 'image' has 'b\.png'"):
+    with pytest.raises(
+        ValueError, match=r"line 3: index 0 is 'a\.png', but the column 'image' has 'b\.png'"
+    ):
         read(path, *arguments)
     path = write(tmp_path, "image,index,label\nc.png,2,x\nb.png,1,y\na.png,0,z\n")
     found = read(path, *arguments)
-    assert (found.tolist() if read is read_column else [found.classes[code] for code in found.values]) == [
+    assert (
+        found.tolist() if read is read_column else [found.classes[code] for code in found.values]
+    ) == [
         "z",
         "y",
         "x",

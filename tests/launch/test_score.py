@@ -1,4 +1,4 @@
-"""The command itself: its table, its exit code and what it says. (What is in the table: tests/jobs/test_score.py.)"""
+"""The command's table, exit code and messages (tests/jobs/test_score.py has the values)."""
 
 import csv
 import pathlib
@@ -33,7 +33,9 @@ def test_a_table_a_summary_and_newcomers_against_it(folder: pathlib.Path) -> Non
         records = list(csv.DictReader(stream))
     assert list(records[0]) == ["image", "index", "score", "gap", "error_bound", "rank"]
     assert sorted(int(record["rank"]) for record in records) == list(range(1, 41))
-    code, errors = run("score", features, f"--output={folder / 'n.parquet'}", f"--against={folder / 'c.npz'}")
+    code, errors = run(
+        "score", features, f"--output={folder / 'n.parquet'}", f"--against={folder / 'c.npz'}"
+    )
     assert code == 0, errors
     assert (folder / "n.parquet").is_file()
 
@@ -46,8 +48,8 @@ REFUSED = [
 
 
 def test_an_error_is_one_line_and_an_exit_code(folder: pathlib.Path) -> None:
-    told = run_each("score", [[flag.format(folder) for flag in flags] for flags, _ in REFUSED])
-    for (flags, reason), (code, errors) in zip(REFUSED, told):
+    answers = run_each("score", [[flag.format(folder) for flag in flags] for flags, _ in REFUSED])
+    for (flags, reason), (code, errors) in zip(REFUSED, answers):
         assert code == 1, flags
         lines = [line for line in errors.splitlines() if not line.startswith("device:")]
         assert len(lines) == 1, errors

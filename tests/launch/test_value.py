@@ -1,4 +1,4 @@
-"""The valuation job and its command: what is written, and what is refused before anything is."""
+"""The valuation job and its command: what they write, and what they refuse before they write."""
 
 import csv
 import pathlib
@@ -30,21 +30,44 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     np.save(folder / "f.npy", FEATURES)
     lines = [f'"<b>{row}</b>.png",{label},p{row // 2}' for row, label in enumerate(LABELS)]
     (folder / "l.csv").write_text("\n".join(["image,label,group", *lines]) + "\n")
-    (folder / "f.names.csv").write_text("image\n" + "".join(f"<b>{row}</b>.png\n" for row in range(24)))
+    (folder / "f.names.csv").write_text(
+        "image\n" + "".join(f"<b>{row}</b>.png\n" for row in range(24))
+    )
     return folder
 
 
 def test_every_row_gets_a_value_by_folds_and_a_page(folder: pathlib.Path) -> None:
-    flags = [f"--features={folder / 'f.npy'}", f"--labels={folder / 'l.csv'}", f"--workdir={folder / 'out'}"]
-    flags += ["--valuers=examine,loo,tmc_shapley,knn_shapley,random", "--permutations=2", "--folds=2", "--device=cpu"]
+    flags = [
+        f"--features={folder / 'f.npy'}",
+        f"--labels={folder / 'l.csv'}",
+        f"--workdir={folder / 'out'}",
+    ]
+    flags += [
+        "--valuers=examine,loo,tmc_shapley,knn_shapley,random",
+        "--permutations=2",
+        "--folds=2",
+        "--device=cpu",
+    ]
     code, errors = run("value", *flags)
     assert code == 0, errors
     records = _read(folder / "out" / "values.csv")
-    assert list(records[0]) == ["image", "index", "examine", "loo", "tmc_shapley", "knn_shapley", "random"]
+    assert list(records[0]) == [
+        "image",
+        "index",
+        "examine",
+        "loo",
+        "tmc_shapley",
+        "knn_shapley",
+        "random",
+    ]
     assert [int(record["index"]) for record in records] == list(range(24))
     assert records[3]["image"] == "<b>3</b>.png"
     assert np.isfinite([float(record["tmc_shapley"]) for record in records]).all()
-    assert list(_read(folder / "out" / "standard_errors.csv")[0]) == ["image", "index", "tmc_shapley"]
+    assert list(_read(folder / "out" / "standard_errors.csv")[0]) == [
+        "image",
+        "index",
+        "tmc_shapley",
+    ]
     page = (folder / "out" / "values.html").read_text()
     assert "&lt;b&gt;3&lt;/b&gt;.png" in page
     assert "<b>3" not in page
@@ -59,8 +82,8 @@ REFUSED = [
 
 
 def test_an_error_is_one_line_and_nothing_is_written(folder: pathlib.Path) -> None:
-    told = run_each("value", [[flag.format(folder) for flag in flags] for flags, _ in REFUSED])
-    for (flags, reason), (code, errors) in zip(REFUSED, told):
+    answers = run_each("value", [[flag.format(folder) for flag in flags] for flags, _ in REFUSED])
+    for (flags, reason), (code, errors) in zip(REFUSED, answers):
         assert code == 1, flags
         lines = [line for line in errors.splitlines() if not line.startswith("device:")]
         assert len(lines) == 1, errors
@@ -80,10 +103,25 @@ def _with(**changes: Any) -> LabelledRows:
         (_with(labels=np.where(np.arange(24) == 5, np.nan, 1.0)), {}, None, "missing for row 5"),
         (_with(labels=np.full(24, "normal")), {}, None, "all rows have the label 'normal'"),
         (_with(labels=np.arange(24)), {}, None, "24 classes for 24 rows"),
-        (_with(labels=np.where(np.arange(24) == 5, "rare", LABELS)), {}, None, "classes rare have one row each"),
+        (
+            _with(labels=np.where(np.arange(24) == 5, "rare", LABELS)),
+            {},
+            None,
+            "classes rare have one row each",
+        ),
         (_with(groups=np.zeros(24, int)), {}, None, "all rows are of one group"),
-        (_with(groups=np.where(np.arange(24) == 7, "", "a")), {}, None, "groups are missing for row 7"),
-        (_with(groups=np.arange(24)), {}, _with(groups=np.arange(23, 47)), r"groups 23 \(1 in all\)"),
+        (
+            _with(groups=np.where(np.arange(24) == 7, "", "a")),
+            {},
+            None,
+            "groups are missing for row 7",
+        ),
+        (
+            _with(groups=np.arange(24)),
+            {},
+            _with(groups=np.arange(23, 47)),
+            r"groups 23 \(1 in all\)",
+        ),
         (_with(), {}, _with(features=FEATURES[:, :3]), "3 columns, the assessed 4"),
         (_with(), {}, _with(labels=None), "validation set needs labels"),
         (
@@ -116,7 +154,11 @@ def _with(**changes: Any) -> LabelledRows:
     ],
 )
 def test_bad_input_is_refused_before_any_work(
-    tmp_path: pathlib.Path, rows: LabelledRows, settings: dict[str, Any], validation: LabelledRows | None, reason: str
+    tmp_path: pathlib.Path,
+    rows: LabelledRows,
+    settings: dict[str, Any],
+    validation: LabelledRows | None,
+    reason: str,
 ) -> None:
     chosen = ValueSettings(**{"valuers": ("loo", "tmc_shapley"), **settings})
     with pytest.raises(ValueError, match=reason):
@@ -124,29 +166,38 @@ def test_bad_input_is_refused_before_any_work(
     assert not list(tmp_path.iterdir())
 
 
-def test_shared_groups_go_through_by_force_and_constant_features_are_said(tmp_path: pathlib.Path) -> None:
+def test_shared_groups_are_allowed_on_request_and_constant_features_are_noted(
+    tmp_path: pathlib.Path,
+) -> None:
     rows = _with(features=np.ones_like(FEATURES), groups=np.arange(24))
-    settings = ValueSettings(valuers=("knn_shapley", "examine", "leverage"), allow_shared_groups=True)
+    settings = ValueSettings(
+        valuers=("knn_shapley", "examine", "leverage"), allow_shared_groups=True
+    )
     found = value_features(rows, tmp_path, settings, validation=rows)
     assert np.ptp(found.valuations["leverage"].values) == 0
     assert any("constant" in warning for warning in found.warnings)
     assert any("copies" in warning for warning in found.warnings)
 
 
-def test_folds_keep_groups_whole_and_a_second_call_goes_on(tmp_path: pathlib.Path) -> None:
+def test_folds_keep_groups_whole_and_a_second_call_resumes(tmp_path: pathlib.Path) -> None:
     rows = _with(groups=np.arange(24) // 2)
     settings = ValueSettings(valuers=("tmc_shapley", "data_oob"), permutations=2, bags=32, folds=2)
-    told: list[str] = []
+    reported: list[str] = []
     first = value_features(
-        rows, tmp_path, settings, on_progress=lambda name, done, of: told.append(f"{name} {done}/{of}")
+        rows,
+        tmp_path,
+        settings,
+        on_progress=lambda name, done, of: reported.append(f"{name} {done}/{of}"),
     )
-    assert {"tmc_shapley 2/4", "tmc_shapley 4/4", "data_oob 32/32"} <= set(told)
+    assert {"tmc_shapley 2/4", "tmc_shapley 4/4", "data_oob 32/32"} <= set(reported)
     states = {path: path.read_bytes() for path in (tmp_path / "state").iterdir()}
     again = value_features(rows, tmp_path, settings)
     for name, valuation in first.valuations.items():
         np.testing.assert_array_equal(valuation.values, again.valuations[name].values)
     assert {path: path.read_bytes() for path in (tmp_path / "state").iterdir()} == states
-    page = write_values(tmp_path, again, settings, names=None, source="f.npy", validation="by folds", device="cpu")
+    page = write_values(
+        tmp_path, again, settings, names=None, source="f.npy", validation="by folds", device="cpu"
+    )
     assert page.is_file()
 
 
@@ -160,28 +211,32 @@ def test_folds_keep_groups_whole_and_a_second_call_goes_on(tmp_path: pathlib.Pat
         (np.array([True, False, True]), ["True", "False", "True"]),
     ],
 )
-def test_labels_and_groups_keep_every_digit_and_are_the_same_in_every_form(labels: Any, texts: list[str]) -> None:
+def test_labels_and_groups_keep_every_digit_and_are_the_same_in_every_form(
+    labels: Any, texts: list[str]
+) -> None:
     assert as_text(labels, None, "labels").tolist() == texts
 
 
-def test_what_groups_and_folds_leave_open_is_said(tmp_path: pathlib.Path) -> None:
+def test_unknown_groups_and_fewer_folds_are_noted(tmp_path: pathlib.Path) -> None:
     known, unknown = _with(groups=np.arange(24)), _with()
     settings = ValueSettings(valuers=("knn_shapley",), folds=20)
-    for rows, validation, told in (
+    for rows, validation, note in (
         (known, unknown, "Groups are known of the assessed set alone"),
         (unknown, known, "Groups are known of the validation set alone"),
         (unknown, None, "12 folds in place of 20"),
     ):
         found = value_features(rows, tmp_path, settings, validation=validation)
-        assert any(warning.startswith(told) for warning in found.warnings), found.warnings
+        assert any(warning.startswith(note) for warning in found.warnings), found.warnings
 
 
-def test_what_is_done_is_kept_and_done_anew_for_other_data(tmp_path: pathlib.Path) -> None:
+def test_results_are_kept_and_computed_again_for_other_data(tmp_path: pathlib.Path) -> None:
     settings = ValueSettings(valuers=("loo",), folds=2)
     first = value_features(_with(), tmp_path, settings)
-    told: list[str] = []
-    again = value_features(_with(), tmp_path, settings, on_progress=lambda name, *_: told.append(name))
-    assert not told
+    reported: list[str] = []
+    again = value_features(
+        _with(), tmp_path, settings, on_progress=lambda name, *_: reported.append(name)
+    )
+    assert not reported
     assert again.seconds == first.seconds
     np.testing.assert_array_equal(again.valuations["loo"].values, first.valuations["loo"].values)
     other = value_features(_with(features=FEATURES[::-1].copy()), tmp_path, settings)

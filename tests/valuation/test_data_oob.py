@@ -30,14 +30,20 @@ def test_it_is_the_share_of_models_without_the_row_that_know_its_label(classes: 
         without = np.setdiff1d(np.arange(40), bag)
         if classes == 2:
             predicted = (
-                Sklearn(solver="liblinear", tol=1e-12, max_iter=5000).fit(features[bag], labels[bag]).predict(features)
+                Sklearn(solver="liblinear", tol=1e-12, max_iter=5000)
+                .fit(features[bag], labels[bag])
+                .predict(features)
             )
         else:  # liblinear's one against the rest
             each = [
-                Sklearn(solver="liblinear", tol=1e-12, max_iter=5000).fit(features[bag], labels[bag] == one)
+                Sklearn(solver="liblinear", tol=1e-12, max_iter=5000).fit(
+                    features[bag], labels[bag] == one
+                )
                 for one in range(classes)
             ]
-            predicted = np.stack([model.decision_function(features) for model in each]).argmax(axis=0)
+            predicted = np.stack([model.decision_function(features) for model in each]).argmax(
+                axis=0
+            )
         right[without] += predicted[without] == labels[without]
         out[without] += 1
     np.testing.assert_allclose(found.values, right / out, atol=1e-12)

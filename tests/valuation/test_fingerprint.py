@@ -1,4 +1,4 @@
-"""What a sampled value depends on changes its fingerprint, whatever it is held in; what has none is refused."""
+"""A fingerprint changes with everything that a sampled value depends on."""
 
 import dataclasses
 from typing import Any

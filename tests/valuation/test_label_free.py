@@ -38,7 +38,9 @@ ALL: list[Valuer] = [
 
 
 @pytest.mark.parametrize("valuer", ALL, ids=lambda valuer: type(valuer).__name__)
-@pytest.mark.parametrize("kind", ["ordinary", "constant", "two rows", "wide", "float32", "repeated"])
+@pytest.mark.parametrize(
+    "kind", ["ordinary", "constant", "two rows", "wide", "float32", "repeated"]
+)
 def test_every_row_gets_a_finite_value_and_the_same_one_again(valuer: Valuer, kind: str) -> None:
     rows = {
         "ordinary": ROWS,
@@ -66,7 +68,14 @@ def test_rows_that_are_not_finite_are_named(valuer: Valuer) -> None:
 
 @pytest.mark.parametrize(
     "valuer",
-    [Examine(), KNNDistance(), Leverage(), Mahalanobis(), PrototypeDistance(clusters=1), Typicality()],
+    [
+        Examine(),
+        KNNDistance(),
+        Leverage(),
+        Mahalanobis(),
+        PrototypeDistance(clusters=1),
+        Typicality(),
+    ],
     ids=lambda valuer: type(valuer).__name__,
 )
 def test_an_outlier_is_worth_least(valuer: Valuer) -> None:

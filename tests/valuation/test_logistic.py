@@ -1,4 +1,4 @@
-"""Coefficients against scikit-learn's at tol=1e-12, for every objective, form (dual, primal) and way to share work."""
+"""Coefficients equal scikit-learn's at tol=1e-12, for all objectives, forms and kinds of shared work."""
 
 from typing import Any
 
@@ -45,7 +45,9 @@ def test_leaving_one_out_is_fitting_to_the_others(case: tuple[Any, Any, str, Fit
     assert float(np.asarray(fits.residual).max()) <= fitter.tolerance
     found = fitter.coefficients(fits)
     for row in (0, int(fitter.by_influence()[-1])):
-        _close(found, row, sklearn_fit(np.delete(features, row, 0), np.delete(labels, row), objective))
+        _close(
+            found, row, sklearn_fit(np.delete(features, row, 0), np.delete(labels, row), objective)
+        )
 
 
 def test_prefixes_are_fits_to_their_rows(case: tuple[Any, Any, str, Fitter]) -> None:
@@ -64,7 +66,9 @@ def test_prefixes_are_fits_to_their_rows(case: tuple[Any, Any, str, Fitter]) -> 
                 held = features[order[: len(coefficients)]]
                 coefficients = np.einsum("nd,ncb->dcb", held, coefficients)
             rows = order[: start + 3]
-            _close((coefficients, intercept), 3, sklearn_fit(features[rows], labels[rows], objective))
+            _close(
+                (coefficients, intercept), 3, sklearn_fit(features[rows], labels[rows], objective)
+            )
 
 
 def test_rows_may_count_often_or_not_at_all() -> None:
@@ -82,7 +86,9 @@ def test_badly_scaled_constant_and_repeated_rows_are_fitted_to_the_optimum(scale
     features, labels = labelled_rows(40, 64, 2)
     features = np.concatenate([features[:30], features[:10]]) * scale
     features[:, 5] = 7.0
-    fitter = Fitter.of(features, np.concatenate([labels[:30], 1 - labels[:10]]), LogisticRegression())
+    fitter = Fitter.of(
+        features, np.concatenate([labels[:30], 1 - labels[:10]]), LogisticRegression()
+    )
     fits = fitter.leave_one_out(np.arange(40))
     assert np.isfinite(np.asarray(fits.coefficients)).all()
     assert float(np.asarray(fits.residual).max()) <= fitter.tolerance

@@ -1,4 +1,4 @@
-"""Our semivalues beside pyDVL's in the same game, tabulated by scikit-learn for all sets of ten rows: see golden/make_pydvl.py."""
+"""Semivalues equal pyDVL's in one game, which scikit-learn tabulates (golden/make_pydvl.py)."""
 
 import dataclasses
 import pathlib
@@ -44,10 +44,14 @@ class Table:
     worth: np.ndarray
 
     def game(self, features: Any, labels: Any) -> FunctionGame:
-        return FunctionGame(len(features), lambda members: float(self.worth[int(np.sum(2**members))]))
+        return FunctionGame(
+            len(features), lambda members: float(self.worth[int(np.sum(2**members))])
+        )
 
 
-def by_orders(golden: dict[str, Any], metric: str, weights: np.ndarray, truncation: Any) -> np.ndarray:
+def by_orders(
+    golden: dict[str, Any], metric: str, weights: np.ndarray, truncation: Any
+) -> np.ndarray:
     """What each of pyDVL's orders gives each row, by our evaluation of it."""
     game = Table(golden[metric]).game(golden["features"], golden["labels"])
     return contributions(game, golden["orders"], weights, truncation, game.full())[0]
@@ -81,7 +85,11 @@ def test_the_same_orders_give_the_same_beta_shapley(golden: dict[str, Any], metr
     ("valuer", "exact", "sampled"),
     [
         (lambda game: TMCShapley(game, 1000, None, None, at_once=50), "exact_shapley", "tmc"),
-        (lambda game: BetaShapley(game, 4.0, 1.0, 1000, stopping=None, at_once=50), "exact_beta", None),
+        (
+            lambda game: BetaShapley(game, 4.0, 1.0, 1000, stopping=None, at_once=50),
+            "exact_beta",
+            None,
+        ),
         (lambda game: Banzhaf(game, sets=3000, at_once=3000), "exact_banzhaf", "msr"),
     ],
     ids=["shapley", "beta_shapley", "banzhaf"],
@@ -89,12 +97,17 @@ def test_the_same_orders_give_the_same_beta_shapley(golden: dict[str, Any], metr
 def test_both_samplers_lie_within_their_errors_of_the_enumerated_value(
     golden: dict[str, Any], metric: str, valuer: Any, exact: str, sampled: str | None
 ) -> None:
-    ours = valuer(Table(golden[metric])).value(golden["features"], golden["labels"], jax.random.key(0))
+    ours = valuer(Table(golden[metric])).value(
+        golden["features"], golden["labels"], jax.random.key(0)
+    )
     expected = golden[f"{metric}.{exact}.values"]
     # Ten rows at a time: four standard errors.
     assert (np.abs(ours.values - expected) <= 4 * ours.standard_error).all()
     if sampled is not None:
-        theirs, error = golden[f"{metric}.{sampled}.values"], golden[f"{metric}.{sampled}.standard_error"]
+        theirs, error = (
+            golden[f"{metric}.{sampled}.values"],
+            golden[f"{metric}.{sampled}.standard_error"],
+        )
         assert (np.abs(theirs - expected) <= 4 * error).all()
         assert (np.abs(ours.values - theirs) <= 4 * np.hypot(error, ours.standard_error)).all()
 
@@ -107,7 +120,9 @@ def test_leave_one_out_is_pydvls(golden: dict[str, Any], metric: str) -> None:
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_knn_shapley_is_pydvls(golden: dict[str, Any], k: int) -> None:
-    found = KNNShapley(golden["validation"], golden["validation_labels"], k).value(golden["features"], golden["labels"])
+    found = KNNShapley(golden["validation"], golden["validation_labels"], k).value(
+        golden["features"], golden["labels"]
+    )
     np.testing.assert_allclose(found.values, golden[f"knn.{k}"], atol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Sampled semivalues: the axioms by exact enumeration, the rules of truncation, resuming, merging."""
+"""Sampled semivalues: axioms by exact enumeration, rules of truncation, resuming, merging."""
 
 import dataclasses
 import itertools
@@ -39,7 +39,9 @@ class Table:
     worth: np.ndarray
 
     def game(self, features: Any, labels: Any) -> FunctionGame:
-        return FunctionGame(len(features), lambda members: float(self.worth[int(np.sum(2**members))]))
+        return FunctionGame(
+            len(features), lambda members: float(self.worth[int(np.sum(2**members))])
+        )
 
 
 def exact(worth: np.ndarray, players: int, weigh: Callable[[int], float]) -> np.ndarray:
@@ -63,11 +65,15 @@ def rows(players: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sampled(worth: np.ndarray, players: int, permutations: int = 400) -> Any:
-    valuer = TMCShapley(Table(worth), permutations=permutations, truncation=None, stopping=None, at_once=50)
+    valuer = TMCShapley(
+        Table(worth), permutations=permutations, truncation=None, stopping=None, at_once=50
+    )
     return valuer.value(*rows(players), KEY)
 
 
-worths = st.lists(st.integers(-4, 4), min_size=16, max_size=16).map(lambda drawn: np.array(drawn, np.float64))
+worths = st.lists(st.integers(-4, 4), min_size=16, max_size=16).map(
+    lambda drawn: np.array(drawn, np.float64)
+)
 
 
 @settings(max_examples=15, deadline=None)
@@ -106,7 +112,9 @@ def test_beta_shapley_is_its_weighted_enumeration_and_shapley_at_one_one() -> No
     assert (np.diff(beta_weights(9, 16.0, 1.0)) < 0).all()
     worth = np.random.default_rng(1).normal(size=16)
     weights = beta_weights(4, 4.0, 1.0)
-    valuer = BetaShapley(Table(worth), alpha=4.0, beta=1.0, permutations=3000, stopping=None, at_once=100)
+    valuer = BetaShapley(
+        Table(worth), alpha=4.0, beta=1.0, permutations=3000, stopping=None, at_once=100
+    )
     found = valuer.value(*rows(4), KEY)
     expected = exact(worth, 4, lambda size: weights[size] / (4 * math.comb(3, size)))
     assert (np.abs(found.values - expected) < 5 * found.standard_error).all()
@@ -115,13 +123,17 @@ def test_beta_shapley_is_its_weighted_enumeration_and_shapley_at_one_one() -> No
 def test_banzhaf_is_its_enumeration() -> None:
     worth = np.random.default_rng(2).normal(size=16)
     found = Banzhaf(Table(worth), sets=3000, at_once=3000).value(*rows(4), KEY)
-    assert (np.abs(found.values - exact(worth, 4, lambda _: 1 / 8)) < 5 * found.standard_error).all()
+    assert (
+        np.abs(found.values - exact(worth, 4, lambda _: 1 / 8)) < 5 * found.standard_error
+    ).all()
 
 
 def test_leave_one_out_is_the_last_marginal() -> None:
     worth = np.random.default_rng(3).normal(size=16)
     found = LeaveOneOut(Table(worth)).value(*rows(4))
-    np.testing.assert_allclose(found.values, [worth[15] - worth[15 - 2**player] for player in range(4)])
+    np.testing.assert_allclose(
+        found.values, [worth[15] - worth[15 - 2**player] for player in range(4)]
+    )
 
 
 def test_datashapley_cuts_at_the_sixth_hit_in_a_row() -> None:
@@ -136,13 +148,18 @@ def test_pydvl_cuts_at_the_first_hit_after_the_burn_in() -> None:
     near = np.array([1.0, 0.5, 1.0, 1.0])
     assert RelativeTruncation().cut(near, 1.0, 4) == 1
     assert RelativeTruncation(burn_in=0.5).cut(near, 1.0, 4) == 3
-    assert RelativeTruncation(burn_in=0.75).cut(near, 1.0, 4) == 3  # as many as the burn-in are enough
+    assert (
+        RelativeTruncation(burn_in=0.75).cut(near, 1.0, 4) == 3
+    )  # as many as the burn-in are enough
 
 
 def test_rows_after_the_cut_get_nothing_and_cost_no_fit() -> None:
     worth = np.array([min(bin(s).count("1"), 2) / 2 for s in range(64)])
     valuer = TMCShapley(
-        Table(worth), permutations=30, truncation=DataShapleyTruncation(hits=2, resamples=0), stopping=None
+        Table(worth),
+        permutations=30,
+        truncation=DataShapleyTruncation(hits=2, resamples=0),
+        stopping=None,
     )
     found = valuer.value(*rows(6), KEY)
     assert found.diagnostics["fits"] == 30 * 3
@@ -152,7 +169,9 @@ def test_rows_after_the_cut_get_nothing_and_cost_no_fit() -> None:
 def test_sampling_stops_when_the_means_stand_still() -> None:
     worth = np.array([float(bin(s).count("1")) for s in range(16)])
     for rule in (DataShapleyStopping(), HistoryDeviation(steps=60)):
-        valuer = TMCShapley(Table(worth), permutations=1000, truncation=None, stopping=rule, at_once=10)
+        valuer = TMCShapley(
+            Table(worth), permutations=1000, truncation=None, stopping=rule, at_once=10
+        )
         assert valuer.value(*rows(4), KEY).diagnostics["permutations"] in (70, 100)
 
 
@@ -163,11 +182,11 @@ class Killed(Exception):
 def _kill_after(groups: int) -> Callable[[int, int], None]:
     calls = itertools.count(1)
 
-    def told(_: int, __: int) -> None:
+    def calls(_: int, __: int) -> None:
         if next(calls) == groups:
             raise Killed
 
-    return told
+    return calls
 
 
 @pytest.fixture(scope="module")
@@ -180,17 +199,21 @@ def test_killed_in_the_middle_and_resumed_gives_the_same_values(
     utility_and_rows: tuple[Utility, np.ndarray, np.ndarray], tmp_path: pathlib.Path
 ) -> None:
     utility, features, labels = utility_and_rows
-    valuer = TMCShapley(utility, permutations=6, truncation=DataShapleyTruncation(0.05), stopping=None, at_once=2)
+    valuer = TMCShapley(
+        utility, permutations=6, truncation=DataShapleyTruncation(0.05), stopping=None, at_once=2
+    )
     at_once = valuer.value(features, labels, KEY)
     state = tmp_path / "tmc.npz"
     with pytest.raises(Killed):
         valuer.value(features, labels, KEY, on_progress=_kill_after(2), state=state)
-    told: list[int] = []
-    resumed = valuer.value(features, labels, KEY, on_progress=lambda done, _: told.append(done), state=state)
+    calls: list[int] = []
+    resumed = valuer.value(
+        features, labels, KEY, on_progress=lambda done, _: calls.append(done), state=state
+    )
     np.testing.assert_array_equal(resumed.values, at_once.values)
     np.testing.assert_array_equal(resumed.standard_error, at_once.standard_error)
     assert resumed.diagnostics == at_once.diagnostics
-    assert told == [2, 4, 6]
+    assert calls == [2, 4, 6]
     assert [path.name for path in tmp_path.iterdir()] == ["tmc.npz"]
 
 
@@ -204,14 +227,20 @@ def test_runs_over_parts_of_the_permutations_merge(
         valuer = dataclasses.replace(whole, permutations=2, first=part)
         valuer.value(features, labels, KEY, state=tmp_path / f"{part}.npz")
     merge_states([tmp_path / "2.npz", tmp_path / "0.npz"], tmp_path / "merged.npz")
-    told: list[int] = []
+    calls: list[int] = []
     merged = whole.value(
-        features, labels, KEY, on_progress=lambda done, _: told.append(done), state=tmp_path / "merged.npz"
+        features,
+        labels,
+        KEY,
+        on_progress=lambda done, _: calls.append(done),
+        state=tmp_path / "merged.npz",
     )
     np.testing.assert_array_equal(merged.values, expected.values)
-    assert told == [2, 4]
+    assert calls == [2, 4]
     other = dataclasses.replace(utility, metric="balanced_accuracy")
-    dataclasses.replace(whole, utility=other).value(features, labels, KEY, state=tmp_path / "other.npz")
+    dataclasses.replace(whole, utility=other).value(
+        features, labels, KEY, state=tmp_path / "other.npz"
+    )
     with pytest.raises(ValueError, match="different runs"):
         merge_states([tmp_path / "0.npz", tmp_path / "other.npz"], tmp_path / "merged.npz")
 
@@ -222,11 +251,17 @@ def test_banzhaf_resumes_and_merges(tmp_path: pathlib.Path) -> None:
     expected = valuer.value(*rows(4), KEY).values
     with pytest.raises(Killed):
         valuer.value(*rows(4), KEY, on_progress=_kill_after(2), state=tmp_path / "b.npz")
-    np.testing.assert_array_equal(valuer.value(*rows(4), KEY, state=tmp_path / "b.npz").values, expected)
+    np.testing.assert_array_equal(
+        valuer.value(*rows(4), KEY, state=tmp_path / "b.npz").values, expected
+    )
     for first in (0, 20):
-        dataclasses.replace(valuer, sets=20, first=first).value(*rows(4), KEY, state=tmp_path / f"{first}.npz")
+        dataclasses.replace(valuer, sets=20, first=first).value(
+            *rows(4), KEY, state=tmp_path / f"{first}.npz"
+        )
     merge_states([tmp_path / "0.npz", tmp_path / "20.npz"], tmp_path / "all.npz")
-    np.testing.assert_array_equal(valuer.value(*rows(4), KEY, state=tmp_path / "all.npz").values, expected)
+    np.testing.assert_array_equal(
+        valuer.value(*rows(4), KEY, state=tmp_path / "all.npz").values, expected
+    )
 
 
 def test_a_state_of_other_data_or_another_key_is_refused_and_kept(tmp_path: pathlib.Path) -> None:
@@ -240,7 +275,9 @@ def test_a_state_of_other_data_or_another_key_is_refused_and_kept(tmp_path: path
     with pytest.raises(ValueError, match="another run"):
         valuer.value(features, labels, jax.random.key(1), state=tmp_path / "s.npz")
     with pytest.raises(ValueError, match="another run"):
-        dataclasses.replace(valuer, utility=Table(worth + 1)).value(features, labels, KEY, state=tmp_path / "s.npz")
+        dataclasses.replace(valuer, utility=Table(worth + 1)).value(
+            features, labels, KEY, state=tmp_path / "s.npz"
+        )
     assert (tmp_path / "s.npz").read_bytes() == kept
     (tmp_path / "s.npz").write_bytes(kept[:100])
     with pytest.raises(ValueError, match="holds no sampling state"):

@@ -24,23 +24,40 @@ def _expected(metric: str, model: Any, features: Any, labels: Any) -> float:
         return -float(sk.log_loss(labels, probability))
     if probability.shape[1] == 2:
         return float(sk.roc_auc_score(labels, probability[:, 1]))
-    return float(np.mean([sk.roc_auc_score(labels == k, probability[:, k]) for k in range(probability.shape[1])]))
+    return float(
+        np.mean(
+            [sk.roc_auc_score(labels == k, probability[:, k]) for k in range(probability.shape[1])]
+        )
+    )
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize(
     ("width", "classes", "objective", "dtype"),
-    [(64, 2, "liblinear", np.float32), (64, 3, "lbfgs", np.float64), (12, 3, "liblinear", np.float32)],
+    [
+        (64, 2, "liblinear", np.float32),
+        (64, 3, "lbfgs", np.float64),
+        (12, 3, "liblinear", np.float32),
+    ],
 )
-def test_worths_are_scikit_learns(metric: Any, width: int, classes: int, objective: Any, dtype: Any) -> None:
+def test_worths_are_scikit_learns(
+    metric: Any, width: int, classes: int, objective: Any, dtype: Any
+) -> None:
     features, labels = labelled_rows(ROWS + 150, width, classes, dtype)
     rows, known = features[:ROWS], labels[:ROWS]
-    game = Utility(features[ROWS:], labels[ROWS:], LogisticRegression(objective), metric).game(rows, known)
+    game = Utility(features[ROWS:], labels[ROWS:], LogisticRegression(objective), metric).game(
+        rows, known
+    )
 
     def expected(members: Any) -> float:
         if len(np.unique(known[members])) < classes:
             return game.empty
-        return _expected(metric, sklearn_fit(rows[members], known[members], objective), features[ROWS:], labels[ROWS:])
+        return _expected(
+            metric,
+            sklearn_fit(rows[members], known[members], objective),
+            features[ROWS:],
+            labels[ROWS:],
+        )
 
     tolerance = 1e-12 if "accuracy" in metric else 1e-5
     everyone = np.arange(ROWS)

@@ -1,3 +1,1 @@
-"""The valuation job: features and labels in, a table with one value per row and valuer out, and its
-page.
-"""
+"""The valuation job: features and labels in, values and a page out."""

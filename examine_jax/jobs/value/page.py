@@ -17,7 +17,15 @@ from examine_jax.reporting.tables import write_table
 from examine_jax.valuation import FeatureValues, ValueSettings
 
 _SHOWN = 10
-_VALUERS_HEADER = ("valuer", "seconds", "fits", "lowest", "median", "highest", "typical standard error")
+_VALUERS_HEADER = (
+    "valuer",
+    "seconds",
+    "fits",
+    "lowest",
+    "median",
+    "highest",
+    "typical standard error",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +57,9 @@ def write_values(
     validation: str,
     device: str,
 ) -> pathlib.Path:
-    """Writes values.csv, standard_errors.csv (of sampled values), config.json and values.html;
-    returns the page's path.
+    """Writes values.csv, standard_errors.csv (of sampled values), config.json and values.html.
+
+    Returns the page's path.
 
     Args:
         workdir: an existing folder.
@@ -65,8 +74,14 @@ def write_values(
         OSError: a file cannot be written.
     """
     workdir = pathlib.Path(workdir)
-    _write_columns(workdir / "values.csv", {name: one.values for name, one in found.valuations.items()}, names)
-    sampled = {name: one.standard_error for name, one in found.valuations.items() if one.standard_error is not None}
+    _write_columns(
+        workdir / "values.csv", {name: one.values for name, one in found.valuations.items()}, names
+    )
+    sampled = {
+        name: one.standard_error
+        for name, one in found.valuations.items()
+        if one.standard_error is not None
+    }
     if sampled:
         _write_columns(workdir / "standard_errors.csv", sampled, names)
     about = {"source": source, "validation": validation, "settings": dataclasses.asdict(settings)}
@@ -76,7 +91,9 @@ def write_values(
     return page
 
 
-def _write_columns(path: pathlib.Path, columns: Mapping[str, np.ndarray], names: Sequence[str] | None) -> None:
+def _write_columns(
+    path: pathlib.Path, columns: Mapping[str, np.ndarray], names: Sequence[str] | None
+) -> None:
     count = len(next(iter(columns.values())))
     images = [] if names is None else [names]
     values = [column.tolist() for column in columns.values()]
@@ -99,14 +116,31 @@ def _page(
         error = "" if one.standard_error is None else f"{np.median(one.standard_error):.3g}"
         fits = f"{one.diagnostics['fits']:,.0f}" if "fits" in one.diagnostics else ""
         low, middle, high = np.quantile(one.values, [0, 0.5, 1])
-        valuers.append((name, f"{found.seconds[name]:.2f}", fits, f"{low:.4g}", f"{middle:.4g}", f"{high:.4g}", error))
+        valuers.append(
+            (
+                name,
+                f"{found.seconds[name]:.2f}",
+                fits,
+                f"{low:.4g}",
+                f"{middle:.4g}",
+                f"{high:.4g}",
+                error,
+            )
+        )
         order = np.argsort(-one.values, kind="stable")
         pairs = [
-            (name_of(int(top)), f"{one.values[top]:.5g}", name_of(int(bottom)), f"{one.values[bottom]:.5g}")
+            (
+                name_of(int(top)),
+                f"{one.values[top]:.5g}",
+                name_of(int(bottom)),
+                f"{one.values[bottom]:.5g}",
+            )
             for top, bottom in zip(order[: min(_SHOWN, rows // 2)], order[::-1])
         ]
         ends.append(_Ends(name, tuple(pairs)))
-    headline = f"{rows} rows of {source} were valued by {len(found.valuations)} valuers, {validation}."
+    headline = (
+        f"{rows} rows of {source} were valued by {len(found.valuations)} valuers, {validation}."
+    )
     facts = {
         "rows": str(rows),
         "valuers": str(len(valuers)),
@@ -121,7 +155,8 @@ def _page(
         if field.name != "model"
     }
     model = {
-        f"model: {field.name}": str(getattr(settings.model, field.name)) for field in dataclasses.fields(settings.model)
+        f"model: {field.name}": str(getattr(settings.model, field.name))
+        for field in dataclasses.fields(settings.model)
     }
     return _Page(
         headline,
@@ -147,7 +182,10 @@ def _figure(found: FeatureValues) -> str:
             order = np.argsort(one.values, kind="stable")
             rank = np.arange(1, len(order) + 1)
             if one.standard_error is not None:
-                low, high = one.values[order] - one.standard_error[order], one.values[order] + one.standard_error[order]
+                low, high = (
+                    one.values[order] - one.standard_error[order],
+                    one.values[order] + one.standard_error[order],
+                )
                 axes.fill_between(rank, low, high, color=BLUE, alpha=0.25, linewidth=0)
             axes.plot(rank, one.values[order], color=BLUE, linewidth=1.5)
             axes.set_title(name)

@@ -1,6 +1,4 @@
-"""The valuation job: files of features, or images, with labels and groups in; a table of values and
-a page out.
-"""
+"""The valuation job: files of features or images in, a table of values and a page out."""
 
 import dataclasses
 import os
@@ -29,27 +27,43 @@ class ValueFiles:
     """The files that a valuation reads, and the folder that it writes."""
 
     workdir: str | os.PathLike[str] = setting(
-        help="Results go here. The same command again continues a killed run.", metavar="FOLDER", main=True
+        help="Results go here. The same command again continues a killed run.",
+        metavar="FOLDER",
+        main=True,
     )
     features: str | os.PathLike[str] | None = setting(
         None, "An .npy or .parquet file [N, D], or a folder of either.", metavar="PATH", main=True
     )
     images: str | os.PathLike[str] | None = setting(
-        None, "Images instead: a folder, .npy or .npz file; with --encoder.", metavar="PATH", main=True
+        None,
+        "Images instead: a folder, .npy or .npz file; with --encoder.",
+        metavar="PATH",
+        main=True,
     )
     encoder: str | os.PathLike[str] | None = setting(
         None, "A trained encoder's folder, for --images.", metavar="PATH", main=True
     )
     labels: str | os.PathLike[str] | None = setting(
-        None, "A .csv or .npy file, one label a row; label-free valuers need none.", metavar="FILE", main=True
+        None,
+        "A .csv or .npy file, one label a row; label-free valuers need none.",
+        metavar="FILE",
+        main=True,
     )
     groups: str | os.PathLike[str] | None = setting(
-        None, "A .csv or .npy file: each row's patient or slide. Folds keep groups whole.", metavar="FILE", main=True
+        None,
+        "A .csv or .npy file: each row's patient or slide. Folds keep groups whole.",
+        metavar="FILE",
+        main=True,
     )
     validation_features: str | os.PathLike[str] | None = setting(
-        None, "The validation set, which defines a model's worth. If not given: folds.", metavar="PATH", main=True
+        None,
+        "The validation set, which defines a model's worth. If not given: folds.",
+        metavar="PATH",
+        main=True,
     )
-    validation_labels: str | os.PathLike[str] | None = setting(None, "Its labels.", metavar="FILE", main=True)
+    validation_labels: str | os.PathLike[str] | None = setting(
+        None, "Its labels.", metavar="FILE", main=True
+    )
     validation_groups: str | os.PathLike[str] | None = setting(
         None, "Its groups, none of which may be among --groups.", metavar="FILE"
     )
@@ -61,11 +75,19 @@ class ValueFiles:
         if (self.features is None) == (self.images is None):
             raise ValueError("give --features=FILE, or --images=DIR with --encoder=FOLDER")
         if (self.images is None) != (self.encoder is None):
-            raise ValueError("--images and --encoder=FOLDER go together (examine-assess trains one: its OUT/encoder)")
+            raise ValueError(
+                "--images and --encoder=FOLDER go together (examine-assess trains one: its "
+                "OUT/encoder)"
+            )
         if (self.validation_features is None) != (self.validation_labels is None):
             raise ValueError("--validation_features and --validation_labels go together")
-        if self.validation_groups is not None and (self.validation_features is None or self.groups is None):
-            raise ValueError("--validation_groups are compared with --groups: give both, and --validation_features")
+        if self.validation_groups is not None and (
+            self.validation_features is None or self.groups is None
+        ):
+            raise ValueError(
+                "--validation_groups are compared with --groups: give both, and "
+                "--validation_features"
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,8 +106,9 @@ class ValuedFiles:
 
 
 def value_files(files: ValueFiles, settings: ValueSettings, *, device: str = "") -> ValuedFiles:
-    """Values rows that are read from files, and writes values.csv, values.html and what
-    `write_values` lists.
+    """Values rows that are read from files; writes values.csv, values.html and more.
+
+    `write_values` lists the files.
 
     Args:
         files: what is read, and where results go.
@@ -103,14 +126,18 @@ def value_files(files: ValueFiles, settings: ValueSettings, *, device: str = "")
     if skipped:
         write_skipped(workdir / "skipped.csv", skipped)
     with _progress_bars() as on_progress:
-        found = value_features(rows, workdir, settings, validation=validation, on_progress=on_progress)
+        found = value_features(
+            rows, workdir, settings, validation=validation, on_progress=on_progress
+        )
     against = (
         "by folds of the rows themselves"
         if validation is None
         else f"against {len(validation.features)} validation rows"
     )
     source = pathlib.Path(files.features or files.images or "").name
-    page = write_values(workdir, found, settings, names=rows.names, source=source, validation=against, device=device)
+    page = write_values(
+        workdir, found, settings, names=rows.names, source=source, validation=against, device=device
+    )
     return ValuedFiles(found, page, skipped)
 
 
@@ -126,7 +153,9 @@ def _rows(files: ValueFiles) -> tuple[LabelledRows, tuple[SkippedImage, ...]]:
 def _validation(files: ValueFiles) -> LabelledRows | None:
     if files.validation_features is None:
         return None
-    return _labelled(files, files.validation_features, files.validation_labels, files.validation_groups)
+    return _labelled(
+        files, files.validation_features, files.validation_labels, files.validation_groups
+    )
 
 
 def _labelled(
@@ -140,7 +169,9 @@ def _labelled(
     names = chunks.image_names(files.image_column)
     if names is None and (beside := names_beside(path)) is not None:
         names = read_names(beside, chunks.rows, files.image_column)
-    return _with_columns(files, np.concatenate(list(chunks)), None if names is None else tuple(names), labels, groups)
+    return _with_columns(
+        files, np.concatenate(list(chunks)), None if names is None else tuple(names), labels, groups
+    )
 
 
 def _with_columns(
@@ -156,7 +187,9 @@ def _with_columns(
         header = getattr(files, flag)
         return read_column(path, len(features), header, names, files.image_column, column_flag=flag)
 
-    return LabelledRows(features, column(labels, "label_column"), column(groups, "group_column"), names)
+    return LabelledRows(
+        features, column(labels, "label_column"), column(groups, "group_column"), names
+    )
 
 
 @contextmanager

@@ -6,8 +6,9 @@ _SLIDE = re.compile(r"SOB_[BM]_[A-Z]+-(\d+-[^-/]+)-(\d+)-\d+[^/]*$")
 
 
 def breast(name: str) -> tuple[str, str | None] | None:
-    """A `FileNameLayout` of the images at 400x:
-    .../SOB_B_A_14-22549AB/400X/SOB_B_A-14-22549AB-400-001.png.
+    """A `FileNameLayout` of the images at 400x.
+
+    .../SOB_B_A_14-22549AB/400X/SOB_B_A-14-22549AB-400-001.png
 
     Source: Spanhol et al. 2016.
     """

@@ -18,8 +18,9 @@ def read_authors_folder(
     channels: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> LabelledImages:
-    """Reads a set from its authors' folders, with classes and groups from file names; other files
-    in them are left out.
+    """Reads a set from its authors' folders, with classes and groups from file names.
+
+    Other files in the folders are left out.
 
     A file whose name does not contain its group is its own group; if no name does, no groups are
     known.
@@ -35,14 +36,17 @@ def read_authors_folder(
     classes, labels = _numbered([one[0] for one in known_files if one is not None])
     if len(classes) < 2:
         raise ValueError(
-            f"{folder} has {len(rows)} of {len(known_files)} images in the {layout} set's layout and {len(classes)} classes; "
+            f"{folder} has {len(rows)} of {len(known_files)} images in the {layout} set's layout "
+            f"and {len(classes)} classes; "
             "name its official folder, or give the labels in a CSV file"
         )
     taken = found.take(rows)
     groups_of = [one[1] for one in known_files if one is not None]
     groups = None
     if any(group is not None for group in groups_of):
-        _, groups = _numbered([name if group is None else group for name, group in zip(taken.names, groups_of)])
+        _, groups = _numbered(
+            [name if group is None else group for name, group in zip(taken.names, groups_of)]
+        )
     return LabelledImages(taken.names, taken.pixels, labels, classes, groups, len(found.skipped))
 
 

@@ -7,7 +7,14 @@ neither.
 
 import pathlib
 
-from examine_jax.labelled.published.layout import Entry, LayoutFiles, add_entry, check_entries, needed, table_lines
+from examine_jax.labelled.published.layout import (
+    Entry,
+    LayoutFiles,
+    add_entry,
+    check_entries,
+    needed,
+    table_lines,
+)
 
 CLASSES = ("benign", "malignant")
 
@@ -18,7 +25,10 @@ def read_isic_2016(folder: pathlib.Path) -> LayoutFiles:
     parts = ["Training"]
     # If only one of the two is there, the official split is incomplete, and the other is asked for
     # below.
-    if any((folder / f"ISBI2016_ISIC_Part3_Test_{name}").exists() for name in ("Data", "GroundTruth.csv")):
+    if any(
+        (folder / f"ISBI2016_ISIC_Part3_Test_{name}").exists()
+        for name in ("Data", "GroundTruth.csv")
+    ):
         parts.append("Test")
     for part in parts:
         truth = needed(folder / f"ISBI2016_ISIC_Part3_{part}_GroundTruth.csv")
@@ -26,7 +36,8 @@ def read_isic_2016(folder: pathlib.Path) -> LayoutFiles:
         for line, cells in table_lines(truth):
             if len(cells) != 2 or cells[1] not in codes:
                 raise ValueError(
-                    f"{truth}, line {line}: unknown class in {','.join(cells)!r}; there are benign, malignant (0.0, 1.0)"
+                    f"{truth}, line {line}: unknown class in {','.join(cells)!r}; there are "
+                    "benign, malignant (0.0, 1.0)"
                 )
             add_entry(
                 entries,

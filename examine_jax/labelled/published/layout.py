@@ -1,6 +1,4 @@
-"""What every published layout shares: entries by image, and readers of the tables beside the
-images.
-"""
+"""What all published layouts share: entries by image, and readers of the sets' tables."""
 
 import dataclasses
 import pathlib
@@ -50,11 +48,15 @@ FileNameLayout = Callable[[str], tuple[str, str | None] | None]
 def needed(path: pathlib.Path) -> pathlib.Path:
     """The path. Raises: FileNotFoundError, where nothing is there."""
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; unpack the set's files below {path.parent}, under their own names")
+        raise FileNotFoundError(
+            f"{path} is missing; unpack the set's files below {path.parent}, under their own names"
+        )
     return path
 
 
-def add_entry(entries: dict[str, Entry], path: pathlib.Path, line: int, name: str, entry: Entry) -> None:
+def add_entry(
+    entries: dict[str, Entry], path: pathlib.Path, line: int, name: str, entry: Entry
+) -> None:
     """Adds an image's entry. Raises: ValueError, where the image has one already."""
     if name in entries:
         raise ValueError(f"{path}, line {line}: a second row for {name!r}; keep one")
@@ -64,16 +66,22 @@ def add_entry(entries: dict[str, Entry], path: pathlib.Path, line: int, name: st
 def check_once(lines: dict[str, int], path: pathlib.Path, line: int, name: str) -> None:
     """Notes the line that names an image. Raises: ValueError, where another line names it too."""
     if name in lines:
-        raise ValueError(f"{path}, line {line}: a second row for {name!r}, which is in line {lines[name]}; keep one")
+        raise ValueError(
+            f"{path}, line {line}: a second row for {name!r}, which is in line {lines[name]}; keep "
+            "one"
+        )
     lines[name] = line
 
 
-def check_named(path: pathlib.Path, lines: Mapping[str, int], known: Container[str], table: pathlib.Path) -> None:
+def check_named(
+    path: pathlib.Path, lines: Mapping[str, int], known: Container[str], table: pathlib.Path
+) -> None:
     """Raises: ValueError, where a file names an image that the table of labels lacks."""
     strangers = [name for name in lines if name not in known]
     if strangers:
         raise ValueError(
-            f"{path}, line {lines[strangers[0]]}: {len(strangers)} images have no row in {table.name}: {listed(strangers)}; "
+            f"{path}, line {lines[strangers[0]]}: {len(strangers)} images have no row in "
+            f"{table.name}: {listed(strangers)}; "
             "add those rows, or remove these"
         )
 
@@ -86,22 +94,26 @@ def check_entries(entries: dict[str, Entry], path: pathlib.Path) -> dict[str, En
 
 
 def table_rows(path: pathlib.Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, {column: cell}) of a CSV file with a header; cells that a short line lacks are empty,
-    unless they are asked for.
+    """(line, {column: cell}) of a CSV file with a header.
+
+    Cells that a short line lacks are empty, unless they are asked for.
     """
     lines = table_lines(path)
     header = next(lines, (0, []))[1]
     check_header(path, header, dict.fromkeys(columns))
     for line, cells in lines:
         if any(column in header[len(cells) :] for column in columns):
-            raise ValueError(f"{path}, line {line} is cut short: it has fewer columns than the header")
-        yield line, {name: cell for name, cell in zip(header, [*cells, *[""] * len(header)]) if name}
+            raise ValueError(
+                f"{path}, line {line} is cut short: it has fewer columns than the header"
+            )
+        yield (
+            line,
+            {name: cell for name, cell in zip(header, [*cells, *[""] * len(header)]) if name},
+        )
 
 
 def table_lines(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """(line, cells without the spaces around them) of a set's own table; lines without any text are
-    left out.
-    """
+    """(line, stripped cells) of a set's own table; lines without text are left out."""
     for line, cells in csv_lines(path, strict=False):
         if any(cells):
             yield line, [cell.strip() for cell in cells]

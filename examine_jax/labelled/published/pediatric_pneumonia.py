@@ -22,5 +22,7 @@ def pneumonia(name: str) -> tuple[str, str | None] | None:
     if path.parent.name not in ("NORMAL", "PNEUMONIA"):
         return None
     found = (("person ", _PERSON), ("", _STUDY), ("patient ", _PATIENT))
-    groups = [kind + match.group(1) for kind, pattern in found if (match := pattern.match(path.name))]
+    groups = [
+        kind + match.group(1) for kind, pattern in found if (match := pattern.match(path.name))
+    ]
     return path.parent.name.lower(), groups[0] if groups else None

@@ -1,5 +1,4 @@
-"""Published medical sets as they are distributed: images in folders; labels, patients and splits in
-files beside them.
+"""Published medical sets as they are distributed: images, and tables beside them.
 
 All files of a set must name the same images, those that are there: a table that does not fit the
 others is refused.
@@ -72,7 +71,10 @@ def read_official(
     # Tables and names come before images, so that errors in them are found at once.
     files_of_set = read_files(folder)
     entries, image_folders = files_of_set.entries, files_of_set.folders
-    files = [tuple(candidate.name for candidate in scan_folder(part).candidates) for part in image_folders]
+    files = [
+        tuple(candidate.name for candidate in scan_folder(part).candidates)
+        for part in image_folders
+    ]
     stems = [pathlib.PurePosixPath(name).stem for names in files for name in names]
     _check_present(folder, layout, entries, stems)
     parts = []
@@ -99,26 +101,37 @@ def read_official(
     groups = None
     if any(row.group is not None for row in rows):
         # An image whose group is unknown is its own group.
-        _, groups = np.unique([row.group or f" {stem}" for row, stem in zip(rows, stems)], return_inverse=True)
+        _, groups = np.unique(
+            [row.group or f" {stem}" for row, stem in zip(rows, stems)], return_inverse=True
+        )
     labels = np.array([row.label for row in rows], np.int64)
-    below = tuple(f"{part.relative_to(folder)}/{name}" for part, names in zip(image_folders, files) for name in names)
+    below = tuple(
+        f"{part.relative_to(folder)}/{name}"
+        for part, names in zip(image_folders, files)
+        for name in names
+    )
     return OfficialSet(below, pixels, labels, files_of_set.classes, groups, tested)
 
 
-def _check_present(folder: pathlib.Path, layout: str, entries: Mapping[str, Entry], stems: Sequence[str]) -> None:
+def _check_present(
+    folder: pathlib.Path, layout: str, entries: Mapping[str, Entry], stems: Sequence[str]
+) -> None:
     doubled = [stem for stem, count in collections.Counter(stems).items() if count > 1]
     if doubled:
         raise ValueError(f"{folder}: two images are called {listed(doubled)}; keep one of each")
     missing = entries.keys() - set(stems)
     if missing:
         raise ValueError(
-            f"{folder}: {len(missing)} of {len(entries)} images that the {layout} labels name are not there: {listed(missing)}; "
-            "add them (all archives of the set unpacked?), or remove their rows from every file that names them"
+            f"{folder}: {len(missing)} of {len(entries)} images that the {layout} labels name are "
+            f"not there: {listed(missing)}; "
+            "add them (all archives of the set unpacked?), or remove their rows from every file "
+            "that names them"
         )
     strangers = set(stems) - entries.keys()
     if strangers:
         raise ValueError(
-            f"{folder}: {len(strangers)} images have no {layout} label: {listed(strangers)}; remove them, or add rows"
+            f"{folder}: {len(strangers)} images have no {layout} label: {listed(strangers)}; "
+            "remove them, or add rows"
         )
 
 
@@ -126,9 +139,12 @@ def _check_read(part: pathlib.Path, names: Sequence[str], found: Any) -> None:
     unread = set(names) - set(found.names)
     if unread:
         reasons = {item.name: item.reason for item in found.skipped}
-        described = listed(f"{name} ({reasons.get(name, 'several images in one file')})" for name in unread)
+        described = listed(
+            f"{name} ({reasons.get(name, 'several images in one file')})" for name in unread
+        )
         raise ValueError(
-            f"{part}: {len(unread)} images are not readable: {described}; put sound files in their place, or remove them and their rows"
+            f"{part}: {len(unread)} images are not readable: {described}; put sound files in their "
+            "place, or remove them and their rows"
         )
 
 
@@ -150,5 +166,8 @@ class _Joined:
         starts = np.cumsum([0, *map(len, self.parts)])
         which = np.searchsorted(starts, indices, side="right") - 1
         return np.concatenate(
-            [self.parts[part][np.array([index - starts[part]])] for part, index in zip(which, indices)]
+            [
+                self.parts[part][np.array([index - starts[part]])]
+                for part, index in zip(which, indices)
+            ]
         )

@@ -18,4 +18,8 @@ LAYOUTS: Mapping[str, Layout] = {
     "shenzhen": read_shenzhen,
 }
 
-FILE_NAME_LAYOUTS: Mapping[str, FileNameLayout] = {"breast": breast, "pneumonia": pneumonia, "colorectal": colorectal}
+FILE_NAME_LAYOUTS: Mapping[str, FileNameLayout] = {
+    "breast": breast,
+    "pneumonia": pneumonia,
+    "colorectal": colorectal,
+}

@@ -7,7 +7,13 @@ exists, its study_id names the images.
 import pathlib
 import re
 
-from examine_jax.labelled.published.layout import Entry, LayoutFiles, check_entries, needed, table_rows
+from examine_jax.labelled.published.layout import (
+    Entry,
+    LayoutFiles,
+    check_entries,
+    needed,
+    table_rows,
+)
 
 CLASSES = ("normal", "tuberculosis")
 
@@ -16,7 +22,10 @@ def read_shenzhen(folder: pathlib.Path) -> LayoutFiles:
     """A `Layout`."""
     images, table = needed(folder / "CXR_png"), folder / "shenzhen_metadata.csv"
     if table.exists():
-        named = [(f"{table}, line {line}", row["study_id"]) for line, row in table_rows(table, ("study_id",))]
+        named = [
+            (f"{table}, line {line}", row["study_id"])
+            for line, row in table_rows(table, ("study_id",))
+        ]
     else:
         named = [(str(images), path.name) for path in sorted(images.glob("*.png"))]
     entries: dict[str, Entry] = {}
@@ -25,7 +34,8 @@ def read_shenzhen(folder: pathlib.Path) -> LayoutFiles:
         match = re.fullmatch(r"CHNCXR_\d+_(\d)", stem)
         if match is None or match[1] not in "01":
             raise ValueError(
-                f"{where}: {name!r} names no known class; files are CHNCXR_NNNN_0.png (normal) or CHNCXR_NNNN_1.png"
+                f"{where}: {name!r} names no known class; files are CHNCXR_NNNN_0.png (normal) or "
+                "CHNCXR_NNNN_1.png"
             )
         if stem in entries:
             raise ValueError(f"{where}: a second row for {name!r}; keep one")

@@ -1,5 +1,6 @@
-"""One LAPACK thread for factorisations of a few hundred rows: there, more threads wait for each
-other longer than they compute.
+"""One LAPACK thread for small factorisations.
+
+For a few hundred rows, more threads wait for each other longer than they compute.
 """
 
 import contextlib
@@ -10,9 +11,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Limits LAPACK to one thread inside the block, if threadpoolctl is installed (scikit-learn
-    requires it).
-    """
+    """Limits LAPACK to one thread in the block, if threadpoolctl (with scikit-learn) is there."""
     controller = _controller()
     if controller is None:
         yield

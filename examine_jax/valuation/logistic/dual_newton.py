@@ -1,5 +1,6 @@
-"""Logistic regression in its dual form, for fewer rows than features: decisions = K a + b, with K
-the rows' Gram matrix.
+"""Logistic regression in its dual form, for fewer rows than features.
+
+Decisions = K a + b, with K the rows' Gram matrix.
 
 At the optimum a = g(K a + b), with g = cost * (target - probability). Newton's method solves a -
 g(K a + b) = 0 for several fits at once. The fits of a block share the curvature R R' at one
@@ -52,10 +53,15 @@ def fit(
     def step(state: Any) -> Any:
         count, a, b, decisions, rest, _, _ = state
         root, factor = frozen_curvature(kernel, decisions, cost)
-        direction, shift = _solve(kernel, root, _by_factor(factor), a[..., None], rest[..., None], free_intercept)
+        direction, shift = _solve(
+            kernel, root, _by_factor(factor), a[..., None], rest[..., None], free_intercept
+        )
         direction, shift = direction[..., 0], shift[..., 0]
         moved = kernel @ direction  # before the intercept's shift
-        flat, curved = jnp.sum(direction * decisions) - jnp.sum(direction * b), jnp.sum(direction * moved)
+        flat, curved = (
+            jnp.sum(direction * decisions) - jnp.sum(direction * b),
+            jnp.sum(direction * moved),
+        )
         slope = flat - jnp.sum(logistic.gradient(decisions, targets, cost) * (moved + shift))
 
         def objective(length: Array) -> Array:
@@ -86,7 +92,9 @@ def frozen_curvature(
         r = root[:, 0, 0]
         matrix = r[:, None] * kernel * r[None, :]
     else:
-        matrix = jnp.einsum("idc,ij,jde->icje", root, kernel, root).reshape(rows * columns, rows * columns)
+        matrix = jnp.einsum("idc,ij,jde->icje", root, kernel, root).reshape(
+            rows * columns, rows * columns
+        )
     return root, jnp.linalg.cholesky(matrix + jnp.eye(rows * columns, dtype=kernel.dtype))
 
 
@@ -99,8 +107,9 @@ def fit_prefixes(
     tolerance: Float[Array, ""],
     free_intercept: bool,
 ) -> DualFits:
-    """The fits to the first sizes[0], sizes[1], … rows; `start` (b = 1) is the fit to a shorter
-    prefix.
+    """The fits to the first sizes[0], sizes[1], … rows.
+
+    `start` (b = 1) is the fit to a shorter prefix.
 
     Args:
         sizes: [b] int, ascending; the curvature is frozen at the fit to the last.
@@ -108,12 +117,16 @@ def fit_prefixes(
     rows = jnp.arange(targets.shape[0])
     present = rows[:, None] < sizes[None, :]  # [n, b]
     weight = jnp.where(present[:, -1], cost, 0.0)
-    reference = fit(kernel, targets, weight, start, 1e-3 * jnp.sqrt(jnp.sum(weight)), free_intercept)
+    reference = fit(
+        kernel, targets, weight, start, 1e-3 * jnp.sqrt(jnp.sum(weight)), free_intercept
+    )
     decisions = kernel @ reference.coefficients[:, :, 0] + reference.intercept[:, 0]
     root, factor = frozen_curvature(kernel, decisions, weight)
     inverse = solve_triangular(factor, jnp.eye(factor.shape[0], dtype=factor.dtype), lower=True)
     solve = _by_inverse_factor(inverse, jnp.repeat(present, targets.shape[1], axis=0))
-    return _together(kernel, targets, cost * present, reference, root, solve, tolerance, free_intercept)
+    return _together(
+        kernel, targets, cost * present, reference, root, solve, tolerance, free_intercept
+    )
 
 
 def fit_leave_one_out(
@@ -133,7 +146,9 @@ def fit_leave_one_out(
     root, factor = frozen_curvature(kernel, decisions, jnp.full(rows, cost))
     half = solve_triangular(factor, jnp.eye(factor.shape[0], dtype=factor.dtype), lower=True)
     inverse = half.T @ half
-    theirs = inverse.reshape(rows * columns, rows, columns)[:, left_out]  # [nc, b, c]: columns of the left-out rows
+    theirs = inverse.reshape(rows * columns, rows, columns)[
+        :, left_out
+    ]  # [nc, b, c]: columns of the left-out rows
     own = theirs.reshape(rows, columns, fits, columns)[left_out, :, jnp.arange(fits)]  # [b, c, c]
     own_inverse = jnp.linalg.inv(own)
 
@@ -165,7 +180,9 @@ def _together(
 
     def evaluate(unknowns: Any, decisions: Array) -> tuple[Any, Array, Any]:
         a, _ = unknowns
-        slope = jax.vmap(logistic.gradient, in_axes=(2, None, 1), out_axes=2)(decisions, targets, cost)
+        slope = jax.vmap(logistic.gradient, in_axes=(2, None, 1), out_axes=2)(
+            decisions, targets, cost
+        )
         rest = jnp.where(present[:, None, :], slope - a, 0.0)
         product = _times(kernel, rest)
         imbalance = _imbalance(a, rest, free_intercept)
@@ -185,7 +202,9 @@ def _together(
     a = jnp.where(present[:, None, :], reference.coefficients, 0.0)
     b = jnp.broadcast_to(reference.intercept, (targets.shape[1], cost.shape[1]))
     decisions = _times(kernel, a) + b
-    (a, b), residual = conjugate_descent((a, b), decisions, targets, cost, evaluate, precondition, along, tolerance)
+    (a, b), residual = conjugate_descent(
+        (a, b), decisions, targets, cost, evaluate, precondition, along, tolerance
+    )
     return DualFits(a, b, residual)
 
 
@@ -198,8 +217,9 @@ def _solve(
     free_intercept: bool,
     product: Array | None = None,
 ) -> tuple[Array, Array]:
-    """The step of a and of the intercept, from (I + R R' K) da + R R' 1 db = rest, and sum(a + da)
-    = 0 where the intercept is free.
+    """The step of a and of the intercept.
+
+    It solves (I + R R' K) da + R R' 1 db = rest, and sum(a + da) = 0 if the intercept is free.
 
     With Q = R (I + R' K R)^-1 R': da = rest - Q K rest - Q 1 db.
     """
@@ -207,7 +227,9 @@ def _solve(
     columns, fits = a.shape[1:]
     if not free_intercept:
         return rest - _curved(root, solve, product), jnp.zeros((columns, fits), a.dtype)
-    ones = jnp.broadcast_to(jnp.eye(columns, dtype=a.dtype)[None, :, None, :], (a.shape[0], columns, fits, columns))
+    ones = jnp.broadcast_to(
+        jnp.eye(columns, dtype=a.dtype)[None, :, None, :], (a.shape[0], columns, fits, columns)
+    )
     both = _curved(root, solve, jnp.concatenate([product[..., None], ones], axis=3))
     direction, of_ones = rest - both[..., 0], both[..., 1:]  # [n, c, b], [n, c, b, c]
     system = jnp.moveaxis(jnp.sum(of_ones, 0), 1, 0)  # [b, c, c]
@@ -232,9 +254,9 @@ def _curved(root: Array, solve: Callable[[Array], Array], vector: Array) -> Arra
 def _by_factor(factor: Array) -> Callable[[Array], Array]:
     def solve(vector: Array) -> Array:
         flat = vector.reshape(factor.shape[0], -1)
-        return solve_triangular(factor, solve_triangular(factor, flat, lower=True), lower=True, trans=1).reshape(
-            vector.shape
-        )
+        return solve_triangular(
+            factor, solve_triangular(factor, flat, lower=True), lower=True, trans=1
+        ).reshape(vector.shape)
 
     return solve
 

@@ -1,5 +1,6 @@
-"""The logistic loss of one column (two classes) or several (softmax), its gradient, and a square
-root of its curvature.
+"""The logistic loss, its gradient and a square root of its curvature.
+
+One column stands for two classes; several columns are a softmax.
 """
 
 import jax
@@ -9,21 +10,25 @@ from examine_jax.common.shapes import Array, Float
 
 
 def gradient(
-    decisions: Float[Array, "rows columns"], targets: Float[Array, "rows columns"], cost: Float[Array, " rows"]
+    decisions: Float[Array, "rows columns"],
+    targets: Float[Array, "rows columns"],
+    cost: Float[Array, " rows"],
 ) -> Float[Array, "rows columns"]:
-    """Minus the derivative of the loss with respect to the decisions: cost * (target -
-    probability).
-    """
+    """Minus the loss' derivative with respect to decisions: cost * (target - probability)."""
     return cost[:, None] * (targets - probabilities(decisions))
 
 
 def probabilities(decisions: Float[Array, "rows columns"]) -> Float[Array, "rows columns"]:
     """The probability of each column's class; a single column is that of the second class."""
-    return jax.nn.sigmoid(decisions) if decisions.shape[1] == 1 else jax.nn.softmax(decisions, axis=1)
+    return (
+        jax.nn.sigmoid(decisions) if decisions.shape[1] == 1 else jax.nn.softmax(decisions, axis=1)
+    )
 
 
 def loss(
-    decisions: Float[Array, "rows columns"], targets: Float[Array, "rows columns"], cost: Float[Array, " rows"]
+    decisions: Float[Array, "rows columns"],
+    targets: Float[Array, "rows columns"],
+    cost: Float[Array, " rows"],
 ) -> Float[Array, ""]:
     """sum_i cost_i * -log(probability of row i's class)."""
     if decisions.shape[1] == 1:
@@ -36,8 +41,9 @@ def loss(
 def curvature_root(
     decisions: Float[Array, "rows columns"], cost: Float[Array, " rows"]
 ) -> Float[Array, "rows columns columns"]:
-    """R such that R R' is each row's second derivative, cost * (diag p - p p') (one column: cost *
-    p (1 - p)).
+    """R such that R R' is each row's second derivative, cost * (diag p - p p').
+
+    With one column it is cost * p (1 - p).
 
     q = sqrt(p) is a unit vector, so diag p - p p' = diag q (I - q q') diag q, and I - q q' is its
     own square.

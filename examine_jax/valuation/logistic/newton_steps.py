@@ -18,8 +18,9 @@ _LINE_STEPS = 3
 
 
 def step_length(objective: Callable[[Array], Array], slope: Float[Array, ""]) -> Float[Array, ""]:
-    """The longest of 1, 1/2, 1/4, … that satisfies Armijo's condition for a convex objective; 0 if
-    none does.
+    """The longest of 1, 1/2, 1/4, … that satisfies Armijo's condition; 0 if none does.
+
+    The objective is convex.
 
     All lengths are tried at once: on a line the objective costs one pass over the decisions.
 
@@ -46,8 +47,9 @@ def conjugate_descent(
     along: Callable[[Any, Array, Any], tuple[Array, Array, Array]],
     tolerance: Float[Array, ""],
 ) -> tuple[Any, Float[Array, " b"]]:
-    """Nonlinear conjugate gradients (Polak and Ribière) for b fits at once, preconditioned by a
-    frozen inverse curvature.
+    """Nonlinear conjugate gradients (Polak and Ribière) for b fits at once.
+
+    A frozen inverse curvature preconditions them.
 
     If the curvature is exact, the first step is Newton's. A few wrong directions, such as after the
     loss of one influential row, cost a few more steps each; steps with the frozen curvature alone
@@ -95,15 +97,23 @@ def conjugate_descent(
 
     zeros = jax.tree.map(jnp.zeros_like, unknowns)
     first = evaluate(unknowns, decisions)
-    initial = (jnp.int32(0), unknowns, decisions, *first, zeros, zeros, jnp.zeros(cost.shape[1], cost.dtype))
+    initial = (
+        jnp.int32(0),
+        unknowns,
+        decisions,
+        *first,
+        zeros,
+        zeros,
+        jnp.zeros(cost.shape[1], cost.dtype),
+    )
     final = lax.while_loop(unfinished, step, initial)
     return final[1], final[4]
 
 
-def _lowest(f: Array, moved: Array, flat: Array, curved: Array, targets: Array, cost: Array) -> Array:
-    """Approximately the minimum along each line, [b], by one-dimensional Newton steps from length
-    1.
-    """
+def _lowest(
+    f: Array, moved: Array, flat: Array, curved: Array, targets: Array, cost: Array
+) -> Array:
+    """[b] approximately the minimum along each line, by one-dimensional Newton steps from 1."""
 
     def newton(length: Array, _: None) -> tuple[Array, None]:
         at = f + length * moved
@@ -113,7 +123,11 @@ def _lowest(f: Array, moved: Array, flat: Array, curved: Array, targets: Array, 
         else:
             p = jax.nn.softmax(at, axis=1)
             bend = jnp.sum(p * moved**2, axis=1) - jnp.sum(p * moved, axis=1) ** 2
-        slope = flat + length * curved - jnp.sum(cost * jnp.sum((targets[:, :, None] - p) * moved, axis=1), axis=0)
+        slope = (
+            flat
+            + length * curved
+            - jnp.sum(cost * jnp.sum((targets[:, :, None] - p) * moved, axis=1), axis=0)
+        )
         bend = curved + jnp.sum(cost * bend, axis=0)
         change = jnp.where(bend > 0, slope / bend, 0.0)
         return jnp.clip(length - change, 0.2 * length, 5 * length), None

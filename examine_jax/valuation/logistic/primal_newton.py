@@ -1,5 +1,6 @@
-"""Logistic regression in its primal form, for more rows than features: decisions = Z w, Z the
-features and a column of ones.
+"""Logistic regression in its primal form, for more rows than features.
+
+Decisions = Z w, with Z the features and a column of ones.
 
 As in the dual form, the fits of a block share the frozen curvature at one reference point. The
 curvature of a prefix differs from that of the shortest prefix by the added rows: Woodbury's
@@ -49,11 +50,15 @@ def fit(
     def step(state: Any) -> Any:
         count, w, decisions, descent, _, _ = state
         root = logistic.curvature_root(decisions, cost)
-        direction = cho_solve(cho_factor(_hessian(rows, root, penalty)), descent.reshape(-1)).reshape(w.shape)
+        direction = cho_solve(
+            cho_factor(_hessian(rows, root, penalty)), descent.reshape(-1)
+        ).reshape(w.shape)
         moved = rows @ direction
 
         def objective(length: Array) -> Array:
-            quadratic = 0.5 * jnp.sum(penalty[:, None] * (2 * length * w + length**2 * direction) * direction)
+            quadratic = 0.5 * jnp.sum(
+                penalty[:, None] * (2 * length * w + length**2 * direction) * direction
+            )
             return quadratic + logistic.loss(decisions + length * moved, targets, cost)
 
         length = step_length(objective, -jnp.sum(descent * direction))
@@ -64,7 +69,9 @@ def fit(
         return (state[0] < NEWTON_STEPS) & ~(state[4] <= tolerance) & (state[5] > 0)
 
     w = start.weights[:, :, 0]
-    _, w, _, _, residual, _ = lax.while_loop(unfinished, step, (jnp.int32(0), w, *evaluate(w), jnp.float64(1)))
+    _, w, _, _, residual, _ = lax.while_loop(
+        unfinished, step, (jnp.int32(0), w, *evaluate(w), jnp.float64(1))
+    )
     return PrimalFits(w[..., None], residual[None])
 
 
@@ -77,8 +84,9 @@ def fit_prefixes(
     tolerance: Float[Array, ""],
     free_intercept: bool,
 ) -> PrimalFits:
-    """The fits to the first sizes[0], sizes[0] + 1, … rows; `start` (b = 1) is the fit to a shorter
-    prefix.
+    """The fits to the first sizes[0], sizes[0] + 1, … rows.
+
+    `start` (b = 1) is the fit to a shorter prefix.
 
     Args:
         sizes: [b] int, ascending; the last may repeat. The curvature is frozen at the fit to the
@@ -90,9 +98,13 @@ def fit_prefixes(
     reference = fit(rows, targets, weight, start, 1e-3 * jnp.sqrt(jnp.sum(weight)), free_intercept)
     root = logistic.curvature_root(rows @ reference.weights[:, :, 0], weight)
     shortest = jnp.where(present[:, 0, None, None], root, 0.0)
-    inverse = _inverse(_hessian(rows, shortest, _penalty(width, free_intercept, rows.dtype)))  # [rc, rc]
+    inverse = _inverse(
+        _hessian(rows, shortest, _penalty(width, free_intercept, rows.dtype))
+    )  # [rc, rc]
 
-    added = jnp.minimum(sizes[0] + jnp.arange(sizes.shape[0]), count - 1)  # the rows beyond the shortest prefix
+    added = jnp.minimum(
+        sizes[0] + jnp.arange(sizes.shape[0]), count - 1
+    )  # the rows beyond the shortest prefix
     is_added = jnp.arange(sizes.shape[0])[:, None] < (sizes - sizes[0])[None, :]  # [rows added, b]
     fresh = is_added[:, -1]
     features = jnp.where(fresh[:, None], rows[added], 0.0)
@@ -129,7 +141,9 @@ def fit_leave_one_out(
     # H - U U' without the row, U = Z R [rc, c] its own: H^-1 + H^-1 U (I - U' H^-1 U)^-1 U' H^-1.
     own = jnp.einsum("br,bdc->bcrd", rows[left_out], root[left_out]).reshape(-1, width * columns)
     turned = (own @ inverse).reshape(-1, columns, width * columns)
-    kept = jnp.eye(columns, dtype=rows.dtype) - jnp.einsum("bcx,bdx->bcd", turned, own.reshape(turned.shape))
+    kept = jnp.eye(columns, dtype=rows.dtype) - jnp.einsum(
+        "bcx,bdx->bcd", turned, own.reshape(turned.shape)
+    )
     kept_inverse = jnp.linalg.inv(kept)
 
     def solve(descent: Array) -> Array:
@@ -156,12 +170,18 @@ def _together(
     penalty = _penalty(rows.shape[1], free_intercept, rows.dtype)[:, None, None]
 
     def evaluate(w: Array, decisions: Array) -> tuple[Array, Array, Array]:
-        slope = jax.vmap(logistic.gradient, in_axes=(2, None, 1), out_axes=2)(decisions, targets, cost)
+        slope = jax.vmap(logistic.gradient, in_axes=(2, None, 1), out_axes=2)(
+            decisions, targets, cost
+        )
         descent = (rows.T @ slope.reshape(slope.shape[0], -1)).reshape(w.shape) - penalty * w
         return descent, jnp.sqrt(jnp.sum(descent**2, axis=(0, 1))), descent
 
     def along(w: Array, decisions: Array, step: Array) -> tuple[Array, Array, Array]:
-        return times(step), jnp.sum(penalty * w * step, axis=(0, 1)), jnp.sum(penalty * step**2, axis=(0, 1))
+        return (
+            times(step),
+            jnp.sum(penalty * w * step, axis=(0, 1)),
+            jnp.sum(penalty * step**2, axis=(0, 1)),
+        )
 
     def times(w: Array) -> Array:
         return (rows @ w.reshape(w.shape[0], -1)).reshape(-1, *w.shape[1:])
@@ -193,5 +213,7 @@ def _hessian(rows: Array, root: Array, penalty: Array) -> Array:
 
 
 def _inverse(matrix: Array) -> Array:
-    half = solve_triangular(jnp.linalg.cholesky(matrix), jnp.eye(matrix.shape[0], dtype=matrix.dtype), lower=True)
+    half = solve_triangular(
+        jnp.linalg.cholesky(matrix), jnp.eye(matrix.shape[0], dtype=matrix.dtype), lower=True
+    )
     return half.T @ half

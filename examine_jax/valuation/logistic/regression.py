@@ -20,8 +20,9 @@ OBJECTIVES = ("liblinear", "lbfgs")
 
 @dataclasses.dataclass(frozen=True)
 class LogisticRegression:
-    """The minimum over w, b of |w|^2 / 2 + C * sum_i loss_i, as one of scikit-learn's two solvers
-    defines it.
+    """Logistic regression: the minimum over w, b of |w|^2 / 2 + C * sum_i loss_i.
+
+    One of scikit-learn's two solvers defines the details.
 
     Attributes:
         objective: "liblinear" (DataShapley's choice): the intercept is penalised like a weight;
@@ -34,7 +35,9 @@ class LogisticRegression:
     """
 
     objective: Literal["liblinear", "lbfgs"] = setting(
-        "liblinear", "Of the logistic regression, as scikit-learn's solvers define it.", metavar="NAME"
+        "liblinear",
+        "Of the logistic regression, as scikit-learn's solvers define it.",
+        metavar="NAME",
     )
     C: float = setting(1.0, "Inverse strength of the logistic regression's penalty.")
     tolerance: float = 1e-7
@@ -101,8 +104,9 @@ class Fits(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fitter:
-    """The rows of all fits, and the work that the fits share. Dual if there are no more rows than
-    features, else primal.
+    """The rows of all fits, and the work that the fits share.
+
+    It is dual if there are no more rows than features, else primal.
 
     Attributes:
         system: [n, n] the rows' Gram matrix (with 1 added where the intercept is penalised), or [n,
@@ -120,7 +124,9 @@ class Fitter:
     full: Fits
 
     @classmethod
-    def of(cls, features: Any, labels: Any, model: LogisticRegression, num_classes: int | None = None) -> "Fitter":
+    def of(
+        cls, features: Any, labels: Any, model: LogisticRegression, num_classes: int | None = None
+    ) -> "Fitter":
         """Does the shared work, with the fit to all rows.
 
         Arguments and errors: as `fit_logistic`.
@@ -129,23 +135,34 @@ class Fitter:
         classes = int(labels.max()) + 1 if num_classes is None else num_classes
         if len(np.unique(labels)) < max(classes, 2):
             raise ValueError(
-                f"logistic regression needs rows of all {max(classes, 2)} classes; there are rows of {len(np.unique(labels))}"
+                f"logistic regression needs rows of all {max(classes, 2)} classes; there are rows "
+                f"of {len(np.unique(labels))}"
             )
         count, width = features.shape
         problems, columns = model.columns(classes)
         onehot = np.eye(classes)[labels]
-        targets = onehot[:, 1:].T[..., None] if classes == 2 else onehot.T[..., None] if columns == 1 else onehot[None]
+        targets = (
+            onehot[:, 1:].T[..., None]
+            if classes == 2
+            else onehot.T[..., None]
+            if columns == 1
+            else onehot[None]
+        )
         is_dual = count <= width
         with jax.enable_x64(True), one_blas_thread():
             system = _system_jit(jnp.asarray(features), is_dual, model.objective == "liblinear")
             wanted = jnp.asarray(targets, jnp.float64)
             unknowns = count if is_dual else width + 1
             zero = Fits(
-                jnp.zeros((problems, unknowns, columns, 1)), jnp.zeros((problems, columns, 1)), jnp.zeros((problems, 1))
+                jnp.zeros((problems, unknowns, columns, 1)),
+                jnp.zeros((problems, columns, 1)),
+                jnp.zeros((problems, 1)),
             )
             cost = jnp.full((1, count), model.C, jnp.float64)
             tolerance = _tolerance(features, model)
-            full = _fit_alone(system, wanted, cost, zero, tolerance, is_dual, model.objective == "lbfgs")
+            full = _fit_alone(
+                system, wanted, cost, zero, tolerance, is_dual, model.objective == "lbfgs"
+            )
             _check_converged(np.asarray(full.residual), tolerance)
         return cls(model, features, labels, classes, is_dual, system, wanted, full)
 
@@ -162,31 +179,42 @@ class Fitter:
         with jax.enable_x64(True), one_blas_thread():
             left_out = np.asarray(left_out, np.int32)
             found = _fit_leave_one_out(
-                self.system, self.targets, self.model.C, self.full, left_out, self.tolerance, self.is_dual, self._free
+                self.system,
+                self.targets,
+                self.model.C,
+                self.full,
+                left_out,
+                self.tolerance,
+                self.is_dual,
+                self._free,
             )
             cost = self.model.C * (np.arange(len(self.labels)) != left_out[:, None])
             return self._refitted(found, self.system, self.targets, cost, self.full)
 
     def by_influence(self) -> Int[np.ndarray, " n"]:
-        """The rows from the least to the most influential: |cost * (target - probability)| at the
-        full fit.
-        """
+        """The rows in ascending order of |cost * (target - probability)| at the full fit."""
         with jax.enable_x64(True):
-            return np.argsort(np.asarray(_influence(self.system, self.targets, self.full, self.is_dual)))
+            return np.argsort(
+                np.asarray(_influence(self.system, self.targets, self.full, self.is_dual))
+            )
 
     def subsets(self, weights: Float[np.ndarray, "b n"]) -> Fits:
         """The fits to rows with these weights (0: absent), by Newton's method from zero."""
         with jax.enable_x64(True), one_blas_thread():
             zero = jax.tree.map(jnp.zeros_like, self.full)
             cost = jnp.asarray(weights, jnp.float64) * self.model.C
-            found = _fit_alone(self.system, self.targets, cost, zero, self.tolerance, self.is_dual, self._free)
+            found = _fit_alone(
+                self.system, self.targets, cost, zero, self.tolerance, self.is_dual, self._free
+            )
             _check_converged(np.asarray(found.residual), self.tolerance)
             return found
 
     def order(self, permutations: Int[np.ndarray, "q n"]) -> tuple[Any, Any]:
         """System and targets [q, …] with the rows in these orders, for `prefixes`."""
         with jax.enable_x64(True):
-            return _ordered(self.system, self.targets, jnp.asarray(permutations, jnp.int32), self.is_dual)
+            return _ordered(
+                self.system, self.targets, jnp.asarray(permutations, jnp.int32), self.is_dual
+            )
 
     def prefixes(self, ordered: tuple[Any, Any], start: Any, sizes: Int[np.ndarray, " b"]) -> Any:
         """The fits [q, p, …] to the first sizes[0], sizes[0] + 1, … rows of each order.
@@ -205,7 +233,10 @@ class Fitter:
             lead = targets.shape[:2]
             columns = targets.shape[3]
             if start is None:
-                coefficients, intercept = jnp.zeros((*lead, unknowns, columns, 1)), jnp.zeros((*lead, columns, 1))
+                coefficients, intercept = (
+                    jnp.zeros((*lead, unknowns, columns, 1)),
+                    jnp.zeros((*lead, columns, 1)),
+                )
             else:
                 coefficients = start.coefficients[..., -1:]
                 missing = unknowns - coefficients.shape[2]
@@ -222,7 +253,9 @@ class Fitter:
                 self.is_dual,
                 self._free,
             )
-            unconverged = np.argwhere(~(np.asarray(found.residual).max(1) <= self.tolerance).all(1))[:, 0]
+            unconverged = np.argwhere(
+                ~(np.asarray(found.residual).max(1) <= self.tolerance).all(1)
+            )[:, 0]
             for order in unconverged:
                 cost = self.model.C * (np.arange(held) < np.asarray(sizes)[:, None])
                 one = jax.tree.map(lambda x: x[order], found)  # noqa: B023
@@ -232,18 +265,19 @@ class Fitter:
             return found
 
     def coefficients(self, fits: Fits) -> tuple[Any, Any]:
-        """Weights [d, columns, b] and intercepts [columns, b] in the features' coordinates, with
-        the columns of all problems.
-        """
+        """Weights [d, columns, b] of the features and intercepts [columns, b], of all problems."""
         with jax.enable_x64(True):
             coefficients, intercept = self.parts(fits)
             if self.is_dual:
-                coefficients = jnp.einsum("nd,ncb->dcb", jnp.asarray(self.features, jnp.float64), coefficients)
+                coefficients = jnp.einsum(
+                    "nd,ncb->dcb", jnp.asarray(self.features, jnp.float64), coefficients
+                )
             return coefficients, intercept
 
     def parts(self, fits: Fits) -> tuple[Any, Any]:
-        """Coefficients of the rows' kernel (dual) or the features (primal) [., columns, b], and the
-        intercepts [columns, b].
+        """Coefficients [., columns, b] and intercepts [columns, b].
+
+        Coefficients multiply the rows' kernel (dual) or the features (primal).
         """
         return _parts(fits, self.is_dual, self._free)
 
@@ -255,9 +289,13 @@ class Fitter:
         # From zero every row has a large curvature: Newton's method converges there if it does not
         # from `start`.
         for begin in (start, jax.tree.map(jnp.zeros_like, start)):
-            padded = np.resize(unconverged, _power_of_two(len(unconverged)))  # few shapes, few compilations
+            padded = np.resize(
+                unconverged, _power_of_two(len(unconverged))
+            )  # few shapes, few compilations
             weight = jnp.asarray(np.asarray(cost)[padded], jnp.float64)
-            alone = _fit_alone(system, targets, weight, begin, self.tolerance, self.is_dual, self._free)
+            alone = _fit_alone(
+                system, targets, weight, begin, self.tolerance, self.is_dual, self._free
+            )
             found = jax.tree.map(lambda all_, new: all_.at[..., padded].set(new), found, alone)  # noqa: B023
             unconverged = np.flatnonzero(~(np.asarray(found.residual).max(0) <= self.tolerance))
             if not len(unconverged):
@@ -271,8 +309,9 @@ class Fitter:
 
 
 def _tolerance(features: Any, model: LogisticRegression) -> float:
-    """The model's tolerance plus the gradient's rounding error: decisions are off by eps * rows *
-    |x|^2, the gradient by |x| times that.
+    """The model's tolerance plus the gradient's rounding error.
+
+    Decisions are off by eps * rows * |x|^2, the gradient by |x| times that.
     """
     norm = float(np.sqrt(np.mean(np.sum(np.asarray(features, np.float64) ** 2, axis=1))))
     rounding = 0.1 * np.finfo(np.float64).eps * model.C * len(features) * norm**3
@@ -283,15 +322,14 @@ def _check_converged(residual: Any, tolerance: float) -> None:
     worst = float(residual.max())
     if not worst <= 1e3 * tolerance:
         raise ValueError(
-            f"a logistic regression did not reach its optimum (gradient {worst:.2g}, wanted {tolerance:.2g}): scale the features, say "
+            f"a logistic regression did not reach its optimum (gradient {worst:.2g}, wanted "
+            f"{tolerance:.2g}): scale the features, say "
             "to unit variance, or lower C"
         )
 
 
 def _held(size: int, count: int) -> int:
-    """The number of rows that a prefix is padded to: few different sizes, so that few shapes are
-    compiled.
-    """
+    """The rows that a prefix is padded to: few sizes, so that few shapes are compiled."""
     step = max(64, -(-count // 8))
     return min(count, -(-size // step) * step)
 
@@ -316,15 +354,25 @@ def _make_ordered(system: Any, targets: Any, permutations: Any, is_dual: bool) -
 
 
 def _make_alone(
-    system: Any, targets: Any, cost: Any, start: Fits, tolerance: Any, is_dual: bool, free_intercept: bool
+    system: Any,
+    targets: Any,
+    cost: Any,
+    start: Fits,
+    tolerance: Any,
+    is_dual: bool,
+    free_intercept: bool,
 ) -> Fits:
     """[b] fits one after another from one start, each problem alone."""
 
     def problem(target: Any, begin: Fits, weight: Any) -> Fits:
         if is_dual:
-            dual_fit = dual.fit(system, target, weight, dual.DualFits(*begin), tolerance, free_intercept)
+            dual_fit = dual.fit(
+                system, target, weight, dual.DualFits(*begin), tolerance, free_intercept
+            )
             return Fits(*(x[..., 0] for x in dual_fit))
-        found = primal.fit(system, target, weight, primal.PrimalFits(begin[0], begin[2]), tolerance, free_intercept)
+        found = primal.fit(
+            system, target, weight, primal.PrimalFits(begin[0], begin[2]), tolerance, free_intercept
+        )
         return Fits(found.weights[..., 0], jnp.zeros(target.shape[1]), found.residual[0])
 
     every = jax.vmap(problem, in_axes=(0, 0, None))
@@ -333,26 +381,48 @@ def _make_alone(
 
 
 def _make_leave_one_out(
-    system: Any, targets: Any, cost: Any, full: Fits, left_out: Any, tolerance: Any, is_dual: bool, free_intercept: bool
+    system: Any,
+    targets: Any,
+    cost: Any,
+    full: Fits,
+    left_out: Any,
+    tolerance: Any,
+    is_dual: bool,
+    free_intercept: bool,
 ) -> Fits:
     def problem(target: Any, begin: Fits) -> Fits:
         if is_dual:
             full_fit = dual.DualFits(*begin)
-            return Fits(*dual.fit_leave_one_out(system, target, cost, full_fit, left_out, tolerance, free_intercept))
+            return Fits(
+                *dual.fit_leave_one_out(
+                    system, target, cost, full_fit, left_out, tolerance, free_intercept
+                )
+            )
         start = primal.PrimalFits(begin.coefficients, begin.residual)
-        found = primal.fit_leave_one_out(system, target, cost, start, left_out, tolerance, free_intercept)
+        found = primal.fit_leave_one_out(
+            system, target, cost, start, left_out, tolerance, free_intercept
+        )
         return Fits(found.weights, jnp.zeros((target.shape[1], left_out.shape[0])), found.residual)
 
     return jax.vmap(problem)(targets, full)
 
 
 def _make_prefixes(
-    systems: Any, targets: Any, cost: Any, start: Fits, sizes: Any, tolerance: Any, is_dual: bool, free_intercept: bool
+    systems: Any,
+    targets: Any,
+    cost: Any,
+    start: Fits,
+    sizes: Any,
+    tolerance: Any,
+    is_dual: bool,
+    free_intercept: bool,
 ) -> Fits:
     def problem(system: Any, target: Any, begin: Fits) -> Fits:
         if is_dual:
             return Fits(
-                *dual.fit_prefixes(system, target, cost, dual.DualFits(*begin), sizes, tolerance, free_intercept)
+                *dual.fit_prefixes(
+                    system, target, cost, dual.DualFits(*begin), sizes, tolerance, free_intercept
+                )
             )
         first = primal.PrimalFits(begin.coefficients, begin.residual)
         found = primal.fit_prefixes(system, target, cost, first, sizes, tolerance, free_intercept)

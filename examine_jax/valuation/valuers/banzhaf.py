@@ -10,7 +10,15 @@ from examine_jax.common.fingerprints import fingerprint
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.sampling_state import Samples, draw_missing, load_samples
 from examine_jax.valuation.utility import GameMaker
-from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of, silent
+from examine_jax.valuation.valuation import (
+    Progress,
+    Valuation,
+    check_features,
+    check_labels,
+    seed_of,
+    seeds_of,
+    silent,
+)
 from examine_jax.valuation.valuers.entry import Sizes, ValuerEntry, ValuerOptions, utility_of
 
 
@@ -36,7 +44,10 @@ class Banzhaf:
 
     def __post_init__(self) -> None:
         if self.sets < 2 or self.at_once < 1:
-            raise ValueError(f"sets must be at least 2 and at_once at least 1, got {self.sets!r} and {self.at_once!r}")
+            raise ValueError(
+                f"sets must be at least 2 and at_once at least 1, got {self.sets!r} and "
+                f"{self.at_once!r}"
+            )
 
     def value(
         self,
@@ -56,7 +67,9 @@ class Banzhaf:
         check_labels(features, labels)
         seed_of(key, 0)
         progress, players = on_progress or silent, len(features)
-        mark = fingerprint("Banzhaf", self.utility, features, labels, key) if state is not None else ""
+        mark = (
+            fingerprint("Banzhaf", self.utility, features, labels, key) if state is not None else ""
+        )
         samples = Samples.none(mark, 1) if state is None else load_samples(state, mark, 1)
         game = self.utility.game(features, labels)
 
@@ -65,7 +78,9 @@ class Banzhaf:
             return worth[:, None], np.ones(len(indices), np.int64)
 
         wanted = range(self.first, self.first + self.sets)
-        return banzhaf_of(draw_missing(samples, state, wanted, self.at_once, draw, progress), key, players)
+        return banzhaf_of(
+            draw_missing(samples, state, wanted, self.at_once, draw, progress), key, players
+        )
 
 
 def banzhaf_of(samples: Samples, key: Any, players: int) -> Valuation:
@@ -76,19 +91,24 @@ def banzhaf_of(samples: Samples, key: Any, players: int) -> Valuation:
     lone = np.flatnonzero((inside == 0) | (outside == 0))
     if len(lone):
         raise ValueError(
-            f"rows {lone[:8].tolist()} are in every sampled set or in none: draw more sets than {len(worth)}"
+            f"rows {lone[:8].tolist()} are in every sampled set or in none: draw more sets than "
+            f"{len(worth)}"
         )
     with_row, without = worth @ members / inside, worth @ ~members / outside
     square = lambda of, mean, count: (worth**2) @ of / count - mean**2  # noqa: E731
     variance = square(members, with_row, inside) / np.maximum(inside - 1, 1) + square(
         ~members, without, outside
     ) / np.maximum(outside - 1, 1)
-    return Valuation(with_row - without, np.sqrt(np.maximum(variance, 0.0)), {"fits": float(samples.fits.sum())})
+    return Valuation(
+        with_row - without, np.sqrt(np.maximum(variance, 0.0)), {"fits": float(samples.fits.sum())}
+    )
 
 
 def coin_sets(key: Any, indices: Any, players: int) -> Any:
     """[sets, players] bool: the sets of these indices."""
-    return np.stack([seed.integers(2, size=players).astype(bool) for seed in seeds_of(key, indices)])
+    return np.stack(
+        [seed.integers(2, size=players).astype(bool) for seed in seeds_of(key, indices)]
+    )
 
 
 def _operations(sizes: Sizes, options: ValuerOptions) -> float:

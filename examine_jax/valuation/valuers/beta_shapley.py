@@ -11,14 +11,19 @@ from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.stopping import DataShapleyStopping, Stopping, Truncation
 from examine_jax.valuation.utility import GameMaker
 from examine_jax.valuation.valuation import Progress, Valuation, silent
-from examine_jax.valuation.valuers.entry import Sizes, ValidationSet, ValuerEntry, ValuerOptions, utility_of
+from examine_jax.valuation.valuers.entry import (
+    Sizes,
+    ValidationSet,
+    ValuerEntry,
+    ValuerOptions,
+    utility_of,
+)
 from examine_jax.valuation.valuers.permutation_sampling import check_counts, sample_permutations
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BetaShapley:
-    """The mean marginal worth of a row over random permutations, weighted by the number of rows
-    before it.
+    """The mean marginal worth of a row over permutations, weighted by its position.
 
     Attributes:
         utility, permutations, truncation, stopping, first, at_once: as in `TMCShapley`; by default
@@ -40,7 +45,9 @@ class BetaShapley:
     def __post_init__(self) -> None:
         check_counts(permutations=self.permutations, at_once=self.at_once)
         if not (self.alpha > 0 and self.beta > 0):
-            raise ValueError(f"alpha and beta must be positive, got {self.alpha!r} and {self.beta!r}")
+            raise ValueError(
+                f"alpha and beta must be positive, got {self.alpha!r} and {self.beta!r}"
+            )
 
     def value(
         self,
@@ -53,7 +60,9 @@ class BetaShapley:
     ) -> Valuation:
         """As `Valuer.value`."""
         weights = beta_weights(len(features), self.alpha, self.beta)
-        return sample_permutations(self, weights, features, labels, key, on_progress or silent, state)
+        return sample_permutations(
+            self, weights, features, labels, key, on_progress or silent, state
+        )
 
 
 def beta_weights(players: int, alpha: float, beta: float) -> Float[np.ndarray, " n"]:
@@ -67,7 +76,12 @@ def beta_weights(players: int, alpha: float, beta: float) -> Float[np.ndarray, "
 
     def log_weight(j: int) -> float:
         choose = math.lgamma(players) - math.lgamma(j) - math.lgamma(players - j + 1)
-        return math.log(players) + choose + log_beta(j + beta - 1, players - j + alpha) - log_beta(alpha, beta)
+        return (
+            math.log(players)
+            + choose
+            + log_beta(j + beta - 1, players - j + alpha)
+            - log_beta(alpha, beta)
+        )
 
     return np.array([math.exp(log_weight(j)) for j in range(1, players + 1)])
 

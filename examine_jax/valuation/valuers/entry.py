@@ -27,7 +27,9 @@ class ValuerOptions:
     """
 
     model: LogisticRegression = dataclasses.field(default_factory=LogisticRegression)
-    metric: MetricName = setting("accuracy", "The worth of a fitted model on the validation set.", metavar="NAME")
+    metric: MetricName = setting(
+        "accuracy", "The worth of a fitted model on the validation set.", metavar="NAME"
+    )
     permutations: int = setting(1000, "Of tmc_shapley and beta_shapley, at most.", minimum=1)
     truncate: bool = setting(True, "Cut permutations short and stop early, as DataShapley does.")
     sets: int = setting(1000, "Random sets of banzhaf.", minimum=2)
@@ -87,14 +89,14 @@ class Sizes:
     def _factor_operations(self, model: LogisticRegression) -> float:
         # One curvature of all classes together (softmax), or one a class.
         unknowns, columns = self._unknowns_and_columns()
-        return float((unknowns * columns) ** 3 if model.objective == "lbfgs" else columns * unknowns**3)
+        return float(
+            (unknowns * columns) ** 3 if model.objective == "lbfgs" else columns * unknowns**3
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelledProblem:
-    """What an entry's `check` looks at: labels [N] as codes, the classes' names, and groups [N] or
-    None.
-    """
+    """Labels for an entry's `check`: [N] as codes, the classes' names, groups [N] or None."""
 
     labels: Int[np.ndarray, " n"]
     classes: tuple[str, ...]
@@ -107,8 +109,9 @@ def _no_notes(problem: LabelledProblem) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class ValuerEntry:
-    """A valuer as commands know it. Another package registers its own by exporting one:
-    `--valuers=package.module:ENTRY`.
+    """A valuer as commands know it.
+
+    Another package exports one and names it: `--valuers=package.module:ENTRY`.
 
     Attributes:
         name: in commands, and as a column of their tables.

@@ -26,7 +26,9 @@ class Examine(LabelFree):
     center: bool = False
 
     def _values(self, features: Any, key: Any) -> Any:
-        return -np.asarray(examine(features, solver=self.solver, center=self.center).gap, np.float64)
+        return -np.asarray(
+            examine(features, solver=self.solver, center=self.center).gap, np.float64
+        )
 
 
 ENTRY = ValuerEntry(

@@ -17,8 +17,9 @@ from examine_jax.valuation.valuers.label_free import (
 
 @dataclasses.dataclass(frozen=True)
 class FacilityLocation(LabelFree):
-    """The order in which each next row most raises the sum, over all rows, of the cosine similarity
-    to the nearest chosen one.
+    """A greedy order: next is the row that most raises the similarity to the nearest chosen row.
+
+    Cosine similarities to the nearest chosen row are summed over all rows.
 
     Lazy greedy: a row's gain only falls, so most rows are never evaluated again. At most 20,000
     rows. The first row is worth N, the last 1.

@@ -38,7 +38,12 @@ class ImageQuality:
 
 
 def _entry(name: str, measure: Callable[[Any], Any]) -> ValuerEntry:
-    return ValuerEntry(name, f"{name} of the image", lambda options, validation: ImageQuality(measure), needs="images")
+    return ValuerEntry(
+        name,
+        f"{name} of the image",
+        lambda options, validation: ImageQuality(measure),
+        needs="images",
+    )
 
 
 ENTRIES = tuple(_entry(name, measure) for name, measure in IMAGE_QUALITIES.items())

@@ -11,8 +11,7 @@ from examine_jax.valuation.valuers.label_free import LabelFree, values_of_order
 
 @dataclasses.dataclass(frozen=True)
 class KCentre(LabelFree):
-    """The order in which each next row is the one farthest from those chosen; the first is nearest
-    to the mean.
+    """A greedy order: first the row nearest to the mean, then the row farthest from those chosen.
 
     Distances are Euclidean; O(N^2 D). The first row is worth N, the last 1.
 

@@ -7,7 +7,13 @@ import numpy as np
 
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.utility import check_labelled
-from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, silent
+from examine_jax.valuation.valuation import (
+    Progress,
+    Valuation,
+    check_features,
+    check_labels,
+    silent,
+)
 from examine_jax.valuation.valuers.entry import ValidationSet, ValuerEntry, ValuerOptions
 
 _DISTANCES_AT_ONCE = 2**22
@@ -55,7 +61,8 @@ class KNNShapley:
         check_labels(features, labels)
         if features.shape[1] != self.features.shape[1]:
             raise ValueError(
-                f"the assessed features have {features.shape[1]} columns, the validation set's {self.features.shape[1]}: use one encoder"
+                f"the assessed features have {features.shape[1]} columns, the validation set's "
+                f"{self.features.shape[1]}: use one encoder"
             )
         assert labels is not None
         progress, count = on_progress or silent, len(features)
@@ -68,9 +75,13 @@ class KNNShapley:
             order = np.argsort(norms - 2 * points @ rows.T, axis=1, kind="stable")
             right = (labels[order] == self.labels[start : start + size, None]).astype(np.float64)
             position = np.arange(1, count)
-            steps = (right[:, :-1] - right[:, 1:]) / self.k * np.minimum(self.k, position) / position
+            steps = (
+                (right[:, :-1] - right[:, 1:]) / self.k * np.minimum(self.k, position) / position
+            )
             last = right[:, -1:] / max(count, self.k)
-            of_rank = np.concatenate([last + np.cumsum(steps[:, ::-1], axis=1)[:, ::-1], last], axis=1)
+            of_rank = np.concatenate(
+                [last + np.cumsum(steps[:, ::-1], axis=1)[:, ::-1], last], axis=1
+            )
             np.add.at(values, order.ravel(), of_rank.ravel())
             progress(min(start + size, len(self.labels)), len(self.labels))
         return Valuation(values / len(self.labels))
@@ -86,5 +97,7 @@ ENTRY = ValuerEntry(
     "exact Shapley values of a k-nearest-neighbours classifier",
     _make,
     needs="validation",
-    operations=lambda sizes, options: float(sizes.validation_rows) * sizes.rows * (2 * sizes.width + 200),
+    operations=lambda sizes, options: (
+        float(sizes.validation_rows) * sizes.rows * (2 * sizes.width + 200)
+    ),
 )

@@ -1,5 +1,4 @@
-"""What valuers without labels share: their signature, unit rows, nearest neighbours, k-means, and
-values from a greedy order.
+"""What valuers without labels share.
 
 Higher is better, and better means ordinary: near what most rows are. Whether ordinary or unusual
 rows are the ones to label depends on the budget; negate a value to prefer unusual rows.
@@ -51,7 +50,7 @@ def unit_rows(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
 
 
 def kmeans_centres(rows: Any, clusters: int, key: Any) -> tuple[Any, Any]:
-    """(centroids, each row's cluster) by scikit-learn; clusters that would be empty are left out."""
+    """(centroids, each row's cluster) by scikit-learn; empty clusters are left out."""
     from sklearn.cluster import KMeans
 
     clusters = min(clusters, len(np.unique(rows, axis=0)))
@@ -61,8 +60,9 @@ def kmeans_centres(rows: Any, clusters: int, key: Any) -> tuple[Any, Any]:
 
 
 def mean_nearest(rows: Any, k: int, *, cosine: bool) -> Any:
-    """[N] the mean distance, cosine or Euclidean, to the k nearest other rows; to all others where
-    there are fewer.
+    """[N] the mean distance, cosine or Euclidean, to the k nearest other rows.
+
+    If there are fewer other rows, all count.
     """
     count = len(rows)
     k = min(k, count - 1)
@@ -73,7 +73,9 @@ def mean_nearest(rows: Any, k: int, *, cosine: bool) -> Any:
         distance = 1 - similar
         if not cosine:
             norms = np.sum(rows**2, axis=1)
-            distance = np.sqrt(np.maximum(norms[start : start + size, None] + norms[None] - 2 * similar, 0.0))
+            distance = np.sqrt(
+                np.maximum(norms[start : start + size, None] + norms[None] - 2 * similar, 0.0)
+            )
         at = np.arange(len(distance))
         distance[at, start + at] = np.inf
         found[start : start + size] = np.partition(distance, k - 1, axis=1)[:, :k].mean(axis=1)
@@ -88,7 +90,8 @@ def cosine_similarities(features: Any) -> Any:
     """
     if len(features) > MOST_ROWS_OF_PAIRS:
         raise ValueError(
-            f"{len(features)} rows: every pair's distance would be held; use at most {MOST_ROWS_OF_PAIRS}, or KCentre"
+            f"{len(features)} rows: every pair's distance would be held; use at most "
+            f"{MOST_ROWS_OF_PAIRS}, or KCentre"
         )
     rows = unit_rows(features)
     return rows @ rows.T

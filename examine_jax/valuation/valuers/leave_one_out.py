@@ -7,7 +7,13 @@ import numpy as np
 
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.utility import GameMaker
-from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, silent
+from examine_jax.valuation.valuation import (
+    Progress,
+    Valuation,
+    check_features,
+    check_labels,
+    silent,
+)
 from examine_jax.valuation.valuers.entry import ValuerEntry, utility_of
 
 
@@ -38,7 +44,9 @@ class LeaveOneOut:
         progress = on_progress or silent
         game = self.utility.game(features, labels)
         worth = game.leave_one_out(lambda done: progress(done, len(features)))
-        return Valuation(game.full() - worth, None, {"fits": float(len(features) + 1), "full_worth": game.full()})
+        return Valuation(
+            game.full() - worth, None, {"fits": float(len(features) + 1), "full_worth": game.full()}
+        )
 
 
 ENTRY = ValuerEntry(

@@ -11,8 +11,7 @@ from examine_jax.valuation.valuers.label_free import LabelFree
 
 @dataclasses.dataclass(frozen=True)
 class Leverage(LabelFree):
-    """Minus the leverage h_i, the i-th diagonal entry of the projection onto the features' column
-    space.
+    """Minus the leverage: the row's diagonal entry of the projection onto the column space.
 
     Attributes:
         center: subtract the features' mean first.
@@ -29,7 +28,9 @@ class Leverage(LabelFree):
 
     def _values(self, features: Any, key: Any) -> Any:
         rows = features.astype(np.float64)
-        left, singular, _ = np.linalg.svd(rows - rows.mean(0) if self.center else rows, full_matrices=False)
+        left, singular, _ = np.linalg.svd(
+            rows - rows.mean(0) if self.center else rows, full_matrices=False
+        )
         if not singular[0] > 0:
             return np.zeros(len(rows))
         kept = singular > singular[0] * max(rows.shape) * np.finfo(np.float64).eps
@@ -37,4 +38,6 @@ class Leverage(LabelFree):
         return -(left[:, kept] ** 2) @ shrunk
 
 
-ENTRY = ValuerEntry("leverage", "minus the statistical leverage", lambda options, validation: Leverage())
+ENTRY = ValuerEntry(
+    "leverage", "minus the statistical leverage", lambda options, validation: Leverage()
+)

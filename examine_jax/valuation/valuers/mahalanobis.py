@@ -11,8 +11,9 @@ from examine_jax.valuation.valuers.label_free import LabelFree
 
 @dataclasses.dataclass(frozen=True)
 class Mahalanobis(LabelFree):
-    """Minus the Mahalanobis distance to the mean; the covariance is shrunk by Ledoit and Wolf's
-    rule (scikit-learn).
+    """Minus the Mahalanobis distance to the mean.
+
+    The covariance is shrunk by Ledoit and Wolf's rule (scikit-learn).
     """
 
     def _values(self, features: Any, key: Any) -> Any:
@@ -25,5 +26,7 @@ class Mahalanobis(LabelFree):
 
 
 ENTRY = ValuerEntry(
-    "mahalanobis", "minus the Mahalanobis distance to the mean", lambda options, validation: Mahalanobis()
+    "mahalanobis",
+    "minus the Mahalanobis distance to the mean",
+    lambda options, validation: Mahalanobis(),
 )

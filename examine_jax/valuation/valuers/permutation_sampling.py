@@ -9,7 +9,14 @@ from examine_jax.common.fingerprints import fingerprint
 from examine_jax.valuation.sampling_state import Samples, draw_missing, load_samples
 from examine_jax.valuation.stopping import Truncation
 from examine_jax.valuation.utility import Game
-from examine_jax.valuation.valuation import Progress, Valuation, check_features, check_labels, seed_of, seeds_of
+from examine_jax.valuation.valuation import (
+    Progress,
+    Valuation,
+    check_features,
+    check_labels,
+    seed_of,
+    seeds_of,
+)
 
 
 def sample_permutations(
@@ -23,7 +30,11 @@ def sample_permutations(
     # here.
     same = dataclasses.replace(valuer, permutations=1, first=0, at_once=1, stopping=None)
     mark = fingerprint(same, features, labels, key) if state is not None else ""
-    samples = Samples.none(mark, len(features)) if state is None else load_samples(state, mark, len(features))
+    samples = (
+        Samples.none(mark, len(features))
+        if state is None
+        else load_samples(state, mark, len(features))
+    )
     game = valuer.utility.game(features, labels)
     resamples = 0 if valuer.truncation is None else valuer.truncation.resamples
     full = game.bootstrapped_full(resamples, seed=0) if resamples else game.full()
@@ -38,13 +49,18 @@ def sample_permutations(
     return sampled_mean(samples, {"full_worth": game.full(), "empty_worth": game.empty})
 
 
-def contributions(game: Game, orders: Any, weights: Any, truncation: Truncation | None, full: float) -> tuple[Any, Any]:
-    """[q, N] weighted marginals by row, and [q] the fits that a loop over prefixes would have made."""
+def contributions(
+    game: Game, orders: Any, weights: Any, truncation: Truncation | None, full: float
+) -> tuple[Any, Any]:
+    """[q, N] weighted marginals by row, and [q] the fits of a loop over prefixes."""
     count, players = orders.shape
     cut = np.full(count, players)
     worths, fits = np.zeros((count, 0)), np.zeros((count, 0), np.int64)
     for block, fitted in game.prefixes(orders):
-        worths, fits = np.concatenate([worths, block], axis=1), np.concatenate([fits, fitted], axis=1)
+        worths, fits = (
+            np.concatenate([worths, block], axis=1),
+            np.concatenate([fits, fitted], axis=1),
+        )
         if truncation is not None:
             found = [truncation.cut(row, full, players) for row in worths]
             cut = np.array([players if at is None else at for at in found])
@@ -64,7 +80,9 @@ def sampled_mean(samples: Samples, extra: dict[str, float]) -> Valuation:
     """The mean of the contributions, and its standard error (nan for one sample)."""
     count = len(samples.indices)
     deviation = (
-        samples.contributions.std(axis=0, ddof=1) if count > 1 else np.full(samples.contributions.shape[1], np.nan)
+        samples.contributions.std(axis=0, ddof=1)
+        if count > 1
+        else np.full(samples.contributions.shape[1], np.nan)
     )
     counted = {"permutations": float(count), "fits": float(samples.fits.sum()), **extra}
     return Valuation(samples.contributions.mean(axis=0), deviation / np.sqrt(count), counted)

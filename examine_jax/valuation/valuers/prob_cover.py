@@ -18,8 +18,7 @@ from examine_jax.valuation.valuers.label_free import (
 
 @dataclasses.dataclass(frozen=True)
 class ProbCover(LabelFree):
-    """The order in which each next row has, within a radius, the most rows that no chosen one
-    covers.
+    """A greedy order: next is the row with the most uncovered rows within a radius.
 
     Rows are scaled to length 1. Once all are covered, the rest follows by how many rows each
     covers. At most 20,000 rows. The first row is worth N, the last 1.
@@ -45,7 +44,11 @@ class ProbCover(LabelFree):
 
     def _values(self, features: Any, key: Any) -> Any:
         distance = np.sqrt(np.maximum(2 - 2 * cosine_similarities(features), 0.0))
-        radius = self._pure_radius(distance, unit_rows(features), key) if self.radius is None else self.radius
+        radius = (
+            self._pure_radius(distance, unit_rows(features), key)
+            if self.radius is None
+            else self.radius
+        )
         near = distance <= radius
         np.fill_diagonal(near, True)
         gain, uncovered = near.sum(axis=1), np.ones(len(near), bool)
@@ -57,7 +60,9 @@ class ProbCover(LabelFree):
             uncovered &= ~new
             chosen.append(best)
         rest = np.setdiff1d(np.arange(len(near)), chosen)
-        return values_of_order(np.concatenate([np.array(chosen), rest[np.argsort(-degree[rest], kind="stable")]]))
+        return values_of_order(
+            np.concatenate([np.array(chosen), rest[np.argsort(-degree[rest], kind="stable")]])
+        )
 
     def _pure_radius(self, distance: Any, rows: Any, key: Any) -> float:
         cluster = kmeans_centres(rows, self.clusters, key)[1]

@@ -4,13 +4,19 @@ import dataclasses
 from typing import Any
 
 from examine_jax.valuation.valuers.entry import ValuerEntry
-from examine_jax.valuation.valuers.label_free import LabelFree, check_count, kmeans_centres, unit_rows
+from examine_jax.valuation.valuers.label_free import (
+    LabelFree,
+    check_count,
+    kmeans_centres,
+    unit_rows,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class PrototypeDistance(LabelFree):
-    """Minus the cosine distance to the nearest k-means centroid of the rows scaled to length 1
-    (scikit-learn's k-means).
+    """Minus the cosine distance to the nearest k-means centroid.
+
+    Rows are scaled to length 1; k-means is scikit-learn's.
 
     Attributes:
         clusters: how many; as many as rows where there are fewer.

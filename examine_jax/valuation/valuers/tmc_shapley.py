@@ -7,10 +7,21 @@ from typing import Any
 import numpy as np
 
 from examine_jax.common.shapes import Float, Int
-from examine_jax.valuation.stopping import DataShapleyStopping, DataShapleyTruncation, Stopping, Truncation
+from examine_jax.valuation.stopping import (
+    DataShapleyStopping,
+    DataShapleyTruncation,
+    Stopping,
+    Truncation,
+)
 from examine_jax.valuation.utility import GameMaker
 from examine_jax.valuation.valuation import Progress, Valuation, silent
-from examine_jax.valuation.valuers.entry import Sizes, ValidationSet, ValuerEntry, ValuerOptions, utility_of
+from examine_jax.valuation.valuers.entry import (
+    Sizes,
+    ValidationSet,
+    ValuerEntry,
+    ValuerOptions,
+    utility_of,
+)
 from examine_jax.valuation.valuers.permutation_sampling import check_counts, sample_permutations
 
 
@@ -56,12 +67,16 @@ class TMCShapley:
     ) -> Valuation:
         """As `Valuer.value`."""
         weights = np.ones(len(features))
-        return sample_permutations(self, weights, features, labels, key, on_progress or silent, state)
+        return sample_permutations(
+            self, weights, features, labels, key, on_progress or silent, state
+        )
 
 
 def _make(options: ValuerOptions, validation: ValidationSet | None) -> TMCShapley:
     valuer = TMCShapley(utility_of(options, validation), permutations=options.permutations)
-    return valuer if options.truncate else dataclasses.replace(valuer, truncation=None, stopping=None)
+    return (
+        valuer if options.truncate else dataclasses.replace(valuer, truncation=None, stopping=None)
+    )
 
 
 def _operations(sizes: Sizes, options: ValuerOptions) -> float:
