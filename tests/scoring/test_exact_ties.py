@@ -1,10 +1,13 @@
-"""Exactly tied singular values: gaps are right and bounds finite, whichever eigenvectors of a tied space LAPACK happens to return.
+"""Exactly tied singular values: gaps are right and bounds finite, whichever eigenvectors LAPACK returns.
 
-Another BLAS kernel, thread count or processor returns other eigenvectors there. So each check runs twice: with LAPACK's own, and with
-eigenvectors that are turned at random within every tied space, and eigenvalues moved by some roundings.
+Within a tied space, another BLAS kernel, thread count or processor returns other eigenvectors. So each
+check runs twice: with LAPACK's own, and with eigenvectors that are rotated at random within every tied
+space, and eigenvalues moved by some roundings.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,17 +24,20 @@ from examine_jax.scoring import (
     examine_ky_fan,
     leave_one_out_singular_values,
 )
-from tests.support.spectra import top_singular_value
 
 MATRICES = 150
 GROUPS = 4
 # AdaptiveSecular is Secular at these sizes.
 SOLVERS = {"secular": Secular(), "masked-power": MaskedPower(), "dense": DenseSVD()}
-SHAPES = [(14, 6), (5, 9)]
+SHAPES = {"tall": (14, 6), "wide": (5, 9)}
 
 
+@functools.cache
 def tied_matrices(count: int, width: int) -> np.ndarray:
-    """[MATRICES, count, width] of rows along the axes: permuted, with signs, rows and columns of zeros, repeats; few distinct lengths."""
+    """[MATRICES, count, width]: rows along the axes, permuted, of few distinct lengths.
+
+    With signs, repeated rows, rows and columns of zeros.
+    """
     generator = np.random.default_rng(0)
     matrices = np.zeros((MATRICES, count, width))
     for number, matrix in enumerate(matrices):
@@ -39,7 +45,7 @@ def tied_matrices(count: int, width: int) -> np.ndarray:
         columns = [
             np.arange(count) % rank,  # as even as can be: ties before and after a row is left out
             generator.integers(0, rank, count),
-            np.minimum(np.arange(count), rank),  # the identity, and then one direction again and again
+            np.minimum(np.arange(count), rank),  # the identity, then one direction repeatedly
         ][number % 3]
         lengths = generator.choice([1.0, 2.0, 0.5], count) if number % 5 == 0 else 1.0
         matrix[np.arange(count), np.minimum(columns, width - 1)] = lengths
@@ -54,43 +60,86 @@ def tied_matrices(count: int, width: int) -> np.ndarray:
     return matrices
 
 
-def turned_eigh(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What another kernel could return: vectors turned within tied spaces, values off by some roundings."""
-    values, vectors = _EIGH(matrix)
-    size = values.shape[-1]
-    generator = np.random.default_rng(size)
-    rounding = 4 * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), -1, keepdims=True)
-    tied = jnp.abs(values[..., :, None] - values[..., None, :]) <= 2 * rounding[..., None]
-    skew = jnp.asarray(np.triu(generator.normal(size=(size, size)), 1), values.dtype)
-    skew = jnp.where(tied, skew - skew.T, 0)
-    identity = jnp.eye(size, dtype=values.dtype)
-    turn = jnp.linalg.solve(identity - skew, identity + skew)  # Cayley: orthogonal, and within the tied spaces alone
-    moved = values + rounding * jnp.asarray(generator.uniform(-1, 1, size), values.dtype)
-    return jnp.sort(moved, -1), jnp.matmul(vectors, turn, precision=jax.lax.Precision.HIGHEST)
+class Rotation:
+    """Whether `rotated_eigh` rotates. Read at run time, so that one program serves both cases."""
+
+    on = False
 
 
 _EIGH = jnp.linalg.eigh
 
 
-@pytest.fixture(params=["lapack's vectors", "turned vectors"], scope="module")
-def vectors(request: pytest.FixtureRequest) -> Iterator[None]:
-    if request.param == "lapack's vectors":
-        yield
-        return
+def rotated_eigh(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """`jnp.linalg.eigh`; while `Rotation.on`, results that another BLAS kernel could return.
+
+    Vectors are then rotated within tied spaces, and values are off by some roundings.
+    """
+    values, vectors = _EIGH(matrix)
+    size = values.shape[-1]
+    generator = np.random.default_rng(size)
+    on = jax.pure_callback(lambda: np.asarray(Rotation.on), jax.ShapeDtypeStruct((), bool))
+    on = on.astype(values.dtype)
+    rounding = 4 * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), -1, keepdims=True)
+    tied = jnp.abs(values[..., :, None] - values[..., None, :]) <= 2 * rounding[..., None]
+    skew = jnp.asarray(np.triu(generator.normal(size=(size, size)), 1), values.dtype)
+    skew = jnp.where(tied, skew - skew.T, 0) * on
+    identity = jnp.eye(size, dtype=values.dtype)
+    # Cayley: orthogonal, and within the tied spaces alone.
+    rotation = jnp.linalg.solve(identity - skew, identity + skew)
+    moved = values + on * rounding * jnp.asarray(generator.uniform(-1, 1, size), values.dtype)
+    return jnp.sort(moved, -1), jnp.matmul(vectors, rotation, precision=jax.lax.Precision.HIGHEST)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def eigh_that_can_rotate() -> Iterator[None]:
+    jax.clear_caches()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jnp.linalg, "eigh", turned_eigh)
-        jax.clear_caches()
+        patch.setattr(jnp.linalg, "eigh", rotated_eigh)
         yield
     jax.clear_caches()
 
 
-def reference(matrix: np.ndarray, without: list[np.ndarray], center: bool) -> np.ndarray:
-    sigma = top_singular_value(matrix.astype(np.float64), center)
-    return sigma - np.array([top_singular_value(left.astype(np.float64), center) for left in without])
+def with_both_vectors(function: Callable[..., Any], *arrays: np.ndarray) -> Iterator[Any]:
+    """Results of `function` for all matrices, with LAPACK's vectors and with rotated ones."""
+    mapped = jax.jit(jax.vmap(function))
+    for on in (False, True):
+        Rotation.on = on
+        try:
+            with jax.enable_x64(True):
+                yield jax.tree.map(np.asarray, mapped(*arrays))
+        finally:
+            Rotation.on = False
+
+
+def top_values(matrices: np.ndarray, center: bool) -> np.ndarray:
+    """The top singular value of each matrix [..., n, d], in float64."""
+    if not matrices.shape[-2]:
+        return np.zeros(matrices.shape[:-2])
+    exact = matrices.astype(np.float64)
+    exact = exact - exact.mean(-2, keepdims=True) if center else exact
+    return np.linalg.svd(exact, compute_uv=False)[..., 0]
+
+
+def without_each(matrices: np.ndarray) -> np.ndarray:
+    """[M, N, N - 1, D]: each matrix with each of its rows deleted."""
+    count = matrices.shape[1]
+    rest = np.array([np.delete(np.arange(count), row) for row in range(count)])
+    return matrices[:, rest]
+
+
+@functools.cache
+def exact_gaps(shape: str, center: bool) -> np.ndarray:
+    matrices = tied_matrices(*SHAPES[shape])
+    return top_values(matrices, center)[:, None] - top_values(without_each(matrices), center)
+
+
+def as_scored(shape: str) -> np.ndarray:
+    """Float32 where there are more rows than columns, else float64. (The entries are exact in both.)"""
+    return tied_matrices(*SHAPES[shape]).astype(np.float32 if shape == "tall" else np.float64)
 
 
 def hold(gaps: np.ndarray, bounds: np.ndarray, exact: np.ndarray, matrices: np.ndarray, most: float) -> None:
-    """Gaps and bounds are finite, bounds are true, and no larger than `most` of the matrix' size."""
+    """Gaps and bounds are finite, bounds hold, and errors are at most `most` of the matrix' size."""
     sizes = np.linalg.norm(matrices, axis=(1, 2))[:, None]
     assert np.isfinite(gaps).all()
     assert np.isfinite(bounds).all()
@@ -99,35 +148,46 @@ def hold(gaps: np.ndarray, bounds: np.ndarray, exact: np.ndarray, matrices: np.n
     assert (error <= most * sizes + 8e-16 * sizes).all()
 
 
-@pytest.mark.usefixtures("vectors")
 @pytest.mark.parametrize("center", [False, True], ids=["as-is", "centred"])
-@pytest.mark.parametrize("shape", SHAPES, ids=["tall", "wide"])
+@pytest.mark.parametrize("shape", SHAPES)
 class TestExactTies:
-    @pytest.mark.parametrize("solver", SOLVERS)
-    def test_of_rows(self, shape: tuple[int, int], center: bool, solver: str) -> None:
-        matrices = tied_matrices(*shape).astype(np.float32 if shape == (14, 6) else np.float64)
-        found = jax.jit(jax.vmap(lambda m: examine(m, solver=SOLVERS[solver], center=center)[:5]))
-        with jax.enable_x64(True):
-            _, gaps, _, _, bounds = jax.tree.map(np.asarray, found(matrices))
-        exact = np.stack([reference(m, [np.delete(m, i, 0) for i in range(len(m))], center) for m in matrices])
-        hold(gaps, bounds, exact, matrices, 1e-6 if matrices.dtype == np.float32 else 1e-7)
+    @pytest.mark.parametrize("solver", ["masked-power", "dense"])
+    def test_of_rows(self, shape: str, center: bool, solver: str) -> None:
+        matrices = as_scored(shape)
+        most = 1e-6 if matrices.dtype == np.float32 else 1e-7
+        for _, gaps, _, _, bounds in with_both_vectors(
+            lambda m: examine(m, solver=SOLVERS[solver], center=center)[:5], matrices
+        ):
+            hold(gaps, bounds, exact_gaps(shape, center), matrices, most)
 
-    def test_of_groups(self, shape: tuple[int, int], center: bool) -> None:
-        matrices = tied_matrices(*shape).astype(np.float32 if shape == (14, 6) else np.float64)
+    def test_of_rows_and_derivatives_which_are_finite(self, shape: str, center: bool) -> None:
+        matrices = as_scored(shape)
+        most = 1e-6 if matrices.dtype == np.float32 else 1e-7
+
+        def total(matrix: jax.Array):  # type: ignore[no-untyped-def]
+            found = examine(matrix, solver=SOLVERS["secular"], center=center)
+            return found.gap.sum(), (found.gap, found.error_bound)
+
+        for (_, (gaps, bounds)), gradients in with_both_vectors(jax.value_and_grad(total, has_aux=True), matrices):
+            hold(gaps, bounds, exact_gaps(shape, center), matrices, most)
+            assert np.isfinite(gradients).all()
+            # Each gap is a difference of two singular values, whose subgradients have length one.
+            assert np.abs(gradients).max() <= 2 * matrices.shape[1]
+
+    def test_of_groups(self, shape: str, center: bool) -> None:
+        matrices = as_scored(shape)
         ids = np.random.default_rng(1).integers(0, GROUPS, matrices.shape[:2])
-        found = jax.jit(jax.vmap(lambda m, g: examine_groups(m, g, num_groups=GROUPS, center=center)[:5]))
-        with jax.enable_x64(True):
-            _, gaps, _, _, bounds = jax.tree.map(np.asarray, found(matrices, ids))
-        exact = np.stack(
-            [
-                np.where(np.isin(np.arange(GROUPS), g), reference(m, [m[g != k] for k in range(GROUPS)], center), 0)
-                for m, g in zip(matrices, ids)
-            ]
-        )
-        hold(gaps, bounds, exact, matrices, 1e-6)
+        exact = np.zeros((MATRICES, GROUPS))
+        for gaps, matrix, groups in zip(exact, matrices, ids):
+            for group in np.unique(groups):
+                gaps[group] = top_values(matrix, center) - top_values(matrix[groups != group], center)
+        for _, gaps, _, _, bounds in with_both_vectors(
+            lambda m, g: examine_groups(m, g, num_groups=GROUPS, center=center)[:5], matrices, ids
+        ):
+            hold(gaps, bounds, exact, matrices, 1e-6)
 
-    def test_of_a_summary_members_and_newcomers(self, shape: tuple[int, int], center: bool) -> None:
-        matrices = tied_matrices(*shape)
+    def test_of_a_summary_members_and_newcomers(self, shape: str, center: bool) -> None:
+        matrices = tied_matrices(*SHAPES[shape])
         new = np.roll(matrices, 1, 0)
 
         def of_summary(matrix: jax.Array, others: jax.Array):  # type: ignore[no-untyped-def]
@@ -135,40 +195,31 @@ class TestExactTies:
             members, newcomers = spectrum.examine(matrix), spectrum.examine_new(others)
             return members.gap, members.error_bound, newcomers.gap, newcomers.error_bound
 
-        with jax.enable_x64(True):
-            found = jax.tree.map(np.asarray, jax.jit(jax.vmap(of_summary))(matrices, new))
-        exact = np.stack([reference(m, [np.delete(m, i, 0) for i in range(len(m))], center) for m in matrices])
-        hold(found[0], found[1], exact, matrices, 1e-7)
-        exact = np.stack(
-            [-reference(m, [np.concatenate([m, row[None]]) for row in rows], center) for m, rows in zip(matrices, new)]
-        )
-        hold(found[2], found[3], exact, matrices + new, 1e-7)
+        count = matrices.shape[1]
+        joined = np.concatenate([np.repeat(matrices[:, None], count, 1), new[:, :, None]], 2)
+        rises = top_values(joined, center) - top_values(matrices, center)[:, None]
+        for found in with_both_vectors(of_summary, matrices, new):
+            hold(found[0], found[1], exact_gaps(shape, center), matrices, 1e-7)
+            hold(found[2], found[3], rises, matrices + new, 1e-7)
 
-    def test_of_more_than_the_top_value(self, shape: tuple[int, int], center: bool) -> None:
-        matrices, size = tied_matrices(*shape), min(shape)
+    def test_of_more_than_the_top_value(self, shape: str, center: bool) -> None:
+        matrices, size = tied_matrices(*SHAPES[shape]), min(SHAPES[shape])
 
-        def values(matrix: np.ndarray) -> np.ndarray:
-            found = np.linalg.svd(matrix - matrix.mean(0) if center else matrix, compute_uv=False)
-            return np.concatenate([found, np.zeros(size)])[:size]
+        def values(matrices: np.ndarray) -> np.ndarray:
+            centred = matrices - matrices.mean(-2, keepdims=True) if center else matrices
+            found = np.linalg.svd(centred, compute_uv=False)
+            return np.concatenate([found, np.zeros((*found.shape[:-1], size))], -1)[..., :size]
 
         def of_all(matrix: jax.Array):  # type: ignore[no-untyped-def]
             singular = leave_one_out_singular_values(matrix, size, center=center)
             return singular, examine_ky_fan(matrix, center=center).gap
 
-        with jax.enable_x64(True):
-            singular, gaps = jax.tree.map(np.asarray, jax.jit(jax.vmap(of_all))(matrices))
-        exact = np.stack([[values(np.delete(m, i, 0)) for i in range(len(m))] for m in matrices])
+        exact = values(without_each(matrices))
+        drops = values(matrices).sum(-1)[:, None] - exact.sum(2)
         sizes = np.linalg.norm(matrices, axis=(1, 2))
-        assert (np.abs(singular - exact) <= 1e-7 * sizes[:, None, None]).all()
-        falls = np.stack([values(m).sum() for m in matrices])[:, None] - exact.sum(2)
-        assert (np.abs(gaps - falls) <= 1e-7 * sizes[:, None]).all()
-
-    def test_of_derivatives_which_are_finite(self, shape: tuple[int, int], center: bool) -> None:
-        matrices = tied_matrices(*shape).astype(np.float32)
-        found = jax.jit(jax.vmap(jax.grad(lambda m: examine(m, center=center).gap.sum())))(matrices)
-        assert np.isfinite(found).all()
-        # Each gap is a difference of two singular values, whose subgradients have length one.
-        assert np.abs(found).max() <= 2 * shape[0]
+        for singular, gaps in with_both_vectors(of_all, matrices):
+            assert (np.abs(singular - exact) <= 1e-7 * sizes[:, None, None]).all()
+            assert (np.abs(gaps - drops) <= 1e-7 * sizes[:, None]).all()
 
 
 def test_the_case_that_was_found_on_a_processor_with_other_kernels() -> None:
