@@ -182,11 +182,11 @@ class Killed(Exception):
 def _kill_after(groups: int) -> Callable[[int, int], None]:
     calls = itertools.count(1)
 
-    def calls(_: int, __: int) -> None:
+    def kill(_: int, __: int) -> None:
         if next(calls) == groups:
             raise Killed
 
-    return calls
+    return kill
 
 
 @pytest.fixture(scope="module")
