@@ -1,4 +1,4 @@
-"""What each method learns in the same CPU minutes, on histology tiles of groups that it was not trained on.
+"""What each method learns in the same CPU minutes, on histology tiles of held-out groups.
 
 python -m benchmarks.quality.learning --data=FOLDER_OF_lc25000_96 --workdir=OUT --output=benchmarks/results/FILE.json
 

@@ -1,4 +1,4 @@
-"""The learning table out of its records: mean and standard error over seeds, and what has not learned.
+"""The learning table from its records: mean and standard error over seeds, and the verdicts.
 
 python -m benchmarks.quality.learning_table RECORDS.json [MORE.json …] [--output=ALL.json]
 
@@ -47,7 +47,7 @@ def text(values: list[float]) -> str:
 
 
 def has_learned(rows: dict[str, dict[str, Any]], name: str) -> bool:
-    """Whether the cosine form is clearly above the untrained encoder's, over the seeds that have both."""
+    """Whether the cosine vote is clearly above the untrained encoder's, over all seeds."""
     own = [seed for seed in rows.values() if name in seed]
     values, control = ([value(seed[row], "knn") for seed in own] for row in (name, "untrained"))
     return learned(values, control) is True

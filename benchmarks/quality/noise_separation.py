@@ -1,4 +1,4 @@
-"""Does the gap separate noise levels, on the sample and on histology tiles of held-out groups? Three seeds each.
+"""Does the gap separate noise levels, on the sample and on held-out histology tiles?
 
 python -m benchmarks.quality.noise_separation --workdir=OUT [--data=FOLDER_OF_lc25000_96]
     --output=benchmarks/results/FILE.json

@@ -1,4 +1,4 @@
-"""EXAMINE's noise experiment (sections 4.1 and 4.2): images with known noise, and how well the gap separates its levels."""
+"""EXAMINE's noise experiment (sections 4.1, 4.2): how well the gap separates known noise levels."""
 
 import dataclasses
 from collections.abc import Callable
@@ -58,7 +58,7 @@ def clean_then_mixed(phase: Phase, clean_share: float = CLEAN_SHARE) -> tuple[Ph
 
 
 def clip_to_bytes(images: Shaped[np.ndarray, "n h w c"]) -> UInt8[np.ndarray, "n h w c"]:
-    """Returns images as bytes; floats, which unclipped noise takes out of [0, 1], are clipped and rounded."""
+    """Returns images as bytes; floats are clipped to [0, 1] and rounded."""
     if images.dtype == np.uint8:
         return images
     return np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
@@ -76,7 +76,7 @@ def separations_with_controls(
     center: bool,
     seed: int,
 ) -> dict[str, NoiseSeparation]:
-    """Returns the noise separation of the encoder's features and, for comparison, of features that need no training.
+    """Returns the noise separation of the encoder's features, and of features without training.
 
     Args:
         encoder: trained.

@@ -16,13 +16,13 @@ class NoiseSeparation:
     """How well the gap separates noise levels. Each tuple has one entry per level, ascending.
 
     Attributes:
-        rank_correlation: Spearman's, of gap and level, in [-1, 1]: positive if the gap rises with the noise, as the
-            paper claims; NaN if all gaps are equal. The score's has the opposite sign, and differs only by ties of the
-            score, where exp(-gap) rounds to 1 or 0.
+        rank_correlation: Spearman's, of gap and level, in [-1, 1]: positive if the gap rises with
+            the noise, as the paper claims; NaN if all gaps are equal. The score's has the opposite
+            sign, and differs only by ties of the score, where exp(-gap) rounds to 1 or 0.
         levels: the noise levels; 0 is clean.
-        auroc: the area under the ROC curve of the gap as a detector of that level against clean images: 1 if every
-            noisy image has a larger gap than every clean one, .5 by chance. NaN at level 0, and at every level if no
-            image is clean.
+        auroc: the area under the ROC curve of the gap as a detector of that level against clean
+            images: 1 if every noisy image has a larger gap than every clean one, .5 by chance. NaN
+            at level 0, and at every level if no image is clean.
         num_images: how many images have that level.
     """
 
@@ -40,7 +40,8 @@ def noise_separation(gap: Float[np.ndarray, " n"], level: Float[np.ndarray, " n"
         level: [N], 0 for clean images.
 
     Raises:
-        ValueError: all images have one level; a gap or level is not finite, or a level is negative (in which rows).
+        ValueError: all images have one level; a gap or level is not finite, or a level is negative
+            (in which rows).
     """
     for name, values in (("gap", gap), ("level", level)):
         bad = np.flatnonzero(~np.isfinite(values))
@@ -68,7 +69,7 @@ def noise_separation(gap: Float[np.ndarray, " n"], level: Float[np.ndarray, " n"
 
 
 def mean_over_seeds(separations: Sequence[NoiseSeparation]) -> NoiseSeparation:
-    """Averages the correlations and areas of runs with different seeds; `num_images` is the sum over the runs.
+    """Averages correlations and areas over runs with different seeds; sums `num_images`.
 
     A NaN in one run makes the mean NaN: no run is dropped silently.
 

@@ -1,4 +1,4 @@
-"""The value of an encoder when labels are available: it is fine-tuned, and tested on images that no training saw."""
+"""An encoder's value with labels: it is fine-tuned, and tested on images that no training saw."""
 
 import dataclasses
 
@@ -21,8 +21,8 @@ METRICS = {"bma": "BMA", "auc": "AUC", "average_precision": "average precision"}
 def figures(images: StudySet, rows: np.ndarray, scores: Float[np.ndarray, "n classes"]) -> dict[str, float]:
     """Returns the figures of test images, by their keys in METRICS.
 
-    BMA (balanced accuracy) exists only if each image has one class. The average precision is that of the second class if
-    there are two (malignant, tuberculosis), else the mean over classes.
+    BMA (balanced accuracy) exists only if each image has one class. The average precision is that
+    of the second class if there are two (malignant, tuberculosis), else the mean over classes.
     """
     labels = images.labels[rows]
     if images.multilabel:
@@ -36,7 +36,7 @@ def figures(images: StudySet, rows: np.ndarray, scores: Float[np.ndarray, "n cla
 def fine_tuned(
     encoder: Encoder, images: StudySet, split: Split, share: float, settings: StudySettings, seed: int
 ) -> dict[str, float]:
-    """Returns the test figures of an encoder after fine-tuning all of it on a share of the training labels."""
+    """Returns the test figures of an encoder fine-tuned on a share of the training labels."""
     rows = split.labelled[share]
     classifier = fine_tune(
         encoder,
@@ -50,7 +50,7 @@ def fine_tuned(
 
 
 def colours(images: StudySet, split: Split, share: float, settings: StudySettings) -> dict[str, float]:
-    """Returns the test figures of a kNN vote by z-scored colour statistics alone: the control that needs no training."""
+    """Returns the test figures of a kNN vote by z-scored colour statistics: the untrained control."""
     rows = split.labelled[share]
     known, asked = (colour_features(images.pixels, some) for some in (rows, split.test))
     statistics = FeatureStatistics.of(known)

@@ -1,4 +1,4 @@
-"""Images of a mini-batch and the images that an encoder finds nearest to them: the poster's figure."""
+"""Images of a mini-batch and the nearest others by an encoder: the poster's figure."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ SHOWN = 3
 def nearest_in_batch(
     encoder: Encoder, pixels: Any, choice: TracInPositive, *, anchors: int, seed: int
 ) -> tuple[Int[np.ndarray, " a"], tuple[Neighbours, Neighbours]]:
-    """Finds, for the first images of a batch, the three others that score highest by TracIn and by feature similarity.
+    """Finds the three nearest others of a batch's first images, by TracIn and by features.
 
     Args:
         encoder: a BYOL, in evaluation mode.

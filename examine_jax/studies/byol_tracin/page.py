@@ -1,4 +1,4 @@
-"""The page of BYOL-TracIn's study: figures and tables of all seeds that are done, beside the poster's numbers."""
+"""The page of BYOL-TracIn's study: figures and tables of all finished seeds, and the poster's numbers."""
 
 import math
 import os
@@ -22,7 +22,7 @@ from examine_jax.studies.common.verdict import learned, mean_sd
 
 
 def cell(values: Sequence[float], untrained: Sequence[float] | None = None) -> str:
-    """Returns a table's cell: mean and standard deviation over seeds, marked if the method has not learned.
+    """Returns a cell: mean and standard deviation over seeds, marked if the method has not learned.
 
     Args:
         values: one a seed; NaN for a seed that diverged, which leaves no mean.
@@ -77,7 +77,7 @@ def write_page(
 
 
 def main_metric(images: StudySet) -> str:
-    """Returns "bma" for images of one class each, "auc" if images have several labels or there are two classes."""
+    """Returns "auc" if images have several labels or there are two classes, else "bma"."""
     return "auc" if images.multilabel or len(images.classes) == 2 else "bma"
 
 

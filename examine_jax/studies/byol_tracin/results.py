@@ -19,12 +19,12 @@ class ByolTracInSeedResults:
     Attributes:
         seed: of the splits and the trainings.
         sizes: images of each part.
-        semi_supervised: by row (controls first, then methods) and share of the labels: figures by name, or "diverged" with
-            the reason.
+        semi_supervised: by row (controls first, then methods) and share of the labels: figures by
+            name, or "diverged" with the reason.
         transfer: by row: the same.
-        trainings: by method: steps, final_loss, seconds, cpu_seconds; for methods with extra positives also the share of
-            images that have one, the share of right ones, and the share by chance, over the last quarter of the training.
-            Or "diverged" with the reason.
+        trainings: by method: steps, final_loss, seconds, cpu_seconds; for methods with extra
+            positives also the share of images that have one, the share of right ones, and the share
+            by chance, over the last quarter of the training. Or "diverged" with the reason.
     """
 
     seed: int

@@ -23,13 +23,16 @@ class StudySet:
     Attributes:
         name: for the reader.
         names: of the images: their files, relative to the folder.
-        pixels: uint8 [N, H, W, C], or an object with len(), .shape and [int32 indices] that returns them.
+        pixels: uint8 [N, H, W, C], or an object with len(), .shape and [int32 indices] that returns
+            them.
         labels: [N] class numbers, or [N, classes] of 0 and 1.
         classes: the names of the classes.
-        groups: [N] patient, lesion or the like, kept whole in every split; None: every image is its own group.
+        groups: [N] patient, lesion or the like, kept whole in every split; None: every image is its
+            own group.
         tested: [N] whether the official split tests on the image; None: there is no official split.
         skipped: how many files could not be read.
-        official: whether the layout is an official one, whose file names identify images in every copy.
+        official: whether the layout is an official one, whose file names identify images in every
+            copy.
     """
 
     name: str
@@ -47,13 +50,13 @@ class StudySet:
         return self.labels.ndim == 2
 
     def codes(self) -> Int[np.ndarray, " n"]:
-        """Returns class numbers [N]; with several labels per image, one number for each distinct set of labels."""
+        """Returns class numbers [N]; with several labels per image, one for each distinct set."""
         if not self.multilabel:
             return self.labels
         return np.unique(self.labels, axis=0, return_inverse=True)[1].reshape(-1)
 
     def fingerprint(self) -> str:
-        """Returns a short text of names, classes, labels, groups, split and images; of images read on demand, of 256 at most."""
+        """Returns a digest of everything; of images that are read on demand, of 256 at most."""
         pixels = self.pixels
         if not isinstance(pixels, np.ndarray):
             pixels = pixels[np.linspace(0, len(self.labels) - 1, min(256, len(self.labels))).astype(np.int32)]
@@ -69,7 +72,8 @@ class Split:
         training: of pre-training.
         test: of all tests.
         labelled: by share: the training images whose labels are used.
-        left_out: images not trained on because the second set tests on them, or on images of their groups.
+        left_out: images not trained on because the second set tests on them, or on images of their
+            groups.
     """
 
     training: Int[np.ndarray, " p"]
@@ -168,9 +172,9 @@ def read_set(
 
 
 def divide_both(source: StudySet, other: StudySet, settings: StudySettings, seed: int) -> tuple[Split, Split]:
-    """Splits both sets for one seed. No test image of the second set, and no image of its group, trains on the first.
+    """Splits both sets for one seed, so that no test image of the second trains on the first.
 
-    ISIC 2019, for example, contains the images of ISIC 2016.
+    Neither do images of its group. ISIC 2019, for example, contains the images of ISIC 2016.
 
     Raises:
         ValueError: as `divide`; so many shared images that a class is left without training images.
@@ -195,8 +199,8 @@ def divide_both(source: StudySet, other: StudySet, settings: StudySettings, seed
 def shared_rows(source: StudySet, other: StudySet, rows: Int[np.ndarray, " r"]) -> Int[np.ndarray, " s"]:
     """Returns the rows of `source` whose images are also in these rows of `other`.
 
-    Images are the same if their pixels are (unless a set is read on demand), or if their names are and one of the
-    layouts is official.
+    Images are the same if their pixels are (unless a set is read on demand), or if their names are
+    and one of the layouts is official.
     """
     found = np.zeros(len(source.labels), bool)
     if isinstance(source.pixels, np.ndarray) and isinstance(other.pixels, np.ndarray):
@@ -220,7 +224,8 @@ def divide(images: StudySet, settings: StudySettings, seed: int, shares: tuple[f
     """Splits a set for one seed: every class in every part, groups whole.
 
     Raises:
-        ValueError: a class has too few images or groups, or the official split lacks it (which set and class).
+        ValueError: a class has too few images or groups, or the official split lacks it (which set
+            and class).
     """
     classes, where = _named(images), images.name
     try:

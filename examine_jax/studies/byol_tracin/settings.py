@@ -40,12 +40,13 @@ class StudySettings:
         architecture: the network's name.
         network: replaces the named architecture.
         steps: of each pre-training. None: the steps that `minutes` allow, or the preset's.
-        minutes: of computing in a pre-training of plain BYOL, at least: CPU time on a CPU, wall time elsewhere. The time of
-            its step is measured once, and all methods and seeds train for as many steps.
+        minutes: of computing in a pre-training of plain BYOL, at least: CPU time on a CPU, wall
+            time elsewhere. The time of its step is measured once, and all methods and seeds train
+            for as many steps.
         batch_size: None: the preset's. A batch never has more images than the set.
         learning_rate: of the pre-training, at a batch of 256; None: the preset's.
-        scorer: the folder of the encoder that finds the extra positives of the `_pretrained` methods; None: the same seed's
-            plain BYOL, trained first.
+        scorer: the folder of the encoder that finds the extra positives of the `_pretrained`
+            methods; None: the same seed's plain BYOL, trained first.
         scored: the view whose gradients TracIn compares.
         weight: of the extra positive in the loss.
         extra_views: the views of the extra image that enter the loss.
@@ -54,8 +55,8 @@ class StudySettings:
         shares: of the training labels, for the semi-supervised fine-tuning.
         tested: the share of the images that is tested on, if a set has no official test images.
         fine_tuning: of the encoder and a linear head, on the shares and on the second set.
-        fine_tuning_steps: of each fine-tuning, rounded to whole epochs. None: the epochs of `fine_tuning`, so that few
-            labels mean few steps.
+        fine_tuning_steps: of each fine-tuning, rounded to whole epochs. None: the epochs of
+            `fine_tuning`, so that few labels mean few steps.
         neighbours: of the colour control's vote.
         anchors: images in the gallery.
         seeds: each is a whole repetition: splits, pre-training, fine-tuning.
@@ -157,11 +158,13 @@ class StudySettings:
 def byol_tracin_preset(name: str) -> StudySettings:
     """Returns the settings of a preset.
 
-    The learning rates of "small" were tuned on ham10000_112 with the split of seed 0, which its seeds leave out. Other
-    seeds split the same images again: results on this data set are optimistic, equally for every row.
+    The learning rates of "small" were tuned on ham10000_112 with the split of seed 0, which its
+    seeds leave out. Other seeds split the same images again: results on this data set are
+    optimistic, equally for every row.
 
     Args:
-        name: "paper": for a GPU. "small": for two CPU cores and any two labelled folders of a few thousand images.
+        name: "paper": for a GPU. "small": for two CPU cores and any two labelled folders of a few
+            thousand images.
 
     Raises:
         ValueError: there is no such preset.

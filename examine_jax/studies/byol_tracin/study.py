@@ -41,8 +41,8 @@ def run(
 ) -> tuple[ByolTracInSeedResults, ...]:
     """Runs the study: reads both sets, runs all seeds, and writes the page after each.
 
-    A run that was killed continues when it is started again. Seeds and methods may be added later in the same folder:
-    they change no other result.
+    A run that was killed continues when it is started again. Seeds and methods may be added later
+    in the same folder: they change no other result.
 
     Args:
         settings: of the study (`byol_tracin_preset`).
@@ -81,12 +81,14 @@ def _read(where: StudySource, settings: StudySettings, progress: bool) -> StudyS
 def check_folder(
     workdir: str | os.PathLike[str], source: StudySet, other: StudySet, settings: StudySettings
 ) -> list[tuple[Split, Split]]:
-    """Splits both sets for every seed, then writes the study's settings to its folder or compares them with those there.
+    """Splits both sets for every seed; writes the study's settings to its folder or compares them.
 
-    What does not fit is found before anything is trained. Seeds and methods are not compared: they may be added later.
+    What does not fit is found before anything is trained. Seeds and methods are not compared: they
+    may be added later.
 
     Raises:
-        ValueError: the folder holds another study (which settings differ), a set cannot be split, or a scorer does not fit.
+        ValueError: the folder holds another study (which settings differ), a set cannot be split,
+            or a scorer does not fit.
         OSError: the folder cannot be written.
     """
     scorer = check_methods(settings)
@@ -102,7 +104,7 @@ def check_folder(
 def expected_time(
     workdir: str | os.PathLike[str], source: StudySet, splits: list[tuple[Split, Split]], settings: StudySettings
 ) -> str:
-    """Returns one sentence on how long the whole study takes; the time of a step of plain BYOL is measured for it."""
+    """Measures a step of plain BYOL; returns a sentence on how long the whole study takes."""
     workdir = pathlib.Path(workdir)
     split, other = splits[0]
     pixels, _ = _training(source, split)
@@ -209,10 +211,10 @@ def run_seed(
 def gallery(
     source: StudySet, split: Split, workdir: str | os.PathLike[str], settings: StudySettings, seed: int
 ) -> Gallery | None:
-    """Compares a batch of training images of a finished seed by TracIn's encoder, or the first method's if it has none.
+    """Finds nearest images in a batch of training images of a finished seed.
 
     Returns:
-        None if all trainings diverged.
+        By TracIn's encoder, or by the first trained method's; None if all trainings diverged.
     """
     folders = [pathlib.Path(workdir) / f"seed_{seed}" / name for name in ("byol_tracin", *settings.methods)]
     trained = [folder for folder in folders if (folder / "encoder").exists() and folder.name in settings.methods]

@@ -29,19 +29,21 @@ from examine_jax.training.non_finite import NonFiniteLossError
 def train(
     name: str, pixels: Any, codes: np.ndarray, workdir: pathlib.Path, settings: StudySettings, seed: int, progress: bool
 ) -> Encoder:
-    """Returns the encoder in workdir/seed_S/NAME/encoder, saved as plain BYOL's; trains it first if necessary.
+    """Returns the encoder in workdir/seed_S/NAME/encoder, a plain BYOL's; trains it if necessary.
 
     Args:
         name: of the method.
         pixels: the training images.
-        codes: their classes, used to count right extra positives and to choose byol_sup's; no other method sees them.
+        codes: their classes, used to count right extra positives and to choose byol_sup's; no other
+            method sees them.
         workdir: of all seeds.
         settings: of the study.
         seed: of the training.
         progress: show it on stderr.
 
     Raises:
-        DivergedError: a ValueError; the training diverged, now or in an earlier run: it would diverge again.
+        DivergedError: a ValueError; the training diverged, now or in an earlier run: it would
+            diverge again.
         ValueError, OSError: as `pretrain`.
     """
     folder = workdir / f"seed_{seed}" / name
@@ -61,7 +63,7 @@ def _train(
     seed: int,
     progress: bool,
 ) -> dict[str, Any]:
-    """Leaves the encoder in `folder`; returns the training's record, or "diverged" with the reason."""
+    """Trains, leaves the encoder in `folder`; returns the record, or "diverged" and the reason."""
     scorer = workdir / f"seed_{seed}" / "byol"
     if name.endswith(PRETRAINED) and settings.scorer is None and not (scorer / "encoder").exists():
         reason = training_record(workdir, seed, "byol")["diverged"]
@@ -113,7 +115,7 @@ def steps(pixels: Any, workdir: pathlib.Path, settings: StudySettings) -> int:
 
 
 def byol_cost(pixels: Any, workdir: pathlib.Path, settings: StudySettings) -> float:
-    """Returns the seconds of a step of plain BYOL, measured once and kept: a run that continues keeps its length."""
+    """Returns the seconds of a step of plain BYOL, measured once and kept."""
 
     def measure() -> dict[str, float]:
         method, training = _preset("byol", settings, None)
@@ -130,10 +132,11 @@ def untrained(settings: StudySettings, pixels: Any, seed: int) -> Encoder:
 
 
 def check_methods(settings: StudySettings) -> str | None:
-    """Checks that the methods and the named scorer fit the settings; returns a digest of the scorer, or None.
+    """Checks that methods and scorer fit the settings; returns a digest of the scorer, or None.
 
     Raises:
-        ValueError, OSError: a method does not fit these settings, or the scorer does not fit this study's images.
+        ValueError, OSError: a method does not fit these settings, or the scorer does not fit this
+            study's images.
     """
     for name in settings.methods:
         _preset(name, settings, None)

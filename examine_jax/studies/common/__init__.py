@@ -1,1 +1,1 @@
-"""What studies share: kept results, labelled images, controls, the verdict and the lengths of trainings."""
+"""What studies share: kept results, a control, the verdict, training lengths, rows of settings."""

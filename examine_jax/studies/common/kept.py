@@ -1,6 +1,7 @@
 """Results kept in a study's folder: a file that exists is read, and nothing is computed again.
 
-Each file is written whole. If two processes compute the same result, the first one written wins and both read it.
+Each file is written whole. If two processes compute the same result, the first one written wins and
+both read it.
 """
 
 import json as json_format
@@ -16,7 +17,7 @@ from examine_jax.common.shapes import Shaped
 
 
 def json(file: pathlib.Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Reads the JSON object in `file`; if the file does not exist, writes what `compute` returns first.
+    """Reads the JSON object in `file`; writes what `compute` returns if there is no file.
 
     Raises:
         ValueError: the file holds no JSON object.
@@ -37,7 +38,7 @@ def json(file: pathlib.Path, compute: Callable[[], dict[str, Any]]) -> dict[str,
 
 
 def arrays(file: pathlib.Path, compute: Callable[[], dict[str, Shaped[np.ndarray, "..."]]]) -> dict[str, np.ndarray]:
-    """Reads the arrays in the .npz `file`; if the file does not exist, writes what `compute` returns first.
+    """Reads the arrays in the .npz `file`; writes what `compute` returns if there is no file.
 
     Raises:
         ValueError: the file is no .npz file.

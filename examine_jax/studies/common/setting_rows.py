@@ -9,12 +9,13 @@ from examine_jax.common.settings import description
 
 
 def setting_rows(settings: Any, *, whole_open: Mapping[str, str] | None = None) -> dict[str, object]:
-    """Returns rows of a settings dataclass: first what its paper leaves open, then the other fields.
+    """Returns rows of a settings dataclass: first what the paper leaves open, then the rest.
 
     Args:
-        settings: an instance; its fields, and those of settings inside it, say whether they are open in the paper.
-        whole_open: fields whose values are settings of other rooms, all of which the paper leaves open; with a line
-            that explains each.
+        settings: an instance; its fields, and those of settings inside it, say whether they are
+            open in the paper.
+        whole_open: fields whose values are settings of other rooms, all of which the paper leaves
+            open; with a line that explains each.
     """
     rows = _open_rows(settings, "", whole_open or {})
     open_here = {row.removeprefix(_PREFIX) for row in rows}

@@ -25,10 +25,10 @@ def training_steps(
     steps: int | None,
     minutes: float | None,
 ) -> int:
-    """Returns `steps` if given, else the steps that `minutes` of computing allow, else those of the first phase.
+    """Returns `steps`, or the steps that `minutes` of computing allow, or the first phase's.
 
-    The time of a step is measured once and kept in `file`: all trainings that share the file have equal lengths, also
-    after a restart.
+    The time of a step is measured once and kept in `file`: all trainings that share the file have
+    equal lengths, also after a restart.
     """
     if steps is not None:
         return steps
@@ -43,7 +43,7 @@ def training_steps(
 
 
 def seconds_a_step(method: Method, pixels: UInt8[np.ndarray, "n h w c"], batch_size: int) -> float:
-    """Measures the loss and its gradients, which take nearly all of a step: CPU time on a CPU, wall time elsewhere."""
+    """Times the loss and its gradients, nearly all of a step: CPU time on a CPU, else wall time."""
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     batch = {"image": pixels[:batch_size], "index": np.arange(batch_size, dtype=np.int32)}
     params, state = method.init(jax.random.key(0), batch)
@@ -56,9 +56,10 @@ def seconds_a_step(method: Method, pixels: UInt8[np.ndarray, "n h w c"], batch_s
 
 
 def trained_once(folder: pathlib.Path, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Runs `train`, which leaves its encoder in `folder`, unless folder/training.json exists; returns that record.
+    """Returns the record in folder/training.json; runs `train` if there is none.
 
-    Checkpoints are several times as large as the encoder: they are removed once the record is written.
+    Checkpoints are several times as large as the encoder: they are removed once the record is
+    written.
     """
     record = kept.json(folder / "training.json", train)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -74,7 +75,8 @@ def training_record(workdir: pathlib.Path, seed: int, name: str) -> dict[str, An
 def training_watch() -> Callable[[Sequence[Mapping[str, int | float]]], dict[str, float]]:
     """Starts timing; returns a function that summarises a training's history.
 
-    The summary has steps, final_loss, seconds and cpu_seconds. In a run that was killed, seconds count from the last start.
+    The summary has steps, final_loss, seconds and cpu_seconds. In a run that was killed, seconds
+    count from the last start.
     """
     begin, cpu_begin = time.perf_counter(), time.process_time()
 

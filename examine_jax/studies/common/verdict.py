@@ -8,7 +8,8 @@ import numpy as np
 def learned(values: Sequence[float], control: Sequence[float]) -> bool | None:
     """Whether an encoder's figures are clearly above its control's.
 
-    True if mean(d) > 2 · sd(d) / sqrt(n), where d are the differences of the same seeds, and so of the same split.
+    True if mean(d) > 2 · sd(d) / sqrt(n), where d are the differences of the same seeds, and so of
+    the same split.
 
     Args:
         values: one a seed.

@@ -1,4 +1,4 @@
-"""The encoders of EXAMINE's study, trained on clean images and then on a mixed set, and the controls beside them."""
+"""The encoders of EXAMINE's study, trained on clean and then on mixed images, and the controls."""
 
 import dataclasses
 import pathlib
@@ -26,7 +26,7 @@ _REFERENCE_IMAGES = 2000  # clean training images whose features define the cont
 
 
 def embedder(encoder: Encoder, kind: Preprocessing) -> Embed:
-    """Returns a function from images to preprocessed features; z-scores use the clean training images' features."""
+    """Returns the map from images to preprocessed features; z-scores use the clean training images."""
     reference = None
     if kind == "zscore":
         names = ("feature_mean", "feature_deviation")
@@ -88,7 +88,7 @@ def train(
 def resolve(
     name: str, pixels: Pixels, workdir: pathlib.Path, settings: ExperimentSettings, seed: int
 ) -> tuple[Method, PretrainSettings]:
-    """Returns the method and its training; the steps that minutes allow are measured once, for all seeds."""
+    """Returns the method and its training, which has equally many steps for all seeds."""
     plan = settings.training
     preset, chosen = plan.presets[plan.methods.index(name)], plan.chosen()
     method, training = method_preset(name, chosen, preset=preset, num_images=len(pixels))

@@ -18,8 +18,8 @@ class ExamineSplit:
 
     Attributes:
         pretraining, assessed, clean: [.] each.
-        valued_on, measured_on: of the validation set: the images that define V, and those that the curves are measured
-            on; the same images, or one half each.
+        valued_on, measured_on: of the validation set: the images that define V, and those that the
+            curves are measured on; the same images, or one half each.
     """
 
     pretraining: Int[np.ndarray, " p"]

@@ -46,7 +46,8 @@ class NoiseSettings:
         levels: the paper's deltas.
         assessed, pretraining: the shares that are corrupted: 400 of 500 and 60,000 of 160,000.
         spread: what delta * m in N(delta, delta * m) is.
-        division: how the corrupted images divide over the levels: "even", or a level "drawn" for each image.
+        division: how the corrupted images divide over the levels: "even", or a level "drawn" for
+            each image.
         training: "clean_then_mixed" (the paper's) or "clean".
         clean_share: the share of the training on clean images.
     """
@@ -87,14 +88,16 @@ class TrainingPlan:
     """How encoders are trained.
 
     Attributes:
-        methods: the features of the first, the main one, are valued (Fig. 3); all are compared (Fig. 2b).
+        methods: the features of the first, the main one, are valued (Fig. 3); all are compared
+            (Fig. 2b).
         presets: one for each method (`pretraining.preset_names`).
         architecture: by name.
         network: replaces the named architecture.
         steps: of each training. None: the steps that `minutes` allow, or the preset's.
-        minutes: of computing in each training: CPU time on a CPU, wall time elsewhere. The time of a step is measured
-            once and kept, so that all seeds train for as many steps.
-        batch_size: None: the preset's. There are never more images in a batch than in the training set.
+        minutes: of computing in each training: CPU time on a CPU, wall time elsewhere. The time of
+            a step is measured once and kept, so that all seeds train for as many steps.
+        batch_size: None: the preset's. There are never more images in a batch than in the training
+            set.
     """
 
     methods: tuple[str, ...] = setting(
@@ -137,15 +140,17 @@ class ExperimentSettings:
 
     Attributes:
         sizes, noise, training: which images are split off, corrupted and trained on.
-        preprocessing: of features before they are examined, valued and classified; z-scores use the features of the
-            clean training images.
-        valued_on: the images that define V of valuers that need labels. "validation": the whole validation set, on which
-            the curves are measured too. "half": one half of it (groups whole); the curves are measured on the other.
+        preprocessing: of features before they are examined, valued and classified; z-scores use the
+            features of the clean training images.
+        valued_on: the images that define V of valuers that need labels. "validation": the whole
+            validation set, on which the curves are measured too. "half": one half of it (groups
+            whole); the curves are measured on the other.
         valuers: beside random, which is always there.
         model, metric: V: the model that is fitted, and the figure that says what it is worth.
         permutations: of tmc_shapley, at most; it stops by DataShapley's rule.
         curves: the step and the ends of the curves.
-        mislabelled: the share of the assessed images that gets a wrong label; this experiment is not the paper's.
+        mislabelled: the share of the assessed images that gets a wrong label; this experiment is
+            not the paper's.
         seeds: each is a whole repetition: sets, noise, training, values. The paper has five.
     """
 
@@ -196,8 +201,8 @@ def examine_preset(name: str) -> ExperimentSettings:
     """Returns the settings of a preset.
 
     Args:
-        name: "paper": EXAMINE's sizes and training, for a GPU. "small": for two CPU cores and any labelled folder of a
-            few thousand images.
+        name: "paper": EXAMINE's sizes and training, for a GPU. "small": for two CPU cores and any
+            labelled folder of a few thousand images.
 
     Raises:
         ValueError: there is no such preset.

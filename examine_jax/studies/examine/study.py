@@ -1,4 +1,4 @@
-"""EXAMINE's study (sections 4.2 to 4.4), one seed after the other; results are kept and never computed twice."""
+"""EXAMINE's study (sections 4.2 to 4.4), seed by seed; results are kept, never computed twice."""
 
 import dataclasses
 import functools
@@ -38,8 +38,8 @@ def run(
 ) -> tuple[ExamineSeedResults, ...]:
     """Runs the study: reads the images, runs all seeds, and writes the page after each.
 
-    A run that was killed continues when it is started again. Seeds, valuers and methods may be added later in the same
-    folder: they change no other result.
+    A run that was killed continues when it is started again. Seeds, valuers and methods may be
+    added later in the same folder: they change no other result.
 
     Args:
         settings: of the study (`examine_preset`).

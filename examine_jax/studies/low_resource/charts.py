@@ -1,4 +1,4 @@
-"""The study's figures: accuracy by batch size (figure 3), and accuracy minus F1 beside the imbalance of the classes."""
+"""The study's figures: accuracy by batch size (figure 3), and accuracy minus F1 by imbalance."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ def batch_size_chart(
     published: Mapping[tuple[str, str], float],
     published_at: int,
 ) -> bytes:
-    """Draws kNN accuracy by the pre-training's batch size, as a PNG: a panel per set, a line per method, a dot per seed.
+    """Draws kNN accuracy by batch size: a panel per set, a line per method, a dot per seed. PNG.
 
     Args:
         rows: by set and method, one per batch size.
@@ -66,7 +66,7 @@ def imbalance_chart(
     largest_class: Mapping[str, float],
     published: Mapping[tuple[str, str], float],
 ) -> bytes:
-    """Draws accuracy minus weighted F1, as a PNG: a panel per set, a line per encoder, a dot per seed, a bar at the mean.
+    """Draws accuracy minus weighted F1: a panel per set, a line per encoder, a dot per seed. PNG.
 
     Args:
         rows: by set.

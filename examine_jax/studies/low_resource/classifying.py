@@ -1,4 +1,4 @@
-"""The value of frozen features: the paper's kNN, and its two-layer probe at every learning rate of the sweep."""
+"""The value of frozen features: the paper's kNN, and its two-layer probe at all learning rates."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,10 +24,12 @@ def classify(
 ) -> dict[str, Any]:
     """Returns figures of the test images, as plain values.
 
-    Test images choose nothing: learning rates are compared by the accuracy on the validation images.
+    Test images choose nothing: learning rates are compared by the accuracy on the validation
+    images.
 
     Args:
-        features: [N, D] of the training, validation and test images, from an encoder in evaluation mode.
+        features: [N, D] of the training, validation and test images, from an encoder in evaluation
+            mode.
         labels: [N] of each.
         num_classes: of the labels.
         settings: of the study.
@@ -35,8 +37,9 @@ def classify(
         seed: of the probe.
 
     Returns:
-        "k": the number of neighbours. "knn": the three figures. "probes": one for each learning rate, with batch_size (as
-        given), learning_rate, validation_accuracy and the three figures; these four are None if the probe diverged.
+        "k": the number of neighbours. "knn": the three figures. "probes": one for each learning
+        rate, with batch_size (as given), learning_rate, validation_accuracy and the three figures;
+        these four are None if the probe diverged.
     """
     train, validation, test = features
     train_labels, validation_labels, test_labels = labels

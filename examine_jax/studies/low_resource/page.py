@@ -1,4 +1,4 @@
-"""The page of the low-resource study: the paper's tables 1 to 3 and figures 3 and 4 beside its own numbers."""
+"""The page of the low-resource study: the paper's tables and figures, with its own numbers."""
 
 import os
 import pathlib

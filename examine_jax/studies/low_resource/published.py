@@ -1,4 +1,4 @@
-"""What the low-resource paper prints: its tables 1 to 3. Figure 3 has no numbers except those of table 2."""
+"""What the low-resource paper prints: tables 1 to 3. Figure 3 has no numbers but table 2's."""
 
 SETS = ("breast", "colorectal", "pneumonia")
 IMAGENET = "ImageNet transfer"

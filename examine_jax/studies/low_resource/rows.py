@@ -1,4 +1,4 @@
-"""Rows of the study's tables: the seeds of a run, the best probe of a sweep, and whether a method learned anything."""
+"""Rows of the study's tables: figures by seed, the best probe of a sweep, and the verdict."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ class Row:
         set_name, name: of the images and of the method or control.
         seeds: in order.
         accuracy, weighted_f1, balanced_accuracy: of the test images, one per seed.
-        batch_size, learning_rate: of the best probe; for kNN, the pre-training's batch size and None.
+        batch_size, learning_rate: of the best probe; for kNN, the pre-training's batch size and
+            None.
         validation_accuracy: of the probe, by which the best method is chosen; empty for kNN.
     """
 
@@ -34,7 +35,7 @@ class Row:
 
 
 def knn_row(results: Sequence[RunResults], set_name: str, name: str, batch_size: int | None) -> Row | None:
-    """Returns the kNN row of a method at a batch size, or of a control (batch size None); None if it has not run yet."""
+    """Returns the kNN row of a method, or of a control (batch size None); None if it has not run."""
     runs = [one for one in results if (one.set_name, one.name, one.batch_size) == (set_name, name, batch_size)]
     if not runs:
         return None
@@ -45,7 +46,8 @@ def knn_row(results: Sequence[RunResults], set_name: str, name: str, batch_size:
 def probe_row(results: Sequence[RunResults], set_name: str, name: str) -> Row | None:
     """Returns the row of the probe with the best validation accuracy, averaged over seeds.
 
-    Skips settings missing or diverged in any seed; the first wins ties; returns None if none remain.
+    Skips settings missing or diverged in any seed; the first wins ties; returns None if none
+    remain.
     """
     runs = [one for one in results if (one.set_name, one.name) == (set_name, name)]
     seeds = tuple(sorted({one.seed for one in runs}))
@@ -72,7 +74,7 @@ def best_probe(rows: Sequence[Row]) -> Row:
 
 
 def verdict(row: Row, control: Row | None) -> str:
-    """Returns '' if the row has learned more than random initialisation knows, else the reason to print.
+    """Returns '' if the row is clearly above random initialisation, else the reason to print.
 
     The accuracies are compared seed by seed (`common.verdict.learned`).
     """

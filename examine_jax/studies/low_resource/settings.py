@@ -1,4 +1,4 @@
-"""Everything that the low-resource study depends on but the images; the defaults are the paper's."""
+"""All settings of the low-resource study; the defaults are the paper's."""
 
 import dataclasses
 import math
@@ -22,16 +22,19 @@ class LowResourceSettings:
         architecture: by name.
         network: replaces the named architecture.
         batch_sizes: of pre-training, ascending (figure 3).
-        table_batch: the batch size of table 2, and the only one on sets where batch sizes are not compared.
+        table_batch: the batch size of table 2, and the only one on sets where batch sizes are not
+            compared.
         ablated: names of the sets on which all batch sizes are compared; None: all sets.
         steps: of each pre-training. None: the steps that `minutes` allow, or the preset's.
-        minutes: of computing in each pre-training: CPU time on a CPU, wall time elsewhere. The time of a step is measured
-            once and kept, so that all seeds and sets train for as many steps.
+        minutes: of computing in each pre-training: CPU time on a CPU, wall time elsewhere. The time
+            of a step is measured once and kept, so that all seeds and sets train for as many steps.
         shares: of the training, validation and test images.
-        keep_groups: whether a group (patient, slide) stays in one part; the paper splits images at random.
+        keep_groups: whether a group (patient, slide) stays in one part; the paper splits images at
+            random.
         k: neighbours; fewer than there are training images.
         probe: the two-layer probe's training, without its learning rate and batch size.
-        probe_learning_rates: table 1's are chosen from these by the accuracy on the validation images.
+        probe_learning_rates: table 1's are chosen from these by the accuracy on the validation
+            images.
         probe_batch_size: None: the pre-training's, as table 1 has one batch size for both.
         seeds: each is a repetition: split, training, probe. The paper has one.
     """
@@ -111,9 +114,9 @@ def low_resource_preset(name: str) -> LowResourceSettings:
     The released code trains its probe with the backbone in training mode; no preset copies that.
 
     Args:
-        name: "paper": the text of section 3.1. "released_code": losses, heads and crops of the authors' code, which differ
-            from the text. "small": for two CPU cores and images of 72 px of any labelled folder: ResNet-18, ten minutes a
-            training, three seeds.
+        name: "paper": the text of section 3.1. "released_code": losses, heads and crops of the
+            authors' code, which differ from the text. "small": for two CPU cores and images of 72
+            px of any labelled folder: ResNet-18, ten minutes a training, three seeds.
 
     Raises:
         ValueError: there is no such preset.

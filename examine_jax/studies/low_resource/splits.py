@@ -23,8 +23,9 @@ def divide(set_name: str, images: LabelledImages, settings: LowResourceSettings,
     """Splits a set for one seed: every class in every part, groups whole.
 
     Raises:
-        ValueError: a class has too few images or groups for three parts, or the training images are fewer than the largest
-            batch or not more than k. The message names the set and the class.
+        ValueError: a class has too few images or groups for three parts, or the training images are
+            fewer than the largest batch or not more than k. The message names the set and the
+            class.
     """
     groups = images.groups if settings.keep_groups else None
     classes = np.array(images.classes)[images.labels]
@@ -50,7 +51,8 @@ def check_set(set_name: str, images: LabelledImages, settings: LowResourceSettin
     """Checks a set before anything is written or trained; returns its split for each seed.
 
     Raises:
-        ValueError: the name is no folder's name, or the images' size or channels are not the encoder's; as `divide`.
+        ValueError: the name is no folder's name, or the images' size or channels are not the
+            encoder's; as `divide`.
     """
     if not set_name.replace("-", "").replace("_", "").isalnum():
         raise ValueError(f"{set_name!r} is no name for a set: take letters, digits, - and _")

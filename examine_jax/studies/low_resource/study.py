@@ -43,15 +43,16 @@ def run(
     device: str | None = None,
     progress: bool = True,
 ) -> tuple[RunResults, ...]:
-    """Runs the study: reads all sets, runs all seeds, and writes the page after each seed of each set.
+    """Runs the study: reads all sets, runs all seeds, writes the page after each seed of a set.
 
-    A run that was killed continues when it is started again. Sets, seeds, methods, batch sizes and the ImageNet network
-    may be added later in the same folder: they change no other result.
+    A run that was killed continues when it is started again. Sets, seeds, methods, batch sizes and
+    the ImageNet network may be added later in the same folder: they change no other result.
 
     Args:
         settings: of the study (`low_resource_preset`).
-        sets: by name. Sets named "breast", "colorectal" and "pneumonia" are read from their authors' folders, unless they
-            have a CSV file of labels, and stand beside the paper's numbers.
+        sets: by name. Sets named "breast", "colorectal" and "pneumonia" are read from their
+            authors' folders, unless they have a CSV file of labels, and stand beside the paper's
+            numbers.
         workdir: everything is written here; the page is low_resource.html.
         imagenet: a network trained with ImageNet's labels (`load_encoder`), for the transfer row.
         device: what the page calls the device.
@@ -126,10 +127,11 @@ def check_folder(workdir: str | os.PathLike[str], settings: LowResourceSettings)
 def check_set_folder(
     set_name: str, images: LabelledImages, workdir: str | os.PathLike[str], *, imagenet: Encoder | None = None
 ) -> None:
-    """Writes digests of the images and of the ImageNet network to workdir/set_name, or compares them with those there.
+    """Writes digests of images and ImageNet network to workdir/set_name, or compares them.
 
     Raises:
-        ValueError: the folder holds other images or another network's results, or the network takes other channels.
+        ValueError: the folder holds other images or another network's results, or the network takes
+            other channels.
         OSError: it cannot be written.
     """
     if imagenet is not None and imagenet.channels != images.pixels.shape[-1]:
@@ -152,18 +154,20 @@ def run_set(
     imagenet: Encoder | None = None,
     progress: bool = True,
 ) -> Iterator[RunResults]:
-    """Yields the results of every run on one set: for each seed the controls, the ImageNet network, the methods.
+    """Yields all results on one set: for each seed the controls, the ImageNet network, the methods.
 
     Args:
         set_name: a folder's name, of letters, digits, - and _.
         images: of the set.
         workdir: of the study (`check_folder`).
         settings: of the study.
-        imagenet: a network trained with ImageNet's labels, for this image size; the paper's is a ResNet-50.
+        imagenet: a network trained with ImageNet's labels, for this image size; the paper's is a
+            ResNet-50.
         progress: show on stderr what is done and how far it is.
 
     Raises:
-        ValueError, OSError: as `check_set` (before anything is written), `check_set_folder` and `pretraining.pretrain`.
+        ValueError, OSError: as `check_set` (before anything is written), `check_set_folder` and
+            `pretraining.pretrain`.
     """
     splits = check_set(set_name, images, settings)
     check_set_folder(set_name, images, workdir, imagenet=imagenet)
@@ -214,7 +218,7 @@ def _figures(
     batch_sizes: Sequence[int],
     seed: int,
 ) -> dict[str, Any]:
-    """Returns the classifiers' figures. They are kept in one file per batch size of the probe, as more may be added."""
+    """Returns the classifiers' figures, kept in one file per batch size of the probe."""
     features: list[Float[np.ndarray, "n d"]] = []
     parts = (split.training, split.validation, split.test)
     labels = [images.labels[rows] for rows in parts]

@@ -85,13 +85,16 @@ def train(
 def expected_seconds(
     sets: Mapping[str, LabelledImages], workdir: str | os.PathLike[str], settings: LowResourceSettings
 ) -> tuple[int, float | None]:
-    """Estimates how long the missing trainings take, without embedding and probes: CPU time on a CPU, wall time elsewhere.
+    """Estimates how long the missing trainings take, without embedding and probes.
 
-    If steps are given instead of minutes, one step of the first method is timed at the smallest batch; its time is assumed
-    to be proportional to the batch.
+    It is CPU time on a CPU, wall time elsewhere.
+
+    If steps are given instead of minutes, one step of the first method is timed at the smallest
+    batch; its time is assumed to be proportional to the batch.
 
     Returns:
-        How many trainings are missing, and their seconds; None if there are so few steps that timing would take longer.
+        How many trainings are missing, and their seconds; None if there are so few steps that
+        timing would take longer.
     """
     home = pathlib.Path(workdir)
     left = [
@@ -127,7 +130,7 @@ def resolve(
     settings: LowResourceSettings,
     seed: int,
 ) -> tuple[Method, PretrainSettings]:
-    """Returns the method and its training; the steps that minutes allow are measured once, for all seeds and sets."""
+    """Returns the method and its training, which has equally many steps for all seeds and sets."""
     chosen = settings.chosen()
     method, training = method_preset(name, chosen, preset=settings.preset)
     steps = training_steps(
