@@ -18,7 +18,7 @@ from jax.scipy.linalg import solve_triangular
 
 from examine_jax.common.shapes import Array, Float
 from examine_jax.valuation.logistic import loss as logistic
-from examine_jax.valuation.logistic.newton_steps import NEWTON_STEPS, conjugate_descent, step_length
+from examine_jax.valuation.logistic.newton_steps import EPSILON, MOST_ROUNDING, NEWTON_STEPS, conjugate_descent, step_length
 
 
 class DualFits(NamedTuple):
@@ -26,7 +26,7 @@ class DualFits(NamedTuple):
 
     coefficients: Float[Array, "n c b"]
     intercept: Float[Array, "c b"]  # zero where it is part of the kernel
-    residual: Float[Array, " b"]  # Euclidean norm of the primal gradient
+    residual: Float[Array, " b"]  # Euclidean norm of the primal gradient beyond its rounding; infinite where rounding spoils the decisions
 
 
 def fit(
@@ -39,11 +39,14 @@ def fit(
 ) -> DualFits:
     """One fit (b = 1) by damped Newton; rows of no cost are not there."""
     there = cost > 0
+    lengths = jnp.sqrt(jnp.diagonal(kernel))
 
     def evaluate(a: Array, b: Array) -> tuple[Array, Array, Array]:
         decisions = kernel @ a + b
-        rest = jnp.where(there[:, None], logistic.gradient(decisions, targets, cost) - a, 0.0)
-        return decisions, rest, _norm(rest, kernel @ rest, _imbalance(a, rest, free_intercept))
+        slope = logistic.gradient(decisions, targets, cost)
+        rest = jnp.where(there[:, None], slope - a, 0.0)
+        norm = _norm(rest, kernel @ rest, _imbalance(a, rest, free_intercept))
+        return decisions, rest, _beyond_rounding(norm, lengths, a, b, decisions, slope, cost, free_intercept)
 
     def step(state: Any) -> Any:
         count, a, b, decisions, rest, _, _ = state
@@ -154,14 +157,22 @@ def _together(
 ) -> DualFits:
     """Steps of all fits with frozen curvature, from the reference. The caller fits those alone whose residual stays above the tolerance."""
     there = cost > 0
+    lengths = jnp.sqrt(jnp.diagonal(kernel))
+    beyond_rounding = jax.vmap(
+        lambda norm, a, b, decisions, slope, cost: _beyond_rounding(
+            norm, lengths, a, b, decisions, slope, cost, free_intercept
+        ),
+        in_axes=(0, 2, 1, 2, 2, 1),
+    )
 
     def evaluate(unknowns: Any, decisions: Array) -> tuple[Any, Array, Any]:
-        a, _ = unknowns
+        a, b = unknowns
         slope = jax.vmap(logistic.gradient, in_axes=(2, None, 1), out_axes=2)(decisions, targets, cost)
         rest = jnp.where(there[:, None, :], slope - a, 0.0)
         product = _times(kernel, rest)
         imbalance = _imbalance(a, rest, free_intercept)
         norm = jax.vmap(_norm, in_axes=(2, 2, 1))(rest, product, imbalance)
+        norm = beyond_rounding(norm, a, b, decisions, slope, cost)
         return (product, imbalance), norm, (rest, product)
 
     def precondition(unknowns: Any, extra: Any) -> Any:
@@ -192,10 +203,20 @@ def _solve(
 ) -> tuple[Array, Array]:
     """The step of a and of the intercept: (I + R R' K) da + R R' 1 db = rest, and sum(a + da) = 0 where the intercept is free.
 
-    With Q = R (I + R' K R)^-1 R': da = rest - Q K rest - Q 1 db.
+    With Q = R (I + R' K R)^-1 R': da = rest - Q K rest - Q 1 db. Without a `product` K rest, and with one column, the first two terms are
+    R (I + R' K R)^-1 R^-1 rest, in which nothing cancels where K is huge.
     """
-    product = _times(kernel, rest) if product is None else product
     columns, fits = a.shape[1:]
+    if product is None and columns == 1:
+        scale = root[:, 0, 0, None, None]
+        inside = jnp.where(scale > 0, rest / jnp.where(scale > 0, scale, 1), 0)
+        direction = jnp.where(scale > 0, scale * solve(inside), rest)
+        if not free_intercept:
+            return direction, jnp.zeros((columns, fits), a.dtype)
+        of_ones = _curved(root, solve, jnp.ones((a.shape[0], 1, fits, 1), a.dtype))
+        shift = jnp.sum(a + direction, 0) / jnp.sum(of_ones[..., 0], 0)
+        return direction - of_ones[..., 0] * shift, shift
+    product = _times(kernel, rest) if product is None else product
     if not free_intercept:
         return rest - _curved(root, solve, product), jnp.zeros((columns, fits), a.dtype)
     ones = jnp.broadcast_to(jnp.eye(columns, dtype=a.dtype)[None, :, None, :], (a.shape[0], columns, fits, columns))
@@ -255,3 +276,24 @@ def _imbalance(a: Array, rest: Array, free_intercept: bool) -> Array:
 def _norm(rest: Array, product: Array, imbalance: Array) -> Array:
     """Of the gradient with respect to the weights, X' (a - g), and the intercept."""
     return jnp.sqrt(jnp.maximum(jnp.sum(rest * product), 0.0) + jnp.sum(imbalance**2))
+
+
+def _beyond_rounding(
+    norm: Array,
+    lengths: Float[Array, " n"],
+    a: Float[Array, "n c"],
+    b: Float[Array, " c"],
+    decisions: Float[Array, "n c"],
+    slope: Float[Array, "n c"],
+    cost: Float[Array, " n"],
+    free_intercept: bool,
+) -> Array:
+    """The gradient's norm less what rounding may have made of it; infinite where rounding spoils the decisions.
+
+    A decision is a sum of products K_ij a_j, and |K_ij| <= |x_i| |x_j|; its error moves the gradient by the curvature.
+    """
+    off = EPSILON * (lengths[:, None] * jnp.sum(lengths[:, None] * jnp.abs(a), axis=0) + jnp.abs(b))  # [n, c] of the decisions
+    of_rest = EPSILON * (jnp.abs(a) + jnp.abs(slope)) + logistic.curvature_bound(decisions, cost) * off
+    rounding = jnp.sum((lengths[:, None] + (1.0 if free_intercept else 0.0)) * of_rest)
+    spoilt = jnp.any((cost[:, None] > 0) & (off > MOST_ROUNDING * (1 + jnp.abs(decisions))))
+    return jnp.where(spoilt, jnp.inf, jnp.where(norm > rounding, norm - rounding, jnp.where(jnp.isnan(norm), norm, 0.0)))

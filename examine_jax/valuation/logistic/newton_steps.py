@@ -11,7 +11,11 @@ from examine_jax.common.shapes import Array, Float
 
 # Conjugate steps before a fit is handed to Newton's method of its own; each costs a few matrix products shared by all fits.
 FROZEN_STEPS = 150
-NEWTON_STEPS = 60
+# Where rows are far apart (features of a large scale) a step moves each decision by about 1, to some 40 at the optimum.
+NEWTON_STEPS = 100
+EPSILON = 2.0**-52
+# A decision that rounding moves by more than this is no decision: such a fit has not arrived, whatever its gradient.
+MOST_ROUNDING = 1e-4
 _HALVINGS = 24
 _LINE_STEPS = 3
 

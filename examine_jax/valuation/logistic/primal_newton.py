@@ -17,14 +17,14 @@ from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from examine_jax.common.shapes import Array, Float
 from examine_jax.valuation.logistic import loss as logistic
-from examine_jax.valuation.logistic.newton_steps import NEWTON_STEPS, conjugate_descent, step_length
+from examine_jax.valuation.logistic.newton_steps import EPSILON, MOST_ROUNDING, NEWTON_STEPS, conjugate_descent, step_length
 
 
 class PrimalFits(NamedTuple):
     """Several fits."""
 
     weights: Float[Array, "r c b"]
-    residual: Float[Array, " b"]  # Euclidean norm of the gradient
+    residual: Float[Array, " b"]  # Euclidean norm of the gradient beyond its rounding; infinite where rounding spoils the decisions
 
 
 def fit(
@@ -37,11 +37,13 @@ def fit(
 ) -> PrimalFits:
     """One fit (b = 1) by damped Newton; rows of no cost are not there."""
     penalty = _penalty(rows.shape[1], free_intercept, rows.dtype)
+    lengths = jnp.sqrt(jnp.sum(rows**2, axis=1))
 
     def evaluate(w: Array) -> tuple[Array, Array, Array]:
         decisions = rows @ w
-        descent = rows.T @ logistic.gradient(decisions, targets, cost) - penalty[:, None] * w
-        return decisions, descent, jnp.linalg.norm(descent)
+        slope = logistic.gradient(decisions, targets, cost)
+        descent = rows.T @ slope - penalty[:, None] * w
+        return decisions, descent, _beyond_rounding(jnp.linalg.norm(descent), lengths, w, decisions, slope, cost)
 
     def step(state: Any) -> Any:
         count, w, decisions, descent, _, _ = state
@@ -146,11 +148,17 @@ def _together(
 ) -> PrimalFits:
     """Steps of all fits with frozen curvature, from the reference. The caller fits those alone whose residual stays above the tolerance."""
     penalty = _penalty(rows.shape[1], free_intercept, rows.dtype)[:, None, None]
+    lengths = jnp.sqrt(jnp.sum(rows**2, axis=1))
+    beyond_rounding = jax.vmap(
+        lambda norm, w, decisions, slope, cost: _beyond_rounding(norm, lengths, w, decisions, slope, cost),
+        in_axes=(0, 2, 2, 2, 1),
+    )
 
     def evaluate(w: Array, decisions: Array) -> tuple[Array, Array, Array]:
         slope = jax.vmap(logistic.gradient, in_axes=(2, None, 1), out_axes=2)(decisions, targets, cost)
         descent = (rows.T @ slope.reshape(slope.shape[0], -1)).reshape(w.shape) - penalty * w
-        return descent, jnp.sqrt(jnp.sum(descent**2, axis=(0, 1))), descent
+        norm = jnp.sqrt(jnp.sum(descent**2, axis=(0, 1)))
+        return descent, beyond_rounding(norm, w, decisions, slope, cost), descent
 
     def along(w: Array, decisions: Array, step: Array) -> tuple[Array, Array, Array]:
         return times(step), jnp.sum(penalty * w * step, axis=(0, 1)), jnp.sum(penalty * step**2, axis=(0, 1))
@@ -186,3 +194,20 @@ def _hessian(rows: Array, root: Array, penalty: Array) -> Array:
 def _inverse(matrix: Array) -> Array:
     half = solve_triangular(jnp.linalg.cholesky(matrix), jnp.eye(matrix.shape[0], dtype=matrix.dtype), lower=True)
     return half.T @ half
+
+
+def _beyond_rounding(
+    norm: Array,
+    lengths: Float[Array, " n"],
+    w: Float[Array, "r c"],
+    decisions: Float[Array, "n c"],
+    slope: Float[Array, "n c"],
+    cost: Float[Array, " n"],
+) -> Array:
+    """The gradient's norm less what rounding may have made of it; infinite where rounding spoils the decisions."""
+    size = jnp.sqrt(jnp.sum(w**2, axis=0))
+    off = EPSILON * lengths[:, None] * size  # [n, c] of the decisions
+    of_slope = EPSILON * jnp.abs(slope) + logistic.curvature_bound(decisions, cost) * off
+    rounding = jnp.sum(lengths[:, None] * of_slope) + EPSILON * jnp.sum(size)
+    spoilt = jnp.any((cost[:, None] > 0) & (off > MOST_ROUNDING * (1 + jnp.abs(decisions))))
+    return jnp.where(spoilt, jnp.inf, jnp.where(norm > rounding, norm - rounding, jnp.where(jnp.isnan(norm), norm, 0.0)))

@@ -238,10 +238,11 @@ class Fitter:
 
 
 def _tolerance(features: Any, model: LogisticRegression) -> float:
-    """With what rounding leaves of a gradient: decisions are off by eps * rows * |x|^2, the gradient by that times |x|."""
+    """Of the gradient's norm beyond its rounding. Weights are off by less, decisions by that times a row's length: so that the scale of
+    the features does not matter, the tolerance falls where rows are long, and where they are so short that weights are small."""
     norm = float(np.sqrt(np.mean(np.sum(np.asarray(features, np.float64) ** 2, axis=1))))
-    rounding = 0.1 * np.finfo(np.float64).eps * model.C * len(features) * norm**3
-    return model.tolerance * (1 + model.C * len(features) ** 0.5) + rounding
+    scale = min(1.0, norm, 1 / norm) if norm > 0 else 1.0
+    return model.tolerance * (1 + model.C * len(features) ** 0.5) * scale
 
 
 def _check_arrived(residual: Any, tolerance: float) -> None:
