@@ -23,7 +23,7 @@ from jax.scipy.linalg import solve_triangular
 
 from examine_jax.common.shapes import Array, Float
 from examine_jax.valuation.logistic import loss as logistic
-from examine_jax.valuation.logistic.newton_steps import NEWTON_STEPS, conjugate_descent, step_length
+from examine_jax.valuation.logistic.newton_steps import EPSILON, MOST_ROUNDING, NEWTON_STEPS, conjugate_descent, step_length
 
 
 class DualFits(NamedTuple):
@@ -31,7 +31,7 @@ class DualFits(NamedTuple):
 
     coefficients: Float[Array, "n c b"]
     intercept: Float[Array, "c b"]  # zero where it is part of the kernel
-    residual: Float[Array, " b"]  # Euclidean norm of the primal gradient
+    residual: Float[Array, " b"]  # norm of the primal gradient, less its rounding error
 
 
 def fit(
@@ -44,11 +44,15 @@ def fit(
 ) -> DualFits:
     """One fit (b = 1) by damped Newton steps. A row of cost 0 is absent."""
     present = cost > 0
+    lengths = jnp.sqrt(jnp.diagonal(kernel))
 
     def evaluate(a: Array, b: Array) -> tuple[Array, Array, Array]:
         decisions = kernel @ a + b
-        rest = jnp.where(present[:, None], logistic.gradient(decisions, targets, cost) - a, 0.0)
-        return decisions, rest, _norm(rest, kernel @ rest, _imbalance(a, rest, free_intercept))
+        slope = logistic.gradient(decisions, targets, cost)
+        rest = jnp.where(present[:, None], slope - a, 0.0)
+        norm = _norm(rest, kernel @ rest, _imbalance(a, rest, free_intercept))
+        norm = _beyond_rounding(norm, lengths, a, b, decisions, slope, cost, free_intercept)
+        return decisions, rest, norm
 
     def step(state: Any) -> Any:
         count, a, b, decisions, rest, _, _ = state
@@ -177,9 +181,16 @@ def _together(
     The caller refits those whose residual stays above the tolerance.
     """
     present = cost > 0
+    lengths = jnp.sqrt(jnp.diagonal(kernel))
+    beyond_rounding = jax.vmap(
+        lambda norm, a, b, decisions, slope, cost: _beyond_rounding(
+            norm, lengths, a, b, decisions, slope, cost, free_intercept
+        ),
+        in_axes=(0, 2, 1, 2, 2, 1),
+    )
 
     def evaluate(unknowns: Any, decisions: Array) -> tuple[Any, Array, Any]:
-        a, _ = unknowns
+        a, b = unknowns
         slope = jax.vmap(logistic.gradient, in_axes=(2, None, 1), out_axes=2)(
             decisions, targets, cost
         )
@@ -187,6 +198,7 @@ def _together(
         product = _times(kernel, rest)
         imbalance = _imbalance(a, rest, free_intercept)
         norm = jax.vmap(_norm, in_axes=(2, 2, 1))(rest, product, imbalance)
+        norm = beyond_rounding(norm, a, b, decisions, slope, cost)
         return (product, imbalance), norm, (rest, product)
 
     def precondition(unknowns: Any, extra: Any) -> Any:
@@ -221,10 +233,21 @@ def _solve(
 
     It solves (I + R R' K) da + R R' 1 db = rest, and sum(a + da) = 0 if the intercept is free.
 
-    With Q = R (I + R' K R)^-1 R': da = rest - Q K rest - Q 1 db.
+    With Q = R (I + R' K R)^-1 R': da = rest - Q K rest - Q 1 db. If `product` (K rest) is not
+    given and there is one column, the first two terms are computed as
+    R (I + R' K R)^-1 R^-1 rest: nothing cancels there, however large K is.
     """
-    product = _times(kernel, rest) if product is None else product
     columns, fits = a.shape[1:]
+    if product is None and columns == 1:
+        scale = root[:, 0, 0, None, None]
+        inside = jnp.where(scale > 0, rest / jnp.where(scale > 0, scale, 1), 0)
+        direction = jnp.where(scale > 0, scale * solve(inside), rest)
+        if not free_intercept:
+            return direction, jnp.zeros((columns, fits), a.dtype)
+        of_ones = _curved(root, solve, jnp.ones((a.shape[0], 1, fits, 1), a.dtype))
+        shift = jnp.sum(a + direction, 0) / jnp.sum(of_ones[..., 0], 0)
+        return direction - of_ones[..., 0] * shift, shift
+    product = _times(kernel, rest) if product is None else product
     if not free_intercept:
         return rest - _curved(root, solve, product), jnp.zeros((columns, fits), a.dtype)
     ones = jnp.broadcast_to(
@@ -290,3 +313,28 @@ def _imbalance(a: Array, rest: Array, free_intercept: bool) -> Array:
 def _norm(rest: Array, product: Array, imbalance: Array) -> Array:
     """The norm of the gradient with respect to the weights, X' (a - g), and the intercept."""
     return jnp.sqrt(jnp.maximum(jnp.sum(rest * product), 0.0) + jnp.sum(imbalance**2))
+
+
+def _beyond_rounding(
+    norm: Array,
+    lengths: Float[Array, " n"],
+    a: Float[Array, "n c"],
+    b: Float[Array, " c"],
+    decisions: Float[Array, "n c"],
+    slope: Float[Array, "n c"],
+    cost: Float[Array, " n"],
+    free_intercept: bool,
+) -> Array:
+    """The gradient's norm less its rounding error; infinite if rounding spoils the decisions.
+
+    A decision is a sum of products K_ij a_j, and |K_ij| <= |x_i| |x_j|. The curvature carries an
+    error of the decisions over to the gradient.
+    """
+    # Error of the decisions, [n, c].
+    off = EPSILON * (
+        lengths[:, None] * jnp.sum(lengths[:, None] * jnp.abs(a), axis=0) + jnp.abs(b)
+    )
+    of_rest = EPSILON * (jnp.abs(a) + jnp.abs(slope)) + logistic.curvature_bound(decisions, cost) * off
+    rounding = jnp.sum((lengths[:, None] + (1.0 if free_intercept else 0.0)) * of_rest)
+    spoilt = jnp.any((cost[:, None] > 0) & (off > MOST_ROUNDING * (1 + jnp.abs(decisions))))
+    return jnp.where(spoilt, jnp.inf, jnp.where(norm > rounding, norm - rounding, jnp.where(jnp.isnan(norm), norm, 0.0)))

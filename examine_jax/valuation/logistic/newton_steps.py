@@ -12,7 +12,11 @@ from examine_jax.common.shapes import Array, Float
 # Conjugate-gradient steps before a fit is computed alone by Newton's method. Each costs a few
 # matrix products for all fits.
 FROZEN_STEPS = 150
-NEWTON_STEPS = 60
+# With features of a large scale a step moves each decision by about 1, to some 40 at the optimum.
+NEWTON_STEPS = 100
+EPSILON = 2.0**-52
+# The share of a decision that its rounding error may reach; beyond it a fit counts as failed.
+MOST_ROUNDING = 1e-4
 _HALVINGS = 24
 _LINE_STEPS = 3
 

@@ -21,14 +21,14 @@ from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from examine_jax.common.shapes import Array, Float
 from examine_jax.valuation.logistic import loss as logistic
-from examine_jax.valuation.logistic.newton_steps import NEWTON_STEPS, conjugate_descent, step_length
+from examine_jax.valuation.logistic.newton_steps import EPSILON, MOST_ROUNDING, NEWTON_STEPS, conjugate_descent, step_length
 
 
 class PrimalFits(NamedTuple):
     """Several fits."""
 
     weights: Float[Array, "r c b"]
-    residual: Float[Array, " b"]  # Euclidean norm of the gradient
+    residual: Float[Array, " b"]  # norm of the gradient, less its rounding error
 
 
 def fit(
@@ -41,11 +41,13 @@ def fit(
 ) -> PrimalFits:
     """One fit (b = 1) by damped Newton steps. A row of cost 0 is absent."""
     penalty = _penalty(rows.shape[1], free_intercept, rows.dtype)
+    lengths = jnp.sqrt(jnp.sum(rows**2, axis=1))
 
     def evaluate(w: Array) -> tuple[Array, Array, Array]:
         decisions = rows @ w
-        descent = rows.T @ logistic.gradient(decisions, targets, cost) - penalty[:, None] * w
-        return decisions, descent, jnp.linalg.norm(descent)
+        slope = logistic.gradient(decisions, targets, cost)
+        descent = rows.T @ slope - penalty[:, None] * w
+        return decisions, descent, _beyond_rounding(jnp.linalg.norm(descent), lengths, w, decisions, slope, cost)
 
     def step(state: Any) -> Any:
         count, w, decisions, descent, _, _ = state
@@ -168,13 +170,19 @@ def _together(
     The caller refits those whose residual stays above the tolerance.
     """
     penalty = _penalty(rows.shape[1], free_intercept, rows.dtype)[:, None, None]
+    lengths = jnp.sqrt(jnp.sum(rows**2, axis=1))
+    beyond_rounding = jax.vmap(
+        lambda norm, w, decisions, slope, cost: _beyond_rounding(norm, lengths, w, decisions, slope, cost),
+        in_axes=(0, 2, 2, 2, 1),
+    )
 
     def evaluate(w: Array, decisions: Array) -> tuple[Array, Array, Array]:
         slope = jax.vmap(logistic.gradient, in_axes=(2, None, 1), out_axes=2)(
             decisions, targets, cost
         )
         descent = (rows.T @ slope.reshape(slope.shape[0], -1)).reshape(w.shape) - penalty * w
-        return descent, jnp.sqrt(jnp.sum(descent**2, axis=(0, 1))), descent
+        norm = jnp.sqrt(jnp.sum(descent**2, axis=(0, 1)))
+        return descent, beyond_rounding(norm, w, decisions, slope, cost), descent
 
     def along(w: Array, decisions: Array, step: Array) -> tuple[Array, Array, Array]:
         return (
@@ -217,3 +225,20 @@ def _inverse(matrix: Array) -> Array:
         jnp.linalg.cholesky(matrix), jnp.eye(matrix.shape[0], dtype=matrix.dtype), lower=True
     )
     return half.T @ half
+
+
+def _beyond_rounding(
+    norm: Array,
+    lengths: Float[Array, " n"],
+    w: Float[Array, "r c"],
+    decisions: Float[Array, "n c"],
+    slope: Float[Array, "n c"],
+    cost: Float[Array, " n"],
+) -> Array:
+    """The gradient's norm less its rounding error; infinite if rounding spoils the decisions."""
+    size = jnp.sqrt(jnp.sum(w**2, axis=0))
+    off = EPSILON * lengths[:, None] * size  # error of the decisions, [n, c]
+    of_slope = EPSILON * jnp.abs(slope) + logistic.curvature_bound(decisions, cost) * off
+    rounding = jnp.sum(lengths[:, None] * of_slope) + EPSILON * jnp.sum(size)
+    spoilt = jnp.any((cost[:, None] > 0) & (off > MOST_ROUNDING * (1 + jnp.abs(decisions))))
+    return jnp.where(spoilt, jnp.inf, jnp.where(norm > rounding, norm - rounding, jnp.where(jnp.isnan(norm), norm, 0.0)))

@@ -309,13 +309,15 @@ class Fitter:
 
 
 def _tolerance(features: Any, model: LogisticRegression) -> float:
-    """The model's tolerance plus the gradient's rounding error.
+    """The gradient norm, less its rounding error, below which a fit has converged.
 
-    Decisions are off by eps * rows * |x|^2, the gradient by |x| times that.
+    Weights are off by less than it, decisions by that times a row's length. So that the scale of
+    the features does not matter, it shrinks if rows are long, and if they are so short that the
+    weights' part of the gradient is small.
     """
     norm = float(np.sqrt(np.mean(np.sum(np.asarray(features, np.float64) ** 2, axis=1))))
-    rounding = 0.1 * np.finfo(np.float64).eps * model.C * len(features) * norm**3
-    return model.tolerance * (1 + model.C * len(features) ** 0.5) + rounding
+    scale = min(1.0, norm, 1 / norm) if norm > 0 else 1.0
+    return model.tolerance * (1 + model.C * len(features) ** 0.5) * scale
 
 
 def _check_converged(residual: Any, tolerance: float) -> None:
