@@ -62,7 +62,7 @@ def test_gaps_equal_those_in_float64_and_the_bound_holds(name: str, center: bool
     assert (error <= np.asarray(found.error_bound, np.float64) + np.asarray(exact.error_bound)).all()
 
 
-def test_the_path_taken_is_told() -> None:
+def test_the_path_taken_is_reported() -> None:
     quick = examine(features_like("mean-and-decaying").astype(np.float32), solver=AdaptiveSecular())
     slow = examine(features_like("slowly-decaying").astype(np.float32), solver=AdaptiveSecular())
     assert int(quick.diagnostics.path) == Path.KRYLOV

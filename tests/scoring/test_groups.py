@@ -19,7 +19,7 @@ def _reference(features: np.ndarray, ids: np.ndarray, num_groups: int, center: b
     exact = np.asarray(features, np.float64)
     sigma = top_singular_value(exact, center)
     without = [top_singular_value(exact[ids != group], center) for group in range(num_groups)]
-    # Groups without rows: nothing is left out, so that nothing changes, to the last bit.
+    # Groups without rows: nothing is left out, so nothing changes, to the last bit.
     gaps = np.where(np.isin(np.arange(num_groups), ids), sigma - np.array(without), 0)
     return gaps, 8e-16 * max(np.linalg.norm(exact), 1e-300)
 
@@ -73,13 +73,15 @@ def test_under_jit_masked_rows_are_as_if_deleted_and_the_group_of_all_rows_leave
     assert np.isnan(astray.gap).all(), "an id that is no group, and a row of NaN"
 
 
-def test_500_groups_of_100_000_float32_rows_are_right_to_rounding() -> None:
+def test_500_groups_of_34_000_float32_rows_are_right_to_rounding() -> None:
     generator = np.random.default_rng(1)
-    scales = np.exp(-np.arange(160) / 30).astype(np.float32)
-    ids = generator.integers(0, 500, 100_000)
-    features = generator.standard_normal((100_000, 160), np.float32)
-    features += 0.3 * generator.standard_normal((500, 160), np.float32)[ids]
-    features = features * scales + 2 * np.eye(160, dtype=np.float32)[3]
+    # Just enough multiplications for the path through a float32 Gram matrix.
+    count, width = 34_000, 256
+    scales = np.exp(-np.arange(width) / 30).astype(np.float32)
+    ids = generator.integers(0, 500, count)
+    features = generator.standard_normal((count, width), np.float32)
+    features += 0.3 * generator.standard_normal((500, width), np.float32)[ids]
+    features = features * scales + 2 * np.eye(width, dtype=np.float32)[3]
     result = examine_groups(features, ids, num_groups=500)
     assert result.diagnostics.path == Path.FULL_FLOAT32
     assert float(result.error_bound.max()) <= 5e-6 * float(result.gap.max())
@@ -89,7 +91,7 @@ def test_500_groups_of_100_000_float32_rows_are_right_to_rounding() -> None:
     some = np.argsort(result.gap)[:: 499 // 24]
     left = np.array([np.linalg.eigvalsh(gram - exact[ids == g].T @ exact[ids == g])[-1] for g in some])
     gaps = (largest - left) / (np.sqrt(largest) + np.sqrt(left))
-    _hold(jax.tree.map(lambda x: x[some] if x.ndim else x, result), gaps, 0.0, 1e-6, "100,000 rows")
+    _hold(jax.tree.map(lambda x: x[some] if x.ndim else x, result), gaps, 0.0, 1e-6, "34,000 rows")
 
 
 def test_equal_shapes_are_compiled_once() -> None:
@@ -122,6 +124,21 @@ def test_equal_shapes_are_compiled_once() -> None:
 def test_unusable_group_ids_are_refused_with_the_reason(ids: np.ndarray, num_groups: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         examine_groups(SPECTRA["ties"].astype(np.float32), ids, num_groups=num_groups)
+
+
+def test_ids_and_features_of_any_byte_order_and_integer_dtype_are_the_same() -> None:
+    features = SPECTRA["zero-rows"].astype(np.float32)
+    expected = examine_groups(features, IDS, num_groups=6)
+    found = examine_groups(features.astype(">f4"), IDS.astype(">u8"), num_groups=6)
+    np.testing.assert_array_equal(found.gap, expected.gap)
+
+
+def test_256_groups_are_more_than_a_byte_of_ids_can_count() -> None:
+    features = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
+    ids = np.array([255, *range(11)], np.uint8)
+    result = examine_groups(features, ids, num_groups=256)
+    _hold(result, *_reference(features, ids, 256, False), 1e-7, "256 groups")
+    assert result.gap[255] > 0
 
 
 def test_rows_with_nan_are_named() -> None:

@@ -351,6 +351,16 @@ def test_unusable_rows_are_refused_with_the_reason() -> None:
         SpectralSummary.of(part, np.arange(PART) < 1).examine(part)
 
 
+def test_byte_order_does_not_matter() -> None:
+    part = PARTS[0.0, 1]
+    swapped = part.astype(">f4")
+    summary = SpectralSummary.of(part)
+    for one, other in zip(SpectralSummary.of(swapped), summary):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(summary.examine(swapped).gap, summary.examine(part).gap)
+    np.testing.assert_array_equal(summary.examine_new(swapped).gap, summary.examine_new(part).gap)
+
+
 def test_summaries_of_other_widths_do_not_merge() -> None:
     wide = SpectralSummary(*(jnp.zeros(shape) for shape in ((), (5,), (5, 5), (), (), ())))
     with pytest.raises(ValueError, match="6 and 5 columns"):

@@ -61,7 +61,9 @@ def test_falls_have_dlasd4s_relative_accuracy_whatever_their_size() -> None:
     values = 100 - poles
     rows = generator.normal(size=(40, size)) * 10.0 ** generator.uniform(-8, 0, (40, size))
     with jax.enable_x64(True):
-        every = jax.jit(lambda squares: jax.lax.map(lambda j: eigenvalue_drops(squares, jnp.asarray(values), j), jnp.arange(size)))
+        every = jax.jit(
+            lambda squares: jax.lax.map(lambda j: eigenvalue_drops(squares, jnp.asarray(values), j), jnp.arange(size))
+        )
         found = np.asarray(every(rows**2))
     # dlasd4 takes square roots of the poles, and gives a root s^2 as d_j - s and d_j + s.
     roots = np.sqrt(values[0] - values)
