@@ -110,7 +110,7 @@ def test_without_weight_it_is_byol_and_its_gradient_is_byol_s(batch):
     byol = small_byol()
     method = BYOLTracIn(byol, weight=0.0)
     params, state = method.init(jax.random.key(1), batch)
-    (loss, (after, _)), gradient = jax.value_and_grad(method.loss, has_aux=True)(
+    (loss, (after, _)), gradient = jax.jit(jax.value_and_grad(method.loss, has_aux=True))(
         params, state, batch, jax.random.key(2)
     )
     (same, (same_after, _)), expected = jax.jit(jax.value_and_grad(byol.loss, has_aux=True))(

@@ -59,7 +59,7 @@ def test_a_pretrained_scorer_chooses_in_evaluation_mode_and_never_changes(batch,
     method = BYOLTracIn(byol, scorer=load_scorer(tmp_path / "scorer"))
     own_params, own_state = method.init(jax.random.key(1), batch)
     jax.tree.map(np.testing.assert_array_equal, own_state["scorer"]["params"], params)
-    (loss, (after, _)), _ = jax.value_and_grad(method.loss, has_aux=True)(
+    (loss, (after, _)), _ = jax.jit(jax.value_and_grad(method.loss, has_aux=True))(
         own_params, own_state, batch, jax.random.key(2)
     )
     jax.tree.map(np.testing.assert_array_equal, after["scorer"], own_state["scorer"])

@@ -296,7 +296,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_its_images(images, tm
     wild = PretrainSettings(phases=(Phase(steps=50),), batch_size=8, schedule=WarmupCosine(1e30, warmup=0.0))
     names = [f"slide {i}.png" for i in range(len(images))]
     with pytest.raises(NonFiniteLossError, match=r"at step \d+: try a lower learning rate") as error:
-        pretrain(METHOD, images, wild, tmp_path, names=names, progress=False)
+        pretrain(METHOD, images, wild, tmp_path, names=names, checkpoint_seconds=3600.0, progress=False)
     assert error.value.step > 1
     expected = BatchOrder(len(images), 8, seed=0).indices(error.value.step - 1, 1)[0]
     assert error.value.indices.tolist() == expected.tolist()
