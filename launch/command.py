@@ -1,10 +1,9 @@
-"""What every command shares: its flags and help texts, the device, errors of one line, the exit code."""
+"""What all commands share: help texts, the device, errors of one line, the exit code."""
 
 import dataclasses
 import os
-import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal, NoReturn
 
 from absl import app, flags, logging
@@ -25,7 +24,9 @@ class DeviceFlags:
 
 
 def choose_device(values: FlagValues) -> str:
-    """Selects the device that the command line names, prints it, and keeps compiled programs for the next run.
+    """Selects the device that the command line names, and prints it.
+
+    Compiled programs are kept for the next run.
 
     Returns:
         The device's name for reports, such as "cpu (1 x cpu, 2 cores)".
@@ -57,12 +58,15 @@ def choose_device(values: FlagValues) -> str:
 def run(
     name: str, about: str | None, define_flags: Callable[[FlagValues], None], job: Callable[[FlagValues], None]
 ) -> NoReturn:
-    """Parses the flags and does the job. An expected error is one line on stderr and exit code 1, without a traceback.
+    """Parses the flags and does the job.
+
+    An expected error is one line on stderr and exit code 1, without a traceback.
 
     Args:
         name: of the command, for error messages.
         about: what the command does, with an example: the script's docstring.
-        define_flags: defines the command's flags. It imports the library, as the flags come from its settings.
+        define_flags: defines the command's flags. It imports the library: its settings make the
+            flags.
         job: does the work, given the parsed flags.
     """
 
@@ -92,7 +96,7 @@ def run(
         logging.set_verbosity(logging.WARNING)  # the checkpoint library reports every save at INFO
         try:
             if positional:
-                raise ValueError(f"unknown argument {positional[0]!r}; settings are given as --name=value (see --help)")
+                raise ValueError(f"unknown argument {positional[0]!r}; give settings as --name=value (see --help)")
             job(values)
         except (ValueError, OSError, ImportError) as error:
             fail(error)
@@ -107,7 +111,7 @@ def _add_help_flags(values: FlagValues) -> None:
 
 
 def _add_absl_flags(values: FlagValues) -> None:
-    """The flags that absl itself defines (--verbosity and so on), which share their values with absl's own."""
+    """Adds absl's own flags, such as --verbosity."""
     for name in flags.FLAGS:
         flag = flags.FLAGS[name]
         if name == flag.name and name not in values:

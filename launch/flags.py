@@ -1,8 +1,8 @@
 """Command-line flags derived from frozen dataclasses.
 
-`define` makes a flag of each field that `examine_jax.common.settings.setting` describes: its type, default, bounds,
-choices and help text. `read` makes the dataclass back from what the command line gives; `changed` replaces in an
-instance (a preset) only what the command line gives.
+`define` makes a flag of each field that `examine_jax.common.settings.setting` describes, with its
+type, default, bounds, choices and help text. `read` makes the dataclass from the command line.
+`changed` replaces in an instance (a preset) only what the command line sets.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ def define(
         names: flag names that differ from the field's name, by field.
         only: the fields that get a flag; None: all described fields.
         main: the fields whose flags `--help` shows; None: those that are described as `main`.
-        preset: the defaults come from a preset that another flag names. The flags then have no default of their own.
+        preset: another flag names a preset, which has the defaults. These flags then have none.
 
     Raises:
         ValueError: `only` names a field that is not described.
@@ -75,7 +75,8 @@ def read(values: FlagValues, settings: type[T], **others: Any) -> T:
     required = {field.name for field in dataclasses.fields(settings) if _is_required(field)}  # type: ignore[arg-type]
     for flag in _flags_of(values, settings):
         if flag.field in required and flag.value in (None, ""):
-            raise ValueError(f"--{flag.name}={flag.metavar} is missing: {flag.about.help}")
+            about = flag.about.help.removesuffix(".")
+            raise ValueError(f"--{flag.name}={flag.metavar} is missing: {about[:1].lower()}{about[1:]}")
         found[flag.field] = _value(flag)
     return settings(**found)
 
@@ -111,7 +112,7 @@ def help_text(values: FlagValues, about: str, *, full: bool) -> str:
     return "\n".join(lines)
 
 
-class _SettingFlag(flags.Flag):  # type: ignore[type-arg]
+class _SettingFlag(flags.Flag):
     """A flag that knows its dataclass, its field and the field's description."""
 
     def __init__(self, name: str, hint: Any, about: Description, default: Any, owner: type[Any], field: str):
@@ -154,7 +155,7 @@ class _SettingFlag(flags.Flag):  # type: ignore[type-arg]
         return wrapped
 
 
-class _Parser(flags.ArgumentParser):  # type: ignore[type-arg]
+class _Parser(flags.ArgumentParser):
     """Texts, numbers, one of several choices, or a tuple of these."""
 
     def __init__(
@@ -190,7 +191,7 @@ class _Parser(flags.ArgumentParser):  # type: ignore[type-arg]
         return value
 
 
-class _Serializer(flags.ArgumentSerializer):  # type: ignore[type-arg]
+class _Serializer(flags.ArgumentSerializer):
     def serialize(self, value: Any) -> str:
         return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 

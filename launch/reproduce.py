@@ -1,6 +1,7 @@
-"""Repeats a paper's study on your own images, or on the paper's: all seeds, all tables and figures, one page.
+"""Repeats a paper's study on your own images, or on the paper's.
 
-python -m launch.reproduce STUDY --workdir=OUT ...    (python -m launch.reproduce STUDY --help: the study's flags)
+python -m launch.reproduce STUDY --workdir=OUT ...
+python -m launch.reproduce STUDY --help    (the study's flags)
 """
 
 import importlib

@@ -1,11 +1,11 @@
-"""Repeats BYOL-TracIn's study: pre-training, fine-tuning on 10, 50 and 100 % of the labels, transfer to a second set.
+"""Repeats BYOL-TracIn's study: pre-training, fine-tuning on shares of the labels, transfer.
 
 python -m launch.reproduce byol_tracin --images=DIR --transfer_images=DIR --workdir=OUT
-    (classes: sub-folders, or --labels=L.csv)
-python -m launch.reproduce byol_tracin --preset=paper --layout=isic_2019 --images=DIR
-    --transfer_layout=isic_2016 --transfer_images=DIR --workdir=OUT    (or chestx_ray14 and shenzhen; a GPU)
+python -m launch.reproduce byol_tracin --preset=paper --layout=isic_2019 --images=DIR \\
+    --transfer_layout=isic_2016 --transfer_images=DIR --workdir=OUT    (a GPU)
 
-The same command again continues a killed run. --seeds and --methods may be added to later.
+The same command again continues a killed run. --seeds and --methods may be added to later. The
+paper's other pair of sets is chestx_ray14 and shenzhen.
 """
 
 import dataclasses
@@ -30,9 +30,9 @@ _NAMES = {"learning_rate": "pretraining_learning_rate", "weight": "extra_weight"
 class ReproduceByolTracInFlags:
     """What the command takes besides the study's settings."""
 
-    workdir: str = setting(help="the study needs a folder for its results.", metavar="FOLDER", main=True)
-    images: str = setting(help="the study needs a set to pre-train and fine-tune on.", metavar="FOLDER", main=True)
-    transfer_images: str = setting(help="the study needs a second set to transfer to.", metavar="FOLDER", main=True)
+    workdir: str = setting(help="The study needs a folder for its results.", metavar="FOLDER", main=True)
+    images: str = setting(help="The study needs a set to pre-train and fine-tune on.", metavar="FOLDER", main=True)
+    transfer_images: str = setting(help="The study needs a second set to transfer to.", metavar="FOLDER", main=True)
     preset: Literal["small", "paper"] = setting("small", "For two CPU cores, or the paper's for a GPU.", main=True)
     layout: Layout = setting("folder", "The layout of --images.", main=True)
     transfer_layout: Layout = setting("folder", "The layout of --transfer_images.", main=True)

@@ -1,9 +1,10 @@
-"""Repeats the EXAMINE paper's experiments (Fig. 2a, 2b, 3a to 3d, running times) on your own images: five seeds, one page.
+"""Repeats the EXAMINE paper's experiments (Fig. 2a to 3d, running times) on your own images.
 
 python -m launch.reproduce examine --images=DIR --labels=L.csv --groups=G.csv --workdir=OUT
-python -m launch.reproduce examine --preset=paper --workdir=OUT    (PCam by TFDS, prepared as array_record; a GPU)
+python -m launch.reproduce examine --preset=paper --workdir=OUT    (PCam by TFDS; a GPU)
 
-The same command again continues a killed run. --seeds, --valuers and --methods may be added to later.
+The same command again continues a killed run. --seeds, --valuers and --methods may be added to
+later. PCam must be prepared by TFDS as array_record.
 """
 
 import dataclasses
@@ -30,7 +31,7 @@ class ReproduceExamineFlags:
     workdir: str = setting(help="Results go here.", metavar="FOLDER", main=True)
     images: str | None = setting(
         None,
-        f"A folder, .npy, .npz, a prepared TFDS folder or tfds:NAME. With --preset=paper, the default is {_PCAM}.",
+        f"A folder, .npy, .npz, prepared TFDS folder or tfds:NAME. Default with --preset=paper: {_PCAM}.",
         metavar="SOURCE",
         main=True,
     )

@@ -1,12 +1,13 @@
-"""Repeats the low-resource study: DCL, SimCLR, SimSiam, VICReg on small medical sets (tables 1 to 3, figures 3 and 4).
+"""Repeats the low-resource study: DCL, SimCLR, SimSiam and VICReg on small medical sets.
 
-python -m launch.reproduce low_resource --images=tiles=DIR --labels=tiles=L.csv --groups=tiles=G.csv --workdir=OUT
-python -m launch.reproduce low_resource --preset=paper --imagenet=resnet50.safetensors --workdir=OUT
+python -m launch.reproduce low_resource --workdir=OUT --images=tiles=DIR --labels=tiles=L.csv
+python -m launch.reproduce low_resource --workdir=OUT --preset=paper --imagenet=RESNET50 \\
     --images=breast=DIR,colorectal=tfds:colorectal_histology,pneumonia=DIR    (a GPU)
 
-Without --labels, a folder's sub-folders are the classes. Sets named breast, colorectal and pneumonia are read from their
-authors' folders, and stand beside the paper's numbers. The same command again continues a killed run. Sets, --seeds,
---methods, --batch_sizes and --imagenet may be added later.
+Without --labels, a folder's sub-folders are the classes. Sets named breast, colorectal and
+pneumonia are read from their authors' folders, and stand beside the paper's numbers. The same
+command again continues a killed run. Sets, --seeds, --methods, --batch_sizes and --imagenet may be
+added later.
 """
 
 import dataclasses
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 class ReproduceLowResourceFlags:
     """What the command takes besides the study's settings."""
 
-    workdir: str = setting(help="results go here.", metavar="FOLDER", main=True)
-    images: tuple[str, ...] = setting(
-        (),
+    workdir: str = setting(help="Results go here.", metavar="FOLDER", main=True)
+    images: tuple[str, ...] | None = setting(
+        None,
         "Each set: a folder, .npy, .npz or tfds:NAME.",
         metavar="NAME=SOURCE,…",
         main=True,
@@ -93,7 +94,7 @@ def job(values: FlagValues) -> None:
 def _sources(values: FlagValues, flags: ReproduceLowResourceFlags) -> "dict[str, LabelledSource]":
     from examine_jax.labelled.sets import LabelledSource
 
-    sources, labels, groups = (_by_name(flag, getattr(flags, flag)) for flag in ("images", "labels", "groups"))
+    sources, labels, groups = (_by_name(flag, getattr(flags, flag) or ()) for flag in ("images", "labels", "groups"))
     for flag, named in (("labels", labels), ("groups", groups), ("ablated", values["ablated"].value or ())):
         unknown = [name for name in named if name not in sources]
         if unknown:

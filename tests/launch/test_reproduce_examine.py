@@ -1,26 +1,11 @@
 """The experiments' command, refused in one line where it cannot do what is asked."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-def reproduce(*arguments: object) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "launch.reproduce_examine", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return done.returncode, done.stderr
+from tests.support.commands import run_here
 
 
 @pytest.mark.parametrize(
@@ -40,7 +25,7 @@ def test_one_line_says_what_to_do_and_nothing_is_written(
 ) -> None:
     np.savez(tmp_path / "I.npz", np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8))
     here = [text.replace("OUT", str(tmp_path / "out")).replace("I.npz", str(tmp_path / "I.npz")) for text in arguments]
-    code, errors = reproduce(*here)
+    code, errors = run_here("reproduce_examine", *here)
     lines = [line for line in errors.splitlines() if line.startswith("reproduce-examine: ")]
     assert code == 1
     assert len(lines) == 1
