@@ -1,1 +1,1 @@
-"""What every room may use: atomic files, configuration, fingerprints, progress, the compilation cache."""
+"""Shared by all rooms: atomic files, configuration, settings, fingerprints, progress."""

@@ -1,4 +1,4 @@
-"""A short text for arrays, by which a study's folder knows its images."""
+"""A short text that identifies arrays; a study's folder recognises its images by it."""
 
 import hashlib
 from collections.abc import Iterable
@@ -9,10 +9,10 @@ from examine_jax.common.shapes import Shaped
 
 
 def digest_arrays(parts: Iterable[Shaped[np.ndarray, "..."] | None], start: bytes = b"") -> str:
-    """Returns a BLAKE2 digest of the arrays' types, shapes and values, in order; None is passed over.
+    """Returns a BLAKE2 digest of the arrays' types, shapes and values.
 
     Args:
-        parts: the arrays.
+        parts: the arrays, in order; None is skipped.
         start: hashed before them.
     """
     digest = hashlib.blake2b(start, digest_size=16)

@@ -1,7 +1,8 @@
 """Files written whole or not at all.
 
-The content goes to a temporary file in the destination's own folder, is flushed to the disk and then takes the destination's
-name in one step, so that a reader, a full disk or a killed run never meets half a file. What stood there before stays until then.
+The content goes to a temporary file in the destination's folder, is flushed to the disk, and then
+takes the destination's name in one step. So no reader sees half a file, even if the disk is full or
+the process is killed. The previous file stays until the new one is complete.
 """
 
 import contextlib
@@ -18,11 +19,18 @@ from examine_jax.common.shapes import Shaped
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Opens a binary stream whose content becomes the file `path` when the block ends without an error.
+    """Opens a binary stream that becomes the file `path` if the block ends without an error.
+
+    Args:
+        path: the file to write or replace.
+
+    Yields:
+        The stream.
 
     Raises:
-      OSError: the file cannot be written (full disk, missing or read-only folder, a folder of that name); one line that
-        names the file. The subclass and `errno` are those of the failure itself. Whatever was at `path` is untouched.
+        OSError: the file cannot be written (full disk, missing or read-only folder, a folder of
+            that name). The message is one line and names the file; the subclass and `errno` are
+            those of the failure. A file at `path` is unchanged.
     """
     with _whole(pathlib.Path(path), os.replace) as stream:
         yield stream
@@ -30,17 +38,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def creating(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """As `replacing`, but a file that stands at `path` by then stays: of several processes that write it, the first one's is kept."""
+    """As `replacing`, but keeps a file that exists at `path` by then.
+
+    If several processes write the same file, the first one to finish wins.
+    """
     with _whole(pathlib.Path(path), _name_unless_taken) as stream:
         yield stream
 
 
 @contextlib.contextmanager
 def _whole(path: pathlib.Path, name: Callable[[pathlib.Path, pathlib.Path], None]) -> Iterator[BinaryIO]:
-    # A name of its own, not one derived from the destination's, which may already be as long as the file system allows.
+    # Not derived from the destination's name, which may be as long as the file system allows.
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        # Not tempfile: its files are private to the user (mode 600), and results are to be shared as the umask says.
+        # Not tempfile: its files are private to the user (mode 600), but results follow the umask.
         with open(temporary, "xb") as stream:
             yield stream
             stream.flush()
@@ -49,7 +60,8 @@ def _whole(path: pathlib.Path, name: Callable[[pathlib.Path, pathlib.Path], None
     except OSError as error:
         _remove(temporary)
         reason = error.strerror or str(error)
-        shown = str(path) if str(path).isprintable() else repr(str(path))  # One line, whatever the name.
+        # A name may hold line breaks, but the message is one line.
+        shown = str(path) if str(path).isprintable() else repr(str(path))
         failure = type(error)(
             f"cannot write {shown}: {reason}; make room or name another folder (nothing is half-written)"
         )
@@ -61,29 +73,36 @@ def _whole(path: pathlib.Path, name: Callable[[pathlib.Path, pathlib.Path], None
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes `content` to `path`, whole or not at all. Raises: as `replacing`."""
+    """Writes `content` to `path`, whole or not at all. Raises as `replacing` does."""
     with replacing(path) as stream:
         stream.write(content)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes `text` to `path` in UTF-8, whole or not at all; lone surrogates become `\\udcXX`. Raises: as `replacing`."""
+    """Writes `text` to `path` in UTF-8, whole or not at all. Raises as `replacing` does.
+
+    Lone surrogates become `\\udcXX`.
+    """
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_array(path: str | os.PathLike[str], array: Shaped[np.ndarray, "..."]) -> None:
-    """Writes a numeric or Boolean array to `path` in numpy's .npy format, whole or not at all; nothing is pickled.
+    """Writes a numeric or Boolean array to `path` in numpy's .npy format, whole or not at all.
+
+    Args:
+        path: the file to write.
+        array: the array. Nothing is pickled.
 
     Raises:
-      ValueError: the dtype is one that .npy does not keep (objects, bfloat16, strings).
-      OSError: as `replacing`.
+        ValueError: .npy does not keep the dtype (objects, bfloat16, strings).
+        OSError: as `replacing`.
     """
     if array.dtype.kind not in "biufc":
         raise ValueError(
             f"cannot write {path}: dtype {array.dtype} does not survive in .npy; convert it, say to float32"
         )
     with replacing(path) as stream:
-        # numpy hands a real file to C's fwrite, which loses the reason of a failure; anything else it gives blocks of bytes.
+        # numpy writes real files by C's fwrite, which hides why it failed; other streams by blocks.
         np.lib.format.write_array(_WriteOnly(stream), array, allow_pickle=False)
 
 

@@ -1,10 +1,11 @@
-"""Compiled programs kept from one run to the next, in a folder of the user's own.
+"""Keeps compiled programs from one run to the next, in the user's cache folder.
 
-Most of the time to a run's first step goes into compiling; a second run of the same shapes finds its programs here.
+Before its first step, a run mostly compiles. A second run of the same shapes loads its programs.
 
-A program holds the shapes of images and networks, no pixel and no parameter. It is machine code that JAX will run, though, so it must lie
-where nobody else can write: not in a shared workdir or beside the images, but in the user's cache folder, readable by the user alone. Where
-home folders are not writable (locked-down hospital machines), nothing is kept and everything works as before.
+A program contains the shapes of images and networks, but no pixel and no parameter. JAX will
+execute it, so nobody else may be able to write it: it goes to the user's own cache folder (readable
+by the user alone), not to a shared workdir or beside the images. If the home folder is not
+writable, as on locked-down hospital machines, nothing is kept and everything else works.
 """
 
 import hashlib
@@ -15,18 +16,21 @@ import stat
 
 import jax
 
-_SHORTEST = 0.5  # seconds of compiling that are worth a file
+_SHORTEST = 0.5  # seconds; programs that compile faster are not kept
 
 
 def keep_compiled_programs(folder: str | os.PathLike[str] | None = None) -> pathlib.Path | None:
-    """Lets JAX keep what it compiles in this process, and look there first; for scripts: it changes JAX's configuration.
+    """Makes JAX keep and reuse the programs that it compiles.
+
+    For scripts, as it changes JAX's configuration. If JAX already has such a folder (JAX_COMPILATION_CACHE_DIR), it stays.
 
     Args:
-        folder: where; None: $XDG_CACHE_HOME/examine_jax or ~/.cache/examine_jax, in a folder named after the jaxlib and the processor, as a
-            home may be shared by machines that do not run each other's code. JAX_COMPILATION_CACHE_DIR goes before both.
+        folder: the folder. None: a folder in $XDG_CACHE_HOME/examine_jax or ~/.cache/examine_jax.
+            It is named after the version of JAX and the processor, because machines that cannot
+            run each other's programs may share a home folder.
 
     Returns:
-        The folder; None where none can be written, or where others may write to it.
+        The folder; None if it cannot be written, or if others may write to it.
     """
     before = jax.config.values["jax_compilation_cache_dir"]
     if before is not None:
@@ -52,7 +56,7 @@ def _user_folder() -> pathlib.Path:
 
 
 def _machine() -> str:
-    """Tells processors apart that cannot run each other's programs."""
+    """A name that differs between processors that cannot run each other's programs."""
     features = platform.processor() + platform.machine()
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()

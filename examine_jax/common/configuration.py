@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back, what differs between two of them, and the folder that belongs to one run."""
+"""Frozen dataclasses as JSON and back, their differences, and a run's configuration file."""
 
 import dataclasses
 import json
@@ -10,12 +10,13 @@ from examine_jax.common.atomic_files import write_text
 
 
 def to_plain(value: Any) -> Any:
-    """Dicts, lists and scalars; a dataclass carries its class's name under "type".
+    """The value as dicts, lists and scalars; a dataclass has its class's name under "type".
 
-    What a network of one's own may hold besides, functions, types and the like, goes by its name; it is not read back.
+    Other objects (functions, types, which your own network may hold) become their name, and cannot
+    be read back.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        # Fields that repr leaves out say nothing of the value (a Linen module's parent).
+        # Fields outside repr do not belong to the value (a Linen module's parent).
         shown = [field.name for field in dataclasses.fields(value) if field.repr]
         return {"type": type(value).__name__, **{name: to_plain(getattr(value, name)) for name in shown}}
     if isinstance(value, tuple | list):
@@ -29,13 +30,21 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
-    """The inverse of `to_plain`, for dataclasses out of `known` alone; lists come back as tuples.
+    """The inverse of `to_plain`, for dataclasses in `known`; lists become tuples.
 
-    A class names the fields that earlier versions wrote and that it no longer has in a class attribute `removed_fields`;
-    they are ignored.
+    A class may list fields that earlier versions wrote in a class attribute `removed_fields`. They
+    are ignored.
+
+    Args:
+        plain: the dicts, lists and scalars.
+        known: the dataclasses that may occur.
+        where: what is read, for the messages.
+
+    Returns:
+        The value.
 
     Raises:
-        ValueError: an unknown class, a missing, unknown or invalid field; `where` says of what.
+        ValueError: an unknown class, or a missing, unknown or invalid field.
     """
     if isinstance(plain, list):
         return tuple(from_plain(item, known, where) for item in plain)
@@ -46,7 +55,8 @@ def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
     if name not in classes:
         raise ValueError(
             f"{where}: {name!r} is none of the known settings ({', '.join(classes)}); "
-            "was it written by a newer version, or is it a class of your own (load_encoder(folder, method=...))?"
+            "was it written by a newer version, or is it a class of your own "
+            "(load_encoder(folder, method=...))?"
         )
     fields = {field.name: field for field in dataclasses.fields(classes[name])}
     ignored = ("type", *getattr(classes[name], "removed_fields", ()))
@@ -69,16 +79,16 @@ def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
 
 
 def differences(there: Any, here: Any, path: str = "") -> list[str]:
-    """Where two plain values differ, one "path: old there, new here" a leaf.
+    """The differences of two plain values, one line "path: old there, new here" for each leaf.
 
-    A key that one side lacks equals an empty value (None, [] or {}) on the other: one version may have a field that another
-    lacks, and a run that leaves it empty is the same.
+    A key that one side lacks equals an empty value (None, [] or {}) on the other side: a run that
+    leaves a new field empty is the same run.
     """
     if isinstance(there, dict) and isinstance(here, dict):
         found = []
         for key in dict.fromkeys([*there, *here]):
             old, new = there.get(key, "nothing"), here.get(key, "nothing")
-            if key in there and key in here or (there | here)[key] not in (None, [], {}):
+            if (key in there and key in here) or (there | here)[key] not in (None, [], {}):
                 found += differences(old, new, f"{path}.{key}" if path else str(key))
         return found
     if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
@@ -93,14 +103,16 @@ def _shortened(value: Any) -> str:
 
 
 def check_or_write_config(file: pathlib.Path, configuration: dict[str, Any]) -> None:
-    """Writes a run's configuration to `file`, or compares it with the one that is there; makes the folder.
+    """Writes a run's configuration to `file`, or compares it with the file that exists.
 
     Args:
-        file: in the run's workdir.
+        file: in the run's workdir, which is made if it does not exist.
         configuration: plain values, as `to_plain` makes them.
 
     Raises:
-        ValueError: the folder holds another run (which settings differ), or something unreadable. OSError: it cannot be written.
+        ValueError: the folder holds another run (the message names the settings that differ), or
+            the file is unreadable.
+        OSError: the file cannot be written.
     """
     text = json.dumps(configuration, indent=2) + "\n"
     file.parent.mkdir(parents=True, exist_ok=True)

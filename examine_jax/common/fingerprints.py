@@ -1,4 +1,4 @@
-"""One short text for everything a sampled value depends on."""
+"""A short text that identifies everything that a sampled value depends on."""
 
 import dataclasses
 import hashlib
@@ -10,10 +10,17 @@ import numpy as np
 
 
 def fingerprint(*parts: Any) -> str:
-    """Of arrays, random keys, numbers, texts, functions (by name), and of dataclasses, tuples, lists and dicts of these.
+    """A hash of values that is the same in every process.
+
+    Args:
+        *parts: arrays, random keys, numbers, texts, functions (by name), and dataclasses, tuples,
+            lists and dicts of these.
+
+    Returns:
+        32 hexadecimal digits.
 
     Raises:
-        ValueError: something else, of which nothing says that it is the same in another process.
+        ValueError: a value of another kind, which another process could not recognise.
     """
     digest = hashlib.blake2b(digest_size=16)
 
@@ -41,7 +48,7 @@ def fingerprint(*parts: Any) -> str:
             digest.update(part.__qualname__.encode())
         else:
             raise ValueError(
-                f"nothing tells one {type(part).__name__} from another in a later run: make it a frozen dataclass, or keep no state"
+                f"a later run cannot recognise a {type(part).__name__}: make it a frozen dataclass, or keep no state"
             )
 
     for part in parts:

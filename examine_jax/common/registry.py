@@ -10,8 +10,8 @@ T = TypeVar("T")
 def lookup(name: str, known: Mapping[str, T], kind: str) -> T:
     """The thing of this name: `known[name]`, or the attribute that `module:attribute` names.
 
-    The second form lets a command use what another package defines. The module must be importable, as for `python -m`:
-    installed, or on PYTHONPATH. The caller checks what the attribute is.
+    The second form lets a command use what another package defines. The module must be importable,
+    as for `python -m`: installed, or on PYTHONPATH. The caller checks what the attribute is.
 
     Args:
         name: a key of `known`, or `package.module:attribute`.

@@ -1,6 +1,7 @@
-"""Fields of settings that describe themselves: help, bounds, choices, and whether the paper leaves the value open.
+"""Fields of settings that describe themselves: help, bounds, choices, what a paper leaves open.
 
-Commands derive their flags from these fields, and reports print what a paper leaves open, so that each fact is written once.
+Commands derive their flags from these fields, and reports print what a paper leaves open, so that
+each fact is written once.
 """
 
 import dataclasses
@@ -18,9 +19,11 @@ class Description:
         help: one line.
         minimum: the least number allowed, or None.
         maximum: the greatest number allowed, or None.
-        known: the names that the help text lists; other names may exist. A mapping from names to values or to classes
-            of values, or a function that returns the names. None: any value of the field's type.
-        metavar: what the help text shows for the value, such as "FOLDER"; None: by the field's type.
+        known: the names that the help text lists; other names may exist. A mapping from names to
+            values or to classes of values, or a function that returns the names. None: any value
+            of the field's type.
+        metavar: what the help text shows for the value, such as "FOLDER". None: by the field's
+            type.
         main: the short help text of a command contains it.
         open_in_paper: the paper does not give this value.
     """
@@ -45,10 +48,12 @@ def setting(
     main: bool = False,
     open_in_paper: bool = False,
 ) -> Any:
-    """A dataclass field with a description. The field's type comes from its annotation; Literal lists all choices.
+    """A dataclass field with a description.
+
+    The field's type comes from its annotation; Literal lists all choices.
 
     Args:
-        default: of the field; without it the field is required. A list, dict or set is refused, as dataclasses do.
+        default: of the field; without it the field is required.
         help: one line, for `--help` and the documentation.
         minimum: the least number allowed.
         maximum: the greatest number allowed.
@@ -67,6 +72,10 @@ def description(field: "dataclasses.Field[Any]") -> Description | None:
 
 
 def open_in_paper(settings: Any) -> tuple[str, ...]:
-    """The names of the fields that the paper leaves open, of a settings dataclass or an instance, in order."""
+    """The names of the fields that the paper leaves open, in order.
+
+    Args:
+        settings: a dataclass or an instance.
+    """
     described = ((field.name, description(field)) for field in dataclasses.fields(settings))
     return tuple(name for name, about in described if about is not None and about.open_in_paper)

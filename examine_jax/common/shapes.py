@@ -1,6 +1,7 @@
-"""Shape annotations: jaxtyping's where it is installed (the tests check them at run time), plain `Any` where it is not.
+"""Shape annotations: jaxtyping's if it is installed, otherwise `Any`.
 
-The scorer must import with jax and numpy alone, so jaxtyping cannot be a requirement.
+The tests check them at run time. The scorer must import with jax and numpy alone, so jaxtyping is
+not a requirement.
 """
 
 from typing import TYPE_CHECKING, Any

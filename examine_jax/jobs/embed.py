@@ -1,4 +1,4 @@
-"""The embedding job: images and a trained encoder in, a file of features out."""
+"""The embedding job: writes the features that a trained encoder gives images."""
 
 import dataclasses
 import os
@@ -16,13 +16,13 @@ from examine_jax.reporting.tables import write_skipped, write_table
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EmbeddedImages:
-    """Images that could be read, what an encoder makes of them, and what could not be read.
+    """The readable images of a source, and their features.
 
     Attributes:
         features: [N, D].
         images: [N, S, S, C] uint8, at the encoder's size.
-        names: of both.
-        skipped: the other files, each with its reason.
+        names: [N], the images' names.
+        skipped: the files that could not be read, each with its reason.
     """
 
     features: Float[np.ndarray, "images features"]
@@ -40,9 +40,9 @@ def embedded(
     batch_size: int = 64,
     progress: bool = True,
 ) -> EmbeddedImages:
-    """Images read at an encoder's size and channels, and their features.
+    """Reads images at an encoder's size and channels, and embeds them.
 
-    Args and raised errors: as `embed_images`.
+    Args and errors are those of `embed_images`.
     """
     trained = load_encoder(encoder)
     if pooling is not None:
@@ -71,23 +71,29 @@ def embed_images(
     batch_size: int = 64,
     progress: bool = True,
 ) -> tuple[Float[np.ndarray, "images features"], tuple[SkippedImage, ...]]:
-    """Writes the features of images, [N, D] float32, with their names: F.npy and F.names.csv, or a Parquet file with the columns image and
-    features. Files that cannot be read are left out and listed in a table beside it, F.skipped.csv. `score_features` reads both forms.
+    """Writes the features of images, [N, D] float32, with the images' names.
+
+    To F.npy and F.names.csv, or to a Parquet file with the columns image and features. Files that
+    cannot be read are left out and listed in F.skipped.csv. `score_features` reads both forms.
 
     Args:
         images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME".
-        encoder: a folder of ours or of transformers (ViTMAE, ViT, DINOv2), or a ResNet's .safetensors file.
+        encoder: a folder of ours or of transformers (ViTMAE, ViT, DINOv2), or a ResNet's
+            .safetensors file.
         output: .npy or .parquet.
         split: of a TFDS data set or an .npz file.
-        pooling: "mean" or "class_token", of a vision transformer's tokens; None: the encoder's own.
+        pooling: "mean" or "class_token", of a vision transformer's tokens. None: the encoder's own.
         batch_size: images at once.
-        progress: say on stderr how far it is.
+        progress: show progress bars on stderr.
 
     Returns:
-        (features, what was skipped)
+        (features, the files that were skipped)
 
     Raises:
-        ValueError, OSError, ImportError: a one-line reason and remedy; nothing is written.
+        ValueError: images, encoder or settings do not fit. The message is one line with the reason
+            and a remedy; nothing is written.
+        OSError: a file cannot be read or written.
+        ImportError: a package that reads this format is not installed.
     """
     output = pathlib.Path(output)
     if output.suffix not in (".npy", ".parquet"):

@@ -298,9 +298,10 @@ def _method(settings: AssessSettings) -> tuple[Method, PretrainSettings]:
     """The method, and the training settings before the number of images is known."""
     chosen = named_architecture(settings.architecture, image_size=settings.image_size, channels=settings.channels)
     if settings.pooling is not None:
-        if not hasattr(chosen.encoder, "pooling"):
+        encoder: Any = chosen.encoder
+        if not hasattr(encoder, "pooling"):
             raise ValueError(f"pooling needs a vision transformer's tokens: {settings.architecture} has none")
-        chosen = dataclasses.replace(chosen, encoder=dataclasses.replace(chosen.encoder, pooling=settings.pooling))
+        chosen = dataclasses.replace(chosen, encoder=dataclasses.replace(encoder, pooling=settings.pooling))
     training = settings.training or recipe(settings.architecture, settings.method)
     method, _ = method_preset(settings.method, chosen, steps=training.phases[0].steps)
     return method, training

@@ -118,9 +118,9 @@ def write_assessment(
 
 
 _ABOUT_SEPARATION = (
-    "Rank correlation of the gap with the noise level, and AUROC of the gap as a detector of each level against clean "
-    "images. This is one run: differences of a few hundredths are chance. A trained encoder that is no better than the "
-    "rows below it has added nothing to this experiment."
+    "Rank correlation of the gap with the noise level, and AUROC of the gap as a detector of each "
+    "level against clean images. This is one run: differences of a few hundredths are chance. A "
+    "trained encoder that is no better than the rows below it has added nothing to this experiment."
 )
 
 
@@ -137,7 +137,7 @@ def _illustrations(assessment: Assessment, gap: np.ndarray, score: np.ndarray) -
         made["gallery"] = Illustration(
             "Highest and lowest ranked images",
             galleries.gallery(assessment.images.pixels, assessment.names, score, gap, assessment.rank),
-            "Above: the smallest gaps (leaving the image out changes the top singular value least). Below: the largest.",
+            "Above: the smallest gaps (without the image, the top singular value changes least). Below: the largest.",
             "Pictures of the highest and lowest ranked images with their names and scores",
         )
     made["feature_map"] = Illustration(
@@ -204,15 +204,16 @@ def _warnings(assessment: Assessment, gap: np.ndarray, bound: np.ndarray) -> tup
     found = []
     formulas = formula_like(assessment.names)
     if formulas:
-        found.append(f"{len(formulas)} file names start like a formula: import their column into spreadsheets as text.")
+        found.append(f"{len(formulas)} file names start like a formula: import them into spreadsheets as text.")
     if assessment.images is not None and assessment.images.resized_up:
-        found.append(f"{assessment.images.resized_up} images were smaller than the encoder's input and were enlarged.")
+        found.append(f"{assessment.images.resized_up} images were smaller than the encoder's input: enlarged.")
     if assessment.duplicates:
         twice = sum(len(group) for group in assessment.duplicates)
         found.append(f"{twice} images have identical copies; copies share a gap, and each is scored.")
     if gap.size and bound.max() > 1e-3 * max(float(gap.max()), 1e-300):
         found.append(
-            "The two largest singular values nearly coincide: some gaps are ill-conditioned (see error_bound in scores.csv)."
+            "The two largest singular values nearly coincide: some gaps are ill-conditioned "
+            "(see error_bound in scores.csv)."
         )
     if float(gap.max()) == 0:
         found.append("All gaps are zero: the features do not distinguish these images.")
