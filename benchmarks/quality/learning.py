@@ -1,12 +1,13 @@
 """What each method learns in the same CPU minutes, on histology tiles of held-out groups.
 
-python -m benchmarks.quality.learning --data=FOLDER_OF_lc25000_96 --workdir=OUT --output=benchmarks/results/FILE.json
+python -m benchmarks.quality.learning --data=FOLDER_OF_lc25000_96 --workdir=OUT \\
+    --output=benchmarks/results/FILE.json
 
-Tiles are split by group, 3/4 to train on. The CPU time of a step is measured first, and a run takes the steps that its
-minutes allow; the plan is kept in the workdir, so that a killed run continues. Two kinds of figures, of features that
-saw no label:
-- balanced accuracy of the vote of the 20 nearest training tiles (cosine, weighted) on the held-out tiles;
-- noise separation of 500 held-out tiles, z-scored by clean training features (the EXAMINE paper's Fig. 2b).
+Tiles are split by group, 3/4 to train on. The CPU time of a step is measured first, and a run takes
+the steps that its minutes allow; the plan is kept in the workdir, so that a killed run continues.
+Two kinds of figures, of features that saw no label:
+- balanced accuracy of the vote of the 20 nearest training tiles (cosine, weighted) on held-out ones;
+- noise separation of 500 held-out tiles, z-scored by clean training features (EXAMINE's Fig. 2b).
 Controls: the same network untrained, colour statistics, raw pixels. Each record is written when it
 is finished, and then kept.
 """
