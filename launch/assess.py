@@ -27,20 +27,35 @@ class AssessFlags:
     """What `assess` takes besides `AssessSettings`."""
 
     workdir: str = setting(
-        help="Results go here. The same command again continues a killed run.", metavar="FOLDER", main=True
+        help="Results go here. The same command again continues a killed run.",
+        metavar="FOLDER",
+        main=True,
     )
     images: str | None = setting(
-        None, "A folder, .npy or .npz file. If not given: scikit-image's sample.", metavar="PATH", main=True
+        None,
+        "A folder, .npy or .npz file. If not given: scikit-image's sample.",
+        metavar="PATH",
+        main=True,
     )
     features: str | None = setting(
         None, "An .npy file [N, D] of features, instead of images.", metavar="FILE", main=True
     )
-    pretrain_images: str | None = setting(None, "Train the encoder on these images instead.", metavar="PATH", main=True)
-    encoder: str | None = setting(None, "A trained encoder's folder; nothing is trained.", metavar="PATH", main=True)
-    steps: int | None = setting(None, "Training steps. If not given: the architecture's.", minimum=1, main=True)
-    batch_size: int | None = setting(None, "Images a training step. If not given: the architecture's.", minimum=1)
+    pretrain_images: str | None = setting(
+        None, "Train the encoder on these images instead.", metavar="PATH", main=True
+    )
+    encoder: str | None = setting(
+        None, "A trained encoder's folder; nothing is trained.", metavar="PATH", main=True
+    )
+    steps: int | None = setting(
+        None, "Training steps. If not given: the architecture's.", minimum=1, main=True
+    )
+    batch_size: int | None = setting(
+        None, "Images a training step. If not given: the architecture's.", minimum=1
+    )
     noise_levels: tuple[float, ...] | None = setting(
-        None, "Corrupt the images at these levels, as the paper's proof of concept does.", metavar="0,.1,.3,.5,1"
+        None,
+        "Corrupt the images at these levels, as the paper's proof of concept does.",
+        metavar="0,.1,.3,.5,1",
     )
 
     def __post_init__(self) -> None:
@@ -48,11 +63,17 @@ class AssessFlags:
             for name in ("images", "pretrain_images", "encoder", "noise_levels"):
                 if getattr(self, name) is not None:
                     raise ValueError(f"--features are made already: leave out --{name}")
-        if self.encoder is not None and (self.pretrain_images is not None or self.steps is not None):
-            raise ValueError("--encoder is trained already: leave out --pretrain_images and --steps")
+        if self.encoder is not None and (
+            self.pretrain_images is not None or self.steps is not None
+        ):
+            raise ValueError(
+                "--encoder is trained already: leave out --pretrain_images and --steps"
+            )
         levels = self.noise_levels
         if levels is not None and (len(set(levels)) < 2 or max(levels) == 0):
-            raise ValueError("--noise_levels needs at least two different levels, as in 0,.1,.3,.5,1")
+            raise ValueError(
+                "--noise_levels needs at least two different levels, as in 0,.1,.3,.5,1"
+            )
 
 
 def main() -> None:
@@ -81,9 +102,17 @@ def _job(values: FlagValues) -> None:
         source = f"the file {pathlib.Path(flags.features).name}"
     else:
         assessment = assess_images(
-            flags.images, workdir, settings, pretrain_images=flags.pretrain_images, encoder=flags.encoder
+            flags.images,
+            workdir,
+            settings,
+            pretrain_images=flags.pretrain_images,
+            encoder=flags.encoder,
         )
-        source = "scikit-image's sample picture" if flags.images is None else pathlib.Path(flags.images).name
+        source = (
+            "scikit-image's sample picture"
+            if flags.images is None
+            else pathlib.Path(flags.images).name
+        )
     page = write_assessment(workdir, assessment, settings, source=source, device=device)
     skipped = 0 if assessment.images is None else len(assessment.images.skipped)
     left_out = f", {skipped} skipped (see skipped.csv)" if skipped else ""
@@ -93,7 +122,9 @@ def _job(values: FlagValues) -> None:
 def _settings(values: FlagValues, flags: AssessFlags) -> "AssessSettings":
     from examine_jax.jobs.assess.assess import AssessSettings
 
-    return read(values, AssessSettings, training=_training(values, flags), noise=_noise(values, flags))
+    return read(
+        values, AssessSettings, training=_training(values, flags), noise=_noise(values, flags)
+    )
 
 
 def _training(values: FlagValues, flags: AssessFlags) -> "PretrainSettings | None":

@@ -56,7 +56,10 @@ def choose_device(values: FlagValues) -> str:
 
 
 def run(
-    name: str, about: str | None, define_flags: Callable[[FlagValues], None], job: Callable[[FlagValues], None]
+    name: str,
+    about: str | None,
+    define_flags: Callable[[FlagValues], None],
+    job: Callable[[FlagValues], None],
 ) -> NoReturn:
     """Parses the flags and does the job.
 
@@ -96,7 +99,10 @@ def run(
         logging.set_verbosity(logging.WARNING)  # the checkpoint library reports every save at INFO
         try:
             if positional:
-                raise ValueError(f"unknown argument {positional[0]!r}; give settings as --name=value (see --help)")
+                raise ValueError(
+                    f"unknown argument {positional[0]!r}; "
+                    "give settings as --name=value (see --help)"
+                )
             job(values)
         except (ValueError, OSError, ImportError) as error:
             fail(error)
@@ -107,7 +113,9 @@ def run(
 
 def _add_help_flags(values: FlagValues) -> None:
     for flag, short in (("help", "?"), ("helpshort", None), ("helpfull", None)):
-        flags.DEFINE_bool(flag, False, "Show this text.", flag_values=values, module_name="help", short_name=short)
+        flags.DEFINE_bool(
+            flag, False, "Show this text.", flag_values=values, module_name="help", short_name=short
+        )
 
 
 def _add_absl_flags(values: FlagValues) -> None:

@@ -21,14 +21,20 @@ from .flags import define, read
 class EmbedFlags:
     """The arguments of `examine_jax.embed_images`."""
 
-    images: str = setting(help="A folder, .npy, .npz, a prepared TFDS folder or tfds:NAME.", metavar="PATH", main=True)
+    images: str = setting(
+        help="A folder, .npy, .npz, a prepared TFDS folder or tfds:NAME.", metavar="PATH", main=True
+    )
     encoder: str = setting(
-        help="An encoder's folder, ours or of transformers (ViTMAE, ViT, DINOv2), or a ResNet's .safetensors.",
+        help="A folder, ours or of transformers (ViTMAE, ViT, DINOv2), or a ResNet's .safetensors.",
         metavar="PATH",
         main=True,
     )
-    output: str = setting(help="The features to write, .npy or .parquet.", metavar="FILE", main=True)
-    split: str | None = setting(None, "Of a TFDS data set or an .npz file.", metavar="NAME", main=True)
+    output: str = setting(
+        help="The features to write, .npy or .parquet.", metavar="FILE", main=True
+    )
+    split: str | None = setting(
+        None, "Of a TFDS data set or an .npz file.", metavar="NAME", main=True
+    )
     pooling: Literal["mean", "class_token"] | None = setting(
         None, "How tokens become features. If not given: the encoder's.", main=True
     )
@@ -50,7 +56,10 @@ def _job(values: FlagValues) -> None:
 
     features, skipped = embed_images(**dataclasses.asdict(given))
     left_out = f", {len(skipped)} skipped" if skipped else ""
-    print(f"{features.shape[0]} x {features.shape[1]} features{left_out}; see {given.output}", file=sys.stderr)
+    print(
+        f"{features.shape[0]} x {features.shape[1]} features{left_out}; see {given.output}",
+        file=sys.stderr,
+    )
 
 
 if __name__ == "__main__":

@@ -52,11 +52,15 @@ def define(
         field, about = described[name]
         if about is None:
             if only is not None:
-                raise ValueError(f"{settings.__name__}.{name} has no description: make it by `setting`")
+                raise ValueError(
+                    f"{settings.__name__}.{name} has no description: make it by `setting`"
+                )
             continue
         default = None if preset or field.default is dataclasses.MISSING else field.default
         shown = about.main if main is None else name in main
-        flag = _SettingFlag((names or {}).get(name, name), hints[name], about, default, settings, name)
+        flag = _SettingFlag(
+            (names or {}).get(name, name), hints[name], about, default, settings, name
+        )
         flags.DEFINE_flag(flag, values, MAIN if shown else MORE)
 
 
@@ -76,14 +80,18 @@ def read(values: FlagValues, settings: type[T], **others: Any) -> T:
     for flag in _flags_of(values, settings):
         if flag.field in required and flag.value in (None, ""):
             about = flag.about.help.removesuffix(".")
-            raise ValueError(f"--{flag.name}={flag.metavar} is missing: {about[:1].lower()}{about[1:]}")
+            raise ValueError(
+                f"--{flag.name}={flag.metavar} is missing: {about[:1].lower()}{about[1:]}"
+            )
         found[flag.field] = _value(flag)
     return settings(**found)
 
 
 def given(values: FlagValues, settings: type[Any]) -> dict[str, Any]:
     """What the command line sets, by field, of a dataclass whose flags `define` has made."""
-    return {flag.field: _value(flag) for flag in _flags_of(values, settings) if flag.value is not None}
+    return {
+        flag.field: _value(flag) for flag in _flags_of(values, settings) if flag.value is not None
+    }
 
 
 def changed(values: FlagValues, settings: T) -> T:
@@ -106,16 +114,24 @@ def help_text(values: FlagValues, about: str, *, full: bool) -> str:
     by_section = values.flags_by_module_dict()
     lines = [about.strip(), ""]
     for section in (MAIN, MORE) if full else (MAIN,):
-        if shown := [flag for flag in by_section.get(section, ()) if isinstance(flag, _SettingFlag)]:
+        if shown := [
+            flag for flag in by_section.get(section, ()) if isinstance(flag, _SettingFlag)
+        ]:
             lines += [f"{section}:", *(line for flag in shown for line in flag.lines()), ""]
-    lines.append("Flags of absl also work, such as --verbosity and --flagfile." if full else "All flags: --helpfull")
+    lines.append(
+        "Flags of absl also work, such as --verbosity and --flagfile."
+        if full
+        else "All flags: --helpfull"
+    )
     return "\n".join(lines)
 
 
 class _SettingFlag(flags.Flag):
     """A flag that knows its dataclass, its field and the field's description."""
 
-    def __init__(self, name: str, hint: Any, about: Description, default: Any, owner: type[Any], field: str):
+    def __init__(
+        self, name: str, hint: Any, about: Description, default: Any, owner: type[Any], field: str
+    ):
         kind, many, choices = _kind(hint)
         self.about, self.owner, self.field = about, owner, field
         self.known = tuple(about.known() if callable(about.known) else about.known or ())
@@ -124,7 +140,9 @@ class _SettingFlag(flags.Flag):
         parser: Any = flags.BooleanParser()
         if kind is not bool:
             parser = _Parser(kind, many, choices, about.minimum, about.maximum)
-        if not isinstance(default, str | int | float | tuple | None):  # a value that the registry makes from its name
+        if not isinstance(
+            default, str | int | float | tuple | None
+        ):  # a value that the registry makes from its name
             raise TypeError(f"the flag --{name} has no text for its default {default!r}")
         super().__init__(parser, _Serializer(), name, default, about.help, boolean=kind is bool)
 
@@ -133,7 +151,9 @@ class _SettingFlag(flags.Flag):
             super().parse(argument)
         except flags.IllegalFlagValueError as error:
             takes = "true or false" if self.boolean else self.parser.syntactic_help
-            raise flags.IllegalFlagValueError(f"--{self.name} takes {takes}; got {argument!r}") from error
+            raise flags.IllegalFlagValueError(
+                f"--{self.name} takes {takes}; got {argument!r}"
+            ) from error
 
     def lines(self) -> list[str]:
         """Of the help text."""
@@ -166,7 +186,13 @@ class _Parser(flags.ArgumentParser):
         minimum: float | None,
         maximum: float | None,
     ):
-        self.kind, self.many, self.choices, self.minimum, self.maximum = kind, many, choices, minimum, maximum
+        self.kind, self.many, self.choices, self.minimum, self.maximum = (
+            kind,
+            many,
+            choices,
+            minimum,
+            maximum,
+        )
         name = {int: "whole number", float: "number", str: "text"}[kind]
         takes = f"{name}s with commas between them" if many else f"a {name}"
         bounds = [f"at least {minimum:g}"] if minimum is not None else []
@@ -201,7 +227,11 @@ _METAVARS = {bool: "", int: "N", float: "X", str: "TEXT"}
 
 def _kind(hint: Any) -> tuple[type[Any], bool, tuple[str, ...] | None]:
     """(bool, int, float or str; whether the field is a tuple of these; the choices of a Literal)"""
-    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    options = (
+        typing.get_args(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType)
+        else (hint,)
+    )
     options = tuple(option for option in options if option is not type(None))
     one = options[0]
     if typing.get_origin(one) is tuple:
@@ -215,14 +245,24 @@ def _kind(hint: Any) -> tuple[type[Any], bool, tuple[str, ...] | None]:
 
 
 def _is_text(hint: Any) -> bool:
-    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    return str in options or any(typing.get_origin(option) in (Literal, tuple) for option in options)
+    options = (
+        typing.get_args(hint)
+        if typing.get_origin(hint) in (typing.Union, types.UnionType)
+        else (hint,)
+    )
+    return str in options or any(
+        typing.get_origin(option) in (Literal, tuple) for option in options
+    )
 
 
 def _value(flag: "_SettingFlag") -> Any:
     """The field's value: that of the flag, or what the registry has under this name."""
     known, value = flag.about.known, flag.value
-    if value is None or not isinstance(known, Mapping) or _is_text(typing.get_type_hints(flag.owner)[flag.field]):
+    if (
+        value is None
+        or not isinstance(known, Mapping)
+        or _is_text(typing.get_type_hints(flag.owner)[flag.field])
+    ):
         return value
     try:
         found = lookup(value, known, flag.field)

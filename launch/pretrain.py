@@ -25,21 +25,27 @@ class PretrainFlags:
     workdir: str = setting(help="Results go here.", metavar="FOLDER", main=True)
     images: str | None = setting(
         None,
-        "A folder, .npy, .npz, a prepared TFDS folder or tfds:NAME. If not given: scikit-image's sample.",
+        "A folder, .npy, .npz, TFDS folder or tfds:NAME. If not given: scikit-image's sample.",
         metavar="PATH",
         main=True,
     )
     split: str | None = setting(None, "Of a TFDS data set or an .npz file.", metavar="NAME")
-    on_demand: bool = setting(False, "Decode images while training, for sets larger than memory.", main=True)
+    on_demand: bool = setting(
+        False, "Decode images while training, for sets larger than memory.", main=True
+    )
     labels: str | None = setting(
         None,
         "A .csv file of labels to report by. Only byol_sup trains with them.",
         metavar="FILE",
         main=True,
     )
-    image_column: str = setting("image", "The header of the image names in --labels.", metavar="NAME")
+    image_column: str = setting(
+        "image", "The header of the image names in --labels.", metavar="NAME"
+    )
     label_column: str = setting("label", "The header of the labels in --labels.", metavar="NAME")
-    watch_every: int = setting(100, "Steps between two evaluations of the features; 0: none.", minimum=0, main=True)
+    watch_every: int = setting(
+        100, "Steps between two evaluations of the features; 0: none.", minimum=0, main=True
+    )
     tensorboard: bool = setting(False, "Write event files too (needs tensorboardX).", main=True)
 
 
@@ -61,7 +67,9 @@ def _job(values: FlagValues) -> None:
 
     settings = read(values, TrainingSettings)
     if flags.labels is not None and flags.watch_every == 0 and not settings.uses_labels():
-        raise ValueError("--labels are for the evaluations that --watch_every=0 turns off: leave one of them out")
+        raise ValueError(
+            "--labels are for the evaluations that --watch_every=0 turns off: leave one of them out"
+        )
     device = choose_device(values)
     workdir = pathlib.Path(flags.workdir)
     trained = train_encoder(
@@ -76,7 +84,9 @@ def _job(values: FlagValues) -> None:
         watch_every=flags.watch_every or None,
         tensorboard=flags.tensorboard,
     )
-    source = "scikit-image's sample picture" if flags.images is None else pathlib.Path(flags.images).name
+    source = (
+        "scikit-image's sample picture" if flags.images is None else pathlib.Path(flags.images).name
+    )
     page = write_training(workdir, trained, settings, source=source, device=device)
     print(f"the encoder is in {workdir / 'encoder'}; open {page}", file=sys.stderr)
 

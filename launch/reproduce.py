@@ -17,7 +17,10 @@ def main() -> None:
         print(f"{(__doc__ or '').strip()}\n\nSTUDY is one of:\n{known}")
         return
     if study not in STUDIES:
-        print(f"examine-reproduce: {study!r} is no study; name one of {', '.join(STUDIES)}", file=sys.stderr)
+        print(
+            f"examine-reproduce: {study!r} is no study; name one of {', '.join(STUDIES)}",
+            file=sys.stderr,
+        )
         sys.exit(1)
     del sys.argv[1]
     importlib.import_module(f"{__package__}.reproduce_{study}").main()

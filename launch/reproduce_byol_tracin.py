@@ -23,22 +23,39 @@ if TYPE_CHECKING:
     from examine_jax.studies.byol_tracin.settings import StudySettings
 
 Layout = Literal["folder", "isic_2019", "isic_2016", "chestx_ray14", "shenzhen"]
-_NAMES = {"learning_rate": "pretraining_learning_rate", "weight": "extra_weight", "concentration": "ft_concentration"}
+_NAMES = {
+    "learning_rate": "pretraining_learning_rate",
+    "weight": "extra_weight",
+    "concentration": "ft_concentration",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class ReproduceByolTracInFlags:
     """What the command takes besides the study's settings."""
 
-    workdir: str = setting(help="The study needs a folder for its results.", metavar="FOLDER", main=True)
-    images: str = setting(help="The study needs a set to pre-train and fine-tune on.", metavar="FOLDER", main=True)
-    transfer_images: str = setting(help="The study needs a second set to transfer to.", metavar="FOLDER", main=True)
-    preset: Literal["small", "paper"] = setting("small", "For two CPU cores, or the paper's for a GPU.", main=True)
+    workdir: str = setting(
+        help="The study needs a folder for its results.", metavar="FOLDER", main=True
+    )
+    images: str = setting(
+        help="The study needs a set to pre-train and fine-tune on.", metavar="FOLDER", main=True
+    )
+    transfer_images: str = setting(
+        help="The study needs a second set to transfer to.", metavar="FOLDER", main=True
+    )
+    preset: Literal["small", "paper"] = setting(
+        "small", "For two CPU cores, or the paper's for a GPU.", main=True
+    )
     layout: Layout = setting("folder", "The layout of --images.", main=True)
     transfer_layout: Layout = setting("folder", "The layout of --transfer_images.", main=True)
-    labels: str | None = setting(None, "A .csv file; if not given, the sub-folders.", metavar="FILE", main=True)
+    labels: str | None = setting(
+        None, "A .csv file; if not given, the sub-folders.", metavar="FILE", main=True
+    )
     groups: str | None = setting(
-        None, "A .csv file: the patient or slide of each image; groups stay whole.", metavar="FILE", main=True
+        None,
+        "A .csv file: the patient or slide of each image; groups stay whole.",
+        metavar="FILE",
+        main=True,
     )
     image_column: str = setting("image", "The header of the images' names.")
     label_column: str = setting("label", "The header of the labels.")
@@ -49,14 +66,24 @@ class ReproduceByolTracInFlags:
     transfer_label_column: str = setting("label", "As --label_column.")
     transfer_group_column: str = setting("group", "As --group_column.")
     on_demand: bool = setting(False, "Decode the images of official layouts while training.")
-    fnc_most: int | None = setting(None, "False negatives that byol_fnc attracts, at most.", minimum=1)
-    fnc_threshold: float | None = setting(None, "The cosine above which an image is a false negative.")
-    epochs: int | None = setting(None, "Epochs of each fine-tuning; replaces the preset's length.", minimum=1)
-    fine_tuning_learning_rate: float | None = setting(None, "Of the fine-tuning, at a batch of 256.")
+    fnc_most: int | None = setting(
+        None, "False negatives that byol_fnc attracts, at most.", minimum=1
+    )
+    fnc_threshold: float | None = setting(
+        None, "The cosine above which an image is a false negative."
+    )
+    epochs: int | None = setting(
+        None, "Epochs of each fine-tuning; replaces the preset's length.", minimum=1
+    )
+    fine_tuning_learning_rate: float | None = setting(
+        None, "Of the fine-tuning, at a batch of 256."
+    )
 
     def __post_init__(self) -> None:
         if self.on_demand and self.layout == self.transfer_layout == "folder":
-            raise ValueError("--on_demand is for official layouts; plain folders are read at once: leave it out")
+            raise ValueError(
+                "--on_demand is for official layouts; plain folders are read at once: leave it out"
+            )
 
 
 def main() -> None:
@@ -119,9 +146,13 @@ def _settings(values: FlagValues, flags: ReproduceByolTracInFlags) -> "StudySett
     if flags.fine_tuning_learning_rate is not None:
         tuning = dataclasses.replace(tuning, schedule=WarmupCosine(flags.fine_tuning_learning_rate))
     named_alike = {"most": flags.fnc_most, "threshold": flags.fnc_threshold}
-    alike: dict[str, Any] = {name: value for name, value in named_alike.items() if value is not None}
+    alike: dict[str, Any] = {
+        name: value for name, value in named_alike.items() if value is not None
+    }
     false_negatives = dataclasses.replace(settings.false_negatives, **alike)
-    return changed(values, dataclasses.replace(settings, fine_tuning=tuning, false_negatives=false_negatives))
+    return changed(
+        values, dataclasses.replace(settings, fine_tuning=tuning, false_negatives=false_negatives)
+    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from examine_jax.studies.examine.settings import ExperimentSettings
 
 _PCAM = "tfds:patch_camelyon"
-_NOISE_NAMES = {"spread": "noise_spread", "division": "noise_division", "training": "noise_training"}
+_NOISE_NAMES = {
+    "spread": "noise_spread",
+    "division": "noise_division",
+    "training": "noise_training",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +35,13 @@ class ReproduceExamineFlags:
     workdir: str = setting(help="Results go here.", metavar="FOLDER", main=True)
     images: str | None = setting(
         None,
-        f"A folder, .npy, .npz, prepared TFDS folder or tfds:NAME. Default with --preset=paper: {_PCAM}.",
+        f"A folder, .npy, .npz, TFDS folder or tfds:NAME. With --preset=paper: {_PCAM}.",
         metavar="SOURCE",
         main=True,
     )
-    preset: Literal["small", "paper"] = setting("small", "For two CPU cores, or the paper's for a GPU.", main=True)
+    preset: Literal["small", "paper"] = setting(
+        "small", "For two CPU cores, or the paper's for a GPU.", main=True
+    )
     sizes: tuple[int, ...] | None = setting(
         None, "Images of the sets: pretraining,assessed,clean,validation.", metavar="P,A,C,V"
     )
@@ -44,10 +50,14 @@ class ReproduceExamineFlags:
 
     def __post_init__(self) -> None:
         if self.images is None and self.preset != "paper":
-            raise ValueError("--images=FOLDER is missing (with --labels=L.csv): the experiments need labelled images")
+            raise ValueError(
+                "--images=FOLDER is missing (with --labels=L.csv): "
+                "the experiments need labelled images"
+            )
         if self.sizes is not None and len(self.sizes) != 4:
             raise ValueError(
-                f"--sizes takes four numbers, as in 2400,500,100,1000; got {','.join(map(str, self.sizes))}"
+                f"--sizes takes four numbers, as in 2400,500,100,1000; "
+                f"got {','.join(map(str, self.sizes))}"
             )
 
 
@@ -99,7 +109,9 @@ def _settings(values: FlagValues, flags: ReproduceExamineFlags) -> "ExperimentSe
         sizes=settings.sizes if flags.sizes is None else SetSizes(*flags.sizes),
     )
     if flags.curve_step is not None:
-        settings = dataclasses.replace(settings, curves=dataclasses.replace(settings.curves, step=flags.curve_step))
+        settings = dataclasses.replace(
+            settings, curves=dataclasses.replace(settings.curves, step=flags.curve_step)
+        )
     return changed(values, settings)
 
 

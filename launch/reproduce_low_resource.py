@@ -66,7 +66,9 @@ class ReproduceLowResourceFlags:
 
     def __post_init__(self) -> None:
         if not self.images:
-            raise ValueError("--images=NAME=SOURCE is missing: the study needs one labelled set at least")
+            raise ValueError(
+                "--images=NAME=SOURCE is missing: the study needs one labelled set at least"
+            )
 
 
 def main() -> None:
@@ -94,14 +96,23 @@ def job(values: FlagValues) -> None:
 def _sources(values: FlagValues, flags: ReproduceLowResourceFlags) -> "dict[str, LabelledSource]":
     from examine_jax.labelled.sets import LabelledSource
 
-    sources, labels, groups = (_by_name(flag, getattr(flags, flag) or ()) for flag in ("images", "labels", "groups"))
-    for flag, named in (("labels", labels), ("groups", groups), ("ablated", values["ablated"].value or ())):
+    sources, labels, groups = (
+        _by_name(flag, getattr(flags, flag) or ()) for flag in ("images", "labels", "groups")
+    )
+    for flag, named in (
+        ("labels", labels),
+        ("groups", groups),
+        ("ablated", values["ablated"].value or ()),
+    ):
         unknown = [name for name in named if name not in sources]
         if unknown:
-            raise ValueError(f"--{flag} names {unknown[0]!r}, but the sets are {', '.join(sources)}")
+            raise ValueError(
+                f"--{flag} names {unknown[0]!r}, but the sets are {', '.join(sources)}"
+            )
     columns = (flags.image_column, flags.label_column, flags.group_column)
     return {
-        name: LabelledSource(source, labels.get(name), groups.get(name), *columns) for name, source in sources.items()
+        name: LabelledSource(source, labels.get(name), groups.get(name), *columns)
+        for name, source in sources.items()
     }
 
 
@@ -116,7 +127,9 @@ def _settings(values: FlagValues, flags: ReproduceLowResourceFlags) -> "LowResou
     settings = changed(values, settings)
     if flags.image_size is None:
         return settings
-    return dataclasses.replace(settings, network=architecture(settings.architecture, image_size=flags.image_size))
+    return dataclasses.replace(
+        settings, network=architecture(settings.architecture, image_size=flags.image_size)
+    )
 
 
 def _by_name(flag: str, texts: tuple[str, ...]) -> dict[str, str]:

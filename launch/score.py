@@ -31,7 +31,8 @@ def _job(values: FlagValues) -> None:
     settings = read(values, ScoreSettings)
     choose_device(values)
     found = score_features(settings)
-    print(f"{len(found.gap)} scored; sigma = {float(found.singular_value):.6g}; see {settings.output}", file=sys.stderr)
+    sigma = float(found.singular_value)
+    print(f"{len(found.gap)} scored; sigma = {sigma:.6g}; see {settings.output}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,9 @@ def creating(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _whole(path: pathlib.Path, name: Callable[[pathlib.Path, pathlib.Path], None]) -> Iterator[BinaryIO]:
+def _whole(
+    path: pathlib.Path, name: Callable[[pathlib.Path, pathlib.Path], None]
+) -> Iterator[BinaryIO]:
     # Not derived from the destination's name, which may be as long as the file system allows.
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
@@ -63,7 +65,8 @@ def _whole(path: pathlib.Path, name: Callable[[pathlib.Path, pathlib.Path], None
         # A name may hold line breaks, but the message is one line.
         shown = str(path) if str(path).isprintable() else repr(str(path))
         failure = type(error)(
-            f"cannot write {shown}: {reason}; make room or name another folder (nothing is half-written)"
+            f"cannot write {shown}: {reason}; "
+            "make room or name another folder (nothing is half-written)"
         )
         failure.errno = error.errno
         raise failure from error
@@ -99,7 +102,8 @@ def write_array(path: str | os.PathLike[str], array: Shaped[np.ndarray, "..."]) 
     """
     if array.dtype.kind not in "biufc":
         raise ValueError(
-            f"cannot write {path}: dtype {array.dtype} does not survive in .npy; convert it, say to float32"
+            f"cannot write {path}: dtype {array.dtype} does not survive in .npy; "
+            "convert it, say to float32"
         )
     with replacing(path) as stream:
         # numpy writes real files by C's fwrite, which hides why it failed; other streams by blocks.

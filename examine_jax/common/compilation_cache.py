@@ -22,7 +22,8 @@ _SHORTEST = 0.5  # seconds; programs that compile faster are not kept
 def keep_compiled_programs(folder: str | os.PathLike[str] | None = None) -> pathlib.Path | None:
     """Makes JAX keep and reuse the programs that it compiles.
 
-    For scripts, as it changes JAX's configuration. If JAX already has such a folder (JAX_COMPILATION_CACHE_DIR), it stays.
+    For scripts, as it changes JAX's configuration. If JAX already has such a folder
+    (JAX_COMPILATION_CACHE_DIR), it stays.
 
     Args:
         folder: the folder. None: a folder in $XDG_CACHE_HOME/examine_jax or ~/.cache/examine_jax.
@@ -35,7 +36,9 @@ def keep_compiled_programs(folder: str | os.PathLike[str] | None = None) -> path
     before = jax.config.values["jax_compilation_cache_dir"]
     if before is not None:
         return pathlib.Path(before)
-    chosen = pathlib.Path(folder) if folder is not None else _user_folder() / f"programs-{_machine()}"
+    chosen = (
+        pathlib.Path(folder) if folder is not None else _user_folder() / f"programs-{_machine()}"
+    )
     try:
         chosen.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = chosen.stat()

@@ -18,7 +18,10 @@ def to_plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         # Fields outside repr do not belong to the value (a Linen module's parent).
         shown = [field.name for field in dataclasses.fields(value) if field.repr]
-        return {"type": type(value).__name__, **{name: to_plain(getattr(value, name)) for name in shown}}
+        return {
+            "type": type(value).__name__,
+            **{name: to_plain(getattr(value, name)) for name in shown},
+        }
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]
     if isinstance(value, dict):
@@ -60,10 +63,14 @@ def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
         )
     fields = {field.name: field for field in dataclasses.fields(classes[name])}
     ignored = ("type", *getattr(classes[name], "removed_fields", ()))
-    given = {key: from_plain(item, known, where) for key, item in plain.items() if key not in ignored}
+    given = {
+        key: from_plain(item, known, where) for key, item in plain.items() if key not in ignored
+    }
     unknown = sorted(given.keys() - fields.keys())
     if unknown:
-        raise ValueError(f"{where}: {name} has no field {unknown[0]!r}; was it written by a newer version?")
+        raise ValueError(
+            f"{where}: {name} has no field {unknown[0]!r}; was it written by a newer version?"
+        )
     required = {
         key
         for key, field in fields.items()
@@ -92,7 +99,11 @@ def differences(there: Any, here: Any, path: str = "") -> list[str]:
                 found += differences(old, new, f"{path}.{key}" if path else str(key))
         return found
     if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
-        return [line for i, pair in enumerate(zip(there, here)) for line in differences(*pair, f"{path}[{i}]")]
+        return [
+            line
+            for i, pair in enumerate(zip(there, here))
+            for line in differences(*pair, f"{path}[{i}]")
+        ]
     return [] if there == here else [f"{path}: {_shortened(there)} there, {_shortened(here)} here"]
 
 
@@ -122,9 +133,12 @@ def check_or_write_config(file: pathlib.Path, configuration: dict[str, Any]) -> 
     try:
         there = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{file} is not readable JSON ({error}); choose another workdir") from error
+        raise ValueError(
+            f"{file} is not readable JSON ({error}); choose another workdir"
+        ) from error
     found = differences(there, json.loads(text))
     if found:
         raise ValueError(
-            f"{file.parent} holds another run ({'; '.join(found[:5])}); choose another workdir or the same settings"
+            f"{file.parent} holds another run ({'; '.join(found[:5])}); "
+            "choose another workdir or the same settings"
         )

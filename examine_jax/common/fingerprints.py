@@ -48,7 +48,8 @@ def fingerprint(*parts: Any) -> str:
             digest.update(part.__qualname__.encode())
         else:
             raise ValueError(
-                f"a later run cannot recognise a {type(part).__name__}: make it a frozen dataclass, or keep no state"
+                f"a later run cannot recognise a {type(part).__name__}: "
+                "make it a frozen dataclass, or keep no state"
             )
 
     for part in parts:

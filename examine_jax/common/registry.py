@@ -26,12 +26,15 @@ def lookup(name: str, known: Mapping[str, T], kind: str) -> T:
     module_name, colon, attribute = name.partition(":")
     if not (colon and module_name and attribute):
         raise ValueError(
-            f"unknown {kind} {name!r}: choose from {', '.join(known)}, or name your own as package.module:attribute"
+            f"unknown {kind} {name!r}: choose from {', '.join(known)}, "
+            "or name your own as package.module:attribute"
         )
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
-        raise ValueError(f"{kind} {name!r}: module {module_name} cannot be imported ({error})") from error
+        raise ValueError(
+            f"{kind} {name!r}: module {module_name} cannot be imported ({error})"
+        ) from error
     try:
         return cast(T, getattr(module, attribute))
     except AttributeError as error:

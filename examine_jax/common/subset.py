@@ -15,4 +15,6 @@ def subset_indices(count: int, at_most: int, seed: int) -> Int[np.ndarray, " som
     """
     if count <= at_most:
         return np.arange(count, dtype=np.int32)
-    return np.sort(np.random.default_rng(seed).choice(count, at_most, replace=False)).astype(np.int32)
+    return np.sort(np.random.default_rng(seed).choice(count, at_most, replace=False)).astype(
+        np.int32
+    )

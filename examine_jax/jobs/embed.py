@@ -100,9 +100,15 @@ def embed_images(
         raise ValueError(f"output {output} must end in .npy or .parquet")
     if not output.parent.is_dir():
         raise ValueError(f"{output} cannot be written: there is no folder {output.parent}")
-    found = embedded(images, encoder, split=split, pooling=pooling, batch_size=batch_size, progress=progress)
+    found = embedded(
+        images, encoder, split=split, pooling=pooling, batch_size=batch_size, progress=progress
+    )
     if output.suffix == ".npy":
-        write_table(output.with_suffix(".names.csv"), ("image", "index"), zip(found.names, range(len(found.names))))
+        write_table(
+            output.with_suffix(".names.csv"),
+            ("image", "index"),
+            zip(found.names, range(len(found.names))),
+        )
         write_array(output, found.features)
     else:
         _write_parquet(output, found.names, found.features)
@@ -111,7 +117,9 @@ def embed_images(
     return found.features, found.skipped
 
 
-def _write_parquet(path: pathlib.Path, names: tuple[str, ...], features: Float[np.ndarray, "n d"]) -> None:
+def _write_parquet(
+    path: pathlib.Path, names: tuple[str, ...], features: Float[np.ndarray, "n d"]
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -25,7 +25,9 @@ writers = {
     "bytes": lambda: atomic_files.write_bytes(path, bytes(100_000)),
     "text": lambda: atomic_files.write_text(path, "x" * 100_000),
     "array": lambda: atomic_files.write_array(path, np.zeros((100, 100))),
-    "table": lambda: tables.write_scores(path, ["image"] * 5000, rows, rows, rows, tables.rank_by_gap(rows)),
+    "table": lambda: tables.write_scores(
+        path, ["image"] * 5000, rows, rows, rows, tables.rank_by_gap(rows)
+    ),
 }
 try:
     writers[kind]()
@@ -39,7 +41,9 @@ except OSError as error:
 def test_write_that_fails_part_way_leaves_what_was_there(kind, tmp_path):
     path = tmp_path / "result"
     path.write_text("before")
-    done = subprocess.run([sys.executable, "-c", _LIMITED, path, kind], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _LIMITED, path, kind], capture_output=True, text=True, check=True
+    )
     message = done.stdout.strip()
     assert str(path) in message
     assert "File too large" in message
@@ -51,13 +55,17 @@ def test_write_that_fails_part_way_leaves_what_was_there(kind, tmp_path):
 
 def test_full_disk_is_an_error_in_one_line_and_leaves_nothing(tmp_path):
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path],
+        capture_output=True,
+        check=False,
     )
     if mounted.returncode:
         pytest.skip("mounting a small file system needs privileges that this user has not")
     try:
         (tmp_path / "features.npy").write_bytes(b"before")
-        with pytest.raises(OSError, match=r"features\.npy: No space left on device; make room") as caught:
+        with pytest.raises(
+            OSError, match=r"features\.npy: No space left on device; make room"
+        ) as caught:
             atomic_files.write_array(tmp_path / "features.npy", np.zeros((1000, 100), np.float32))
         assert caught.value.errno == errno.ENOSPC
         assert "\n" not in str(caught.value)
@@ -73,7 +81,8 @@ def test_killed_writer_leaves_the_old_file(tmp_path):
     program = (
         "import sys, time\nfrom examine_jax.common import atomic_files\n"
         "with atomic_files.replacing(sys.argv[1]) as stream:\n"
-        "    stream.write(b'half')\n    stream.flush()\n    print('written', flush=True)\n    time.sleep(60)\n"
+        "    stream.write(b'half')\n    stream.flush()\n"
+        "    print('written', flush=True)\n    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE) as child:
         assert child.stdout.readline() == b"written\n"
@@ -94,7 +103,11 @@ def test_block_that_raises_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("missing/x.csv", FileNotFoundError), ("folder", IsADirectoryError), ("a\nb/x.csv", FileNotFoundError)],
+    [
+        ("missing/x.csv", FileNotFoundError),
+        ("folder", IsADirectoryError),
+        ("a\nb/x.csv", FileNotFoundError),
+    ],
 )
 def test_unwritable_place_is_named_in_one_line(name, kind, tmp_path):
     (tmp_path / "folder" / "inside").mkdir(parents=True)
@@ -119,7 +132,9 @@ def test_text_with_lone_surrogates_is_written_escaped(tmp_path):
     assert (tmp_path / "x").read_bytes() == "é\\udcff\r\n".encode()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize(
+    "dtype", [np.float32, np.float64, np.float16, np.int64, np.uint8, np.bool_]
+)
 @pytest.mark.parametrize("shape", [(7, 3), (0, 3), ()])
 def test_array_comes_back_the_same(dtype, shape, tmp_path):
     array = np.random.default_rng(0).integers(0, 9, shape).astype(dtype)
@@ -151,7 +166,8 @@ def test_replaced_file_is_never_seen_half_written(tmp_path):
     atomic_files.write_bytes(path, min(contents))
     program = (
         "import sys\nfrom examine_jax.common import atomic_files\n"
-        "for turn in range(30):\n    atomic_files.write_bytes(sys.argv[1], (b'a', b'b')[turn % 2] * 3_000_000)\n"
+        "for turn in range(30):\n"
+        "    atomic_files.write_bytes(sys.argv[1], (b'a', b'b')[turn % 2] * 3_000_000)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program, path]) as child:
         while child.poll() is None:

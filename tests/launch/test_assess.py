@@ -28,7 +28,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Sixteen images, two of them alike, and files that only look like images."""
     root = tmp_path_factory.mktemp("images")
     generator = np.random.default_rng(0)
-    names = [f"{i:02d}.png" for i in range(12)] + ['<b>&"quoted".png', "日本.png", "sub/deep.png", "=SUM(A1).png"]
+    names = [f"{i:02d}.png" for i in range(12)] + [
+        '<b>&"quoted".png',
+        "日本.png",
+        "sub/deep.png",
+        "=SUM(A1).png",
+    ]
     (root / "sub").mkdir()
     for i, name in enumerate(names):
         pixels = generator.integers(0, 255, (30, 30, 3), np.uint8) if i != 1 else pixels
@@ -49,11 +54,15 @@ def finished(folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return workdir
 
 
-def test_every_readable_image_is_scored_and_the_rest_is_listed_with_reasons(finished: pathlib.Path) -> None:
+def test_every_readable_image_is_scored_and_the_rest_is_listed_with_reasons(
+    finished: pathlib.Path,
+) -> None:
     rows = read(finished / "scores.csv")
     assert list(rows[0]) == ["image", "index", "score", "gap", "error_bound", "rank"]
     assert len(rows) == 16
-    assert {'<b>&"quoted".png', "日本.png", "sub/deep.png", "=SUM(A1).png"} <= {row["image"] for row in rows}
+    assert {'<b>&"quoted".png', "日本.png", "sub/deep.png", "=SUM(A1).png"} <= {
+        row["image"] for row in rows
+    }
     assert sorted(int(row["rank"]) for row in rows) == list(range(1, 17))
     gaps = np.array([float(row["gap"]) for row in rows])
     ranks = np.array([int(row["rank"]) for row in rows])
@@ -66,17 +75,27 @@ def test_every_readable_image_is_scored_and_the_rest_is_listed_with_reasons(fini
 def test_features_npy_is_the_matrix_that_was_scored(finished: pathlib.Path) -> None:
     features = np.load(finished / "features.npy")
     rows = read(finished / "scores.csv")
-    np.testing.assert_array_equal(np.array([row["gap"] for row in rows], np.float32), np.asarray(examine(features).gap))
+    np.testing.assert_array_equal(
+        np.array([row["gap"] for row in rows], np.float32), np.asarray(examine(features).gap)
+    )
     gaps, _ = reference_gaps(features)
     assert np.abs(np.array([float(row["gap"]) for row in rows]) - gaps).max() <= 1e-6 * gaps.max()
 
 
-def test_the_page_and_the_pictures_are_there_and_the_settings_are_recorded(finished: pathlib.Path) -> None:
+def test_the_page_and_the_pictures_are_there_and_the_settings_are_recorded(
+    finished: pathlib.Path,
+) -> None:
     page = (finished / "report.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;" in page
     assert "<b>&" not in page
     assert "exact" in page
-    for name in ("score_distribution", "gallery", "feature_map", "training_loss", "reconstructions"):
+    for name in (
+        "score_distribution",
+        "gallery",
+        "feature_map",
+        "training_loss",
+        "reconstructions",
+    ):
         with Image.open(finished / f"{name}.png") as picture:
             assert picture.size[0] > 300
     configuration = json.loads((finished / "config.json").read_text())
@@ -84,7 +103,9 @@ def test_the_page_and_the_pictures_are_there_and_the_settings_are_recorded(finis
     assert (finished / "encoder" / "config.json").is_file()
 
 
-def test_the_same_command_again_changes_nothing(folder: pathlib.Path, finished: pathlib.Path) -> None:
+def test_the_same_command_again_changes_nothing(
+    folder: pathlib.Path, finished: pathlib.Path
+) -> None:
     before = (finished / "scores.csv").read_bytes()
     code, errors = run_here("assess", f"--images={folder}", f"--workdir={finished}", *QUICK)
     assert code == 0, errors
@@ -95,7 +116,10 @@ def test_a_trained_encoder_gives_the_same_scores(
     folder: pathlib.Path, finished: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     code, errors = run_here(
-        "assess", f"--images={folder}", f"--workdir={tmp_path / 'o'}", f"--encoder={finished / 'encoder'}"
+        "assess",
+        f"--images={folder}",
+        f"--workdir={tmp_path / 'o'}",
+        f"--encoder={finished / 'encoder'}",
     )
     assert code == 0, errors
     assert (tmp_path / "o" / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
@@ -108,7 +132,11 @@ def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_scores(
     for wait_for in ("config.json", "metrics.jsonl", "encoder"):
         process = start("assess", f"--images={folder}", f"--workdir={workdir}", *QUICK)
         deadline = time.monotonic() + 300
-        while not (workdir / wait_for).exists() and process.poll() is None and time.monotonic() < deadline:
+        while (
+            not (workdir / wait_for).exists()
+            and process.poll() is None
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -118,7 +146,9 @@ def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_scores(
     assert (workdir / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
 
 
-def test_noise_levels_are_told_apart_and_compared_with_controls(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_noise_levels_are_told_apart_and_compared_with_controls(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     code, errors = run_here(
         "assess",
         f"--images={folder}",
@@ -135,10 +165,14 @@ def test_noise_levels_are_told_apart_and_compared_with_controls(folder: pathlib.
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_features_made_elsewhere_are_scored_as_they_are(tmp_path: pathlib.Path, dtype: type) -> None:
+def test_features_made_elsewhere_are_scored_as_they_are(
+    tmp_path: pathlib.Path, dtype: type
+) -> None:
     features = np.random.default_rng(0).normal(size=(30, 8)).astype(dtype)
     np.save(tmp_path / "f.npy", features)
-    code, errors = run_here("assess", f"--features={tmp_path / 'f.npy'}", f"--workdir={tmp_path / 'o'}")
+    code, errors = run_here(
+        "assess", f"--features={tmp_path / 'f.npy'}", f"--workdir={tmp_path / 'o'}"
+    )
     assert code == 0, errors
     gaps, _ = reference_gaps(features)
     rows = read(tmp_path / "o" / "scores.csv")
@@ -211,8 +245,12 @@ REFUSED = [
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[pathlib.Path, int, str]]:
     folders = [tmp_path_factory.mktemp("refused") for _ in REFUSED]
-    ended = run_each("assess", [_case(folder, name) for folder, (name, _) in zip(folders, REFUSED, strict=True)])
-    return {name: (folder, *end) for (name, _), folder, end in zip(REFUSED, folders, ended, strict=True)}
+    ended = run_each(
+        "assess", [_case(folder, name) for folder, (name, _) in zip(folders, REFUSED, strict=True)]
+    )
+    return {
+        name: (folder, *end) for (name, _), folder, end in zip(REFUSED, folders, ended, strict=True)
+    }
 
 
 @pytest.mark.parametrize(("name", "message"), REFUSED)

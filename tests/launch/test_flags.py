@@ -40,8 +40,13 @@ def _plain(default: object) -> object:
 
 @pytest.mark.parametrize("preset", ["small", "paper"])
 def test_presets_hold_the_defaults_that_were_the_flags(preset: str) -> None:
-    assert [str(seed) for seed in examine_preset(preset).seeds] == BEFORE["reproduce_examine"]["seeds"]["default"]
-    assert low_resource_preset(preset).keep_groups is BEFORE["reproduce_low_resource"]["keep_groups"]["default"]
+    assert [str(seed) for seed in examine_preset(preset).seeds] == BEFORE["reproduce_examine"][
+        "seeds"
+    ]["default"]
+    assert (
+        low_resource_preset(preset).keep_groups
+        is BEFORE["reproduce_low_resource"]["keep_groups"]["default"]
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -111,7 +116,9 @@ def test_registries_are_listed() -> None:
         ([], "--workdir=FOLDER is missing"),
     ],
 )
-def test_a_wrong_value_is_answered_by_one_line_with_the_flags_name(given: list[str], answer: str) -> None:
+def test_a_wrong_value_is_answered_by_one_line_with_the_flags_name(
+    given: list[str], answer: str
+) -> None:
     code, printed = run_here("assess", *given)
     assert code == 1
     lines = [line for line in printed.splitlines() if not line.startswith("device:")]

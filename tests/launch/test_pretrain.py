@@ -25,7 +25,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     (folder / "images").mkdir()
     generator = np.random.default_rng(0)
     for name in NAMES:
-        Image.fromarray(generator.integers(0, 256, (16, 16, 3), np.uint8)).save(folder / "images" / name)
+        Image.fromarray(generator.integers(0, 256, (16, 16, 3), np.uint8)).save(
+            folder / "images" / name
+        )
     (folder / "images" / "text.png").write_text("not an image")
     lines = [f"{name},{'ab'[index % 2]}" for index, name in enumerate(NAMES)]
     (folder / "labels.csv").write_text("\n".join(["image,label", *lines]))
@@ -50,7 +52,11 @@ def finished(folder: pathlib.Path, flags: list[str]) -> pathlib.Path:
 def test_an_encoder_its_history_and_a_page_are_left_behind(finished: pathlib.Path) -> None:
     history = [json.loads(line) for line in (finished / "metrics.jsonl").read_text().splitlines()]
     assert [record["step"] for record in history] == [1, 2, 3, 4]
-    assert [step["step"] for step in history if {"feature_deviation", "rank_me", "knn_accuracy"} <= set(step)] == [2, 4]
+    assert [
+        step["step"]
+        for step in history
+        if {"feature_deviation", "rank_me", "knn_accuracy"} <= set(step)
+    ] == [2, 4]
     encoder = load_encoder(finished / "encoder")
     assert (encoder.image_size, encoder.channels) == (16, 3)
     assert encoder.training["images"] == 10
@@ -60,7 +66,13 @@ def test_an_encoder_its_history_and_a_page_are_left_behind(finished: pathlib.Pat
     assert "mae (small) on 10 images from images" in page
     assert "text.png" in page
     assert "text.png" in (finished / "skipped.csv").read_text()
-    for name in ("training_loss", "feature_deviation", "rank_me", "knn_accuracy", "reconstructions"):
+    for name in (
+        "training_loss",
+        "feature_deviation",
+        "rank_me",
+        "knn_accuracy",
+        "reconstructions",
+    ):
         with Image.open(finished / f"{name}.png") as picture:
             assert picture.width >= 500
 
@@ -69,7 +81,9 @@ def test_the_same_command_again_goes_on_to_the_same_encoder(
     folder: pathlib.Path, flags: list[str], finished: pathlib.Path
 ) -> None:
     before = (finished / "encoder" / "model.safetensors").read_bytes()
-    newest = max(int(step.name) for step in (finished / "checkpoints").iterdir() if step.name.isdigit())
+    newest = max(
+        int(step.name) for step in (finished / "checkpoints").iterdir() if step.name.isdigit()
+    )
     for path in ("encoder/model.safetensors", "encoder/config.json", "training.html"):
         (finished / path).unlink()
     (finished / "encoder").rmdir()
@@ -101,7 +115,11 @@ REFUSED = [
 def refused(folder: pathlib.Path) -> list[tuple[int, str]]:
     always = [f"--images={folder / 'images'}", "--image_size=16", "--steps=1"]
     commands = [
-        [*always, f"--workdir={folder / f'refused{case}'}", *(flag.format(folder) for flag in flags)]
+        [
+            *always,
+            f"--workdir={folder / f'refused{case}'}",
+            *(flag.format(folder) for flag in flags),
+        ]
         for case, (flags, _) in enumerate(REFUSED)
     ]
     return run_each("pretrain", commands)
@@ -130,7 +148,11 @@ def test_the_page_shows_what_the_method_sees(
     settings = TrainingSettings(method=method, architecture=TINY, steps=1, batch_size=4)
     trained = train_encoder(folder / "images", tmp_path, settings, watch_every=None, progress=False)
     assert len(trained.history) == 1
-    assert load_encoder(tmp_path / "encoder").embed(trained.examples).shape[0] == len(trained.examples) == 8
+    assert (
+        load_encoder(tmp_path / "encoder").embed(trained.examples).shape[0]
+        == len(trained.examples)
+        == 8
+    )
     page = write_training(tmp_path, trained, settings, source="images", device="cpu")
     assert method in page.read_text(encoding="utf-8")
     with Image.open(tmp_path / f"{picture}.png") as shown:
@@ -142,7 +164,12 @@ def test_extra_positives_of_known_classes_are_counted_and_no_label_is_kept_in_th
 ) -> None:
     settings = TrainingSettings(method="byol_sup", architecture=TINY, steps=1, batch_size=8)
     trained = train_encoder(
-        folder / "images", tmp_path, settings, labels=folder / "labels.csv", watch_every=None, progress=False
+        folder / "images",
+        tmp_path,
+        settings,
+        labels=folder / "labels.csv",
+        watch_every=None,
+        progress=False,
     )
     assert trained.history[0]["extra_positives_right"] == 1
     assert 0 < trained.history[0]["extra_positives_chance"] < 1
@@ -153,9 +180,15 @@ def test_labels_of_some_images_are_enough_to_report_by_and_not_to_train_by(
     folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "some.csv"
-    table.write_text("\n".join(["image,label", "text.png,a", *(f"{name},{name[1]}" for name in NAMES[:6]), "06.png,0"]))
+    table.write_text(
+        "\n".join(
+            ["image,label", "text.png,a", *(f"{name},{name[1]}" for name in NAMES[:6]), "06.png,0"]
+        )
+    )
     settings = TrainingSettings(method="byol_fs", architecture=TINY, steps=1, batch_size=8)
-    trained = train_encoder(folder / "images", tmp_path, settings, labels=table, watch_every=1, progress=False)
+    trained = train_encoder(
+        folder / "images", tmp_path, settings, labels=table, watch_every=1, progress=False
+    )
     assert {"extra_positives_right", "knn_accuracy"} <= trained.history[0].keys()
     assert "some.csv has labels for 7 of 10 images" in capsys.readouterr().err
     settings = TrainingSettings(method="byol_sup", architecture=TINY, steps=1, batch_size=8)
@@ -171,4 +204,6 @@ def test_labels_of_some_images_are_enough_to_report_by_and_not_to_train_by(
 def test_settings_reach_the_network_and_the_training(changes: dict[str, Any]) -> None:
     method, training = TrainingSettings(image_size=16, accumulate=2, seed=3, **changes).resolve(10)
     assert changes.items() <= vars(method.encoder).items()
-    assert (training.batch_size, training.accumulate, training.seed) == (10, 2, 3), "a preset's batch is cut down"
+    assert (training.batch_size, training.accumulate, training.seed) == (10, 2, 3), (
+        "a preset's batch is cut down"
+    )

@@ -1,4 +1,4 @@
-"""The study's command: refused in one line where it cannot do what is asked, and whole on two small folders."""
+"""The study's command: its refusals, and a whole run on two small folders."""
 
 import pathlib
 
@@ -32,14 +32,20 @@ BOTH = ["--workdir=OUT", "--images=IN/first", "--transfer_images=IN/second"]
 REFUSED = {
     "no workdir": ([], "--workdir=FOLDER is missing"),
     "no images": (["--workdir=OUT"], "--images=FOLDER is missing"),
-    "no second set": (["--workdir=OUT", "--images=IN/first"], "--transfer_images=FOLDER is missing"),
+    "no second set": (
+        ["--workdir=OUT", "--images=IN/first"],
+        "--transfer_images=FOLDER is missing",
+    ),
     "an unknown method": ([*BOTH, "--methods=moco"], "out of byol"),
     "no scorer": ([*BOTH, "--methods=byol_fs_pretrained"], "need a scorer"),
     "a scorer that is not there": ([*BOTH, "--scorer=IN/first"], "is not an encoder's folder"),
     "an unknown architecture": ([*BOTH, "--architecture=vgg"], "vgg"),
     "seeds in words": ([*BOTH, "--seeds=one"], "--seeds takes whole numbers"),
     "steps and minutes": ([*BOTH, "--steps=2", "--minutes=1"], "either steps or minutes"),
-    "two lengths of the fine-tuning": ([*BOTH, "--epochs=2", "--fine_tuning_steps=9"], "either --epochs or"),
+    "two lengths of the fine-tuning": (
+        [*BOTH, "--epochs=2", "--fine_tuning_steps=9"],
+        "either --epochs or",
+    ),
     "a class with one image": ([*BOTH, "--images=IN/odd"], "odd: class b has 1 images"),
     "no labels": ([*BOTH, "--images=IN/loose"], "lie in no class's sub-folder"),
     "labels of missing files": ([*BOTH, "--labels=IN/missing.csv"], "nowhere.png"),
@@ -51,13 +57,17 @@ REFUSED = {
 }
 
 
-def test_one_line_says_what_to_do_and_nothing_is_written(tmp_path: pathlib.Path, folders: pathlib.Path) -> None:
+def test_one_line_says_what_to_do_and_nothing_is_written(
+    tmp_path: pathlib.Path, folders: pathlib.Path
+) -> None:
     out = tmp_path / "out"
     commands = [
         [flag.replace("=OUT", f"={out}").replace("=IN", f"={folders}") for flag in flags]
         for flags, _ in REFUSED.values()
     ]
-    for case, (code, errors) in zip(REFUSED, run_each("reproduce_byol_tracin", commands), strict=True):
+    for case, (code, errors) in zip(
+        REFUSED, run_each("reproduce_byol_tracin", commands), strict=True
+    ):
         lines = [line for line in errors.splitlines() if line.startswith("reproduce-byol-tracin: ")]
         assert code == 1, case
         assert len(lines) == 1, case
@@ -70,11 +80,15 @@ def test_one_line_says_what_to_do_and_nothing_is_written(tmp_path: pathlib.Path,
 def test_two_small_folders_run_to_the_page(
     tmp_path: pathlib.Path, folders: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nearly all of the time is the compiler's: it is spared its best, and the program that a step would be timed with.
+    # Most of the time goes into compiling: it optimises less, and no step is timed.
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     (tmp_path / "seed_7").mkdir()
     (tmp_path / "byol_step.json").write_text('{"seconds_a_step": 60}')
-    flags = [f"--images={folders / 'first'}", f"--transfer_images={folders / 'second'}", f"--workdir={tmp_path}"]
+    flags = [
+        f"--images={folders / 'first'}",
+        f"--transfer_images={folders / 'second'}",
+        f"--workdir={tmp_path}",
+    ]
     flags += ["--steps=2", "--batch_size=4", "--epochs=1", "--seeds=0", "--methods=byol_tracin"]
     code, errors = run("reproduce_byol_tracin", *flags)
     assert code == 0, errors

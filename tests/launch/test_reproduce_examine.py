@@ -16,15 +16,23 @@ from tests.support.commands import run_here
         (("--workdir=OUT", "--images=I.npz", "--seeds=a"), "--seeds takes whole numbers"),
         (("--workdir=OUT", "--images=I.npz", "--sizes=1,2"), "--sizes takes four numbers"),
         (("--workdir=OUT", "--images=I.npz", "--valuers=loo"), "examine and others"),
-        (("--workdir=OUT", "--images=I.npz", "--steps=5", "--minutes=1"), "either steps or minutes"),
+        (
+            ("--workdir=OUT", "--images=I.npz", "--steps=5", "--minutes=1"),
+            "either steps or minutes",
+        ),
         (("--workdir=OUT", "--images=I.npz"), "one label an image"),
     ],
 )
 def test_one_line_says_what_to_do_and_nothing_is_written(
     tmp_path: pathlib.Path, arguments: tuple[str, ...], reason: str
 ) -> None:
-    np.savez(tmp_path / "I.npz", np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8))
-    here = [text.replace("OUT", str(tmp_path / "out")).replace("I.npz", str(tmp_path / "I.npz")) for text in arguments]
+    np.savez(
+        tmp_path / "I.npz", np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype=np.uint8)
+    )
+    here = [
+        text.replace("OUT", str(tmp_path / "out")).replace("I.npz", str(tmp_path / "I.npz"))
+        for text in arguments
+    ]
     code, errors = run_here("reproduce_examine", *here)
     lines = [line for line in errors.splitlines() if line.startswith("reproduce-examine: ")]
     assert code == 1

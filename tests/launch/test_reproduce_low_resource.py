@@ -1,4 +1,4 @@
-"""The study's command, run as its user runs it: killed and started again, and refused where it cannot do what is asked."""
+"""The study's command, run as its user runs it: a run killed and started again, refusals."""
 
 import csv
 import dataclasses
@@ -13,12 +13,25 @@ from PIL import Image
 from tests.support.commands import ROOT, run_each, start
 
 CLASSES = ("adipose", "tumour")
-QUICK = ("--batch_sizes=8", "--table_batch=8", "--k=5", "--probe_learning_rates=0.01", "--probe_batch_size=32")
-SHORT = ("--methods=dcl", "--architecture=small", "--image_size=16", "--steps=2", "--seeds=0,1", "--device=cpu")
+QUICK = (
+    "--batch_sizes=8",
+    "--table_batch=8",
+    "--k=5",
+    "--probe_learning_rates=0.01",
+    "--probe_batch_size=32",
+)
+SHORT = (
+    "--methods=dcl",
+    "--architecture=small",
+    "--image_size=16",
+    "--steps=2",
+    "--seeds=0,1",
+    "--device=cpu",
+)
 
 
 def draw(folder: pathlib.Path, classes: dict[str, int]) -> pathlib.Path:
-    """A folder of noise with a sub-folder a class, and groups.csv beside it, three images a group."""
+    """A folder of noise, one sub-folder for each class; groups.csv has three images in a group."""
     generator = np.random.default_rng(0)
     lines = ["file,class,group"]
     for number, (name, count) in enumerate(classes.items()):
@@ -33,7 +46,7 @@ def draw(folder: pathlib.Path, classes: dict[str, int]) -> pathlib.Path:
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """A study that was killed and started again; what the second start said; the commands that could not be done, and what they said."""
+    """A study that was killed and started again, and the commands that were refused."""
 
     killed: int
     before: dict[pathlib.Path, bytes]
@@ -50,12 +63,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder = draw(tmp_path_factory.mktemp("tiles"), dict.fromkeys(CLASSES, 24))
     out = folder / "out"
     table = folder / "groups.csv"
-    columns = ["--image_column=file", "--label_column=class", f"--labels=tiles={table}", f"--groups=tiles={table}"]
+    columns = [
+        "--image_column=file",
+        "--label_column=class",
+        f"--labels=tiles={table}",
+        f"--groups=tiles={table}",
+    ]
     imagenet = ROOT / "tests" / "golden" / "weights" / "resnet_basic"
     source = f"--images=tiles={folder / 'images'}"
     flags = [f"--workdir={out}", source, f"--imagenet={imagenet}", *columns, *QUICK, *SHORT]
     first = start("reproduce_low_resource", *flags)
-    while first.poll() is None and not (out / "tiles" / "seed_0" / "dcl_8" / "training.json").exists():
+    while (
+        first.poll() is None and not (out / "tiles" / "seed_0" / "dcl_8" / "training.json").exists()
+    ):
         time.sleep(0.05)
     first.send_signal(signal.SIGKILL)
     first.communicate()
@@ -100,7 +120,9 @@ def test_a_killed_study_goes_on_where_it_was_and_ends_on_its_page(runs: Runs) ->
 @pytest.mark.study
 def test_one_line_says_what_to_do_and_nothing_is_written(runs: Runs) -> None:
     for given, reason, code, errors in runs.refused:
-        lines = [line for line in errors.splitlines() if line.startswith("reproduce-low-resource: ")]
+        lines = [
+            line for line in errors.splitlines() if line.startswith("reproduce-low-resource: ")
+        ]
         assert code == 1, given
         assert len(lines) == 1, (given, errors)
         assert reason in lines[0], given
@@ -116,7 +138,10 @@ def impossible(folder: pathlib.Path) -> list[tuple[list[str], str]]:
     table = (folder / "groups.csv").read_text()
     (folder / "strange.csv").write_text(f"{table}\ntumour/99.png,tumour,g")
     (folder / "short.csv").write_text(table.rpartition("\n")[0])
-    few = "\n".join(f"{line.rpartition(',')[0]},tumour" if "tumour" in line else line for line in table.splitlines())
+    few = "\n".join(
+        f"{line.rpartition(',')[0]},tumour" if "tumour" in line else line
+        for line in table.splitlines()
+    )
     (folder / "few.csv").write_text(few)
     one = f"--images=tiles={folder / 'images'}"
     named = ["--image_column=file", "--label_column=class"]

@@ -1,4 +1,4 @@
-"""The scripts as their users run them: in a process of their own, or in this one where only the answer matters.
+"""Runs the commands: in a process of their own as their users do, or in this process.
 
 python -m tests.support.commands SCRIPT < [["--flag=value", …], …] > [[exit code, stderr], …]
 """
@@ -32,7 +32,7 @@ def run(script: str, *flags: object) -> tuple[int, str]:
 
 
 def run_here(script: str, *flags: object) -> tuple[int, str]:
-    """(exit code, stdout and stderr) of the script in this process, which has imported and compiled much already."""
+    """(exit code, stdout and stderr) of the script in this process."""
     job = importlib.import_module(f"launch.{script}")
     printed = io.StringIO()
     before = sys.argv
@@ -45,12 +45,14 @@ def run_here(script: str, *flags: object) -> tuple[int, str]:
         code = int(stop.code or 0)
     finally:
         sys.argv = before
-        logging.getLogger().removeHandler(get_absl_handler())  # its stream is closed before the process ends
+        logging.getLogger().removeHandler(
+            get_absl_handler()
+        )  # its stream is closed before the process ends
     return code, printed.getvalue()
 
 
 def run_each(script: str, commands: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
-    """(exit code, stderr) of each command, all in one process: importing JAX takes longer than refusing a command."""
+    """(exit code, stderr) of each command, all in one new process."""
     process = _process("tests.support.commands", script)
     output, errors = process.communicate(json.dumps(commands), timeout=1800)
     assert process.returncode == 0, errors
@@ -61,7 +63,9 @@ def _process(module: str, *arguments: str) -> "subprocess.Popen[str]":
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     pipe = subprocess.PIPE
     command = [sys.executable, "-m", module, *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
 
 
 if __name__ == "__main__":

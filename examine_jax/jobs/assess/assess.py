@@ -25,8 +25,20 @@ from examine_jax.evaluation.noise_experiment import (
     separations_with_controls,
 )
 from examine_jax.evaluation.noise_separation import NoiseSeparation
-from examine_jax.features.preprocessing import PREPROCESSINGS, FeatureStatistics, Preprocessing, preprocess
-from examine_jax.images import GaussianCorruption, ImageSet, corrupt, exact_duplicates, load_images, sample_images
+from examine_jax.features.preprocessing import (
+    PREPROCESSINGS,
+    FeatureStatistics,
+    Preprocessing,
+    preprocess,
+)
+from examine_jax.images import (
+    GaussianCorruption,
+    ImageSet,
+    corrupt,
+    exact_duplicates,
+    load_images,
+    sample_images,
+)
 from examine_jax.models.architectures import ARCHITECTURES
 from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_names, method_preset
@@ -57,12 +69,19 @@ class AssessSettings:
         metavar="NAME",
         main=True,
     )
-    architecture: str = setting("small", "The encoder's architecture.", known=ARCHITECTURES, metavar="NAME", main=True)
+    architecture: str = setting(
+        "small", "The encoder's architecture.", known=ARCHITECTURES, metavar="NAME", main=True
+    )
     training: PretrainSettings | None = None
     image_size: int | None = setting(
-        None, "Images are resized to this side. If not given: the architecture's.", minimum=1, main=True
+        None,
+        "Images are resized to this side. If not given: the architecture's.",
+        minimum=1,
+        main=True,
     )
-    channels: int | None = setting(None, "1: grey, 3: colour. If not given: the architecture's.", minimum=1)
+    channels: int | None = setting(
+        None, "1: grey, 3: colour. If not given: the architecture's.", minimum=1
+    )
     preprocessing: Preprocessing | None = setting(
         None, "Of features before scoring. If not given: zscore for images, none for --features."
     )
@@ -71,20 +90,27 @@ class AssessSettings:
     )
     center: bool = setting(False, "Subtract the features' mean before scoring.")
     solver: Solver | None = setting(
-        None, "The scorer's solver. If not given: the fastest exact one.", known=SOLVERS, metavar="NAME"
+        None,
+        "The scorer's solver. If not given: the fastest exact one.",
+        known=SOLVERS,
+        metavar="NAME",
     )
     noise: GaussianCorruption | None = None
     noise_training: Literal["clean", "clean_then_mixed"] = setting(
         "clean",
-        "With --noise_levels: train on clean images alone, or then on partly corrupted ones too, as the paper does.",
+        "With --noise_levels: train on clean images, or then also on corrupted ones, as the paper.",
     )
     seed: int = setting(0, "Of all random numbers.", minimum=0, main=True)
 
     def __post_init__(self) -> None:
         if self.preprocessing is not None and self.preprocessing not in PREPROCESSINGS:
-            raise ValueError(f"preprocessing {self.preprocessing!r} is none of {', '.join(PREPROCESSINGS)}")
+            raise ValueError(
+                f"preprocessing {self.preprocessing!r} is none of {', '.join(PREPROCESSINGS)}"
+            )
         if self.noise_training not in ("clean", "clean_then_mixed"):
-            raise ValueError(f"noise_training must be 'clean' or 'clean_then_mixed', got {self.noise_training!r}")
+            raise ValueError(
+                f"noise_training must be 'clean' or 'clean_then_mixed', got {self.noise_training!r}"
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -160,7 +186,11 @@ def assess_images(
     else:
         trained = trained if settings.pooling is None else trained.with_pooling(settings.pooling)
         method, training = trained.method, None
-    sources = {"images": _path(images), "pretrain_images": _path(pretrain_images), "encoder": _path(encoder)}
+    sources = {
+        "images": _path(images),
+        "pretrain_images": _path(pretrain_images),
+        "encoder": _path(encoder),
+    }
     check_or_write_config(workdir / "config.json", {**sources, "settings": to_plain(settings)})
     seconds: dict[str, float] = {}
     kind: Preprocessing = settings.preprocessing or "zscore"
@@ -176,7 +206,9 @@ def assess_images(
     if trained is None:
         with _stage("train", seconds, progress):
             assert training is not None  # without a given encoder, `_method` returns it
-            trained, loss = _train(method, training, images_trained_on, clean_mean, settings, workdir, progress)
+            trained, loss = _train(
+                method, training, images_trained_on, clean_mean, settings, workdir, progress
+            )
     with _stage("embed", seconds, progress):
         features = _embed(trained, assessed.pixels, progress)
         reference = _reference(trained) if kind == "zscore" else None
@@ -238,17 +270,21 @@ def assess_features(
     """
     file = pathlib.Path(features)
     if settings.noise is not None:
-        raise ValueError("noise levels need images, but features are given; leave --noise_levels out")
+        raise ValueError(
+            "noise levels need images, but features are given; leave --noise_levels out"
+        )
     try:
         array = np.load(file, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(
-            f"{file} is not a readable .npy file of numbers ({error}); save it with numpy.save(file, array)"
+            f"{file} is not a readable .npy file of numbers ({error}); "
+            "save it with numpy.save(file, array)"
         ) from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{file} holds several arrays; give an .npy file with one matrix [N, D]")
     check_or_write_config(
-        pathlib.Path(workdir) / "config.json", {"features": _path(features), "settings": to_plain(settings)}
+        pathlib.Path(workdir) / "config.json",
+        {"features": _path(features), "settings": to_plain(settings)},
     )
     kind: Preprocessing = settings.preprocessing or "none"
     if array.dtype.kind == "f" and array.ndim == 2:
@@ -275,7 +311,9 @@ def _load(
 
     def load(source: Any, bits: int | None) -> ImageSet:
         with progress_bar("images", progress) as report:
-            found = load_images(source, image_size=size, channels=channels, bits_stored=bits, on_progress=report)
+            found = load_images(
+                source, image_size=size, channels=channels, bits_stored=bits, on_progress=report
+            )
         for note in found.notes if progress else ():
             print(f"images: {note}", file=sys.stderr)
         return found
@@ -296,12 +334,18 @@ def _load(
 
 def _method(settings: AssessSettings) -> tuple[Method, PretrainSettings]:
     """The method, and the training settings before the number of images is known."""
-    chosen = named_architecture(settings.architecture, image_size=settings.image_size, channels=settings.channels)
+    chosen = named_architecture(
+        settings.architecture, image_size=settings.image_size, channels=settings.channels
+    )
     if settings.pooling is not None:
         encoder: Any = chosen.encoder
         if not hasattr(encoder, "pooling"):
-            raise ValueError(f"pooling needs a vision transformer's tokens: {settings.architecture} has none")
-        chosen = dataclasses.replace(chosen, encoder=dataclasses.replace(encoder, pooling=settings.pooling))
+            raise ValueError(
+                f"pooling needs a vision transformer's tokens: {settings.architecture} has none"
+            )
+        chosen = dataclasses.replace(
+            chosen, encoder=dataclasses.replace(encoder, pooling=settings.pooling)
+        )
     training = settings.training or recipe(settings.architecture, settings.method)
     method, _ = method_preset(settings.method, chosen, steps=training.phases[0].steps)
     return method, training
@@ -317,9 +361,15 @@ def _train(
     progress: bool,
 ) -> tuple[Encoder, tuple[np.ndarray, np.ndarray]]:
     clean = images.pixels
-    training = dataclasses.replace(training, batch_size=min(training.batch_size, len(clean)), seed=settings.seed)
+    training = dataclasses.replace(
+        training, batch_size=min(training.batch_size, len(clean)), seed=settings.seed
+    )
     sets = [clean]
-    if settings.noise is not None and settings.noise_training == "clean_then_mixed" and len(training.phases) == 1:
+    if (
+        settings.noise is not None
+        and settings.noise_training == "clean_then_mixed"
+        and len(training.phases) == 1
+    ):
         sets.append(mixed_training_set(clean, settings.noise, mean, settings.seed))
         training = dataclasses.replace(training, phases=clean_then_mixed(training.phases[0]))
     encoder, history = train_and_save(
@@ -340,19 +390,26 @@ def _train(
 def _reference(encoder: Encoder) -> FeatureStatistics | None:
     """The feature statistics in the encoder's folder; None if it was trained elsewhere."""
     try:
-        mean, deviation = (np.array(encoder.training[key], np.float64) for key in ("feature_mean", "feature_deviation"))
+        mean, deviation = (
+            np.array(encoder.training[key], np.float64)
+            for key in ("feature_mean", "feature_deviation")
+        )
     except KeyError:
         return None
     return FeatureStatistics(mean, deviation)
 
 
-def _embed(encoder: Encoder, pixels: UInt8[np.ndarray, "n h w c"], progress: bool) -> Float[np.ndarray, "n d"]:
+def _embed(
+    encoder: Encoder, pixels: UInt8[np.ndarray, "n h w c"], progress: bool
+) -> Float[np.ndarray, "n d"]:
     with progress_bar("embedded", progress) as report:
         return encoder.embed(pixels, on_progress=report)
 
 
 def _examine(features: np.ndarray, settings: AssessSettings) -> Examination:
-    return jax.tree.map(np.asarray, examine(features, solver=settings.solver, center=settings.center))
+    return jax.tree.map(
+        np.asarray, examine(features, solver=settings.solver, center=settings.center)
+    )
 
 
 def _path(path: str | os.PathLike[str] | None) -> str | None:

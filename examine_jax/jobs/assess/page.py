@@ -28,14 +28,25 @@ from examine_jax.reporting.page import (
     ranked_images,
     write_report,
 )
-from examine_jax.reporting.tables import formula_like, write_noise_levels, write_scores, write_skipped, write_table
+from examine_jax.reporting.tables import (
+    formula_like,
+    write_noise_levels,
+    write_scores,
+    write_skipped,
+    write_table,
+)
 from examine_jax.training.method import pictures
 
 _PICTURED = 8  # images, by the method
 
 
 def write_assessment(
-    workdir: pathlib.Path, assessment: Assessment, settings: AssessSettings, *, source: str, device: str
+    workdir: pathlib.Path,
+    assessment: Assessment,
+    settings: AssessSettings,
+    *,
+    source: str,
+    device: str,
 ) -> pathlib.Path:
     """Writes scores.csv, features.npy, skipped.csv, the figures as PNG and report.html.
 
@@ -64,11 +75,20 @@ def write_assessment(
     tables: tuple[Table, ...] = ()
     if assessment.level is not None:
         write_noise_levels(
-            workdir / "noise_levels.csv", assessment.names, assessment.level, score, gap, assessment.rank
+            workdir / "noise_levels.csv",
+            assessment.names,
+            assessment.level,
+            score,
+            gap,
+            assessment.rank,
         )
-        header, rows = separations.separation_rows({name: [value] for name, value in assessment.separations.items()})
+        header, rows = separations.separation_rows(
+            {name: [value] for name, value in assessment.separations.items()}
+        )
         write_table(workdir / "noise_separation.csv", header, rows)
-        tables = (Table("How well the gap tells the noise levels", header, rows, _ABOUT_SEPARATION),)
+        tables = (
+            Table("How well the gap tells the noise levels", header, rows, _ABOUT_SEPARATION),
+        )
     illustrations = _illustrations(assessment, gap, score)
     for name, illustration in illustrations.items():
         write_bytes(workdir / f"{name}.png", illustration.png)
@@ -107,7 +127,9 @@ def write_assessment(
             # The page shows the gallery as cards. Its picture is for slides.
             figures=tuple(shown for name, shown in illustrations.items() if name != "gallery"),
             tables=tables,
-            duplicates=tuple(tuple(assessment.names[i] for i in group) for group in assessment.duplicates),
+            duplicates=tuple(
+                tuple(assessment.names[i] for i in group) for group in assessment.duplicates
+            ),
             skipped=skipped,
             warnings=_warnings(assessment, gap, bound),
             settings=_settings(assessment, settings),
@@ -124,20 +146,26 @@ _ABOUT_SEPARATION = (
 )
 
 
-def _illustrations(assessment: Assessment, gap: np.ndarray, score: np.ndarray) -> dict[str, Illustration]:
+def _illustrations(
+    assessment: Assessment, gap: np.ndarray, score: np.ndarray
+) -> dict[str, Illustration]:
     made = {
         "score_distribution": Illustration(
             "Scores and gaps",
             scores.score_distribution(score, gap, assessment.level),
             "The score is exp(-gap). Where scores crowd together, look at the gap.",
-            "Distribution of the scores and of the gaps" + (" by noise level" if assessment.level is not None else ""),
+            "Distribution of the scores and of the gaps"
+            + (" by noise level" if assessment.level is not None else ""),
         )
     }
     if assessment.images is not None:
         made["gallery"] = Illustration(
             "Highest and lowest ranked images",
-            galleries.gallery(assessment.images.pixels, assessment.names, score, gap, assessment.rank),
-            "Above: the smallest gaps (without the image, the top singular value changes least). Below: the largest.",
+            galleries.gallery(
+                assessment.images.pixels, assessment.names, score, gap, assessment.rank
+            ),
+            "Above: the smallest gaps (without the image, the top singular value changes least). "
+            "Below: the largest.",
             "Pictures of the highest and lowest ranked images with their names and scores",
         )
     made["feature_map"] = Illustration(
@@ -165,7 +193,9 @@ def _illustrations(assessment: Assessment, gap: np.ndarray, score: np.ndarray) -
     if assessment.separations:
         made["noise_separation"] = Illustration(
             "Noise experiment",
-            separations.separation_chart({name: [value] for name, value in assessment.separations.items()}),
+            separations.separation_chart(
+                {name: [value] for name, value in assessment.separations.items()}
+            ),
             _ABOUT_SEPARATION,
             "Rank correlation and AUROC for the trained encoder and for controls",
         )
@@ -196,7 +226,9 @@ def _encoder_in_words(assessment: Assessment) -> str:
     training = assessment.encoder.training
     name = f"an encoder ({type(assessment.encoder.method).__name__})"
     if assessment.training_loss is not None:
-        return f"{name} trained for {training.get('steps')} steps on {training.get('images')} images"
+        return (
+            f"{name} trained for {training.get('steps')} steps on {training.get('images')} images"
+        )
     return f"{name} trained earlier"
 
 
@@ -204,12 +236,17 @@ def _warnings(assessment: Assessment, gap: np.ndarray, bound: np.ndarray) -> tup
     found = []
     formulas = formula_like(assessment.names)
     if formulas:
-        found.append(f"{len(formulas)} file names start like a formula: import them into spreadsheets as text.")
+        found.append(
+            f"{len(formulas)} file names start like a formula: "
+            "import them into spreadsheets as text."
+        )
     if assessment.images is not None and assessment.images.resized_up:
-        found.append(f"{assessment.images.resized_up} images were smaller than the encoder's input: enlarged.")
+        found.append(f"{assessment.images.resized_up} images were enlarged to the encoder's input.")
     if assessment.duplicates:
         twice = sum(len(group) for group in assessment.duplicates)
-        found.append(f"{twice} images have identical copies; copies share a gap, and each is scored.")
+        found.append(
+            f"{twice} images have identical copies; copies share a gap, and each is scored."
+        )
     if gap.size and bound.max() > 1e-3 * max(float(gap.max()), 1e-300):
         found.append(
             "The two largest singular values nearly coincide: some gaps are ill-conditioned "
@@ -239,5 +276,7 @@ def _settings(assessment: Assessment, settings: AssessSettings) -> Mapping[str, 
         described["bits per sample, scaled to 8"] = assessment.images.bits_stored
     if settings.noise is not None:
         described["noise"] = to_plain(settings.noise)
-    described |= {f"seconds to {stage}": f"{value:.1f}" for stage, value in assessment.seconds.items()}
+    described |= {
+        f"seconds to {stage}": f"{value:.1f}" for stage, value in assessment.seconds.items()
+    }
     return described

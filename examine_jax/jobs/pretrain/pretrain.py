@@ -20,7 +20,8 @@ from examine_jax.images import ImageSet, SkippedImage, load_images, sample_image
 from examine_jax.labelled.tables import Labels, check_label_file, read_labels
 from examine_jax.models.architectures import ARCHITECTURES, Architecture
 from examine_jax.models.architectures import architecture as named_architecture
-from examine_jax.pretraining import Method, PretrainSettings, method_names, method_preset
+from examine_jax.pretraining import Method, PretrainSettings, method_preset
+from examine_jax.pretraining.registry import METHODS
 from examine_jax.training.method import IMAGE, EncoderConfig, required_columns, uses_column
 
 _MONITORED_IMAGES = 512
@@ -35,9 +36,19 @@ class TrainingSettings:
     is an error.
     """
 
-    method: str = setting("mae", "The method.", known=method_names, metavar="NAME", main=True)
+    method: str = setting(
+        "mae",
+        "The method.",
+        known=lambda: [named.name for named in METHODS],
+        metavar="NAME",
+        main=True,
+    )
     preset: str = setting(
-        "small", "Its settings: small, paper, and for some methods original, released_code.", metavar="NAME", main=True
+        "small",
+        "The method's settings; not every method has each.",
+        known=lambda: list(dict.fromkeys(preset for named in METHODS for preset in named.presets)),
+        metavar="NAME",
+        main=True,
     )
     architecture: str = setting("small", "The encoder's architecture.", known=ARCHITECTURES, metavar="NAME", main=True)
     image_size: int | None = setting(
