@@ -8,13 +8,16 @@ import numpy  # noqa: F401  loads its OpenBLAS
 import scipy.linalg  # noqa: F401  loads the one that JAX takes LAPACK from
 import threadpoolctl
 
-# In the order of preference. OpenBLAS falls back to a kernel that the processor has, which then is none of these.
+# In the order of preference. OpenBLAS falls back to a kernel that the processor has, which then is
+# none of these.
 CANDIDATES = ("Haswell", "SkylakeX", "Sandybridge", "Nehalem", "ARMV8", "NEOVERSEN1")
 
 
 def kernels() -> list[str]:
     libraries = threadpoolctl.threadpool_info()
-    return sorted({library["architecture"] for library in libraries if library["internal_api"] == "openblas"})
+    return sorted(
+        {library["architecture"] for library in libraries if library["internal_api"] == "openblas"}
+    )
 
 
 def other_kernel() -> str:
@@ -24,7 +27,9 @@ def other_kernel() -> str:
         if candidate in present:
             continue
         environment = {**os.environ, "OPENBLAS_CORETYPE": candidate}
-        run = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            [sys.executable, __file__], env=environment, capture_output=True, text=True, check=False
+        )
         if run.returncode == 0 and run.stdout.split() == [candidate]:
             return candidate
     return ""

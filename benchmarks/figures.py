@@ -3,9 +3,9 @@
     python -m benchmarks.figures            # fails if a page differs from the records
     python -m benchmarks.figures --write    # writes the pages anew
 
-A page holds a table between `<!-- table: NAME -->` and `<!-- /table -->`, and a figure within a sentence between
-`<!-- figure: NAME -->` and `<!-- /figure -->`. A new table or figure is one function here and its entry in TABLES or
-FIGURES. Nothing is rounded or copied by hand.
+A page holds a table between `<!-- table: NAME -->` and `<!-- /table -->`, and a figure within a
+sentence between `<!-- figure: NAME -->` and `<!-- /figure -->`. A new table or figure is one
+function here and its entry in TABLES or FIGURES. Nothing is rounded or copied by hand.
 """
 
 import csv
@@ -43,11 +43,18 @@ def filled(text: str, where: str = "") -> str:
         opened = [name for opening, name in _OPENING.findall(text) if opening == kind]
         closed = [name for _, name, _ in found.findall(text)]
         if opened != closed:
-            raise ValueError(f"{where}: a {kind} marker has no end: {sorted(set(opened) - set(closed)) or opened}")
+            raise ValueError(
+                f"{where}: a {kind} marker has no end: "
+                f"{sorted(set(opened) - set(closed)) or opened}"
+            )
         unknown = sorted(set(opened) - known.keys())
         if unknown:
-            raise ValueError(f"{where}: unknown {kind} {unknown[0]!r}: choose from {', '.join(sorted(known))}")
-    text = _TABLE.sub(lambda match: match[1] + "\n".join(TABLES[match[2]]()) + "\n" + match[3], text)
+            raise ValueError(
+                f"{where}: unknown {kind} {unknown[0]!r}: choose from {', '.join(sorted(known))}"
+            )
+    text = _TABLE.sub(
+        lambda match: match[1] + "\n".join(TABLES[match[2]]()) + "\n" + match[3], text
+    )
     return _FIGURE.sub(lambda match: match[1] + FIGURES[match[2]]() + match[3], text)
 
 
@@ -73,7 +80,9 @@ def _mean_and_deviation(values: Sequence[float], digits: int = 3) -> str:
 
 
 def _mean_and_error(values: Sequence[float], digits: int = 3) -> str:
-    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.{digits}f}"
+    return (
+        f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.{digits}f}"
+    )
 
 
 def _range(values: Sequence[float], digits: int) -> str:
@@ -83,7 +92,11 @@ def _range(values: Sequence[float], digits: int) -> str:
 
 def _code(name: str) -> str:
     """Names of methods and valuers are code; names of controls are words."""
-    return f"`{name}`" if re.fullmatch(r"[a-z0-9_]+", name) and name not in {"untrained", "random"} else name
+    return (
+        f"`{name}`"
+        if re.fullmatch(r"[a-z0-9_]+", name) and name not in {"untrained", "random"}
+        else name
+    )
 
 
 # How well the gap separates noise levels.
@@ -92,7 +105,12 @@ _LEVELS = ("0.1", "0.3", "0.5", "1")
 
 
 def noise_separation() -> list[str]:
-    titles = ("images", "features", "rank correlation", *(f"AUROC, δ = {level}" for level in _LEVELS))
+    titles = (
+        "images",
+        "features",
+        "rank correlation",
+        *(f"AUROC, δ = {level}" for level in _LEVELS),
+    )
     names = {"sample": "sample", "lc25000_96": "histology"}
 
     def rows() -> Iterator[Sequence[str]]:
@@ -110,7 +128,9 @@ def noise_separation_by_encoder() -> list[str]:
     titles = ("encoder", "rank correlation", *(f"AUROC, δ = {level}" for level in _LEVELS))
     columns = ("rank correlation", *(f"AUROC at δ = {level}" for level in _LEVELS))
     found = _csv("2026-11-21-examine-experiments/noise_separation.csv")
-    return _table(titles, ((_code(row["features"]), *(row[column] for column in columns)) for row in found))
+    return _table(
+        titles, ((_code(row["features"]), *(row[column] for column in columns)) for row in found)
+    )
 
 
 # What training teaches.
@@ -134,7 +154,8 @@ def learning() -> list[str]:
         for name in (*controls, *methods):
             found = [seed[name] for seed in seeds.values()]
             accuracies = (
-                _mean_and_error([one[f"knn{form}"] for one in found]) for form in ("", "_zscored", "_euclidean")
+                _mean_and_error([one[f"knn{form}"] for one in found])
+                for form in ("", "_zscored", "_euclidean")
             )
             noise = _mean_and_error([one["noise_separation"]["rank_correlation"] for one in found])
             rank = f"{np.mean([one['rank_me'] for one in found]):.1f}"
@@ -149,10 +170,20 @@ def learning() -> list[str]:
 def values() -> list[str]:
     folder = "2026-11-21-examine-experiments"
     areas = {row["valuer"]: row for row in _csv(f"{folder}/areas.csv")}
-    noise = {row["features"]: row["rank correlation"] for row in _csv(f"{folder}/noise_separation_by_valuer.csv")}
+    noise = {
+        row["features"]: row["rank correlation"]
+        for row in _csv(f"{folder}/noise_separation_by_valuer.csv")
+    }
     wrong = {row["valuer"]: row["AUROC"] for row in _csv(f"{folder}/wrong_labels.csv")}
     times = {row["valuer"]: row["median time"] for row in _csv(f"{folder}/running_times.csv")}
-    label_free = ("examine", "facility_location", "k_centre", "prob_cover", "leverage", "mahalanobis")
+    label_free = (
+        "examine",
+        "facility_location",
+        "k_centre",
+        "prob_cover",
+        "leverage",
+        "mahalanobis",
+    )
     label_free += ("knn_distance", "typicality", "prototype_distance")
     with_labels = ("loo", "tmc_shapley", "banzhaf", "knn_shapley", "data_oob")
     names = ("random", *label_free, *with_labels)
@@ -173,8 +204,13 @@ def values() -> list[str]:
     def rows() -> Iterator[Sequence[str]]:
         for name in names:
             columns = [column for column in areas[name] if column != "valuer"]
-            found = [re.fullmatch(r"(\S+) ± \S+(?: \((\d+) of 5\))?", areas[name][column]) for column in columns]
-            cells = [f"{float(one[1]):.3f}" + (f" ({one[2]})" if one[2] else "") for one in found if one]
+            found = [
+                re.fullmatch(r"(\S+) ± \S+(?: \((\d+) of 5\))?", areas[name][column])
+                for column in columns
+            ]
+            cells = [
+                f"{float(one[1]):.3f}" + (f" ({one[2]})" if one[2] else "") for one in found if one
+            ]
             noisy = f"{float(noise[name]):.2f}" if name in noise else ""
             mislabelled = f"{float(wrong[name].split()[0]):.2f}" if name in wrong else ""
             yield (
@@ -216,9 +252,18 @@ def low_resource_dermoscopy() -> list[str]:
 
 
 def _low_resource(folder: str, *, with_settings: bool) -> list[str]:
-    knn, probe = _csv(f"{folder}/table_2.csv"), {row["encoder"]: row for row in _csv(f"{folder}/table_3.csv")}
+    knn, probe = (
+        _csv(f"{folder}/table_2.csv"),
+        {row["encoder"]: row for row in _csv(f"{folder}/table_3.csv")},
+    )
     columns = ("accuracy", "weighted F1", "balanced accuracy")
-    titles = ["encoder", *(f"kNN: {column}" for column in columns), "", *(f"probe: {column}" for column in columns), ""]
+    titles = [
+        "encoder",
+        *(f"kNN: {column}" for column in columns),
+        "",
+        *(f"probe: {column}" for column in columns),
+        "",
+    ]
     settings = (
         {row["encoder"]: row["batch size (learning rate)"] for row in _csv(f"{folder}/table_1.csv")}
         if with_settings
@@ -243,16 +288,22 @@ def _low_resource(folder: str, *, with_settings: bool) -> list[str]:
 def batch_sizes() -> list[str]:
     found = _csv("2026-11-22-low-resource/batch_sizes.csv")
     sizes = list(dict.fromkeys(row["batch size"] for row in found))
-    cells = {(row["encoder"], row["batch size"]): f"{row['accuracy']}, {row['verdict']}" for row in found}
+    cells = {
+        (row["encoder"], row["batch size"]): f"{row['accuracy']}, {row['verdict']}" for row in found
+    }
     encoders = dict.fromkeys(row["encoder"] for row in found)
     titles = ("encoder", *(f"batch of {size}" for size in sizes))
-    return _table(titles, ((f"`{name}`", *(cells[name, size] for size in sizes)) for name in encoders))
+    return _table(
+        titles, ((f"`{name}`", *(cells[name, size] for size in sizes)) for name in encoders)
+    )
 
 
 def byol_tracin() -> list[str]:
     folder = "2026-11-22-byol-tracin"
     transfer = {row["method"]: row["BMA"] for row in _csv(f"{folder}/transfer.csv")}
-    extra = {row["method"]: row["of the right class"] for row in _csv(f"{folder}/extra_positives.csv")}
+    extra = {
+        row["method"]: row["of the right class"] for row in _csv(f"{folder}/extra_positives.csv")
+    }
     found = _csv(f"{folder}/semi_supervised_bma.csv")
     shares = [column for column in found[0] if column != "method"]
     titles = ("pre-training", *shares, "transfer", "right extra positives")
@@ -260,7 +311,12 @@ def byol_tracin() -> list[str]:
     def rows() -> Iterator[Sequence[str]]:
         for row in found:
             name = row["method"]
-            yield _code(name), *(row[share] for share in shares), transfer[name], extra.get(name, "")
+            yield (
+                _code(name),
+                *(row[share] for share in shares),
+                transfer[name],
+                extra.get(name, ""),
+            )
 
     return _table(titles, rows())
 
@@ -269,7 +325,13 @@ def byol_tracin_cost() -> list[str]:
     found = _json("2026-11-21-byol-tracin-cost.json")["methods"]
     titles = ("method", "CPU time over BYOL's", "wall time over BYOL's", "operations over BYOL's")
     columns = ("cpu_over_byol", "wall_over_byol", "flops_over_byol")
-    return _table(titles, ((f"`{name}`", *(f"{one[column]:.2f}" for column in columns)) for name, one in found.items()))
+    return _table(
+        titles,
+        (
+            (f"`{name}`", *(f"{one[column]:.2f}" for column in columns))
+            for name, one in found.items()
+        ),
+    )
 
 
 # Accuracy and speed of the scorer.
@@ -278,11 +340,19 @@ def byol_tracin_cost() -> list[str]:
 def accuracy() -> list[str]:
     found = _csv("2026-11-21-accuracy.csv")
     columns = ("of_largest_gap", "of_own_gap", "of_error_bound")
-    titles = ("solver", "share of the largest gap", "share of the row's own gap", "share of the error bound")
+    titles = (
+        "solver",
+        "share of the largest gap",
+        "share of the row's own gap",
+        "share of the error bound",
+    )
 
     def rows() -> Iterator[Sequence[str]]:
         for solver in dict.fromkeys(row["solver"] for row in found):
-            worst = [max(float(row[column]) for row in found if row["solver"] == solver) for column in columns]
+            worst = [
+                max(float(row[column]) for row in found if row["solver"] == solver)
+                for column in columns
+            ]
             yield f"`{solver}`", f"{worst[0]:.1e}", f"{worst[1]:.1e}", f"{worst[2]:.2f}"
 
     return _table(titles, rows())
@@ -312,7 +382,11 @@ def scoring_speed() -> list[str]:
 
     loop, products = "numpy_loop_scaled", "two_products"
     rows = [
-        ("500 x 1024, Gaussian", "`Secular`", f"{over(small, loop, 'Secular')} times faster than a loop of NumPy SVDs"),
+        (
+            "500 x 1024, Gaussian",
+            "`Secular`",
+            f"{over(small, loop, 'Secular')} times faster than a loop of NumPy SVDs",
+        ),
         (
             "500 x 1024, Gaussian",
             "`MaskedPower`",
@@ -326,7 +400,8 @@ def scoring_speed() -> list[str]:
         (
             "100,000 x 768, Gaussian",
             "`Secular`",
-            f"{over([large['gaussian']], 'Secular', products, 1)} times its two matrix products alone",
+            f"{over([large['gaussian']], 'Secular', products, 1)} times its two matrix products "
+            "alone",
         ),
         (
             "100,000 x 768, Gaussian",
@@ -336,19 +411,27 @@ def scoring_speed() -> list[str]:
         (
             "100,000 x 768, an encoder's spectrum",
             "`Secular`",
-            f"{over([large['encoder'], again], 'Secular', products, 1)} times its two matrix products alone",
+            f"{over([large['encoder'], again], 'Secular', products, 1)} times its two matrix "
+            "products alone",
         ),
         (
             "100,000 x 768, an encoder's spectrum",
             "`AdaptiveSecular`, the default",
-            f"{over([large['encoder'], again], 'Secular', 'AdaptiveSecular', 1)} times faster than `Secular`",
+            f"{over([large['encoder'], again], 'Secular', 'AdaptiveSecular', 1)} times faster than "
+            "`Secular`",
         ),
     ]
     return _table(("float32 features", "solver", "time"), iter(rows))
 
 
 def pretraining_speed() -> list[str]:
-    titles = ("micro-batches", "a step (median)", "PyTorch, eager (median)", "ratio of medians", "ratio of the fastest")
+    titles = (
+        "micro-batches",
+        "a step (median)",
+        "PyTorch, eager (median)",
+        "ratio of medians",
+        "ratio of the fastest",
+    )
 
     def rows() -> Iterator[Sequence[str]]:
         for one in _json("2026-11-21-pretraining-speed.json")["mae_step"]:
@@ -365,15 +448,30 @@ def resnet_step() -> list[str]:
     def rows() -> Iterator[Sequence[str]]:
         for one in _json("2026-11-22-resnet-step.json")["resnet_step"]:
             seconds = (f"{one[name]:.2f} s" for name in ("median_s", "looped_median_s"))
-            yield f"{one['image_size']} px", str(one["micro_batches"]), *seconds, f"{one['looped_over_ours']:.1f}"
+            yield (
+                f"{one['image_size']} px",
+                str(one["micro_batches"]),
+                *seconds,
+                f"{one['looped_over_ours']:.1f}",
+            )
 
     return _table(titles, rows())
 
 
 def valuation_speed() -> list[str]:
     found = _json("2026-11-21-valuation.json")["results"]
-    titles = ("values", "fits", "time", "than a loop of scikit-learn fits", "largest difference of an accuracy")
-    names = {"examine": "EXAMINE", "loo": "LOO", "tmc_shapley": "TMC-Shapley, 100 permutations, nothing cut"}
+    titles = (
+        "values",
+        "fits",
+        "time",
+        "than a loop of scikit-learn fits",
+        "largest difference of an accuracy",
+    )
+    names = {
+        "examine": "EXAMINE",
+        "loo": "LOO",
+        "tmc_shapley": "TMC-Shapley, 100 permutations, nothing cut",
+    }
 
     def rows() -> Iterator[Sequence[str]]:
         for key, name in names.items():
@@ -395,7 +493,10 @@ def method_presets() -> list[str]:
 
     return _table(
         ("method", "presets"),
-        ((f"`{name}`", ", ".join(f"`{preset}`" for preset in preset_names(name))) for name in method_names()),
+        (
+            (f"`{name}`", ", ".join(f"`{preset}`" for preset in preset_names(name)))
+            for name in method_names()
+        ),
     )
 
 
@@ -419,8 +520,14 @@ def _largest_bound_share() -> str:
 
 
 def _area(valuer: str, panel: str) -> str:
-    row = next(row for row in _csv("2026-11-21-examine-experiments/areas.csv") if row["valuer"] == valuer)
-    return next(f"{float(cell.split()[0]):.3f}" for column, cell in row.items() if column.startswith(f"({panel})"))
+    row = next(
+        row for row in _csv("2026-11-21-examine-experiments/areas.csv") if row["valuer"] == valuer
+    )
+    return next(
+        f"{float(cell.split()[0]):.3f}"
+        for column, cell in row.items()
+        if column.startswith(f"({panel})")
+    )
 
 
 def _wrong_labels(valuer: str) -> str:
@@ -448,7 +555,15 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     for function in (
         *(noise_separation, noise_separation_by_encoder, learning, values, mislabelled),
         *(low_resource, low_resource_dermoscopy, batch_sizes, byol_tracin, byol_tracin_cost),
-        *(accuracy, bounds, scoring_speed, pretraining_speed, resnet_step, valuation_speed, method_presets),
+        *(
+            accuracy,
+            bounds,
+            scoring_speed,
+            pretraining_speed,
+            resnet_step,
+            valuation_speed,
+            method_presets,
+        ),
     )
 }
 
@@ -457,8 +572,12 @@ FIGURES: dict[str, Callable[[], str]] = {
     "largest_share_of_a_bound": _largest_bound_share,
     "noise_correlation_trained": lambda: _noise_correlation("trained encoder"),
     "noise_correlation_untrained": lambda: _noise_correlation("untrained encoder"),
-    "noise_correlation_trained_histology": lambda: _noise_correlation("trained encoder", "lc25000_96"),
-    "noise_correlation_untrained_histology": lambda: _noise_correlation("untrained encoder", "lc25000_96"),
+    "noise_correlation_trained_histology": lambda: _noise_correlation(
+        "trained encoder", "lc25000_96"
+    ),
+    "noise_correlation_untrained_histology": lambda: _noise_correlation(
+        "untrained encoder", "lc25000_96"
+    ),
     "area_a_examine": lambda: _area("examine", "a"),
     "area_a_random": lambda: _area("random", "a"),
     "area_a_facility_location": lambda: _area("facility_location", "a"),
@@ -489,7 +608,10 @@ def main(arguments: Sequence[str]) -> int:
         drifted += 1
         if arguments:
             page.write_text(wanted)
-        print(f"{page.relative_to(ROOT)} {'written' if arguments else 'differs from the records'}", file=sys.stderr)
+        print(
+            f"{page.relative_to(ROOT)} {'written' if arguments else 'differs from the records'}",
+            file=sys.stderr,
+        )
     return 1 if drifted and not arguments else 0
 
 

@@ -9,8 +9,28 @@ import types
 from typing import Any
 
 ROOMS = (
-    *("common", "images", "labelled", "scoring", "models", "features", "influence", "quality", "training"),
-    *("pretraining", "encoders", "selection", "valuation", "evaluation", "detection", "reporting", "studies", "jobs"),
+    *(
+        "common",
+        "images",
+        "labelled",
+        "scoring",
+        "models",
+        "features",
+        "influence",
+        "quality",
+        "training",
+    ),
+    *(
+        "pretraining",
+        "encoders",
+        "selection",
+        "valuation",
+        "evaluation",
+        "detection",
+        "reporting",
+        "studies",
+        "jobs",
+    ),
 )
 # Numerics that nobody imports from outside the package.
 _PRIVATE = {"examine_jax.scoring.equations"}
@@ -27,7 +47,8 @@ def write(folder: pathlib.Path) -> None:
     names = "\n".join(rooms)
     _write(
         folder / "index.md",
-        f"# API\n\nOne page a room, in the order in which data flow.\n\n```{{toctree}}\n{names}\n```\n",
+        "# API\n\nOne page a room, in the order in which data "
+        f"flow.\n\n```{{toctree}}\n{names}\n```\n",
     )
     for room in rooms:
         _write(folder / f"{room}.md", _page(f"examine_jax.{room}"))
@@ -40,14 +61,18 @@ def _page(name: str) -> str:
     """
     room = importlib.import_module(name)
     exports = {key: getattr(room, key) for key in getattr(room, "__all__", ())}
-    own = [key for key, value in exports.items() if getattr(value, "__module__", name).startswith(name)]
+    own = [
+        key for key, value in exports.items() if getattr(value, "__module__", name).startswith(name)
+    ]
     lines = [f"# {name}", "", "```{eval-rst}", f".. automodule:: {name}"]
     if own:
         lines.append(f"   :members: {', '.join(own)}")
     seen = {id(value) for value in exports.values()}
     for module in _modules(room):
         others = [
-            key for key, value in vars(module).items() if _documented(module, key, value) and id(value) not in seen
+            key
+            for key, value in vars(module).items()
+            if _documented(module, key, value) and id(value) not in seen
         ]
         if others:
             title = module.__name__.removeprefix("examine_jax.")
@@ -60,12 +85,21 @@ def _modules(room: types.ModuleType) -> list[types.ModuleType]:
     found = pkgutil.walk_packages(room.__path__, f"{room.__name__}.")
     names = sorted(module.name for module in found)
     public = [name for name in names if not any(name.startswith(private) for private in _PRIVATE)]
-    return [importlib.import_module(name) for name in public if not name.rpartition(".")[2].startswith("_")]
+    return [
+        importlib.import_module(name)
+        for name in public
+        if not name.rpartition(".")[2].startswith("_")
+    ]
 
 
 def _documented(module: types.ModuleType, key: str, value: Any) -> bool:
     own = getattr(value, "__module__", None) == module.__name__
-    return own and not key.startswith("_") and (isinstance(value, type) or callable(value)) and bool(value.__doc__)
+    return (
+        own
+        and not key.startswith("_")
+        and (isinstance(value, type) or callable(value))
+        and bool(value.__doc__)
+    )
 
 
 def _found(name: str) -> bool:
@@ -86,11 +120,14 @@ def skip_member(app: Any, what: str, name: str, obj: Any, skip: bool, options: A
     return True if type(obj).__name__ == "_tuplegetter" else None
 
 
-def process_docstring(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+def process_docstring(
+    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
     """Make a docstring's plain text valid reStructuredText.
 
-    Docstrings here are written to be read as text: code stands between single backticks, and mathematics may hold `|x|`
-    and `x*`. A paragraph that is indented as a whole, outside sections, is a formula and becomes a literal block.
+    Docstrings here are written to be read as text: code stands between single backticks, and
+    mathematics may hold `|x|` and `x*`. A paragraph that is indented as a whole, outside sections,
+    is a formula and becomes a literal block.
     """
     made: list[str] = []
     in_section = False

@@ -1,6 +1,7 @@
 """examine_jax: says which unlabelled medical images are worth labelling.
 
-The scorer is here at once and needs jax and numpy alone; what trains, reads images or writes reports is imported when first asked for.
+The scorer is here at once and needs jax and numpy alone; what trains, reads images or writes
+reports is imported when first asked for.
 """
 
 import importlib
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
     from examine_jax.encoders import Encoder, load_encoder, save_encoder
     from examine_jax.encoders.save import export_vit_mae
     from examine_jax.images import GaussianCorruption, ImageSet, corrupt, load_images, sample_images
-    from examine_jax.jobs.assess.assess import Assessment, AssessSettings, assess_features, assess_images
+    from examine_jax.jobs.assess.assess import (
+        Assessment,
+        AssessSettings,
+        assess_features,
+        assess_images,
+    )
     from examine_jax.jobs.assess.page import write_assessment
     from examine_jax.jobs.embed import embed_images
     from examine_jax.jobs.pretrain.pretrain import TrainedEncoder, TrainingSettings, train_encoder
@@ -115,7 +121,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_LATER[name]), name)
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"examine_jax.{name} needs the package {error.name!r}: pip install 'examine-jax[assess]'"
+            f"examine_jax.{name} needs the package {error.name!r}: pip install "
+            "'examine-jax[assess]'"
         ) from error
 
 

@@ -1,13 +1,25 @@
 """Shapes and types of the whole library are checked at run time, in the tests alone."""
 
+import importlib.metadata
 import os
 import pathlib
 
-# Before NumPy's first import: several processes test at once, and threads that wait for one another make seconds into minutes.
+# Before NumPy's first import: several processes test at once, and threads that wait for one another
+# make seconds into minutes.
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
-# One folder of compiled programs for all workers, and for the next run of the same code: most of the time of the tests is compilation.
+# Programs of tests run once or twice, so what matters is how soon they are compiled: four times sooner without LLVM's optimisations.
+# CI runs the scorer's tests a second time as users run it, with XLA_FLAGS set to nothing.
+if "XLA_FLAGS" not in os.environ:
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    if importlib.metadata.version("jaxlib").startswith(
+        "0.10."
+    ):  # XLA ends the process at a flag that it does not know
+        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+
+# One folder of compiled programs for all workers, and for the next run of the same code: most of
+# the time of the tests is compilation.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     cache = pathlib.Path(__file__).parents[1] / ".pytest_cache" / "programs"
     cache.mkdir(parents=True, exist_ok=True)
@@ -37,5 +49,8 @@ def real_data() -> pathlib.Path:
     """The folder of real image sets, named by EXAMINE_DATA."""
     folder = os.environ.get("EXAMINE_DATA")
     if not folder:
-        pytest.skip("EXAMINE_DATA is not set: it names the folder that holds lc25000_96/ and the other real image sets")
+        pytest.skip(
+            "EXAMINE_DATA is not set: it names the folder that holds lc25000_96/ and the other "
+            "real image sets"
+        )
     return pathlib.Path(folder)

@@ -31,7 +31,9 @@ print(heavy)
 
 
 def test_importing_starts_no_backend() -> None:
-    code = "import jax, examine_jax; from jax._src import xla_bridge; print(len(xla_bridge._backends))"
+    code = (
+        "import jax, examine_jax; from jax._src import xla_bridge; print(len(xla_bridge._backends))"
+    )
     assert in_a_new_process(code) == "0"
 
 

@@ -8,7 +8,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "examine_jax"
-# In the order in which data flow; each room may use those before it. docs/architecture gives the reasons.
+# In the order in which data flow; each room may use those before it. docs/architecture gives the
+# reasons.
 ROOMS = (
     "common",
     "images",
@@ -83,7 +84,10 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
     for module, file in known.items():
         if module == "examine_jax":
             continue
-        targets = (f"{other}.{name}" if f"{other}.{name}" in known else other for other, name in imports_of(file))
+        targets = (
+            f"{other}.{name}" if f"{other}.{name}" in known else other
+            for other, name in imports_of(file)
+        )
         arrows[module] = {target for target in targets if target in known} - {module}
     done: set[str] = set()
 
@@ -96,7 +100,8 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
         done.add(module)
 
     for module in arrows:
-        # A package's own __init__ gathers the names of its modules: it is no part of a circle among them.
+        # A package's own __init__ gathers the names of its modules: it is no part of a circle among
+        # them.
         if known[module].name != "__init__.py":
             visit(module, ())
 

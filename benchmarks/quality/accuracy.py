@@ -2,8 +2,9 @@
 
 python -m benchmarks.quality.accuracy --output=benchmarks/results/FILE.csv
 
-A line a solver and spectrum: the largest error relative to the largest gap; the largest relative to the row's own gap among rows over 1% of
-the largest; the largest error over its bound (1 or less: the bound holds); all beyond the reference's own rounding, in the last column.
+A line a solver and spectrum: the largest error relative to the largest gap; the largest relative to
+the row's own gap among rows over 1% of the largest; the largest error over its bound (1 or less:
+the bound holds); all beyond the reference's own rounding, in the last column.
 """
 
 import numpy as np
@@ -14,7 +15,15 @@ from examine_jax.scoring import DenseSVD, MaskedPower, Secular, examine
 from tests.support.spectra import SPECTRA, reference_gaps
 
 _OUTPUT = flags.DEFINE_string("output", None, "A CSV file.", required=True)
-_HEADER = ("solver", "features", "centred", "of_largest_gap", "of_own_gap", "of_error_bound", "reference_rounding")
+_HEADER = (
+    "solver",
+    "features",
+    "centred",
+    "of_largest_gap",
+    "of_own_gap",
+    "of_error_bound",
+    "reference_rounding",
+)
 
 
 def main(_: list[str]) -> None:
@@ -29,9 +38,18 @@ def main(_: list[str]) -> None:
                 largest = max(gaps.max(), 1e-300)
                 big = gaps > 0.01 * largest
                 own = (error[big] / gaps[big]).max() if big.any() else 0.0
-                bound = (error / np.maximum(np.asarray(found.error_bound, np.float64), 1e-300)).max()
+                bound = (
+                    error / np.maximum(np.asarray(found.error_bound, np.float64), 1e-300)
+                ).max()
                 figures = (error.max() / largest, own, bound, noise / largest)
-                lines.append((type(solver).__name__, name, str(center), *(f"{figure:.1e}" for figure in figures)))
+                lines.append(
+                    (
+                        type(solver).__name__,
+                        name,
+                        str(center),
+                        *(f"{figure:.1e}" for figure in figures),
+                    )
+                )
     write_table(_OUTPUT.value, _HEADER, lines)
     for solver in ("Secular", "MaskedPower", "DenseSVD"):
         mine = [line for line in lines if line[0] == solver]

@@ -5,11 +5,10 @@ python -m benchmarks.quality.learning --data=FOLDER_OF_lc25000_96 --workdir=OUT 
 
 Tiles are split by group, 3/4 to train on. The CPU time of a step is measured first, and a run takes
 the steps that its minutes allow; the plan is kept in the workdir, so that a killed run continues.
-Two kinds of figures, of features that saw no label:
-- balanced accuracy of the vote of the 20 nearest training tiles (cosine, weighted) on held-out ones;
-- noise separation of 500 held-out tiles, z-scored by clean training features (EXAMINE's Fig. 2b).
-Controls: the same network untrained, colour statistics, raw pixels. Each record is written when it
-is finished, and then kept.
+Two kinds of figures, of features that saw no label: - balanced accuracy of the vote of the 20
+nearest training tiles (cosine, weighted) on held-out ones; - noise separation of 500 held-out
+tiles, z-scored by clean training features (EXAMINE's Fig. 2b). Controls: the same network
+untrained, colour statistics, raw pixels. Each record is written when it is finished, and then kept.
 """
 
 import dataclasses
@@ -44,9 +43,13 @@ from .histology import read_tiles
 
 _DATA = flags.DEFINE_string("data", None, "The folder lc25000_96, with groups.csv.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where the runs live.", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the records; those in it are kept.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "A JSON file for the records; those in it are kept.", required=True
+)
 _METHODS = flags.DEFINE_list(
-    "methods", ["mae", "autoencoder", "simclr", "dcl", "byol", "simsiam", "vicreg"], "Which of `method_names()`."
+    "methods",
+    ["mae", "autoencoder", "simclr", "dcl", "byol", "simsiam", "vicreg"],
+    "Which of `method_names()`.",
 )
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
 _MINUTES = flags.DEFINE_float("minutes", 10.0, "CPU minutes of training a run.")
@@ -74,7 +77,9 @@ def split_tiles(folder: pathlib.Path, image_size: int, seed: int) -> Tiles:
     mean = float(pixels[~held].mean()) / 255
     noisy, level = corrupt(pixels[tiles.assessed], corruption, seed=seed, mean=mean)
     classes = int(label.max()) + 1
-    return Tiles(pixels[~held], label[~held], pixels[held], label[held], classes, clip_to_bytes(noisy), level)
+    return Tiles(
+        pixels[~held], label[~held], pixels[held], label[held], classes, clip_to_bytes(noisy), level
+    )
 
 
 def figures(embed: Callable[[np.ndarray], np.ndarray], tiles: Tiles) -> dict[str, object]:
@@ -87,7 +92,9 @@ def figures(embed: Callable[[np.ndarray], np.ndarray], tiles: Tiles) -> dict[str
         ("knn_zscored", scaled, WeightedCosine()),
         ("knn_euclidean", scaled, UniformEuclidean()),
     ):
-        predicted = knn_predict(train, tiles.training_label, test, k=20, num_classes=tiles.classes, voting=voting)
+        predicted = knn_predict(
+            train, tiles.training_label, test, k=20, num_classes=tiles.classes, voting=voting
+        )
         found[name] = balanced_accuracy(tiles.held_label, np.asarray(predicted), tiles.classes)
     reference = FeatureStatistics.of(known[:: max(1, len(known) // _REFERENCE)])
     gap = np.asarray(examine(preprocess(embed(tiles.noisy), "zscore", reference)).gap)
@@ -97,13 +104,18 @@ def figures(embed: Callable[[np.ndarray], np.ndarray], tiles: Tiles) -> dict[str
     return found
 
 
-def train_and_measure(name: str, seed: int, tiles: Tiles, workdir: pathlib.Path) -> dict[str, object]:
+def train_and_measure(
+    name: str, seed: int, tiles: Tiles, workdir: pathlib.Path
+) -> dict[str, object]:
     chosen = architecture(_ARCHITECTURE.value)
     plan = workdir / f"{name}.json"  # of all seeds
     if not plan.exists():
         method, settings = method_preset(name, chosen)
         cost = seconds_a_step(method, tiles.training, settings.batch_size)
-        write_text(plan, json.dumps({"cpu_seconds_a_step": cost, "steps": round(_MINUTES.value * 60 / cost)}))
+        write_text(
+            plan,
+            json.dumps({"cpu_seconds_a_step": cost, "steps": round(_MINUTES.value * 60 / cost)}),
+        )
     planned = json.loads(plan.read_text())
     method, settings = method_preset(name, chosen, steps=planned["steps"])
     settings = dataclasses.replace(settings, seed=seed)
@@ -124,7 +136,11 @@ def train_and_measure(name: str, seed: int, tiles: Tiles, workdir: pathlib.Path)
 def controls(seed: int, tiles: Tiles) -> dict[str, dict[str, object]]:
     method, _ = method_preset("mae", architecture(_ARCHITECTURE.value))
     untrained = untrained_encoder(method, tiles.training[:1], seed)
-    makers = {"untrained": untrained.embed, "colour statistics": colour_statistics, "raw pixels": raw_pixels}
+    makers = {
+        "untrained": untrained.embed,
+        "colour statistics": colour_statistics,
+        "raw pixels": raw_pixels,
+    }
     return {name: figures(make, tiles) for name, make in makers.items()}
 
 
@@ -132,7 +148,11 @@ def main(_: list[str]) -> None:
     workdir, output = pathlib.Path(_WORKDIR.value), pathlib.Path(_OUTPUT.value)
     workdir.mkdir(parents=True, exist_ok=True)
     stored = json.loads(output.read_text()) if output.exists() else {"records": {}}
-    stored["machine"] = {"device": str(jax.devices()[0]), "cores": os.cpu_count(), "versions": package_versions()}
+    stored["machine"] = {
+        "device": str(jax.devices()[0]),
+        "cores": os.cpu_count(),
+        "versions": package_versions(),
+    }
     stored["settings"] = {"minutes": _MINUTES.value, "architecture": _ARCHITECTURE.value}
     image_size = architecture(_ARCHITECTURE.value).encoder.image_size
 

@@ -32,7 +32,10 @@ def joined(files: list[str]) -> dict[str, Any]:
                 raise app.UsageError(f"{file}: its {name} differ from the other files'")
         for seed, rows in told["records"].items():
             # A control may have been measured twice; the first stands.
-            found.setdefault("records", {})[seed] = {**rows, **found.get("records", {}).get(seed, {})}
+            found.setdefault("records", {})[seed] = {
+                **rows,
+                **found.get("records", {}).get(seed, {}),
+            }
     return found
 
 
@@ -55,7 +58,10 @@ def has_learned(rows: dict[str, dict[str, Any]], name: str) -> bool:
 
 def table(rows: dict[str, dict[str, Any]]) -> list[str]:
     names = list(dict.fromkeys(name for own in rows.values() for name in own))
-    lines = [f"| | {' | '.join(TITLES)} | RankMe | steps | seeds |", "|---|" + "---|" * (len(TITLES) + 3)]
+    lines = [
+        f"| | {' | '.join(TITLES)} | RankMe | steps | seeds |",
+        "|---|" + "---|" * (len(TITLES) + 3),
+    ]
     for name in names:
         own = [seed[name] for seed in rows.values() if name in seed]
         cells = [text([value(record, column) for record in own]) for column in COLUMNS]
@@ -63,7 +69,10 @@ def table(rows: dict[str, dict[str, Any]]) -> list[str]:
         if "steps" in own[0] and not has_learned(rows, name):
             note = " (not learned)" if len(own) > 1 else " (one seed)"
         ranks = f"{np.mean([record['rank_me'] for record in own]):.1f}"
-        lines.append(f"| {name}{note} | {' | '.join(cells)} | {ranks} | {own[0].get('steps', '')} | {len(own)} |")
+        lines.append(
+            f"| {name}{note} | {' | '.join(cells)} | {ranks} | {own[0].get('steps', '')} | "
+            f"{len(own)} |"
+        )
     return lines
 
 

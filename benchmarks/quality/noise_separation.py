@@ -45,7 +45,9 @@ def settings(seed: int) -> AssessSettings:
     return AssessSettings(training=training, noise=noise, seed=seed)
 
 
-def histology(folder: pathlib.Path, workdir: pathlib.Path, seed: int) -> tuple[pathlib.Path, pathlib.Path]:
+def histology(
+    folder: pathlib.Path, workdir: pathlib.Path, seed: int
+) -> tuple[pathlib.Path, pathlib.Path]:
     """Writes 500 tiles to assess and the tiles to train on as .npy files; no group is in both."""
     tiles = read_tiles(folder, 72, seed)
     files = workdir / "assessed.npy", workdir / "training.npy"
@@ -57,9 +59,13 @@ def histology(folder: pathlib.Path, workdir: pathlib.Path, seed: int) -> tuple[p
 
 def record(assessment: Assessment, cpu_seconds: float) -> dict[str, object]:
     return {
-        "separations": {name: dataclasses.asdict(value) for name, value in assessment.separations.items()},
+        "separations": {
+            name: dataclasses.asdict(value) for name, value in assessment.separations.items()
+        },
         "steps": int(assessment.training_loss[0][-1]) if assessment.training_loss else None,
-        "final_loss": float(np.mean(assessment.training_loss[1][-20:])) if assessment.training_loss else None,
+        "final_loss": float(np.mean(assessment.training_loss[1][-20:]))
+        if assessment.training_loss
+        else None,
         "seconds": assessment.seconds,
         "cpu_seconds": cpu_seconds,
     }
@@ -81,7 +87,9 @@ def main(_: list[str]) -> None:
                 if name == "lc25000_96":
                     images, training = histology(pathlib.Path(_DATA.value), workdir, seed)
                 begin = time.process_time()
-                assessment = assess_images(images, workdir, settings(seed), pretrain_images=training)
+                assessment = assess_images(
+                    images, workdir, settings(seed), pretrain_images=training
+                )
                 write_text(kept, json.dumps(record(assessment, time.process_time() - begin)))
             entry = json.loads(kept.read_text())
             results[name][str(seed)] = entry
@@ -91,15 +99,27 @@ def main(_: list[str]) -> None:
             kind: dataclasses.asdict(
                 mean_over_seeds(
                     [
-                        NoiseSeparation(**{k: tuple(v) if isinstance(v, list) else v for k, v in one[kind].items()})
+                        NoiseSeparation(
+                            **{
+                                k: tuple(v) if isinstance(v, list) else v
+                                for k, v in one[kind].items()
+                            }
+                        )
                         for one in found
                     ]
                 )
             )
             for kind in found[0]
         }
-    machine = {"device": str(jax.devices()[0]), "cores": os.cpu_count(), "versions": package_versions()}
-    write_text(pathlib.Path(_OUTPUT.value), json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
+    machine = {
+        "device": str(jax.devices()[0]),
+        "cores": os.cpu_count(),
+        "versions": package_versions(),
+    }
+    write_text(
+        pathlib.Path(_OUTPUT.value),
+        json.dumps({"machine": machine, "results": results}, indent=2) + "\n",
+    )
     for name, result in results.items():
         for kind, mean in result["mean"].items():  # type: ignore[attr-defined]
             print(

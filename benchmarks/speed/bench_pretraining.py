@@ -64,7 +64,9 @@ def our_step(accumulate: int) -> Callable[[], None]:
     optimiser = AdamW().build(WarmupCosine().build(BATCH, 1000))
     mesh = data_mesh(BATCH // accumulate)
     steps = make_steps(METHOD, optimiser, accumulate=accumulate, mesh=mesh)
-    pixels = jnp.asarray(np.random.default_rng(0).integers(0, 256, (512, 72, 72, 3), dtype=np.uint8))
+    pixels = jnp.asarray(
+        np.random.default_rng(0).integers(0, 256, (512, 72, 72, 3), dtype=np.uint8)
+    )
     key = jax.random.key(0)
     held = [jax.jit(lambda: initial_state(METHOD, optimiser, key, {"image": pixels[:BATCH]}))()]
     orders = np.random.default_rng(1)
@@ -89,7 +91,9 @@ def test_mae_step(benchmark: Any, request: pytest.FixtureRequest, accumulate: in
         return
     threads = len(os.sched_getaffinity(0))
     arguments = [python, "-c", PEER, str(threads), str(BATCH)]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as peer:
         assert peer.stdin is not None
         assert peer.stdout is not None
         version = peer.stdout.readline().strip()
@@ -123,7 +127,9 @@ def test_resnet_step(benchmark: Any, image_size: int, accumulate: int) -> None:
     chosen = architecture("resnet18_imagenet_stem", image_size=image_size)
     method, settings = method_preset("dcl", chosen, preset="small", steps=100)
     optimiser = settings.optimiser.build(settings.schedule.build(16, 100))
-    pixels = jnp.asarray(np.random.default_rng(0).integers(0, 256, (64, image_size, image_size, 3), dtype=np.uint8))
+    pixels = jnp.asarray(
+        np.random.default_rng(0).integers(0, 256, (64, image_size, image_size, 3), dtype=np.uint8)
+    )
     indices, key = jnp.arange(16, dtype=jnp.int32)[None], jax.random.key(0)
     batch = {"image": pixels[:16], "index": indices[0]}
     start = jax.jit(lambda: initial_state(method, optimiser, key, batch))
@@ -179,7 +185,12 @@ def test_time_to_the_first_step(
     def first_step() -> None:
         arguments = [str(tmp_path / str(next(runs))), "none" if cache == "none" else str(folder)]
         checkout = pathlib.Path(__file__).parents[2]
-        subprocess.run([sys.executable, "-c", FIRST_STEP, *arguments], check=True, cwd=checkout, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-c", FIRST_STEP, *arguments],
+            check=True,
+            cwd=checkout,
+            capture_output=True,
+        )
 
     if cache == "filled":
         first_step()

@@ -1,9 +1,11 @@
 """Speed and error of the scorer together, against loops over dense SVDs.
 
-pytest benchmarks/speed/bench_scoring.py --sizes=500x1024,5000x768 --peers --benchmark-json=benchmarks/results/FILE.json
+pytest benchmarks/speed/bench_scoring.py --sizes=500x1024,5000x768 --peers
+--benchmark-json=benchmarks/results/FILE.json
 
-Every row is warmed up and blocked on. The error beside each time is that of the gap, relative to the largest, against float64 SVDs with the
-row deleted (on 20 rows) or, for the loops, is theirs. Loops are timed on a few rows and scaled to all of them; `extra_info` says so.
+Every row is warmed up and blocked on. The error beside each time is that of the gap, relative to
+the largest, against float64 SVDs with the row deleted (on 20 rows) or, for the loops, is theirs.
+Loops are timed on a few rows and scaled to all of them; `extra_info` says so.
 """
 
 from typing import Any
@@ -19,8 +21,8 @@ from examine_jax.scoring import AdaptiveSecular, MaskedPower, Secular, examine
 Size = tuple[int, int]
 SPECTRA = ("gaussian", "decaying", "encoder")
 
-# Of the features [4000, 192] that a trained MAE (`small`, on the sample picture) gives histology tiles: eigenvalues of their
-# covariance, and how much of the features' energy is in their mean.
+# Of the features [4000, 192] that a trained MAE (`small`, on the sample picture) gives histology
+# tiles: eigenvalues of their covariance, and how much of the features' energy is in their mean.
 _MEASURED_RANKS = (0, 1, 2, 5, 10, 20, 40, 80, 120, 191)
 _MEASURED_EIGENVALUES = (1, 5.63e-2, 2.03e-2, 1.71e-3, 2.97e-4, 8.7e-5, 3.04e-5, 7e-6, 2.2e-6, 2e-7)
 _MEASURED_MEAN_SHARE = 0.966
@@ -41,7 +43,9 @@ def features(size: Size, spectrum: str) -> np.ndarray:
         ranks = np.linspace(0, _MEASURED_RANKS[-1], width)
         variance = np.exp(np.interp(ranks, _MEASURED_RANKS, np.log(_MEASURED_EIGENVALUES)))
         rows *= np.sqrt(variance).astype(np.float32)
-        mean *= np.sqrt(variance.sum() * _MEASURED_MEAN_SHARE / (1 - _MEASURED_MEAN_SHARE)) / np.linalg.norm(mean)
+        mean *= np.sqrt(
+            variance.sum() * _MEASURED_MEAN_SHARE / (1 - _MEASURED_MEAN_SHARE)
+        ) / np.linalg.norm(mean)
     rows += mean
     return rows
 
@@ -54,9 +58,16 @@ def reference(rows: np.ndarray, indices: np.ndarray) -> np.ndarray:
     ):  # the singular values are those of the triangular factor; downdating it by a row is one more QR
         gram = exact.T @ exact
         sigma = np.sqrt(np.linalg.eigvalsh(gram)[-1])
-        return np.array([sigma - np.sqrt(np.linalg.eigvalsh(gram - np.outer(exact[i], exact[i]))[-1]) for i in indices])
+        return np.array(
+            [
+                sigma - np.sqrt(np.linalg.eigvalsh(gram - np.outer(exact[i], exact[i]))[-1])
+                for i in indices
+            ]
+        )
     sigma = np.linalg.svd(exact, compute_uv=False)[0]
-    return np.array([sigma - np.linalg.svd(np.delete(exact, i, 0), compute_uv=False)[0] for i in indices])
+    return np.array(
+        [sigma - np.linalg.svd(np.delete(exact, i, 0), compute_uv=False)[0] for i in indices]
+    )
 
 
 def record(benchmark: Any, rows: np.ndarray, gap: np.ndarray) -> None:
@@ -76,7 +87,9 @@ def record(benchmark: Any, rows: np.ndarray, gap: np.ndarray) -> None:
 
 @pytest.mark.parametrize("spectrum", SPECTRA)
 @pytest.mark.parametrize(
-    "solver", [Secular(), AdaptiveSecular(), MaskedPower()], ids=lambda solver: type(solver).__name__
+    "solver",
+    [Secular(), AdaptiveSecular(), MaskedPower()],
+    ids=lambda solver: type(solver).__name__,
 )
 def test_solver(benchmark: Any, size: Size, solver: Any, spectrum: str) -> None:
     if isinstance(solver, MaskedPower) and size[0] > 10_000:
@@ -84,8 +97,13 @@ def test_solver(benchmark: Any, size: Size, solver: Any, spectrum: str) -> None:
     rows = features(size, spectrum)
     on_device = jnp.asarray(rows)
     result = examine(on_device, solver=solver)  # compiles
-    benchmark.pedantic(lambda: jax.block_until_ready(examine(on_device, solver=solver)), rounds=5, warmup_rounds=1)
-    benchmark.extra_info |= {"path": int(result.diagnostics.path), "steps": int(result.diagnostics.iterations)}
+    benchmark.pedantic(
+        lambda: jax.block_until_ready(examine(on_device, solver=solver)), rounds=5, warmup_rounds=1
+    )
+    benchmark.extra_info |= {
+        "path": int(result.diagnostics.path),
+        "steps": int(result.diagnostics.iterations),
+    }
     record(benchmark, rows, np.asarray(result.gap))
 
 
@@ -94,14 +112,20 @@ def test_two_products_alone(benchmark: Any, size: Size, spectrum: str) -> None:
     """What the full path cannot do without: the Gram matrix and the projection on its eigenvectors."""
     count, width = size
     rows = jnp.asarray(features(size, spectrum))
-    vectors = jnp.asarray(np.linalg.qr(np.random.default_rng(0).normal(size=(min(size), min(size))))[0], jnp.float32)
+    vectors = jnp.asarray(
+        np.linalg.qr(np.random.default_rng(0).normal(size=(min(size), min(size))))[0], jnp.float32
+    )
 
     @jax.jit
     def products(rows: jax.Array, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
         tall = rows if count >= width else rows.T
-        return jnp.matmul(tall.T, tall, precision="highest"), jnp.matmul(tall, vectors, precision="highest")
+        return jnp.matmul(tall.T, tall, precision="highest"), jnp.matmul(
+            tall, vectors, precision="highest"
+        )
 
-    benchmark.pedantic(lambda: jax.block_until_ready(products(rows, vectors)), rounds=5, warmup_rounds=2)
+    benchmark.pedantic(
+        lambda: jax.block_until_ready(products(rows, vectors)), rounds=5, warmup_rounds=2
+    )
 
 
 @pytest.mark.parametrize("kind", ["numpy", "jax"])
@@ -124,10 +148,15 @@ def test_dense_loop(benchmark: Any, request: pytest.FixtureRequest, size: Size, 
             largest(jnp.asarray(np.delete(rows, i, 0))).block_until_ready()
 
     benchmark.pedantic(numpy_three if kind == "numpy" else jax_three, rounds=3, warmup_rounds=1)
-    benchmark.extra_info |= {"rows_timed": 3, "seconds_for_all_rows": median_seconds(benchmark) * size[0] / 3}
+    benchmark.extra_info |= {
+        "rows_timed": 3,
+        "seconds_for_all_rows": median_seconds(benchmark) * size[0] / 3,
+    }
 
 
-def test_lapack_secular_equation_a_row(benchmark: Any, request: pytest.FixtureRequest, size: Size) -> None:
+def test_lapack_secular_equation_a_row(
+    benchmark: Any, request: pytest.FixtureRequest, size: Size
+) -> None:
     """LAPACK's dlasd4 for each of a hundred rows, the eigendecomposition given."""
     if not request.config.getoption("--peers"):
         pytest.skip("peers are timed with --peers")
@@ -145,4 +174,7 @@ def test_lapack_secular_equation_a_row(benchmark: Any, request: pytest.FixtureRe
             dlasd4(0, poles, row / np.linalg.norm(row), np.dot(row, row))
 
     benchmark.pedantic(hundred, rounds=3, warmup_rounds=1)
-    benchmark.extra_info |= {"rows_timed": 100, "seconds_for_all_rows": median_seconds(benchmark) * size[0] / 100}
+    benchmark.extra_info |= {
+        "rows_timed": 100,
+        "seconds_for_all_rows": median_seconds(benchmark) * size[0] / 100,
+    }

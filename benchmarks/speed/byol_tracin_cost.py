@@ -37,13 +37,17 @@ _METHODS = flags.DEFINE_list(
     ["byol_tracin", "byol_fs", "byol_fnc", "byol_ft", "byol_tracin_pretrained"],
     "Methods to compare with byol; ..._pretrained: another encoder scores the images.",
 )
-_OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record; printed alone if not given.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "A JSON file for the record; printed alone if not given."
+)
 
 
 class Stepper:
     """A compiled step with its state; one call is one step."""
 
-    def __init__(self, method: Method, settings: PretrainSettings, batch: dict[str, jax.Array]) -> None:
+    def __init__(
+        self, method: Method, settings: PretrainSettings, batch: dict[str, jax.Array]
+    ) -> None:
         count = len(batch["image"])
         optimiser = settings.optimiser.build(settings.schedule.build(count, 1000))
         key = jax.random.key(0)
@@ -90,7 +94,9 @@ def main(arguments: list[str]) -> None:
         "what": f"one training step, {_ARCHITECTURE.value}, batch {_BATCH.value}, {size} px, float32, {_ROUNDS.value} rounds",
         "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores",
         "versions": package_versions(),
-        "methods": {name: _figures(seconds[name], seconds["byol"], steppers, name) for name in names},
+        "methods": {
+            name: _figures(seconds[name], seconds["byol"], steppers, name) for name in names
+        },
     }
     print(json.dumps(record, indent=1))
     if _OUTPUT.value:
@@ -98,7 +104,10 @@ def main(arguments: list[str]) -> None:
 
 
 def _figures(
-    own: list[tuple[float, float]], byol: list[tuple[float, float]], steppers: dict[str, Stepper], name: str
+    own: list[tuple[float, float]],
+    byol: list[tuple[float, float]],
+    steppers: dict[str, Stepper],
+    name: str,
 ) -> dict[str, float]:
     own_cpu, own_wall = map(statistics.median, zip(*own))
     byol_cpu, byol_wall = map(statistics.median, zip(*byol))

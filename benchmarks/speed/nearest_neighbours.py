@@ -24,7 +24,9 @@ from examine_jax.common.atomic_files import write_text
 from examine_jax.features.neighbours import nearest_neighbours
 from examine_jax.reporting.page import package_versions
 
-_OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record; printed alone if not given.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "A JSON file for the record; printed alone if not given."
+)
 _ROWS = flags.DEFINE_integer("rows", 100_000, "Training images.", lower_bound=200)
 _QUERIES = flags.DEFINE_integer("queries", 20_000, "Query images.", lower_bound=1)
 _COMPARED = flags.DEFINE_integer(
@@ -77,11 +79,15 @@ def _features(count: int, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     rows = generator.standard_normal((count, _WIDTH), dtype=np.float32)
     for start in range(0, count, 1_000):
-        rows[start : start + 1_000] += 0.2 * classes[generator.integers(10, size=len(rows[start : start + 1_000]))]
+        rows[start : start + 1_000] += (
+            0.2 * classes[generator.integers(10, size=len(rows[start : start + 1_000]))]
+        )
     return rows
 
 
-def _timed(job: Callable[[], tuple[np.ndarray, np.ndarray]]) -> tuple[tuple[np.ndarray, np.ndarray], float]:
+def _timed(
+    job: Callable[[], tuple[np.ndarray, np.ndarray]],
+) -> tuple[tuple[np.ndarray, np.ndarray], float]:
     begin = time.process_time()
     result = job()
     return result, time.process_time() - begin

@@ -19,7 +19,9 @@ from sklearn.linear_model import LogisticRegression
 
 with np.load(sys.argv[1], allow_pickle=False) as stored:
     arrays = dict(stored)
-onehot = {name: torch.eye(2)[torch.as_tensor(arrays[name])] for name in ("labels", "validation_labels")}
+onehot = {
+    name: torch.eye(2)[torch.as_tensor(arrays[name])] for name in ("labels", "validation_labels")
+}
 data = (
     torch.as_tensor(arrays["features"]),
     onehot["labels"],
@@ -29,19 +31,29 @@ data = (
 
 
 def leave_one_out(tolerance):
-    model = ClassifierSkLearnWrapper(LogisticRegression, 2, solver="liblinear", max_iter=5000, tol=tolerance)
+    model = ClassifierSkLearnWrapper(
+        LogisticRegression, 2, solver="liblinear", max_iter=5000, tol=tolerance
+    )
     valuer = LeaveOneOut().input_data(*data).input_model(model).input_metric(accuracy)
     return valuer.train_data_values().evaluate_data_values()
 
 
 def knn_shapley(_):
-    return KNNShapley(k_neighbors=5, batch_size=4096).input_data(*data).train_data_values().evaluate_data_values()
+    return (
+        KNNShapley(k_neighbors=5, batch_size=4096)
+        .input_data(*data)
+        .train_data_values()
+        .evaluate_data_values()
+    )
 
 
 results = {}
 for name, job in (("loo", leave_one_out), ("knn_shapley", knn_shapley)):
     begin, cpu = time.perf_counter(), time.process_time()
     job(1e-4)  # scikit-learn's default
-    results[name] = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu}
+    results[name] = {
+        "seconds": time.perf_counter() - begin,
+        "cpu_seconds": time.process_time() - cpu,
+    }
     results[name]["values"] = np.asarray(job(1e-12), np.float64).tolist()
 print(json.dumps(results))

@@ -1,8 +1,8 @@
 """pyDVL's leave-one-out and one whole permutation of its Shapley, timed: python pydvl_values.py ROWS.npz.
 
 ROWS.npz holds features, labels, validation, validation_labels, and order, a permutation. The script
-runs in pyDVL's own environment, without JAX; `valuation_speed --pydvl_python=…` starts it. It prints
-one JSON object.
+runs in pyDVL's own environment, without JAX; `valuation_speed --pydvl_python=…` starts it. It
+prints one JSON object.
 """
 
 import json
@@ -28,7 +28,9 @@ scorer = SupervisedScorer("accuracy", test, default=default)
 
 def utility(tolerance):
     return ModelUtility(
-        LogisticRegression(solver="liblinear", max_iter=5000, tol=tolerance), scorer, show_warnings=False
+        LogisticRegression(solver="liblinear", max_iter=5000, tol=tolerance),
+        scorer,
+        show_warnings=False,
     )
 
 
@@ -37,7 +39,9 @@ def leave_one_out(tolerance):
 
 
 def permutation(tolerance):
-    shapley = ShapleyValuation(utility(tolerance).with_dataset(data), PermutationSampler(), NoStopping())
+    shapley = ShapleyValuation(
+        utility(tolerance).with_dataset(data), PermutationSampler(), NoStopping()
+    )
     strategy = shapley.sampler.make_strategy(shapley.utility, None)
     found = np.zeros(len(arrays["order"]))
     for update in strategy.process([Sample(None, arrays["order"])], lambda: False):
@@ -49,6 +53,9 @@ results = {}
 for name, job in (("loo", leave_one_out), ("permutation", permutation)):
     begin, cpu = time.perf_counter(), time.process_time()
     job(1e-4)  # scikit-learn's default
-    results[name] = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu}
+    results[name] = {
+        "seconds": time.perf_counter() - begin,
+        "cpu_seconds": time.process_time() - cpu,
+    }
     results[name]["values"] = job(1e-12).tolist()
 print(json.dumps(results))

@@ -1,11 +1,13 @@
 """The scorer at its limits: are its bounds true, how much memory does it take, how fast are files read, do two processes help?
 
-python -m benchmarks.speed.scoring_limits --workdir=OUT --output=benchmarks/results/FILE.json [--rows=1000000] [--hostile_rows=1000000]
+python -m benchmarks.speed.scoring_limits --workdir=OUT --output=benchmarks/results/FILE.json
+[--rows=1000000] [--hostile_rows=1000000]
 
-- bounds: float32 gaps of every path on rows of hostile spectra against float64's, as multiples of the bound (over 1 is a violation).
-- memory: peak resident memory of a process that scores N x 768, beyond that of the same process before the scorer is called.
-- files: seconds to score an .npy file out of core, beside reading it twice.
-- processes: the same rows on one process and on two, each with one thread.
+- bounds: float32 gaps of every path on rows of hostile spectra against float64's, as multiples of
+the bound (over 1 is a violation). - memory: peak resident memory of a process that scores N x 768,
+beyond that of the same process before the scorer is called. - files: seconds to score an .npy file
+out of core, beside reading it twice. - processes: the same rows on one process and on two, each
+with one thread.
 """
 
 import json
@@ -39,7 +41,9 @@ def hostile(generator: np.random.Generator, count: int, width: int) -> np.ndarra
     decay = [
         np.exp(-index / generator.uniform(1, 10)),
         1 / (1 + index) ** generator.uniform(0.05, 1),
-        np.where(index < 2, 1 + np.array([0, 10 ** generator.uniform(-8, -2)])[np.minimum(index, 1)], 0.1),
+        np.where(
+            index < 2, 1 + np.array([0, 10 ** generator.uniform(-8, -2)])[np.minimum(index, 1)], 0.1
+        ),
         np.where(index < width // 3, 1.0, 0.01),
     ][generator.integers(4)]
     rows = generator.standard_normal((count, width)) * decay
@@ -62,12 +66,16 @@ def bounds() -> dict[str, Any]:
     from examine_jax.scoring.equations.rows import prepare
 
     paths = {
-        "float32 products": with_float64(lambda x: Secular()._full(prepare(x, None, False), np.float32)),
+        "float32 products": with_float64(
+            lambda x: Secular()._full(prepare(x, None, False), np.float32)
+        ),
         "float64 products": lambda x: examine(x, solver=Secular()),
         "Krylov": lambda x: examine(x, solver=AdaptiveSecular()),
         "masked power": lambda x: examine(x, solver=MaskedPower()),
     }
-    found: dict[str, Any] = {name: {"rows": 0, "violations": 0, "largest_multiple": 0.0} for name in paths}
+    found: dict[str, Any] = {
+        name: {"rows": 0, "violations": 0, "largest_multiple": 0.0} for name in paths
+    }
     generator = np.random.default_rng(0)
     count, width = 4096, 96
     for matrix in range(-(-_HOSTILE.value // count)):
@@ -81,7 +89,9 @@ def bounds() -> dict[str, Any]:
                 result = path(rows)
             error = np.abs(np.asarray(result.gap, np.float64) - reference) - own
             bound = np.asarray(result.error_bound, np.float64)
-            multiple = np.where(bound > 0, error / np.where(bound > 0, bound, 1), np.where(error > 0, np.inf, 0))
+            multiple = np.where(
+                bound > 0, error / np.where(bound > 0, bound, 1), np.where(error > 0, np.inf, 0)
+            )
             entry = found[name]
             entry["rows"] += count
             entry["violations"] += int((error > bound).sum())
@@ -149,7 +159,10 @@ def files() -> dict[str, Any]:
     read()
     examine_chunks(open_features(file))
     once = timed(read)
-    return {"read_twice_seconds": 2 * once, "score_seconds": timed(lambda: examine_chunks(open_features(file)))}
+    return {
+        "read_twice_seconds": 2 * once,
+        "score_seconds": timed(lambda: examine_chunks(open_features(file))),
+    }
 
 
 def child_process(number: int, index: int, port: int) -> dict[str, Any]:
@@ -164,12 +177,17 @@ def child_process(number: int, index: int, port: int) -> dict[str, Any]:
     count = min(_ROWS.value, 100_000)
     rows = features((count, _WIDTH), "encoder")
     mine = rows[index * count // number : (index + 1) * count // number]
-    spread = jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec("rows")), mine)
+    spread = jax.make_array_from_process_local_data(
+        NamedSharding(mesh, PartitionSpec("rows")), mine
+    )
     examine(spread, solver=Secular()).gap.block_until_ready()
     begin = time.perf_counter()
     result = examine(spread, solver=Secular())
     result.gap.block_until_ready()
-    return {"seconds": time.perf_counter() - begin, "sigma": float(np.asarray(result.singular_value))}
+    return {
+        "seconds": time.perf_counter() - begin,
+        "sigma": float(np.asarray(result.singular_value)),
+    }
 
 
 def run_children(names: list[str], threads: int | None = None) -> list[dict[str, Any]]:
@@ -186,7 +204,14 @@ def run_children(names: list[str], threads: int | None = None) -> list[dict[str,
     ]
     started = [
         subprocess.Popen(
-            ["taskset", "-c", str(place % (os.cpu_count() or 1)), *command, f"--rows={_ROWS.value}", f"--child={name}"]
+            [
+                "taskset",
+                "-c",
+                str(place % (os.cpu_count() or 1)),
+                *command,
+                f"--rows={_ROWS.value}",
+                f"--child={name}",
+            ]
             if threads is not None
             else [*command, f"--rows={_ROWS.value}", f"--child={name}"],
             env=environment,
@@ -209,7 +234,11 @@ def main(_: list[str]) -> None:
     pathlib.Path(_WORKDIR.value).mkdir(parents=True, exist_ok=True)
     output = pathlib.Path(_OUTPUT.value)
     told = json.loads(output.read_text()) if output.exists() else {}
-    told["machine"] = {"device": jax.devices()[0].device_kind, "cores": os.cpu_count(), "jax": jax.__version__}
+    told["machine"] = {
+        "device": jax.devices()[0].device_kind,
+        "cores": os.cpu_count(),
+        "jax": jax.__version__,
+    }
     measurements = {
         "bounds": bounds,
         "memory": lambda: run_children(["memory"])[0],

@@ -1,11 +1,13 @@
 """The scorer at every size on one device, beside what it cannot do without and beside its peers; one table, one JSON record.
 
-python -m benchmarks.speed.scoring_speed --output=benchmarks/results/FILE.json [--sizes=500x1024,100000x768] [--torch]
+python -m benchmarks.speed.scoring_speed --output=benchmarks/results/FILE.json
+[--sizes=500x1024,100000x768] [--torch]
 
-Everything is warmed up and blocked on; medians of several rounds; all of a size in one run. Loops are timed on a few rows and scaled to
-all. Ceilings are measured in the same run: the memory's rate by adding a number to a large array, the matrix rate by a product at the
-highest precision and of the scorer's own shape. `share_of_ceiling` is the least time that they allow over the time taken: of the full
-path for its two products, of the Krylov path for its readings of the features.
+Everything is warmed up and blocked on; medians of several rounds; all of a size in one run. Loops
+are timed on a few rows and scaled to all. Ceilings are measured in the same run: the memory's rate
+by adding a number to a large array, the matrix rate by a product at the highest precision and of
+the scorer's own shape. `share_of_ceiling` is the least time that they allow over the time taken: of
+the full path for its two products, of the Krylov path for its readings of the features.
 """
 
 import json
@@ -24,7 +26,9 @@ from benchmarks.speed.bench_scoring import SPECTRA, features, reference
 from examine_jax.common.atomic_files import write_text
 from examine_jax.scoring import AdaptiveSecular, MaskedPower, Path, Secular, examine
 
-_SIZES = flags.DEFINE_list("sizes", ["500x192", "500x1024", "5000x768", "100000x768"], "Which, as NxD.")
+_SIZES = flags.DEFINE_list(
+    "sizes", ["500x192", "500x1024", "5000x768", "100000x768"], "Which, as NxD."
+)
 _SPECTRA = flags.DEFINE_list("spectra", list(SPECTRA), "Which of benchmarks.speed.bench_scoring.")
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.", required=True)
 _TORCH = flags.DEFINE_bool("torch", False, "Time a loop of torch's SVDs too.")
@@ -105,14 +109,20 @@ def solvers(rows: np.ndarray, ceiling: dict[str, float]) -> dict[str, Any]:
     count, width = rows.shape
     on_device = jnp.asarray(rows)
     wide = min(count, width)
-    vectors = jnp.asarray(np.linalg.qr(np.random.default_rng(0).normal(size=(wide, wide)))[0], jnp.float32)
+    vectors = jnp.asarray(
+        np.linalg.qr(np.random.default_rng(0).normal(size=(wide, wide)))[0], jnp.float32
+    )
 
     @jax.jit
     def products(rows: jax.Array, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
         tall = rows if count >= width else rows.T
-        return jnp.matmul(tall.T, tall, precision="highest"), jnp.matmul(tall, vectors, precision="highest")
+        return jnp.matmul(tall.T, tall, precision="highest"), jnp.matmul(
+            tall, vectors, precision="highest"
+        )
 
-    found: dict[str, Any] = {"two products": {"seconds": median(lambda: products(on_device, vectors), _ROUNDS.value)}}
+    found: dict[str, Any] = {
+        "two products": {"seconds": median(lambda: products(on_device, vectors), _ROUNDS.value)}
+    }
     with jax.enable_x64(True):
         gram = jnp.asarray(np.eye(wide))
         eigh = jax.jit(jnp.linalg.eigh)

@@ -36,9 +36,13 @@ from examine_jax.valuation.valuation import seeds_of
 _ROWS = flags.DEFINE_integer("rows", 500, "Rows to value.")
 _WIDTH = flags.DEFINE_integer("width", 1024, "Columns of features.")
 _VALIDATION = flags.DEFINE_integer("validation", 20_000, "Validation points.")
-_PERMUTATIONS = flags.DEFINE_integer("permutations", 100, "Permutations of TMC-Shapley, without truncation.")
+_PERMUTATIONS = flags.DEFINE_integer(
+    "permutations", 100, "Permutations of TMC-Shapley, without truncation."
+)
 _SAMPLED = flags.DEFINE_integer("sampled", 40, "scikit-learn fits to time for each valuer.")
-_PYDVL = flags.DEFINE_string("pydvl_python", None, "The interpreter of an environment that has pyDVL.")
+_PYDVL = flags.DEFINE_string(
+    "pydvl_python", None, "The interpreter of an environment that has pyDVL."
+)
 _OPENDATAVAL = flags.DEFINE_string(
     "opendataval_python", None, "The interpreter of an environment that has OpenDataVal."
 )
@@ -56,7 +60,9 @@ class Data:
 def synthetic(rows: int, width: int, validation: int) -> Data:
     """Features with a decaying spectrum and columns of unit variance; labels are linear plus noise."""
     generator = np.random.default_rng(0)
-    mixing = generator.normal(size=(width, width)) * np.exp(-np.arange(width) / (width / 16))[:, None]
+    mixing = (
+        generator.normal(size=(width, width)) * np.exp(-np.arange(width) / (width / 16))[:, None]
+    )
     features = generator.normal(size=(rows + validation, width)) @ mixing
     features = (features / features.std(0)).astype(np.float32)
     direction = generator.normal(size=width)
@@ -78,14 +84,19 @@ def after_compilation(job: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     runs = [timed(job)[1]]
     while len(runs) < 5 and sum(run["seconds"] for run in runs) < 2:
         runs.append(timed(job)[1])
-    return found, {**min(runs, key=lambda run: run["seconds"]), "seconds_with_compilation": first["seconds"]}
+    return found, {
+        **min(runs, key=lambda run: run["seconds"]),
+        "seconds_with_compilation": first["seconds"],
+    }
 
 
 def sklearn_worths(data: Data, sets: list[Any], tolerance: float) -> list[float]:
     """The accuracy of a fit to each set of rows."""
     worths = []
     for rows in sets:
-        model = Sklearn(solver="liblinear", max_iter=5000, tol=tolerance).fit(data.features[rows], data.labels[rows])
+        model = Sklearn(solver="liblinear", max_iter=5000, tol=tolerance).fit(
+            data.features[rows], data.labels[rows]
+        )
         worths.append(float(model.score(data.validation, data.validation_labels)))
     return worths
 
@@ -134,14 +145,18 @@ def main(_: list[str]) -> None:
     print("loo", results["loo"], flush=True)
 
     valuer = TMCShapley(utility, permutations=_PERMUTATIONS.value, truncation=None, stopping=None)
-    dataclasses.replace(valuer, permutations=valuer.at_once).value(data.features, data.labels, key)  # compiles
+    dataclasses.replace(valuer, permutations=valuer.at_once).value(
+        data.features, data.labels, key
+    )  # compiles
     found, spent = timed(lambda: valuer.value(data.features, data.labels, key))
     game = utility.game(data.features, data.labels)
     order = seeds_of(key, np.arange(valuer.at_once))
     orders = np.stack([seed.permutation(count) for seed in order])
     prefixes = np.concatenate([worth for worth, _ in game.prefixes(orders)], axis=1)
     which = generator.integers(valuer.at_once, size=_SAMPLED.value)
-    sizes = np.linspace(10, count, _SAMPLED.value).astype(int)  # evenly over the sizes: the loop's mean cost
+    sizes = np.linspace(10, count, _SAMPLED.value).astype(
+        int
+    )  # evenly over the sizes: the loop's mean cost
     sets = [orders[q][:size] for q, size in zip(which, sizes)]
     fits = int(found.diagnostics["fits"])
     results["tmc_shapley"] = {
@@ -158,7 +173,11 @@ def main(_: list[str]) -> None:
         if python is not None:
             results[name] = beside(data, name, python, few)
             print(name, results[name], flush=True)
-    machine = {"device": str(jax.devices()[0]), "cores": os.cpu_count(), "versions": package_versions()}
+    machine = {
+        "device": str(jax.devices()[0]),
+        "cores": os.cpu_count(),
+        "versions": package_versions(),
+    }
     shape = {"rows": count, "width": _WIDTH.value, "validation": _VALIDATION.value}
     record = {"machine": machine, "load": os.getloadavg(), "shape": shape, "results": results}
     if _OUTPUT.value is not None:
@@ -175,7 +194,9 @@ def beside(data: Data, peer: str, python: str, few: int) -> dict[str, Any]:
         validation = {"validation": data.validation, "validation_labels": data.validation_labels}
         np.savez(path, features=features, labels=labels, order=order, **validation)
         script = pathlib.Path(__file__).with_name(f"{peer}_values.py")
-        done = subprocess.run([python, "-W", "ignore", script, path], stdout=subprocess.PIPE, check=True)
+        done = subprocess.run(
+            [python, "-W", "ignore", script, path], stdout=subprocess.PIPE, check=True
+        )
     theirs = json.loads(done.stdout)
 
     def permutation() -> Any:
@@ -188,7 +209,9 @@ def beside(data: Data, peer: str, python: str, few: int) -> dict[str, Any]:
     jobs = {
         "loo": lambda: LeaveOneOut(utility).value(features, labels).values,
         "permutation": permutation,
-        "knn_shapley": lambda: KNNShapley(data.validation, data.validation_labels).value(features, labels).values,
+        "knn_shapley": lambda: (
+            KNNShapley(data.validation, data.validation_labels).value(features, labels).values
+        ),
     }
     found: dict[str, Any] = {"rows": few}
     for name in theirs:

@@ -52,7 +52,8 @@ class Encoder:
         """
         if self.pooling is None:
             raise ValueError(
-                f"pooling={pooling!r}: a {type(self.method.encoder).__name__} has no tokens to pool; leave pooling away"
+                f"pooling={pooling!r}: a {type(self.method.encoder).__name__} has no tokens to "
+                "pool; leave pooling away"
             )
         encoder: Any = self.method.encoder
         encoder = dataclasses.replace(encoder, pooling=pooling)
@@ -83,7 +84,8 @@ class Encoder:
         expected = (self.image_size, self.image_size, self.channels)
         if images.ndim != 4 or images.dtype != np.uint8 or images.shape[1:] != expected:
             raise ValueError(
-                f"the encoder takes uint8 images {list(expected)} (height, width, channels), got {images.dtype} {list(images.shape[1:])}; "
+                f"the encoder takes uint8 images {list(expected)} (height, width, channels), got "
+                f"{images.dtype} {list(images.shape[1:])}; "
                 "resize them first"
             )
         if batch_size < 1:
@@ -93,16 +95,19 @@ class Encoder:
             part = images[start : start + batch_size]
             batch = np.zeros((batch_size, *expected), np.uint8)
             batch[: len(part)] = part
-            features[start : start + len(part)] = np.asarray(_embed(self.method, self.params, self.state, batch))[
-                : len(part)
-            ]
+            features[start : start + len(part)] = np.asarray(
+                _embed(self.method, self.params, self.state, batch)
+            )[: len(part)]
             if on_progress is not None:
                 on_progress(start + len(part), len(images))
         return features
 
     def reconstruct(
         self, images: np.ndarray, key: Key[Array, ""]
-    ) -> tuple[Float[np.ndarray, "count height width channels"], Float[np.ndarray, "count height width channels"]]:
+    ) -> tuple[
+        Float[np.ndarray, "count height width channels"],
+        Float[np.ndarray, "count height width channels"],
+    ]:
         """(images with hidden patches, reconstructed images) of a masked autoencoder, in [0, 1].
 
         All images are one batch, so give few.
@@ -115,7 +120,10 @@ class Encoder:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _embed(
-    method: Method, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
+    method: Method,
+    params: PyTree,
+    state: PyTree,
+    images: Shaped[Array, "batch height width channels"],
 ) -> Array:
     return method.embed(params, state, images)
 

@@ -33,7 +33,9 @@ class ImportedEncoder:
     def loss(
         self, params: PyTree, state: PyTree, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
-        raise ValueError("ImportedEncoder embeds and has no loss; train with a method (MAE, SimCLR, ...) instead")
+        raise ValueError(
+            "ImportedEncoder embeds and has no loss; train with a method (MAE, SimCLR, ...) instead"
+        )
 
     def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
         return state
@@ -50,7 +52,17 @@ def method_of(network: ImportedNetwork) -> tuple[Method, PyTree, PyTree]:
     pixels = PixelScale(network.pixel_mean, network.pixel_deviation)
     decoder = network.decoder
     if decoder is not None and isinstance(network.encoder, ViTConfig):
-        mae = MAE(network.encoder, decoder.config, decoder.mask_ratio, norm_pix=decoder.norm_pix, pixels=pixels)
+        mae = MAE(
+            network.encoder,
+            decoder.config,
+            decoder.mask_ratio,
+            norm_pix=decoder.norm_pix,
+            pixels=pixels,
+        )
         return mae, {"encoder": network.params, "decoder": decoder.params}, {}
     stats = {"encoder": network.batch_stats} if isinstance(network.encoder, ResNetConfig) else {}
-    return ImportedEncoder(network.encoder, pixels), {"encoder": network.params}, {"batch_stats": stats}
+    return (
+        ImportedEncoder(network.encoder, pixels),
+        {"encoder": network.params},
+        {"batch_stats": stats},
+    )

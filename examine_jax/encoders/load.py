@@ -10,7 +10,10 @@ from examine_jax.models.weights import read_json, read_network
 from examine_jax.pretraining.registry import known_settings
 from examine_jax.training.method import Method
 
-KNOWN: tuple[type, ...] = (*known_settings(), ImportedEncoder)  # what an encoder's config.json may hold
+KNOWN: tuple[type, ...] = (
+    *known_settings(),
+    ImportedEncoder,
+)  # what an encoder's config.json may hold
 
 
 def load_encoder(
@@ -40,9 +43,13 @@ def load_encoder(
         configuration, ours = {}, not path.is_file()
     if ours:
         if image_size is not None:
-            raise ValueError(f"{path}: image_size is for networks that others trained; this one has its own")
+            raise ValueError(
+                f"{path}: image_size is for networks that others trained; this one has its own"
+            )
         return read_encoder(path, KNOWN, method)
     if method is not None:
-        raise ValueError(f"{path}: method is for folders that save_encoder wrote; this is another library's")
+        raise ValueError(
+            f"{path}: method is for folders that save_encoder wrote; this is another library's"
+        )
     network_method, params, state = method_of(read_network(path, image_size=image_size))
     return Encoder(network_method, params, state, {"imported_from": path.name})

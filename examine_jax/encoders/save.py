@@ -41,7 +41,11 @@ def save_encoder(
         OSError: the folder cannot be written.
         ValueError: a file, or a folder that is no encoder's, is in the way.
     """
-    configuration = {"format_version": FORMAT_VERSION, "method": to_plain(method), "training": training or {}}
+    configuration = {
+        "format_version": FORMAT_VERSION,
+        "method": to_plain(method),
+        "training": training or {},
+    }
     tensors = {name: np.asarray(leaf) for name, leaf in _flat(params, state).items()}
     _write_folder(pathlib.Path(folder), tensors, {"config.json": configuration})
 
@@ -61,7 +65,8 @@ def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
     method = encoder.method
     if not isinstance(method, MAE):
         raise ValueError(
-            f"export_vit_mae: the encoder was trained by {type(method).__name__}; only an MAE's is a ViTMAE"
+            f"export_vit_mae: the encoder was trained by {type(method).__name__}; only an MAE's is "
+            "a ViTMAE"
         )
     network, decoder = method.encoder, method.decoder
     configuration = {
@@ -96,14 +101,17 @@ def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
         "rescale_factor": 1 / 255,
         "do_normalize": True,
         "image_mean": [*method.pixels.mean] * (network.channels // len(method.pixels.mean)),
-        "image_std": [*method.pixels.deviation] * (network.channels // len(method.pixels.deviation)),
+        "image_std": [*method.pixels.deviation]
+        * (network.channels // len(method.pixels.deviation)),
     }
     tensors = vit_mae_tensors(network, decoder, encoder.params)
     files = {"config.json": configuration, "preprocessor_config.json": preprocessor}
     _write_folder(pathlib.Path(folder), tensors, files)
 
 
-def _write_folder(folder: pathlib.Path, tensors: dict[str, np.ndarray], files: dict[str, dict[str, Any]]) -> None:
+def _write_folder(
+    folder: pathlib.Path, tensors: dict[str, np.ndarray], files: dict[str, dict[str, Any]]
+) -> None:
     """Writes tensors and JSON files, whole or not at all.
 
     They replace an existing encoder's folder.
@@ -134,7 +142,9 @@ def _write_folder(folder: pathlib.Path, tensors: dict[str, np.ndarray], files: d
         raise
 
 
-def read_encoder(folder: pathlib.Path, known: Sequence[type], method: Method | None = None) -> Encoder:
+def read_encoder(
+    folder: pathlib.Path, known: Sequence[type], method: Method | None = None
+) -> Encoder:
     """Reads a folder that `save_encoder` wrote.
 
     Args:
@@ -153,12 +163,17 @@ def read_encoder(folder: pathlib.Path, known: Sequence[type], method: Method | N
     configuration = read_json(file)
     version = configuration.get("format_version")
     if version != FORMAT_VERSION:
-        raise ValueError(f"{file}: format_version is {version!r}, this version of examine_jax reads {FORMAT_VERSION}")
+        raise ValueError(
+            f"{file}: format_version is {version!r}, this version of examine_jax reads "
+            f"{FORMAT_VERSION}"
+        )
     stored = configuration.get("method")
     if method is None:
         method = from_plain(stored, tuple(known), str(file))
         if not isinstance(method, Method):
-            raise ValueError(f"{file}: 'method' is {type(method).__name__}, which is no pretraining method")
+            raise ValueError(
+                f"{file}: 'method' is {type(method).__name__}, which is no pretraining method"
+            )
     else:
         changed = differences(stored, to_plain(method))
         if changed:
@@ -185,9 +200,13 @@ def _read_tensors(file: pathlib.Path, wanted: dict[str, Any]) -> dict[str, np.nd
                 shape = tuple(stored.get_slice(name).get_shape())
                 if shape != tuple(leaf.shape):
                     raise ValueError(
-                        f"{file}: the tensor {name} is {list(shape)}, config.json asks for {list(leaf.shape)}"
+                        f"{file}: the tensor {name} is {list(shape)}, config.json asks for "
+                        f"{list(leaf.shape)}"
                     )
-            return {name: stored.get_tensor(name).astype(leaf.dtype, copy=False) for name, leaf in wanted.items()}
+            return {
+                name: stored.get_tensor(name).astype(leaf.dtype, copy=False)
+                for name, leaf in wanted.items()
+            }
     except SafetensorError as error:
         raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
 

@@ -20,5 +20,7 @@ def load_scorer(folder: str | os.PathLike[str]) -> Scorer:
     encoder = read_encoder(pathlib.Path(folder), known_settings())
     method = encoder.method.byol if isinstance(encoder.method, BYOLTracIn) else encoder.method
     if not isinstance(method, BYOL):
-        raise ValueError(f"{folder} holds a {type(method).__name__}'s encoder; a scorer is a BYOL's")
+        raise ValueError(
+            f"{folder} holds a {type(method).__name__}'s encoder; a scorer is a BYOL's"
+        )
     return Scorer(os.fspath(folder), method, encoder.params, encoder.state)

@@ -58,17 +58,27 @@ def bootstrap_interval(
     """
     if not 0 < confidence < 1 or num_draws < 1:
         raise ValueError(
-            f"confidence {confidence} must lie between 0 and 1, and num_draws {num_draws} must be at least 1"
+            f"confidence {confidence} must lie between 0 and 1, and num_draws {num_draws} must be "
+            "at least 1"
         )
     names, group = group_codes(groups)
     if len(names) < 2:
-        raise ValueError(f"there are {len(names)} groups among {len(groups)} images; an interval needs at least two")
+        raise ValueError(
+            f"there are {len(names)} groups among {len(groups)} images; an interval needs at least "
+            "two"
+        )
     members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
     rng = np.random.default_rng(seed)
     draws = np.empty(num_draws)
     for i in range(num_draws):
-        draws[i] = statistic(np.concatenate([members[g] for g in rng.integers(0, len(names), len(names))]))
+        draws[i] = statistic(
+            np.concatenate([members[g] for g in rng.integers(0, len(names), len(names))])
+        )
     defined = draws[~np.isnan(draws)]
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2]) if len(defined) else (math.nan,) * 2
+    low, high = (
+        np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+        if len(defined)
+        else (math.nan,) * 2
+    )
     value = float(statistic(np.arange(len(groups))))
     return Interval(value, float(low), float(high), num_draws - len(defined))

@@ -23,7 +23,9 @@ class ClassifierLoss:
 
     network: Network
 
-    def __call__(self, params: PyTree, example: dict[str, Array], constants: dict[str, PyTree]) -> Float[Array, ""]:
+    def __call__(
+        self, params: PyTree, example: dict[str, Array], constants: dict[str, PyTree]
+    ) -> Float[Array, ""]:
         logits, _ = self.network.logits(
             params,
             constants["batch_stats"],
@@ -45,10 +47,15 @@ def classifier_checkpoints(classifier: Classifier) -> list[Checkpoint]:
     """
     if not classifier.kept:
         raise ValueError(
-            "the classifier kept no epoch of its training: train it with ClassifierTraining(kept_epochs=...)"
+            "the classifier kept no epoch of its training: train it with "
+            "ClassifierTraining(kept_epochs=...)"
         )
     return [
-        Checkpoint(kept.params, kept.learning_rate, {"batch_stats": kept.batch_stats, "fixed": classifier.fixed})
+        Checkpoint(
+            kept.params,
+            kept.learning_rate,
+            {"batch_stats": kept.batch_stats, "fixed": classifier.fixed},
+        )
         for kept in classifier.kept
     ]
 

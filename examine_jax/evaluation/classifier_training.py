@@ -31,7 +31,9 @@ class StepDecay:
 
     def __post_init__(self) -> None:
         if not (self.learning_rate > 0 and self.every_epochs >= 1 and self.factor > 0):
-            raise ValueError(f"StepDecay: learning_rate, every_epochs and factor must be positive, got {self}")
+            raise ValueError(
+                f"StepDecay: learning_rate, every_epochs and factor must be positive, got {self}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +61,13 @@ class ClassifierTraining:
 
     def __post_init__(self) -> None:
         if not all(1 <= epoch <= self.epochs for epoch in self.kept_epochs):
-            raise ValueError(f"ClassifierTraining: kept_epochs {self.kept_epochs} must lie in 1 .. {self.epochs}")
+            raise ValueError(
+                f"ClassifierTraining: kept_epochs {self.kept_epochs} must lie in 1 .. {self.epochs}"
+            )
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError(
-                f"ClassifierTraining: epochs {self.epochs} and batch_size {self.batch_size} must be positive"
+                f"ClassifierTraining: epochs {self.epochs} and batch_size {self.batch_size} must "
+                "be positive"
             )
 
     def learning_rate(self, batch_size: int, steps_per_epoch: int) -> LearningRate:
@@ -75,7 +80,9 @@ class ClassifierTraining:
         def decayed(step: Any) -> Array:
             # optax.exponential_decay divides in float32, and so decays a step late for many
             # lengths.
-            return schedule.learning_rate * schedule.factor ** (jnp.asarray(step, jnp.int32) // every)
+            return schedule.learning_rate * schedule.factor ** (
+                jnp.asarray(step, jnp.int32) // every
+            )
 
         return LearningRate(decayed, schedule.learning_rate)
 
@@ -143,7 +150,9 @@ class Classifier:
         for start in range(0, len(inputs), batch_size):
             rows = np.arange(start, min(start + batch_size, len(inputs)), dtype=np.int32)
             batch = np.asarray(inputs[rows])
-            padded = np.zeros((batch_size, *batch.shape[1:]), batch.dtype)  # one program serves the last batch too
+            padded = np.zeros(
+                (batch_size, *batch.shape[1:]), batch.dtype
+            )  # one program serves the last batch too
             padded[: len(batch)] = batch
             logits = _evaluate(self.network, self.params, self.batch_stats, self.fixed, padded)
             scores[rows] = class_probabilities(np.asarray(logits)[: len(batch)], self.multilabel)
@@ -180,7 +189,10 @@ def train_classifier(
     order = BatchOrder(len(inputs), min(training.batch_size, len(inputs)), training.seed)
     init_key, key = jax.random.split(jax.random.key(training.seed))
     program = _Program(
-        network, dataclasses.replace(training, seed=0, kept_epochs=()), order.batch_size, order.steps_per_epoch
+        network,
+        dataclasses.replace(training, seed=0, kept_epochs=()),
+        order.batch_size,
+        order.steps_per_epoch,
     )
     state = initial_state(_Supervised(network), program.optimiser, init_key, {"fixed": fixed})
     losses: list[Array] = []
@@ -192,15 +204,20 @@ def train_classifier(
             losses.append(loss)
         if not np.isfinite(losses[-1]):
             raise DivergedError(
-                f"the classifier's loss is {float(losses[-1])} in epoch {epoch + 1}: try a lower learning rate, and look for inputs "
+                f"the classifier's loss is {float(losses[-1])} in epoch {epoch + 1}: try a lower "
+                "learning rate, and look for inputs "
                 "that are not finite"
             )
         if epoch + 1 in training.kept_epochs:
             # Copies: the next step overwrites the state.
             params, batch_stats = jax.tree.map(jnp.array, (state.params, state.method_state))
-            kept.append(Kept(epoch + 1, params, batch_stats, float(program.learning_rate(len(losses) - 1))))
+            kept.append(
+                Kept(epoch + 1, params, batch_stats, float(program.learning_rate(len(losses) - 1)))
+            )
     losses_on_host = np.array(losses, np.float32)
-    return Classifier(network, state.params, state.method_state, fixed, multilabel, losses_on_host, tuple(kept))
+    return Classifier(
+        network, state.params, state.method_state, fixed, multilabel, losses_on_host, tuple(kept)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,8 +238,13 @@ class _Supervised:
     ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
         """Mean over images of the cross-entropy."""
         inputs, targets = batch["input"], batch["target"]
-        logits, batch_stats = self.network.logits(params, state, batch["fixed"], inputs, key, train=True)
-        return summed_loss(logits, targets, jnp.full(len(inputs), 1 / len(inputs))), (batch_stats, {})
+        logits, batch_stats = self.network.logits(
+            params, state, batch["fixed"], inputs, key, train=True
+        )
+        return summed_loss(logits, targets, jnp.full(len(inputs), 1 / len(inputs))), (
+            batch_stats,
+            {},
+        )
 
     def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
         return state
@@ -247,11 +269,15 @@ class _Program:
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
-def _step(program: _Program, state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Array]:
+def _step(
+    program: _Program, state: TrainState, batch: Batch, key: Array
+) -> tuple[TrainState, Array]:
     state, metrics = make_step(_Supervised(program.network), program.optimiser)(state, batch, key)
     return state, metrics["loss"]
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _evaluate(network: Network, params: PyTree, batch_stats: PyTree, fixed: PyTree, inputs: Array) -> Array:
+def _evaluate(
+    network: Network, params: PyTree, batch_stats: PyTree, fixed: PyTree, inputs: Array
+) -> Array:
     return network.logits(params, batch_stats, fixed, inputs, jax.random.key(0), train=False)[0]

@@ -55,7 +55,9 @@ def colour_statistics(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray
     return np.concatenate([mean, deviation], axis=1).astype(np.float32)
 
 
-def colour_histogram(pixels: Shaped[np.ndarray, "n h w c"], *, bins: int = 16) -> Float[np.ndarray, "n d"]:
+def colour_histogram(
+    pixels: Shaped[np.ndarray, "n h w c"], *, bins: int = 16
+) -> Float[np.ndarray, "n d"]:
     """The histogram of each colour channel; a stronger control than `colour_statistics`.
 
     Args:
@@ -72,7 +74,9 @@ def colour_histogram(pixels: Shaped[np.ndarray, "n h w c"], *, bins: int = 16) -
     # One call of bincount serves all images and channels: each has its own range of bins.
     num_images, height, width, channels = pixels.shape
     own = bins * (np.arange(num_images)[:, None] * channels + np.arange(channels))
-    counts = np.bincount((place + own[:, None, None]).ravel(), minlength=num_images * channels * bins)
+    counts = np.bincount(
+        (place + own[:, None, None]).ravel(), minlength=num_images * channels * bins
+    )
     shares = counts.reshape(num_images, channels * bins) / max(height * width, 1)
     return shares.astype(np.float32)
 
@@ -86,6 +90,7 @@ def _unit(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w c"]
     if not inside.all():
         rows = np.flatnonzero(~inside.all(axis=(1, 2, 3)))
         raise ValueError(
-            f"pixels lie outside [0, 1] in images {rows[:8].tolist()} ({len(rows)} in all); scale or clip them"
+            f"pixels lie outside [0, 1] in images {rows[:8].tolist()} ({len(rows)} in all); scale "
+            "or clip them"
         )
     return pixels.astype(np.float32)

@@ -68,9 +68,14 @@ class CurveSettings:
 
     def __post_init__(self) -> None:
         if self.step < 1 or self.random_orders < 1:
-            raise ValueError(f"step {self.step} and random_orders {self.random_orders} must be at least 1")
+            raise ValueError(
+                f"step {self.step} and random_orders {self.random_orders} must be at least 1"
+            )
         if not (0 < self.added <= 1 and 0 < self.removed <= 1):
-            raise ValueError(f"the shares added {self.added} and removed {self.removed} must be above 0 and at most 1")
+            raise ValueError(
+                f"the shares added {self.added} and removed {self.removed} must be above 0 and at "
+                "most 1"
+            )
 
 
 def valuation_curves(
@@ -107,7 +112,8 @@ def valuation_curves(
     generator = np.random.default_rng(seed)
     shuffled = [generator.permutation(len(assessed)) for _ in range(settings.random_orders)]
     joined = utility.game(
-        np.concatenate([clean.features, assessed.features]), np.concatenate([clean.labels, assessed.labels])
+        np.concatenate([clean.features, assessed.features]),
+        np.concatenate([clean.labels, assessed.labels]),
     )
     alone = utility.game(assessed.features, assessed.labels)
     start = np.arange(len(clean))
@@ -117,7 +123,9 @@ def valuation_curves(
         if kind.startswith("add"):
             counts = curve_counts(len(assessed), settings.step, settings.added)
             return adding_curve(joined, start, taken + len(clean), counts)
-        return removing_curve(alone, taken, curve_counts(len(assessed), settings.step, settings.removed))
+        return removing_curve(
+            alone, taken, curve_counts(len(assessed), settings.step, settings.removed)
+        )
 
     found: dict[CurveKind, dict[str, Curve]] = {kind: {} for kind in CURVE_KINDS}
     total, done = 2 * settings.random_orders + len(CURVE_KINDS) * len(orders), 0
@@ -142,7 +150,10 @@ def valuation_curves(
 
 
 def adding_curve(
-    game: Game, start: Int[np.ndarray, " s"], order: Int[np.ndarray, " n"], counts: Int[np.ndarray, " k"]
+    game: Game,
+    start: Int[np.ndarray, " s"],
+    order: Int[np.ndarray, " n"],
+    counts: Int[np.ndarray, " k"],
 ) -> Curve:
     """The worth of the rows `start` together with the first counts[k] rows of `order`."""
     members = np.zeros((len(counts), game.players), bool)
@@ -151,7 +162,9 @@ def adding_curve(
     return Curve(counts, np.asarray(game.subsets(members), np.float64))
 
 
-def removing_curve(game: Game, order: Int[np.ndarray, " n"], counts: Int[np.ndarray, " k"]) -> Curve:
+def removing_curve(
+    game: Game, order: Int[np.ndarray, " n"], counts: Int[np.ndarray, " k"]
+) -> Curve:
     """The worth of all rows except the first counts[k] of `order`.
 
     The game decides what an empty set, or one that lacks a class, is worth.
@@ -193,5 +206,7 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
         ValueError: there is no curve, or their counts differ.
     """
     if not curves or any(not np.array_equal(curve.counts, curves[0].counts) for curve in curves):
-        raise ValueError("these curves have no common mean: give at least one, all with the same counts")
+        raise ValueError(
+            "these curves have no common mean: give at least one, all with the same counts"
+        )
     return Curve(curves[0].counts, np.mean([curve.worth for curve in curves], axis=0))

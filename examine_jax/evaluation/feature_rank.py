@@ -39,7 +39,9 @@ def rank_me(features: Float[Array | np.ndarray, "n d"], *, epsilon: float = 1e-7
     gram = np.zeros((small, small))
     scale = float(jnp.abs(features).max())
     if not np.isfinite(scale):
-        raise ValueError("features are not finite: look at the first step whose loss or gradient was not")
+        raise ValueError(
+            "features are not finite: look at the first step whose loss or gradient was not"
+        )
     if scale == 0:
         return 0.0
     tall = rows >= width
@@ -66,6 +68,8 @@ def feature_deviation(features: Float[Array | np.ndarray, "n d"]) -> Float[Array
     """
     z = jnp.asarray(features).astype(jnp.float32)
     tiny = jnp.finfo(jnp.float32).tiny
-    z = z / jnp.maximum(jnp.abs(z).max(axis=1, keepdims=True), tiny)  # before the norm, whose squares would overflow
+    z = z / jnp.maximum(
+        jnp.abs(z).max(axis=1, keepdims=True), tiny
+    )  # before the norm, whose squares would overflow
     z = z / jnp.maximum(jnp.linalg.norm(z, axis=1, keepdims=True), tiny)
     return jnp.std(z, axis=0).mean()

@@ -10,7 +10,11 @@ import numpy as np
 
 from examine_jax.common.shapes import Array, Float, Key, Num, PyTree
 from examine_jax.encoders.encoder import Encoder
-from examine_jax.evaluation.classifier_training import Classifier, ClassifierTraining, train_classifier
+from examine_jax.evaluation.classifier_training import (
+    Classifier,
+    ClassifierTraining,
+    train_classifier,
+)
 from examine_jax.models.classifier_head import LINEAR_HEAD, ClassifierHead
 from examine_jax.models.forward import init_network, run_network
 from examine_jax.pretraining.pixels import PixelScale
@@ -20,7 +24,9 @@ from examine_jax.training.optimiser import AdamW, WarmupCosine
 Augmentation = Callable[[Key[Array, ""], Array], Array]
 """(key, images) -> images of the encoder's size: any augmentation of images/augmentation."""
 
-FINE_TUNING = ClassifierTraining(epochs=50, batch_size=64, optimiser=AdamW(), schedule=WarmupCosine(1e-3))
+FINE_TUNING = ClassifierTraining(
+    epochs=50, batch_size=64, optimiser=AdamW(), schedule=WarmupCosine(1e-3)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,12 +58,24 @@ class EncoderAndHead:
             return {"head": params}, {"head": stats}
         # Copies: the training step overwrites its arguments.
         start = jax.tree.map(jnp.array, fixed)
-        return {"encoder": start["params"], "head": params}, {"encoder": start["batch_stats"], "head": stats}
+        return {"encoder": start["params"], "head": params}, {
+            "encoder": start["batch_stats"],
+            "head": stats,
+        }
 
     def logits(
-        self, params: PyTree, batch_stats: PyTree, fixed: PyTree, inputs: Array, key: Key[Array, ""], *, train: bool
+        self,
+        params: PyTree,
+        batch_stats: PyTree,
+        fixed: PyTree,
+        inputs: Array,
+        key: Key[Array, ""],
+        *,
+        train: bool,
     ) -> tuple[Float[Array, "b classes"], PyTree]:
-        images = self.augmentation(key, inputs) if train and self.augmentation is not None else inputs
+        images = (
+            self.augmentation(key, inputs) if train and self.augmentation is not None else inputs
+        )
         size = self.encoder.image_size
         if images.shape[1:] != (size, size, self.encoder.channels):
             raise ValueError(
@@ -67,7 +85,9 @@ class EncoderAndHead:
             )
         module, scaled = self.encoder.module(), self.pixels(images)
         if self.frozen:
-            features, _ = run_network(module, fixed["params"], fixed["batch_stats"], scaled, train=False)
+            features, _ = run_network(
+                module, fixed["params"], fixed["batch_stats"], scaled, train=False
+            )
             stats = {}
         else:
             features, encoder_stats = run_network(
@@ -75,7 +95,9 @@ class EncoderAndHead:
             )
             stats = {"encoder": encoder_stats}
         head = self.head.module(self.num_classes)
-        logits, head_stats = run_network(head, params["head"], batch_stats["head"], features, train=train)
+        logits, head_stats = run_network(
+            head, params["head"], batch_stats["head"], features, train=train
+        )
         return logits, {**stats, "head": head_stats}
 
 

@@ -25,7 +25,9 @@ class LabelErrorCurve:
     auroc: float
 
 
-def label_error_curve(values: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], *, seed: int) -> LabelErrorCurve:
+def label_error_curve(
+    values: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], *, seed: int
+) -> LabelErrorCurve:
     """How well values detect wrong labels.
 
     Args:
@@ -38,6 +40,10 @@ def label_error_curve(values: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, "
     """
     worst_first = best_first(values, len(wrong), seed)[::-1]
     if wrong.all() or not wrong.any():
-        raise ValueError(f"{int(wrong.sum())} of {len(wrong)} labels are wrong: there is nothing to tell apart")
+        raise ValueError(
+            f"{int(wrong.sum())} of {len(wrong)} labels are wrong: there is nothing to tell apart"
+        )
     found = np.concatenate([[0.0], np.cumsum(wrong[worst_first]) / wrong.sum()])
-    return LabelErrorCurve(np.linspace(0, 1, len(found)), found, float(roc_auc_score(wrong, -values)))
+    return LabelErrorCurve(
+        np.linspace(0, 1, len(found)), found, float(roc_auc_score(wrong, -values))
+    )

@@ -40,7 +40,8 @@ class LinearProbe:
     def __post_init__(self) -> None:
         if not self.l2 > 0:
             raise ValueError(
-                f"LinearProbe: l2 must be positive, got {self.l2}; of separable classes nothing else is finite"
+                f"LinearProbe: l2 must be positive, got {self.l2}; of separable classes nothing "
+                "else is finite"
             )
 
     def fit(
@@ -73,7 +74,8 @@ class LinearProbe:
             raise ValueError(f"{count} rows of features have {len(targets)} labels; give one each")
         mean, deviation = _moments(values)
         if self.standardise:
-            # A constant column's deviation is only rounding; do not scale it (scikit-learn's bound).
+            # A constant column's deviation is only rounding; do not scale it (scikit-learn's
+            # bound).
             noise = np.finfo(np.float64).eps * np.abs(mean) * count
             deviation = np.where(deviation > noise, deviation, 1)
         else:
@@ -88,15 +90,27 @@ class LinearProbe:
         padded = np.zeros((num_blocks * size, *targets.shape[1:]), targets.dtype)
         padded[:count] = targets
         present = np.arange(num_blocks * size) < count
-        blocks = tuple(x.reshape(num_blocks, size, *x.shape[1:]) for x in (rows, padded, present.astype(np.float32)))
+        blocks = tuple(
+            x.reshape(num_blocks, size, *x.shape[1:])
+            for x in (rows, padded, present.astype(np.float32))
+        )
         penalty = self.l2 if self.standardise else self.l2 / deviation[0] ** 2
         (weights, bias), iterations, gradient = _minimise(
-            *blocks, jnp.float32(penalty), num_classes, jnp.float32(self.tolerance), jnp.int32(self.max_iterations)
+            *blocks,
+            jnp.float32(penalty),
+            num_classes,
+            jnp.float32(self.tolerance),
+            jnp.int32(self.max_iterations),
         )
         weights = np.asarray(weights, np.float64) / deviation[:, None]
         bias = np.asarray(bias, np.float64) - mean @ weights
         return LinearClassifier(
-            weights, bias, multilabel, int(iterations), float(gradient), bool(gradient <= self.tolerance)
+            weights,
+            bias,
+            multilabel,
+            int(iterations),
+            float(gradient),
+            bool(gradient <= self.tolerance),
         )
 
 
@@ -124,26 +138,36 @@ class LinearClassifier:
         """Probabilities [N, classes] float32 of features [N, D]."""
         scores = np.empty((len(features), len(self.bias)), np.float32)
         for start in range(0, len(features), _BLOCK):
-            logits = np.asarray(features[start : start + _BLOCK]).astype(np.float64) @ self.weights + self.bias
+            logits = (
+                np.asarray(features[start : start + _BLOCK]).astype(np.float64) @ self.weights
+                + self.bias
+            )
             scores[start : start + _BLOCK] = class_probabilities(logits, self.multilabel)
         return scores
 
 
-def _moments(values: Num[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+def _moments(
+    values: Num[np.ndarray, "n d"],
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
     """The mean and standard deviation [D] float64 of each column, a block of rows at a time.
 
     Raises:
         ValueError: features are not finite; the message names the rows.
     """
     starts = range(0, len(values), _BLOCK)
-    bad = [start + np.flatnonzero(~np.isfinite(values[start : start + _BLOCK]).all(axis=1)) for start in starts]
+    bad = [
+        start + np.flatnonzero(~np.isfinite(values[start : start + _BLOCK]).all(axis=1))
+        for start in starts
+    ]
     rows = np.concatenate(bad)
     if len(rows):
         raise ValueError(
             f"features of rows {rows[:8].tolist()} are not finite: leave these images out, or look "
             "at how they were embedded"
         )
-    mean = sum(values[start : start + _BLOCK].sum(axis=0, dtype=np.float64) for start in starts) / len(values)
+    mean = sum(
+        values[start : start + _BLOCK].sum(axis=0, dtype=np.float64) for start in starts
+    ) / len(values)
     squares = sum(np.square(values[start : start + _BLOCK] - mean).sum(axis=0) for start in starts)
     return mean, np.sqrt(squares / len(values))
 
@@ -157,7 +181,9 @@ def _minimise(
     num_classes: int,
     tolerance: Float[Array, ""],
     max_iterations: Int[Array, ""],
-) -> tuple[tuple[Float[Array, "d classes"], Float[Array, " classes"]], Int[Array, ""], Float[Array, ""]]:
+) -> tuple[
+    tuple[Float[Array, "d classes"], Float[Array, " classes"]], Int[Array, ""], Float[Array, ""]
+]:
     """((weights, bias), iterations, largest entry of the gradient)."""
     count = present.sum()
 
@@ -182,7 +208,9 @@ def _minimise(
     def step(carry: tuple) -> tuple:
         params, state, iteration, lowest, since, _ = carry
         value, gradient = value_and_grad(params, state=state)
-        updates, state = optimiser.update(gradient, state, params, value=value, grad=gradient, value_fn=objective)
+        updates, state = optimiser.update(
+            gradient, state, params, value=value, grad=gradient, value_fn=objective
+        )
         params = optax.apply_updates(params, updates)
         value, gradient = optax.tree.get(state, "value"), optax.tree.get(state, "grad")
         since = jnp.where(value < lowest, 0, since + 1)
@@ -192,7 +220,17 @@ def _minimise(
         _, _, iteration, _, since, gradient = carry
         return (iteration < max_iterations) & (since < _PATIENCE) & (gradient > tolerance)
 
-    start = (jnp.zeros((rows.shape[-1], num_classes), jnp.float32), jnp.zeros(num_classes, jnp.float32))
-    carry = (start, optimiser.init(start), jnp.int32(0), jnp.float32(jnp.inf), jnp.int32(0), jnp.float32(jnp.inf))
+    start = (
+        jnp.zeros((rows.shape[-1], num_classes), jnp.float32),
+        jnp.zeros(num_classes, jnp.float32),
+    )
+    carry = (
+        start,
+        optimiser.init(start),
+        jnp.int32(0),
+        jnp.float32(jnp.inf),
+        jnp.int32(0),
+        jnp.float32(jnp.inf),
+    )
     params, _, iterations, _, _, gradient = lax.while_loop(is_running, step, carry)
     return params, iterations, gradient

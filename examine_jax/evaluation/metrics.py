@@ -92,7 +92,8 @@ def classification_metrics(
 
 
 def multilabel_metrics(
-    labels: Bool[np.ndarray, "n labels"] | Int[np.ndarray, "n labels"], scores: Float[np.ndarray, "n classes"]
+    labels: Bool[np.ndarray, "n labels"] | Int[np.ndarray, "n labels"],
+    scores: Float[np.ndarray, "n classes"],
 ) -> MultiLabelMetrics:
     """The metrics of a classifier with any number of labels an image.
 
@@ -105,11 +106,14 @@ def multilabel_metrics(
             finite.
     """
     if labels.shape != scores.shape:
-        raise ValueError(f"labels {list(labels.shape)} and scores {list(scores.shape)}: give one score a label")
+        raise ValueError(
+            f"labels {list(labels.shape)} and scores {list(scores.shape)}: give one score a label"
+        )
     outside = np.flatnonzero(~np.isin(labels, (0, 1)).all(axis=1))
     if len(outside):
         raise ValueError(
-            f"labels of row {outside[0]} are not 0 and 1 ({len(outside)} such rows): code unsure ones as 0 or 1"
+            f"labels of row {outside[0]} are not 0 and 1 ({len(outside)} such rows): code unsure "
+            "ones as 0 or 1"
         )
     return _ranking_metrics(labels.astype(bool), scores)
 
@@ -132,7 +136,9 @@ def weighted_f1(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"])
     return float(f1_score(labels, predicted, average="weighted", zero_division=0))
 
 
-def balanced_accuracy(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], num_classes: int) -> float:
+def balanced_accuracy(
+    labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], num_classes: int
+) -> float:
     """The mean recall over classes (BMA).
 
     It is NaN if a class has no image; scikit-learn would leave that class out of the mean.
@@ -167,7 +173,8 @@ def one_hot(labels: Int[np.ndarray, " n"], num_classes: int) -> Bool[np.ndarray,
 def _one_each(labels: Int[np.ndarray, " n"], predicted: Shaped[np.ndarray, "..."]) -> None:
     if predicted.shape != labels.shape:
         raise ValueError(
-            f"{list(predicted.shape)} predictions for {list(labels.shape)} labels: give one class an image"
+            f"{list(predicted.shape)} predictions for {list(labels.shape)} labels: give one class "
+            "an image"
         )
 
 

@@ -6,7 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.common.shapes import Array, Float, Key, Num, PyTree
-from examine_jax.evaluation.classifier_training import Classifier, ClassifierTraining, train_classifier
+from examine_jax.evaluation.classifier_training import (
+    Classifier,
+    ClassifierTraining,
+    train_classifier,
+)
 from examine_jax.models.classifier_head import PAPER_HEAD, ClassifierHead
 from examine_jax.models.forward import init_network, run_network
 
@@ -25,9 +29,18 @@ class HeadOnFeatures:
         return init_network(self.head.module(self.num_classes), key, jnp.zeros((1, self.width)))
 
     def logits(
-        self, params: PyTree, batch_stats: PyTree, fixed: PyTree, inputs: Array, key: Key[Array, ""], *, train: bool
+        self,
+        params: PyTree,
+        batch_stats: PyTree,
+        fixed: PyTree,
+        inputs: Array,
+        key: Key[Array, ""],
+        *,
+        train: bool,
     ) -> tuple[Float[Array, "b classes"], PyTree]:
-        return run_network(self.head.module(self.num_classes), params, batch_stats, inputs, train=train)
+        return run_network(
+            self.head.module(self.num_classes), params, batch_stats, inputs, train=train
+        )
 
 
 def two_layer_probe(

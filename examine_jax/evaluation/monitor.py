@@ -41,7 +41,8 @@ class FeatureMonitor:
     def __post_init__(self) -> None:
         if self.every < 1 or self.neighbours < 1:
             raise ValueError(
-                f"FeatureMonitor: every and neighbours must be at least 1, got {self.every} and {self.neighbours}"
+                f"FeatureMonitor: every and neighbours must be at least 1, got {self.every} and "
+                f"{self.neighbours}"
             )
         if len(self.images) < 2:
             raise ValueError(
@@ -49,7 +50,8 @@ class FeatureMonitor:
             )
         if self.labels is not None and len(self.labels) != len(self.images):
             raise ValueError(
-                f"FeatureMonitor: {len(self.labels)} labels for {len(self.images)} images; give one each"
+                f"FeatureMonitor: {len(self.labels)} labels for {len(self.images)} images; give "
+                "one each"
             )
 
     def observer(self, method: Method) -> Observer:
@@ -63,7 +65,8 @@ class FeatureMonitor:
         expected = (method.encoder.image_size, method.encoder.image_size, method.encoder.channels)
         if self.images.shape[1:] != expected:
             raise ValueError(
-                f"FeatureMonitor: images are {self.images.shape[1:]}, the encoder takes {expected}; resize them"
+                f"FeatureMonitor: images are {self.images.shape[1:]}, the encoder takes "
+                f"{expected}; resize them"
             )
         return Observer(self.every, _observe(self, method))
 

@@ -32,7 +32,9 @@ class NoiseSeparation:
     num_images: tuple[int, ...]
 
 
-def noise_separation(gap: Float[np.ndarray, " n"], level: Float[np.ndarray, " n"]) -> NoiseSeparation:
+def noise_separation(
+    gap: Float[np.ndarray, " n"], level: Float[np.ndarray, " n"]
+) -> NoiseSeparation:
     """Measures how well the gap separates noise levels.
 
     Args:
@@ -47,15 +49,21 @@ def noise_separation(gap: Float[np.ndarray, " n"], level: Float[np.ndarray, " n"
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
             raise ValueError(
-                f"the {name} is not finite in rows {bad[:8].tolist()} ({len(bad)} in all): leave these images out"
+                f"the {name} is not finite in rows {bad[:8].tolist()} ({len(bad)} in all): leave "
+                "these images out"
             )
     if (level < 0).any():
         raise ValueError(
-            f"a noise level is negative in rows {np.flatnonzero(level < 0)[:8].tolist()}; levels count from 0, clean"
+            f"a noise level is negative in rows {np.flatnonzero(level < 0)[:8].tolist()}; levels "
+            "count from 0, clean"
         )
     levels, num_images = np.unique(level, return_counts=True)
     if len(levels) < 2:
-        found = f"all {len(level)} images have level {levels[0]:g}" if len(levels) else "there is no image"
+        found = (
+            f"all {len(level)} images have level {levels[0]:g}"
+            if len(levels)
+            else "there is no image"
+        )
         raise ValueError(f"{found}: separation needs images of at least two noise levels")
     constant = gap.min() == gap.max()
     correlation = math.nan if constant else float(spearmanr(gap, level).statistic)
@@ -64,8 +72,12 @@ def noise_separation(gap: Float[np.ndarray, " n"], level: Float[np.ndarray, " n"
     for value in levels:
         compared = clean | (level == value)
         undefined = value == 0 or not clean.any()
-        auroc.append(math.nan if undefined else float(roc_auc_score(level[compared] > 0, gap[compared])))
-    return NoiseSeparation(correlation, tuple(levels.tolist()), tuple(auroc), tuple(num_images.tolist()))
+        auroc.append(
+            math.nan if undefined else float(roc_auc_score(level[compared] > 0, gap[compared]))
+        )
+    return NoiseSeparation(
+        correlation, tuple(levels.tolist()), tuple(auroc), tuple(num_images.tolist())
+    )
 
 
 def mean_over_seeds(separations: Sequence[NoiseSeparation]) -> NoiseSeparation:
@@ -77,16 +89,23 @@ def mean_over_seeds(separations: Sequence[NoiseSeparation]) -> NoiseSeparation:
         ValueError: there is no run, or the runs have different levels.
     """
     if not separations:
-        raise ValueError("there is no run to take the mean of; give the separation of at least one seed")
+        raise ValueError(
+            "there is no run to take the mean of; give the separation of at least one seed"
+        )
     levels = separations[0].levels
     for separation in separations:
         if separation.levels != levels:
             raise ValueError(
-                f"the runs have different noise levels, {levels} and {separation.levels}: they have no common mean"
+                f"the runs have different noise levels, {levels} and {separation.levels}: they "
+                "have no common mean"
             )
     return NoiseSeparation(
-        rank_correlation=float(np.mean([separation.rank_correlation for separation in separations])),
+        rank_correlation=float(
+            np.mean([separation.rank_correlation for separation in separations])
+        ),
         levels=levels,
         auroc=tuple(np.mean([separation.auroc for separation in separations], axis=0).tolist()),
-        num_images=tuple(np.sum([separation.num_images for separation in separations], axis=0).tolist()),
+        num_images=tuple(
+            np.sum([separation.num_images for separation in separations], axis=0).tolist()
+        ),
     )

@@ -26,10 +26,15 @@ def rank_correlations(values: Mapping[str, Float[np.ndarray, " n"]]) -> Float[np
     rows = len(next(iter(values.values())))
     for name, value in values.items():
         if len(value) != rows or rows < 2 or not np.isfinite(value).all():
-            raise ValueError(f"{name} needs a finite value for each of at least two rows, the same rows as the others'")
+            raise ValueError(
+                f"{name} needs a finite value for each of at least two rows, the same rows as the "
+                "others'"
+            )
     ranks = np.stack([rankdata(value) for value in values.values()])
     ranks -= ranks.mean(axis=1, keepdims=True)
     length = np.sqrt(np.square(ranks).sum(axis=1))
     product = ranks @ ranks.T
     scale = np.outer(length, length)
-    return np.clip(np.divide(product, scale, out=np.full_like(product, np.nan), where=scale > 0), -1, 1)
+    return np.clip(
+        np.divide(product, scale, out=np.full_like(product, np.nan), where=scale > 0), -1, 1
+    )

@@ -9,7 +9,9 @@ from examine_jax.common.shapes import Array, Float, Num
 from examine_jax.labelled.class_codes import class_codes
 
 
-def as_targets(labels: Num[Array | np.ndarray, "n *classes"], num_classes: int) -> tuple[np.ndarray, bool]:
+def as_targets(
+    labels: Num[Array | np.ndarray, "n *classes"], num_classes: int
+) -> tuple[np.ndarray, bool]:
     """Checks labels and converts them into targets.
 
     Args:
@@ -32,7 +34,8 @@ def as_targets(labels: Num[Array | np.ndarray, "n *classes"], num_classes: int) 
     else:
         if labels.shape[1:] != (num_classes,) or not np.isin(labels, (0, 1)).all():
             raise ValueError(
-                f"labels {list(labels.shape)}: give zeros and ones [images, {num_classes}], or classes [images]"
+                f"labels {list(labels.shape)}: give zeros and ones [images, {num_classes}], or "
+                "classes [images]"
             )
         counts = labels.sum(axis=0)
     absent = np.flatnonzero(counts == 0)
@@ -45,7 +48,9 @@ def as_targets(labels: Num[Array | np.ndarray, "n *classes"], num_classes: int) 
 
 
 def summed_loss(
-    logits: Float[Array, "b classes"], targets: Num[Array, "b *classes"], weights: Float[Array, " b"]
+    logits: Float[Array, "b classes"],
+    targets: Num[Array, "b *classes"],
+    weights: Float[Array, " b"],
 ) -> Float[Array, ""]:
     """The weighted sum of the images' cross-entropies; with several labels, summed over labels."""
     if targets.ndim == 1:
@@ -55,6 +60,8 @@ def summed_loss(
     return jnp.sum(losses * weights)
 
 
-def class_probabilities(logits: Float[np.ndarray, "n classes"], multilabel: bool) -> Float[np.ndarray, "n classes"]:
+def class_probabilities(
+    logits: Float[np.ndarray, "n classes"], multilabel: bool
+) -> Float[np.ndarray, "n classes"]:
     """The probability of each class; rows sum to 1 unless images have several labels."""
     return expit(logits) if multilabel else softmax(logits, axis=1)

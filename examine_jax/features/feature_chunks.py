@@ -68,7 +68,8 @@ class FeatureChunks:
                     bad = start + np.flatnonzero(~np.isfinite(chunk).all(1))
                     some = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
                     raise ValueError(
-                        f"{shard.path} holds NaN or infinite entries in its rows {some}: leave these rows out or mend them"
+                        f"{shard.path} holds NaN or infinite entries in its rows {some}: leave "
+                        "these rows out or mend them"
                     )
                 yield chunk
                 start += len(chunk)
@@ -111,12 +112,17 @@ def open_features(path: str | os.PathLike[str]) -> FeatureChunks:
     """
     path = pathlib.Path(path)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix in _ENDINGS and not file.name.startswith("."))
+        files = sorted(
+            file
+            for file in path.iterdir()
+            if file.suffix in _ENDINGS and not file.name.startswith(".")
+        )
         if not files:
             raise ValueError(f"{path} holds no .npy or .parquet files")
         if len({file.suffix for file in files}) > 1:
             raise ValueError(
-                f"{path} holds .npy and .parquet files: keep the shards of one corpus in a folder of their own"
+                f"{path} holds .npy and .parquet files: keep the shards of one corpus in a folder "
+                "of their own"
             )
     else:
         files = [path]
@@ -124,7 +130,8 @@ def open_features(path: str | os.PathLike[str]) -> FeatureChunks:
     for shard in shards[1:]:
         if (shard.width, shard.dtype) != (shards[0].width, shards[0].dtype):
             raise ValueError(
-                f"{shard.path} has {shard.width} columns of {shard.dtype}, {shards[0].path} has {shards[0].width} of {shards[0].dtype}: "
+                f"{shard.path} has {shard.width} columns of {shard.dtype}, {shards[0].path} has "
+                f"{shards[0].width} of {shards[0].dtype}: "
                 "all shards must come from one encoder"
             )
     return FeatureChunks(shards)
@@ -137,7 +144,11 @@ def _open(path: pathlib.Path) -> Shard:
         try:
             from examine_jax.features.parquet_shard import ParquetShard
         except ImportError as error:
-            raise ImportError(f"{path} cannot be read without pyarrow: pip install 'examine-jax[score]'") from error
+            raise ImportError(
+                f"{path} cannot be read without pyarrow: pip install 'examine-jax[score]'"
+            ) from error
         return ParquetShard.open(path)
     os.stat(path)  # raises FileNotFoundError for a missing file
-    raise ValueError(f"{path}: features are read from .npy and .parquet files, or a folder of either")
+    raise ValueError(
+        f"{path}: features are read from .npy and .parquet files, or a folder of either"
+    )

@@ -61,7 +61,9 @@ class WeightedCosine:
 
     def __post_init__(self) -> None:
         if not self.temperature > 0:
-            raise ValueError(f"WeightedCosine: temperature must be positive, got {self.temperature}")
+            raise ValueError(
+                f"WeightedCosine: temperature must be positive, got {self.temperature}"
+            )
 
     def votes(self, nearness: Float[np.ndarray, "m k"]) -> Float[np.ndarray, "m k"]:
         """exp(cosine / temperature), up to a factor a row."""
@@ -85,7 +87,9 @@ def knn_predict(
     Returns:
         [M] int32.
     """
-    scores = knn_scores(train_features, train_labels, features, k=k, num_classes=num_classes, voting=voting)
+    scores = knn_scores(
+        train_features, train_labels, features, k=k, num_classes=num_classes, voting=voting
+    )
     return scores.argmax(axis=1).astype(np.int32)
 
 
@@ -158,7 +162,8 @@ def nearest_neighbours(
     count, width = train_features.shape
     if features.shape[1] != width:
         raise ValueError(
-            f"training features are {width} wide, the others {features.shape[1]}: embed both with one encoder"
+            f"training features are {width} wide, the others {features.shape[1]}: embed both with "
+            "one encoder"
         )
     if not 1 <= k <= count:
         raise ValueError(f"k is {k}, but there are {count} training images: give k in 1 .. {count}")
@@ -172,13 +177,16 @@ def nearest_neighbours(
     merge = _merge_on_cpu if jax.default_backend() == "cpu" else _merge
     with jax.enable_x64(True):
         best: list[tuple[Any, Any]] = [
-            (np.full((query_block, k), -np.inf), np.zeros((query_block, k), np.int32)) for _ in starts
+            (np.full((query_block, k), -np.inf), np.zeros((query_block, k), np.int32))
+            for _ in starts
         ]
         for first in range(0, count, train_block):
             rows = jnp.asarray(prepared(train_features, first, train_block))
             for place, start in enumerate(starts):
                 queries = jnp.asarray(prepared(features, start, query_block))
-                values = _values(queries, rows, min(train_block, count - first), cosine=metric == "cosine")
+                values = _values(
+                    queries, rows, min(train_block, count - first), cosine=metric == "cosine"
+                )
                 best[place] = merge(*best[place], values, first)
     indices = np.empty((len(features), k), np.int32)
     nearness = np.empty((len(features), k), np.float32)
@@ -190,7 +198,9 @@ def nearest_neighbours(
         indices[start:stop] = np.take_along_axis(own, order, axis=1)
         sorted_values = np.take_along_axis(unsorted, order, axis=1)
         if metric == "euclidean":
-            squares = np.square(prepared(features, start, query_block)[: stop - start]).sum(axis=1, keepdims=True)
+            squares = np.square(prepared(features, start, query_block)[: stop - start]).sum(
+                axis=1, keepdims=True
+            )
             sorted_values = np.sqrt(np.maximum(squares - sorted_values, 0)) / scale
         with np.errstate(over="ignore"):
             nearness[start:stop] = sorted_values
@@ -199,7 +209,11 @@ def nearest_neighbours(
 
 @functools.partial(jax.jit, static_argnames="cosine")
 def _values(
-    queries: Float[Array, "q d"], rows: Float[Array, "t d"], valid: Int[Array, ""] | int, *, cosine: bool
+    queries: Float[Array, "q d"],
+    rows: Float[Array, "t d"],
+    valid: Int[Array, ""] | int,
+    *,
+    cosine: bool,
 ) -> Float[Array, "q t"]:
     """Nearness, larger for nearer rows: the cosine, or |q|^2 - distance^2.
 
@@ -213,7 +227,10 @@ def _values(
 
 @functools.partial(jax.jit, donate_argnums=(0, 1))
 def _merge(
-    near: Float[Array, "q k"], indices: Int[Array, "q k"], values: Float[Array, "q t"], first: Int[Array, ""] | int
+    near: Float[Array, "q k"],
+    indices: Int[Array, "q k"],
+    values: Float[Array, "q t"],
+    first: Int[Array, ""] | int,
 ) -> tuple[Float[Array, "q k"], Int[Array, "q k"]]:
     """The k best of those found so far and of training rows first .. first + t - 1.
 
@@ -223,11 +240,16 @@ def _merge(
     best, place = lax.top_k(jnp.concatenate([near, values], axis=1), near.shape[1])
     place = place.astype(jnp.int32)
     found = jnp.take_along_axis(indices, jnp.minimum(place, near.shape[1] - 1), axis=1)
-    return best, jnp.where(place < near.shape[1], found, (first + place - near.shape[1]).astype(jnp.int32))
+    return best, jnp.where(
+        place < near.shape[1], found, (first + place - near.shape[1]).astype(jnp.int32)
+    )
 
 
 def _merge_on_cpu(
-    near: Shaped[np.ndarray, "q k"], indices: Shaped[np.ndarray, "q k"], values: Float[Array, "q t"], first: int
+    near: Shaped[np.ndarray, "q k"],
+    indices: Shaped[np.ndarray, "q k"],
+    values: Float[Array, "q t"],
+    first: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Like `_merge`, but not sorted. XLA's top_k of float64 is slower on CPUs than the products."""
     (count, k), entries = near.shape, np.asarray(values)
@@ -246,7 +268,13 @@ def _merge_on_cpu(
 
 
 def _block(
-    features: Shaped[Array | np.ndarray, "n d"], start: int, size: int, *, mean: np.ndarray, scale: float, unit: bool
+    features: Shaped[Array | np.ndarray, "n d"],
+    start: int,
+    size: int,
+    *,
+    mean: np.ndarray,
+    scale: float,
+    unit: bool,
 ) -> np.ndarray:
     """Rows start .. start + size - 1, scaled, less the mean, of length 1 if `unit`. Float64.
 
@@ -271,13 +299,16 @@ def _largest(features: Shaped[Array | np.ndarray, "n d"], name: str) -> float:
         bad = np.flatnonzero(~np.isfinite(extent))
         if len(bad):
             raise ValueError(
-                f"{name}: row {start + bad[0]} is not finite; leave that image out, or look at how it was embedded"
+                f"{name}: row {start + bad[0]} is not finite; leave that image out, or look at how "
+                "it was embedded"
             )
         largest = max(largest, float(extent.max(initial=0)))
     return largest
 
 
-def _near_mean(features: Shaped[Array | np.ndarray, "n d"], scale: float) -> Float[np.ndarray, " d"]:
+def _near_mean(
+    features: Shaped[Array | np.ndarray, "n d"], scale: float
+) -> Float[np.ndarray, " d"]:
     """The mean of the scaled features, rounded to multiples of a power of two.
 
     The power of two is at most the column's standard deviation, so subtracting this removes a

@@ -36,11 +36,13 @@ class NpyShard:
         array = _mapped(path)
         if array.ndim != 2 or 0 in array.shape:
             raise ValueError(
-                f"{path} has shape {array.shape}: features are a matrix [N, D], one row an image, neither empty"
+                f"{path} has shape {array.shape}: features are a matrix [N, D], one row an image, "
+                "neither empty"
             )
         if array.dtype.kind != "f" or array.dtype.itemsize > 8:
             raise ValueError(
-                f"{path} holds {array.dtype}: features are float16, float32 or float64; save array.astype('float32')"
+                f"{path} holds {array.dtype}: features are float16, float32 or float64; save "
+                "array.astype('float32')"
             )
         return cls(path, array.shape[0], array.shape[1], array.dtype.newbyteorder("="))
 
@@ -52,7 +54,9 @@ class NpyShard:
         """
         array = _mapped(self.path)
         if array.shape != (self.rows, self.width) or array.dtype.newbyteorder("=") != self.dtype:
-            raise ValueError(f"{self.path} has changed while it was read: shape {array.shape}, {array.dtype}")
+            raise ValueError(
+                f"{self.path} has changed while it was read: shape {array.shape}, {array.dtype}"
+            )
         for start in range(0, self.rows, rows):
             yield np.array(array[start : start + rows], self.dtype, order="C")
 
@@ -68,7 +72,8 @@ def _mapped(path: pathlib.Path) -> np.ndarray:
     except (ValueError, EOFError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
-            f"{path} is no .npy file of numbers, or is cut short ({reason}); save it with numpy.save(file, array)"
+            f"{path} is no .npy file of numbers, or is cut short ({reason}); save it with "
+            "numpy.save(file, array)"
         ) from error
     if not isinstance(array, np.ndarray):
         array.close()

@@ -43,7 +43,11 @@ class ParquetShard:
             rows, schema = file.metadata.num_rows, file.schema_arrow
             if rows == 0:
                 raise ValueError("it holds no rows")
-            lists = [field for field in schema if _is_list(field.type) and pa.types.is_floating(field.type.value_type)]
+            lists = [
+                field
+                for field in schema
+                if _is_list(field.type) and pa.types.is_floating(field.type.value_type)
+            ]
             floats = [field for field in schema if pa.types.is_floating(field.type)]
             if len(lists) == 1:
                 first = next(file.iter_batches(1, columns=[lists[0].name]))
@@ -55,7 +59,8 @@ class ParquetShard:
                     raise ValueError("its columns of floats are not all of one type")
             else:
                 raise ValueError(
-                    f"its features must be one column of lists of floats, or columns of floats; found {len(lists)} columns of lists"
+                    "its features must be one column of lists of floats, or columns of floats; "
+                    f"found {len(lists)} columns of lists"
                 )
             if width == 0:
                 raise ValueError("its features have no columns")
@@ -74,17 +79,24 @@ class ParquetShard:
                 columns = [batch.column(name) for name in self.columns]
                 for name, column in zip(self.columns, columns):
                     if column.null_count:
-                        row = start + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+                        row = start + int(
+                            np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0]
+                        )
                         raise ValueError(f"row {row} has no {name}")
                 if _is_list(columns[0].type):
                     chunk = _of_lists(columns[0], self.width, start)
                 else:
-                    chunk = np.stack([column.to_numpy(zero_copy_only=False) for column in columns], 1)
+                    chunk = np.stack(
+                        [column.to_numpy(zero_copy_only=False) for column in columns], 1
+                    )
                 if len(chunk):
                     yield np.ascontiguousarray(chunk, self.dtype)
                 start += len(chunk)
         if start != self.rows:
-            raise ValueError(f"{self.path} has changed while it was read: {start} rows where there were {self.rows}")
+            raise ValueError(
+                f"{self.path} has changed while it was read: {start} rows where there were "
+                f"{self.rows}"
+            )
 
     def image_names(self, column: str) -> list[str] | None:
         """The column of names; None where the file has no such column.
@@ -102,7 +114,9 @@ class ParquetShard:
 
 
 def _is_list(kind: Any) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+    return bool(
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
 
 
 def _of_lists(column: Any, width: int | None, start: int = 0) -> Float[np.ndarray, "rows width"]:
@@ -111,7 +125,9 @@ def _of_lists(column: Any, width: int | None, start: int = 0) -> Float[np.ndarra
     width = int(lengths[0]) if width is None and lengths[0] == lengths[0] else width
     other = np.flatnonzero(lengths != width)
     if len(other):
-        raise ValueError(f"row {start + other[0]} has {lengths[other[0]]} features where others have {width}")
+        raise ValueError(
+            f"row {start + other[0]} has {lengths[other[0]]} features where others have {width}"
+        )
     entries = column.flatten()
     if entries.null_count:
         missing = int(np.flatnonzero(entries.is_null().to_numpy(zero_copy_only=False))[0])
@@ -128,4 +144,6 @@ def _reading(path: pathlib.Path) -> Iterator[None]:
         yield
     except (ValueError, OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is no Parquet file of features, or is damaged: {reason}") from error
+        raise ValueError(
+            f"{path} is no Parquet file of features, or is damaged: {reason}"
+        ) from error

@@ -26,7 +26,9 @@ class FeatureStatistics:
 
 
 def preprocess(
-    features: Float[np.ndarray, "n d"], kind: Preprocessing, reference: FeatureStatistics | None = None
+    features: Float[np.ndarray, "n d"],
+    kind: Preprocessing,
+    reference: FeatureStatistics | None = None,
 ) -> Float[np.ndarray, "n d"]:
     """Preprocesses features for scoring; keeps their dtype.
 
@@ -54,12 +56,15 @@ def preprocess(
     reference = FeatureStatistics.of(features) if reference is None else reference
     if reference.mean.shape != features.shape[1:]:
         raise ValueError(
-            f"the reference statistics are of {len(reference.mean)} features, these rows have {features.shape[1]}; "
+            f"the reference statistics are of {len(reference.mean)} features, these rows have "
+            f"{features.shape[1]}; "
             "take both from the same encoder"
         )
     # A constant feature carries no information. In float32 its deviation is rounding, not exactly
     # 0.
-    floor = 1e-6 * max(float(np.max(reference.deviation, initial=0)), float(np.finfo(np.float32).tiny))
+    floor = 1e-6 * max(
+        float(np.max(reference.deviation, initial=0)), float(np.finfo(np.float32).tiny)
+    )
     varies = reference.deviation > floor
     scale = np.where(varies, 1 / np.where(varies, reference.deviation, 1), 0)
     return ((features - reference.mean) * scale).astype(features.dtype)

@@ -89,10 +89,14 @@ def corrupt(
     corrupted = pixels.copy() if corruption.clip else pixels / np.float32(255)
     # One image at a time: all noise at once would take 4 to 8 times the images' memory.
     for index in np.flatnonzero(level):
-        draws = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(index),))))
+        draws = np.random.Generator(
+            np.random.Philox(np.random.SeedSequence(seed, spawn_key=(int(index),)))
+        )
         noise = draws.standard_normal(pixels.shape[1:], dtype=np.float32)
         noise *= np.float32(corruption.deviation(float(level[index]), mean))
         noise += np.float32(level[index])
         noise += pixels[index] / np.float32(255)
-        corrupted[index] = np.rint(255 * np.clip(noise, 0, 1)).astype(np.uint8) if corruption.clip else noise
+        corrupted[index] = (
+            np.rint(255 * np.clip(noise, 0, 1)).astype(np.uint8) if corruption.clip else noise
+        )
     return corrupted, level

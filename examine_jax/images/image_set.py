@@ -51,9 +51,13 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.pixels):
-            raise ValueError(f"ImageSet: {len(self.names)} names for {len(self.pixels)} images; give one each")
+            raise ValueError(
+                f"ImageSet: {len(self.names)} names for {len(self.pixels)} images; give one each"
+            )
         if self.labels is not None and len(self.labels) != len(self.pixels):
-            raise ValueError(f"ImageSet: {len(self.labels)} labels for {len(self.pixels)} images; give one each")
+            raise ValueError(
+                f"ImageSet: {len(self.labels)} labels for {len(self.pixels)} images; give one each"
+            )
 
     def __len__(self) -> int:
         return len(self.names)

@@ -55,16 +55,18 @@ def _prefetched(
     pixels: Readable, index_batches: Iterator[Int[np.ndarray, " batch"]], workers: int, depth: int
 ) -> Iterator[tuple[Int[np.ndarray, " batch"], UInt8[np.ndarray, "batch height width channels"]]]:
     pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="prefetch")
-    waiting: collections.deque[tuple[np.ndarray, np.ndarray, list[concurrent.futures.Future[None]]]] = (
-        collections.deque()
-    )
+    waiting: collections.deque[
+        tuple[np.ndarray, np.ndarray, list[concurrent.futures.Future[None]]]
+    ] = collections.deque()
     batches = iter(index_batches)
 
     def begin(count: int) -> None:
         for indices in itertools.islice(batches, count):
             batch = np.empty((len(indices), *pixels.shape[1:]), np.uint8)
             slices = [slice(start, start + _SLICE) for start in range(0, len(indices), _SLICE)]
-            waiting.append((indices, batch, [pool.submit(read, indices, batch, rows) for rows in slices]))
+            waiting.append(
+                (indices, batch, [pool.submit(read, indices, batch, rows) for rows in slices])
+            )
 
     def read(indices: np.ndarray, batch: np.ndarray, rows: slice) -> None:
         batch[rows] = pixels[indices[rows]]

@@ -42,7 +42,9 @@ class StreamedImages:
     def shape(self) -> tuple[int, int, int, int]:
         return (len(self), *self.image_shape)
 
-    def __getitem__(self, indices: Int[np.ndarray, " batch"]) -> UInt8[np.ndarray, "batch height width channels"]:
+    def __getitem__(
+        self, indices: Int[np.ndarray, " batch"]
+    ) -> UInt8[np.ndarray, "batch height width channels"]:
         """The images at these indices, decoded one after the other.
 
         Raises:

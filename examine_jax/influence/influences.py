@@ -67,9 +67,10 @@ class Influences:
             if matrix is None:
                 matrix = np.empty((self.num_train, self.num_test), block.values.dtype)
             rows, columns = block.values.shape
-            matrix[block.train_start : block.train_start + rows, block.test_start : block.test_start + columns] = (
-                block.values
-            )
+            matrix[
+                block.train_start : block.train_start + rows,
+                block.test_start : block.test_start + columns,
+            ] = block.values
         return np.empty((self.num_train, self.num_test), np.float32) if matrix is None else matrix
 
     def extremes(self, k: int) -> Extremes:
@@ -82,13 +83,17 @@ class Influences:
         """
         if not 1 <= k <= self.num_train:
             raise ValueError(
-                f"k is {k}, but there are {self.num_train} training images: give k in 1 .. {self.num_train}"
+                f"k is {k}, but there are {self.num_train} training images: give k in 1 .. "
+                f"{self.num_train}"
             )
         found: list[Extremes] = []
         best: list[tuple[np.ndarray, np.ndarray]] = []
         for block in self.blocks():
             if block.train_start == 0:
-                nothing = (np.empty((block.values.shape[1], 0), np.int64), np.empty((block.values.shape[1], 0)))
+                nothing = (
+                    np.empty((block.values.shape[1], 0), np.int64),
+                    np.empty((block.values.shape[1], 0)),
+                )
                 best = [nothing, nothing]
             best = [_merged(*so_far, block, k, sign) for so_far, sign in zip(best, (-1, 1))]
             if block.train_start + len(block.values) == self.num_train:

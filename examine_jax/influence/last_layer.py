@@ -14,7 +14,13 @@ import numpy as np
 from jax import lax
 
 from examine_jax.common.shapes import Array, Float, Int
-from examine_jax.influence.influences import TEST_BLOCK, TRAIN_BLOCK, InfluenceBlock, Influences, sum_over_checkpoints
+from examine_jax.influence.influences import (
+    TEST_BLOCK,
+    TRAIN_BLOCK,
+    InfluenceBlock,
+    Influences,
+    sum_over_checkpoints,
+)
 
 
 class LayerPass(NamedTuple):
@@ -47,13 +53,17 @@ def gradient_products(
 
     def products(values: Array, others: Array) -> Array:
         wide = jnp.result_type(values, others, jnp.float32)
-        return jnp.matmul(values.astype(wide), others.astype(wide).T, precision=lax.Precision.HIGHEST)
+        return jnp.matmul(
+            values.astype(wide), others.astype(wide).T, precision=lax.Precision.HIGHEST
+        )
 
     alike = products(activations, other_activations)
     return (alike + 1 if bias else alike) * products(gradients, other_gradients)
 
 
-def last_layer_tracin(train: Sequence[LayerPass], test: Sequence[LayerPass], *, bias: bool) -> Influences:
+def last_layer_tracin(
+    train: Sequence[LayerPass], test: Sequence[LayerPass], *, bias: bool
+) -> Influences:
     """TracInCP of the last linear layer's parameters alone.
 
     That is the sum over checkpoints of learning rate * `gradient_products`.
@@ -69,14 +79,18 @@ def last_layer_tracin(train: Sequence[LayerPass], test: Sequence[LayerPass], *, 
     """
     if not train or len(train) != len(test):
         raise ValueError(
-            f"{len(train)} passes of training images and {len(test)} of test images; give both for each checkpoint"
+            f"{len(train)} passes of training images and {len(test)} of test images; give both for "
+            "each checkpoint"
         )
     num_train, num_test = _count(train, "training"), _count(test, "test")
     for place, (trained, tested) in enumerate(zip(train, test)):
-        widths = [(np.shape(one.activations)[1], np.shape(one.gradients)[1]) for one in (trained, tested)]
+        widths = [
+            (np.shape(one.activations)[1], np.shape(one.gradients)[1]) for one in (trained, tested)
+        ]
         if widths[0] != widths[1]:
             raise ValueError(
-                f"checkpoint {place}: the layer has {widths[0][0]} inputs and {widths[0][1]} outputs for the training images, "
+                f"checkpoint {place}: the layer has {widths[0][0]} inputs and {widths[0][1]} "
+                "outputs for the training images, "
                 f"{widths[1][0]} and {widths[1][1]} for the test images; give passes of one layer"
             )
     train_rows, test_rows = min(TRAIN_BLOCK, max(num_train, 1)), min(TEST_BLOCK, max(num_test, 1))
@@ -93,7 +107,11 @@ def last_layer_tracin(train: Sequence[LayerPass], test: Sequence[LayerPass], *, 
                     (trained.learning_rate, product(trained, tested, train_start, test_start))
                     for trained, tested in zip(train, test)
                 )
-                yield InfluenceBlock(train_start, test_start, total[: num_train - train_start, : num_test - test_start])
+                yield InfluenceBlock(
+                    train_start,
+                    test_start,
+                    total[: num_train - train_start, : num_test - test_start],
+                )
 
     return Influences(num_train, num_test, blocks)
 
@@ -111,12 +129,18 @@ def last_layer_self_influence(train: Sequence[LayerPass], *, bias: bool) -> Floa
 
     def squares(values: Array | np.ndarray) -> np.ndarray:
         values = np.asarray(values)
-        return np.einsum("nd,nd->n", values, values, dtype=np.promote_types(values.dtype, np.float32))
+        return np.einsum(
+            "nd,nd->n", values, values, dtype=np.promote_types(values.dtype, np.float32)
+        )
 
-    return sum_over_checkpoints((rate, (squares(a) + (1 if bias else 0)) * squares(g)) for a, g, rate in train)
+    return sum_over_checkpoints(
+        (rate, (squares(a) + (1 if bias else 0)) * squares(g)) for a, g, rate in train
+    )
 
 
-def cross_entropy_gradients(logits: Float[Array, "n classes"], labels: Int[Array, " n"]) -> Float[Array, "n classes"]:
+def cross_entropy_gradients(
+    logits: Float[Array, "n classes"], labels: Int[Array, " n"]
+) -> Float[Array, "n classes"]:
     """The gradient of each image's softmax cross-entropy: probability - one-hot label.
 
     Args:
@@ -132,12 +156,15 @@ def cross_entropy_gradients(logits: Float[Array, "n classes"], labels: Int[Array
     """
     count, num_classes = logits.shape
     if labels.shape != (count,):
-        raise ValueError(f"labels {list(labels.shape)} for {count} images: give one class an image, [{count}]")
+        raise ValueError(
+            f"labels {list(labels.shape)} for {count} images: give one class an image, [{count}]"
+        )
     outside = (labels < 0) | (labels >= num_classes)
     if not isinstance(outside, jax.core.Tracer) and outside.any():
         row = int(jnp.argmax(outside))
         raise ValueError(
-            f"label {labels[row]} of row {row} is outside 0 .. {num_classes - 1} ({int(outside.sum())} such rows): "
+            f"label {labels[row]} of row {row} is outside 0 .. {num_classes - 1} "
+            f"({int(outside.sum())} such rows): "
             "leave unlabelled images out"
         )
     one_hot = jax.nn.one_hot(labels, num_classes, dtype=logits.dtype)
@@ -176,12 +203,15 @@ def _count(passes: Sequence[LayerPass], name: str) -> int:
         activations, gradients = np.shape(one.activations), np.shape(one.gradients)
         if len(activations) != 2 or len(gradients) != 2 or activations[0] != gradients[0]:
             raise ValueError(
-                f"checkpoint {place}: activations {list(activations)} and gradients {list(gradients)} of {name} images; "
+                f"checkpoint {place}: activations {list(activations)} and gradients "
+                f"{list(gradients)} of {name} images; "
                 "give a row an image in both"
             )
     counts = [len(one.activations) for one in passes]
     if len(set(counts)) > 1:
-        raise ValueError(f"the passes are of {counts} {name} images; give the same images at each checkpoint")
+        raise ValueError(
+            f"the passes are of {counts} {name} images; give the same images at each checkpoint"
+        )
     return counts[0] if counts else 0
 
 

@@ -23,7 +23,10 @@ def flip_labels(
         ValueError: share is outside [0, 1], or there are fewer than two classes.
     """
     if not 0 <= share <= 1 or num_classes < 2:
-        raise ValueError(f"share {share} must lie in [0, 1], and there must be two classes at least, got {num_classes}")
+        raise ValueError(
+            f"share {share} must lie in [0, 1], and there must be two classes at least, got "
+            f"{num_classes}"
+        )
     rng = np.random.default_rng(seed)
     flipped = np.zeros(len(labels), bool)
     flipped[rng.choice(len(labels), round(share * len(labels)), replace=False)] = True
@@ -31,7 +34,9 @@ def flip_labels(
     return np.where(flipped, other, labels), flipped
 
 
-def precision_at(score: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], *, share: float) -> float:
+def precision_at(
+    score: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], *, share: float
+) -> float:
     """The share of wrong labels among the round(share * N) images of highest score.
 
     At least one image is taken; of equal scores the first.
@@ -46,11 +51,13 @@ def precision_at(score: Float[np.ndarray, " n"], wrong: Bool[np.ndarray, " n"], 
     """
     if not len(score) or not 0 < share <= 1:
         raise ValueError(
-            f"precision of {len(score)} images at share {share}: give one image at least and a share in (0, 1]"
+            f"precision of {len(score)} images at share {share}: give one image at least and a "
+            "share in (0, 1]"
         )
     if np.isnan(score).any():
         raise ValueError(
-            f"the score is nan in rows {np.flatnonzero(np.isnan(score))[:8].tolist()}: leave these images out"
+            f"the score is nan in rows {np.flatnonzero(np.isnan(score))[:8].tolist()}: leave these "
+            "images out"
         )
     first = np.argsort(-score, kind="stable")[: max(1, round(share * len(score)))]
     return float(wrong[first].mean())

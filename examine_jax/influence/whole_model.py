@@ -13,7 +13,13 @@ import numpy as np
 from jax import lax
 
 from examine_jax.common.shapes import Array, Float, PyTree
-from examine_jax.influence.influences import TEST_BLOCK, TRAIN_BLOCK, InfluenceBlock, Influences, sum_over_checkpoints
+from examine_jax.influence.influences import (
+    TEST_BLOCK,
+    TRAIN_BLOCK,
+    InfluenceBlock,
+    Influences,
+    sum_over_checkpoints,
+)
 
 Loss = Callable[..., Any]
 """loss(params, example) -> scalar, of one example without a batch axis.
@@ -79,7 +85,9 @@ def tracin(
     size = _gradient_bytes(checkpoints)
     # Of the memory, half is for the test images' gradients at every checkpoint, a quarter for a
     # batch of training gradients, a quarter for the influences.
-    test_rows = _at_least_one(min(num_test, TEST_BLOCK, block_bytes // 2 // (size * len(checkpoints))))
+    test_rows = _at_least_one(
+        min(num_test, TEST_BLOCK, block_bytes // 2 // (size * len(checkpoints)))
+    )
     # 16 bytes each: 8 for an influence, 8 for the sum.
     train_rows = _at_least_one(min(num_train, TRAIN_BLOCK, block_bytes // 4 // (16 * test_rows)))
     test_batch = min(batch_size, test_rows)
@@ -98,7 +106,10 @@ def tracin(
     def influences_of(start: int, held: list[list[PyTree]]) -> np.ndarray:
         examples = _rows(train, start, train_batch)
         return sum_over_checkpoints(
-            (checkpoint.learning_rate, _products(_gradients_at(loss, checkpoint, examples), gradients))
+            (
+                checkpoint.learning_rate,
+                _products(_gradients_at(loss, checkpoint, examples), gradients),
+            )
             for checkpoint, gradients in zip(checkpoints, held)
         )
 
@@ -142,7 +153,8 @@ def self_influence(
     for start in range(0, count, rows):
         examples = _rows(train, start, rows)
         total = sum_over_checkpoints(
-            (one.learning_rate, _squares(loss, one.params, examples, _constants(one))) for one in checkpoints
+            (one.learning_rate, _squares(loss, one.params, examples, _constants(one)))
+            for one in checkpoints
         )
         parts.append(total[: count - start])
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
@@ -158,7 +170,9 @@ def _gradients_at(loss: Loss, checkpoint: Checkpoint, examples: PyTree) -> PyTre
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _gradients(loss: Loss, params: PyTree, examples: PyTree, constants: tuple[PyTree, ...]) -> PyTree:
+def _gradients(
+    loss: Loss, params: PyTree, examples: PyTree, constants: tuple[PyTree, ...]
+) -> PyTree:
     return jax.vmap(lambda example: jax.grad(loss)(params, example, *constants))(examples)
 
 
@@ -177,7 +191,9 @@ def _product(gradients: PyTree, others: PyTree) -> Float[Array, "n m"]:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _squares(loss: Loss, params: PyTree, examples: PyTree, constants: tuple[PyTree, ...]) -> Float[Array, " n"]:
+def _squares(
+    loss: Loss, params: PyTree, examples: PyTree, constants: tuple[PyTree, ...]
+) -> Float[Array, " n"]:
     own = jax.tree.leaves(_gradients(loss, params, examples, constants))
     return functools.reduce(jnp.add, [jnp.square(_flat(leaf)).sum(axis=1) for leaf in own])
 
@@ -196,7 +212,9 @@ def _check(name: str, checkpoints: Sequence[Checkpoint], batch_size: int) -> Non
 
 def _gradient_bytes(checkpoints: Sequence[Checkpoint]) -> int:
     """Bytes of one image's gradient at one checkpoint."""
-    return _at_least_one(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(checkpoints[0].params)))
+    return _at_least_one(
+        sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(checkpoints[0].params))
+    )
 
 
 def _at_least_one(number: int) -> int:
@@ -207,7 +225,8 @@ def _count(examples: PyTree, name: str) -> int:
     lengths = {len(leaf) for leaf in jax.tree.leaves(examples)}
     if len(lengths) != 1:
         raise ValueError(
-            f"{name}: the arrays of the examples have lengths {sorted(lengths)}; give one row an example in each"
+            f"{name}: the arrays of the examples have lengths {sorted(lengths)}; give one row an "
+            "example in each"
         )
     return lengths.pop()
 

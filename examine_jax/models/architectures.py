@@ -67,13 +67,17 @@ def examine_paper() -> Architecture:
 
 def vit_s8() -> Architecture:
     """ViT-S with 8-pixel patches at 72 px; facebookresearch/mae's decoder (512 x 8, 16 heads)."""
-    encoder = ViTConfig(image_size=72, patch_size=8, channels=3, width=384, depth=12, heads=6, mlp_width=1536)
+    encoder = ViTConfig(
+        image_size=72, patch_size=8, channels=3, width=384, depth=12, heads=6, mlp_width=1536
+    )
     return Architecture(encoder, DecoderConfig(width=512, depth=8, heads=16, mlp_width=2048))
 
 
 def vit_b8() -> Architecture:
     """ViT-B with 8-pixel patches at 72 px; facebookresearch/mae's decoder (512 x 8, 16 heads)."""
-    encoder = ViTConfig(image_size=72, patch_size=8, channels=3, width=768, depth=12, heads=12, mlp_width=3072)
+    encoder = ViTConfig(
+        image_size=72, patch_size=8, channels=3, width=768, depth=12, heads=12, mlp_width=3072
+    )
     return Architecture(encoder, DecoderConfig(width=512, depth=8, heads=16, mlp_width=2048))
 
 
@@ -94,7 +98,9 @@ def resnet18_narrow() -> Architecture:
 
 def resnet50() -> Architecture:
     """ResNet-50 (v1.5) at 224 px, as in the two-view methods' papers: 2048 features."""
-    return Architecture(ResNetConfig(image_size=224, channels=3, block="bottleneck", depths=(3, 4, 6, 3)))
+    return Architecture(
+        ResNetConfig(image_size=224, channels=3, block="bottleneck", depths=(3, 4, 6, 3))
+    )
 
 
 # A new architecture is a function above and a line here.
@@ -110,7 +116,9 @@ ARCHITECTURES: dict[str, Callable[[], Architecture]] = {
 }
 
 
-def architecture(name: str, *, image_size: int | None = None, channels: int | None = None) -> Architecture:
+def architecture(
+    name: str, *, image_size: int | None = None, channels: int | None = None
+) -> Architecture:
     """The architecture of a name, for another image size or number of channels where given.
 
     Args:

@@ -37,7 +37,9 @@ class _Head(nn.Module):
     num_classes: int
 
     @nn.compact
-    def __call__(self, features: Float[Array, "b d"], *, train: bool = False) -> Float[Array, "b classes"]:
+    def __call__(
+        self, features: Float[Array, "b d"], *, train: bool = False
+    ) -> Float[Array, "b classes"]:
         x = features.astype(jnp.float32)
         if self.hidden is not None:
             # No bias: batch norm cancels it, and Adam would turn the rounding in its gradient
@@ -62,11 +64,14 @@ class _BatchNorm(nn.Module):
         if train:
             if len(x) < 2:
                 raise ValueError(
-                    "a batch of one image: the probe's batch norm needs two at least; choose a larger batch_size"
+                    "a batch of one image: the probe's batch norm needs two at least; choose a "
+                    "larger batch_size"
                 )
             mean, variance = x.mean(axis=0), x.var(axis=0)
             running_mean.value = 0.9 * running_mean.value + 0.1 * mean
-            running_variance.value = 0.9 * running_variance.value + 0.1 * variance * len(x) / (len(x) - 1)
+            running_variance.value = 0.9 * running_variance.value + 0.1 * variance * len(x) / (
+                len(x) - 1
+            )
         return (x - mean) * (jax.lax.rsqrt(variance + 1e-5) * scale) + bias
 
 

@@ -18,10 +18,14 @@ class DenseDecoder(nn.Module):
     encoder: ViTConfig
 
     @nn.compact
-    def __call__(self, encoded: Float[Array, "batch encoded width"]) -> Float[Array, "batch tokens values"]:
+    def __call__(
+        self, encoded: Float[Array, "batch encoded width"]
+    ) -> Float[Array, "batch tokens values"]:
         config, dtype = self.config, jnp.dtype(self.encoder.dtype)
         leading = int(self.encoder.class_token)
-        positions = sincos_positions(self.encoder.image_size // self.encoder.patch_size, config.width)
+        positions = sincos_positions(
+            self.encoder.image_size // self.encoder.patch_size, config.width
+        )
         tokens = Dense(config.width, dtype, name="embedding")(encoded)
         tokens = tokens + jnp.pad(
             jnp.asarray(positions, dtype), ((leading, 0), (0, 0))
@@ -29,7 +33,11 @@ class DenseDecoder(nn.Module):
         for i in range(config.depth):
             first_output = leading if i == config.depth - 1 else 0
             block = block_type(self.encoder.remat)(
-                config.heads, config.mlp_width, self.encoder.layer_norm_epsilon, dtype, name=f"block_{i}"
+                config.heads,
+                config.mlp_width,
+                self.encoder.layer_norm_epsilon,
+                dtype,
+                name=f"block_{i}",
             )
             tokens = block(tokens, first_output)
         tokens = LayerNorm(self.encoder.layer_norm_epsilon, name="norm")(tokens)
@@ -46,7 +54,9 @@ class DenseAutoencoder(nn.Module):
         self.encoder = VisionTransformer(self.encoder_config)
         self.decoder = DenseDecoder(self.decoder_config, self.encoder_config)
 
-    def __call__(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch tokens values"]:
+    def __call__(
+        self, images: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch tokens values"]:
         """The predicted pixels of all patches as in `patchify`, float32, in the images' units."""
         encoded = self.encoder.encode(patchify(images, self.encoder_config.patch_size))
         return self.decoder(encoded).astype(jnp.float32)

@@ -34,16 +34,20 @@ class FlaxEncoder:
     def __post_init__(self) -> None:
         if not isinstance(self.flax_module, nn.Module):
             raise ValueError(
-                f"FlaxEncoder: flax_module must be an instance of flax.linen.Module, got {type(self.flax_module).__name__}"
+                "FlaxEncoder: flax_module must be an instance of flax.linen.Module, got "
+                f"{type(self.flax_module).__name__}"
             )
         for field in ("image_size", "channels", "features"):
             if getattr(self, field) < 1:
-                raise ValueError(f"FlaxEncoder: {field} must be at least 1, got {getattr(self, field)}")
+                raise ValueError(
+                    f"FlaxEncoder: {field} must be at least 1, got {getattr(self, field)}"
+                )
         try:
             hash(self.flax_module)
         except TypeError as error:
             raise ValueError(
-                f"FlaxEncoder: {type(self.flax_module).__name__} cannot be hashed ({error}); give it tuples for lists"
+                f"FlaxEncoder: {type(self.flax_module).__name__} cannot be hashed ({error}); give "
+                "it tuples for lists"
             ) from error
 
     def module(self) -> "WrappedEncoder":
@@ -59,10 +63,13 @@ class WrappedEncoder(nn.Module):
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool = False
     ) -> Float[Array, "batch features"]:
-        outputs: Any = self.network(images, train=train) if self._takes_train else self.network(images)
+        outputs: Any = (
+            self.network(images, train=train) if self._takes_train else self.network(images)
+        )
         if outputs.shape != (len(images), self.features):
             raise ValueError(
-                f"FlaxEncoder: {type(self.network).__name__} gives {list(outputs.shape)} for images {list(images.shape)}, "
+                f"FlaxEncoder: {type(self.network).__name__} gives {list(outputs.shape)} for "
+                f"images {list(images.shape)}, "
                 f"not [{len(images)}, {self.features}]; pool its outputs or set features"
             )
         return outputs.astype(jnp.float32)

@@ -22,7 +22,9 @@ def apply(module: nn.Module, params: PyTree, *arrays: Array, method: str = "__ca
     return module.apply({"params": params}, *arrays, method=method)
 
 
-def init_network(module: nn.Module, key: Key[Array, ""], images: Shaped[Array, "batch ..."]) -> tuple[PyTree, PyTree]:
+def init_network(
+    module: nn.Module, key: Key[Array, ""], images: Shaped[Array, "batch ..."]
+) -> tuple[PyTree, PyTree]:
     """Initialises an encoder's or head's module for inputs of this shape.
 
     Args:

@@ -32,9 +32,14 @@ class HeadConfig:
 
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 1:
-            raise ValueError(f"HeadConfig: widths must be one or more positive numbers, got {self.widths}")
+            raise ValueError(
+                f"HeadConfig: widths must be one or more positive numbers, got {self.widths}"
+            )
         if self.output_norm not in ("none", "plain", "scaled"):
-            raise ValueError(f"HeadConfig: output_norm must be 'none', 'plain' or 'scaled', got {self.output_norm!r}")
+            raise ValueError(
+                "HeadConfig: output_norm must be 'none', 'plain' or 'scaled', got "
+                f"{self.output_norm!r}"
+            )
 
     def module(self, dtype: str = "float32") -> "Head":
         """The head's module, computing in `dtype` ("float32" or "bfloat16")."""
@@ -52,7 +57,9 @@ class Head(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, features: Float[Array, "batch features"], *, train: bool = False) -> Float[Array, "batch width"]:
+    def __call__(
+        self, features: Float[Array, "batch features"], *, train: bool = False
+    ) -> Float[Array, "batch width"]:
         config = self.config
 
         def batch_norm(name: str, use_scale: bool = True, use_bias: bool = True) -> nn.BatchNorm:
@@ -71,7 +78,11 @@ class Head(nn.Module):
             x = nn.Dense(width, use_bias=config.hidden_bias, dtype=self.dtype, name=f"dense_{i}")(x)
             x = nn.relu(batch_norm(f"norm_{i}")(x))
         last = len(config.widths) - 1
-        x = nn.Dense(config.widths[-1], use_bias=config.output_bias, dtype=self.dtype, name=f"dense_{last}")(x)
+        x = nn.Dense(
+            config.widths[-1], use_bias=config.output_bias, dtype=self.dtype, name=f"dense_{last}"
+        )(x)
         if config.output_norm != "none":
-            x = batch_norm(f"norm_{last}", use_scale=config.output_norm == "scaled", use_bias=False)(x)
+            x = batch_norm(
+                f"norm_{last}", use_scale=config.output_norm == "scaled", use_bias=False
+            )(x)
         return x.astype(jnp.float32)

@@ -20,7 +20,9 @@ def _plain(x: Array, y: Array) -> Array:
 
 @jax.custom_vjp
 def dense(
-    x: Float[Array, "rows width"], kernel: Float[Array, "width outputs"], bias: Float[Array, " outputs"]
+    x: Float[Array, "rows width"],
+    kernel: Float[Array, "width outputs"],
+    bias: Float[Array, " outputs"],
 ) -> Float[Array, "rows outputs"]:
     """x @ kernel + bias. The kernel's gradient is computed as x^T g, not (g^T x)^T."""
     return _plain(x, kernel) + bias
@@ -67,13 +69,18 @@ gelu.defvjp(_gelu_forward, _gelu_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def layer_norm(
-    x: Float[Array, "rows width"], scale: Float[Array, " width"], bias: Float[Array, " width"], epsilon: float
+    x: Float[Array, "rows width"],
+    scale: Float[Array, " width"],
+    bias: Float[Array, " width"],
+    epsilon: float,
 ) -> Float[Array, "rows width"]:
     """(x - mean) / sqrt(variance + epsilon) * scale + bias over the last axis, in float32."""
     return _layer_norm_forward(x, scale, bias, epsilon)[0]
 
 
-def _layer_norm_forward(x: Array, scale: Array, bias: Array, epsilon: float) -> tuple[Array, tuple[Array, ...]]:
+def _layer_norm_forward(
+    x: Array, scale: Array, bias: Array, epsilon: float
+) -> tuple[Array, tuple[Array, ...]]:
     wide = x.astype(jnp.float32)
     mean = wide.mean(axis=-1, keepdims=True)
     centred = wide - mean
@@ -81,12 +88,18 @@ def _layer_norm_forward(x: Array, scale: Array, bias: Array, epsilon: float) -> 
     return (centred * inverse * scale + bias).astype(x.dtype), (x, mean, inverse, scale)
 
 
-def _layer_norm_backward(epsilon: float, residuals: tuple[Array, ...], gradient: Array) -> tuple[Array, Array, Array]:
+def _layer_norm_backward(
+    epsilon: float, residuals: tuple[Array, ...], gradient: Array
+) -> tuple[Array, Array, Array]:
     x, mean, inverse, scale = residuals
     gradient = gradient.astype(jnp.float32)
     normal = (x.astype(jnp.float32) - mean) * inverse
     scaled = gradient * scale
-    along = scaled - scaled.mean(axis=-1, keepdims=True) - normal * (scaled * normal).mean(axis=-1, keepdims=True)
+    along = (
+        scaled
+        - scaled.mean(axis=-1, keepdims=True)
+        - normal * (scaled * normal).mean(axis=-1, keepdims=True)
+    )
     return (along * inverse).astype(x.dtype), (gradient * normal).sum(axis=0), gradient.sum(axis=0)
 
 
@@ -118,7 +131,11 @@ def _attend_backward(residuals: tuple[Array, ...], gradient: Array) -> tuple[Arr
     query, key, value, weights = residuals
     of_value = _batched(weights, gradient, 2, 2)
     of_weights = _batched(gradient, value, 3, 3).astype(jnp.float32)
-    of_logits = weights * (of_weights - (of_weights * weights).sum(axis=-1, keepdims=True)) * query.shape[-1] ** -0.5
+    of_logits = (
+        weights
+        * (of_weights - (of_weights * weights).sum(axis=-1, keepdims=True))
+        * query.shape[-1] ** -0.5
+    )
     of_logits = of_logits.astype(query.dtype)
     return _batched(of_logits, key, 3, 2), _batched(of_logits, query, 2, 2), of_value
 

@@ -31,9 +31,14 @@ class DecoderConfig:
     def __post_init__(self) -> None:
         for field in ("width", "depth", "heads", "mlp_width"):
             if getattr(self, field) < 1:
-                raise ValueError(f"DecoderConfig: {field} must be at least 1, got {getattr(self, field)}")
+                raise ValueError(
+                    f"DecoderConfig: {field} must be at least 1, got {getattr(self, field)}"
+                )
         if self.width % self.heads or self.width % 4:
-            raise ValueError(f"DecoderConfig: width {self.width} must be a multiple of 4 and of heads ({self.heads})")
+            raise ValueError(
+                f"DecoderConfig: width {self.width} must be a multiple of 4 and of heads "
+                f"({self.heads})"
+            )
 
 
 class MaskedDecoder(nn.Module):
@@ -55,9 +60,13 @@ class MaskedDecoder(nn.Module):
         leading = int(self.encoder.class_token)
         batch, count = order.shape
         masked = count - (encoded.shape[1] - leading)
-        positions = sincos_positions(self.encoder.image_size // self.encoder.patch_size, config.width)
+        positions = sincos_positions(
+            self.encoder.image_size // self.encoder.patch_size, config.width
+        )
         tokens = Dense(config.width, dtype, name="embedding")(encoded)
-        mask_token = self.param("mask_token", nn.initializers.normal(0.02), (config.width,), jnp.float32)
+        mask_token = self.param(
+            "mask_token", nn.initializers.normal(0.02), (config.width,), jnp.float32
+        )
         fill = jnp.broadcast_to(mask_token.astype(dtype), (batch, masked, config.width))
         placed = jnp.asarray(positions, dtype)[order]
         if leading:
@@ -67,7 +76,11 @@ class MaskedDecoder(nn.Module):
         for i in range(config.depth):
             first_output = tokens.shape[1] - masked if i == config.depth - 1 else 0
             block = block_type(self.encoder.remat)(
-                config.heads, config.mlp_width, self.encoder.layer_norm_epsilon, dtype, name=f"block_{i}"
+                config.heads,
+                config.mlp_width,
+                self.encoder.layer_norm_epsilon,
+                dtype,
+                name=f"block_{i}",
             )
             tokens = block(tokens, first_output)
         tokens = LayerNorm(self.encoder.layer_norm_epsilon, name="norm")(tokens)

@@ -27,11 +27,14 @@ def patchify(
     batch, height, width, channels = images.shape
     if height % patch_size or width % patch_size:
         raise ValueError(
-            f"images of {height} x {width} pixels cannot be cut into patches of {patch_size}; resize them first"
+            f"images of {height} x {width} pixels cannot be cut into patches of {patch_size}; "
+            "resize them first"
         )
     rows, columns = height // patch_size, width // patch_size
     cut = images.reshape(batch, rows, patch_size, columns, patch_size, channels)
-    return cut.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, patch_size * patch_size * channels)
+    return cut.transpose(0, 1, 3, 2, 4, 5).reshape(
+        batch, rows * columns, patch_size * patch_size * channels
+    )
 
 
 def unpatchify(
@@ -41,4 +44,6 @@ def unpatchify(
     batch, tokens, _ = patches.shape
     side = round(tokens**0.5)
     cut = patches.reshape(batch, side, side, patch_size, patch_size, channels)
-    return cut.transpose(0, 1, 3, 2, 4, 5).reshape(batch, side * patch_size, side * patch_size, channels)
+    return cut.transpose(0, 1, 3, 2, 4, 5).reshape(
+        batch, side * patch_size, side * patch_size, channels
+    )

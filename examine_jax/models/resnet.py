@@ -51,9 +51,13 @@ class ResNetConfig:
     def __post_init__(self) -> None:
         for field in ("image_size", "channels", "width"):
             if getattr(self, field) < 1:
-                raise ValueError(f"ResNetConfig: {field} must be at least 1, got {getattr(self, field)}")
+                raise ValueError(
+                    f"ResNetConfig: {field} must be at least 1, got {getattr(self, field)}"
+                )
         if not self.depths or min(self.depths) < 1:
-            raise ValueError(f"ResNetConfig: depths must be one or more positive numbers, got {self.depths}")
+            raise ValueError(
+                f"ResNetConfig: depths must be one or more positive numbers, got {self.depths}"
+            )
         for field, choices in (
             ("block", ("basic", "bottleneck")),
             ("stem", ("imagenet", "small_image")),
@@ -61,7 +65,8 @@ class ResNetConfig:
         ):
             if getattr(self, field) not in choices:
                 raise ValueError(
-                    f"ResNetConfig: {field} must be '{choices[0]}' or '{choices[1]}', got {getattr(self, field)!r}"
+                    f"ResNetConfig: {field} must be '{choices[0]}' or '{choices[1]}', got "
+                    f"{getattr(self, field)!r}"
                 )
 
     @property
@@ -87,7 +92,9 @@ class Convolution(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns outputs"]:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch rows columns outputs"]:
         shape = (self.size, self.size, x.shape[-1], self.outputs)
         initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         kernel = self.param("kernel", initialiser, shape, jnp.float32).astype(self.dtype)
@@ -99,7 +106,11 @@ class Convolution(nn.Module):
             windows = _windows(jnp.pad(x, ((0, 0), *padding, (0, 0))), self.size, self.stride)
             return windows @ kernel.reshape(-1, self.outputs)
         return lax.conv_general_dilated(
-            x, kernel, (self.stride, self.stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+            x,
+            kernel,
+            (self.stride, self.stride),
+            padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
 
 
@@ -125,7 +136,9 @@ class ResidualBlock(nn.Module):
     train: bool
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns outputs"]:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch rows columns outputs"]:
         # (size, outputs, stride) of each convolution
         if self.config.block == "basic":
             layers = [(3, self.width, self.stride), (3, self.width, 1)]
@@ -136,7 +149,9 @@ class ResidualBlock(nn.Module):
         for i, (size, width, stride) in enumerate(layers, start=1):
             last = i == len(layers)
             y = Convolution(width, size, stride, dtype, name=f"conv_{i}")(y)
-            y = _batch_norm(self.config, self.train, f"norm_{i}", last and self.config.zero_init_residual)(y)
+            y = _batch_norm(
+                self.config, self.train, f"norm_{i}", last and self.config.zero_init_residual
+            )(y)
             y = y if last else nn.relu(y)
         if self.stride != 1 or x.shape[-1] != outputs:
             x = Convolution(outputs, 1, self.stride, dtype, name="shortcut")(x)
@@ -164,7 +179,9 @@ class ResNet(nn.Module):
         for stage, depth in enumerate(config.depths):
             for i in range(depth):
                 stride = 2 if stage > 0 and i == 0 else 1
-                x = block(config, config.width * 2**stage, stride, train, name=f"stage_{stage}_block_{i}")(x)
+                x = block(
+                    config, config.width * 2**stage, stride, train, name=f"stage_{stage}_block_{i}"
+                )(x)
         return x.astype(jnp.float32).mean(axis=(1, 2))
 
 
@@ -180,7 +197,9 @@ def _batch_norm(config: ResNetConfig, train: bool, name: str, zero: bool = False
     )
 
 
-def _max_pool(x: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns channels"]:
+def _max_pool(
+    x: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch rows columns channels"]:
     """Maximum over 3 x 3 windows, stride 2, padding 1, for numbers that are not negative.
 
     It is the maximum of nine shifted images: the gradient of XLA's windowed maximum is a scatter,
@@ -188,5 +207,9 @@ def _max_pool(x: Float[Array, "batch height width channels"]) -> Float[Array, "b
     """
     rows, columns = ((side - 1) // 2 + 1 for side in x.shape[1:3])
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # Zeros never exceed a ReLU's outputs.
-    shifted = [padded[:, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2] for i in range(3) for j in range(3)]
+    shifted = [
+        padded[:, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2]
+        for i in range(3)
+        for j in range(3)
+    ]
     return functools.reduce(jnp.maximum, shifted)

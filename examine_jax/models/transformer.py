@@ -22,7 +22,9 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*rows width"]) -> Float[Array, "*rows outputs"]:
-        kernel = self.param("kernel", nn.initializers.xavier_uniform(), (x.shape[-1], self.outputs), jnp.float32)
+        kernel = self.param(
+            "kernel", nn.initializers.xavier_uniform(), (x.shape[-1], self.outputs), jnp.float32
+        )
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.outputs,), jnp.float32)
         else:
@@ -66,7 +68,9 @@ class Attention(nn.Module):
 
         def heads_first(part: int, first: int) -> Float[Array, "batch heads tokens width"]:
             columns = fused[:, first:, part * width : (part + 1) * width]
-            return columns.reshape(batch, count - first, self.heads, width // self.heads).transpose(0, 2, 1, 3)
+            return columns.reshape(batch, count - first, self.heads, width // self.heads).transpose(
+                0, 2, 1, 3
+            )
 
         mixed = layers.attend(heads_first(0, outputs_from), heads_first(1, 0), heads_first(2, 0))
         mixed = mixed.transpose(0, 2, 1, 3).reshape(batch, count - outputs_from, width)
@@ -99,17 +103,25 @@ class Block(nn.Module):
         tokens = tokens[:, outputs_from:] + self._scaled(attended, "scale_1")
         normal = LayerNorm(self.epsilon, name="norm_2")(tokens)
         if self.mlp == "swiglu":
-            gate, hidden = jnp.split(Dense(2 * self.mlp_width, self.dtype, name="expand")(normal), 2, axis=-1)
+            gate, hidden = jnp.split(
+                Dense(2 * self.mlp_width, self.dtype, name="expand")(normal), 2, axis=-1
+            )
             hidden = nn.silu(gate) * hidden
         else:
             hidden = layers.gelu(Dense(self.mlp_width, self.dtype, name="expand")(normal))
-        return tokens + self._scaled(Dense(tokens.shape[-1], self.dtype, name="contract")(hidden), "scale_2")
+        return tokens + self._scaled(
+            Dense(tokens.shape[-1], self.dtype, name="contract")(hidden), "scale_2"
+        )
 
-    def _scaled(self, branch: Float[Array, "batch tokens width"], name: str) -> Float[Array, "batch tokens width"]:
+    def _scaled(
+        self, branch: Float[Array, "batch tokens width"], name: str
+    ) -> Float[Array, "batch tokens width"]:
         if self.layer_scale is None:
             return branch
         initialiser = nn.initializers.constant(self.layer_scale)
-        return branch * self.param(name, initialiser, branch.shape[-1:], jnp.float32).astype(branch.dtype)
+        return branch * self.param(name, initialiser, branch.shape[-1:], jnp.float32).astype(
+            branch.dtype
+        )
 
 
 def block_type(remat: bool) -> Callable[..., Block]:

@@ -61,17 +61,32 @@ class ViTConfig:
     remat: bool = False
 
     def __post_init__(self) -> None:
-        for field in ("image_size", "patch_size", "channels", "width", "depth", "heads", "mlp_width"):
+        for field in (
+            "image_size",
+            "patch_size",
+            "channels",
+            "width",
+            "depth",
+            "heads",
+            "mlp_width",
+        ):
             if getattr(self, field) < 1:
-                raise ValueError(f"ViTConfig: {field} must be at least 1, got {getattr(self, field)}")
+                raise ValueError(
+                    f"ViTConfig: {field} must be at least 1, got {getattr(self, field)}"
+                )
         if self.image_size % self.patch_size:
             raise ValueError(
-                f"ViTConfig: image_size {self.image_size} is not a multiple of patch_size {self.patch_size}"
+                f"ViTConfig: image_size {self.image_size} is not a multiple of patch_size "
+                f"{self.patch_size}"
             )
         if self.width % self.heads or self.width % 4:
-            raise ValueError(f"ViTConfig: width {self.width} must be a multiple of 4 and of heads ({self.heads})")
+            raise ValueError(
+                f"ViTConfig: width {self.width} must be a multiple of 4 and of heads ({self.heads})"
+            )
         if self.pooling not in ("mean", "class_token"):
-            raise ValueError(f"ViTConfig: pooling must be 'mean' or 'class_token', got {self.pooling!r}")
+            raise ValueError(
+                f"ViTConfig: pooling must be 'mean' or 'class_token', got {self.pooling!r}"
+            )
         if self.pooling == "class_token" and not self.class_token:
             raise ValueError("ViTConfig: pooling='class_token' needs class_token=True")
         for field, choices in (
@@ -81,7 +96,8 @@ class ViTConfig:
         ):
             if getattr(self, field) not in choices:
                 raise ValueError(
-                    f"ViTConfig: {field} must be '{choices[0]}' or '{choices[1]}', got {getattr(self, field)!r}"
+                    f"ViTConfig: {field} must be '{choices[0]}' or '{choices[1]}', got "
+                    f"{getattr(self, field)!r}"
                 )
 
     @property
@@ -108,7 +124,9 @@ class VisionTransformer(nn.Module):
 
     @nn.compact
     def encode(
-        self, patches: Float[Array, "batch visible values"], where: Int[Array, "batch visible"] | None = None
+        self,
+        patches: Float[Array, "batch visible values"],
+        where: Int[Array, "batch visible"] | None = None,
     ) -> Float[Array, "batch outputs width"]:
         """The encoder's output tokens, the class token (if any) first.
 
@@ -125,13 +143,18 @@ class VisionTransformer(nn.Module):
             initialiser, shape = nn.initializers.normal(0.02), (config.num_patches, config.width)
             positions = self.param("positions", initialiser, shape, jnp.float32).astype(dtype)
         else:
-            positions = jnp.asarray(sincos_positions(config.image_size // config.patch_size, config.width), dtype)
+            positions = jnp.asarray(
+                sincos_positions(config.image_size // config.patch_size, config.width), dtype
+            )
         tokens = Dense(config.width, dtype, name="patch_embedding")(patches)
         tokens = tokens + (positions if where is None else positions[where])
         if config.class_token:
-            token = self.param("class_token", nn.initializers.normal(0.02), (config.width,), jnp.float32)
+            token = self.param(
+                "class_token", nn.initializers.normal(0.02), (config.width,), jnp.float32
+            )
             tokens = jnp.concatenate(
-                [jnp.broadcast_to(token.astype(dtype), (len(tokens), 1, config.width)), tokens], axis=1
+                [jnp.broadcast_to(token.astype(dtype), (len(tokens), 1, config.width)), tokens],
+                axis=1,
             )
         for i in range(config.depth):
             block = block_type(config.remat)(
@@ -145,9 +168,15 @@ class VisionTransformer(nn.Module):
                 name=f"block_{i}",
             )
             tokens = block(tokens, 0)
-        return LayerNorm(config.layer_norm_epsilon, name="norm")(tokens) if config.final_norm else tokens
+        return (
+            LayerNorm(config.layer_norm_epsilon, name="norm")(tokens)
+            if config.final_norm
+            else tokens
+        )
 
-    def tokens(self, images: Float[Array, "batch height width channels"]) -> Float[Array, "batch outputs features"]:
+    def tokens(
+        self, images: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch outputs features"]:
         """The output tokens of whole images with normalised pixels."""
         return self.encode(patchify(images, self.config.patch_size))
 

@@ -22,7 +22,9 @@ class LayerView(NamedTuple):
 class Evidence(NamedTuple):
     """What a choice may use; no gradient flows through it."""
 
-    features: tuple[Float[Array, "batch features"], Float[Array, "batch features"]]  # of the encoder, for both views
+    features: tuple[
+        Float[Array, "batch features"], Float[Array, "batch features"]
+    ]  # of the encoder, for both views
     views: tuple[LayerView, LayerView]
     predictor_bias: bool  # whether the last linear layer has a bias
     labels: Int[Array, " batch"] | None
@@ -41,7 +43,9 @@ class TracInPositive:
 
     def __post_init__(self) -> None:
         if self.scored not in ("first", "second", "both"):
-            raise ValueError(f"TracInPositive: scored must be first, second or both, got {self.scored!r}")
+            raise ValueError(
+                f"TracInPositive: scored must be first, second or both, got {self.scored!r}"
+            )
 
     def scores(self, evidence: Evidence) -> Float[Array, "batch batch"]:
         """TracIn of each pair of images, up to the factor of the learning rate."""
@@ -97,7 +101,9 @@ class FalseNegatives:
         """The largest cosine over the pairs of views, for each pair of images."""
         first, second = evidence.features
         across = _cosines(first, second)
-        return jnp.stack([_cosines(first, first), across, across.T, _cosines(second, second)]).max(axis=0)
+        return jnp.stack([_cosines(first, first), across, across.T, _cosines(second, second)]).max(
+            axis=0
+        )
 
     def weights(self, evidence: Evidence, key: Key[Array, ""]) -> Float[Array, "batch batch"]:
         scores = _without_self(self.scores(evidence))
@@ -138,11 +144,15 @@ def same_class(labels: Int[Array, " batch"]) -> Bool[Array, "batch batch"]:
 
 def _labels(evidence: Evidence) -> Int[Array, " batch"]:
     if evidence.labels is None:
-        raise ValueError("SameClass: the images have no labels; give the training set a column 'label'")
+        raise ValueError(
+            "SameClass: the images have no labels; give the training set a column 'label'"
+        )
     return evidence.labels
 
 
-def _cosines(first: Float[Array, "batch width"], second: Float[Array, "batch width"]) -> Float[Array, "batch batch"]:
+def _cosines(
+    first: Float[Array, "batch width"], second: Float[Array, "batch width"]
+) -> Float[Array, "batch batch"]:
     return jnp.matmul(normalise(first), normalise(second).T, precision=jax.lax.Precision.HIGHEST)
 
 
@@ -158,7 +168,8 @@ def _largest(scores: Float[Array, "batch batch"]) -> Float[Array, "batch batch"]
     """
     if len(scores) < 2:
         raise ValueError(
-            "an extra positive out of a (micro-)batch of one image: take a larger batch, or fewer micro-batches"
+            "an extra positive out of a (micro-)batch of one image: take a larger batch, or fewer "
+            "micro-batches"
         )
     chosen = jnp.argmax(_without_self(scores), axis=1)
     return jax.nn.one_hot(chosen, len(scores), dtype=scores.dtype)

@@ -3,7 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from examine_jax.images.augmentation import ColorJitter, Compose, Dihedral, GaussianBlur, RandomResizedCrop, TwoViews
+from examine_jax.images.augmentation import (
+    ColorJitter,
+    Compose,
+    Dihedral,
+    GaussianBlur,
+    RandomResizedCrop,
+    TwoViews,
+)
 from examine_jax.models.architectures import Architecture
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining.pixels import IMAGENET, PixelScale
@@ -50,13 +57,20 @@ EXAMINE_STEPS = 200 * (160_000 // 256)  # its pretraining set holds 160,000 imag
 # Low-resource, section 3.1 and its code: torch.optim.SGD's defaults, no momentum, decay or
 # schedule.
 LOW_RESOURCE = PretrainSettings(
-    (Phase(epochs=250),), batch_size=64, optimiser=SGD(momentum=0.0, weight_decay=0.0), schedule=Constant(0.01)
+    (Phase(epochs=250),),
+    batch_size=64,
+    optimiser=SGD(momentum=0.0, weight_decay=0.0),
+    schedule=Constant(0.01),
 )
 
-LOW_RESOURCE_HEAD = HeadConfig((512, 128), hidden_bias=True)  # 2048-512-BN-ReLU-128; torch's layers have biases
+LOW_RESOURCE_HEAD = HeadConfig(
+    (512, 128), hidden_bias=True
+)  # 2048-512-BN-ReLU-128; torch's layers have biases
 
 # Few steps, so a larger learning rate than facebookresearch/mae's for 800 epochs.
-RECONSTRUCTION_SMALL = PretrainSettings((Phase(steps=500),), batch_size=64, schedule=WarmupCosine(learning_rate=4e-3))
+RECONSTRUCTION_SMALL = PretrainSettings(
+    (Phase(steps=500),), batch_size=64, schedule=WarmupCosine(learning_rate=4e-3)
+)
 # AdamW, because LARS and SGD train transformers badly and suit batches of thousands. The rate is
 # the
 # better one of 1e-3 and 4e-3 for SimCLR after 140 steps on histology tiles (one seed; kNN accuracy

@@ -5,7 +5,12 @@ from examine_jax.pretraining.presets_shared import EXAMINE, RECONSTRUCTION_SMALL
 from examine_jax.pretraining.registry import method_preset
 from examine_jax.training.settings import PretrainSettings
 
-_OF_MAE = {"small": RECONSTRUCTION_SMALL, "examine_paper": EXAMINE, "vit_s8": EXAMINE, "vit_b8": EXAMINE}
+_OF_MAE = {
+    "small": RECONSTRUCTION_SMALL,
+    "examine_paper": EXAMINE,
+    "vit_s8": EXAMINE,
+    "vit_b8": EXAMINE,
+}
 
 
 def recipe(architecture: str, method: str = "mae") -> PretrainSettings:

@@ -61,7 +61,9 @@ _SHARED_SETTINGS: tuple[type, ...] = (*CONFIGURATIONS, PixelScale, *AUGMENTATION
 
 def known_settings() -> tuple[type, ...]:
     """The classes that an encoder's config.json may hold."""
-    return tuple(dict.fromkeys([*(one for method in METHODS for one in method.settings), *_SHARED_SETTINGS]))
+    return tuple(
+        dict.fromkeys([*(one for method in METHODS for one in method.settings), *_SHARED_SETTINGS])
+    )
 
 
 def method_names() -> tuple[str, ...]:
@@ -85,7 +87,9 @@ def find_method(name: str) -> NamedMethod:
     for method in METHODS:
         if method.name == name:
             return method
-    raise ValueError(f"no method is named {name!r}; there are: {', '.join(method.name for method in METHODS)}")
+    raise ValueError(
+        f"no method is named {name!r}; there are: {', '.join(method.name for method in METHODS)}"
+    )
 
 
 def _outside_method(name: str) -> NamedMethod:
@@ -93,7 +97,9 @@ def _outside_method(name: str) -> NamedMethod:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"method {name!r} cannot be imported ({error}); give package.module:ATTRIBUTE") from error
+        raise ValueError(
+            f"method {name!r} cannot be imported ({error}); give package.module:ATTRIBUTE"
+        ) from error
     if not isinstance(found, NamedMethod):
         raise ValueError(f"method {name!r} is a {type(found).__name__}; it must be a NamedMethod")
     return found

@@ -33,7 +33,8 @@ class Scorer:
         self.folder = folder
         self.byol = byol
         self.variables: dict[str, Any] = jax.tree.map(
-            np.asarray, {"params": params, "batch_stats": state["batch_stats"], "target": state["target"]}
+            np.asarray,
+            {"params": params, "batch_stats": state["batch_stats"], "target": state["target"]},
         )
         digest = hashlib.blake2b(repr(byol).encode(), digest_size=16)
         for path, leaf in jax.tree_util.tree_flatten_with_path(self.variables)[0]:
@@ -61,7 +62,8 @@ class Scorer:
         )
         if its != ours:
             raise ValueError(
-                f"{self.folder} takes images of {_described(*its)}; the training has images of {_described(*ours)}; "
+                f"{self.folder} takes images of {_described(*its)}; the training has images of "
+                f"{_described(*ours)}; "
                 "name an encoder trained on such images"
             )
 
@@ -81,20 +83,32 @@ def scorer_evidence(
         first, second: the views, scaled.
         labels: handed on as they are.
     """
-    modules = {"encoder": scorer.encoder.module(), "projector": scorer.projector.module(scorer.encoder.dtype)}
+    modules = {
+        "encoder": scorer.encoder.module(),
+        "projector": scorer.projector.module(scorer.encoder.dtype),
+    }
     modules["predictor"] = scorer.predictor.module(scorer.encoder.dtype)
 
     def run(variables: PyTree, images: Array, names: tuple[str, ...]) -> dict[str, Array]:
         outputs, x = {}, images
         for name in names:
             x, _ = run_network(
-                modules[name], variables["params"][name], variables["batch_stats"].get(name, {}), x, train=False
+                modules[name],
+                variables["params"][name],
+                variables["batch_stats"].get(name, {}),
+                x,
+                train=False,
             )
             outputs[name] = x
         return outputs
 
-    online = [run(variables, view, ("encoder", "projector", "predictor")) for view in (first, second)]
-    targets = [run(variables["target"], view, ("encoder", "projector"))["projector"] for view in (first, second)]
+    online = [
+        run(variables, view, ("encoder", "projector", "predictor")) for view in (first, second)
+    ]
+    targets = [
+        run(variables["target"], view, ("encoder", "projector"))["projector"]
+        for view in (first, second)
+    ]
     views = [
         LayerView(
             last_layer_inputs(
@@ -136,8 +150,12 @@ def last_layer_inputs(
         mutable=["batch_stats", "intermediates"],
         capture_intermediates=lambda module, _: module.name == name,
     )
-    return jax.lax.stop_gradient(jax.nn.relu(captured["intermediates"][name]["__call__"][0]).astype(jnp.float32))
+    return jax.lax.stop_gradient(
+        jax.nn.relu(captured["intermediates"][name]["__call__"][0]).astype(jnp.float32)
+    )
 
 
-def _described(size: int, channels: int, mean: tuple[float, ...], deviation: tuple[float, ...]) -> str:
+def _described(
+    size: int, channels: int, mean: tuple[float, ...], deviation: tuple[float, ...]
+) -> str:
     return f"{size} px, {channels} channels, less {mean}, over {deviation}"

@@ -55,8 +55,12 @@ class Chain:
 
         Batch norms see both views as one batch, as SimCLR's do.
         """
-        outputs, batch_stats = self._run(self._modules(), params, batch_stats, _interleaved(first, second))
-        of_first, of_second = ({name: _apart(output)[i] for name, output in outputs.items()} for i in (0, 1))
+        outputs, batch_stats = self._run(
+            self._modules(), params, batch_stats, _interleaved(first, second)
+        )
+        of_first, of_second = (
+            {name: _apart(output)[i] for name, output in outputs.items()} for i in (0, 1)
+        )
         return of_first, of_second, batch_stats
 
     def on_views(
@@ -77,7 +81,9 @@ class Chain:
             of_second, batch_stats = self._run(modules, params, batch_stats, second)
             return of_first, of_second, batch_stats
         encoder = modules.pop("encoder")
-        features, _ = run_network(encoder, params["encoder"], {}, _interleaved(first, second), train=True)
+        features, _ = run_network(
+            encoder, params["encoder"], {}, _interleaved(first, second), train=True
+        )
         own_first, own_second = _apart(features)
         of_first, batch_stats = self._run(modules, params, batch_stats, own_first)
         of_second, batch_stats = self._run(modules, params, batch_stats, own_second)
@@ -87,7 +93,9 @@ class Chain:
         heads = {name: head.module(self.encoder.dtype) for name, head in self.heads.items()}
         return {"encoder": self.encoder.module(), **heads}
 
-    def _run(self, modules: dict[str, Any], params: PyTree, batch_stats: PyTree, x: Array) -> tuple[Outputs, PyTree]:
+    def _run(
+        self, modules: dict[str, Any], params: PyTree, batch_stats: PyTree, x: Array
+    ) -> tuple[Outputs, PyTree]:
         outputs, batch_stats = {}, dict(batch_stats)
         for name, module in modules.items():
             x, stats = run_network(module, params[name], batch_stats.get(name, {}), x, train=True)
@@ -108,8 +116,14 @@ def _apart(both: Array) -> tuple[Array, Array]:
 
 
 def make_views(
-    augmentation: TwoViews, pixels: PixelScale, encoder: EncoderConfig, batch: Batch, key: Key[Array, ""]
-) -> tuple[Float[Array, "batch height width channels"], Float[Array, "batch height width channels"]]:
+    augmentation: TwoViews,
+    pixels: PixelScale,
+    encoder: EncoderConfig,
+    batch: Batch,
+    key: Key[Array, ""],
+) -> tuple[
+    Float[Array, "batch height width channels"], Float[Array, "batch height width channels"]
+]:
     """Both views of a batch's images, scaled for the network.
 
     Raises:
@@ -126,7 +140,8 @@ def check_images(encoder: EncoderConfig, images: Any, what: str) -> None:
     expected = (encoder.image_size, encoder.image_size, encoder.channels)
     if tuple(images.shape[1:]) != expected:
         raise ValueError(
-            f"{what} {tuple(images.shape[1:])} (height, width, channels), the encoder takes {expected}; "
+            f"{what} {tuple(images.shape[1:])} (height, width, channels), the encoder takes "
+            f"{expected}; "
             "crop or resize to the encoder's image_size"
         )
 
@@ -160,7 +175,9 @@ def embed(
     """
     check_images(encoder, images, "the images are")
     batch_stats = state["batch_stats"].get("encoder", {})
-    features, _ = run_network(encoder.module(), params["encoder"], batch_stats, pixels(images), train=False)
+    features, _ = run_network(
+        encoder.module(), params["encoder"], batch_stats, pixels(images), train=False
+    )
     return features
 
 
@@ -178,12 +195,15 @@ def check_contrast(method: str, temperature: float, directions: str) -> None:
     if not temperature > 0:
         raise ValueError(f"{method}: temperature must be positive, got {temperature}")
     if directions not in DIRECTIONS:
-        raise ValueError(f"{method}: directions must be one of {', '.join(DIRECTIONS)}, got {directions!r}")
+        raise ValueError(
+            f"{method}: directions must be one of {', '.join(DIRECTIONS)}, got {directions!r}"
+        )
 
 
 def check_predictor(method: str, projector: HeadConfig, predictor: HeadConfig | None) -> None:
     """Raises a ValueError unless a predictor's outputs are as wide as the projector's."""
     if predictor is not None and predictor.widths[-1] != projector.widths[-1]:
         raise ValueError(
-            f"{method}: the predictor ends {predictor.widths[-1]} wide, the projector {projector.widths[-1]}; give both one last width"
+            f"{method}: the predictor ends {predictor.widths[-1]} wide, the projector "
+            f"{projector.widths[-1]}; give both one last width"
         )

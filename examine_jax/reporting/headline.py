@@ -41,12 +41,15 @@ def assessment_headline(
     ]
     if num_skipped:
         sentences.append(
-            f"{_counted(num_skipped, 'file')} could not be read and {'is' if num_skipped == 1 else 'are'} listed below."
+            f"{_counted(num_skipped, 'file')} could not be read and "
+            f"{'is' if num_skipped == 1 else 'are'} listed below."
         )
     sentences.append(_outliers(gap.astype(np.float64)))
     if num_duplicate_groups:
         groups = _counted(num_duplicate_groups, "group")
-        sentences.append(f"There {'is' if num_duplicate_groups == 1 else 'are'} {groups} of exact duplicates.")
+        sentences.append(
+            f"There {'is' if num_duplicate_groups == 1 else 'are'} {groups} of exact duplicates."
+        )
     if separation is not None:
         sentences.append(_noise(separation))
     return " ".join(sentences)

@@ -125,7 +125,9 @@ def ranked_images(
         ValueError: there is not one name a row.
     """
     if len(names) != len(rank):
-        raise ValueError(f"there are {len(names)} names for {len(rank)} rows; every row needs one name")
+        raise ValueError(
+            f"there are {len(names)} names for {len(rank)} rows; every row needs one name"
+        )
     order = np.argsort(rank, kind="stable")
     num_highest = min(count, (len(order) + 1) // 2)
 
@@ -142,7 +144,9 @@ def ranked_images(
         )
 
     highest = tuple(row(place, index) for place, index in enumerate(order[:num_highest].tolist()))
-    lowest = tuple(row(place, index) for place, index in enumerate(order[num_highest:][::-1][:count].tolist()))
+    lowest = tuple(
+        row(place, index) for place, index in enumerate(order[num_highest:][::-1][:count].tolist())
+    )
     return highest, lowest
 
 
@@ -191,7 +195,9 @@ def render_report(report: Report) -> str:
     environment.filters["name"] = _name
     environment.filters["attribute"] = _attribute
     environment.filters["is_wide"] = _is_wide
-    environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    environment.filters["data_uri"] = lambda png: (
+        "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    )
     page = environment.get_template("report.html").render(report=report, most_listed=_MOST_LISTED)
     return page.encode("utf-8", errors="backslashreplace").decode("utf-8")
 

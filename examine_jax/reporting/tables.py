@@ -47,7 +47,8 @@ def rank_by_gap(gap: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     """
     if np.isnan(gap).any():
         raise ValueError(
-            f"the gap is not a number in rows {_some(np.flatnonzero(np.isnan(gap)))}: these cannot be ranked"
+            f"the gap is not a number in rows {_some(np.flatnonzero(np.isnan(gap)))}: these cannot "
+            "be ranked"
         )
     rank = np.empty(len(gap), dtype=np.int64)
     rank[np.argsort(gap, kind="stable")] = np.arange(1, len(gap) + 1)
@@ -70,7 +71,14 @@ def write_scores(
     """
     _check_names(names, len(rank))
     _check_ranks(rank)
-    columns = (names, range(len(rank)), _digits(score), _digits(gap), _digits(error_bound), rank.tolist())
+    columns = (
+        names,
+        range(len(rank)),
+        _digits(score),
+        _digits(gap),
+        _digits(error_bound),
+        rank.tolist(),
+    )
     write_table(path, SCORES_HEADER, zip(*columns, strict=True))
 
 
@@ -102,7 +110,9 @@ def write_skipped(path: str | os.PathLike[str], skipped: Sequence[Skipped]) -> N
     write_table(path, SKIPPED_HEADER, ((file.name, file.reason) for file in skipped))
 
 
-def write_table(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_table(
+    path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[object]]
+) -> None:
     """Writes a table as CSV, whole or not at all.
 
     Raises:
@@ -118,9 +128,12 @@ def write_table(path: str | os.PathLike[str], header: Sequence[str], rows: Itera
         for row in rows:
             if len(row) != len(header):
                 raise ValueError(
-                    f"{path}: a row has {len(row)} fields where the header has {len(header)}: {row!r:.200}"
+                    f"{path}: a row has {len(row)} fields where the header has {len(header)}: "
+                    f"{row!r:.200}"
                 )
-            writer = quoting if any(isinstance(field, str) and "\r" in field for field in row) else plain
+            writer = (
+                quoting if any(isinstance(field, str) and "\r" in field for field in row) else plain
+            )
             writer.writerow(row)
         stream.flush()
         stream.detach()  # `replacing` closes the binary stream
@@ -140,12 +153,16 @@ def _digits(values: Float[np.ndarray, " n"]) -> list[str]:
 
 def _check_names(names: Sequence[str], num_rows: int) -> None:
     if len(names) != num_rows:
-        raise ValueError(f"there are {len(names)} names for {num_rows} rows; every row needs one name")
+        raise ValueError(
+            f"there are {len(names)} names for {num_rows} rows; every row needs one name"
+        )
 
 
 def _check_ranks(rank: Int[np.ndarray, " n"]) -> None:
     if not np.array_equal(np.sort(rank), np.arange(1, len(rank) + 1)):
-        raise ValueError(f"the ranks are no permutation of 1 to {len(rank)}; make them with rank_by_gap")
+        raise ValueError(
+            f"the ranks are no permutation of 1 to {len(rank)}; make them with rank_by_gap"
+        )
 
 
 def _some(rows: Int[np.ndarray, " n"], at_most: int = 8) -> str:

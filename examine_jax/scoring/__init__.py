@@ -12,7 +12,11 @@ from examine_jax.scoring.solvers.secular import Secular
 from examine_jax.scoring.solvers.solver import Solver
 from examine_jax.scoring.spectrum import Newcomers, Spectrum
 from examine_jax.scoring.summary import SpectralSummary
-from examine_jax.scoring.top_k import KyFanExamination, examine_ky_fan, leave_one_out_singular_values
+from examine_jax.scoring.top_k import (
+    KyFanExamination,
+    examine_ky_fan,
+    leave_one_out_singular_values,
+)
 
 __all__ = [
     "SOLVERS",

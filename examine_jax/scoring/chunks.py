@@ -73,13 +73,15 @@ def examine_chunks(
     if summary is None:
         if isinstance(chunks, Iterator):
             raise ValueError(
-                "the chunks are read twice: give a list or an object whose __iter__ starts anew, not an iterator"
+                "the chunks are read twice: give a list or an object whose __iter__ starts anew, "
+                "not an iterator"
             )
         summary = summarise_chunks(chunks)
     found = _scores(chunks, summary.spectrum(center).examine)
     if len(found.gap) != int(summary.count):
         raise ValueError(
-            f"the chunks hold {len(found.gap)} rows, their summary {int(summary.count)}: they are not the same"
+            f"the chunks hold {len(found.gap)} rows, their summary {int(summary.count)}: they are "
+            "not the same"
         )
     return found
 
@@ -120,7 +122,9 @@ def _scores(chunks: Iterable[ArrayLike], examine: Callable[[np.ndarray], _Result
 
 def _leading(found: _Result, rows: int) -> _Result:
     """The results of the first `rows` rows, as NumPy arrays."""
-    first: _Result = jax.tree.map(lambda x: np.asarray(x)[:rows] if np.ndim(x) else np.asarray(x), found)
+    first: _Result = jax.tree.map(
+        lambda x: np.asarray(x)[:rows] if np.ndim(x) else np.asarray(x), found
+    )
     return first
 
 
@@ -156,11 +160,13 @@ def _blocks(
 def _check_chunk(chunk: np.ndarray, position: int, like: np.ndarray | None) -> None:
     if chunk.ndim != 2 or 0 in chunk.shape or not jnp.issubdtype(chunk.dtype, jnp.floating):
         raise ValueError(
-            f"chunk {position} must be a floating matrix [B, D] with B >= 1 and D >= 1; got {chunk.dtype} {chunk.shape}"
+            f"chunk {position} must be a floating matrix [B, D] with B >= 1 and D >= 1; got "
+            f"{chunk.dtype} {chunk.shape}"
         )
     if like is not None and (chunk.shape[1] != like.shape[1] or chunk.dtype != like.dtype):
         raise ValueError(
-            f"chunk {position} is of {chunk.shape[1]} {chunk.dtype} columns, the ones before of {like.shape[1]} {like.dtype}"
+            f"chunk {position} is of {chunk.shape[1]} {chunk.dtype} columns, the ones before of "
+            f"{like.shape[1]} {like.dtype}"
         )
     if not np.isfinite(chunk).all():
         raise ValueError(f"chunk {position}: {non_finite_rows(chunk)}")

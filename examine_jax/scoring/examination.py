@@ -67,7 +67,9 @@ def examination_of(roots: Roots, first_value: Array, rows: Rows, path: Path) -> 
     """
     dtype = rows_dtype(rows)
     if rows.where is not None:
-        roots = roots._replace(t=jnp.where(rows.where, roots.t, 0), bound=jnp.where(rows.where, roots.bound, 0))
+        roots = roots._replace(
+            t=jnp.where(rows.where, roots.t, 0), bound=jnp.where(rows.where, roots.bound, 0)
+        )
     sigma = jnp.sqrt(first_value)
     without = jnp.sqrt(jnp.maximum(first_value - roots.t, 0))
     gap = roots.t / jnp.where(sigma > 0, sigma + without, 1)
@@ -75,13 +77,21 @@ def examination_of(roots: Roots, first_value: Array, rows: Rows, path: Path) -> 
     # difference of the two square roots.
     below = without**2 - roots.bound
     bound = jnp.where(
-        below > 0, roots.bound / (without + jnp.sqrt(jnp.maximum(below, 0)) + (below <= 0)), jnp.sqrt(roots.bound)
+        below > 0,
+        roots.bound / (without + jnp.sqrt(jnp.maximum(below, 0)) + (below <= 0)),
+        jnp.sqrt(roots.bound),
     )
     value_error = rounding(rows.features.shape[1], rows.total) * first_value
-    bound += gap * value_error / jnp.maximum(sigma * jnp.maximum(without, jnp.sqrt(value_error)), 1e-300)
-    bound += 2 * float(np.finfo(dtype).eps) * gap + float(np.finfo(dtype).tiny) * rows.scale * (gap > 0)
+    bound += (
+        gap * value_error / jnp.maximum(sigma * jnp.maximum(without, jnp.sqrt(value_error)), 1e-300)
+    )
+    bound += 2 * float(np.finfo(dtype).eps) * gap + float(np.finfo(dtype).tiny) * rows.scale * (
+        gap > 0
+    )
     poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)  # a step above may have lost a NaN
-    gap, bound, sigma, without = ((x + poison) / rows.scale for x in (gap, jnp.minimum(bound, sigma), sigma, without))
+    gap, bound, sigma, without = (
+        (x + poison) / rows.scale for x in (gap, jnp.minimum(bound, sigma), sigma, without)
+    )
     diagnostics = Diagnostics(
         iterations=jnp.max(roots.steps).astype(jnp.int32),
         residual=roots.residual.astype(dtype),

@@ -117,29 +117,39 @@ def _check_groups(group_ids: jax.Array | np.ndarray, count: int, num_groups: int
         raise ValueError(f"num_groups must be at least 1, got {num_groups}")
     if group_ids.shape != (count,) or not jnp.issubdtype(group_ids.dtype, jnp.integer):
         raise ValueError(
-            f"group_ids must be integers of shape ({count},), one a row; got {group_ids.dtype} {group_ids.shape}. "
+            f"group_ids must be integers of shape ({count},), one a row; got {group_ids.dtype} "
+            f"{group_ids.shape}. "
             "Names become ids with numpy.unique(names, return_inverse=True)"
         )
 
 
-def _check_ids(group_ids: jax.Array | np.ndarray, num_groups: int, where: jax.Array | np.ndarray | None) -> None:
+def _check_ids(
+    group_ids: jax.Array | np.ndarray, num_groups: int, where: jax.Array | np.ndarray | None
+) -> None:
     ids = np.asarray(group_ids)
     bad = (ids < 0) | (ids >= num_groups)
     if where is not None:
         bad &= np.asarray(where)
     rows = np.flatnonzero(bad)
     if len(rows):
-        some = ", ".join(f"{row} (id {ids[row]})" for row in rows[:10]) + (", …" if len(rows) > 10 else "")
+        some = ", ".join(f"{row} (id {ids[row]})" for row in rows[:10]) + (
+            ", …" if len(rows) > 10 else ""
+        )
         raise ValueError(
-            f"group_ids must lie in 0 .. {num_groups - 1} (num_groups is {num_groups}); {len(rows)} of {len(ids)} do not: rows {some}"
+            f"group_ids must lie in 0 .. {num_groups - 1} (num_groups is {num_groups}); "
+            f"{len(rows)} of {len(ids)} do not: rows {some}"
         )
 
 
 @functools.cache
 def _grouper(num_groups: int, center: bool, masked: bool) -> Callable[..., GroupExamination]:
     if masked:
-        return with_float64(lambda features, ids, where: _examine(prepare(features, where, center), ids, num_groups))
-    return with_float64(lambda features, ids: _examine(prepare(features, None, center), ids, num_groups))
+        return with_float64(
+            lambda features, ids, where: _examine(prepare(features, where, center), ids, num_groups)
+        )
+    return with_float64(
+        lambda features, ids: _examine(prepare(features, None, center), ids, num_groups)
+    )
 
 
 def _examine(rows: Rows, ids: Array, num_groups: int) -> GroupExamination:
@@ -161,15 +171,21 @@ def _examine(rows: Rows, ids: Array, num_groups: int) -> GroupExamination:
     def full(dtype: DTypeLike) -> GroupExamination:
         matrix = scatter(rows, dtype)
         if dtype == jnp.float64:
-            return _of_system(rows, rows, exact_eigensystem(matrix, count), matrix, groups, Path.FULL_FLOAT64)
-        return _of_system(rows, rows, refined_eigensystem(rows, matrix), matrix, groups, Path.FULL_FLOAT32)
+            return _of_system(
+                rows, rows, exact_eigensystem(matrix, count), matrix, groups, Path.FULL_FLOAT64
+            )
+        return _of_system(
+            rows, rows, refined_eigensystem(rows, matrix), matrix, groups, Path.FULL_FLOAT32
+        )
 
     if rows_dtype(rows) == jnp.float64 or count * width * width <= CHEAP_PRODUCT:
         return full(jnp.float64)
     quick = full(jnp.float32)
     largest = jnp.max(quick.gap)
     own = jnp.where(quick.gap > 0.01 * largest, _SHARE_OF_OWN * quick.gap, jnp.inf)
-    good = jnp.all(quick.error_bound <= jnp.minimum(own, _SHARE_OF_LARGEST * largest)) | jnp.isnan(largest)
+    good = jnp.all(quick.error_bound <= jnp.minimum(own, _SHARE_OF_LARGEST * largest)) | jnp.isnan(
+        largest
+    )
     result: GroupExamination = lax.cond(good, lambda: quick, lambda: full(jnp.float64))
     return result
 
@@ -183,6 +199,16 @@ def _of_system(
     """
     exact = rows.features.dtype == jnp.float64
     epsilon = rounding(matrix.shape[0], rows.features.shape[0])
-    roots = leave_out(coordinates, groups, system, matrix, rows.mean is not None, 1e-13 if exact else 1e-9, epsilon)
+    roots = leave_out(
+        coordinates,
+        groups,
+        system,
+        matrix,
+        rows.mean is not None,
+        1e-13 if exact else 1e-9,
+        epsilon,
+    )
     # There is one root a group, not one a row, so no mask applies.
-    return GroupExamination(*examination_of(roots, system.values[0], rows._replace(where=None), path))
+    return GroupExamination(
+        *examination_of(roots, system.values[0], rows._replace(where=None), path)
+    )

@@ -21,7 +21,11 @@ from examine_jax.scoring.solvers.solver import Solver
 
 
 def examine(
-    features: ArrayLike, *, solver: Solver | None = None, center: bool = False, where: ArrayLike | None = None
+    features: ArrayLike,
+    *,
+    solver: Solver | None = None,
+    center: bool = False,
+    where: ArrayLike | None = None,
 ) -> Examination:
     """EXAMINE of every row: how much the features' top singular value falls without the row.
 
@@ -61,9 +65,13 @@ def examine(
     rows, mask = check_inputs(features, where)
     solver = default_solver(rows.shape, rows.dtype) if solver is None else solver
     if isinstance(solver, type):
-        raise ValueError(f"solver is the class {solver.__name__}, give a value: {solver.__name__}()")
+        raise ValueError(
+            f"solver is the class {solver.__name__}, give a value: {solver.__name__}()"
+        )
     if not isinstance(solver, Solver):
-        raise ValueError(f"solver must be a solver such as Secular() or MaskedPower(), got {solver!r}")
+        raise ValueError(
+            f"solver must be a solver such as Secular() or MaskedPower(), got {solver!r}"
+        )
     compute, compiled = _examiner(solver, bool(center), mask is not None, row_sharding(rows))
     if not traced:
         compute = compiled
@@ -87,7 +95,10 @@ def default_solver(shape: tuple[int, ...], dtype: DTypeLike) -> Solver:
 
 @functools.cache
 def _examiner(
-    solver: Solver, center: bool, masked: bool, sharding: tuple[Mesh | AbstractMesh, tuple[str, ...]] | None
+    solver: Solver,
+    center: bool,
+    masked: bool,
+    sharding: tuple[Mesh | AbstractMesh, tuple[str, ...]] | None,
 ) -> tuple[Callable[..., Examination], Callable[..., Examination]]:
     """The computation twice: for use inside a trace, and compiled as a whole.
 
@@ -98,7 +109,9 @@ def _examiner(
         compute = sharded_examiner(solver, center, masked, *sharding)
         return compute, compute
     if masked:
-        compute = with_float64(lambda features, where: solver.solve(prepare(features, where, center)))
+        compute = with_float64(
+            lambda features, where: solver.solve(prepare(features, where, center))
+        )
     else:
         compute = with_float64(lambda features: solver.solve(prepare(features, None, center)))
     compute = differentiable(compute, center)

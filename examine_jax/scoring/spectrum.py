@@ -73,7 +73,10 @@ class Spectrum(NamedTuple):
         """
         given, traced = checked_rows(rows, self.system.values.shape[0])
         if not isinstance(self.count, jax.core.Tracer) and float(self.count) < 2:
-            raise ValueError(f"leaving one out needs a corpus of at least two rows; this one has {int(self.count)}")
+            raise ValueError(
+                "leaving one out needs a corpus of at least two rows; this one has "
+                f"{int(self.count)}"
+            )
         with jax.enable_x64(True):
             result = _examine(self, given)
         if not traced and bool(jnp.any(jnp.isnan(result.gap))):
@@ -111,12 +114,15 @@ def checked_rows(rows: ArrayLike, width: int | None = None) -> tuple[jax.Array |
     """
     rows = as_array(rows)
     if rows.ndim != 2 or rows.shape[0] < 1 or rows.shape[1] < 1:
-        raise ValueError(f"rows must be a matrix [M, D], one row an image, M >= 1; got shape {rows.shape}")
+        raise ValueError(
+            f"rows must be a matrix [M, D], one row an image, M >= 1; got shape {rows.shape}"
+        )
     if not jnp.issubdtype(rows.dtype, jnp.floating):
         raise ValueError(f"rows must be floating, got {rows.dtype}. Use rows.astype('float32')")
     if width is not None and rows.shape[1] != width:
         raise ValueError(
-            f"the summary is of features with {width} columns, these rows have {rows.shape[1]}: use the encoder that made the corpus"
+            f"the summary is of features with {width} columns, these rows have {rows.shape[1]}: "
+            "use the encoder that made the corpus"
         )
     return rows, isinstance(rows, jax.core.Tracer)
 

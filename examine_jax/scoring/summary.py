@@ -9,7 +9,13 @@ import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
 from examine_jax.common.shapes import Array
-from examine_jax.scoring.equations.eigensystem import Eigensystem, decompose, rotation_bound, rounding, scatter
+from examine_jax.scoring.equations.eigensystem import (
+    Eigensystem,
+    decompose,
+    rotation_bound,
+    rounding,
+    scatter,
+)
 from examine_jax.scoring.equations.float64 import with_float64
 from examine_jax.scoring.equations.inputs import check_mask, non_finite_rows
 from examine_jax.scoring.equations.rows import prepare
@@ -144,7 +150,8 @@ class SpectralSummary(NamedTuple):
     def _check_width(self, other: "SpectralSummary") -> None:
         if self.mean.shape != other.mean.shape:
             raise ValueError(
-                f"the summaries are of {self.mean.shape[0]} and {other.mean.shape[0]} columns: only features of one encoder can be merged"
+                f"the summaries are of {self.mean.shape[0]} and {other.mean.shape[0]} columns: "
+                "only features of one encoder can be merged"
             )
 
 
@@ -154,11 +161,13 @@ def _check_removal(before: SpectralSummary, taken: SpectralSummary, left: Spectr
         raise ValueError(f"cannot remove {number} rows from a summary of {count}")
     if bool(_impossible(left)):
         raise ValueError(
-            f"these {number} rows cannot all have been among the {count} of the summary: without them its scatter would be negative"
+            f"these {number} rows cannot all have been among the {count} of the summary: without "
+            "them its scatter would be negative"
         )
     if bool(_cancelled(left)):
         raise ValueError(
-            f"removing these {number} of {count} rows leaves so little that rounding shows: summarise the rows that stay anew"
+            f"removing these {number} of {count} rows leaves so little that rounding shows: "
+            "summarise the rows that stay anew"
         )
 
 
@@ -204,7 +213,9 @@ _of: Callable[..., SpectralSummary] = with_float64(lambda features: summarise_ro
 _of_masked: Callable[..., SpectralSummary] = with_float64(summarise_rows)
 
 
-def _at_one_scale(one: SpectralSummary, other: SpectralSummary) -> tuple[SpectralSummary, SpectralSummary]:
+def _at_one_scale(
+    one: SpectralSummary, other: SpectralSummary
+) -> tuple[SpectralSummary, SpectralSummary]:
     """Both at the scale of the one with the larger entries; zeros take the other's scale."""
 
     def nothing(summary: SpectralSummary) -> Array:
@@ -269,7 +280,11 @@ def _remove(whole: SpectralSummary, part: SpectralSummary) -> SpectralSummary:
     mean = whole.mean - apart * part_share
     matrix = whole.scatter - part.scatter - weight * jnp.outer(apart, apart)
     apart_error = whole.mean_error + part.mean_error + _EPSILON * _length(apart)
-    mean_error = whole.mean_error * share + part.mean_error * part_share + 4 * _EPSILON * _length(apart) * part_share
+    mean_error = (
+        whole.mean_error * share
+        + part.mean_error * part_share
+        + 4 * _EPSILON * _length(apart) * part_share
+    )
     scatter_error = (
         whole.scatter_error
         + part.scatter_error
@@ -298,7 +313,9 @@ def _eigendecomposition(summary: SpectralSummary, center: bool) -> Spectrum:
     values, vectors = decompose(matrix)
     shift = error + rounding(matrix.shape[0], 1) * jnp.sum(values)
     system = Eigensystem(values, vectors, shift, rotation_bound(shift, values))
-    mean, row_error = (summary.mean, summary.mean_error) if center else (None, jnp.zeros_like(summary.mean_error))
+    mean, row_error = (
+        (summary.mean, summary.mean_error) if center else (None, jnp.zeros_like(summary.mean_error))
+    )
     return Spectrum(system, mean, summary.count, summary.scale, row_error)
 
 

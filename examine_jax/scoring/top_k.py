@@ -68,7 +68,11 @@ def leave_one_out_singular_values(
 
 
 def examine_ky_fan(
-    features: ArrayLike, k: int | None = None, *, center: bool = False, where: ArrayLike | None = None
+    features: ArrayLike,
+    k: int | None = None,
+    *,
+    center: bool = False,
+    where: ArrayLike | None = None,
 ) -> KyFanExamination:
     """How much the sum of the k largest singular values falls when a row is left out.
 
@@ -103,7 +107,9 @@ def _run(
     size = min(matrix.shape)
     k = size if k is None else operator.index(k)
     if not 1 <= k <= size:
-        raise ValueError(f"k must be from 1 to min(N, D) = {size} for features of shape {matrix.shape}; got {k}")
+        raise ValueError(
+            f"k must be from 1 to min(N, D) = {size} for features of shape {matrix.shape}; got {k}"
+        )
     compute = examiner(k, bool(center), mask is not None)
     with jax.enable_x64(True):
         result = compute(matrix) if mask is None else compute(matrix, mask)
@@ -122,7 +128,9 @@ def _norm_examiner(k: int, center: bool, masked: bool) -> Callable[..., KyFanExa
     return _examiner(lambda rows: _norms(rows, k), center, masked)
 
 
-def _examiner(solve: Callable[[Rows], Results], center: bool, masked: bool) -> Callable[..., Results]:
+def _examiner(
+    solve: Callable[[Rows], Results], center: bool, masked: bool
+) -> Callable[..., Results]:
     if masked:
         return with_float64(lambda features, where: solve(prepare(features, where, center)))
     return with_float64(lambda features: solve(prepare(features, None, center)))
@@ -169,7 +177,9 @@ def _in_units(rows: Rows, scaled: Array) -> Array:
     return (scaled / rows.scale).astype(rows_dtype(rows))
 
 
-def _map_coordinates(rows: Rows, function: Callable[[Array, Array, Array], Array]) -> tuple[Array, Array]:
+def _map_coordinates(
+    rows: Rows, function: Callable[[Array, Array, Array], Array]
+) -> tuple[Array, Array]:
     """Applies `function(squares [B, n], values [n], rank [B]) -> [B, ...]` to all rows.
 
     `squares` are those of a row's coordinates along the eigenvectors, times the downdate's factor;
@@ -183,7 +193,9 @@ def _map_coordinates(rows: Rows, function: Callable[[Array, Array, Array], Array
     def of_block(coordinates: Array) -> Array:
         squares = coordinates**2 * rows.downdate
         # Leaving out a row of zeros, such as an absent one, changes nothing.
-        rank = jnp.where(jnp.any(squares > 0, 1), rows.present - 1 - (rows.mean is not None), squares.shape[1])
+        rank = jnp.where(
+            jnp.any(squares > 0, 1), rows.present - 1 - (rows.mean is not None), squares.shape[1]
+        )
         return function(squares, values, rank)
 
     if count <= width:

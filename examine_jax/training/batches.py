@@ -34,7 +34,8 @@ class BatchOrder:
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= self.count:
             raise ValueError(
-                f"a batch of {self.batch_size} out of {self.count} images; choose a batch size up to {self.count}"
+                f"a batch of {self.batch_size} out of {self.count} images; choose a batch size up "
+                f"to {self.count}"
             )
 
     @property
@@ -46,7 +47,11 @@ class BatchOrder:
         rows = []
         for step in range(first_step, first_step + steps):
             epoch, position = divmod(step, self.steps_per_epoch)
-            rows.append(self._permutation(epoch)[position * self.batch_size : (position + 1) * self.batch_size])
+            rows.append(
+                self._permutation(epoch)[
+                    position * self.batch_size : (position + 1) * self.batch_size
+                ]
+            )
         return np.stack(rows) if rows else np.zeros((0, self.batch_size), np.int32)
 
     def _permutation(self, epoch: int) -> Int[np.ndarray, " count"]:

@@ -66,7 +66,9 @@ class Checkpoints:
         needed = sum(leaf.nbytes for leaf in flat.values()) + _BESIDE_ARRAYS
         free = shutil.disk_usage(self._folder).free
         if free < needed:
-            raise self._failure(f"it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", errno.ENOSPC)
+            raise self._failure(
+                f"it needs {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free", errno.ENOSPC
+            )
         with self._failures():
             # A copy, because the next step overwrites this state's memory.
             self._manager.save(step, args=ocp.args.StandardSave(jax.tree.map(jnp.copy, flat)))
@@ -89,13 +91,20 @@ class Checkpoints:
         # after another task's failure.
         except (Exception, asyncio.CancelledError) as error:
             reason = str(error) or type(error).__name__
-            raise self._failure(reason.splitlines()[0].rsplit(": ", 1)[-1], getattr(error, "errno", None)) from error
+            raise self._failure(
+                reason.splitlines()[0].rsplit(": ", 1)[-1], getattr(error, "errno", None)
+            ) from error
 
     def _failure(self, reason: str, number: int | None) -> OSError:
         whole = [int(entry.name) for entry in self._folder.iterdir() if entry.name.isdigit()]
-        kept = f"that of step {max(whole)} is whole, the run goes on from there" if whole else "there is no earlier one"
+        kept = (
+            f"that of step {max(whole)} is whole, the run goes on from there"
+            if whole
+            else "there is no earlier one"
+        )
         error = OSError(
-            f"cannot write a checkpoint in {self._folder} ({reason}): make room and start the run again; {kept}"
+            f"cannot write a checkpoint in {self._folder} ({reason}): make room and start the run "
+            f"again; {kept}"
         )
         error.errno = number
         return error
@@ -115,14 +124,19 @@ class Checkpoints:
             f"{self._folder / str(step)}",
         )
         shapes = {
-            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding) for name, leaf in wanted.items()
+            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+            for name, leaf in wanted.items()
         }
         restored = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
-        state: TrainState = jax.tree.unflatten(jax.tree.structure(template), [restored[name] for name in wanted])
+        state: TrainState = jax.tree.unflatten(
+            jax.tree.structure(template), [restored[name] for name in wanted]
+        )
         return state
 
 
-def compare(found: dict[str, tuple[tuple[int, ...], np.dtype]], wanted: dict[str, Any], where: str) -> None:
+def compare(
+    found: dict[str, tuple[tuple[int, ...], np.dtype]], wanted: dict[str, Any], where: str
+) -> None:
     """Raises a ValueError that names the first parameter in which checkpoint and network differ.
 
     The check precedes reading because partial restores can be silent.
@@ -130,15 +144,20 @@ def compare(found: dict[str, tuple[tuple[int, ...], np.dtype]], wanted: dict[str
     for name, leaf in wanted.items():
         expected = (tuple(leaf.shape), np.dtype(leaf.dtype))
         if name not in found:
-            raise ValueError(f"{where} is of another architecture: it has no parameter {name} {expected[0]}")
+            raise ValueError(
+                f"{where} is of another architecture: it has no parameter {name} {expected[0]}"
+            )
         if found[name] != expected:
             shape, dtype = found[name]
             raise ValueError(
-                f"{where} is of another architecture: parameter {name} is {dtype}{list(shape)} there, {expected[1]}{list(expected[0])} here"
+                f"{where} is of another architecture: parameter {name} is {dtype}{list(shape)} "
+                f"there, {expected[1]}{list(expected[0])} here"
             )
     for name in found:
         if name not in wanted:
-            raise ValueError(f"{where} is of another architecture: it has a parameter {name} that this one lacks")
+            raise ValueError(
+                f"{where} is of another architecture: it has a parameter {name} that this one lacks"
+            )
 
 
 def _flat(state: PyTree) -> dict[str, Any]:

@@ -44,16 +44,27 @@ class RowSpec:
 
     @classmethod
     def of(cls, columns: Columns) -> "RowSpec":
-        return cls(tuple((name, tuple(column.shape[1:]), str(dtype_of(column))) for name, column in columns.items()))
+        return cls(
+            tuple(
+                (name, tuple(column.shape[1:]), str(dtype_of(column)))
+                for name, column in columns.items()
+            )
+        )
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
         """A batch's shapes and types, "index" included."""
-        shapes = {name: jax.ShapeDtypeStruct((batch_size, *shape), dtype) for name, shape, dtype in self.columns}
+        shapes = {
+            name: jax.ShapeDtypeStruct((batch_size, *shape), dtype)
+            for name, shape, dtype in self.columns
+        }
         return {**shapes, INDEX: jax.ShapeDtypeStruct((batch_size,), jnp.int32)}
 
     def example_batch(self, batch_size: int) -> dict[str, Array]:
         """A batch of zeros, its index 0 to batch_size - 1."""
-        zeros = {name: jnp.zeros(leaf.shape, leaf.dtype) for name, leaf in self.batch_shapes(batch_size).items()}
+        zeros = {
+            name: jnp.zeros(leaf.shape, leaf.dtype)
+            for name, leaf in self.batch_shapes(batch_size).items()
+        }
         return {**zeros, INDEX: jnp.arange(batch_size, dtype=jnp.int32)}
 
 
@@ -92,30 +103,41 @@ def check_columns(sets: Sequence[Columns], method: Trainable, settings: Pretrain
             H, W, C].
     """
     if len(sets) != len(settings.phases):
-        raise ValueError(f"train: {len(settings.phases)} phases need as many arrays of images, got {len(sets)}")
+        raise ValueError(
+            f"train: {len(settings.phases)} phases need as many arrays of images, got {len(sets)}"
+        )
     for columns in sets:
         for name in required_columns(method):
             if name not in columns:
                 raise ValueError(
-                    f"{type(method).__name__} needs a column {name!r} for its training set, which has: {', '.join(columns)}"
+                    f"{type(method).__name__} needs a column {name!r} for its training set, which "
+                    f"has: {', '.join(columns)}"
                 )
         if INDEX in columns:
-            raise ValueError(f"train: the column {INDEX!r} is added by the loop; give yours another name")
+            raise ValueError(
+                f"train: the column {INDEX!r} is added by the loop; give yours another name"
+            )
         if IMAGE in columns:
             _check_images(columns[IMAGE])
         lengths = {name: len(column) for name, column in columns.items()}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"train: the columns differ in length: {lengths}; give one value each an image")
+            raise ValueError(
+                f"train: the columns differ in length: {lengths}; give one value each an image"
+            )
         if (here := RowSpec.of(columns)) != (there := RowSpec.of(sets[0])):
             raise ValueError(
-                f"train: the phases' images differ in shape or columns: {_described(there)} and {_described(here)}"
+                f"train: the phases' images differ in shape or columns: {_described(there)} and "
+                f"{_described(here)}"
             )
 
 
 def _check_images(images: Column) -> None:
     dtype = getattr(images, "dtype", np.dtype(np.uint8))
     if dtype != np.uint8 or len(images.shape) != 4:
-        raise ValueError(f"train: images must be uint8 [N, height, width, channels], got {dtype} {tuple(images.shape)}")
+        raise ValueError(
+            f"train: images must be uint8 [N, height, width, channels], got {dtype} "
+            f"{tuple(images.shape)}"
+        )
 
 
 def _described(spec: RowSpec) -> str:
@@ -129,7 +151,9 @@ def names_by_set(names: Any, sets: Sequence[Columns]) -> tuple[Sequence[str] | N
     lists = tuple(names) if len(sets) > 1 else (names,)
     counts = [count_rows(columns) for columns in sets]
     if [len(each) for each in lists] != counts:
-        raise ValueError(f"train: {[len(each) for each in lists]} names for {counts} images; give one each")
+        raise ValueError(
+            f"train: {[len(each) for each in lists]} names for {counts} images; give one each"
+        )
     return lists
 
 
@@ -139,14 +163,22 @@ def fingerprints(sets: Sequence[Columns], method: Trainable) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if IMAGE in needed:
         found["images"] = [fingerprint(columns[IMAGE]) for columns in sets]
-    others = {name: [fingerprint(columns[name]) for columns in sets] for name in needed if name != IMAGE}
+    others = {
+        name: [fingerprint(columns[name]) for columns in sets] for name in needed if name != IMAGE
+    }
     return found | ({"columns": others} if others else {})
 
 
 def fingerprint(column: Column) -> dict[str, Any]:
     """Identifies a column: by all bytes of an array, by some rows of one that is read on demand."""
     if isinstance(column, np.ndarray):
-        return {"shape": list(column.shape), "sha256": hashlib.sha256(np.ascontiguousarray(column).data).hexdigest()}
+        return {
+            "shape": list(column.shape),
+            "sha256": hashlib.sha256(np.ascontiguousarray(column).data).hexdigest(),
+        }
     some = np.unique(np.linspace(0, len(column) - 1, _FINGERPRINTED).astype(np.int32))
     sample = np.ascontiguousarray(column[some])
-    return {"shape": [int(n) for n in column.shape], "sha256_of_some": hashlib.sha256(sample.data).hexdigest()}
+    return {
+        "shape": [int(n) for n in column.shape],
+        "sha256_of_some": hashlib.sha256(sample.data).hexdigest(),
+    }

@@ -28,7 +28,8 @@ def data_mesh(micro_batch: int) -> Mesh:
     devices = jax.devices()
     if jax.process_count() > 1 and micro_batch % len(devices):
         raise ValueError(
-            f"{micro_batch} images a micro-batch (batch_size / accumulate) cannot be shared out among {len(devices)} devices of "
+            f"{micro_batch} images a micro-batch (batch_size / accumulate) cannot be shared out "
+            f"among {len(devices)} devices of "
             f"{jax.process_count()} processes; choose a multiple of {len(devices)}"
         )
     count = max(count for count in range(1, len(devices) + 1) if micro_batch % count == 0)
@@ -49,7 +50,10 @@ def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
     """Copies host arrays, the same in every process, to every device."""
     if jax.process_count() == 1:
         return jax.device_put(tree, replicated(mesh))
-    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(replicated(mesh), np.asarray(leaf)), tree)
+    return jax.tree.map(
+        lambda leaf: jax.make_array_from_process_local_data(replicated(mesh), np.asarray(leaf)),
+        tree,
+    )
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, " local"]:
@@ -59,7 +63,9 @@ def local_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, " local"]:
     return np.concatenate([np.arange(*bound) for bound in bounds])
 
 
-def place_batch(mesh: Mesh, local: Shaped[np.ndarray, "local ..."], batch_size: int) -> Shaped[Array, "batch ..."]:
+def place_batch(
+    mesh: Mesh, local: Shaped[np.ndarray, "local ..."], batch_size: int
+) -> Shaped[Array, "batch ..."]:
     """The whole batch, of which this process gives its `local_rows`.
 
     It is copied in the background.
@@ -67,7 +73,9 @@ def place_batch(mesh: Mesh, local: Shaped[np.ndarray, "local ..."], batch_size: 
     if jax.process_count() == 1:
         batch: Array = jax.device_put(local, sharded(mesh))
     else:
-        batch = jax.make_array_from_process_local_data(sharded(mesh), local, (batch_size, *local.shape[1:]))
+        batch = jax.make_array_from_process_local_data(
+            sharded(mesh), local, (batch_size, *local.shape[1:])
+        )
     return batch
 
 
@@ -78,7 +86,9 @@ def gather_all(*values: int | float) -> list[list[Any]]:
     """
     if jax.process_count() == 1:
         return [list(values)]
-    gathered: list[list[Any]] = np.asarray(multihost_utils.process_allgather(np.array(values, np.float64))).tolist()
+    gathered: list[list[Any]] = np.asarray(
+        multihost_utils.process_allgather(np.array(values, np.float64))
+    ).tolist()
     return gathered
 
 

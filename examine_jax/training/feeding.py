@@ -15,7 +15,9 @@ from examine_jax.training.method import IMAGE, Batch
 from examine_jax.training.step import Step, Steps, TrainState
 
 MOST_STEPS_A_DISPATCH = 64
-_RESIDENT_SHARE = 0.4  # of a device's memory; the network, its optimiser and its activations need the rest
+_RESIDENT_SHARE = (
+    0.4  # of a device's memory; the network, its optimiser and its activations need the rest
+)
 _WORKERS = min(8, os.cpu_count() or 1)
 _DEPTH = 8  # batches read ahead
 
@@ -44,7 +46,9 @@ def resident(run_steps: Steps, columns: Columns, mesh: Mesh, key: Array) -> Iter
     """Trains on columns that every device holds."""
     on_devices = {name: replicate(mesh, column) for name, column in columns.items()}
 
-    def train_steps(state: TrainState, indices: Int[np.ndarray, "steps batch"]) -> tuple[TrainState, StepMetrics]:
+    def train_steps(
+        state: TrainState, indices: Int[np.ndarray, "steps batch"]
+    ) -> tuple[TrainState, StepMetrics]:
         padded = np.zeros((MOST_STEPS_A_DISPATCH, indices.shape[1]), np.int32)
         padded[: len(indices)] = indices
         rows, count = replicate(mesh, (padded, np.int32(len(indices))))
@@ -56,7 +60,12 @@ def resident(run_steps: Steps, columns: Columns, mesh: Mesh, key: Array) -> Iter
 
 @contextmanager
 def streamed(
-    step: Step, columns: Columns, batches: Iterator[Int[np.ndarray, " batch"]], batch_size: int, mesh: Mesh, key: Array
+    step: Step,
+    columns: Columns,
+    batches: Iterator[Int[np.ndarray, " batch"]],
+    batch_size: int,
+    mesh: Mesh,
+    key: Array,
 ) -> Iterator[TrainSteps]:
     """Trains on batches that are read, decoded and copied ahead of their steps.
 
@@ -69,15 +78,22 @@ def streamed(
     rows = local_rows(mesh, batch_size)
     with _host_batches(columns, (indices[rows] for indices in batches)) as host_batches:
         placed = _ahead(
-            {name: place_batch(mesh, values, batch_size) for name, values in batch.items()} for batch in host_batches
+            {name: place_batch(mesh, values, batch_size) for name, values in batch.items()}
+            for batch in host_batches
         )
 
-        def train_steps(state: TrainState, indices: Int[np.ndarray, "steps batch"]) -> tuple[TrainState, StepMetrics]:
+        def train_steps(
+            state: TrainState, indices: Int[np.ndarray, "steps batch"]
+        ) -> tuple[TrainState, StepMetrics]:
             history = []
-            for _ in indices:  # nothing here waits for a step to end, so batches are copied while steps run
+            for _ in (
+                indices
+            ):  # nothing here waits for a step to end, so batches are copied while steps run
                 state, metrics = step(state, next(placed), key)
                 history.append(metrics)
-            return state, {name: np.array([np.asarray(row[name]) for row in history]) for name in history[0]}
+            return state, {
+                name: np.array([np.asarray(row[name]) for row in history]) for name in history[0]
+            }
 
         yield train_steps
 
@@ -90,7 +106,9 @@ def _host_batches(
     others = {name: column for name, column in columns.items() if name != IMAGE}
 
     def rest(indices: np.ndarray) -> dict[str, np.ndarray]:
-        values = {name: np.asarray(column[indices], dtype_of(column)) for name, column in others.items()}
+        values = {
+            name: np.asarray(column[indices], dtype_of(column)) for name, column in others.items()
+        }
         return {**values, INDEX: np.asarray(indices, np.int32)}
 
     if IMAGE not in columns:

@@ -33,7 +33,14 @@ from examine_jax.training.columns import (
     names_by_set,
 )
 from examine_jax.training.devices import data_mesh, gather_all, replicate, replicated, wait_for_all
-from examine_jax.training.feeding import MOST_STEPS_A_DISPATCH, StepMetrics, TrainSteps, fits, resident, streamed
+from examine_jax.training.feeding import (
+    MOST_STEPS_A_DISPATCH,
+    StepMetrics,
+    TrainSteps,
+    fits,
+    resident,
+    streamed,
+)
 from examine_jax.training.method import Trainable
 from examine_jax.training.non_finite import NonFiniteLossError, first_non_finite, non_finite_error
 from examine_jax.training.observer import Observer
@@ -41,7 +48,14 @@ from examine_jax.training.optimiser import LearningRate
 from examine_jax.training.run_lock import run_lock
 from examine_jax.training.run_log import Record, open_log
 from examine_jax.training.settings import PretrainSettings
-from examine_jax.training.step import Step, Steps, TrainState, initial_state, make_compiled_step, make_steps
+from examine_jax.training.step import (
+    Step,
+    Steps,
+    TrainState,
+    initial_state,
+    make_compiled_step,
+    make_steps,
+)
 from examine_jax.training.throughput import share_of_peak_a_rate
 
 __all__ = ["NonFiniteLossError", "Trained", "train"]
@@ -124,12 +138,15 @@ def train(
         BatchOrder(count_rows(columns), settings.batch_size, settings.seed, stream)
         for stream, columns in enumerate(sets)
     ]
-    steps = tuple(phase.count(order.steps_per_epoch) for phase, order in zip(settings.phases, orders))
+    steps = tuple(
+        phase.count(order.steps_per_epoch) for phase, order in zip(settings.phases, orders)
+    )
     micro_batch = settings.batch_size // settings.accumulate
     mesh = data_mesh(micro_batch)
     if progress and mesh.size < jax.device_count():
         print(
-            f"{mesh.size} of {jax.device_count()} devices share a batch of {settings.batch_size} evenly",
+            f"{mesh.size} of {jax.device_count()} devices share a batch of {settings.batch_size} "
+            "evenly",
             file=sys.stderr,
         )
     first_process = jax.process_index() == 0
@@ -154,12 +171,17 @@ def train(
             state = checkpoints.restore(state)
         done = int(state.step)
         start = last_saved = time.monotonic()
-        with open_log(workdir, done, sum(steps), tensorboard=tensorboard, progress=progress) as (history, log):
+        with open_log(workdir, done, sum(steps), tensorboard=tensorboard, progress=progress) as (
+            history,
+            log,
+        ):
             for phase, (columns, order) in enumerate(zip(sets, orders)):
                 first, end = sum(steps[:phase]), sum(steps[: phase + 1])
                 if done >= end:
                     continue
-                with _feed(programs, columns, order, range(done - first, end - first), mesh, key) as train_steps:
+                with _feed(
+                    programs, columns, order, range(done - first, end - first), mesh, key
+                ) as train_steps:
                     count = 1  # the first dispatch compiles; the second one times a step
                     while done < end:
                         begin = time.monotonic()
@@ -167,23 +189,32 @@ def train(
                         indices = order.indices(done - first, min(count, end - done, until_due))
                         state, metrics = train_steps(state, indices)
                         now = time.monotonic()
-                        clock = {"seconds": now - start, "images_per_second": indices.size / (now - begin)}
+                        clock = {
+                            "seconds": now - start,
+                            "images_per_second": indices.size / (now - begin),
+                        }
                         if peak_share is not None:
                             clock["share_of_peak"] = clock["images_per_second"] * peak_share
                         records = _records(metrics, done, programs.learning_rate, clock)
                         bad = first_non_finite(metrics)
                         if bad is not None:
                             log(records[:bad])
-                            raise non_finite_error(metrics, done, bad, indices[bad], set_names[phase])
+                            raise non_finite_error(
+                                metrics, done, bad, indices[bad], set_names[phase]
+                            )
                         done += len(indices)
                         if observer is not None and observer.is_due(done, sum(steps)):
                             records[-1] |= observer.observe(done, state.params, state.method_state)
                         log(records)
-                        affordable = int(_SECONDS_A_DISPATCH * len(indices) / max(now - begin, 1e-6))
+                        affordable = int(
+                            _SECONDS_A_DISPATCH * len(indices) / max(now - begin, 1e-6)
+                        )
                         count = max(1, min(affordable, 4 * count, MOST_STEPS_A_DISPATCH))
                         # All processes follow the first one's clock, and end if any of them gets
                         # SIGTERM.
-                        decisions = gather_all(count, now - last_saved > checkpoint_seconds, terminated.is_set())
+                        decisions = gather_all(
+                            count, now - last_saved > checkpoint_seconds, terminated.is_set()
+                        )
                         count, due = int(decisions[0][0]), bool(decisions[0][1])
                         ending = any(decision[2] for decision in decisions)
                         checkpoints.check()
@@ -195,7 +226,9 @@ def train(
                             raise SystemExit(128 + signal.SIGTERM)
         checkpoints.save(state)
         checkpoints.wait()
-    return Trained(method, _on_first_device(state.params), _on_first_device(state.method_state), history)
+    return Trained(
+        method, _on_first_device(state.params), _on_first_device(state.method_state), history
+    )
 
 
 class _Programs(NamedTuple):
@@ -229,7 +262,9 @@ def _programs(
 def _keys(seed: int, mesh: Mesh) -> tuple[Array, Array]:
     """(key of the steps, key of the initial parameters), on every device."""
     keys = jax.random.key_data(jax.random.split(jax.random.key(seed)))
-    key, initial_key = (jax.random.wrap_key_data(replicate(mesh, data)) for data in np.asarray(keys))
+    key, initial_key = (
+        jax.random.wrap_key_data(replicate(mesh, data)) for data in np.asarray(keys)
+    )
     return key, initial_key
 
 
@@ -254,7 +289,14 @@ def _records(
     clock = {name: round(value, 3) for name, value in clock.items()}
     for i in range(len(metrics["loss"])):
         values = {name: float(column[i]) for name, column in metrics.items()}
-        records.append({"step": done + i + 1, **values, "learning_rate": float(learning_rate(done + i)), **clock})
+        records.append(
+            {
+                "step": done + i + 1,
+                **values,
+                "learning_rate": float(learning_rate(done + i)),
+                **clock,
+            }
+        )
     return records
 
 

@@ -18,7 +18,9 @@ class NonFiniteLossError(ValueError):
         names: their names; empty if the run has no names.
     """
 
-    def __init__(self, message: str, step: int, indices: np.ndarray, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, message: str, step: int, indices: np.ndarray, names: tuple[str, ...]
+    ) -> None:
         super().__init__(message)
         self.step = step
         self.indices = indices
@@ -36,12 +38,15 @@ def non_finite_error(
 ) -> NonFiniteLossError:
     """The error for step `bad` of a dispatch that began after `done` steps."""
     values = {name: metrics[name][bad] for name in ("loss", "gradient_norm")}
-    quantity, value = next((name, value) for name, value in values.items() if not np.isfinite(value))
+    quantity, value = next(
+        (name, value) for name, value in values.items() if not np.isfinite(value)
+    )
     batch = tuple(names[i] for i in indices) if names is not None else ()
     shown = [repr(name) for name in batch[:_SHOWN]] or [f"image {i}" for i in indices[:_SHOWN]]
     more = f" and {len(indices) - _SHOWN} more" if len(indices) > _SHOWN else ""
     return NonFiniteLossError(
-        f"the {quantity.replace('_', ' ')} is {value} at step {done + bad + 1}: try a lower learning rate, a longer warm-up, "
+        f"the {quantity.replace('_', ' ')} is {value} at step {done + bad + 1}: try a lower "
+        "learning rate, a longer warm-up, "
         f"AdamW(clip_norm=1.0) or dtype='float32'; its batch was {', '.join(shown)}{more}",
         done + bad + 1,
         indices,

@@ -50,14 +50,22 @@ class WarmupCosine:
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
-            raise ValueError(f"WarmupCosine: learning_rate must be positive, got {self.learning_rate}")
+            raise ValueError(
+                f"WarmupCosine: learning_rate must be positive, got {self.learning_rate}"
+            )
         if not 0 <= self.warmup < 1:
-            raise ValueError(f"WarmupCosine: warmup is a share of the steps, at least 0 and below 1, got {self.warmup}")
+            raise ValueError(
+                "WarmupCosine: warmup is a share of the steps, at least 0 and below 1, got "
+                f"{self.warmup}"
+            )
 
     def build(self, batch_size: int, steps: int) -> LearningRate:
         peak = self.learning_rate * batch_size / 256
         warmup = round(self.warmup * steps)
-        return LearningRate(optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, 1), end_value=0.0), peak)
+        return LearningRate(
+            optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, 1), end_value=0.0),
+            peak,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +89,14 @@ class AdamW:
             raise ValueError(f"AdamW: clip_norm must be positive or None, got {self.clip_norm}")
 
     def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:
-        adamw = optax.adamw(schedule, self.b1, self.b2, self.epsilon, weight_decay=self.weight_decay, mask=decayed)
-        return adamw if self.clip_norm is None else optax.chain(optax.clip_by_global_norm(self.clip_norm), adamw)
+        adamw = optax.adamw(
+            schedule, self.b1, self.b2, self.epsilon, weight_decay=self.weight_decay, mask=decayed
+        )
+        return (
+            adamw
+            if self.clip_norm is None
+            else optax.chain(optax.clip_by_global_norm(self.clip_norm), adamw)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +115,8 @@ class Adam:
 
     def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:
         return optax.chain(
-            optax.add_decayed_weights(self.weight_decay), optax.adam(schedule, self.b1, self.b2, self.epsilon)
+            optax.add_decayed_weights(self.weight_decay),
+            optax.adam(schedule, self.b1, self.b2, self.epsilon),
         )
 
 
@@ -133,7 +148,9 @@ class LARS:
         rate, momentum = optax.scale_by_learning_rate(schedule), optax.trace(self.momentum)
         return optax.chain(
             optax.add_decayed_weights(self.weight_decay, mask=decayed),
-            optax.masked(optax.scale_by_trust_ratio(trust_coefficient=self.trust_coefficient), decayed),
+            optax.masked(
+                optax.scale_by_trust_ratio(trust_coefficient=self.trust_coefficient), decayed
+            ),
             *((rate, momentum) if self.rate_in_momentum else (momentum, rate)),
         )
 
@@ -162,17 +179,26 @@ class SGD:
         rate: optax.GradientTransformation = optax.scale_by_learning_rate(schedule)
         if self.fixed_rate:
             if not isinstance(schedule, LearningRate):
-                raise ValueError("SGD: fixed_rate needs a LearningRate, which knows its peak; got a plain schedule")
+                raise ValueError(
+                    "SGD: fixed_rate needs a LearningRate, which knows its peak; got a plain "
+                    "schedule"
+                )
             rates = {"fixed": optax.scale_by_learning_rate(schedule.peak), "scheduled": rate}
             rate = optax.multi_transform(rates, self._labels)
-        return optax.chain(optax.add_decayed_weights(self.weight_decay), optax.trace(self.momentum), rate)
+        return optax.chain(
+            optax.add_decayed_weights(self.weight_decay), optax.trace(self.momentum), rate
+        )
 
     def _labels(self, params: PyTree) -> PyTree:
         missing = [name for name in self.fixed_rate if name not in params]
         if missing:
-            raise ValueError(f"SGD: no parameters are named {missing[0]!r}; there are: {', '.join(params)}")
+            raise ValueError(
+                f"SGD: no parameters are named {missing[0]!r}; there are: {', '.join(params)}"
+            )
         return {
-            name: jax.tree.map(lambda _, name=name: "fixed" if name in self.fixed_rate else "scheduled", part)
+            name: jax.tree.map(
+                lambda _, name=name: "fixed" if name in self.fixed_rate else "scheduled", part
+            )
             for name, part in params.items()
         }
 

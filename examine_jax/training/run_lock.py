@@ -22,7 +22,8 @@ def run_lock(file: pathlib.Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(
-                f"another process is training in {file.parent}; wait for its end, or choose another workdir"
+                f"another process is training in {file.parent}; wait for its end, or choose "
+                "another workdir"
             ) from error
         except OSError:  # a file system without locks
             pass

@@ -35,9 +35,18 @@ def open_log(
         return
     write_history(file, history)
     with ExitStack() as stack:
-        write_events = stack.enter_context(event_file(workdir / "tensorboard", done)) if tensorboard else None
+        write_events = (
+            stack.enter_context(event_file(workdir / "tensorboard", done)) if tensorboard else None
+        )
         bar = stack.enter_context(
-            tqdm(total=total, initial=done, unit="step", desc="training", disable=not progress, dynamic_ncols=True)
+            tqdm(
+                total=total,
+                initial=done,
+                unit="step",
+                desc="training",
+                disable=not progress,
+                dynamic_ncols=True,
+            )
         )
 
         def log(records: Sequence[Record]) -> None:
@@ -70,7 +79,9 @@ def read_history(file: pathlib.Path, steps: int) -> list[Record]:
             break
         if not isinstance(record, dict) or record.get("step", 0) > steps:
             break
-        records.append({name: math.nan if value is None else value for name, value in record.items()})
+        records.append(
+            {name: math.nan if value is None else value for name, value in record.items()}
+        )
     return records
 
 
@@ -89,7 +100,9 @@ def append_history(file: pathlib.Path, records: Sequence[Record]) -> None:
         with file.open("ab") as stream:
             stream.write("".join(_line(record) for record in records).encode())
     except OSError as error:
-        failure = type(error)(f"cannot write {file}: {error.strerror or error}; make room and start the run again")
+        failure = type(error)(
+            f"cannot write {file}: {error.strerror or error}; make room and start the run again"
+        )
         failure.errno = error.errno
         raise failure from error
 

@@ -20,12 +20,17 @@ class Phase:
             raise ValueError("Phase: give either steps or epochs")
         if (self.steps if self.steps is not None else self.epochs) <= 0:  # type: ignore[operator]
             raise ValueError(
-                f"Phase: steps and epochs must be positive, got {self.steps if self.steps is not None else self.epochs}"
+                "Phase: steps and epochs must be positive, got "
+                f"{self.steps if self.steps is not None else self.epochs}"
             )
 
     def count(self, steps_per_epoch: int) -> int:
         """The number of steps."""
-        return self.steps if self.steps is not None else max(1, round((self.epochs or 0) * steps_per_epoch))
+        return (
+            self.steps
+            if self.steps is not None
+            else max(1, round((self.epochs or 0) * steps_per_epoch))
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,12 +64,14 @@ class PretrainSettings:
             raise ValueError("PretrainSettings: phases is empty; give at least one Phase")
         if self.accumulate < 1 or self.batch_size % self.accumulate:
             raise ValueError(
-                f"PretrainSettings: a batch of {self.batch_size} cannot be cut into {self.accumulate} equal micro-batches; "
+                f"PretrainSettings: a batch of {self.batch_size} cannot be cut into "
+                f"{self.accumulate} equal micro-batches; "
                 "choose accumulate among the divisors of batch_size"
             )
         if self.phase_schedule not in ("continued", "restarted"):
             raise ValueError(
-                f"PretrainSettings: phase_schedule must be 'continued' or 'restarted', got {self.phase_schedule!r}"
+                "PretrainSettings: phase_schedule must be 'continued' or 'restarted', got "
+                f"{self.phase_schedule!r}"
             )
 
     def learning_rate(self, steps: tuple[int, ...]) -> LearningRate:

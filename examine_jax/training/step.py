@@ -27,7 +27,8 @@ class TrainState(NamedTuple):
 Metrics = dict[str, Array]
 Step = Callable[[TrainState, Batch, Array], tuple[TrainState, Metrics]]
 Steps = Callable[
-    [TrainState, Mapping[str, Array], Array, Array, Array], tuple[TrainState, Metrics | dict[str, np.ndarray]]
+    [TrainState, Mapping[str, Array], Array, Array, Array],
+    tuple[TrainState, Metrics | dict[str, np.ndarray]],
 ]
 
 
@@ -40,7 +41,11 @@ def initial_state(
 
 
 def make_step(
-    method: Trainable, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
+    method: Trainable,
+    optimiser: optax.GradientTransformation,
+    *,
+    accumulate: int = 1,
+    mesh: Mesh | None = None,
 ) -> Step:
     """Makes step(state, batch, key) -> (state, metrics), not jitted, for use inside other programs.
 
@@ -64,20 +69,30 @@ def make_step(
     def in_micro_batches(
         params: PyTree, method_state: PyTree, batch: Batch, key: Array
     ) -> tuple[PyTree, PyTree, Metrics]:
-        parts = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), _micro_batches(batch, accumulate, mesh))
+        parts = jax.tree.map(
+            lambda x: jnp.moveaxis(x, 1, 0), _micro_batches(batch, accumulate, mesh)
+        )
 
-        def body(carry: tuple[PyTree, PyTree], part: tuple[Array, Batch]) -> tuple[tuple[PyTree, PyTree], Metrics]:
+        def body(
+            carry: tuple[PyTree, PyTree], part: tuple[Array, Batch]
+        ) -> tuple[tuple[PyTree, PyTree], Metrics]:
             total, method_state = carry
             number, micro_batch = part
-            gradient, method_state, metrics = whole(params, method_state, micro_batch, jax.random.fold_in(key, number))
+            gradient, method_state, metrics = whole(
+                params, method_state, micro_batch, jax.random.fold_in(key, number)
+            )
             return (jax.tree.map(jnp.add, total, gradient), method_state), metrics
 
         nothing = jax.tree.map(jnp.zeros_like, params)
-        (total, method_state), metrics = jax.lax.scan(body, (nothing, method_state), (jnp.arange(accumulate), parts))
+        (total, method_state), metrics = jax.lax.scan(
+            body, (nothing, method_state), (jnp.arange(accumulate), parts)
+        )
         gradient = jax.tree.map(lambda leaf: leaf / accumulate, total)
         return gradient, method_state, {name: jnp.mean(values) for name, values in metrics.items()}
 
-    def step(state: TrainState, batch: Batch, key: Key[Array, ""]) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+    def step(
+        state: TrainState, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
         step_key = jax.random.fold_in(key, state.step)
         gradient, method_state, metrics = (whole if accumulate == 1 else in_micro_batches)(
             state.params, state.method_state, batch, step_key
@@ -88,7 +103,11 @@ def make_step(
 
 
 def make_compiled_step(
-    method: Trainable, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
+    method: Trainable,
+    optimiser: optax.GradientTransformation,
+    *,
+    accumulate: int = 1,
+    mesh: Mesh | None = None,
 ) -> Step:
     """As `make_step`, compiled; the state is donated.
 
@@ -97,7 +116,9 @@ def make_compiled_step(
     """
     placed = None if mesh is None else replicated(mesh)
     whole = jax.jit(
-        make_step(method, optimiser, accumulate=accumulate, mesh=mesh), donate_argnums=0, out_shardings=placed
+        make_step(method, optimiser, accumulate=accumulate, mesh=mesh),
+        donate_argnums=0,
+        out_shardings=placed,
     )
     if accumulate == 1 or jax.default_backend() != "cpu":
         return whole
@@ -108,36 +129,54 @@ def make_compiled_step(
         if chosen is None:
             program = jax.make_jaxpr(method.loss)(state.params, state.method_state, batch, key)
             by_parts = "conv_general_dilated" in str(program)
-            chosen = step_by_parts(method, optimiser, accumulate=accumulate, mesh=mesh) if by_parts else whole
+            chosen = (
+                step_by_parts(method, optimiser, accumulate=accumulate, mesh=mesh)
+                if by_parts
+                else whole
+            )
         return chosen(state, batch, key)
 
     return step
 
 
 def step_by_parts(
-    method: Trainable, optimiser: optax.GradientTransformation, *, accumulate: int, mesh: Mesh | None
+    method: Trainable,
+    optimiser: optax.GradientTransformation,
+    *,
+    accumulate: int,
+    mesh: Mesh | None,
 ) -> Step:
     """As `make_compiled_step`, with one dispatch for each micro-batch and one for the update."""
     gradient_of, updated = _gradient(method, mesh), _update(method, optimiser)
 
     def part(
-        total: PyTree, params: PyTree, method_state: PyTree, batch: Batch, number: Array, step: Array, key: Array
+        total: PyTree,
+        params: PyTree,
+        method_state: PyTree,
+        batch: Batch,
+        number: Array,
+        step: Array,
+        key: Array,
     ) -> tuple[PyTree, PyTree, Metrics]:
         micro_batch = jax.tree.map(lambda x: x[:, number], _micro_batches(batch, accumulate, mesh))
         key = jax.random.fold_in(jax.random.fold_in(key, step), number)
         gradient, method_state, metrics = gradient_of(params, method_state, micro_batch, key)
         return jax.tree.map(jnp.add, total, gradient), method_state, metrics
 
-    def update(state: TrainState, total: PyTree, metrics: list[Metrics]) -> tuple[TrainState, Metrics]:
+    def update(
+        state: TrainState, total: PyTree, metrics: list[Metrics]
+    ) -> tuple[TrainState, Metrics]:
         gradient = jax.tree.map(lambda leaf: leaf / accumulate, total)
         means = {name: jnp.mean(jnp.stack([own[name] for own in metrics])) for name in metrics[0]}
         return updated(state, gradient, means)
 
     placed = None if mesh is None else replicated(mesh)
-    compiled_zeros = jax.jit(lambda params: jax.tree.map(jnp.zeros_like, params), out_shardings=placed)
+    compiled_zeros = jax.jit(
+        lambda params: jax.tree.map(jnp.zeros_like, params), out_shardings=placed
+    )
     compiled_part = jax.jit(part, donate_argnums=0, out_shardings=placed)
-    compiled_update: Callable[[TrainState, PyTree, list[Metrics]], tuple[TrainState, Metrics]] = jax.jit(
-        update, donate_argnums=0, out_shardings=placed
+    compiled_update: Callable[[TrainState, PyTree, list[Metrics]], tuple[TrainState, Metrics]] = (
+        jax.jit(update, donate_argnums=0, out_shardings=placed)
     )
 
     def step(state: TrainState, batch: Batch, key: Array) -> tuple[TrainState, Metrics]:
@@ -159,8 +198,12 @@ def _gradient(method: Trainable, mesh: Mesh | None) -> Gradient:
     """(params, method_state, batch, key) -> (gradient, method_state, metrics)."""
     differentiate = jax.value_and_grad(method.loss, has_aux=True)
 
-    def gradient_of(params: PyTree, method_state: PyTree, batch: Batch, key: Array) -> tuple[PyTree, PyTree, Metrics]:
-        (loss, (method_state, metrics)), gradient = differentiate(params, method_state, _sharded(batch, mesh), key)
+    def gradient_of(
+        params: PyTree, method_state: PyTree, batch: Batch, key: Array
+    ) -> tuple[PyTree, PyTree, Metrics]:
+        (loss, (method_state, metrics)), gradient = differentiate(
+            params, method_state, _sharded(batch, mesh), key
+        )
         return gradient, method_state, {"loss": loss, **metrics}
 
     return gradient_of
@@ -174,7 +217,9 @@ def _update(
     The given state has the method's state after the loss.
     """
 
-    def updated(state: TrainState, gradient: PyTree, metrics: Metrics) -> tuple[TrainState, Metrics]:
+    def updated(
+        state: TrainState, gradient: PyTree, metrics: Metrics
+    ) -> tuple[TrainState, Metrics]:
         updates, optimiser_state = optimiser.update(gradient, state.optimiser_state, state.params)
         params = optax.apply_updates(state.params, updates)
         done = state.step + 1
@@ -196,12 +241,18 @@ def _micro_batches(batch: Batch, accumulate: int, mesh: Mesh | None) -> Batch:
 
     A micro-batch has every `accumulate`-th image, so that no image moves to another device.
     """
-    parts: Batch = jax.tree.map(lambda x: x.reshape(-1, accumulate, *x.shape[1:]), _sharded(batch, mesh))
+    parts: Batch = jax.tree.map(
+        lambda x: x.reshape(-1, accumulate, *x.shape[1:]), _sharded(batch, mesh)
+    )
     return parts
 
 
 def make_steps(
-    method: Trainable, optimiser: optax.GradientTransformation, *, accumulate: int = 1, mesh: Mesh | None = None
+    method: Trainable,
+    optimiser: optax.GradientTransformation,
+    *,
+    accumulate: int = 1,
+    mesh: Mesh | None = None,
 ) -> Steps:
     """Makes steps(state, columns, indices, count, key) -> (state, metrics): `count` compiled steps.
 
@@ -216,7 +267,9 @@ def make_steps(
     Micro-batches are a loop too; without convolutions they are faster inside it.
     """
     if jax.default_backend() == "cpu":
-        return steps_one_by_one(make_compiled_step(method, optimiser, accumulate=accumulate, mesh=mesh), mesh)
+        return steps_one_by_one(
+            make_compiled_step(method, optimiser, accumulate=accumulate, mesh=mesh), mesh
+        )
     return steps_together(make_step(method, optimiser, accumulate=accumulate, mesh=mesh), mesh)
 
 
@@ -241,12 +294,16 @@ def steps_together(step: Step, mesh: Mesh | None) -> Steps:
             state, metrics = step(state, _batch(columns, indices, i, mesh), key)
             return state, {name: history[name].at[i].set(value) for name, value in metrics.items()}
 
-        shapes = jax.eval_shape(lambda: step(state, _batch(columns, indices, jnp.int32(0), mesh), key)[1])
+        shapes = jax.eval_shape(
+            lambda: step(state, _batch(columns, indices, jnp.int32(0), mesh), key)[1]
+        )
         history = {name: jnp.zeros((len(indices),), jnp.float32) for name in shapes}
         state, history = jax.lax.fori_loop(0, count, body, (state, history))
         return state, history
 
-    return jax.jit(steps, donate_argnums=0, out_shardings=None if mesh is None else replicated(mesh))
+    return jax.jit(
+        steps, donate_argnums=0, out_shardings=None if mesh is None else replicated(mesh)
+    )
 
 
 def steps_one_by_one(step: Step, mesh: Mesh | None) -> Steps:
@@ -259,18 +316,26 @@ def steps_one_by_one(step: Step, mesh: Mesh | None) -> Steps:
     batch_of = jax.jit(functools.partial(_batch, mesh=mesh))
 
     def steps(
-        state: TrainState, columns: Mapping[str, Array], indices: Array, count: Int[Array, ""], key: Array
+        state: TrainState,
+        columns: Mapping[str, Array],
+        indices: Array,
+        count: Int[Array, ""],
+        key: Array,
     ) -> tuple[TrainState, dict[str, np.ndarray]]:
         history = []
         for i in range(int(count)):
             state, metrics = step(state, batch_of(columns, indices, np.int32(i)), key)
             history.append(metrics)
-        return state, {name: np.array([np.asarray(row[name]) for row in history]) for name in history[0]}
+        return state, {
+            name: np.array([np.asarray(row[name]) for row in history]) for name in history[0]
+        }
 
     return steps
 
 
-def _batch(columns: Mapping[str, Array], indices: Array, i: Array | np.integer, mesh: Mesh | None) -> Batch:
+def _batch(
+    columns: Mapping[str, Array], indices: Array, i: Array | np.integer, mesh: Mesh | None
+) -> Batch:
     index = indices[i]
     if mesh is not None:  # each device gathers only its own rows
         index = jax.lax.with_sharding_constraint(index, sharded(mesh))

@@ -36,7 +36,9 @@ def peak(device_kind: str, dtype: str) -> float | None:
     return None
 
 
-def operations_an_example(method: Trainable, state: TrainState, row: RowSpec, micro_batch: int) -> float:
+def operations_an_example(
+    method: Trainable, state: TrainState, row: RowSpec, micro_batch: int
+) -> float:
     """Floating-point operations a step needs for one example's loss and gradient, counted by XLA.
 
     Nothing is compiled. The optimiser is left out; what rematerialisation computes again counts
@@ -48,7 +50,10 @@ def operations_an_example(method: Trainable, state: TrainState, row: RowSpec, mi
     )
     key = jax.eval_shape(lambda: jax.random.key(0))
     gradient = jax.jit(jax.value_and_grad(method.loss, has_aux=True))
-    analysis = gradient.lower(params, method_state, row.batch_shapes(micro_batch), key).cost_analysis() or {}
+    analysis = (
+        gradient.lower(params, method_state, row.batch_shapes(micro_batch), key).cost_analysis()
+        or {}
+    )
     return float(analysis.get("flops", math.nan)) / micro_batch
 
 
@@ -59,7 +64,9 @@ def share_of_peak_a_rate(
 
     None if that is unknown.
     """
-    most = peak(devices[0].device_kind, getattr(getattr(method, "encoder", None), "dtype", "float32"))
+    most = peak(
+        devices[0].device_kind, getattr(getattr(method, "encoder", None), "dtype", "float32")
+    )
     if most is None:
         return None
     return operations_an_example(method, state, row, micro_batch) / (most * len(devices))

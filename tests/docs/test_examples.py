@@ -20,7 +20,8 @@ from launch.flags import define
 
 PAGES = pages()
 _BLOCK = re.compile(
-    r"(?P<before><!-- not run: [^\n]+ -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE
+    r"(?P<before><!-- not run: [^\n]+ -->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```$",
+    re.DOTALL | re.MULTILINE,
 )
 _INLINE = re.compile(r"`((?:python -m|examine-)[^`\n]*)`")
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?!https?:)([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
@@ -34,7 +35,9 @@ def name_of(page: pathlib.Path) -> str:
 def blocks(page: pathlib.Path, language: str) -> list[str]:
     """The code of a page's blocks; those that are marked as not run are left out."""
     found = _BLOCK.finditer(page.read_text())
-    return [block["code"] for block in found if block["language"] == language and not block["before"]]
+    return [
+        block["code"] for block in found if block["language"] == language and not block["before"]
+    ]
 
 
 def what_pages_use(folder: pathlib.Path) -> dict[str, Any]:
@@ -90,7 +93,9 @@ def commands() -> list[str]:
     """Every command line of the pages, without comments and shell operators, once each."""
     found: dict[str, None] = {}
     for page in PAGES:
-        lines = [line for code in blocks(page, "bash") for line in code.replace("\\\n", " ").splitlines()]
+        lines = [
+            line for code in blocks(page, "bash") for line in code.replace("\\\n", " ").splitlines()
+        ]
         for line in [*lines, *_INLINE.findall(page.read_text())]:
             for part in re.split(r"&&|;", line.partition(" #")[0]):
                 if part.strip() and not part.startswith("#"):
@@ -110,8 +115,12 @@ def launched(command: str) -> list[str] | None:
     return None
 
 
-def test_commands_name_flags_and_values_that_exist(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for code in blocks(ROOT / "docs" / "extending.md", "python"):  # other packages' methods, by module:attribute
+def test_commands_name_flags_and_values_that_exist(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for code in blocks(
+        ROOT / "docs" / "extending.md", "python"
+    ):  # other packages' methods, by module:attribute
         named = _FILE.match(code)
         if named:
             (tmp_path / named[1]).write_text(code)
@@ -137,7 +146,9 @@ def test_commands_name_flags_and_values_that_exist(tmp_path: pathlib.Path, monke
 
 
 def test_other_commands_name_modules_and_extras_that_exist() -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
     for command in commands():
         for module in re.findall(r"python -m (benchmarks[\w.]*)", command):
             assert (ROOT / pathlib.Path(*module.split("."))).with_suffix(".py").exists(), command
@@ -145,7 +156,9 @@ def test_other_commands_name_modules_and_extras_that_exist() -> None:
             assert set(named.split(",")) <= extras.keys(), command
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=name_of
+)
 def test_links_lead_to_files(page: pathlib.Path) -> None:
     for link, image in _LINK.findall(page.read_text()):
         target = (link or image).partition("#")[0]
@@ -160,5 +173,7 @@ def test_the_readme_is_short() -> None:
 
 def test_the_test_command_is_where_ci_looks_for_it() -> None:
     assert re.search(
-        r"^<!-- test command -->\n```bash\n.*pytest.*\n```$", (ROOT / "README.md").read_text(), re.MULTILINE
+        r"^<!-- test command -->\n```bash\n.*pytest.*\n```$",
+        (ROOT / "README.md").read_text(),
+        re.MULTILINE,
     )

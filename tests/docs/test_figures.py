@@ -17,14 +17,16 @@ def test_pages_hold_the_records_figures(page: pathlib.Path) -> None:
 
 
 def test_every_table_is_on_a_page() -> None:
-    shown = {name for page in PAGES for _, name in re.findall(r"<!-- (table|figure): (\S+) -->", page.read_text())}
+    shown = {
+        name
+        for page in PAGES
+        for _, name in re.findall(r"<!-- (table|figure): (\S+) -->", page.read_text())
+    }
     assert figures.TABLES.keys() | figures.FIGURES.keys() == shown
 
 
 def test_a_changed_figure_is_found() -> None:
-    page = (
-        "a\n<!-- table: accuracy -->\n| solver |\n<!-- /table -->\n<!-- figure: knn_memory -->1 MiB<!-- /figure -->\n"
-    )
+    page = "a\n<!-- table: accuracy -->\n| solver |\n<!-- /table -->\n<!-- figure: knn_memory -->1 MiB<!-- /figure -->\n"
     written = figures.filled(page)
     assert "| `Secular` |" in written
     assert "1 MiB" not in written

@@ -55,7 +55,8 @@ def test_it_comes_back_as_it_was(folder, params, images):
     assert encoder.training == {"steps": 7, "images": "patches"}
     assert (encoder.image_size, encoder.channels, encoder.pooling) == (16, 3, "mean")
     assert all(
-        np.array_equal(a, b) for a, b in zip(jax.tree.leaves(encoder.params), jax.tree.leaves(params), strict=True)
+        np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(encoder.params), jax.tree.leaves(params), strict=True)
     )
     np.testing.assert_array_equal(encoder.embed(images), Encoder(METHOD, params, {}).embed(images))
     assert sorted(file.name for file in folder.parent.iterdir()) == ["encoder"]
@@ -68,7 +69,10 @@ def test_features_do_not_depend_on_the_batch_and_the_ragged_one_is_not_compiled(
     whole = encoder.embed(images, batch_size=11)
     compiled = _embed._cache_size()
     np.testing.assert_allclose(
-        encoder.embed(images, batch_size=4, on_progress=lambda *at: seen.append(at)), whole, rtol=1e-5, atol=1e-6
+        encoder.embed(images, batch_size=4, on_progress=lambda *at: seen.append(at)),
+        whole,
+        rtol=1e-5,
+        atol=1e-6,
     )
     assert _embed._cache_size() == compiled + 1
     assert seen == [(4, 11), (8, 11), (11, 11)]
@@ -83,7 +87,9 @@ def test_pooling_can_be_chosen_afterwards(params, images):
     assert by_class.pooling == "class_token"
     tokens = METHOD.tokens(params, {}, jax.numpy.asarray(images))
     np.testing.assert_allclose(by_class.embed(images), tokens[:, 0], rtol=1e-5, atol=1e-5)
-    headless = dataclasses.replace(METHOD, encoder=dataclasses.replace(METHOD.encoder, class_token=False))
+    headless = dataclasses.replace(
+        METHOD, encoder=dataclasses.replace(METHOD.encoder, class_token=False)
+    )
     with pytest.raises(ValueError, match="class_token"):
         Encoder(headless, params, {}).with_pooling("class_token")
 
@@ -99,7 +105,12 @@ def test_an_autoencoder_shows_what_it_paints(params, images):
 
 @pytest.mark.parametrize(
     ("shape", "dtype"),
-    [((2, 20, 20, 3), np.uint8), ((2, 16, 16, 1), np.uint8), ((16, 16, 3), np.uint8), ((2, 16, 16, 3), np.float32)],
+    [
+        ((2, 20, 20, 3), np.uint8),
+        ((2, 16, 16, 1), np.uint8),
+        ((16, 16, 3), np.uint8),
+        ((2, 16, 16, 3), np.float32),
+    ],
 )
 def test_images_that_do_not_fit_are_refused(params, shape, dtype):
     with pytest.raises(ValueError, match=r"takes uint8 images \[16, 16, 3\]"):
@@ -136,17 +147,28 @@ NAME = "params.encoder.block_0.expand.kernel"
         (lambda folder: (folder / "config.json").write_text("[]"), "it holds a list"),
         (lambda folder: (folder / "config.json").write_text("{}"), "format_version is None"),
         (lambda folder: (folder / "config.json").write_bytes(b"\xff\xfe\x00"), "not readable JSON"),
-        (lambda folder: (folder / "model.safetensors").write_bytes(b"abc"), "not a readable safetensors"),
         (
-            lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-9]),
+            lambda folder: (folder / "model.safetensors").write_bytes(b"abc"),
+            "not a readable safetensors",
+        ),
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(
+                (folder / "model.safetensors").read_bytes()[:-9]
+            ),
             "not a readable safetensors",
         ),
         (edit_configuration(lambda c: c.update(format_version=99)), "format_version is 99"),
         (edit_configuration(lambda c: c.pop("method")), "method"),
         (edit_configuration(lambda c: c.update(method="mae")), "no pretraining method"),
-        (edit_configuration(lambda c: c["method"].update(type="Diffusion")), "'Diffusion' is none of the known"),
+        (
+            edit_configuration(lambda c: c["method"].update(type="Diffusion")),
+            "'Diffusion' is none of the known",
+        ),
         (edit_configuration(lambda c: c["method"].update(colour=1)), "no field 'colour'"),
-        (edit_configuration(lambda c: c["method"]["encoder"].pop("width")), "ViTConfig lacks the field 'width'"),
+        (
+            edit_configuration(lambda c: c["method"]["encoder"].pop("width")),
+            "ViTConfig lacks the field 'width'",
+        ),
         (edit_configuration(lambda c: c["method"]["encoder"].update(width=17)), "width 17"),
         (
             edit_configuration(lambda c: c["method"]["encoder"].update(mlp_width=40)),
@@ -195,17 +217,25 @@ def trained(method):
     batch = {"image": np.zeros((2, 16, 16, 3), np.uint8), "index": np.zeros(2, np.int32)}
     fresh = jax.jit(method.init)(jax.random.key(0), batch)
     generator = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: np.asarray(leaf + 0.2 * generator.uniform(size=leaf.shape), np.float32), fresh)
+    return jax.tree.map(
+        lambda leaf: np.asarray(leaf + 0.2 * generator.uniform(size=leaf.shape), np.float32), fresh
+    )
 
 
 def assert_same(encoder, method, params, state):
     assert encoder.method == method
-    assert jax.tree.structure((encoder.params, encoder.state)) == jax.tree.structure((params, state))
-    assert jax.tree.all(jax.tree.map(np.array_equal, (encoder.params, encoder.state), (params, state)))
+    assert jax.tree.structure((encoder.params, encoder.state)) == jax.tree.structure(
+        (params, state)
+    )
+    assert jax.tree.all(
+        jax.tree.map(np.array_equal, (encoder.params, encoder.state), (params, state))
+    )
 
 
 def test_a_residual_network_comes_back_with_its_statistics(tmp_path, images):
-    method = simclr(ResNetConfig(image_size=16, channels=3, depths=(1, 1), width=4, stem="small_image"))
+    method = simclr(
+        ResNetConfig(image_size=16, channels=3, depths=(1, 1), width=4, stem="small_image")
+    )
     params, state = trained(method)
     save_encoder(tmp_path / "encoder", method, params, state)
     encoder = load_encoder(tmp_path / "encoder")
@@ -245,7 +275,9 @@ def test_a_network_of_ones_own_comes_back_when_it_is_handed_over(tmp_path, image
     assert_same(encoder, method, params, state)
     assert encoder.embed(images).shape == (11, 5)
     changed = dataclasses.replace(method, encoder=FlaxEncoder(Own((6, 5), nn.gelu), 16, 3, 5))
-    with pytest.raises(ValueError, match=r"encoder.flax_module.activation: .*relu there, .*gelu here"):
+    with pytest.raises(
+        ValueError, match=r"encoder.flax_module.activation: .*relu there, .*gelu here"
+    ):
         load_encoder(tmp_path / "encoder", method=changed)
 
 
@@ -283,12 +315,22 @@ def test_an_exported_autoencoder_is_the_vit_mae_that_was_read(tmp_path):
     encoder = load_encoder(original)
     assert isinstance(encoder.method, MAE)
     export_vit_mae(tmp_path / "exported", encoder)
-    written, read = (load_file(folder / "model.safetensors") for folder in (tmp_path / "exported", original))
-    renamed = {name.replace("decoder_encoder.layer.", "decoder_layers."): array for name, array in read.items()}
+    written, read = (
+        load_file(folder / "model.safetensors") for folder in (tmp_path / "exported", original)
+    )
+    renamed = {
+        name.replace("decoder_encoder.layer.", "decoder_layers."): array
+        for name, array in read.items()
+    }
     assert written.keys() == renamed.keys()
     for name, array in renamed.items():
-        np.testing.assert_allclose(written[name], array, atol=1e-6 if "pos" in name else 0, err_msg=name)
-    said, meant = (json.loads((folder / "config.json").read_text()) for folder in (tmp_path / "exported", original))
+        np.testing.assert_allclose(
+            written[name], array, atol=1e-6 if "pos" in name else 0, err_msg=name
+        )
+    said, meant = (
+        json.loads((folder / "config.json").read_text())
+        for folder in (tmp_path / "exported", original)
+    )
     assert {key: said[key] for key in said} == {key: meant[key] for key in said}
     again = load_encoder(tmp_path / "exported")
     assert_same(again, encoder.method, encoder.params, encoder.state)
@@ -298,7 +340,9 @@ def test_transformers_reads_an_exported_autoencoder(params, images, tmp_path):
     transformers = pytest.importorskip("transformers")
     torch = pytest.importorskip("torch")
     export_vit_mae(tmp_path / "exported", Encoder(METHOD, params, {}))
-    model, report = transformers.ViTMAEForPreTraining.from_pretrained(tmp_path / "exported", output_loading_info=True)
+    model, report = transformers.ViTMAEForPreTraining.from_pretrained(
+        tmp_path / "exported", output_loading_info=True
+    )
     assert not any(report.values())
     noise = np.random.default_rng(0).uniform(size=(11, 16))
     loss = METHOD.masked_loss(params, jnp.asarray(images), jnp.asarray(noise, jnp.float32))
@@ -317,7 +361,9 @@ def test_transformers_reads_an_exported_autoencoder(params, images, tmp_path):
         ({"qkv_bias": False}, "no bias on queries"),
     ],
 )
-def test_an_encoder_that_vit_mae_has_no_place_for_is_not_exported(params, tmp_path, changes, message):
+def test_an_encoder_that_vit_mae_has_no_place_for_is_not_exported(
+    params, tmp_path, changes, message
+):
     method = dataclasses.replace(METHOD, encoder=dataclasses.replace(METHOD.encoder, **changes))
     with pytest.raises(ValueError, match=message):
         export_vit_mae(tmp_path / "exported", Encoder(method, params, {}))

@@ -57,5 +57,7 @@ def test_deviation_of_uniform_directions_and_of_collapsed_features():
 @pytest.mark.parametrize("factor", [1e-30, 1e30])
 def test_deviation_of_any_scale_and_of_rows_of_zeros_is_finite(factor):
     features = np.random.default_rng(0).standard_normal((50, 8)).astype(np.float32)
-    assert float(feature_deviation(features * np.float32(factor))) == pytest.approx(float(feature_deviation(features)))
+    assert float(feature_deviation(features * np.float32(factor))) == pytest.approx(
+        float(feature_deviation(features))
+    )
     assert float(feature_deviation(np.zeros((4, 3), np.float32))) == 0

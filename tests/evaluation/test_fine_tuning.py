@@ -9,7 +9,11 @@ import pytest
 from flax import linen as nn
 
 from examine_jax.encoders.encoder import Encoder
-from examine_jax.evaluation.classifier_influence import ClassifierLoss, classifier_checkpoints, labelled_examples
+from examine_jax.evaluation.classifier_influence import (
+    ClassifierLoss,
+    classifier_checkpoints,
+    labelled_examples,
+)
 from examine_jax.evaluation.classifier_training import ClassifierTraining
 from examine_jax.evaluation.fine_tuning import fine_tune
 from examine_jax.evaluation.mlp_probe import two_layer_probe
@@ -27,7 +31,9 @@ class Convolutional(nn.Module):
     @nn.compact
     def __call__(self, images, train):
         x = nn.Conv(6, (3, 3), strides=2)(images)
-        return nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)).mean(axis=(1, 2))
+        return nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)).mean(
+            axis=(1, 2)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +48,12 @@ class Shifted:
 def encoder():
     views = TwoViews(Shifted(), Shifted())
     config = FlaxEncoder(Convolutional(), image_size=8, channels=3, features=6)
-    method = SimCLR(encoder=config, augmentation=views, projector=HeadConfig((4,)), pixels=PixelScale((0.5,), (0.25,)))
+    method = SimCLR(
+        encoder=config,
+        augmentation=views,
+        projector=HeadConfig((4,)),
+        pixels=PixelScale((0.5,), (0.25,)),
+    )
     params, state = method.init(jax.random.key(0), {"image": jnp.zeros((2, 8, 8, 3), jnp.uint8)})
     # Running statistics that differ from those of any batch.
     state = jax.tree.map(lambda leaf: leaf + 0.3, state)
@@ -68,7 +79,13 @@ def test_a_frozen_encoder_stays_in_evaluation_mode_and_does_not_change(encoder, 
     images, labels = _images()
     before = jax.tree.map(np.array, (encoder.params, encoder.state))
     found = fine_tune(
-        encoder, images, labels, num_classes=2, training=_TRAINING, frozen=True, augmentation=augmentation
+        encoder,
+        images,
+        labels,
+        num_classes=2,
+        training=_TRAINING,
+        frozen=True,
+        augmentation=augmentation,
     )
     assert _same(before, (encoder.params, encoder.state))
     assert _same(found.fixed["batch_stats"], encoder.state["batch_stats"]["encoder"])
@@ -76,17 +93,26 @@ def test_a_frozen_encoder_stays_in_evaluation_mode_and_does_not_change(encoder, 
     # In training, too, the encoder uses running averages.
     features = jnp.asarray(encoder.embed(images))
     logits, stats = found.network.logits(
-        found.params, found.batch_stats, found.fixed, jnp.asarray(images), jax.random.key(0), train=augmentation is None
+        found.params,
+        found.batch_stats,
+        found.fixed,
+        jnp.asarray(images),
+        jax.random.key(0),
+        train=augmentation is None,
     )
     head = found.params["head"]["logits"]
     np.testing.assert_allclose(logits, features @ head["kernel"] + head["bias"], atol=1e-5)
     assert set(stats) == {"head"}
 
 
-@pytest.mark.parametrize("head", [LINEAR_HEAD, ClassifierHead(hidden=8)], ids=["linear", "two layers"])
+@pytest.mark.parametrize(
+    "head", [LINEAR_HEAD, ClassifierHead(hidden=8)], ids=["linear", "two layers"]
+)
 def test_a_frozen_encoder_equals_the_probe_on_its_features(encoder, head):
     images, labels = _images()
-    tuned = fine_tune(encoder, images, labels, num_classes=2, training=_TRAINING, head=head, frozen=True)
+    tuned = fine_tune(
+        encoder, images, labels, num_classes=2, training=_TRAINING, head=head, frozen=True
+    )
     features = encoder.embed(images)
     probe = two_layer_probe(features, labels, num_classes=2, training=_TRAINING, head=head)
     np.testing.assert_allclose(tuned.losses, probe.losses, rtol=1e-4)
@@ -102,7 +128,9 @@ def test_influence_with_a_frozen_encoder_equals_the_probe_s_and_needs_only_head_
     features = encoder.embed(images)
     probe = two_layer_probe(features, labels, num_classes=2, training=training, head=LINEAR_HEAD)
     found, expected = (
-        tracin(ClassifierLoss(one.network), classifier_checkpoints(one), examples, examples).matrix()
+        tracin(
+            ClassifierLoss(one.network), classifier_checkpoints(one), examples, examples
+        ).matrix()
         for one, examples in (
             (tuned, labelled_examples(images, labels, num_classes=2)),
             (probe, labelled_examples(features, labels, num_classes=2)),
@@ -114,7 +142,9 @@ def test_influence_with_a_frozen_encoder_equals_the_probe_s_and_needs_only_head_
 def test_the_whole_network_learns_and_the_given_encoder_does_not_change(encoder):
     images, labels = _images()
     before = jax.tree.map(np.array, (encoder.params, encoder.state))
-    found = fine_tune(encoder, images, labels, num_classes=2, training=_TRAINING, head=ClassifierHead(hidden=8))
+    found = fine_tune(
+        encoder, images, labels, num_classes=2, training=_TRAINING, head=ClassifierHead(hidden=8)
+    )
     assert _same(before, (encoder.params, encoder.state))
     assert not _same(found.params["encoder"], encoder.params["encoder"])
     assert not _same(found.batch_stats["encoder"], encoder.state["batch_stats"]["encoder"])

@@ -29,11 +29,15 @@ def _reference(features, labels, l2):
 def test_optimum_equals_scikit_learn_s(block, l2, monkeypatch):
     monkeypatch.setattr(linear_probe, "_BLOCK", block)
     features, labels = _data()
-    found = LinearProbe(l2=l2, standardise=False, tolerance=1e-6).fit(features, labels, num_classes=3)
+    found = LinearProbe(l2=l2, standardise=False, tolerance=1e-6).fit(
+        features, labels, num_classes=3
+    )
     model = _reference(features, labels, l2)
     # The bias is free up to a constant common to all classes.
     np.testing.assert_allclose(found.weights.T, model.coef_, atol=2e-4)
-    np.testing.assert_allclose(found.bias - found.bias.mean(), model.intercept_ - model.intercept_.mean(), atol=5e-4)
+    np.testing.assert_allclose(
+        found.bias - found.bias.mean(), model.intercept_ - model.intercept_.mean(), atol=5e-4
+    )
     np.testing.assert_allclose(found.scores(features), model.predict_proba(features), atol=2e-4)
 
 
@@ -51,10 +55,14 @@ def test_standardised_optimum_equals_scikit_learn_s_with_a_scaler():
 
 def test_a_constant_float64_column_has_no_effect():
     features, labels = _data()
-    features = np.concatenate([features.astype(np.float64), np.full((len(features), 1), 0.1)], axis=1)
+    features = np.concatenate(
+        [features.astype(np.float64), np.full((len(features), 1), 0.1)], axis=1
+    )
     found = LinearProbe().fit(features, labels, num_classes=3)
     others = features + 0.01 * (np.arange(7) == 6)
-    model = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-9, max_iter=10000)).fit(features, labels)
+    model = make_pipeline(StandardScaler(), LogisticRegression(tol=1e-9, max_iter=10000)).fit(
+        features, labels
+    )
     np.testing.assert_allclose(found.scores(others), model.predict_proba(others), atol=3e-4)
 
 

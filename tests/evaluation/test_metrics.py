@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
-from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, recall_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from examine_jax.evaluation.metrics import (
     accuracy,
@@ -27,14 +33,18 @@ def test_agrees_with_scikit_learn():
     assert found.accuracy == pytest.approx(np.mean(predicted == _LABELS))
     assert found.weighted_f1 == pytest.approx(f1_score(_LABELS, predicted, average="weighted"))
     assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(_LABELS, predicted))
-    assert found.class_recall == pytest.approx(tuple(recall_score(_LABELS, predicted, average=None)))
+    assert found.class_recall == pytest.approx(
+        tuple(recall_score(_LABELS, predicted, average=None))
+    )
     assert found.macro_auroc == pytest.approx(roc_auc_score(_LABELS, _SCORES, multi_class="ovr"))
     one_hot = np.eye(4)[_LABELS]
     assert found.macro_average_precision == pytest.approx(average_precision_score(one_hot, _SCORES))
     assert found.num_images == tuple(np.bincount(_LABELS))
     for c in range(4):
         own = c == _LABELS
-        area = mannwhitneyu(_SCORES[own, c], _SCORES[~own, c]).statistic / (own.sum() * (~own).sum())
+        area = mannwhitneyu(_SCORES[own, c], _SCORES[~own, c]).statistic / (
+            own.sum() * (~own).sum()
+        )
         assert found.class_auroc[c] == pytest.approx(area)
 
 
@@ -61,7 +71,11 @@ def test_metrics_of_a_missing_class_and_their_means_are_nan():
 
 def test_a_single_class_has_recall_and_precision_but_no_auroc():
     found = classification_metrics(np.zeros(5, int), np.ones((5, 1), np.float32))
-    assert (found.accuracy, found.class_recall, found.class_average_precision) == (1, (1.0,), (1.0,))
+    assert (found.accuracy, found.class_recall, found.class_average_precision) == (
+        1,
+        (1.0,),
+        (1.0,),
+    )
     assert math.isnan(found.macro_auroc)
 
 
@@ -81,17 +95,25 @@ def test_a_class_that_is_never_predicted_causes_no_warning():
         ([0, 1], [[0.5, 0.5], [0.1, np.nan]], r"scores of rows \[1\] are not finite"),
         (np.zeros(0, int), np.zeros((0, 2)), "no test image"),
         ([[0, 2]], [[0.5, 0.5]], "labels of row 0 are not 0 and 1"),
-        ([[0, 1], [1, 0]], [[0.5, 0.5, 0.1], [0.1, 0.9, 0.1]], r"labels \[2, 2\] and scores \[2, 3\]"),
+        (
+            [[0, 1], [1, 0]],
+            [[0.5, 0.5, 0.1], [0.1, 0.9, 0.1]],
+            r"labels \[2, 2\] and scores \[2, 3\]",
+        ),
         ([0, 1, 1], [[0.5, 0.5], [0.1, 0.9]], "2 rows of scores for 3 labels"),
     ],
 )
 def test_invalid_scores_and_labels_are_refused(labels, scores, message):
     labels = np.array(labels)
     with pytest.raises(ValueError, match=message):
-        (classification_metrics if labels.ndim == 1 else multilabel_metrics)(labels, np.array(scores, np.float32))
+        (classification_metrics if labels.ndim == 1 else multilabel_metrics)(
+            labels, np.array(scores, np.float32)
+        )
 
 
-@pytest.mark.parametrize("figure", [accuracy, lambda labels, predicted: class_recall(labels, predicted, 2)])
+@pytest.mark.parametrize(
+    "figure", [accuracy, lambda labels, predicted: class_recall(labels, predicted, 2)]
+)
 def test_mismatched_predictions_are_refused(figure):
     with pytest.raises(ValueError, match=r"\[1\] predictions for \[3\] labels"):
         figure(np.array([0, 1, 1]), np.array([1]))

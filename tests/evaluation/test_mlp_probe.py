@@ -8,7 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from examine_jax.evaluation.classifier_training import ClassifierTraining, StepDecay, train_classifier
+from examine_jax.evaluation.classifier_training import (
+    ClassifierTraining,
+    StepDecay,
+    train_classifier,
+)
 from examine_jax.evaluation.mlp_probe import HeadOnFeatures, two_layer_probe
 from examine_jax.models.classifier_head import ClassifierHead
 from examine_jax.training.optimiser import SGD, Adam, Constant, WarmupCosine
@@ -25,9 +29,15 @@ class FromGiven(HeadOnFeatures):
     def init(self, key, fixed):
         _, stats = super().init(key, fixed)
         given = np.load(_GOLDEN)
-        hidden, logits = ({"kernel": jnp.float32(given[f"{name}.weight"].T)} for name in ("hidden", "logits"))
+        hidden, logits = (
+            {"kernel": jnp.float32(given[f"{name}.weight"].T)} for name in ("hidden", "logits")
+        )
         norm = {"scale": jnp.float32(given["norm.weight"]), "bias": jnp.float32(given["norm.bias"])}
-        return {"hidden": hidden, "norm": norm, "logits": {**logits, "bias": jnp.float32(given["logits.bias"])}}, stats
+        return {
+            "hidden": hidden,
+            "norm": norm,
+            "logits": {**logits, "bias": jnp.float32(given["logits.bias"])},
+        }, stats
 
 
 def _data(seed=0, count=90):
@@ -74,11 +84,15 @@ def test_a_batch_of_one_image_is_refused():
     with pytest.raises(ValueError, match="a batch of one image: the probe's batch norm needs two"):
         train_classifier(network, {}, features, labels, ClassifierTraining(epochs=1, batch_size=1))
     with pytest.raises(ValueError, match="batch norm needs two"):
-        two_layer_probe(features, labels, num_classes=3, training=dataclasses.replace(_SHORT, batch_size=1))
+        two_layer_probe(
+            features, labels, num_classes=3, training=dataclasses.replace(_SHORT, batch_size=1)
+        )
 
 
 def test_initial_weights_are_uniform_within_one_over_root_inputs():
-    params, _ = HeadOnFeatures(ClassifierHead(), width=100, num_classes=4).init(jax.random.key(0), {})
+    params, _ = HeadOnFeatures(ClassifierHead(), width=100, num_classes=4).init(
+        jax.random.key(0), {}
+    )
     for name, bound in (("hidden", 0.1), ("logits", 512**-0.5)):
         kernel = np.asarray(params[name]["kernel"])
         assert 0.99 * bound < np.abs(kernel).max() <= bound
@@ -109,7 +123,9 @@ def test_equal_seeds_give_equal_losses():
 
     def losses(seed):
         training = dataclasses.replace(_SHORT, seed=seed)
-        return two_layer_probe(features, labels, num_classes=3, training=training, head=_HEAD).losses
+        return two_layer_probe(
+            features, labels, num_classes=3, training=training, head=_HEAD
+        ).losses
 
     np.testing.assert_array_equal(losses(0), losses(0))
     assert not np.array_equal(losses(0), losses(1))
@@ -132,14 +148,19 @@ def test_schedules_count_in_epochs(schedule):
 def test_a_batch_larger_than_the_set_is_the_set():
     features, labels = _data(count=9)
     training = ClassifierTraining(epochs=2, batch_size=64)
-    assert len(two_layer_probe(features, labels, num_classes=3, training=training, head=_HEAD).losses) == 2
+    assert (
+        len(two_layer_probe(features, labels, num_classes=3, training=training, head=_HEAD).losses)
+        == 2
+    )
 
 
 def test_invalid_or_diverging_training_is_refused():
     features, labels = _data()
     with pytest.raises(ValueError, match="class 3 has no training image"):
         two_layer_probe(features, labels, num_classes=4)
-    diverging = ClassifierTraining(epochs=9, batch_size=90, optimiser=SGD(), schedule=Constant(1e30))
+    diverging = ClassifierTraining(
+        epochs=9, batch_size=90, optimiser=SGD(), schedule=Constant(1e30)
+    )
     with pytest.raises(ValueError, match=r"loss is (nan|inf) in epoch"):
         two_layer_probe(features, labels, num_classes=3, training=diverging, head=_HEAD)
     with pytest.raises(ValueError, match="positive"):

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, pearsonr, rankdata
 
-from examine_jax.evaluation.noise_separation import NoiseSeparation, mean_over_seeds, noise_separation
+from examine_jax.evaluation.noise_separation import (
+    NoiseSeparation,
+    mean_over_seeds,
+    noise_separation,
+)
 
 _LEVELS = np.repeat([0.0, 0.1, 0.3, 0.5, 1.0], 40)
 
@@ -16,7 +20,9 @@ _LEVELS = np.repeat([0.0, 0.1, 0.3, 0.5, 1.0], 40)
 def test_agrees_with_rank_statistics(dtype, decimals):
     gap = np.round(_LEVELS + np.random.default_rng(0).standard_normal(200), decimals).astype(dtype)
     separation = noise_separation(gap, _LEVELS)
-    assert separation.rank_correlation == pytest.approx(pearsonr(rankdata(gap), rankdata(_LEVELS)).statistic, abs=1e-12)
+    assert separation.rank_correlation == pytest.approx(
+        pearsonr(rankdata(gap), rankdata(_LEVELS)).statistic, abs=1e-12
+    )
     assert separation.levels == (0.0, 0.1, 0.3, 0.5, 1.0)
     assert separation.num_images == (40,) * 5
     assert math.isnan(separation.auroc[0])
@@ -29,7 +35,9 @@ def test_is_the_score_s_correlation_with_the_sign_turned():
     gap = 0.1 * (_LEVELS + np.random.default_rng(0).standard_normal(200))
     from scipy.stats import spearmanr
 
-    assert noise_separation(gap, _LEVELS).rank_correlation == pytest.approx(-spearmanr(np.exp(-gap), _LEVELS).statistic)
+    assert noise_separation(gap, _LEVELS).rank_correlation == pytest.approx(
+        -spearmanr(np.exp(-gap), _LEVELS).statistic
+    )
 
 
 def test_gap_that_rises_with_noise_is_positive_and_perfect():
@@ -47,7 +55,9 @@ def test_equal_gaps_separate_nothing():
 
 def test_without_clean_images_there_is_a_correlation_alone():
     separation = noise_separation(np.arange(4.0), np.array([0.1, 0.1, 1.0, 1.0]))
-    assert separation.rank_correlation == pytest.approx(pearsonr([1, 2, 3, 4], [1.5, 1.5, 3.5, 3.5]).statistic)
+    assert separation.rank_correlation == pytest.approx(
+        pearsonr([1, 2, 3, 4], [1.5, 1.5, 3.5, 3.5]).statistic
+    )
     assert all(map(math.isnan, separation.auroc))
 
 

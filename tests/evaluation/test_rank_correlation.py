@@ -15,7 +15,9 @@ def test_each_entry_is_scipys_correlation_with_ties() -> None:
     found = rank_correlations(values)
     for row, first in enumerate(values.values()):
         for column, second in enumerate(values.values()):
-            assert found[row, column] == pytest.approx(spearmanr(first, second).statistic, abs=1e-12)
+            assert found[row, column] == pytest.approx(
+                spearmanr(first, second).statistic, abs=1e-12
+            )
     assert found[0, 2] == -1
 
 
@@ -27,7 +29,13 @@ def test_a_constant_valuer_has_no_correlation() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{}, {"a": np.arange(1.0)}, {"a": np.arange(3.0), "b": np.arange(4.0)}, {"a": np.array([0.0, np.nan])}]
+    "values",
+    [
+        {},
+        {"a": np.arange(1.0)},
+        {"a": np.arange(3.0), "b": np.arange(4.0)},
+        {"a": np.array([0.0, np.nan])},
+    ],
 )
 def test_invalid_values_are_refused(values: dict[str, np.ndarray]) -> None:
     with pytest.raises(ValueError, match=r"valuer|finite"):

@@ -6,7 +6,9 @@ import pytest
 from examine_jax.evaluation.targets import as_targets, class_codes
 
 
-@pytest.mark.parametrize("labels", [np.array([0, 2, 1]), np.array([0.0, 2.0, 1.0]), np.array([0, 2, 1], np.uint8)])
+@pytest.mark.parametrize(
+    "labels", [np.array([0, 2, 1]), np.array([0.0, 2.0, 1.0]), np.array([0, 2, 1], np.uint8)]
+)
 def test_whole_numbers_are_classes(labels):
     found = class_codes(labels, 3, 3)
     assert found.dtype == np.int32

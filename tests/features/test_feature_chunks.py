@@ -22,12 +22,16 @@ def _lists(path: pathlib.Path, rows: np.ndarray, fixed: bool = True, **columns: 
     else:
         features = pa.ListArray.from_arrays(np.arange(len(rows) + 1) * rows.shape[1], flat)
     pq.write_table(
-        pa.table({"label": pa.array(range(len(rows))), "features": features, **columns}), path, row_group_size=7
+        pa.table({"label": pa.array(range(len(rows))), "features": features, **columns}),
+        path,
+        row_group_size=7,
     )
 
 
 def _columns(path: pathlib.Path, rows: np.ndarray, **columns: list) -> None:
-    pq.write_table(pa.table({**columns, **{f"f{index}": column for index, column in enumerate(rows.T)}}), path)
+    pq.write_table(
+        pa.table({**columns, **{f"f{index}": column for index, column in enumerate(rows.T)}}), path
+    )
 
 
 def _big_endian(path: pathlib.Path, rows: np.ndarray) -> None:
@@ -60,10 +64,14 @@ def test_features_are_read_as_they_were_saved_again_and_again(
         read = list(chunks)
         assert all(chunk.dtype == dtype for chunk in read)
         np.testing.assert_array_equal(np.concatenate(read), rows)
-    np.testing.assert_array_equal(np.concatenate(list(open_features(tmp_path / f"b.{ending}"))), rows[8:])
+    np.testing.assert_array_equal(
+        np.concatenate(list(open_features(tmp_path / f"b.{ending}"))), rows[8:]
+    )
 
 
-def test_large_shards_come_in_parts(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_shards_come_in_parts(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("examine_jax.features.feature_chunks._CHUNK_BYTES", 6 * 12)
     np.save(tmp_path / "a.npy", FEATURES)
     _lists(tmp_path / "a.parquet", FEATURES)
@@ -121,19 +129,37 @@ BAD = {
     "flat.npy": (lambda p: np.save(p, FEATURES.ravel()), r"shape \(60,\)"),
     "no-rows.npy": (lambda p: np.save(p, FEATURES[:0]), r"shape \(0, 3\)"),
     "integers.npy": (lambda p: np.save(p, np.ones((4, 3), int)), "int64"),
-    "wider.npy": (lambda p: np.save(p, np.ones((4, 5), np.float32)), "has 5 columns of float32, .* has 3"),
+    "wider.npy": (
+        lambda p: np.save(p, np.ones((4, 5), np.float32)),
+        "has 5 columns of float32, .* has 3",
+    ),
     "double.npy": (lambda p: np.save(p, np.ones((4, 3))), "has 3 columns of float64"),
     "nan.npy": (lambda p: np.save(p, _with(FEATURES, 7, np.nan)), "its rows 7:"),
-    "inf.npy": (lambda p: np.save(p, _with(_with(FEATURES, 7, np.inf), 9, -np.inf)), "its rows 7, 9:"),
+    "inf.npy": (
+        lambda p: np.save(p, _with(_with(FEATURES, 7, np.inf), 9, -np.inf)),
+        "its rows 7, 9:",
+    ),
     "truncated.parquet": (lambda p: (_lists(p, FEATURES), _cut(p)), "no Parquet file"),
     "empty-file.parquet": (lambda p: p.write_bytes(b""), "no Parquet file"),
     "damaged.parquet": (_damaged_parquet, "damaged"),
     "no-rows.parquet": (lambda p: _lists(p, FEATURES[:0]), "no rows"),
-    "strings.parquet": (lambda p: pq.write_table(pa.table({"image": NAMES}), p), "columns of floats"),
-    "two-lists.parquet": (lambda p: _lists(p, FEATURES, more=[[1.0]] * 20), "found 2 columns of lists"),
+    "strings.parquet": (
+        lambda p: pq.write_table(pa.table({"image": NAMES}), p),
+        "columns of floats",
+    ),
+    "two-lists.parquet": (
+        lambda p: _lists(p, FEATURES, more=[[1.0]] * 20),
+        "found 2 columns of lists",
+    ),
     "two-types.parquet": (lambda p: _columns(p, FEATURES, other=[1.0] * 20), "not all of one type"),
-    "ragged.parquet": (lambda p: pq.write_table(pa.table({"f": [[1.0, 2], [3.0]]}), p), "row 1 has 1 features"),
-    "missing-row.parquet": (lambda p: pq.write_table(pa.table({"f": [[1.0, 2], None]}), p), "row 1 has no f"),
+    "ragged.parquet": (
+        lambda p: pq.write_table(pa.table({"f": [[1.0, 2], [3.0]]}), p),
+        "row 1 has 1 features",
+    ),
+    "missing-row.parquet": (
+        lambda p: pq.write_table(pa.table({"f": [[1.0, 2], None]}), p),
+        "row 1 has no f",
+    ),
     "missing-entry.parquet": (_missing_entry, "row 1 lacks a feature"),
     "nan.parquet": (lambda p: _lists(p, _with(FEATURES, 7, np.nan)), "its rows 7:"),
     "wider.parquet": (lambda p: _lists(p, np.ones((4, 5), np.float32)), "has 5 columns of float32"),
@@ -145,7 +171,9 @@ def test_a_bad_shard_is_named_with_the_reason(name: str, tmp_path: pathlib.Path)
     write, reason = BAD[name]
     write(tmp_path / name)
     if name.startswith(("wider", "double")):
-        (np.save if name.endswith("npy") else _lists)(tmp_path / f"a{pathlib.Path(name).suffix}", FEATURES)
+        (np.save if name.endswith("npy") else _lists)(
+            tmp_path / f"a{pathlib.Path(name).suffix}", FEATURES
+        )
     with pytest.raises(ValueError, match=reason) as raised:
         list(open_features(tmp_path))
     assert name in str(raised.value)

@@ -41,9 +41,13 @@ def test_uniform_votes_agree_with_scikit_learn(k, offset):
     np.testing.assert_array_equal(found, indices)
     np.testing.assert_allclose(near, distances, rtol=2e-5)
     np.testing.assert_allclose(
-        knn_scores(train, labels, queries, k=k, num_classes=4), model.predict_proba(queries), atol=1e-6
+        knn_scores(train, labels, queries, k=k, num_classes=4),
+        model.predict_proba(queries),
+        atol=1e-6,
     )
-    np.testing.assert_array_equal(knn_predict(train, labels, queries, k=k, num_classes=4), model.predict(queries))
+    np.testing.assert_array_equal(
+        knn_predict(train, labels, queries, k=k, num_classes=4), model.predict(queries)
+    )
 
 
 @pytest.mark.usefixtures("blocks")
@@ -60,7 +64,9 @@ def test_weighted_cosine_votes_agree_with_scikit_learn():
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_equal_distances_are_taken_in_the_order_of_the_training_images(metric):
     rows = np.random.default_rng(0).integers(-2, 3, (10, 5)).astype(np.float32)
-    if metric == "cosine":  # products of normalised rows are rounded: only copies are sure to be equally near
+    if (
+        metric == "cosine"
+    ):  # products of normalised rows are rounded: only copies are sure to be equally near
         rows = _features(10, 5)
     train = np.tile(rows, (20, 1))  # every row twenty times
     found, _ = nearest_neighbours(train, rows, k=60, metric=metric)
@@ -75,7 +81,11 @@ def test_equal_distances_are_taken_in_the_order_of_the_training_images(metric):
 
 def _near_copies():
     rng = np.random.default_rng(0)
-    return 1 + 1e-4 * rng.standard_normal((300, 32)) + np.repeat(rng.standard_normal((30, 32)), 10, axis=0)
+    return (
+        1
+        + 1e-4 * rng.standard_normal((300, 32))
+        + np.repeat(rng.standard_normal((30, 32)), 10, axis=0)
+    )
 
 
 def _far_clusters():
@@ -85,7 +95,9 @@ def _far_clusters():
 
 def _one_wide_column():
     rng = np.random.default_rng(2)
-    return np.concatenate([rng.standard_normal((300, 16)), 1e4 * rng.choice([-1.0, 1.0], (300, 1))], axis=1)
+    return np.concatenate(
+        [rng.standard_normal((300, 16)), 1e4 * rng.choice([-1.0, 1.0], (300, 1))], axis=1
+    )
 
 
 def _collapsed():
@@ -98,7 +110,9 @@ def _collapsed():
 def test_neighbours_of_awkward_float32_features_are_scikit_learn_s_in_float64(make, metric):
     features = make().astype(np.float32)
     train, queries = features[::2], features[1::2]
-    model = NearestNeighbors(n_neighbors=20, algorithm="brute", metric=metric).fit(train.astype(np.float64))
+    model = NearestNeighbors(n_neighbors=20, algorithm="brute", metric=metric).fit(
+        train.astype(np.float64)
+    )
     _, expected = model.kneighbors(queries.astype(np.float64))
     found, near = nearest_neighbours(train, queries, k=20, metric=metric)
     np.testing.assert_array_equal(np.sort(found, axis=1), np.sort(expected, axis=1))
@@ -115,12 +129,22 @@ def test_large_integers_keep_their_differences():
 
 
 def test_a_draw_goes_to_the_lowest_class():
-    assert knn_predict(np.array([[1.0], [-1.0]]), np.array([2, 1]), np.array([[0.0]]), k=2, num_classes=3) == 1
+    assert (
+        knn_predict(
+            np.array([[1.0], [-1.0]]), np.array([2, 1]), np.array([[0.0]]), k=2, num_classes=3
+        )
+        == 1
+    )
 
 
 def test_small_temperature_and_rows_of_zeros_stay_finite():
-    train, queries = _features(30), np.concatenate([_features(3, seed=1), np.zeros((1, 12), np.float32)])
-    scores = knn_scores(train, np.arange(30) % 3, queries, k=30, num_classes=3, voting=WeightedCosine(1e-4))
+    train, queries = (
+        _features(30),
+        np.concatenate([_features(3, seed=1), np.zeros((1, 12), np.float32)]),
+    )
+    scores = knn_scores(
+        train, np.arange(30) % 3, queries, k=30, num_classes=3, voting=WeightedCosine(1e-4)
+    )
     assert np.isfinite(scores).all()
     np.testing.assert_allclose(scores[3], 1 / 3, atol=1e-6)
 
@@ -137,9 +161,14 @@ def test_scale_of_the_features_does_not_matter(factor):
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 @pytest.mark.parametrize("factor", [2.0**-700, 2.0**700], ids=["tiny", "huge"])
 def test_squares_outside_float64_change_no_neighbour(factor, metric):
-    train, queries = _features(60, offset=3).astype(np.float64), _features(9, seed=1).astype(np.float64)
+    train, queries = (
+        _features(60, offset=3).astype(np.float64),
+        _features(9, seed=1).astype(np.float64),
+    )
     expected, _ = nearest_neighbours(train, queries, k=5, metric=metric)
-    np.testing.assert_array_equal(nearest_neighbours(train * factor, queries * factor, k=5, metric=metric)[0], expected)
+    np.testing.assert_array_equal(
+        nearest_neighbours(train * factor, queries * factor, k=5, metric=metric)[0], expected
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint8])
@@ -151,7 +180,9 @@ def test_all_dtypes_of_features(dtype):
 
 
 def test_no_query_gives_no_prediction():
-    assert knn_predict(_features(5), np.zeros(5, int), _features(0), k=2, num_classes=2).shape == (0,)
+    assert knn_predict(_features(5), np.zeros(5, int), _features(0), k=2, num_classes=2).shape == (
+        0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,14 +197,26 @@ def test_no_query_gives_no_prediction():
     ],
 )
 def test_what_cannot_be_classified_is_refused(change, message):
-    arguments = {"train_features": _features(20), "train_labels": np.zeros(20, int), "features": _features(3)}
+    arguments = {
+        "train_features": _features(20),
+        "train_labels": np.zeros(20, int),
+        "features": _features(3),
+    }
     with pytest.raises(ValueError, match=message):
-        knn_predict(**{**arguments, "k": 3, "num_classes": 2, "voting": UniformEuclidean(), **change})
+        knn_predict(
+            **{**arguments, "k": 3, "num_classes": 2, "voting": UniformEuclidean(), **change}
+        )
 
 
-@pytest.mark.parametrize("change", [{"features": _features(3, 5)}, {"train_labels": np.zeros(19, int)}])
+@pytest.mark.parametrize(
+    "change", [{"features": _features(3, 5)}, {"train_labels": np.zeros(19, int)}]
+)
 def test_shapes_that_do_not_fit_are_refused(change):
-    arguments = {"train_features": _features(20), "train_labels": np.zeros(20, int), "features": _features(3)}
+    arguments = {
+        "train_features": _features(20),
+        "train_labels": np.zeros(20, int),
+        "features": _features(3),
+    }
     with pytest.raises((ValueError, TypeError), match=r"features|labels"):
         knn_predict(**{**arguments, **change}, k=3, num_classes=2)
 

@@ -38,7 +38,9 @@ if __name__ == "__main__":
         import subprocess
 
         made = {
-            command: json.loads(subprocess.check_output([sys.executable, __file__, command], text=True))
+            command: json.loads(
+                subprocess.check_output([sys.executable, __file__, command], text=True)
+            )
             for command in COMMANDS
         }
         json.dump(made, sys.stdout, indent=1, sort_keys=True)

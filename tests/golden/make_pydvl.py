@@ -1,9 +1,11 @@
 """Makes pydvl.npz: pyDVL's values of ten rows in a game that is tabulated for all their sets, and its kNN-Shapley.
 
-The game is scikit-learn's logistic regression, by accuracy and by minus the log-loss; a set that lacks a class is worth the majority's
-rate or the classes' own rates. pyDVL looks the worth of a set up, so that two libraries play the same game.
+The game is scikit-learn's logistic regression, by accuracy and by minus the log-loss; a set that
+lacks a class is worth the majority's rate or the classes' own rates. pyDVL looks the worth of a set
+up, so that two libraries play the same game.
 
-Run in an environment of its own: pip install pyDVL==0.10.0 scikit-learn==1.9.1; python make_pydvl.py
+Run in an environment of its own: pip install pyDVL==0.10.0 scikit-learn==1.9.1; python
+make_pydvl.py
 """
 
 import pathlib
@@ -19,7 +21,11 @@ from pydvl.valuation import (
     ShapleyValuation,
 )
 from pydvl.valuation.result import ValuationResult
-from pydvl.valuation.samplers import DeterministicUniformSampler, FiniteSequentialIndexIteration, PermutationSampler
+from pydvl.valuation.samplers import (
+    DeterministicUniformSampler,
+    FiniteSequentialIndexIteration,
+    PermutationSampler,
+)
 from pydvl.valuation.samplers.truncation import NoTruncation, RelativeTruncation
 from pydvl.valuation.stopping import HistoryDeviation, MaxSamples, MinUpdates, NoStopping
 from pydvl.valuation.types import Sample
@@ -40,11 +46,16 @@ def labelled(rows):
 features, labels = labelled(players)
 validation, validation_labels = labelled(points)
 rate = np.bincount(validation_labels) / points
-tables = {"accuracy": np.full(2**players, rate.max()), "log_loss": np.full(2**players, np.sum(rate * np.log(rate)))}
+tables = {
+    "accuracy": np.full(2**players, rate.max()),
+    "log_loss": np.full(2**players, np.sum(rate * np.log(rate))),
+}
 for bits in range(2**players):
     rows = np.flatnonzero(bits >> np.arange(players) & 1)
     if len(np.unique(labels[rows])) == 2:
-        model = LogisticRegression(solver="liblinear", tol=1e-12, max_iter=100_000).fit(features[rows], labels[rows])
+        model = LogisticRegression(solver="liblinear", tol=1e-12, max_iter=100_000).fit(
+            features[rows], labels[rows]
+        )
         tables["accuracy"][bits] = model.score(validation, validation_labels)
         tables["log_loss"][bits] = -log_loss(validation_labels, model.predict_proba(validation))
 
@@ -78,7 +89,9 @@ truncations = {
 
 def updates(valuation):
     """[permutations, players]: what each order adds to each row's sum, by pyDVL's own evaluation of it."""
-    strategy = valuation.sampler.make_strategy(valuation.utility.with_dataset(data), valuation.log_coefficient)
+    strategy = valuation.sampler.make_strategy(
+        valuation.utility.with_dataset(data), valuation.log_coefficient
+    )
     found = np.zeros(orders.shape)
     for row, order in zip(found, orders):
         for update in strategy.process([Sample(None, order)], lambda: False):
@@ -98,9 +111,14 @@ for metric, worth in tables.items():
         shapley = ShapleyValuation(utility, PermutationSampler(truncation=truncation), NoStopping())
         arrays[f"{metric}.{name}"] = updates(shapley)
     sampler = PermutationSampler()
-    arrays[f"{metric}.beta"] = updates(BetaShapleyValuation(utility, sampler, NoStopping(), alpha=4.0, beta=1.0))
+    arrays[f"{metric}.beta"] = updates(
+        BetaShapleyValuation(utility, sampler, NoStopping(), alpha=4.0, beta=1.0)
+    )
     sampler = PermutationSampler(seed=1)
-    keep(f"{metric}.tmc", ShapleyValuation(utility, sampler, MaxSamples(sampler, 2000), progress=False).fit(data))
+    keep(
+        f"{metric}.tmc",
+        ShapleyValuation(utility, sampler, MaxSamples(sampler, 2000), progress=False).fit(data),
+    )
     keep(f"{metric}.msr", MSRBanzhafValuation(utility, MinUpdates(1500), seed=2).fit(data))
     keep(f"{metric}.loo", LOOValuation(utility).fit(data))
     for name, kind in (("shapley", ShapleyValuation), ("banzhaf", BanzhafValuation)):
@@ -119,13 +137,18 @@ for steps, rtol in ((20, 0.05), (100, 0.02)):
     for count in range(1, permutations + 1):
         part = positive[:count]
         counts = np.full(players, count)
-        if rule(ValuationResult(values=part.mean(0), variances=part.var(0), counts=counts)).value == "converged":
+        if (
+            rule(ValuationResult(values=part.mean(0), variances=part.var(0), counts=counts)).value
+            == "converged"
+        ):
             break
     arrays[f"stopped.{steps}"] = np.array([rtol, count])
 
 for k in (1, 3, 5):
     model = KNeighborsClassifier(n_neighbors=k)
-    knn = KNNShapleyValuation(model, Dataset(validation, validation_labels), progress=False).fit(data)
+    knn = KNNShapleyValuation(model, Dataset(validation, validation_labels), progress=False).fit(
+        data
+    )
     arrays[f"knn.{k}"] = knn.result.values
 np.savez_compressed(pathlib.Path(__file__).with_name("pydvl.npz"), **arrays)
 print({name: array.shape for name, array in arrays.items()})

@@ -1,7 +1,8 @@
 """Makes ssl_losses.npz: values and gradients of the two-view losses in float64, by pytorch-metric-learning where it has them, else as the
 reference codes write them.
 
-Run in an environment of its own: pip install torch==2.13.0 pytorch-metric-learning==2.9.0 numpy; python make_ssl_losses.py
+Run in an environment of its own: pip install torch==2.13.0 pytorch-metric-learning==2.9.0 numpy;
+python make_ssl_losses.py
 """
 
 import pathlib
@@ -35,7 +36,9 @@ def decoupled(temperature, sigma, both):
         cross_view_distance = torch.mm(z1, z2.t())
         positive_loss = -torch.diag(cross_view_distance) / temperature
         if sigma is not None:
-            positive_loss = positive_loss * (2 - z1.size(0) * F.softmax((z1 * z2).sum(dim=1) / sigma, dim=0).squeeze())
+            positive_loss = positive_loss * (
+                2 - z1.size(0) * F.softmax((z1 * z2).sum(dim=1) / sigma, dim=0).squeeze()
+            )
         neg_similarity = torch.cat((torch.mm(z1, z1.t()), cross_view_distance), dim=1) / temperature
         neg_mask = torch.eye(z1.size(0), dtype=z1.dtype).repeat(1, 2)
         return (positive_loss + torch.logsumexp(neg_similarity + neg_mask * small, dim=1)).mean()
@@ -75,7 +78,12 @@ def vicreg_low_resource(z1, z2):
     def deviation(z):
         return torch.mean(F.relu(1 - torch.sqrt(z.var(dim=0) + 1e-04)))
 
-    return 25 * F.mse_loss(z1, z2) + 25 * (deviation(z1) + deviation(z2)) + covariance(z1) + covariance(z2)
+    return (
+        25 * F.mse_loss(z1, z2)
+        + 25 * (deviation(z1) + deviation(z2))
+        + covariance(z1)
+        + covariance(z2)
+    )
 
 
 LOSSES = {
@@ -96,7 +104,9 @@ for shape_name, shape in SHAPES.items():
     second = 0.6 * first + 0.5 * generator.normal(size=shape)
     arrays[f"{shape_name}.first"], arrays[f"{shape_name}.second"] = first, second
     for name, loss in LOSSES.items():
-        views = [torch.tensor(view, dtype=torch.float64, requires_grad=True) for view in (first, second)]
+        views = [
+            torch.tensor(view, dtype=torch.float64, requires_grad=True) for view in (first, second)
+        ]
         value = loss(*views)
         value.backward()
         arrays[f"{shape_name}.{name}.value"] = value.detach().numpy()

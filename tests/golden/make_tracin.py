@@ -1,6 +1,7 @@
 """Makes tracin.npz: captum's TracInCP, and TracInCPFast for the last layer, on a small network at three checkpoints, in float64.
 
-Run in an environment of its own: pip install torch==2.13.0 captum==0.9.0 numpy; python make_tracin.py
+Run in an environment of its own: pip install torch==2.13.0 captum==0.9.0 numpy; python
+make_tracin.py
 """
 
 import pathlib
@@ -43,7 +44,9 @@ with tempfile.TemporaryDirectory() as folder:
     for i, rate in enumerate((0.5, 0.3, 0.1)):
         for _ in range(5):
             optimiser.zero_grad()
-            nn.functional.cross_entropy(model(tensors["train_input"]), tensors["train_label"]).backward()
+            nn.functional.cross_entropy(
+                model(tensors["train_input"]), tensors["train_label"]
+            ).backward()
             optimiser.step()
         files.append(str(pathlib.Path(folder) / f"{i}.pt"))
         rates[files[-1]] = rate
@@ -70,7 +73,9 @@ with tempfile.TemporaryDirectory() as folder:
     last = TracInCP(**common, sample_wise_grads_per_batch=True, layers=["last"])
     # TracInCPFast leaves the layer's bias out.
     for name, oracle in (("whole", whole), ("last", last), ("last_without_bias", fast)):
-        arrays[f"{name}.influence"] = oracle.influence(test, k=None).detach().numpy()  # [test, train]
+        arrays[f"{name}.influence"] = (
+            oracle.influence(test, k=None).detach().numpy()
+        )  # [test, train]
         arrays[f"{name}.self_influence"] = oracle.self_influence().detach().numpy()
     helpful = whole.influence(test, k=4, proponents=True)
     harmful = whole.influence(test, k=4, proponents=False)

@@ -1,6 +1,7 @@
 """Writes version_0_1/studies/: a tiny folder of each study as the last commit of version 0.1.0 left it.
 
-Run it with that commit's checkout first on the path: PYTHONPATH=CHECKOUT python tests/golden/make_version_0_1_study.py
+Run it with that commit's checkout first on the path: PYTHONPATH=CHECKOUT python
+tests/golden/make_version_0_1_study.py
 """
 
 import dataclasses
@@ -28,7 +29,9 @@ VIT = Architecture(
     ViTConfig(image_size=8, patch_size=4, channels=3, width=12, depth=1, heads=3, mlp_width=16),
     DecoderConfig(width=8, depth=1, heads=2, mlp_width=8),
 )
-RESNET = Architecture(ResNetConfig(image_size=8, channels=3, depths=(1,), width=4, stem="small_image"), None)
+RESNET = Architecture(
+    ResNetConfig(image_size=8, channels=3, depths=(1,), width=4, stem="small_image"), None
+)
 
 
 def examine(images: LabelledImages) -> None:
@@ -103,7 +106,9 @@ def main() -> None:
     labels = np.arange(48, dtype=np.int64) // 2 % 2
     groups = np.arange(48) // 2
     np.savez(FOLDER / "images.npz", pixels=pixels, labels=labels, groups=groups)
-    images = LabelledImages(tuple(f"{number}.png" for number in range(48)), pixels, labels, ("a", "b"), groups)
+    images = LabelledImages(
+        tuple(f"{number}.png" for number in range(48)), pixels, labels, ("a", "b"), groups
+    )
     examine(images)
     byol_study(images)
     low_resource_study(images)

@@ -1,6 +1,7 @@
 """Makes vit_mae.npz: float64 losses, latent and gradients of a tiny ViTMAE of transformers.
 
-Run in an environment of its own: pip install torch==2.13.0 transformers==5.23.0 numpy; python make_vit_mae.py
+Run in an environment of its own: pip install torch==2.13.0 transformers==5.23.0 numpy; python
+make_vit_mae.py
 """
 
 import pathlib
@@ -31,13 +32,16 @@ model = ViTMAEForPreTraining(config).double().train()
 with torch.no_grad():
     for name, parameter in model.named_parameters():
         if "position" in name or "pos_embed" in name:
-            # A fresh model may hold zeros here, which would hide a mistake: transformers' own function fills them.
+            # A fresh model may hold zeros here, which would hide a mistake: transformers' own
+            # function fills them.
             width = parameter.shape[-1]
             positions = build_2d_sinusoidal_position_embedding(
                 4, 4, embed_dim=width, cls_token=True, dtype=torch.float64
             )
             # As the model's own _init_weights does: the column's half before the row's.
-            parameter.copy_(torch.cat([positions[:, width // 2 :], positions[:, : width // 2]], dim=1)[None])
+            parameter.copy_(
+                torch.cat([positions[:, width // 2 :], positions[:, : width // 2]], dim=1)[None]
+            )
         elif (
             name.endswith("layernorm.weight")
             or ("layernorm_" in name and name.endswith("weight"))
@@ -66,7 +70,13 @@ arrays["latent"] = latent.detach().numpy()
 for name, parameter in model.named_parameters():
     arrays[f"weight.{name}"] = parameter.detach().numpy().astype(np.float32)
     if parameter.requires_grad and parameter.grad is not None:
-        arrays[f"gradient.{name}"] = parameter.grad.numpy().astype(np.float32)  # of the loss with norm_pix
-        assert np.abs(parameter.grad.numpy()).max() > 0 or name.endswith("key.bias") or "k_proj.bias" in name, name
+        arrays[f"gradient.{name}"] = parameter.grad.numpy().astype(
+            np.float32
+        )  # of the loss with norm_pix
+        assert (
+            np.abs(parameter.grad.numpy()).max() > 0
+            or name.endswith("key.bias")
+            or "k_proj.bias" in name
+        ), name
 np.savez_compressed(pathlib.Path(__file__).with_name("vit_mae.npz"), **arrays)
 print({name: array.shape for name, array in arrays.items()})

@@ -1,6 +1,7 @@
 """Makes weights/, tiny networks that transformers saved, and weights.npz, their float64 outputs.
 
-Run in an environment of its own: pip install torch==2.13.0 transformers==5.23.0 numpy safetensors; python make_weights.py
+Run in an environment of its own: pip install torch==2.13.0 transformers==5.23.0 numpy safetensors;
+python make_weights.py
 """
 
 import json
@@ -14,7 +15,13 @@ from transformers.models.vit_mae.modeling_vit_mae import build_2d_sinusoidal_pos
 
 HERE = pathlib.Path(__file__).parent
 FOLDER = HERE / "weights"
-SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 24, "patch_size": 6}
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 24,
+    "patch_size": 6,
+}
 MAE = {
     **SMALL,
     "intermediate_size": 24,
@@ -29,17 +36,26 @@ NETWORKS = {
     "vit_mae": (transformers.ViTMAEForPreTraining, transformers.ViTMAEConfig(**MAE)),
     "vit": (
         transformers.ViTForImageClassification,
-        transformers.ViTConfig(**SMALL, intermediate_size=24, num_channels=2, qkv_bias=False, num_labels=3),
+        transformers.ViTConfig(
+            **SMALL, intermediate_size=24, num_channels=2, qkv_bias=False, num_labels=3
+        ),
     ),
     "dinov2": (transformers.Dinov2Model, transformers.Dinov2Config(**SMALL, mlp_ratio=2)),
-    "dinov2_swiglu": (transformers.Dinov2Model, transformers.Dinov2Config(**SMALL, mlp_ratio=2, use_swiglu_ffn=True)),
+    "dinov2_swiglu": (
+        transformers.Dinov2Model,
+        transformers.Dinov2Config(**SMALL, mlp_ratio=2, use_swiglu_ffn=True),
+    ),
     "resnet_bottleneck": (
         transformers.ResNetModel,
-        transformers.ResNetConfig(embedding_size=8, hidden_sizes=[32, 64], depths=[2, 1], layer_type="bottleneck"),
+        transformers.ResNetConfig(
+            embedding_size=8, hidden_sizes=[32, 64], depths=[2, 1], layer_type="bottleneck"
+        ),
     ),
     "resnet_basic": (
         transformers.ResNetForImageClassification,
-        transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 2], layer_type="basic"),
+        transformers.ResNetConfig(
+            embedding_size=8, hidden_sizes=[8, 16], depths=[1, 2], layer_type="basic"
+        ),
     ),
 }
 
@@ -52,12 +68,18 @@ def fill_with_noise(model: torch.nn.Module, generator: torch.Generator) -> None:
             if not tensor.is_floating_point():
                 continue
             if "decoder_pos_embed" in name or (
-                "position_embeddings" in name and isinstance(model, transformers.ViTMAEForPreTraining)
+                "position_embeddings" in name
+                and isinstance(model, transformers.ViTMAEForPreTraining)
             ):
-                # A fresh model may hold zeros here. transformers' function fills them, the column's half first.
+                # A fresh model may hold zeros here. transformers' function fills them, the column's
+                # half first.
                 width = tensor.shape[-1]
-                fixed = build_2d_sinusoidal_position_embedding(4, 4, embed_dim=width, cls_token=True)
-                tensor.copy_(torch.cat([fixed[:, width // 2 :], fixed[:, : width // 2]], dim=1)[None])
+                fixed = build_2d_sinusoidal_position_embedding(
+                    4, 4, embed_dim=width, cls_token=True
+                )
+                tensor.copy_(
+                    torch.cat([fixed[:, width // 2 :], fixed[:, : width // 2]], dim=1)[None]
+                )
                 continue
             noise = torch.randn(tensor.shape, generator=generator)
             if name.endswith("running_var"):
@@ -91,7 +113,10 @@ def encoded(model: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:
 
 def main() -> None:
     generator = np.random.default_rng(0)
-    images = {size: generator.integers(0, 256, (2, size, size, 3), dtype=np.uint8) for size in (24, 30, 18, 64)}
+    images = {
+        size: generator.integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+        for size in (24, 30, 18, 64)
+    }
     arrays = {f"images.{size}": array for size, array in images.items()}
     for name, (kind, config) in NETWORKS.items():
         torch.manual_seed(1)
@@ -99,26 +124,43 @@ def main() -> None:
         fill_with_noise(model, torch.Generator().manual_seed(2))
         model.save_pretrained(FOLDER / name)
         if name == "vit_mae":
-            settings = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4], "rescale_factor": 1 / 255}
-            (FOLDER / name / "preprocessor_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+            settings = {
+                "image_mean": [0.5, 0.4, 0.3],
+                "image_std": [0.2, 0.3, 0.4],
+                "rescale_factor": 1 / 255,
+            }
+            (FOLDER / name / "preprocessor_config.json").write_text(
+                json.dumps(settings, indent=2) + "\n"
+            )
         model = model.double()
         if name == "vit_mae":
             arrays["noise"] = generator.uniform(size=(2, 16))
             scaled = (images[24] / 255.0 - settings["image_mean"]) / settings["image_std"]
             with torch.no_grad():
-                output = model(torch.as_tensor(scaled).permute(0, 3, 1, 2), noise=torch.as_tensor(arrays["noise"]))
+                output = model(
+                    torch.as_tensor(scaled).permute(0, 3, 1, 2),
+                    noise=torch.as_tensor(arrays["noise"]),
+                )
             arrays["vit_mae.loss"] = output.loss.numpy()
         for size in (24, 30, 18) if "resnet" not in name else (24,):
-            pixels = torch.as_tensor(images[size] / 255.0).permute(0, 3, 1, 2)[:, : config.num_channels]
+            pixels = torch.as_tensor(images[size] / 255.0).permute(0, 3, 1, 2)[
+                :, : config.num_channels
+            ]
             with torch.no_grad():
                 arrays[f"{name}.{size}"] = encoded(model, pixels).numpy()
 
     # A whole ResNet-50, whose weights both sides draw from a seed.
-    model = transformers.ResNetModel(transformers.ResNetConfig(depths=list(BOTTLENECK_DEPTHS))).eval()
+    model = transformers.ResNetModel(
+        transformers.ResNetConfig(depths=list(BOTTLENECK_DEPTHS))
+    ).eval()
     drawn = fill(resnet50_shapes())
     state = {}
     for name, tensor in model.state_dict().items():
-        state[name] = tensor if not tensor.is_floating_point() else torch.as_tensor(drawn[torchvision_name(name)])
+        state[name] = (
+            tensor
+            if not tensor.is_floating_point()
+            else torch.as_tensor(drawn[torchvision_name(name)])
+        )
     model.load_state_dict(state)
     pixels = torch.as_tensor(images[64] / 255.0).permute(0, 3, 1, 2)
     with torch.no_grad():

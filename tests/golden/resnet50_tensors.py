@@ -18,7 +18,11 @@ def resnet50_shapes() -> dict[str, tuple[int, ...]]:
             shapes[f"{name}.conv1.weight"] = (width, inputs, 1, 1)
             shapes[f"{name}.conv2.weight"] = (width, width, 3, 3)
             shapes[f"{name}.conv3.weight"] = (4 * width, width, 1, 1)
-            shapes |= _norm(f"{name}.bn1", width) | _norm(f"{name}.bn2", width) | _norm(f"{name}.bn3", 4 * width)
+            shapes |= (
+                _norm(f"{name}.bn1", width)
+                | _norm(f"{name}.bn2", width)
+                | _norm(f"{name}.bn3", 4 * width)
+            )
             if block == 0:
                 shapes[f"{name}.downsample.0.weight"] = (4 * width, inputs, 1, 1)
                 shapes |= _norm(f"{name}.downsample.1", 4 * width)
@@ -45,4 +49,6 @@ def fill(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
 
 
 def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")}
+    return {
+        f"{name}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")
+    }

@@ -22,7 +22,9 @@ def pixels():
 @pytest.mark.parametrize("spread", ["variance", "standard_deviation"])
 def test_noise_has_the_papers_mean_and_spread(spread):
     pixels = np.full((8, 64, 64, 3), 102, np.uint8)  # m = 0.4
-    corruption = GaussianCorruption(levels=(0.1, 0.3, 0.5, 1.0), portion=1.0, spread=spread, clip=False)
+    corruption = GaussianCorruption(
+        levels=(0.1, 0.3, 0.5, 1.0), portion=1.0, spread=spread, clip=False
+    )
     corrupted, level = corrupt(pixels, corruption, seed=3)
     assert corrupted.dtype == np.float32
     for image, delta in zip(corrupted, level):
@@ -99,22 +101,31 @@ def test_an_images_draws_do_not_depend_on_the_others(pixels):
 
 
 def test_levels_are_scaled_versions_of_the_same_draws(pixels):
-    low, _ = corrupt(pixels, GaussianCorruption(levels=(0.25,), portion=1.0, clip=False), seed=4, mean=0.5)
-    high, _ = corrupt(pixels, GaussianCorruption(levels=(1.0,), portion=1.0, clip=False), seed=4, mean=0.5)
+    low, _ = corrupt(
+        pixels, GaussianCorruption(levels=(0.25,), portion=1.0, clip=False), seed=4, mean=0.5
+    )
+    high, _ = corrupt(
+        pixels, GaussianCorruption(levels=(1.0,), portion=1.0, clip=False), seed=4, mean=0.5
+    )
     clean = pixels / np.float32(255)
     np.testing.assert_allclose((high - clean - 1) / 2, low - clean - 0.25, atol=1e-6)
 
 
 def test_images_do_not_share_their_noise():
     pixels = np.full((6, 32, 32, 3), 128, np.uint8)
-    corrupted, _ = corrupt(pixels, GaussianCorruption(levels=(0.5,), portion=1.0, clip=False), seed=0)
+    corrupted, _ = corrupt(
+        pixels, GaussianCorruption(levels=(0.5,), portion=1.0, clip=False), seed=0
+    )
     correlation = np.corrcoef(corrupted.reshape(6, -1))
     assert np.abs(correlation - np.eye(6)).max() < 0.1
 
 
 def test_draws_equal_the_recorded_ones():
-    # Recorded once; another platform or numpy that gave others would make runs that cannot be repeated.
-    corrupted, level = corrupt(np.full((4, 1, 2, 3), 100, np.uint8), GaussianCorruption(portion=1.0), seed=2024)
+    # Recorded once; another platform or numpy that gave others would make runs that cannot be
+    # repeated.
+    corrupted, level = corrupt(
+        np.full((4, 1, 2, 3), 100, np.uint8), GaussianCorruption(portion=1.0), seed=2024
+    )
     np.testing.assert_array_equal(level, RECORDED_LEVEL)
     np.testing.assert_array_equal(corrupted.reshape(4, 6), RECORDED_PIXELS)
 

@@ -5,7 +5,11 @@ from examine_jax.images import ImageSet, SkippedImage, exact_duplicates
 
 
 def image_set(pixels, **others):
-    return ImageSet(names=tuple(f"{i}.png" for i in range(len(pixels))), pixels=np.asarray(pixels, np.uint8), **others)
+    return ImageSet(
+        names=tuple(f"{i}.png" for i in range(len(pixels))),
+        pixels=np.asarray(pixels, np.uint8),
+        **others,
+    )
 
 
 def test_take_keeps_names_pixels_and_labels_together():

@@ -4,7 +4,14 @@ from examine_jax.images.names import encodable, shown, unique_encodable
 
 
 def test_names_that_are_text_stay_as_they_are():
-    for name in ["a.png", 'quote"s.png', "line\nbreak.png", "<b>&amp;</b>.png", "höhe/Ångström 日本.png", "tab\t.png"]:
+    for name in [
+        "a.png",
+        'quote"s.png',
+        "line\nbreak.png",
+        "<b>&amp;</b>.png",
+        "höhe/Ångström 日本.png",
+        "tab\t.png",
+    ]:
         assert encodable(name) == name
 
 

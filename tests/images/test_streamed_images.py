@@ -59,8 +59,12 @@ def test_floats_above_one_cannot_be_known_beforehand(tmp_path: pathlib.Path) -> 
         streamed[np.array([0])]
 
 
-@pytest.mark.parametrize(("workers", "depth", "size"), [(1, 1, 4), (2, 3, 7), (4, 20, 32), (3, 2, 1)])
-def test_batches_come_in_order_whatever_the_workers(folder: pathlib.Path, workers: int, depth: int, size: int) -> None:
+@pytest.mark.parametrize(
+    ("workers", "depth", "size"), [(1, 1, 4), (2, 3, 7), (4, 20, 32), (3, 2, 1)]
+)
+def test_batches_come_in_order_whatever_the_workers(
+    folder: pathlib.Path, workers: int, depth: int, size: int
+) -> None:
     loaded = load_folder(folder, image_size=16)
     batches = in_batches(len(loaded), size)
     result = list(prefetch(stream_folder(folder, image_size=16), iter(batches), workers, depth))
@@ -74,7 +78,9 @@ def test_batches_come_in_order_whatever_the_workers(folder: pathlib.Path, worker
 def test_arrays_are_read_ahead_as_well() -> None:
     pixels = RNG.integers(0, 256, (10, 4, 4, 2), dtype=np.uint8)
     batches = [np.array([9, 0, 3], np.int32), np.array([1, 1, 2], np.int32)]
-    for (indices, batch), expected in zip(prefetch(pixels, iter(batches), 2, 1), batches, strict=True):
+    for (indices, batch), expected in zip(
+        prefetch(pixels, iter(batches), 2, 1), batches, strict=True
+    ):
         assert np.array_equal(batch, pixels[expected])
         assert np.array_equal(indices, expected)
 
@@ -106,14 +112,18 @@ def test_closing_ends_the_threads() -> None:
     assert threading.active_count() == before
 
 
-def test_a_file_that_breaks_is_named_when_its_batch_is_due_and_not_before(folder: pathlib.Path) -> None:
+def test_a_file_that_breaks_is_named_when_its_batch_is_due_and_not_before(
+    folder: pathlib.Path,
+) -> None:
     streamed = stream_folder(folder, image_size=16)
     content = (folder / "05.png").read_bytes()
     (folder / "05.png").write_bytes(content[: len(content) // 2])
     (folder / "07.png").unlink()
     batches = prefetch(streamed, iter(np.arange(30, dtype=np.int32).reshape(10, 3)), 2, 8)
     assert len(next(batches)[1]) == 3
-    with pytest.raises(UnreadableImage, match=r"05\.png: .*truncated.*remove the file or repair it"):
+    with pytest.raises(
+        UnreadableImage, match=r"05\.png: .*truncated.*remove the file or repair it"
+    ):
         next(batches)
     with pytest.raises(UnreadableImage, match=r"07\.png: No such file"):
         streamed[np.array([7])]

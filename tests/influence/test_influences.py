@@ -25,10 +25,14 @@ def test_extremes_are_those_of_the_sorted_matrix_and_ties_go_by_row(blocks, k):
     extremes = influences.extremes(k)
     order = np.argsort(-matrix.T, axis=1, kind="stable")[:, :k]
     np.testing.assert_array_equal(extremes.helpful, order)
-    np.testing.assert_array_equal(extremes.helpful_influence, np.take_along_axis(matrix.T, order, axis=1))
+    np.testing.assert_array_equal(
+        extremes.helpful_influence, np.take_along_axis(matrix.T, order, axis=1)
+    )
     order = np.argsort(matrix.T, axis=1, kind="stable")[:, :k]
     np.testing.assert_array_equal(extremes.harmful, order)
-    np.testing.assert_array_equal(extremes.harmful_influence, np.take_along_axis(matrix.T, order, axis=1))
+    np.testing.assert_array_equal(
+        extremes.harmful_influence, np.take_along_axis(matrix.T, order, axis=1)
+    )
 
 
 @pytest.mark.parametrize("k", [0, 51])

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from examine_jax.evaluation.classifier_influence import ClassifierLoss, classifier_checkpoints, labelled_examples
+from examine_jax.evaluation.classifier_influence import (
+    ClassifierLoss,
+    classifier_checkpoints,
+    labelled_examples,
+)
 from examine_jax.evaluation.classifier_training import ClassifierTraining
 from examine_jax.evaluation.mlp_probe import two_layer_probe
 from examine_jax.influence import flip_labels, precision_at, self_influence, tracin
@@ -45,11 +49,16 @@ def test_self_influence_of_a_probe_along_its_training_finds_flipped_labels():
     features = (4 * np.eye(3, 8)[labels] + rng.standard_normal((150, 8))).astype(np.float32)
     noisy, flipped = flip_labels(labels, share=0.1, num_classes=3, seed=1)
     training = ClassifierTraining(epochs=10, kept_epochs=(2, 10))
-    classifier = two_layer_probe(features, noisy, num_classes=3, training=training, head=ClassifierHead(hidden=8))
+    classifier = two_layer_probe(
+        features, noisy, num_classes=3, training=training, head=ClassifierHead(hidden=8)
+    )
     assert [kept.epoch for kept in classifier.kept] == [2, 10]
     checkpoints = classifier_checkpoints(classifier)
     assert [checkpoint.learning_rate for checkpoint in checkpoints] == pytest.approx([0.01, 0.01])
-    loss, examples = ClassifierLoss(classifier.network), labelled_examples(features, noisy, num_classes=3)
+    loss, examples = (
+        ClassifierLoss(classifier.network),
+        labelled_examples(features, noisy, num_classes=3),
+    )
     score = self_influence(loss, checkpoints, examples)
     assert precision_at(score, flipped, share=0.1) > 0.9
     # A wrongly labelled image harms images like it.
@@ -58,10 +67,14 @@ def test_self_influence_of_a_probe_along_its_training_finds_flipped_labels():
     assert flipped[worst].mean() > 0.9
     # One test image is asked about alone: its answer is the same.
     alone = labelled_examples(features[~flipped][:1], labels[~flipped][:1], num_classes=3)
-    np.testing.assert_array_equal(tracin(loss, checkpoints, examples, alone).extremes(3).harmful, worst[:1])
+    np.testing.assert_array_equal(
+        tracin(loss, checkpoints, examples, alone).extremes(3).harmful, worst[:1]
+    )
 
 
-@pytest.mark.parametrize("labels", [np.array([2]), np.array([[0, 1, 0]])], ids=["a class", "several labels"])
+@pytest.mark.parametrize(
+    "labels", [np.array([2]), np.array([[0, 1, 0]])], ids=["a class", "several labels"]
+)
 def test_examples_may_lack_a_class(labels):
     examples = labelled_examples(np.ones((1, 4), np.float32), labels, num_classes=3)
     np.testing.assert_array_equal(examples["label"], labels)
@@ -87,7 +100,9 @@ def test_labels_that_are_no_classes_of_the_examples_are_refused(labels, message)
 
 def test_a_classifier_that_kept_nothing_has_no_checkpoints():
     features, labels = np.eye(4, dtype=np.float32), np.array([0, 1, 0, 1])
-    classifier = two_layer_probe(features, labels, num_classes=2, training=ClassifierTraining(epochs=1))
+    classifier = two_layer_probe(
+        features, labels, num_classes=2, training=ClassifierTraining(epochs=1)
+    )
     with pytest.raises(ValueError, match="kept no epoch"):
         classifier_checkpoints(classifier)
     with pytest.raises(ValueError, match="kept_epochs"):

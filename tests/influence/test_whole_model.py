@@ -32,21 +32,27 @@ def _logits(params, x):
 
 
 def _loss(params, example):
-    return optax.softmax_cross_entropy_with_integer_labels(_logits(params, example["input"]), example["label"])
+    return optax.softmax_cross_entropy_with_integer_labels(
+        _logits(params, example["input"]), example["label"]
+    )
 
 
 def _checkpoints(dtype):
     names = ("hidden.weight", "hidden.bias", "last.weight", "last.bias")
     return [
         Checkpoint(
-            {name: jnp.asarray(_GOLDEN[f"{i}.{name}"], dtype) for name in names}, float(_GOLDEN[f"{i}.learning_rate"])
+            {name: jnp.asarray(_GOLDEN[f"{i}.{name}"], dtype) for name in names},
+            float(_GOLDEN[f"{i}.learning_rate"]),
         )
         for i in range(3)
     ]
 
 
 def _examples(part, dtype):
-    return {"input": _GOLDEN[f"{part}_input"].astype(dtype), "label": _GOLDEN[f"{part}_label"].astype(np.int32)}
+    return {
+        "input": _GOLDEN[f"{part}_input"].astype(dtype),
+        "label": _GOLDEN[f"{part}_label"].astype(np.int32),
+    }
 
 
 _DTYPES = pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 2e-5), (np.float64, 1e-10)])
@@ -62,10 +68,18 @@ _BLOCKS = pytest.mark.parametrize(
 def test_influences_are_captum_s(dtype, tolerance, batch_size, block_bytes):
     with jax.enable_x64(dtype == np.float64):
         memory = {"batch_size": batch_size, "block_bytes": block_bytes}
-        found = tracin(_loss, _checkpoints(dtype), _examples("train", dtype), _examples("test", dtype), **memory)
+        found = tracin(
+            _loss,
+            _checkpoints(dtype),
+            _examples("train", dtype),
+            _examples("test", dtype),
+            **memory,
+        )
         matrix = found.matrix()
         assert matrix.dtype == dtype
-        np.testing.assert_allclose(matrix, _GOLDEN["whole.influence"].T, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(
+            matrix, _GOLDEN["whole.influence"].T, rtol=tolerance, atol=tolerance
+        )
         extremes = found.extremes(4)
         np.testing.assert_array_equal(extremes.helpful, _GOLDEN["helpful"])
         np.testing.assert_array_equal(extremes.harmful, _GOLDEN["harmful"])
@@ -83,14 +97,18 @@ def test_closed_form_of_the_last_layer_is_captum_s(dtype, tolerance, bias, name)
             return [
                 LayerPass(
                     _hidden(params, examples["input"]),
-                    cross_entropy_gradients(_logits(params, examples["input"]), jnp.asarray(examples["label"])),
+                    cross_entropy_gradients(
+                        _logits(params, examples["input"]), jnp.asarray(examples["label"])
+                    ),
                     rate,
                 )
                 for params, rate, _ in _checkpoints(dtype)
             ]
 
         matrix = last_layer_tracin(passes("train"), passes("test"), bias=bias).matrix()
-        np.testing.assert_allclose(matrix, _GOLDEN[f"{name}.influence"].T, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(
+            matrix, _GOLDEN[f"{name}.influence"].T, rtol=tolerance, atol=tolerance
+        )
         own = last_layer_self_influence(passes("train"), bias=bias)
     np.testing.assert_allclose(own, _GOLDEN[f"{name}.self_influence"], rtol=tolerance)
 
@@ -111,17 +129,24 @@ def test_of_a_convolutional_network_agrees_with_gradients_one_by_one():
     rng = np.random.default_rng(0)
     images, labels = rng.random((7, 6, 6, 2)).astype(np.float32), rng.integers(0, 3, 7)
     module = _Normed()
-    checkpoints = [Checkpoint(module.init(jax.random.key(i), images[:1]), rate) for i, rate in enumerate((0.3, 0.7))]
+    checkpoints = [
+        Checkpoint(module.init(jax.random.key(i), images[:1]), rate)
+        for i, rate in enumerate((0.3, 0.7))
+    ]
 
     def loss(params, example):
         logits = module.apply(params, example[0][None])[0]
         return optax.softmax_cross_entropy_with_integer_labels(logits, example[1])
 
-    found = tracin(loss, checkpoints, (images, labels), (images[:3], labels[:3]), block_bytes=2000).matrix()
+    found = tracin(
+        loss, checkpoints, (images, labels), (images[:3], labels[:3]), block_bytes=2000
+    ).matrix()
     expected = np.zeros((7, 3))
     for params, rate, _ in checkpoints:
         gradients = [
-            np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(jax.grad(loss)(params, (image, label)))])
+            np.concatenate(
+                [np.ravel(leaf) for leaf in jax.tree.leaves(jax.grad(loss)(params, (image, label)))]
+            )
             for image, label in zip(images, labels)
         ]
         expected += rate * np.array(gradients) @ np.array(gradients[:3]).T
@@ -139,10 +164,15 @@ def test_gradients_of_no_more_than_a_batch_of_images_are_computed_at_once(batch_
         return np.ones_like(values)
 
     def loss(params, example):
-        one = jax.pure_callback(looked_at, jax.ShapeDtypeStruct((), jnp.float32), example[0], vmap_method="expand_dims")
+        one = jax.pure_callback(
+            looked_at, jax.ShapeDtypeStruct((), jnp.float32), example[0], vmap_method="expand_dims"
+        )
         return one * jnp.sum(params * example)
 
-    examples, test = np.random.default_rng(0).random((300, 3), np.float32), np.ones((20, 3), np.float32)
+    examples, test = (
+        np.random.default_rng(0).random((300, 3), np.float32),
+        np.ones((20, 3), np.float32),
+    )
     checkpoints = [Checkpoint(np.zeros(3, np.float32), 0.5)]
     found = tracin(loss, checkpoints, examples, test, batch_size=batch_size).matrix()
     np.testing.assert_allclose(found, 0.5 * examples @ test.T, rtol=1e-6)
@@ -156,7 +186,13 @@ def test_gradients_of_no_more_than_a_batch_of_images_are_computed_at_once(batch_
 @pytest.mark.parametrize("block_bytes", [2**28, 2**20, 2**16])
 def test_blocks_of_a_network_of_few_parameters_are_bounded_too(block_bytes):
     examples = np.random.default_rng(0).random((4000, 8), np.float32)
-    found = tracin(_dot, [Checkpoint(np.zeros(8, np.float32), 1.0)], examples, examples, block_bytes=block_bytes)
+    found = tracin(
+        _dot,
+        [Checkpoint(np.zeros(8, np.float32), 1.0)],
+        examples,
+        examples,
+        block_bytes=block_bytes,
+    )
     # Beside a block there are its sums and the test images' gradients.
     for block in itertools.islice(found.blocks(), 2):
         assert block.values.nbytes <= block_bytes / 4
@@ -179,32 +215,51 @@ def test_what_is_behind_a_stop_gradient_does_not_count():
     def loss(variables, example):
         params = {
             **variables,
-            **jax.lax.stop_gradient({name: variables[name] for name in variables if "hidden" in name}),
+            **jax.lax.stop_gradient(
+                {name: variables[name] for name in variables if "hidden" in name}
+            ),
         }
         return _loss(params, example)
 
-    found = tracin(loss, _checkpoints(np.float32), _examples("train", np.float32), _examples("test", np.float32))
+    found = tracin(
+        loss,
+        _checkpoints(np.float32),
+        _examples("train", np.float32),
+        _examples("test", np.float32),
+    )
     np.testing.assert_allclose(found.matrix(), _GOLDEN["last.influence"].T, rtol=2e-5, atol=2e-5)
 
 
 def test_constants_of_a_checkpoint_are_what_its_loss_is_given_beside_the_parameters():
-    checkpoints, train, test = _checkpoints(np.float32), _examples("train", np.float32), _examples("test", np.float32)
+    checkpoints, train, test = (
+        _checkpoints(np.float32),
+        _examples("train", np.float32),
+        _examples("test", np.float32),
+    )
     for part in (0, 1):  # some of the parameters held fast: as if they were the whole
         divided = []
         for params, rate, _ in checkpoints:
             names = sorted(params)[part::2]
             divided.append(
-                Checkpoint({n: params[n] for n in names}, rate, {n: params[n] for n in params if n not in names})
+                Checkpoint(
+                    {n: params[n] for n in names},
+                    rate,
+                    {n: params[n] for n in params if n not in names},
+                )
             )
 
         def loss(params, example, constants):
             return _loss({**params, **constants}, example)
 
         def by_hand(variables, example, names=tuple(divided[0].constants)):
-            return _loss({**variables, **jax.lax.stop_gradient({n: variables[n] for n in names})}, example)
+            return _loss(
+                {**variables, **jax.lax.stop_gradient({n: variables[n] for n in names})}, example
+            )
 
         expected = tracin(by_hand, checkpoints, train, test).matrix()
-        np.testing.assert_allclose(tracin(loss, divided, train, test).matrix(), expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            tracin(loss, divided, train, test).matrix(), expected, rtol=1e-5, atol=1e-6
+        )
         own = self_influence(by_hand, checkpoints, train)
         np.testing.assert_allclose(self_influence(loss, divided, train), own, rtol=1e-5, atol=1e-6)
 

@@ -251,7 +251,8 @@ _CONTRADICTIONS = {
     "metadata of other images": (
         "isic_2019",
         _append(_METADATA, "ISIC_0000099,55.0,anterior torso,HAM_99999,female\n"),
-        "Metadata.csv, line 50: 1 images have no row in ISIC_2019_Training_GroundTruth.csv: ISIC_0000099",
+        "Metadata.csv, line 50: 1 images have no row in ISIC_2019_Training_GroundTruth.csv: "
+        "ISIC_0000099",
     ),
     "nearly a second class": (
         "isic_2019",

@@ -101,7 +101,8 @@ def test_images_may_be_without_labels_where_that_is_said(tmp_path: pathlib.Path)
         ("image,label\na,1\nb,1\na,2\nc,1\n", "line 4: a second row for 'a'"),
         (
             "image,class\na,1\n",
-            "column 'label' is absent; the columns are image, class; name another by --label_column",
+            "column 'label' is absent; the columns are image, class; name another by "
+            "--label_column",
         ),
         ("image,label,label\na,1,2\n", "column 'label' is there twice"),
         ("", "the columns are none"),

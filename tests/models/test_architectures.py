@@ -15,7 +15,9 @@ def parameters(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize("name", [name for name, preset in ARCHITECTURES.items() if preset().decoder is not None])
+@pytest.mark.parametrize(
+    "name", [name for name, preset in ARCHITECTURES.items() if preset().decoder is not None]
+)
 def test_every_architecture_has_the_expected_number_of_parameters(name):
     arch = architecture(name)
     batch = {"image": jax.ShapeDtypeStruct((1, 72, 72, 3), jnp.uint8)}
@@ -45,7 +47,9 @@ def test_every_architecture_has_the_expected_number_of_parameters(name):
 def test_residual_networks_have_torchvisions_number_of_parameters(name, count, features):
     encoder = architecture(name).encoder
     images = jax.ShapeDtypeStruct((1, encoder.image_size, encoder.image_size, 3), jnp.float32)
-    params, _ = jax.eval_shape(functools.partial(init_network, encoder.module()), jax.random.key(0), images)
+    params, _ = jax.eval_shape(
+        functools.partial(init_network, encoder.module()), jax.random.key(0), images
+    )
     assert parameters(params) == count
     assert encoder.features == features
 
@@ -53,7 +57,12 @@ def test_residual_networks_have_torchvisions_number_of_parameters(name, count, f
 def test_the_papers_network_has_its_sizes():
     arch = architecture("examine_paper")
     assert arch.encoder.num_patches == 81
-    assert (arch.encoder.width, arch.encoder.depth, arch.encoder.heads, arch.encoder.mlp_width) == (1024, 6, 8, 2048)
+    assert (arch.encoder.width, arch.encoder.depth, arch.encoder.heads, arch.encoder.mlp_width) == (
+        1024,
+        6,
+        8,
+        2048,
+    )
     assert "inferred" in ARCHITECTURES["examine_paper"].__doc__
 
 
@@ -63,7 +72,9 @@ def test_an_architecture_takes_another_size_and_other_channels():
 
 
 def test_an_unknown_architecture_lists_the_known_ones():
-    with pytest.raises(ValueError, match="'huge': choose from small, examine_paper, vit_s8, vit_b8"):
+    with pytest.raises(
+        ValueError, match="'huge': choose from small, examine_paper, vit_s8, vit_b8"
+    ):
         architecture("huge")
 
 
@@ -88,7 +99,9 @@ def test_an_impossible_decoder_is_refused():
 
 
 def test_a_vit_pools_by_its_setting():
-    config = ViTConfig(image_size=8, patch_size=4, channels=1, width=8, depth=1, heads=2, mlp_width=8)
+    config = ViTConfig(
+        image_size=8, patch_size=4, channels=1, width=8, depth=1, heads=2, mlp_width=8
+    )
     module = config.module()
     images = jax.random.uniform(jax.random.key(0), (3, 8, 8, 1))
     variables = module.init(jax.random.key(1), images)

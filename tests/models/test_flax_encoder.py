@@ -42,7 +42,9 @@ def test_a_module_with_batch_norm_moves_its_statistics_in_training_alone():
     assert not np.allclose(trained, embedded)
     norm = moved["network"]["BatchNorm_0"]
     convolved = nn.Conv(6, (3, 3)).apply({"params": params["network"]["Conv_0"]}, IMAGES)
-    np.testing.assert_allclose(norm["mean"], 0.1 * convolved.mean(axis=(0, 1, 2)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        norm["mean"], 0.1 * convolved.mean(axis=(0, 1, 2)), rtol=1e-4, atol=1e-6
+    )
     np.testing.assert_allclose(norm["var"], 0.9 + 0.1 * convolved.var(axis=(0, 1, 2)), rtol=1e-4)
 
 
@@ -57,7 +59,9 @@ def test_a_module_without_a_train_argument_works():
 
 
 def test_a_vit_is_run_the_same_way():
-    config = ViTConfig(image_size=8, patch_size=4, channels=3, width=8, depth=1, heads=2, mlp_width=8)
+    config = ViTConfig(
+        image_size=8, patch_size=4, channels=3, width=8, depth=1, heads=2, mlp_width=8
+    )
     params, stats = init_network(config.module(), jax.random.key(0), IMAGES)
     assert stats == {}
     features, stats = run_network(config.module(), params, stats, IMAGES, train=True)

@@ -61,5 +61,7 @@ def test_gelu_has_the_right_tails():
 def test_some_queries_give_those_rows_of_the_output():
     query, key, value = jax.random.normal(jax.random.key(0), (3, 2, 3, 9, 4))
     np.testing.assert_allclose(
-        layers.attend(query[:, :, 5:], key, value), layers.attend(query, key, value)[:, :, 5:], rtol=1e-6
+        layers.attend(query[:, :, 5:], key, value),
+        layers.attend(query, key, value)[:, :, 5:],
+        rtol=1e-6,
     )

@@ -9,7 +9,9 @@ from examine_jax.models import patchify, unpatchify
 
 @pytest.mark.parametrize(("side", "patch", "channels"), [(6, 2, 3), (8, 8, 1), (9, 3, 5)])
 def test_unpatchify_inverts_patchify(side, patch, channels):
-    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, side, side, channels), dtype=np.uint8))
+    images = jnp.asarray(
+        np.random.default_rng(0).integers(0, 256, (2, side, side, channels), dtype=np.uint8)
+    )
     patches = patchify(images, patch)
     assert patches.shape == (2, (side // patch) ** 2, patch * patch * channels)
     assert patches.dtype == images.dtype

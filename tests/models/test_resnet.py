@@ -21,7 +21,8 @@ def variables(config):
     """Parameters and statistics with nothing at zero."""
     generator = np.random.default_rng(0)
     return jax.tree.map(
-        lambda leaf: np.asarray(leaf + 0.3 * generator.uniform(size=leaf.shape), np.float32), fresh(config)
+        lambda leaf: np.asarray(leaf + 0.3 * generator.uniform(size=leaf.shape), np.float32),
+        fresh(config),
     )
 
 
@@ -88,7 +89,9 @@ def test_bfloat16_keeps_float32_parameters_and_statistics():
     half = dataclasses.replace(TINY, dtype="bfloat16")
     gradients, (features, moved) = gradient(half, params, stats)
     _, (expected, _) = gradient(TINY, params, stats)
-    assert {leaf.dtype for leaf in jax.tree.leaves((gradients, features, moved))} == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves((gradients, features, moved))} == {
+        jnp.dtype("float32")
+    }
     assert np.abs(features - expected).max() < 0.05 * np.abs(expected).max()
 
 
@@ -104,7 +107,9 @@ def test_convolutions_of_maps_of_any_size_are_xla_s(shape, size, stride):
     def xla(params, x):
         padding = ((size // 2, size // 2),) * 2
         layout = ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(x, params["kernel"], (stride, stride), padding, dimension_numbers=layout)
+        return jax.lax.conv_general_dilated(
+            x, params["kernel"], (stride, stride), padding, dimension_numbers=layout
+        )
 
     def ours(params, x):
         return module.apply({"params": params}, x)

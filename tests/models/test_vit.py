@@ -12,7 +12,9 @@ from examine_jax.models import DecoderConfig, ViTConfig, init_network, run_netwo
 from examine_jax.pretraining import MAE
 
 PLAIN = ViTConfig(image_size=8, patch_size=4, channels=2, width=8, depth=2, heads=2, mlp_width=12)
-FULL = dataclasses.replace(PLAIN, positions="learned", qkv_bias=False, mlp="swiglu", layer_scale=0.1)
+FULL = dataclasses.replace(
+    PLAIN, positions="learned", qkv_bias=False, mlp="swiglu", layer_scale=0.1
+)
 IMAGES = jnp.asarray(np.random.default_rng(0).uniform(size=(3, 8, 8, 2)), jnp.float32)
 
 
@@ -24,7 +26,9 @@ def fresh(config):
 @functools.partial(jax.jit, static_argnums=0)
 def gradient(config, params):
     return jax.value_and_grad(
-        lambda params: jnp.square(run_network(config.module(), params, {}, IMAGES, train=True)[0] - 1).mean()
+        lambda params: jnp.square(
+            run_network(config.module(), params, {}, IMAGES, train=True)[0] - 1
+        ).mean()
     )(params)
 
 
@@ -54,7 +58,10 @@ def test_remat_gives_the_same_gradient(config):
 def test_a_masked_autoencoder_trains_with_learned_positions_and_remat():
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 2), dtype=np.uint8)
     methods = [
-        MAE(dataclasses.replace(FULL, remat=remat), DecoderConfig(width=8, depth=2, heads=2, mlp_width=8))
+        MAE(
+            dataclasses.replace(FULL, remat=remat),
+            DecoderConfig(width=8, depth=2, heads=2, mlp_width=8),
+        )
         for remat in (False, True)
     ]
     params = jax.jit(methods[0].init)(jax.random.key(0), {"image": images})[0]
@@ -63,5 +70,7 @@ def test_a_masked_autoencoder_trains_with_learned_positions_and_remat():
     for method in methods:
         losses.append(jax.jit(jax.value_and_grad(method.masked_loss))(params, images, noise))
     assert np.abs(losses[0][1]["encoder"]["positions"]).max() > 0
-    for actual, expected in zip(jax.tree.leaves(losses[1]), jax.tree.leaves(losses[0]), strict=True):
+    for actual, expected in zip(
+        jax.tree.leaves(losses[1]), jax.tree.leaves(losses[0]), strict=True
+    ):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())

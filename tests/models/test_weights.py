@@ -48,29 +48,42 @@ def test_tokens_equal_transformers_also_at_other_image_sizes(golden, name, size)
     encoder = network.encoder
     tokens = outputs(encoder, "tokens", network.params, {}, pixels(golden, size, encoder.channels))
     assert_close(tokens, golden[f"{name}.{size}"], 5e-6)
-    features = outputs(encoder, "__call__", network.params, {}, pixels(golden, size, encoder.channels))
+    features = outputs(
+        encoder, "__call__", network.params, {}, pixels(golden, size, encoder.channels)
+    )
     expected = golden[f"{name}.{size}"]
-    assert_close(features, expected[:, 1:].mean(axis=1) if name == "vit_mae" else expected[:, 0], 5e-6)
+    assert_close(
+        features, expected[:, 1:].mean(axis=1) if name == "vit_mae" else expected[:, 0], 5e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["resnet_bottleneck", "resnet_basic"])
 def test_residual_features_equal_transformers(golden, name):
     network = read_network(SAVED / name, image_size=24)
-    features = outputs(network.encoder, "__call__", network.params, network.batch_stats, pixels(golden, 24))
+    features = outputs(
+        network.encoder, "__call__", network.params, network.batch_stats, pixels(golden, 24)
+    )
     assert_close(features, golden[f"{name}.24"], 5e-6)
 
 
 def test_a_whole_resnet_50_under_torchvisions_names_equals_transformers(golden, tmp_path):
-    specification = importlib.util.spec_from_file_location("resnet50_tensors", GOLDEN / "resnet50_tensors.py")
+    specification = importlib.util.spec_from_file_location(
+        "resnet50_tensors", GOLDEN / "resnet50_tensors.py"
+    )
     drawn = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(drawn)
     state = drawn.fill(drawn.resnet50_shapes())
-    state |= {"fc.weight": np.zeros((5, 2048), np.float32), "bn1.num_batches_tracked": np.zeros((), np.int64)}
+    state |= {
+        "fc.weight": np.zeros((5, 2048), np.float32),
+        "bn1.num_batches_tracked": np.zeros((), np.int64),
+    }
     save_file(state, tmp_path / "resnet50.safetensors")
     network = read_network(tmp_path / "resnet50.safetensors")
     assert (network.encoder.image_size, network.encoder.features) == (224, 2048)
     assert network.pixel_mean == (0.485, 0.456, 0.406)
-    features = outputs(network.encoder, "__call__", network.params, network.batch_stats, pixels(golden, 64))
+    features = outputs(
+        network.encoder, "__call__", network.params, network.batch_stats, pixels(golden, 64)
+    )
     assert_close(features, golden["resnet50.64"], 1e-5)
 
 
@@ -81,7 +94,9 @@ def test_a_vit_maes_decoder_is_read_too(golden):
     module = MaskedAutoencoder(network.encoder, decoder.config)
     scaled = (golden["images.24"] / 255.0 - network.pixel_mean) / network.pixel_deviation
     order = np.argsort(golden["noise"], axis=1)
-    patches = np.take_along_axis(np.asarray(patchify(jnp.asarray(scaled, jnp.float32), 6)), order[:, :, None], axis=1)
+    patches = np.take_along_axis(
+        np.asarray(patchify(jnp.asarray(scaled, jnp.float32), 6)), order[:, :, None], axis=1
+    )
     variables = {"params": {"encoder": network.params, "decoder": decoder.params}}
     visible = int(16 * (1 - decoder.mask_ratio))
     predicted = jax.jit(module.apply)(variables, patches[:, :visible], order)
@@ -120,15 +135,27 @@ QUERY = "encoder.layer.1.attention.attention.query.weight"
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("dinov2", lambda t: t.pop(QUERY), rf"model.safetensors lacks the tensor {QUERY} \[16, 16\]"),
+        (
+            "dinov2",
+            lambda t: t.pop(QUERY),
+            rf"model.safetensors lacks the tensor {QUERY} \[16, 16\]",
+        ),
         (
             "dinov2",
             lambda t: t.update({QUERY: np.ones((16, 8))}),
             rf"{QUERY} is \[16, 8\], the network asks for \[16, 16\]",
         ),
         ("dinov2", lambda t: t.pop("encoder.layer.0.layer_scale2.lambda1"), "layer_scale2.lambda1"),
-        ("vit", lambda t: t.pop("vit.embeddings.position_embeddings"), "lacks the tensor vit.embeddings.position_emb"),
-        ("vit_mae", lambda t: t.pop("decoder.decoder_norm.bias"), "lacks the tensor decoder.decoder_norm.bias"),
+        (
+            "vit",
+            lambda t: t.pop("vit.embeddings.position_embeddings"),
+            "lacks the tensor vit.embeddings.position_emb",
+        ),
+        (
+            "vit_mae",
+            lambda t: t.pop("decoder.decoder_norm.bias"),
+            "lacks the tensor decoder.decoder_norm.bias",
+        ),
         (
             "resnet_basic",
             lambda t: t.pop("resnet.embedder.embedder.convolution.weight"),
@@ -151,7 +178,10 @@ def test_missing_and_misshapen_tensors_are_named(saved, name, change, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "swin"}, "model_type is 'swin'; what can be read: vit_mae, vit, dinov2, resnet, timm"),
+        (
+            {"model_type": "swin"},
+            "model_type is 'swin'; what can be read: vit_mae, vit, dinov2, resnet, timm",
+        ),
         ({"hidden_act": "quick_gelu"}, "hidden_act is 'quick_gelu'"),
         ({"hidden_size": None}, "hidden_size is None"),
         ({"image_size": [24, 30]}, r"image_size is \[24, 30\]"),
@@ -168,7 +198,12 @@ def test_configurations_that_cannot_be_read_are_refused(saved, changes, message)
 def test_half_precision_is_read_as_float32(saved, golden):
     folder = saved("vit")
     half = jnp.bfloat16
-    with_tensors(folder, lambda t: t.update({name: np.asarray(jnp.asarray(array, half)) for name, array in t.items()}))
+    with_tensors(
+        folder,
+        lambda t: t.update(
+            {name: np.asarray(jnp.asarray(array, half)) for name, array in t.items()}
+        ),
+    )
     network = read_network(folder)
     assert {leaf.dtype for leaf in jax.tree.leaves(network.params)} == {jnp.dtype("float32")}
     tokens = outputs(network.encoder, "tokens", network.params, {}, pixels(golden, 24, 2))
@@ -201,7 +236,10 @@ def test_a_state_dict_in_memory_reads_like_a_file(saved, golden):
 
 
 def test_a_timm_folder_gives_the_pixel_normalisation(saved, tmp_path):
-    tensors = {name: array for name, array in load_file(SAVED / "resnet_basic" / "model.safetensors").items()}
+    tensors = {
+        name: array
+        for name, array in load_file(SAVED / "resnet_basic" / "model.safetensors").items()
+    }
     timm = {}
     for name, array in tensors.items():
         parts = name.removeprefix("resnet.").split(".")
@@ -217,7 +255,10 @@ def test_a_timm_folder_gives_the_pixel_normalisation(saved, tmp_path):
     folder = tmp_path / "timm"
     folder.mkdir()
     save_file(timm, folder / "model.safetensors")
-    settings = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}}
+    settings = {
+        "architecture": "resnet18",
+        "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
+    }
     (folder / "config.json").write_text(json.dumps(settings))
     network = read_network(folder)
     assert (network.pixel_mean, network.pixel_deviation) == ((0.5,) * 3, (0.25,) * 3)
@@ -269,9 +310,21 @@ def test_a_folder_with_a_pickle_or_in_several_files_says_what_to_do(saved):
     ("settings", "mean", "deviation"),
     [
         ({"image_mean": [0.2, 0.2], "image_std": [0.5, 0.5]}, (0.2, 0.2), (0.5, 0.5)),
-        ({"do_normalize": False, "image_mean": [0.2, 0.2], "image_std": [0.5, 0.5]}, (0.0,), (1.0,)),
-        ({"rescale_factor": 1 / 127.5, "image_mean": [1.0, 1.0], "image_std": [1.0, 1.0]}, (0.5, 0.5), (0.5, 0.5)),
-        ({"do_rescale": False, "image_mean": [51.0, 51.0], "image_std": [255.0, 255.0]}, (0.2, 0.2), (1.0, 1.0)),
+        (
+            {"do_normalize": False, "image_mean": [0.2, 0.2], "image_std": [0.5, 0.5]},
+            (0.0,),
+            (1.0,),
+        ),
+        (
+            {"rescale_factor": 1 / 127.5, "image_mean": [1.0, 1.0], "image_std": [1.0, 1.0]},
+            (0.5, 0.5),
+            (0.5, 0.5),
+        ),
+        (
+            {"do_rescale": False, "image_mean": [51.0, 51.0], "image_std": [255.0, 255.0]},
+            (0.2, 0.2),
+            (1.0, 1.0),
+        ),
         ({}, (0.5,), (0.5,)),
     ],
 )
@@ -285,6 +338,10 @@ def test_pixels_are_normalised_as_the_preprocessor_says(saved, settings, mean, d
 
 def test_an_invalid_preprocessor_is_refused(saved):
     folder = saved("vit")
-    (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": 0.5, "image_std": "many"}))
-    with pytest.raises(ValueError, match=r"preprocessor_config.json: mean 0.5 .* no lists of numbers"):
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": 0.5, "image_std": "many"})
+    )
+    with pytest.raises(
+        ValueError, match=r"preprocessor_config.json: mean 0.5 .* no lists of numbers"
+    ):
         read_network(folder)

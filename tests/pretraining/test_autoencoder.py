@@ -16,7 +16,9 @@ from examine_jax.training.method import Method
 # What is compiled here runs once.
 quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
-ENCODER = ViTConfig(image_size=12, patch_size=4, channels=3, width=24, depth=1, heads=3, mlp_width=32)
+ENCODER = ViTConfig(
+    image_size=12, patch_size=4, channels=3, width=24, depth=1, heads=3, mlp_width=32
+)
 DECODER = DecoderConfig(width=16, depth=2, heads=2, mlp_width=24)
 METHOD = Autoencoder(ENCODER, DECODER, pixels=PixelScale((0.5, 0.4, 0.3), (0.2, 0.3, 0.4)))
 IMAGES = jnp.asarray(np.random.default_rng(0).integers(0, 256, (6, 12, 12, 3), dtype=np.uint8))
@@ -37,7 +39,9 @@ def test_the_loss_is_the_squared_error_of_what_is_rebuilt(params):
     rebuilt = quickly(METHOD.reconstruct)(dim, IMAGES)
     assert rebuilt.shape == IMAGES.shape
     difference = (np.asarray(rebuilt) - np.asarray(IMAGES) / 255) / np.array([0.2, 0.3, 0.4])
-    np.testing.assert_allclose(quickly(METHOD.dense_loss)(dim, IMAGES), np.mean(difference**2), rtol=1e-4)
+    np.testing.assert_allclose(
+        quickly(METHOD.dense_loss)(dim, IMAGES), np.mean(difference**2), rtol=1e-4
+    )
 
 
 def test_its_networks_are_the_masked_autoencoders_without_the_mask_token(params):

@@ -25,7 +25,10 @@ from examine_jax.pretraining.extra_positives import (
     TracInPositive,
 )
 from examine_jax.pretraining.losses import normalised_regression
-from examine_jax.pretraining.methods.byol_feature_transformation import BYOLFeatureTransformation, extrapolated
+from examine_jax.pretraining.methods.byol_feature_transformation import (
+    BYOLFeatureTransformation,
+    extrapolated,
+)
 from examine_jax.pretraining.methods.byol_tracin import BYOLTracIn, weighted_regression
 from examine_jax.training.method import Method
 from tests.support.small_byol import (
@@ -59,9 +62,15 @@ def _layer_gradient(layer, a, z):
     return 2 - 2 * q @ z / (jnp.linalg.norm(q) * jnp.linalg.norm(z))
 
 
-def test_a_predictor_whose_last_layer_is_not_its_output_is_refused_where_gradients_choose(batch, tmp_path):
-    byol = small_byol(predictor=HeadConfig((9, 6), output_norm="plain"), augmentation=readable_views())
-    with pytest.raises(ValueError, match="'plain' batch norm follows the predictor's last linear layer"):
+def test_a_predictor_whose_last_layer_is_not_its_output_is_refused_where_gradients_choose(
+    batch, tmp_path
+):
+    byol = small_byol(
+        predictor=HeadConfig((9, 6), output_norm="plain"), augmentation=readable_views()
+    )
+    with pytest.raises(
+        ValueError, match="'plain' batch norm follows the predictor's last linear layer"
+    ):
         BYOLTracIn(byol, TracInPositive())
     assert BYOLTracIn(byol, SimilarPositive()).byol == byol
     save_encoder(tmp_path, byol, *byol.init(jax.random.key(0), batch))
@@ -86,11 +95,16 @@ def test_the_step_s_extra_positives_are_those_of_an_explicit_loop_over_per_sampl
         offset = np.asarray(params["predictor"]["dense_1"].get("bias", np.zeros(6)))
         np.testing.assert_allclose(activations @ kernel + offset, of[view]["predictor"], atol=1e-5)
         with jax.enable_x64(True):
-            layer = {"kernel": jnp.asarray(kernel), **({"bias": jnp.asarray(offset, jnp.float64)} if bias else {})}
+            layer = {
+                "kernel": jnp.asarray(kernel),
+                **({"bias": jnp.asarray(offset, jnp.float64)} if bias else {}),
+            }
             gradients = []
             for a, z in zip(activations, np.asarray(to[1 - view]["projector"], np.float64)):
                 gradient = _layer_gradient(layer, a, z)
-                gradients.append(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)]))
+                gradients.append(
+                    np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
+                )
         for i, k in itertools.product(range(BATCH_SIZE), repeat=2):
             products[i, k] += gradients[i] @ gradients[k]
     expected = 0.0
@@ -100,7 +114,9 @@ def test_the_step_s_extra_positives_are_those_of_an_explicit_loop_over_per_sampl
         for view in (0, 1):
             expected += cosine_distance(of[view]["predictor"][i], to[1 - view]["projector"][i])
             for other in (0, 1) if extra_views == "both" else (1 - view,):
-                expected += 0.7 * cosine_distance(of[view]["predictor"][i], to[other]["projector"][extra])
+                expected += 0.7 * cosine_distance(
+                    of[view]["predictor"][i], to[other]["projector"][extra]
+                )
     loss, (_, metrics) = jitted(method)(params, state, batch, key)
     assert float(loss) == pytest.approx(expected / BATCH_SIZE, rel=1e-5)
     assert float(metrics["extra_positives"]) == 1
@@ -119,10 +135,14 @@ def test_without_weight_it_is_byol_and_its_gradient_is_byol_s(batch):
     assert float(loss) == pytest.approx(float(same), rel=1e-6)
     # float32's rounding, in another order and through a batch norm.
     jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=5e-5), (gradient, after), (expected, same_after)
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=5e-5),
+        (gradient, after),
+        (expected, same_after),
     )
     moved = method.after_update(params, after, jnp.int32(1))
-    jax.tree.map(np.testing.assert_array_equal, moved, byol.after_update(params, after, jnp.int32(1)))
+    jax.tree.map(
+        np.testing.assert_array_equal, moved, byol.after_update(params, after, jnp.int32(1))
+    )
     embedded = method.embed(params, state, batch["image"])
     np.testing.assert_array_equal(embedded, byol.embed(params, state, batch["image"]))
 
@@ -134,12 +154,19 @@ def _evidence(labels=None, features=None):
         return jnp.asarray(rng.standard_normal((BATCH_SIZE, width)), jnp.float32)
 
     views = tuple(LayerView(random(9), random(6), random(6)) for _ in range(2))
-    return Evidence(features or (random(5), random(5)), views, False, None if labels is None else jnp.asarray(labels))
+    return Evidence(
+        features or (random(5), random(5)),
+        views,
+        False,
+        None if labels is None else jnp.asarray(labels),
+    )
 
 
 def test_the_most_similar_is_the_other_of_largest_cosine():
     evidence = _evidence()
-    unit = np.asarray(evidence.features[0]) / np.linalg.norm(evidence.features[0], axis=1, keepdims=True)
+    unit = np.asarray(evidence.features[0]) / np.linalg.norm(
+        evidence.features[0], axis=1, keepdims=True
+    )
     cosines = unit @ unit.T
     np.fill_diagonal(cosines, -np.inf)
     weights = SimilarPositive().weights(evidence, jax.random.key(0))
@@ -157,14 +184,16 @@ def test_false_negatives_are_the_most_similar_above_the_threshold_and_share_one_
         assert set(np.flatnonzero(row)) == expected
         assert row.sum() == pytest.approx(1 if expected else 0)
     assert np.asarray(FalseNegatives(threshold=1.1).weights(evidence, jax.random.key(0))).sum() == 0
-    assert FalseNegatives(most=100, threshold=-2.0).weights(evidence, jax.random.key(0)).sum() == pytest.approx(
-        BATCH_SIZE
-    )
+    assert FalseNegatives(most=100, threshold=-2.0).weights(
+        evidence, jax.random.key(0)
+    ).sum() == pytest.approx(BATCH_SIZE)
 
 
 def test_the_same_class_is_drawn_evenly_and_never_oneself_or_an_unknown():
     labels = np.array([0, 0, 0, 1, 2, 2, -1, -1])
-    draws = jax.vmap(lambda key: SameClass().weights(_evidence(labels), key))(jax.random.split(jax.random.key(0), 600))
+    draws = jax.vmap(lambda key: SameClass().weights(_evidence(labels), key))(
+        jax.random.split(jax.random.key(0), 600)
+    )
     expected = np.zeros((8, 8))
     expected[:3, :3] = (1 - np.eye(3)) / 2
     expected[4, 5] = expected[5, 4] = 1
@@ -177,12 +206,17 @@ def test_the_same_class_is_drawn_evenly_and_never_oneself_or_an_unknown():
 def test_the_extra_term_is_a_weighted_sum_of_byol_s():
     evidence = _evidence()
     q, z = evidence.views[0].prediction, evidence.views[1].target
-    assert float(weighted_regression(q, z, jnp.eye(BATCH_SIZE))) == pytest.approx(float(normalised_regression(q, z)))
+    assert float(weighted_regression(q, z, jnp.eye(BATCH_SIZE))) == pytest.approx(
+        float(normalised_regression(q, z))
+    )
     weights = np.random.default_rng(0).random((BATCH_SIZE, BATCH_SIZE)).astype(np.float32)
     expected = sum(
-        weights[i, k] * cosine_distance(q[i], z[k]) for i, k in itertools.product(range(BATCH_SIZE), repeat=2)
+        weights[i, k] * cosine_distance(q[i], z[k])
+        for i, k in itertools.product(range(BATCH_SIZE), repeat=2)
     )
-    assert float(weighted_regression(q, z, jnp.asarray(weights))) == pytest.approx(expected / BATCH_SIZE, rel=1e-5)
+    assert float(weighted_regression(q, z, jnp.asarray(weights))) == pytest.approx(
+        expected / BATCH_SIZE, rel=1e-5
+    )
 
 
 def test_the_share_of_right_extra_positives_is_logged_where_labels_exist(batch):
@@ -212,10 +246,14 @@ def test_a_batch_of_one_image_has_no_extra_positive(batch):
     method = BYOLTracIn(small_byol())
     params, state = method.init(jax.random.key(1), batch)
     with pytest.raises(ValueError, match="a larger batch, or fewer micro-batches"):
-        method.loss(params, state, {name: values[:1] for name, values in batch.items()}, jax.random.key(2))
+        method.loss(
+            params, state, {name: values[:1] for name, values in batch.items()}, jax.random.key(2)
+        )
 
 
-@pytest.mark.parametrize("choice", [TracInPositive(), SimilarPositive(), FalseNegatives(), SameClass()])
+@pytest.mark.parametrize(
+    "choice", [TracInPositive(), SimilarPositive(), FalseNegatives(), SameClass()]
+)
 def test_every_choice_trains_and_its_gradient_flows_through_the_loss_alone(batch, choice):
     method = BYOLTracIn(small_byol(), choice)
     batch = {**batch, "label": jnp.array((0, 0, 1, 1, 2, 2, 3, 3))}
@@ -228,7 +266,9 @@ def test_every_choice_trains_and_its_gradient_flows_through_the_loss_alone(batch
     assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradient)) > 0
 
 
-@pytest.mark.parametrize("choice", [TracInPositive("both"), SimilarPositive(), FalseNegatives(), SameClass()])
+@pytest.mark.parametrize(
+    "choice", [TracInPositive("both"), SimilarPositive(), FalseNegatives(), SameClass()]
+)
 def test_an_encoder_s_folder_keeps_the_method(batch, tmp_path, choice):
     byol = small_byol(augmentation=readable_views())
     for method in (BYOLTracIn(byol, choice), BYOLFeatureTransformation(byol)):
@@ -243,8 +283,12 @@ def test_extrapolation_pulls_a_pair_apart_along_its_line():
     q, z = evidence.views[0].prediction, evidence.views[0].target
     ones = jnp.ones_like(q)
     same = extrapolated(q, z, ones)
-    assert float(normalised_regression(*same)) == pytest.approx(float(normalised_regression(q, z)), rel=1e-5)
-    assert float(normalised_regression(*extrapolated(q, z, 1.5 * ones))) > float(normalised_regression(q, z))
+    assert float(normalised_regression(*same)) == pytest.approx(
+        float(normalised_regression(q, z)), rel=1e-5
+    )
+    assert float(normalised_regression(*extrapolated(q, z, 1.5 * ones))) > float(
+        normalised_regression(q, z)
+    )
 
 
 def test_feature_transformation_trains_and_keeps_byol_s_state(batch):
@@ -303,7 +347,9 @@ def test_a_run_of_version_0_1_whose_method_kept_its_labels_goes_on(tmp_path):
     file.write_text(json.dumps(written))
     again = pretrain(method, images, training, tmp_path, progress=False)
     jax.tree.map(np.testing.assert_array_equal, again.params, first.params)
-    written["method"]["labels"] = [0, 1] * (BATCH_SIZE // 2)  # of byol_sup, which version 0.1 trained by them
+    written["method"]["labels"] = [0, 1] * (
+        BATCH_SIZE // 2
+    )  # of byol_sup, which version 0.1 trained by them
     file.write_text(json.dumps(written))
     with pytest.raises(ValueError, match=r"method\.labels"):
         pretrain(method, images, training, tmp_path, progress=False)

@@ -23,7 +23,11 @@ def golden():
 
 
 def tensors(golden, kind):
-    return {name.removeprefix(f"{kind}."): array for name, array in golden.items() if name.startswith(f"{kind}.")}
+    return {
+        name.removeprefix(f"{kind}."): array
+        for name, array in golden.items()
+        if name.startswith(f"{kind}.")
+    }
 
 
 def assert_close(actual, expected, name, relative=1e-5):
@@ -35,7 +39,9 @@ def assert_close(actual, expected, name, relative=1e-5):
 def test_the_loss_equals_transformers(golden, norm_pix):
     method = MAE(TINY, TINY_DECODER, norm_pix=norm_pix)
     params = from_vit_mae(tensors(golden, "weight"), TINY, TINY_DECODER)
-    loss = jax.jit(method.masked_loss)(params, golden["images"], jnp.asarray(golden["noise"], jnp.float32))
+    loss = jax.jit(method.masked_loss)(
+        params, golden["images"], jnp.asarray(golden["noise"], jnp.float32)
+    )
     assert_close(loss, golden[f"loss.norm_pix={norm_pix}"], "loss")
 
 
@@ -47,7 +53,9 @@ def test_the_gradients_equal_transformers(golden):
     )
     expected = from_vit_mae(tensors(golden, "gradient"), TINY, TINY_DECODER)
     assert jax.tree.structure(gradient) == jax.tree.structure(expected)
-    for (path, actual), wanted in zip(jax.tree_util.tree_flatten_with_path(gradient)[0], jax.tree.leaves(expected)):
+    for (path, actual), wanted in zip(
+        jax.tree_util.tree_flatten_with_path(gradient)[0], jax.tree.leaves(expected)
+    ):
         assert np.abs(wanted).max() > 1e-6, path
         assert_close(actual, wanted, jax.tree_util.keystr(path))
 
@@ -101,17 +109,25 @@ def test_features_do_not_depend_on_the_batch_and_pool_as_asked(golden):
     features = method.embed(params, {}, jnp.asarray(golden["images"]))
     np.testing.assert_allclose(features, tokens[:, 1:].mean(1), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(
-        method.embed(params, {}, jnp.asarray(golden["images"][1:2]))[0], features[1], rtol=1e-5, atol=1e-6
+        method.embed(params, {}, jnp.asarray(golden["images"][1:2]))[0],
+        features[1],
+        rtol=1e-5,
+        atol=1e-6,
     )
     by_class = MAE(ViTConfig(**{**vars(TINY), "pooling": "class_token"}), TINY_DECODER)
     np.testing.assert_allclose(
-        by_class.embed(params, {}, jnp.asarray(golden["images"])), tokens[:, 0], rtol=1e-5, atol=1e-6
+        by_class.embed(params, {}, jnp.asarray(golden["images"])),
+        tokens[:, 0],
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
 @pytest.mark.parametrize("norm_pix", [False, True])
 def test_a_reconstruction_keeps_the_visible_patches(golden, norm_pix):
-    method = MAE(TINY, TINY_DECODER, norm_pix=norm_pix, pixels=PixelScale((0.5, 0.4, 0.3), (0.2, 0.3, 0.4)))
+    method = MAE(
+        TINY, TINY_DECODER, norm_pix=norm_pix, pixels=PixelScale((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+    )
     params = from_vit_mae(tensors(golden, "weight"), TINY, TINY_DECODER)
     masked, painted = method.reconstruct(params, jnp.asarray(golden["images"]), jax.random.key(1))
     truth = golden["images"] / 255.0
@@ -131,7 +147,9 @@ def test_bfloat16_stays_near_float32(golden):
     losses, gradients = [], []
     for dtype in ("float32", "bfloat16"):
         method = MAE(ViTConfig(**{**vars(TINY), "dtype": dtype}), TINY_DECODER)
-        loss, gradient = jax.jit(jax.value_and_grad(method.masked_loss))(params, jnp.asarray(golden["images"]), noise)
+        loss, gradient = jax.jit(jax.value_and_grad(method.masked_loss))(
+            params, jnp.asarray(golden["images"]), noise
+        )
         assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype("float32")}
         losses.append(loss)
         gradients.append(jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(gradient)]))

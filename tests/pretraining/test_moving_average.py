@@ -13,7 +13,9 @@ def test_the_decay_follows_half_a_cosine_from_its_start_to_one(start):
     for k in (0, 1, 7, 20, 39, 40, 55):
         cosine_decay = 0.5 * (1 + np.cos(np.pi * min(k, steps) / steps))
         expected = 1 - (1 - start) * cosine_decay
-        np.testing.assert_allclose(MovingAverage(start, steps).decay(jnp.int32(k)), expected, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(
+            MovingAverage(start, steps).decay(jnp.int32(k)), expected, rtol=1e-6, atol=1e-7
+        )
 
 
 def test_the_average_moves_by_what_the_decay_leaves():
@@ -24,7 +26,9 @@ def test_the_average_moves_by_what_the_decay_leaves():
     np.testing.assert_array_equal(settled["a"], average["a"])
 
 
-@pytest.mark.parametrize(("start", "steps", "named"), [(1.1, 10, "start"), (-0.1, 10, "start"), (0.9, 0, "steps")])
+@pytest.mark.parametrize(
+    ("start", "steps", "named"), [(1.1, 10, "start"), (-0.1, 10, "start"), (0.9, 0, "steps")]
+)
 def test_impossible_settings_are_refused(start, steps, named):
     with pytest.raises(ValueError, match=named):
         MovingAverage(start, steps)

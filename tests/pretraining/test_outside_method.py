@@ -21,13 +21,19 @@ NAME = "tests.support.outside_method:BRIGHTNESS"
 
 def test_it_is_trained_saved_and_read(tmp_path: pathlib.Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
-    encoder_config = ViTConfig(image_size=16, patch_size=8, channels=3, width=4, depth=1, heads=1, mlp_width=4)
+    encoder_config = ViTConfig(
+        image_size=16, patch_size=8, channels=3, width=4, depth=1, heads=1, mlp_width=4
+    )
     method, training = method_preset(NAME, Architecture(encoder_config, None), steps=3)
     assert method == Brightness(encoder_config, steps=3)
-    encoder, history = train_and_save(method, (images,), training, tmp_path, architecture="small", progress=False)
+    encoder, history = train_and_save(
+        method, (images,), training, tmp_path, architecture="small", progress=False
+    )
     assert len(history) == 3
     assert encoder.state == {}, "what `to_save` leaves out is not kept"
-    again = load_encoder(tmp_path / "encoder", method=dataclasses.replace(method, counts_batches=False))
+    again = load_encoder(
+        tmp_path / "encoder", method=dataclasses.replace(method, counts_batches=False)
+    )
     assert jax.tree.all(jax.tree.map(np.array_equal, again.params, encoder.params))
     np.testing.assert_array_equal(again.embed(images), encoder.embed(images))
     with pytest.raises(ValueError, match=r"'Brightness' is none of the known.*method="):
@@ -38,8 +44,16 @@ def test_the_command_trains_it_and_its_page_shows_its_pictures(tmp_path: pathlib
     (tmp_path / "images").mkdir()
     generator = np.random.default_rng(0)
     for index in range(5):
-        Image.fromarray(generator.integers(0, 256, (16, 16, 3), np.uint8)).save(tmp_path / "images" / f"{index}.png")
-    flags = [f"--images={tmp_path / 'images'}", "--image_size=16", "--steps=2", "--watch_every=0", "--device=cpu"]
+        Image.fromarray(generator.integers(0, 256, (16, 16, 3), np.uint8)).save(
+            tmp_path / "images" / f"{index}.png"
+        )
+    flags = [
+        f"--images={tmp_path / 'images'}",
+        "--image_size=16",
+        "--steps=2",
+        "--watch_every=0",
+        "--device=cpu",
+    ]
     code, output = run("pretrain", f"--method={NAME}", f"--workdir={tmp_path / 'out'}", *flags)
     assert code == 0, output
     kept = json.loads((tmp_path / "out" / "encoder" / "config.json").read_text())

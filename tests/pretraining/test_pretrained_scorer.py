@@ -29,7 +29,9 @@ from tests.support.small_byol import (
     small_byol,
 )
 
-_ONE_STEP = PretrainSettings(phases=(Phase(steps=1),), batch_size=BATCH_SIZE, schedule=Constant(1e-3))
+_ONE_STEP = PretrainSettings(
+    phases=(Phase(steps=1),), batch_size=BATCH_SIZE, schedule=Constant(1e-3)
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,9 @@ def batch():
 def _shaken(tree, seed):
     """Running averages far from any batch's."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: leaf + rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32), tree)
+    return jax.tree.map(
+        lambda leaf: leaf + rng.uniform(-0.3, 0.3, leaf.shape).astype(np.float32), tree
+    )
 
 
 def _in_evaluation_mode(params, stats, inputs):
@@ -49,13 +53,17 @@ def _in_evaluation_mode(params, stats, inputs):
     x = np.asarray(inputs, np.float64) @ np.asarray(params["dense_0"]["kernel"], np.float64)
     x = (x - np.asarray(own["mean"])) / np.sqrt(np.asarray(own["var"]) + 1e-5)
     x = np.maximum(x * np.asarray(norm["scale"]) + np.asarray(norm["bias"]), 0)
-    return x, x @ np.asarray(params["dense_1"]["kernel"], np.float64) + np.asarray(params["dense_1"].get("bias", 0))
+    return x, x @ np.asarray(params["dense_1"]["kernel"], np.float64) + np.asarray(
+        params["dense_1"].get("bias", 0)
+    )
 
 
 def test_a_pretrained_scorer_chooses_in_evaluation_mode_and_never_changes(batch, tmp_path):
     byol = small_byol()
     params, state = byol.init(jax.random.key(5), batch)
-    save_encoder(tmp_path / "scorer", dataclasses.replace(byol, augmentation=readable_views()), params, state)
+    save_encoder(
+        tmp_path / "scorer", dataclasses.replace(byol, augmentation=readable_views()), params, state
+    )
     method = BYOLTracIn(byol, scorer=load_scorer(tmp_path / "scorer"))
     own_params, own_state = method.init(jax.random.key(1), batch)
     jax.tree.map(np.testing.assert_array_equal, own_state["scorer"]["params"], params)
@@ -75,8 +83,12 @@ def test_a_pretrained_scorer_chooses_in_evaluation_mode_and_never_changes(batch,
     assert float(loss) != float(without)
 
 
-@pytest.mark.parametrize("choice", [TracInPositive("first"), TracInPositive("second"), SimilarPositive()])
-def test_a_pretrained_scorer_s_choice_is_that_of_a_loop_over_its_running_averages(batch, tmp_path, choice):
+@pytest.mark.parametrize(
+    "choice", [TracInPositive("first"), TracInPositive("second"), SimilarPositive()]
+)
+def test_a_pretrained_scorer_s_choice_is_that_of_a_loop_over_its_running_averages(
+    batch, tmp_path, choice
+):
     encoder = ResNetConfig(image_size=8, channels=3, depths=(1,), width=6, stem="small_image")
     byol = small_byol(encoder=encoder)
     params, state = byol.init(jax.random.key(5), batch)
@@ -98,7 +110,9 @@ def test_a_pretrained_scorer_s_choice_is_that_of_a_loop_over_its_running_average
     view = 1 if choice == TracInPositive("second") else 0
     features, own = projected(params, state["batch_stats"], views[view])
     _, aim = projected(target["params"], target["batch_stats"], views[1 - view])
-    activations, q = _in_evaluation_mode(params["predictor"], state["batch_stats"]["predictor"], own)
+    activations, q = _in_evaluation_mode(
+        params["predictor"], state["batch_stats"]["predictor"], own
+    )
     scores = np.full((BATCH_SIZE, BATCH_SIZE), -np.inf)
     for i, k in itertools.permutations(range(BATCH_SIZE), 2):
         if isinstance(choice, SimilarPositive):
@@ -107,7 +121,9 @@ def test_a_pretrained_scorer_s_choice_is_that_of_a_loop_over_its_running_average
         gradients = []
         for n in (i, k):
             length, other = np.linalg.norm(q[n]), np.linalg.norm(aim[n])
-            gradients.append(2 * (q[n] @ aim[n] * q[n] / (length**3 * other) - aim[n] / (length * other)))
+            gradients.append(
+                2 * (q[n] @ aim[n] * q[n] / (length**3 * other) - aim[n] / (length * other))
+            )
         scores[i, k] = (gradients[0] @ gradients[1]) * (activations[i] @ activations[k])
     chosen = scores.argmax(axis=1)
 
@@ -138,7 +154,9 @@ def test_a_scorer_that_was_replaced_is_the_next_training_s(batch, tmp_path):
         params, state = byol.init(jax.random.key(seed), batch)
         save_encoder(tmp_path / "scorer", byol, params, state)
         method = BYOLTracIn(byol, scorer=load_scorer(tmp_path / "scorer"))
-        found = pretrain(method, np.asarray(batch["image"]), _ONE_STEP, tmp_path / str(seed), progress=False)
+        found = pretrain(
+            method, np.asarray(batch["image"]), _ONE_STEP, tmp_path / str(seed), progress=False
+        )
         jax.tree.map(np.testing.assert_array_equal, found.state["scorer"]["params"], params)
 
 
@@ -158,7 +176,9 @@ def test_an_encoder_serves_where_its_scorer_is_not(batch, tmp_path):
     save_encoder(tmp_path / "scorer", byol, *byol.init(jax.random.key(5), batch))
     method = BYOLTracIn(byol, scorer=load_scorer(tmp_path / "scorer"))
     images = np.asarray(batch["image"])
-    encoder, _ = train_and_save(method, (images,), _ONE_STEP, tmp_path, architecture="small", progress=False)
+    encoder, _ = train_and_save(
+        method, (images,), _ONE_STEP, tmp_path, architecture="small", progress=False
+    )
     shutil.rmtree(tmp_path / "scorer")
     again = load_encoder(tmp_path / "encoder")
     assert again.method == BYOLTracIn(byol)

@@ -32,11 +32,22 @@ def test_every_preset_is_a_value_that_configuration_files_hold(method, preset):
 
 def test_every_method_of_the_seed_papers_has_their_preset():
     extra = {"byol_tracin", "byol_fs", "byol_fnc", "byol_ft"}
-    assert set(method_names()) - extra == {"mae", "autoencoder", "simclr", "dcl", "dclw", "byol", "simsiam", "vicreg"}
+    assert set(method_names()) - extra == {
+        "mae",
+        "autoencoder",
+        "simclr",
+        "dcl",
+        "dclw",
+        "byol",
+        "simsiam",
+        "vicreg",
+    }
     assert extra < set(method_names())
     assert all("small" in preset_names(method) for method in method_names())
     assert all("paper" in preset_names(method) for method in method_names() if method != "dclw")
-    assert all("released_code" in preset_names(method) for method in ("simclr", "dcl", "simsiam", "vicreg"))
+    assert all(
+        "released_code" in preset_names(method) for method in ("simclr", "dcl", "simsiam", "vicreg")
+    )
 
 
 def test_the_number_of_steps_reaches_settings_and_moving_average():
@@ -69,15 +80,25 @@ def test_other_channels_than_three_get_other_statistics_than_imagenets():
 def test_originals_hold_their_codes_values():
     resnet = architecture("resnet50")
     simclr, settings = method_preset("simclr", resnet, preset="original")
-    assert (simclr.temperature, simclr.directions, simclr.projector.widths) == (0.1, "sum", (2048, 2048, 128))
+    assert (simclr.temperature, simclr.directions, simclr.projector.widths) == (
+        0.1,
+        "sum",
+        (2048, 2048, 128),
+    )
     assert settings.optimiser == LARS(momentum=0.9, weight_decay=1e-6, rate_in_momentum=True)
     assert settings.schedule == WarmupCosine(0.3, warmup=0.1)
     simsiam, settings = method_preset("simsiam", resnet, preset="original")
-    assert simsiam.projector == HeadConfig((2048, 2048, 2048), output_bias=False, output_norm="plain")
+    assert simsiam.projector == HeadConfig(
+        (2048, 2048, 2048), output_bias=False, output_norm="plain"
+    )
     assert simsiam.predictor == HeadConfig((512, 2048))
     assert settings.optimiser == SGD(0.9, 1e-4, fixed_rate=("predictor",))
     vicreg, settings = method_preset("vicreg", resnet, preset="original")
-    assert (vicreg.invariance_weight, vicreg.variance_weight, vicreg.covariance_weight) == (25, 25, 1)
+    assert (vicreg.invariance_weight, vicreg.variance_weight, vicreg.covariance_weight) == (
+        25,
+        25,
+        1,
+    )
     assert (settings.batch_size, settings.schedule.learning_rate) == (2048, 0.2)
 
 
@@ -98,7 +119,9 @@ def test_the_low_resource_papers_code_differs_from_its_text():
 
 def test_examines_preset_trains_as_its_masked_autoencoder():
     arch = architecture("examine_paper")
-    settings = [method_preset(method, arch, preset="paper")[1] for method in ("mae", "autoencoder", "byol")]
+    settings = [
+        method_preset(method, arch, preset="paper")[1] for method in ("mae", "autoencoder", "byol")
+    ]
     settings.append(method_preset("simclr", arch, preset="examine")[1])
     assert len(set(settings)) == 1
     assert (settings[0].batch_size, settings[0].phases) == (256, (Phase(epochs=200),))
@@ -107,9 +130,13 @@ def test_examines_preset_trains_as_its_masked_autoencoder():
 
 def test_what_does_not_exist_is_said_with_what_does():
     small = architecture("small")
-    with pytest.raises(ValueError, match="no method is named 'moco'; there are: mae, autoencoder, simclr"):
+    with pytest.raises(
+        ValueError, match="no method is named 'moco'; there are: mae, autoencoder, simclr"
+    ):
         method_preset("moco", small)
-    with pytest.raises(ValueError, match="byol has no preset 'tiny'; there are: small, paper, original"):
+    with pytest.raises(
+        ValueError, match="byol has no preset 'tiny'; there are: small, paper, original"
+    ):
         method_preset("byol", small, preset="tiny")
 
 

@@ -50,7 +50,9 @@ class Convolutional(nn.Module):
     @nn.compact
     def __call__(self, images, train):
         x = nn.Conv(6, (3, 3), strides=2)(images)
-        return nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)).mean(axis=(1, 2))
+        return nn.relu(nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)).mean(
+            axis=(1, 2)
+        )
 
 
 # What is compiled here runs once.
@@ -94,9 +96,9 @@ def trained():
         if name not in results:
             method = methods(CONVOLUTIONAL)[name]
             params, state = quickly(method.init)(jax.random.key(1), BATCH)
-            (loss, (after, metrics)), gradient = quickly(jax.value_and_grad(method.loss, has_aux=True))(
-                params, state, BATCH, KEY
-            )
+            (loss, (after, metrics)), gradient = quickly(
+                jax.value_and_grad(method.loss, has_aux=True)
+            )(params, state, BATCH, KEY)
             results[name] = method, params, state, loss, after, metrics, gradient
         return results[name]
 
@@ -105,7 +107,11 @@ def trained():
 
 def by_hand(method, params, stats, views, names):
     """Each network's outputs for each view, by Flax alone, the views one after the other."""
-    modules = {"encoder": method.encoder.module(), "projector": HEAD.module(), "predictor": PREDICTOR.module()}
+    modules = {
+        "encoder": method.encoder.module(),
+        "projector": HEAD.module(),
+        "predictor": PREDICTOR.module(),
+    }
     outputs = []
     for view in views:
         x, of_view = PIXELS(view), {}
@@ -176,9 +182,9 @@ def test_every_parameter_gets_a_gradient_and_every_number_is_float32(trained, na
     assert isinstance(method, Method)
     assert isinstance(hash(method), int)
     assert jax.tree.structure(after) == jax.tree.structure(state)
-    assert {leaf.dtype for leaf in jax.tree.leaves((params, state, loss, after, metrics, gradient))} == {
-        jnp.dtype("float32")
-    }
+    assert {
+        leaf.dtype for leaf in jax.tree.leaves((params, state, loss, after, metrics, gradient))
+    } == {jnp.dtype("float32")}
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
         # A batch norm takes away what a bias before it adds.
         cancelled = "Conv_0" in str(path) and "bias" in str(path)
@@ -211,10 +217,20 @@ def test_byols_target_starts_elsewhere_and_follows_after_each_update(trained):
     method, params, _, _, after, _, _ = trained("byol")
     target = after["target"]["params"]
     assert set(target) == {"encoder", "projector"}
-    assert np.abs(target["projector"]["dense_0"]["kernel"] - params["projector"]["dense_0"]["kernel"]).max() > 0.1
-    first = method.after_update(params, after, jnp.int32(1))  # the first update: the decay is still its start
+    assert (
+        np.abs(
+            target["projector"]["dense_0"]["kernel"] - params["projector"]["dense_0"]["kernel"]
+        ).max()
+        > 0.1
+    )
+    first = method.after_update(
+        params, after, jnp.int32(1)
+    )  # the first update: the decay is still its start
     online = {name: params[name] for name in target}
-    same(first["target"]["params"], jax.tree.map(lambda old, new: 0.9 * old + 0.1 * new, target, online))
+    same(
+        first["target"]["params"],
+        jax.tree.map(lambda old, new: 0.9 * old + 0.1 * new, target, online),
+    )
     same(first["target"]["batch_stats"], after["target"]["batch_stats"])
     same(first["batch_stats"], after["batch_stats"])
     last = method.after_update(params, after, jnp.int32(21))  # beyond the schedule it stands still
@@ -235,7 +251,9 @@ def test_features_come_from_running_averages_and_do_not_depend_on_the_batch(trai
     np.testing.assert_allclose(
         features, CONVOLUTIONAL.module().apply(variables, PIXELS(images), train=False), rtol=1e-5
     )
-    np.testing.assert_allclose(method.embed(params, after, images[2:3])[0], features[2], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        method.embed(params, after, images[2:3])[0], features[2], rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["simclr", "byol", "simsiam", "vicreg"])
@@ -248,10 +266,15 @@ def test_thirty_steps_on_a_transformer_lower_the_loss_without_collapse(name):
     def step(carry, number):
         params, state, moments = carry
         key = jax.random.fold_in(KEY, number)
-        (loss, (state, metrics)), gradient = jax.value_and_grad(method.loss, has_aux=True)(params, state, BATCH, key)
+        (loss, (state, metrics)), gradient = jax.value_and_grad(method.loss, has_aux=True)(
+            params, state, BATCH, key
+        )
         updates, moments = optimiser.update(gradient, moments)
         params = optax.apply_updates(params, updates)
-        return (params, method.after_update(params, state, number + 1), moments), (loss, metrics["embedding_deviation"])
+        return (params, method.after_update(params, state, number + 1), moments), (
+            loss,
+            metrics["embedding_deviation"],
+        )
 
     train = quickly(lambda carry: jax.lax.scan(step, carry, jnp.arange(30)))
     _, (losses, deviations) = train((params, state, optimiser.init(params)))
@@ -261,7 +284,10 @@ def test_thirty_steps_on_a_transformer_lower_the_loss_without_collapse(name):
 
 def test_larger_images_are_left_to_the_augmentation():
     method = methods(CONVOLUTIONAL)["simsiam"]
-    larger = {"image": jnp.pad(BATCH["image"], ((0, 0), (3, 3), (3, 3), (0, 0))), "index": BATCH["index"]}
+    larger = {
+        "image": jnp.pad(BATCH["image"], ((0, 0), (3, 3), (3, 3), (0, 0))),
+        "index": BATCH["index"],
+    }
     params, state = method.init(jax.random.key(1), larger)
     loss, _ = method.loss(params, state, larger, KEY)
     np.testing.assert_allclose(loss, method.loss(params, state, BATCH, KEY)[0], rtol=1e-6)
@@ -270,7 +296,9 @@ def test_larger_images_are_left_to_the_augmentation():
 
 
 def test_views_of_another_size_than_the_encoders_are_refused():
-    method = dataclasses.replace(methods(VIT)["dcl"], augmentation=TwoViews(Noisy(size=6), Noisy(size=6)))
+    method = dataclasses.replace(
+        methods(VIT)["dcl"], augmentation=TwoViews(Noisy(size=6), Noisy(size=6))
+    )
     params, state = quickly(method.init)(jax.random.key(1), BATCH)
     with pytest.raises(ValueError, match=r"the augmentation .*\(6, 6, 3\).*\(8, 8, 3\)"):
         method.loss(params, state, BATCH, KEY)
@@ -284,7 +312,11 @@ def test_views_of_another_size_than_the_encoders_are_refused():
         ("byol", {"predictor": HeadConfig((4, 5))}, "predictor ends 5 wide, the projector 6"),
         ("simsiam", {"predictor": HeadConfig((4, 5))}, "predictor ends 5 wide, the projector 6"),
         ("vicreg", {"covariance_weight": -1.0}, "covariance_weight"),
-        ("simclr", {"pixels": PixelScale((0.1, 0.2), (1.0, 1.0))}, "2 means for images of 3 channels"),
+        (
+            "simclr",
+            {"pixels": PixelScale((0.1, 0.2), (1.0, 1.0))},
+            "2 means for images of 3 channels",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(name, changes, said):
@@ -300,6 +332,8 @@ def test_bfloat16_stays_near_float32_and_its_loss_and_gradients_are_float32():
         (loss, (after, metrics)), gradient = quickly(jax.value_and_grad(method.loss, has_aux=True))(
             params, state, BATCH, KEY
         )
-        assert {leaf.dtype for leaf in jax.tree.leaves((loss, after, metrics, gradient))} == {jnp.dtype("float32")}
+        assert {leaf.dtype for leaf in jax.tree.leaves((loss, after, metrics, gradient))} == {
+            jnp.dtype("float32")
+        }
         losses.append(loss)
     assert 0 < abs(losses[0] - losses[1]) < 0.02 * losses[0]

@@ -5,7 +5,13 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.measure import shannon_entropy
 
-from examine_jax.quality.image_quality import IMAGE_QUALITIES, entropy, exposure, sharpness, uniqueness
+from examine_jax.quality.image_quality import (
+    IMAGE_QUALITIES,
+    entropy,
+    exposure,
+    sharpness,
+    uniqueness,
+)
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(6, 16, 20, 3)).astype(np.uint8)
 

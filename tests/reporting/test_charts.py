@@ -66,11 +66,21 @@ def test_running_median_agrees_with_scipy_inside():
     from scipy.ndimage import median_filter
 
     loss = np.random.default_rng(0).random(101)
-    np.testing.assert_array_equal(training_curves._running_median(loss, 7), median_filter(loss, 7, mode="mirror"))
+    np.testing.assert_array_equal(
+        training_curves._running_median(loss, 7), median_filter(loss, 7, mode="mirror")
+    )
 
 
 @pytest.mark.parametrize(
-    ("shape", "scale"), [((200, 16), 1.0), ((5, 64), 1.0), ((30, 1), 1.0), ((1, 4), 1.0), ((2, 3), 1.0), ((30, 8), 0.0)]
+    ("shape", "scale"),
+    [
+        ((200, 16), 1.0),
+        ((5, 64), 1.0),
+        ((30, 1), 1.0),
+        ((1, 4), 1.0),
+        ((2, 3), 1.0),
+        ((30, 8), 0.0),
+    ],
 )
 def test_map_and_spectrum_are_drawn(shape, scale):
     features = (scale * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
@@ -116,13 +126,17 @@ def test_gallery_shows_smallest_gaps_first_and_largest_gaps_below():
 
 def test_gallery_without_a_name_for_every_image_is_refused():
     with pytest.raises(ValueError, match="1 names for 2 images"):
-        galleries.gallery(np.zeros((2, 4, 4, 3), np.uint8), ["a"], np.zeros(2), np.zeros(2), np.array([1, 2]))
+        galleries.gallery(
+            np.zeros((2, 4, 4, 3), np.uint8), ["a"], np.zeros(2), np.zeros(2), np.array([1, 2])
+        )
 
 
 @pytest.mark.parametrize(("count", "channels"), [(1, 3), (4, 1), (8, 3)])
 def test_reconstructions_are_drawn(count, channels):
     original = np.random.default_rng(0).random((count, 16, 16, channels)).astype(np.float32)
-    read_png(galleries.reconstructions((original * 255).astype(np.uint8), original, original * 1.5 - 0.2))
+    read_png(
+        galleries.reconstructions((original * 255).astype(np.uint8), original, original * 1.5 - 0.2)
+    )
 
 
 def test_original_images_are_above_their_reconstructions():
@@ -143,20 +157,31 @@ def test_original_images_are_above_their_reconstructions():
 
 def test_galleries_without_images_are_refused():
     nothing = np.zeros((0, 4, 4, 3))
-    for draw, rows in ((galleries.reconstructions, 3), (galleries.before_and_after, 2), (galleries.view_pairs, 3)):
+    for draw, rows in (
+        (galleries.reconstructions, 3),
+        (galleries.before_and_after, 2),
+        (galleries.view_pairs, 3),
+    ):
         with pytest.raises(ValueError, match="no image to show; give at least one"):
             draw(*[nothing] * rows)
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.2, 0.15], [0.3], [0.0, 0.0], [1.0, np.nan, 2.0]])
 def test_monitored_measures_are_drawn(values):
-    read_png(training_curves.monitored_curve(100 * np.arange(1, len(values) + 1), np.array(values), "rank me"))
+    read_png(
+        training_curves.monitored_curve(
+            100 * np.arange(1, len(values) + 1), np.array(values), "rank me"
+        )
+    )
 
 
 def _separations(strength, seeds=3, clean=True):
     level = np.repeat([0.0 if clean else 0.2, 0.1, 1.0], 20)
     generator = np.random.default_rng(0)
-    return [noise_separation(strength * level + generator.standard_normal(60), level) for _ in range(seeds)]
+    return [
+        noise_separation(strength * level + generator.standard_normal(60), level)
+        for _ in range(seeds)
+    ]
 
 
 def test_separations_are_drawn_and_tabled():

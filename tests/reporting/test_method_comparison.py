@@ -9,7 +9,10 @@ from tests.support.pictures import read_png
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_panels_of_any_name_and_of_equal_figures_are_drawn(seeds: int) -> None:
-    methods = {"random initialisation": [0.5] * seeds, **{name: [0.5] * seeds for name in HOSTILE_NAMES[:6]}}
+    methods = {
+        "random initialisation": [0.5] * seeds,
+        **{name: [0.5] * seeds for name in HOSTILE_NAMES[:6]},
+    }
     panels = {name: methods for name in HOSTILE_NAMES[-6:-1]}
     read_png(method_dot_plot(panels, "random initialisation", "BMA"))
 
@@ -20,7 +23,9 @@ def test_a_better_method_stands_further_right() -> None:
     def place(value: float) -> float:
         picture = read_png(
             method_dot_plot(
-                {place: {"random": [0.1, 0.9], "ours": [value]} for place in ("here", "there")}, "random", "AUC"
+                {place: {"random": [0.1, 0.9], "ours": [value]} for place in ("here", "there")},
+                "random",
+                "AUC",
             )
         ).astype(int)
         return float((picture[:, :, 2] - picture[:, :, 0] > 60).nonzero()[1].mean())

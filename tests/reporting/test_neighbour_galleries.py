@@ -9,20 +9,28 @@ from PIL import Image
 
 from examine_jax.influence import Checkpoint, Extremes, tracin
 from examine_jax.reporting.charts import neighbour_galleries
-from examine_jax.reporting.charts.neighbour_galleries import Neighbours, influence_gallery, neighbour_gallery
+from examine_jax.reporting.charts.neighbour_galleries import (
+    Neighbours,
+    influence_gallery,
+    neighbour_gallery,
+)
 
 _PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 12, 3), dtype=np.uint8)
 _LABELS = ["NV", "MEL", "NV", "$x_1$<b>", "NV\n", "漢", "MEL", "NV", ""]
 _METHODS = [
     Neighbours("TracIn", np.array([[1, 2, 3], [4, 5, 6]]), np.array([[0.023, 0.018, 0.016]] * 2)),
-    Neighbours("feature similarity", np.array([[8, 7, 6], [0, 1, 2]]), np.array([[0.9, 0.89, -1.0]] * 2)),
+    Neighbours(
+        "feature similarity", np.array([[8, 7, 6], [0, 1, 2]]), np.array([[0.9, 0.89, -1.0]] * 2)
+    ),
 ]
 
 
 @pytest.mark.parametrize("labels", [None, _LABELS])
 def test_neighbour_gallery_shows_anchors_and_neighbours_with_any_text(labels, monkeypatch):
     shown = []
-    monkeypatch.setattr(neighbour_galleries, "as_rgb", lambda image: shown.append(image) or np.zeros((2, 2, 3)))
+    monkeypatch.setattr(
+        neighbour_galleries, "as_rgb", lambda image: shown.append(image) or np.zeros((2, 2, 3))
+    )
     picture = Image.open(io.BytesIO(neighbour_gallery(_PIXELS, np.array([0, 3]), _METHODS, labels)))
     assert picture.width > 1000
     expected = [0, 1, 2, 3, 8, 7, 6, 3, 4, 5, 6, 0, 1, 2]
@@ -45,14 +53,22 @@ def test_neighbour_gallery_shows_anchors_and_neighbours_with_any_text(labels, mo
     ],
 )
 def test_invalid_neighbour_galleries_are_refused(change, message):
-    arguments = {"pixels": _PIXELS, "anchors": np.array([0, 3]), "methods": _METHODS, "labels": None}
+    arguments = {
+        "pixels": _PIXELS,
+        "anchors": np.array([0, 3]),
+        "methods": _METHODS,
+        "labels": None,
+    }
     with pytest.raises(ValueError, match=message):
         neighbour_gallery(**{**arguments, **change})
 
 
 _TRAIN = np.random.default_rng(1).random((6, 9, 9, 1), np.float32)
 _EXTREMES = Extremes(
-    np.array([[0, 1], [2, 3], [4, 5]]), np.ones((3, 2)), np.array([[5, 4], [3, 2], [1, 0]]), -np.ones((3, 2))
+    np.array([[0, 1], [2, 3], [4, 5]]),
+    np.ones((3, 2)),
+    np.array([[5, 4], [3, 2], [1, 0]]),
+    -np.ones((3, 2)),
 )
 
 
@@ -64,8 +80,12 @@ def test_influence_gallery_shows_the_most_helpful_and_harmful_images(monkeypatch
     train, test = (rng.standard_normal((count, 4)).astype(np.float32) for count in (6, 3))
     influences = tracin(loss, [Checkpoint(np.zeros(4, np.float32), 1.0)], train, test)
     pictures, captions = [], []
-    monkeypatch.setattr(neighbour_galleries, "as_rgb", lambda image: pictures.append(image) or np.zeros((2, 2, 3)))
-    monkeypatch.setattr(neighbour_galleries, "label", lambda text, at_most: captions.append(text) or "")
+    monkeypatch.setattr(
+        neighbour_galleries, "as_rgb", lambda image: pictures.append(image) or np.zeros((2, 2, 3))
+    )
+    monkeypatch.setattr(
+        neighbour_galleries, "label", lambda text, at_most: captions.append(text) or ""
+    )
     drawn = influence_gallery(
         influences.extremes(2),
         [2, 0],
@@ -88,7 +108,9 @@ def test_influence_gallery_shows_the_most_helpful_and_harmful_images(monkeypatch
 
 
 def test_gallery_of_influences_needs_no_labels():
-    drawn = influence_gallery(_EXTREMES, np.array([1]), train_pixels=_TRAIN, test_pixels=_PIXELS[:3])
+    drawn = influence_gallery(
+        _EXTREMES, np.array([1]), train_pixels=_TRAIN, test_pixels=_PIXELS[:3]
+    )
     assert Image.open(io.BytesIO(drawn)).width > 500
 
 
@@ -96,7 +118,10 @@ def test_gallery_of_influences_needs_no_labels():
     ("change", "message"),
     [
         ({"shown": []}, "0 test images with 2 training images each"),
-        ({"extremes": Extremes(*[part[:, :0] for part in _EXTREMES])}, "1 test images with 0 training images each"),
+        (
+            {"extremes": Extremes(*[part[:, :0] for part in _EXTREMES])},
+            "1 test images with 0 training images each",
+        ),
         ({"shown": [3]}, "row 3 is not among the 3 test images"),
         ({"shown": [-1]}, "row -1 is not among the 3 test images"),
         (
@@ -110,7 +135,12 @@ def test_gallery_of_influences_needs_no_labels():
     ],
 )
 def test_invalid_influence_galleries_are_refused(change, message):
-    arguments = {"extremes": _EXTREMES, "shown": [1], "train_pixels": _TRAIN, "test_pixels": _PIXELS[:3]}
+    arguments = {
+        "extremes": _EXTREMES,
+        "shown": [1],
+        "train_pixels": _TRAIN,
+        "test_pixels": _PIXELS[:3],
+    }
     labels = {"train_labels": ["a"] * 6, "test_labels": ["a"] * 3}
     with pytest.raises(ValueError, match=message):
         influence_gallery(**{**arguments, **labels, **change})

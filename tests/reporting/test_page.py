@@ -47,13 +47,17 @@ def _report(names, **changes):
     count = len(names)
     gap = np.linspace(0.1, 1, count)
     pixels = np.random.default_rng(0).integers(0, 256, (count, 12, 12, 3), dtype=np.uint8)
-    highest, lowest = reporting.ranked_images(names, np.exp(-gap), gap, gap * 1e-7, rank_by_gap(gap), pixels=pixels)
+    highest, lowest = reporting.ranked_images(
+        names, np.exp(-gap), gap, gap * 1e-7, rank_by_gap(gap), pixels=pixels
+    )
     values = {"title": "An assessment", "headline": "A finding.", "summary": {"images": str(count)}}
     return reporting.Report(**{**values, "highest": highest, "lowest": lowest, **changes})
 
 
 def test_hostile_names_are_text_everywhere():
-    skipped = tuple(types.SimpleNamespace(name=name, reason=f"cannot read {name}") for name in HOSTILE_NAMES)
+    skipped = tuple(
+        types.SimpleNamespace(name=name, reason=f"cannot read {name}") for name in HOSTILE_NAMES
+    )
     report = _report(
         HOSTILE_NAMES,
         title=HOSTILE_NAMES[6],
@@ -77,7 +81,9 @@ def test_hostile_names_are_text_everywhere():
             assert attributes["src"].startswith("data:image/png;base64,")
             assert "alt" in attributes
     for name in HOSTILE_NAMES:
-        assert page.names.count(name) >= 4 - 2 * (name == ""), name  # gallery, ranking, duplicates, skipped
+        assert page.names.count(name) >= 4 - 2 * (name == ""), (
+            name
+        )  # gallery, ranking, duplicates, skipped
         assert f"cannot read {name}" in page.names
     described = {attributes["alt"] for tag, attributes in page.elements if tag == "img"}
     assert set(HOSTILE_NAMES) <= described
@@ -115,12 +121,16 @@ def test_gallery_and_rankings_show_names_scores_and_pictures():
 @pytest.mark.parametrize("count", [1, 2, 3, 39, 41])
 def test_no_image_is_at_both_ends(count):
     gap = np.random.default_rng(0).random(count)
-    highest, lowest = reporting.ranked_images([str(index) for index in range(count)], gap, gap, gap, rank_by_gap(gap))
+    highest, lowest = reporting.ranked_images(
+        [str(index) for index in range(count)], gap, gap, gap, rank_by_gap(gap)
+    )
     ranks = [image.rank for image in (*highest, *lowest[::-1])]
     assert ranks == sorted(set(ranks))
     assert ranks[0] == 1
     assert ranks[-1] == count
-    assert all(image.gap == gap[image.index] and image.thumbnail is None for image in (*highest, *lowest))
+    assert all(
+        image.gap == gap[image.index] and image.thumbnail is None for image in (*highest, *lowest)
+    )
 
 
 def test_page_without_pictures_or_extras_is_rendered():
@@ -133,7 +143,9 @@ def test_page_without_pictures_or_extras_is_rendered():
 def test_long_lists_are_shortened_and_counted():
     skipped = tuple(types.SimpleNamespace(name=f"s{index}", reason="empty") for index in range(250))
     duplicates = tuple((f"d{index}", f"e{index}") for index in range(130))
-    page = _Page(reporting.render_report(_report(["a", "b"], skipped=skipped, duplicates=duplicates)))
+    page = _Page(
+        reporting.render_report(_report(["a", "b"], skipped=skipped, duplicates=duplicates))
+    )
     assert "250 files were not read" in page.text
     assert "… and 150 more." in page.text
     assert "What the score means, and what it does not mean" in page.text
@@ -174,7 +186,11 @@ def test_headline_counts_what_stands_out():
     gap = np.random.default_rng(0).normal(1.0, 0.01, 1000)
     gap[:7] = 3.0
     text = assessment_headline(
-        source="the folder scans", encoder="an encoder", gap=gap, num_skipped=1, num_duplicate_groups=2
+        source="the folder scans",
+        encoder="an encoder",
+        gap=gap,
+        num_skipped=1,
+        num_duplicate_groups=2,
     )
     assert text.startswith("1,000 images from the folder scans were described by an encoder")
     assert "1 file could not be read" in text
@@ -185,7 +201,8 @@ def test_headline_counts_what_stands_out():
 
 
 @pytest.mark.parametrize(
-    "gap", [np.zeros(3), np.array([0.5]), np.array([-1e-7, 0.0, 1.0]), np.array([1.0, 1.0, 1.0, 9.0])]
+    "gap",
+    [np.zeros(3), np.array([0.5]), np.array([-1e-7, 0.0, 1.0]), np.array([1.0, 1.0, 1.0, 9.0])],
 )
 def test_headline_handles_extreme_gaps(gap):
     text = assessment_headline(source="x", encoder="y", gap=gap)

@@ -9,7 +9,10 @@ from examine_jax.reporting.charts.label_errors import label_error_chart, label_e
 from examine_jax.reporting.charts.noise_levels import noise_level_panels
 from examine_jax.reporting.charts.rank_correlations import rank_correlation_map
 from examine_jax.reporting.charts.running_times import duration_text, running_time_chart
-from examine_jax.reporting.charts.valuation_curves import valuation_curve_chart, valuation_curve_rows
+from examine_jax.reporting.charts.valuation_curves import (
+    valuation_curve_chart,
+    valuation_curve_rows,
+)
 from tests.support.names import HOSTILE_NAMES
 from tests.support.pictures import read_png
 
@@ -21,7 +24,10 @@ def curves(names: tuple[str, ...], seeds: int, heights: dict[str, float] | None 
     return {
         choosing: {
             name: [
-                Curve(counts, np.full(4, (heights or {}).get(name, 0.5)) + 0.001 * seed * (name != "random"))
+                Curve(
+                    counts,
+                    np.full(4, (heights or {}).get(name, 0.5)) + 0.001 * seed * (name != "random"),
+                )
                 for seed in range(seeds)
             ]
             for name in ("random", *names)
@@ -31,7 +37,9 @@ def curves(names: tuple[str, ...], seeds: int, heights: dict[str, float] | None 
 
 
 @pytest.mark.parametrize("seeds", [1, 5])
-@pytest.mark.parametrize("names", [(), ("examine",), ("a", "b", "c", "d", "e", "f", "g"), tuple(HOSTILE_NAMES[:5])])
+@pytest.mark.parametrize(
+    "names", [(), ("examine",), ("a", "b", "c", "d", "e", "f", "g"), tuple(HOSTILE_NAMES[:5])]
+)
 def test_curves_are_drawn(names: tuple[str, ...], seeds: int) -> None:
     read_png(valuation_curve_chart(curves(names, seeds), names))
 
@@ -73,7 +81,9 @@ def test_rank_correlations_are_drawn_even_if_undefined(count: int) -> None:
 
 
 def test_running_times_are_drawn_from_microseconds_to_hours() -> None:
-    read_png(running_time_chart({"examine": [0.02, 0.01, 1.0], "loo": [3.0], "tmc_shapley": [27_600.0]}))
+    read_png(
+        running_time_chart({"examine": [0.02, 0.01, 1.0], "loo": [3.0], "tmc_shapley": [27_600.0]})
+    )
     read_png(running_time_chart({"one": [1.0]}))
     assert [duration_text(seconds) for seconds in (0.0123, 23.0, 600.0, 27_600.0)] == [
         "0.0123 s",
@@ -90,7 +100,9 @@ def test_running_times_are_drawn_from_microseconds_to_hours() -> None:
 @pytest.mark.parametrize("score", [False, True])
 def test_noise_levels_are_drawn_for_each_encoder(count: int, score: bool) -> None:
     level = np.resize([0.0, 0.1, 0.3, 0.5, 1.0], 60)
-    gaps = {f"encoder {number}": GENERATOR.gamma(2.0, 0.1, 60) * (1 + level) for number in range(count)}
+    gaps = {
+        f"encoder {number}": GENERATOR.gamma(2.0, 0.1, 60) * (1 + level) for number in range(count)
+    }
     gaps["encoder 0"] *= 0
     read_png(noise_level_panels(gaps, {name: level for name in gaps}, score=score))
 

@@ -11,7 +11,9 @@ from examine_jax.reporting.charts import t_sne
 from examine_jax.reporting.charts.t_sne import t_sne_maps
 
 LABELS = np.arange(24) % 3
-FEATURES = (3 * np.eye(3, 60)[LABELS] + np.random.default_rng(0).standard_normal((24, 60))).astype(np.float32)
+FEATURES = (3 * np.eye(3, 60)[LABELS] + np.random.default_rng(0).standard_normal((24, 60))).astype(
+    np.float32
+)
 
 
 @pytest.fixture
@@ -40,12 +42,15 @@ def test_every_class_is_in_the_legend_whatever_its_name(drawn: list[Figure], fir
     [
         np.zeros((24, 60), np.float32),
         np.full((24, 3), 0.1, np.float32),
-        np.float32(7) * (1 + 5e-8 * np.random.default_rng(0).standard_normal((24, 60))).astype(np.float32),
+        np.float32(7)
+        * (1 + 5e-8 * np.random.default_rng(0).standard_normal((24, 60))).astype(np.float32),
     ],
     ids=["zeros", "constant", "constant but for rounding"],
 )
 @pytest.mark.parametrize("place", [0, 1])
-def test_the_panel_of_a_collapsed_encoder_says_so(drawn: list[Figure], same: np.ndarray, place: int) -> None:
+def test_the_panel_of_a_collapsed_encoder_says_so(
+    drawn: list[Figure], same: np.ndarray, place: int
+) -> None:
     both = [FEATURES, same] if place else [same, FEATURES]
     t_sne_maps(both, ["one", "two"], LABELS, ["a", "b", "c"])
     panels = drawn[0].axes
@@ -65,7 +70,9 @@ def test_features_with_small_differences_are_drawn(drawn: list[Figure]) -> None:
 def test_non_finite_features_are_refused_by_encoder(value: float) -> None:
     broken = FEATURES.copy()
     broken[[3, 5], 2] = value
-    with pytest.raises(ValueError, match=r"^simclr 32: the features of 2 of 24 images are not finite; leave") as caught:
+    with pytest.raises(
+        ValueError, match=r"^simclr 32: the features of 2 of 24 images are not finite; leave"
+    ) as caught:
         t_sne_maps([FEATURES, broken], ["byol", "simclr 32"], LABELS, ["a", "b", "c"])
     assert "\n" not in str(caught.value)
 
@@ -74,7 +81,10 @@ def test_non_finite_features_are_refused_by_encoder(value: float) -> None:
 def test_maps_are_drawn_and_repeatable(panels):
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 8
-    features = [(3 * np.eye(8, 60)[labels] + rng.standard_normal((40, 60))).astype(np.float32) for _ in range(panels)]
+    features = [
+        (3 * np.eye(8, 60)[labels] + rng.standard_normal((40, 60))).astype(np.float32)
+        for _ in range(panels)
+    ]
     names = [f"encoder $ {i}" for i in range(panels)]
     classes = [f"class {i}" for i in range(8)]
     first = t_sne_maps(features, names, labels, classes)

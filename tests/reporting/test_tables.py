@@ -49,7 +49,9 @@ def test_half_precision_is_written_as_float32(tmp_path):
 def test_hostile_names_come_back_from_csv_unchanged(tmp_path):
     count = len(HOSTILE_NAMES)
     values = np.arange(count, dtype=np.float32)
-    tables.write_scores(tmp_path / "s.csv", HOSTILE_NAMES, values, values, values, tables.rank_by_gap(values))
+    tables.write_scores(
+        tmp_path / "s.csv", HOSTILE_NAMES, values, values, values, tables.rank_by_gap(values)
+    )
     rows = _read(tmp_path / "s.csv")
     assert [row[0] for row in rows[1:]] == list(HOSTILE_NAMES)
     assert {len(row) for row in rows} == {6}
@@ -58,7 +60,9 @@ def test_hostile_names_come_back_from_csv_unchanged(tmp_path):
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1))
 def test_any_text_comes_back_from_csv_unchanged(tmp_path_factory, names):
     path = tmp_path_factory.mktemp("any") / "t.csv"
-    tables.write_table(path, ("name", "also", "number"), [(name, name[::-1], 1.5) for name in names])
+    tables.write_table(
+        path, ("name", "also", "number"), [(name, name[::-1], 1.5) for name in names]
+    )
     assert _read(path)[1:] == [[name, name[::-1], "1.5"] for name in names]
 
 
@@ -68,7 +72,9 @@ def test_invalid_utf8_in_a_name_is_escaped(tmp_path):
 
 
 def test_skipped_files_are_listed_with_their_reasons(tmp_path):
-    skipped = [types.SimpleNamespace(name=name, reason='not an image: "x", y') for name in HOSTILE_NAMES]
+    skipped = [
+        types.SimpleNamespace(name=name, reason='not an image: "x", y') for name in HOSTILE_NAMES
+    ]
     tables.write_skipped(tmp_path / "skipped.csv", skipped)
     header, *rows = _read(tmp_path / "skipped.csv")
     assert header == ["image", "reason"]
@@ -77,7 +83,9 @@ def test_skipped_files_are_listed_with_their_reasons(tmp_path):
 
 def test_noise_levels_are_written_with_the_scores(tmp_path):
     gap = np.array([0.2, 0.1], np.float32)
-    tables.write_noise_levels(tmp_path / "n.csv", ["a", "b"], np.array([0.1, 0.0]), np.exp(-gap), gap, np.array([2, 1]))
+    tables.write_noise_levels(
+        tmp_path / "n.csv", ["a", "b"], np.array([0.1, 0.0]), np.exp(-gap), gap, np.array([2, 1])
+    )
     assert _read(tmp_path / "n.csv") == [
         ["image", "index", "level", "score", "gap", "rank"],
         ["a", "0", "0.1", str(np.exp(-gap[0])), "0.2", "2"],

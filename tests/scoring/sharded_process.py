@@ -23,7 +23,9 @@ def rows_over(mesh: jax.sharding.Mesh, array: np.ndarray) -> jax.Array:
     return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
-def main(folder: pathlib.Path, devices: int, port: str = "", process: int = 0, processes: int = 1) -> None:
+def main(
+    folder: pathlib.Path, devices: int, port: str = "", process: int = 0, processes: int = 1
+) -> None:
     jax.config.update("jax_num_cpu_devices", devices)
     if processes > 1:
         jax.distributed.initialize(f"127.0.0.1:{port}", processes, process)
@@ -41,7 +43,9 @@ def main(folder: pathlib.Path, devices: int, port: str = "", process: int = 0, p
         results["adaptive"] = examine(tall, solver=AdaptiveSecular(max_passes=2))
         results["masked-power"] = examine(tall, solver=MaskedPower())
         explicit = jax.make_mesh((2, 2), ("rows", "columns"), axis_types=(AxisType.Explicit,) * 2)
-        both = jax.device_put(WIDE.astype(np.float32), NamedSharding(explicit, PartitionSpec("rows", "columns")))
+        both = jax.device_put(
+            WIDE.astype(np.float32), NamedSharding(explicit, PartitionSpec("rows", "columns"))
+        )
         results["explicit"] = jax.jit(lambda features: examine(features, solver=DenseSVD()))(both)
     saved = {}
     for name, result in results.items():

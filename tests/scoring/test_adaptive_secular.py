@@ -59,7 +59,9 @@ def test_gaps_equal_those_in_float64_and_the_bound_holds(name: str, center: bool
     assert error.max() <= 1e-6 * reference.max()
     big = reference > 0.01 * reference.max()
     assert (error[big] <= 1e-5 * reference[big]).all()
-    assert (error <= np.asarray(found.error_bound, np.float64) + np.asarray(exact.error_bound)).all()
+    assert (
+        error <= np.asarray(found.error_bound, np.float64) + np.asarray(exact.error_bound)
+    ).all()
 
 
 def test_the_path_taken_is_reported() -> None:

@@ -80,7 +80,9 @@ def test_newcomers_in_chunks_are_scored_as_the_whole(features: np.ndarray) -> No
     exact = features.astype(np.float64)
     gram = exact.T @ exact
     sigma = np.sqrt(np.linalg.eigvalsh(gram)[-1])
-    together = [np.sqrt(np.linalg.eigvalsh(gram + np.outer(row, row))[-1]) for row in exact[[0, 17, 9999]]]
+    together = [
+        np.sqrt(np.linalg.eigvalsh(gram + np.outer(row, row))[-1]) for row in exact[[0, 17, 9999]]
+    ]
     np.testing.assert_allclose(found.gap[[0, 17, 9999]], together - sigma, rtol=1e-6)
     assert found.gap.shape == (ROWS,)
     assert found.singular_value.shape == ()
@@ -98,7 +100,9 @@ def test_a_corpus_far_larger_than_the_memory_it_takes() -> None:
     assert len(found.gap) == rows
     assert np.isfinite(found.gap).all()
     grown = max(corpus.most, process.memory_info().rss) - before
-    assert grown < 150 * 2**20, f"{grown / 2**20:.0f} MiB for {rows * WIDTH * 4 / 2**20:.0f} MiB of features"
+    assert grown < 150 * 2**20, (
+        f"{grown / 2**20:.0f} MiB for {rows * WIDTH * 4 / 2**20:.0f} MiB of features"
+    )
 
 
 def test_a_source_that_reuses_its_memory_is_scored_right() -> None:
@@ -124,12 +128,18 @@ def test_chunks_that_change_between_the_passes_are_refused(features: np.ndarray)
 @pytest.mark.parametrize(
     ("second", "reason"),
     [
-        (np.ones((4, 5), np.float32), "chunk 1 is of 5 float32 columns, the ones before of 6 float32"),
+        (
+            np.ones((4, 5), np.float32),
+            "chunk 1 is of 5 float32 columns, the ones before of 6 float32",
+        ),
         (np.ones((4, 6), np.float64), "chunk 1 is of 6 float64 columns"),
         (np.ones((0, 6), np.float32), "chunk 1 must be"),
         (np.ones(6, np.float32), "chunk 1 must be"),
         (np.ones((4, 6), int), "chunk 1 must be"),
-        (np.where(np.arange(24).reshape(4, 6) == 9, np.nan, 1).astype(np.float32), "chunk 1: .* 1 of 4 rows: 1"),
+        (
+            np.where(np.arange(24).reshape(4, 6) == 9, np.nan, 1).astype(np.float32),
+            "chunk 1: .* 1 of 4 rows: 1",
+        ),
     ],
 )
 def test_a_chunk_that_does_not_fit_is_named(second: np.ndarray, reason: str) -> None:

@@ -10,9 +10,13 @@ import pytest
 from examine_jax.scoring import DenseSVD, Examination, examine
 from tests.support.spectra import SPECTRA, top_singular_value, with_spectrum
 
-# All of one shape, and so of one compilation. A pair 2e-5 apart; a row whose removal brings up the second direction.
+# All of one shape, and so of one compilation. A pair 2e-5 apart; a row whose removal brings up the
+# second direction.
 SIMPLE = {
-    **{name: SPECTRA[name] for name in ("orthogonal-rows", "zeros", "zero-rows", "rank-one", "ties", "huge", "tiny")},
+    **{
+        name: SPECTRA[name]
+        for name in ("orthogonal-rows", "zeros", "zero-rows", "rank-one", "ties", "huge", "tiny")
+    },
     "nearly-tied": with_spectrum(12, 5, np.array([5, 4.9999, 3, 2, 1]), 3),
     "crossing": np.r_[np.eye(4, 5)[[1, 0, 2, 3]] * [[3], [2.9], [2], [1]], np.zeros((8, 5))],
 }
@@ -67,7 +71,9 @@ def test_float64_derivatives_equal_central_differences(center: bool) -> None:
         np.testing.assert_array_equal(tangents.error_bound, 0)
 
 
-def test_the_centred_gradient_of_fewer_rows_than_columns_with_masked_rows_by_another_solver() -> None:
+def test_the_centred_gradient_of_fewer_rows_than_columns_with_masked_rows_by_another_solver() -> (
+    None
+):
     generator = np.random.default_rng(2)
     features, weights, direction = (
         generator.normal(size=(5, 12)),
@@ -79,13 +85,16 @@ def test_the_centred_gradient_of_fewer_rows_than_columns_with_masked_rows_by_ano
 
     def total(f: jax.Array) -> jax.Array:
         return jnp.sum(
-            jnp.concatenate([weights, jnp.ones(2)]) * examine(f, solver=DenseSVD(), center=True, where=where).gap
+            jnp.concatenate([weights, jnp.ones(2)])
+            * examine(f, solver=DenseSVD(), center=True, where=where).gap
         )
 
     with jax.enable_x64(True):
         gradient = np.asarray(jax.grad(total)(padded))
     expected = _differences(features, direction, True)
-    np.testing.assert_allclose(np.sum(gradient[:5] * direction), weights @ (expected[0] - expected[1:]), atol=1e-7)
+    np.testing.assert_allclose(
+        np.sum(gradient[:5] * direction), weights @ (expected[0] - expected[1:]), atol=1e-7
+    )
     np.testing.assert_array_equal(gradient[5:], 0)
 
 
@@ -101,10 +110,15 @@ def test_float32_gradients_under_grad_jit_and_vmap_are_right_to_float32() -> Non
     assert gradients.dtype == jnp.float32
     assert np.isnan(gradients[2]).all(), "never a number from NaN"
     for features, gradient in zip(batch[:2], np.asarray(gradients[:2], np.float64)):
-        expected, loo = _differences(features.astype(np.float64), direction, False), _loo(features, False)
+        expected, loo = (
+            _differences(features.astype(np.float64), direction, False),
+            _loo(features, False),
+        )
         along = np.sum(2 * (loo[0] - loo[1:]) * (expected[0] - expected[1:]))
         np.testing.assert_allclose(np.sum(gradient * direction), along, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(jax.grad(jax.jit(total))(batch[0]), gradients[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.grad(jax.jit(total))(batch[0]), gradients[0], rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("center", [False, True], ids=["as-is", "centred"])

@@ -30,7 +30,9 @@ def system_of(features: jax.Array):  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("spectrum", ["flat", "decaying", "mean"])
-def test_leading_pairs_are_those_of_float64_and_the_error_beyond_them_is_bounded(spectrum: str) -> None:
+def test_leading_pairs_are_those_of_float64_and_the_error_beyond_them_is_bounded(
+    spectrum: str,
+) -> None:
     features = features_like(spectrum)
     with jax.enable_x64(True):
         system, matrix, scale = jax.tree.map(np.asarray, system_of(features))
@@ -38,14 +40,20 @@ def test_leading_pairs_are_those_of_float64_and_the_error_beyond_them_is_bounded
     gram = exact.T @ exact
     values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
-    # Values that lie closer to the tail than the products' error cannot be told from it; the error that is said covers that.
+    # Values that lie closer to the tail than the products' error cannot be told from it; the error
+    # that is said covers that.
     off = np.abs(system.values - values)[: LEAD + 1]
     assert (off <= system.lead_shift).all()
     assert off[0] <= 1e-12 * values[0]
-    angle = np.linalg.norm(system.vectors[:, 0] - vectors[:, 0] * np.sign(system.vectors[:, 0] @ vectors[:, 0]))
+    angle = np.linalg.norm(
+        system.vectors[:, 0] - vectors[:, 0] * np.sign(system.vectors[:, 0] @ vectors[:, 0])
+    )
     assert angle <= system.first_error
-    assert system.first_error < 1e-7  # what float32 products alone would leave is 1e-4 on the flat spectrum
-    # In the basis that was found G is the values and an error: within the tail, and, much smaller, elsewhere.
+    assert (
+        system.first_error < 1e-7
+    )  # what float32 products alone would leave is 1e-4 on the flat spectrum
+    # In the basis that was found G is the values and an error: within the tail, and, much smaller,
+    # elsewhere.
     found = system.vectors.T @ gram @ system.vectors - np.diag(system.values)
     assert np.linalg.norm(found, 2) <= system.shift
     found[LEAD + 1 :, LEAD + 1 :] = 0
@@ -56,7 +64,10 @@ def test_leading_pairs_are_those_of_float64_and_the_error_beyond_them_is_bounded
 
 def test_float32_products_are_certified_where_no_direction_stands_out() -> None:
     rows = np.random.default_rng(0).standard_normal((15_000, 384)).astype(np.float32)
-    found, exact = examine(rows, solver=Secular()), examine(rows.astype(np.float64), solver=Secular())
+    found, exact = (
+        examine(rows, solver=Secular()),
+        examine(rows.astype(np.float64), solver=Secular()),
+    )
     assert int(found.diagnostics.path) == Path.FULL_FLOAT32
     gap = np.asarray(exact.gap)
     error = np.abs(np.asarray(found.gap, np.float64) - gap)

@@ -1,8 +1,8 @@
 """Exactly tied singular values: gaps are right and bounds finite, whichever eigenvectors LAPACK returns.
 
-Within a tied space, another BLAS kernel, thread count or processor returns other eigenvectors. So each
-check runs twice: with LAPACK's own, and with eigenvectors that are rotated at random within every tied
-space, and eigenvalues moved by some roundings.
+Within a tied space, another BLAS kernel, thread count or processor returns other eigenvectors. So
+each check runs twice: with LAPACK's own, and with eigenvectors that are rotated at random within
+every tied space, and eigenvalues moved by some roundings.
 """
 
 import functools
@@ -54,7 +54,9 @@ def tied_matrices(count: int, width: int) -> np.ndarray:
         if number % 4 == 1:
             matrix[generator.random(count) < 0.4] = 0
         if number % 7 == 3:
-            matrix[:] = generator.choice([-1.0, 1.0], width) * (generator.random(count) < 0.7)[:, None]
+            matrix[:] = (
+                generator.choice([-1.0, 1.0], width) * (generator.random(count) < 0.7)[:, None]
+            )
         matrix *= generator.choice([-1.0, 1.0], (count, 1))
         matrix[:] = matrix[generator.permutation(count)][:, generator.permutation(width)]
     return matrices
@@ -138,7 +140,9 @@ def as_scored(shape: str) -> np.ndarray:
     return tied_matrices(*SHAPES[shape]).astype(np.float32 if shape == "tall" else np.float64)
 
 
-def hold(gaps: np.ndarray, bounds: np.ndarray, exact: np.ndarray, matrices: np.ndarray, most: float) -> None:
+def hold(
+    gaps: np.ndarray, bounds: np.ndarray, exact: np.ndarray, matrices: np.ndarray, most: float
+) -> None:
     """Gaps and bounds are finite, bounds hold, and errors are at most `most` of the matrix' size."""
     sizes = np.linalg.norm(matrices, axis=(1, 2))[:, None]
     assert np.isfinite(gaps).all()
@@ -168,7 +172,9 @@ class TestExactTies:
             found = examine(matrix, solver=SOLVERS["secular"], center=center)
             return found.gap.sum(), (found.gap, found.error_bound)
 
-        for (_, (gaps, bounds)), gradients in with_both_vectors(jax.value_and_grad(total, has_aux=True), matrices):
+        for (_, (gaps, bounds)), gradients in with_both_vectors(
+            jax.value_and_grad(total, has_aux=True), matrices
+        ):
             hold(gaps, bounds, exact_gaps(shape, center), matrices, most)
             assert np.isfinite(gradients).all()
             # Each gap is a difference of two singular values, whose subgradients have length one.
@@ -180,7 +186,9 @@ class TestExactTies:
         exact = np.zeros((MATRICES, GROUPS))
         for gaps, matrix, groups in zip(exact, matrices, ids):
             for group in np.unique(groups):
-                gaps[group] = top_values(matrix, center) - top_values(matrix[groups != group], center)
+                gaps[group] = top_values(matrix, center) - top_values(
+                    matrix[groups != group], center
+                )
         for _, gaps, _, _, bounds in with_both_vectors(
             lambda m, g: examine_groups(m, g, num_groups=GROUPS, center=center)[:5], matrices, ids
         ):

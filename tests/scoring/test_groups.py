@@ -15,7 +15,9 @@ WIDE = [name for name, features in SPECTRA.items() if features.shape == (40, 90)
 IDS = np.array([0, 1, 1, 1, 2, 3, 1, 1, 2, 4, 1, 3])
 
 
-def _reference(features: np.ndarray, ids: np.ndarray, num_groups: int, center: bool) -> tuple[np.ndarray, float]:
+def _reference(
+    features: np.ndarray, ids: np.ndarray, num_groups: int, center: bool
+) -> tuple[np.ndarray, float]:
     exact = np.asarray(features, np.float64)
     sigma = top_singular_value(exact, center)
     without = [top_singular_value(exact[ids != group], center) for group in range(num_groups)]
@@ -24,10 +26,14 @@ def _reference(features: np.ndarray, ids: np.ndarray, num_groups: int, center: b
     return gaps, 8e-16 * max(np.linalg.norm(exact), 1e-300)
 
 
-def _hold(result: GroupExamination, gaps: np.ndarray, noise: float, relative: float, name: str) -> None:
+def _hold(
+    result: GroupExamination, gaps: np.ndarray, noise: float, relative: float, name: str
+) -> None:
     error = np.abs(np.asarray(result.gap, np.float64) - gaps)
     assert error.max() <= relative * gaps.max() + noise, name
-    assert (error <= np.asarray(result.error_bound, np.float64) + noise).all(), f"{name}: the error bound is a bound"
+    assert (error <= np.asarray(result.error_bound, np.float64) + noise).all(), (
+        f"{name}: the error bound is a bound"
+    )
 
 
 def _groups_of(count: int, num_groups: int) -> np.ndarray:
@@ -46,10 +52,14 @@ def test_float32_gaps_equal_svds_with_the_groups_deleted(center: bool) -> None:
         assert result.gap[5] == 0
         assert result.score[5] == 1
         sigma = np.float64(result.singular_value)
-        np.testing.assert_allclose(result.loo_singular_values, sigma - result.gap, rtol=1e-6, atol=1e-6 * sigma)
+        np.testing.assert_allclose(
+            result.loo_singular_values, sigma - result.gap, rtol=1e-6, atol=1e-6 * sigma
+        )
 
 
-@pytest.mark.parametrize(("names", "center"), [(TALL, False), (WIDE, True)], ids=["tall", "wide-centred"])
+@pytest.mark.parametrize(
+    ("names", "center"), [(TALL, False), (WIDE, True)], ids=["tall", "wide-centred"]
+)
 def test_float64_gaps_equal_svds_with_the_groups_deleted(names: list[str], center: bool) -> None:
     for name in names:
         features = SPECTRA[name]
@@ -89,7 +99,9 @@ def test_500_groups_of_34_000_float32_rows_are_right_to_rounding() -> None:
     gram = exact.T @ exact
     largest = np.linalg.eigvalsh(gram)[-1]
     some = np.argsort(result.gap)[:: 499 // 24]
-    left = np.array([np.linalg.eigvalsh(gram - exact[ids == g].T @ exact[ids == g])[-1] for g in some])
+    left = np.array(
+        [np.linalg.eigvalsh(gram - exact[ids == g].T @ exact[ids == g])[-1] for g in some]
+    )
     gaps = (largest - left) / (np.sqrt(largest) + np.sqrt(left))
     _hold(jax.tree.map(lambda x: x[some] if x.ndim else x, result), gaps, 0.0, 1e-6, "34,000 rows")
 
@@ -121,7 +133,9 @@ def test_equal_shapes_are_compiled_once() -> None:
         (IDS, 0, "at least 1"),
     ],
 )
-def test_unusable_group_ids_are_refused_with_the_reason(ids: np.ndarray, num_groups: int, message: str) -> None:
+def test_unusable_group_ids_are_refused_with_the_reason(
+    ids: np.ndarray, num_groups: int, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         examine_groups(SPECTRA["ties"].astype(np.float32), ids, num_groups=num_groups)
 

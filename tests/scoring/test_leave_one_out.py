@@ -12,7 +12,10 @@ from tests.support.spectra import SPECTRA, reference_gaps
 SOLVERS = {"secular": Secular(), "masked-power": MaskedPower(), "dense": DenseSVD()}
 FAST = {name: SOLVERS[name] for name in ("secular", "masked-power")}
 # Compiled for [12, 5], the shape that most spectra have too, so that tests share programs.
-GAPS = {name: jax.jit(lambda f, solver=solver: examine(f, solver=solver).gap) for name, solver in FAST.items()}
+GAPS = {
+    name: jax.jit(lambda f, solver=solver: examine(f, solver=solver).gap)
+    for name, solver in FAST.items()
+}
 
 
 @pytest.mark.parametrize("center", [False, True], ids=["as-is", "centred"])
@@ -27,7 +30,9 @@ def test_float32_gaps_equal_svds_with_the_row_deleted(solver: str, name: str, ce
     assert error.max() <= 1e-6 * largest + noise
     big = gaps > 0.01 * largest
     assert (error[big] <= 1e-5 * gaps[big] + noise).all()
-    assert (error <= np.asarray(result.error_bound, np.float64) + noise).all(), "the error bound is a bound"
+    assert (error <= np.asarray(result.error_bound, np.float64) + noise).all(), (
+        "the error bound is a bound"
+    )
     assert result.gap.dtype == jnp.float32
 
 
@@ -51,7 +56,9 @@ def test_the_parts_of_an_examination_agree(solver: str) -> None:
     result = examine(features, solver=FAST[solver])
     np.testing.assert_allclose(result.score, np.exp(-np.asarray(result.gap)), rtol=1e-6)
     np.testing.assert_allclose(result.singular_value, np.linalg.norm(features, 2), rtol=1e-6)
-    np.testing.assert_allclose(result.loo_singular_values, result.singular_value - result.gap, rtol=1e-6)
+    np.testing.assert_allclose(
+        result.loo_singular_values, result.singular_value - result.gap, rtol=1e-6
+    )
     assert (result.gap >= 0).all()
     assert int(result.diagnostics.iterations) >= 1
 
@@ -75,7 +82,9 @@ def test_the_order_of_rows_does_not_matter(solver: str) -> None:
     np.testing.assert_allclose(shuffled, straight[order], rtol=3e-7, atol=1e-7 * straight.max())
 
 
-@pytest.mark.parametrize(("solver", "center"), [("secular", False), ("secular", True), ("masked-power", True)])
+@pytest.mark.parametrize(
+    ("solver", "center"), [("secular", False), ("secular", True), ("masked-power", True)]
+)
 def test_masked_rows_are_as_if_deleted_whatever_they_hold(solver: str, center: bool) -> None:
     features = SPECTRA["gaussian-50x50"][:12, :5].astype(np.float32)
     padded = np.concatenate([features, np.full((9, 5), np.nan, np.float32)])

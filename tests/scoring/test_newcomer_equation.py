@@ -47,7 +47,8 @@ def test_roots_and_bounds_hold_against_lapack() -> None:
             delta, _, work, info = dlasd4(SIZE - 1, roots, row / norm, norm**2)
             assert info == 0
             exact = -delta[-1] * work[-1]
-            # dlasd4 itself is off by up to 2e-14 of the root (seen in extended precision); ours by 7e-15.
+            # dlasd4 itself is off by up to 2e-14 of the root (seen in extended precision); ours by
+            # 7e-15.
             assert abs(t - exact) <= bound + 5e-14 * exact
             assert bound <= max(1e-9 * exact, 1e-12 * norm**2)
             worst = max(worst, abs(t - exact) / exact)
@@ -64,10 +65,17 @@ def test_the_bound_covers_an_error_of_the_matrix() -> None:
         error = (error + error.T) / 2
         error[-1, :] = error[:, -1] = 0  # the turn of the first eigenvector is an error of its own
         error *= shift / np.linalg.norm(error, 2)
-        found = _solve(rows[:, -1] ** 2, rows[:, -2::-1] ** 2, values[-1] - values[-2::-1], np.full(ROWS, shift))
+        found = _solve(
+            rows[:, -1] ** 2,
+            rows[:, -2::-1] ** 2,
+            values[-1] - values[-2::-1],
+            np.full(ROWS, shift),
+        )
         for row, t, bound in zip(rows, np.asarray(found.t), np.asarray(found.bound)):
             moved = np.diag(values) + error
-            exact = np.linalg.eigvalsh(moved + np.outer(row, row))[-1] - np.linalg.eigvalsh(moved)[-1]
+            exact = (
+                np.linalg.eigvalsh(moved + np.outer(row, row))[-1] - np.linalg.eigvalsh(moved)[-1]
+            )
             assert abs(t - exact) <= bound + 1e-14 * (1 + row @ row)
 
 
@@ -80,7 +88,9 @@ def test_degenerate_rows_have_the_roots_that_the_definition_gives() -> None:
     first[3] = 0.3  # along it
     rest[4, :] = 1e-300
     found = _solve(first, rest, poles, np.zeros(ROWS))
-    np.testing.assert_allclose(np.asarray(found.t)[:6], [0, 0, 0.5, 0.3, 0, 0], rtol=1e-15, atol=1e-15)
+    np.testing.assert_allclose(
+        np.asarray(found.t)[:6], [0, 0, 0.5, 0.3, 0, 0], rtol=1e-15, atol=1e-15
+    )
     assert (np.asarray(found.bound)[:6] <= 1e-13).all()
     tied = _solve(first, rest, np.zeros(SIZE - 1), np.zeros(ROWS))  # all eigenvalues one: t = |f|^2
     np.testing.assert_allclose(np.asarray(tied.t)[:4], [0.2, 0.25, 0.75, 0.3], rtol=1e-15)

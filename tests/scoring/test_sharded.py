@@ -17,10 +17,18 @@ CHECKOUT = pathlib.Path(__file__).parents[2]
 
 
 def _start(folder: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.scoring.sharded_process", str(folder), *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.scoring.sharded_process",
+        str(folder),
+        *map(str, arguments),
+    ]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -38,24 +46,32 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.nda
     finally:
         for process in processes:
             process.kill()
-    one, first, second = (dict(np.load(folder / name)) for name in ("1-0.npz", "2-0.npz", "2-1.npz"))
+    one, first, second = (
+        dict(np.load(folder / name)) for name in ("1-0.npz", "2-0.npz", "2-1.npz")
+    )
     two = {}
     for key in first:
         if key == "refusal":
             continue
         if first[key].ndim:
             assert np.isnan(first[key]).any(), "each process sees its own rows alone"
-            assert (np.isnan(first[key]) != np.isnan(second[key])).all(), "and together they see each once"
+            assert (np.isnan(first[key]) != np.isnan(second[key])).all(), (
+                "and together they see each once"
+            )
             two[key] = np.where(np.isnan(first[key]), second[key], first[key])
         else:
             assert first[key] == second[key]
             two[key] = first[key]
-    refusals = {f"refusal-{index}": run["refusal"] for index, run in enumerate((one, first, second))}
+    refusals = {
+        f"refusal-{index}": run["refusal"] for index, run in enumerate((one, first, second))
+    }
     return {"one": one, "two": two, "refusals": refusals}
 
 
 @pytest.mark.parametrize("run", ["one", "two"])
-def test_gaps_of_spread_rows_equal_svds_with_the_row_deleted(runs: dict[str, dict[str, np.ndarray]], run: str) -> None:
+def test_gaps_of_spread_rows_equal_svds_with_the_row_deleted(
+    runs: dict[str, dict[str, np.ndarray]], run: str
+) -> None:
     cases = {"tall": (TALL, True), "wide": (WIDE, False)}
     if run == "one":
         cases |= {name: (TALL[:100], False) for name in ("adaptive", "masked-power")}

@@ -70,16 +70,22 @@ def _newcomers(corpus: np.ndarray) -> np.ndarray:
     return rows.astype(corpus.dtype)
 
 
-def _gaps_of_newcomers(corpus: np.ndarray, rows: np.ndarray, center: bool) -> tuple[np.ndarray, np.ndarray, float]:
+def _gaps_of_newcomers(
+    corpus: np.ndarray, rows: np.ndarray, center: bool
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Gaps by a singular value decomposition for every row, the rounding of those, and sigma."""
     corpus, rows = corpus.astype(np.float64), rows.astype(np.float64)
     sigma = top_singular_value(corpus, center)
-    together = np.array([top_singular_value(np.concatenate([corpus, row[None]]), center) for row in rows])
+    together = np.array(
+        [top_singular_value(np.concatenate([corpus, row[None]]), center) for row in rows]
+    )
     noise = 8e-16 * (np.linalg.norm(corpus) + np.linalg.norm(rows, axis=1))
     return together - sigma, noise, sigma
 
 
-def _assert_accurate(gap: jax.Array, bound: jax.Array, exact: np.ndarray, noise: np.ndarray | float) -> None:
+def _assert_accurate(
+    gap: jax.Array, bound: jax.Array, exact: np.ndarray, noise: np.ndarray | float
+) -> None:
     error = np.abs(np.asarray(gap, np.float64) - exact)
     largest = np.abs(exact).max()
     assert (error <= 1e-6 * largest + noise).all()
@@ -88,7 +94,9 @@ def _assert_accurate(gap: jax.Array, bound: jax.Array, exact: np.ndarray, noise:
     assert (error <= np.asarray(bound, np.float64) + noise).all(), "the error bound is a bound"
 
 
-@pytest.mark.parametrize(("dtype", "center"), [(np.float32, False), (np.float32, True), (np.float64, True)])
+@pytest.mark.parametrize(
+    ("dtype", "center"), [(np.float32, False), (np.float32, True), (np.float64, True)]
+)
 @pytest.mark.parametrize("name", [name for name in CORPORA if name != "one-row"])
 def test_members_gaps_equal_svds_with_the_row_deleted(name: str, dtype: type, center: bool) -> None:
     summary, corpus = _of(name, dtype)
@@ -98,7 +106,10 @@ def test_members_gaps_equal_svds_with_the_row_deleted(name: str, dtype: type, ce
     _assert_accurate(found.gap[:count], found.error_bound[:count], exact, noise)
     assert found.gap.dtype == found.score.dtype == dtype
     np.testing.assert_allclose(
-        found.singular_value, top_singular_value(corpus.astype(float), center), rtol=2e-7, atol=noise
+        found.singular_value,
+        top_singular_value(corpus.astype(float), center),
+        rtol=2e-7,
+        atol=noise,
     )
     np.testing.assert_allclose(found.score, np.exp(-np.asarray(found.gap)), rtol=1e-6, atol=1e-7)
 
@@ -115,7 +126,9 @@ def test_newcomers_gaps_equal_svds_with_the_row_added(name: str, dtype: type, ce
     assert found.gap.dtype == found.score.dtype == dtype
     assert (np.asarray(found.gap) >= 0).all()
     np.testing.assert_allclose(found.singular_value, sigma, rtol=2e-7, atol=noise.max())
-    np.testing.assert_allclose(found.singular_value_with, sigma + exact, rtol=2e-7, atol=noise.max())
+    np.testing.assert_allclose(
+        found.singular_value_with, sigma + exact, rtol=2e-7, atol=noise.max()
+    )
     np.testing.assert_allclose(found.score, np.exp(-np.asarray(found.gap)), rtol=1e-6, atol=1e-7)
 
 
@@ -159,11 +172,16 @@ def _same(one: SpectralSummary, other: SpectralSummary) -> None:
     mean = np.asarray(one.mean) - np.asarray(other.mean) * ratio
     assert np.linalg.norm(mean) <= float(one.mean_error) + float(other.mean_error) * ratio
     scatter = np.asarray(one.scatter) - np.asarray(other.scatter) * ratio**2
-    assert np.linalg.norm(scatter, 2) <= float(one.scatter_error) + float(other.scatter_error) * ratio**2
+    assert (
+        np.linalg.norm(scatter, 2)
+        <= float(one.scatter_error) + float(other.scatter_error) * ratio**2
+    )
 
 
 PARTS = {
-    (mean, index): (10.0**index * np.random.default_rng(index).normal(size=(PART, WIDTH)) + mean).astype(np.float32)
+    (mean, index): (
+        10.0**index * np.random.default_rng(index).normal(size=(PART, WIDTH)) + mean
+    ).astype(np.float32)
     for mean in (0.0, 1e4)
     for index in range(6)
 }
@@ -171,9 +189,13 @@ PARTS = {
 
 @hypothesis.settings(max_examples=40, deadline=None, derandomize=True)
 @hypothesis.given(
-    st.sampled_from([0.0, 1e4]), st.permutations(range(6)), st.lists(st.integers(0, 9), min_size=5, max_size=5)
+    st.sampled_from([0.0, 1e4]),
+    st.permutations(range(6)),
+    st.lists(st.integers(0, 9), min_size=5, max_size=5),
 )
-def test_merges_in_any_order_and_grouping_are_the_whole(mean: float, order: list[int], choices: list[int]) -> None:
+def test_merges_in_any_order_and_grouping_are_the_whole(
+    mean: float, order: list[int], choices: list[int]
+) -> None:
     summaries = [SpectralSummary.of(PARTS[mean, index]) for index in order]
     for choice in choices:
         left = summaries.pop(choice % len(summaries))
@@ -198,7 +220,9 @@ def test_a_merge_does_not_depend_on_the_order_of_two() -> None:
 
 def test_rows_added_one_part_at_a_time_are_the_whole() -> None:
     _, corpus = _of("mean-100", np.float32)
-    summary = SpectralSummary.of(corpus[:PART]).update(corpus[PART : 2 * PART]).update(corpus[2 * PART :])
+    summary = (
+        SpectralSummary.of(corpus[:PART]).update(corpus[PART : 2 * PART]).update(corpus[2 * PART :])
+    )
     _same(summary, SpectralSummary.of(corpus, np.ones(ROWS, bool)))
 
 
@@ -206,7 +230,12 @@ def test_what_is_left_after_a_removal_is_as_if_it_had_never_been_there() -> None
     for name in ("mean-0", "mean-100", "mean-10000", "huge"):
         summary, corpus = _of(name, np.float32)
         left = summary.remove(corpus[:PART])
-        _same(left, SpectralSummary.of(np.resize(corpus[PART:], corpus.shape), np.arange(ROWS) < ROWS - PART))
+        _same(
+            left,
+            SpectralSummary.of(
+                np.resize(corpus[PART:], corpus.shape), np.arange(ROWS) < ROWS - PART
+            ),
+        )
         _same(left.update(corpus[:PART]), summary)
         for center in (False, True):
             exact, noise = reference_gaps(corpus[PART:], center)
@@ -253,12 +282,18 @@ def _hostile_files() -> dict[str, tuple[bytes, str]]:
     generator = np.random.default_rng(0)
     stream = io.BytesIO()
     summary = SpectralSummary.of(PARTS[0.0, 1])
-    names = {"examine_jax_spectral_summary_version": 1.0, **{k: np.asarray(v) for k, v in summary._asdict().items()}}
+    names = {
+        "examine_jax_spectral_summary_version": 1.0,
+        **{k: np.asarray(v) for k, v in summary._asdict().items()},
+    }
 
     def archive(**changes: object) -> bytes:
         stream = io.BytesIO()
         content = {**names, **changes}
-        np.savez(stream, **{key: np.asarray(value) for key, value in content.items() if value is not None})
+        np.savez(
+            stream,
+            **{key: np.asarray(value) for key, value in content.items() if value is not None},
+        )
         return stream.getvalue()
 
     good = archive()
@@ -308,11 +343,15 @@ HOSTILE = _hostile_files()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_file_that_is_no_summary_is_refused_in_one_line_that_names_it(name: str, tmp_path: pathlib.Path) -> None:
+def test_a_file_that_is_no_summary_is_refused_in_one_line_that_names_it(
+    name: str, tmp_path: pathlib.Path
+) -> None:
     content, reason = HOSTILE[name]
     path = tmp_path / "corpus.npz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"corpus\.npz is not a readable spectral summary") as raised:
+    with pytest.raises(
+        ValueError, match=r"corpus\.npz is not a readable spectral summary"
+    ) as raised:
         SpectralSummary.load(path)
     assert reason in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -376,12 +415,16 @@ def test_summaries_pass_through_jit_vmap_and_scan_in_float64() -> None:
     batch = jax.jit(jax.vmap(SpectralSummary.of))(parts)
     assert batch.scatter.dtype == np.float64
     for index in range(3):
-        _same(jax.tree.map(lambda x, index=index: x[index], batch), SpectralSummary.of(parts[index]))
+        _same(
+            jax.tree.map(lambda x, index=index: x[index], batch), SpectralSummary.of(parts[index])
+        )
 
     @jax.jit
     def folded(parts: jax.Array, rows: jax.Array) -> jax.Array:
         first = SpectralSummary.of(parts[0])
-        summary, _ = jax.lax.scan(lambda summary, part: (summary.update(part), None), first, parts[1:])
+        summary, _ = jax.lax.scan(
+            lambda summary, part: (summary.update(part), None), first, parts[1:]
+        )
         return summary.examine_new(rows, center=True).gap
 
     np.testing.assert_allclose(folded(parts, rows), expected, rtol=1e-6)

@@ -26,7 +26,9 @@ def _reference(features: np.ndarray, k: int, center: bool) -> tuple[np.ndarray, 
 
 @pytest.mark.parametrize("center", [False, True], ids=["as-is", "centred"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_whole_spectra_equal_svds_with_the_row_deleted(shape: tuple[int, int], center: bool) -> None:
+def test_whole_spectra_equal_svds_with_the_row_deleted(
+    shape: tuple[int, int], center: bool
+) -> None:
     for name in (name for name, features in SPECTRA.items() if features.shape == shape):
         features = SPECTRA[name]
         values, without = _reference(features, min(shape), center)
@@ -36,7 +38,9 @@ def test_whole_spectra_equal_svds_with_the_row_deleted(shape: tuple[int, int], c
         assert result.dtype == np.float64
         assert error.max() <= 1e-7 * scale, name
         # float64's rounding of the eigenvalue, seen from the singular value.
-        assert (error[without > 1e-6 * scale] <= 1e-14 * scale**2 / without[without > 1e-6 * scale]).all(), name
+        assert (
+            error[without > 1e-6 * scale] <= 1e-14 * scale**2 / without[without > 1e-6 * scale]
+        ).all(), name
 
 
 def test_float32_nuclear_norms_fall_by_what_svds_say() -> None:
@@ -50,7 +54,11 @@ def test_float32_nuclear_norms_fall_by_what_svds_say() -> None:
         assert np.abs(result.gap - gaps).max() <= 2e-7 * gaps.max() + noise, name
         np.testing.assert_allclose(result.norm, values.sum(), rtol=1e-6, err_msg=name)
         np.testing.assert_allclose(
-            result.loo_norms, without.sum(1), rtol=1e-6, atol=1e-6 * values.sum() + 1e-38, err_msg=name
+            result.loo_norms,
+            without.sum(1),
+            rtol=1e-6,
+            atol=1e-6 * values.sum() + 1e-38,
+            err_msg=name,
         )
 
 
@@ -62,7 +70,9 @@ def test_falls_have_dlasd4s_relative_accuracy_whatever_their_size() -> None:
     rows = generator.normal(size=(40, size)) * 10.0 ** generator.uniform(-8, 0, (40, size))
     with jax.enable_x64(True):
         every = jax.jit(
-            lambda squares: jax.lax.map(lambda j: eigenvalue_drops(squares, jnp.asarray(values), j), jnp.arange(size))
+            lambda squares: jax.lax.map(
+                lambda j: eigenvalue_drops(squares, jnp.asarray(values), j), jnp.arange(size)
+            )
         )
         found = np.asarray(every(rows**2))
     # dlasd4 takes square roots of the poles, and gives a root s^2 as d_j - s and d_j + s.
@@ -79,7 +89,9 @@ def test_under_jit_and_vmap_masked_rows_are_as_if_deleted() -> None:
     batch = np.stack([SPECTRA["zero-rows"], SPECTRA["ties"]]).astype(np.float32)
     padded = np.concatenate([batch, np.full((2, 3, 5), np.nan, np.float32)], 1)
     where = np.arange(15) < 12
-    compute = jax.jit(jax.vmap(lambda f: leave_one_out_singular_values(f, 3, center=True, where=where)))
+    compute = jax.jit(
+        jax.vmap(lambda f: leave_one_out_singular_values(f, 3, center=True, where=where))
+    )
     for features, result in zip(batch, np.asarray(compute(padded))):
         values, without = _reference(features, 3, True)
         np.testing.assert_allclose(result[:12], without, rtol=1e-6, atol=1e-6)

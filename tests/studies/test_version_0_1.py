@@ -30,7 +30,9 @@ VIT = Architecture(
     ViTConfig(image_size=8, patch_size=4, channels=3, width=12, depth=1, heads=3, mlp_width=16),
     DecoderConfig(width=8, depth=1, heads=2, mlp_width=8),
 )
-RESNET = Architecture(ResNetConfig(image_size=8, channels=3, depths=(1,), width=4, stem="small_image"), None)
+RESNET = Architecture(
+    ResNetConfig(image_size=8, channels=3, depths=(1,), width=4, stem="small_image"), None
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,9 @@ def examine(images: LabelledImages, workdir: pathlib.Path) -> pathlib.Path:
     )
     examine_study.check_folder(workdir, images, settings)
     results = [examine_study.run_seed(images, workdir, settings, 0, progress=False)]
-    return examine_page.write_page(workdir, results, images, settings, source="tiles", device="a test")
+    return examine_page.write_page(
+        workdir, results, images, settings, source="tiles", device="a test"
+    )
 
 
 def byol_tracin(images: LabelledImages, workdir: pathlib.Path) -> pathlib.Path:
@@ -105,11 +109,15 @@ def low_resource(images: LabelledImages, workdir: pathlib.Path) -> pathlib.Path:
     )
     low_resource_study.check_folder(workdir, settings)
     results = list(low_resource_study.run_set("tiles", images, workdir, settings, progress=False))
-    return low_resource_page.write_page(workdir, results, {"tiles": describe(images)}, settings, device="a test")
+    return low_resource_page.write_page(
+        workdir, results, {"tiles": describe(images)}, settings, device="a test"
+    )
 
 
 @pytest.mark.parametrize("study", [examine, byol_tracin, low_resource])
-def test_folders_are_read_and_nothing_is_computed_again(study, images: LabelledImages, tmp_path: pathlib.Path) -> None:  # type: ignore[no-untyped-def]
+def test_folders_are_read_and_nothing_is_computed_again(
+    study, images: LabelledImages, tmp_path: pathlib.Path
+) -> None:  # type: ignore[no-untyped-def]
     workdir = tmp_path / study.__name__
     shutil.copytree(STUDIES / study.__name__, workdir)
     stored = {file: file.read_bytes() for file in workdir.rglob("*") if file.is_file()}

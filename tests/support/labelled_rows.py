@@ -7,7 +7,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 
-def labelled_rows(rows: int, width: int, classes: int, dtype: Any = np.float64, seed: int = 0) -> tuple[Any, Any]:
+def labelled_rows(
+    rows: int, width: int, classes: int, dtype: Any = np.float64, seed: int = 0
+) -> tuple[Any, Any]:
     generator = np.random.default_rng(seed)
     features = generator.normal(size=(rows, width))
     noisy = features[:, :classes] + generator.normal(size=(rows, classes))

@@ -15,7 +15,9 @@ from examine_jax.labelled.published.isic_2019 import CLASSES as ISIC_2019_CLASSE
 def draw(path: pathlib.Path, code: int, *, grey: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
-    shades = rng.integers(0, 128, (28, 28, 3)) + np.array([40, 16, 25]) * np.array([code % 2, code % 3, code % 5])
+    shades = rng.integers(0, 128, (28, 28, 3)) + np.array([40, 16, 25]) * np.array(
+        [code % 2, code % 3, code % 5]
+    )
     image = Image.fromarray(shades.astype(np.uint8))
     (image.convert("L") if grey else image).save(path)
 
@@ -29,12 +31,22 @@ def write(path: pathlib.Path, rows: Sequence[Sequence[object]]) -> None:
 def isic_2019(folder: pathlib.Path, a_class: int = 6) -> None:
     classes = (*ISIC_2019_CLASSES, "UNK")
     truth: list[list[object]] = [["image", *classes]]
-    metadata: list[list[object]] = [["image", "age_approx", "anatom_site_general", "lesion_id", "sex"]]
+    metadata: list[list[object]] = [
+        ["image", "age_approx", "anatom_site_general", "lesion_id", "sex"]
+    ]
     for number in range(a_class * len(ISIC_2019_CLASSES)):
         name, code = f"ISIC_{number:07d}", number % len(ISIC_2019_CLASSES)
         draw(folder / "ISIC_2019_Training_Input" / f"{name}.jpg", code)
         truth.append([name, *(float(place == code) for place in range(len(classes)))])
-        metadata.append([name, "55.0", "anterior torso", f"HAM_{number % 24:05d}" if number >= 8 else "", "female"])
+        metadata.append(
+            [
+                name,
+                "55.0",
+                "anterior torso",
+                f"HAM_{number % 24:05d}" if number >= 8 else "",
+                "female",
+            ]
+        )
     (folder / "ISIC_2019_Training_Input" / "LICENSE.txt").write_text("CC-BY-NC")
     write(folder / "ISIC_2019_Training_GroundTruth.csv", truth)
     write(folder / "ISIC_2019_Training_Metadata.csv", metadata)
@@ -42,7 +54,10 @@ def isic_2019(folder: pathlib.Path, a_class: int = 6) -> None:
 
 def isic_2016(folder: pathlib.Path, training: int = 16, test: int = 8) -> None:
     number = 0
-    for part, count, words in (("Training", training, ("benign", "malignant")), ("Test", test, ("0.0", "1.0"))):
+    for part, count, words in (
+        ("Training", training, ("benign", "malignant")),
+        ("Test", test, ("0.0", "1.0")),
+    ):
         rows = []
         for _ in range(count):
             name = f"ISIC_{number:07d}"
@@ -53,7 +68,9 @@ def isic_2016(folder: pathlib.Path, training: int = 16, test: int = 8) -> None:
 
 
 def chestx_ray14(folder: pathlib.Path, a_class: int = 6) -> None:
-    rows: list[list[object]] = [["Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", ""]]
+    rows: list[list[object]] = [
+        ["Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", ""]
+    ]
     split: dict[bool, list[str]] = {False: [], True: []}
     for number in range(a_class * len(CHESTX_RAY14_CLASSES)):
         patient, code = number // 2, number // 2 % 14

@@ -38,7 +38,9 @@ class Brightness:
         return {name: count + 1 for name, count in state.items()}
 
     def embed(self, params, state, images):
-        features, _ = run_network(self.encoder.module(), params["encoder"], {}, images / 255, train=False)
+        features, _ = run_network(
+            self.encoder.module(), params["encoder"], {}, images / 255, train=False
+        )
         return features
 
     def for_steps(self, steps):
@@ -49,7 +51,15 @@ class Brightness:
 
     def pictures(self, params, state, images, key):
         darker = np.asarray(images, np.float32) / 510
-        return (Picture("darker", "Darker images", "Half as bright.", "Images and darker ones", {"darker": darker}),)
+        return (
+            Picture(
+                "darker",
+                "Darker images",
+                "Half as bright.",
+                "Images and darker ones",
+                {"darker": darker},
+            ),
+        )
 
 
 def _small(architecture: Architecture):

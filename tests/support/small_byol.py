@@ -29,7 +29,9 @@ class Noisy:
 def small_byol(**changes):
     return BYOL(
         **{
-            "encoder": ViTConfig(image_size=8, patch_size=4, channels=3, width=12, depth=1, heads=3, mlp_width=16),
+            "encoder": ViTConfig(
+                image_size=8, patch_size=4, channels=3, width=12, depth=1, heads=3, mlp_width=16
+            ),
             "augmentation": TwoViews(Noisy(), Noisy()),
             "projector": HeadConfig((10, 6)),
             "predictor": HeadConfig((9, 6), output_bias=False),
@@ -47,10 +49,14 @@ def random_batch():
 
 def passes(byol, params, state, batch, key):
     first, second = two_views.make_views(byol.augmentation, byol.pixels, byol.encoder, batch, key)
-    online = two_views.Chain(byol.encoder, {"projector": byol.projector, "predictor": byol.predictor})
+    online = two_views.Chain(
+        byol.encoder, {"projector": byol.projector, "predictor": byol.predictor}
+    )
     following = two_views.Chain(byol.encoder, {"projector": byol.projector})
     of = online.on_views(params, state["batch_stats"], first, second)[:2]
-    to = following.on_views(state["target"]["params"], state["target"]["batch_stats"], first, second)[:2]
+    to = following.on_views(
+        state["target"]["params"], state["target"]["batch_stats"], first, second
+    )[:2]
     return of, to
 
 

@@ -26,8 +26,12 @@ def _table() -> dict[str, np.ndarray]:
         table[f"slowly-decaying-{name}"] = with_spectrum(count, width, 1 / (1 + index) ** 0.3, 2)
         table[f"step-{name}"] = with_spectrum(count, width, step, 3)
         table[f"low-rank-{name}"] = with_spectrum(count, width, np.array([5, 3, 1.0]), 4)
-        table[f"nearly-tied-{name}"] = with_spectrum(count, width, np.r_[5, 4.9975, 4.997, np.ones(size)], 5)
-        table[f"flat-{name}"] = with_spectrum(count, width, np.r_[1, np.full(size - 1, 1 - 5e-4)], 6)
+        table[f"nearly-tied-{name}"] = with_spectrum(
+            count, width, np.r_[5, 4.9975, 4.997, np.ones(size)], 5
+        )
+        table[f"flat-{name}"] = with_spectrum(
+            count, width, np.r_[1, np.full(size - 1, 1 - 5e-4)], 6
+        )
         table[f"mean-dominated-{name}"] = generator.normal(size=(count, width)) + 30
         table[f"gaussian-{name}"] = generator.normal(size=(count, width))
     table["two-rows"] = generator.normal(size=(2, 5))
@@ -43,7 +47,9 @@ def _table() -> dict[str, np.ndarray]:
     table["ties"] = np.repeat(generator.normal(size=(6, 5)), 2, 0)
     table["huge"] = 1e30 * generator.normal(size=(12, 5))
     table["tiny"] = 1e-30 * generator.normal(size=(12, 5))
-    table["huge-and-small"] = np.r_[1e30 * generator.normal(size=(6, 5)), generator.normal(size=(6, 5))]
+    table["huge-and-small"] = np.r_[
+        1e30 * generator.normal(size=(6, 5)), generator.normal(size=(6, 5))
+    ]
     return table
 
 
@@ -60,5 +66,7 @@ def reference_gaps(features: np.ndarray, center: bool = False) -> tuple[np.ndarr
     """Gaps by an SVD for every row, in float64; and the size of that reference's own rounding."""
     exact = np.asarray(features, np.float64)
     sigma = top_singular_value(exact, center)
-    gaps = np.array([sigma - top_singular_value(np.delete(exact, i, 0), center) for i in range(len(exact))])
+    gaps = np.array(
+        [sigma - top_singular_value(np.delete(exact, i, 0), center) for i in range(len(exact))]
+    )
     return gaps, 8e-16 * max(np.linalg.norm(exact), 1e-300)

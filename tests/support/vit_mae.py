@@ -14,7 +14,9 @@ from examine_jax.models.weights.vit import VIT_NAMES, with_names_on_disk
 from examine_jax.models.weights.vit_mae import decoder_parameters
 
 
-def from_vit_mae(tensors: Mapping[str, np.ndarray], encoder: ViTConfig, decoder: DecoderConfig) -> PyTree:
+def from_vit_mae(
+    tensors: Mapping[str, np.ndarray], encoder: ViTConfig, decoder: DecoderConfig
+) -> PyTree:
     """Parameters {"encoder", "decoder"} without positions: both sides compute the same."""
     named = with_names_on_disk(Tensors(tensors, "the ViTMAE"))
     params = {

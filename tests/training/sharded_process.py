@@ -53,7 +53,9 @@ METHODS = {
     "vicreg": VICReg(ENCODER, VIEWS, HEAD),
 }
 # Adam would make signs of gradients that are zero but for rounding.
-SETTINGS = PretrainSettings((Phase(steps=STEPS),), batch_size=8, optimiser=SGD(), schedule=WarmupCosine(1.0, 0.0))
+SETTINGS = PretrainSettings(
+    (Phase(steps=STEPS),), batch_size=8, optimiser=SGD(), schedule=WarmupCosine(1.0, 0.0)
+)
 RUNS = {name: (method, SETTINGS) for name, method in METHODS.items()} | {
     "mae in micro-batches": (METHODS["mae"], dataclasses.replace(SETTINGS, accumulate=2)),
     "simclr": (METHODS["simclr"], dataclasses.replace(SETTINGS, optimiser=LARS())),
@@ -81,7 +83,9 @@ class Streamed:
         return IMAGES[indices]
 
 
-def main(folder: pathlib.Path, devices: int, port: str = "", process: int = 0, processes: int = 1) -> None:
+def main(
+    folder: pathlib.Path, devices: int, port: str = "", process: int = 0, processes: int = 1
+) -> None:
     jax.config.update("jax_num_cpu_devices", devices)
     if processes > 1:
         jax.distributed.initialize(f"127.0.0.1:{port}", processes, process)
@@ -103,7 +107,9 @@ def main(folder: pathlib.Path, devices: int, port: str = "", process: int = 0, p
             if processes == 1 and name == RESUMED:
                 newest = max(int(step.name) for step in left.iterdir() if step.name.isdigit())
                 shutil.rmtree(left / str(newest))
-                saved |= outcome("resumed", pretrain(method, IMAGES, settings, left.parent, progress=False))
+                saved |= outcome(
+                    "resumed", pretrain(method, IMAGES, settings, left.parent, progress=False)
+                )
     np.savez(folder / f"{devices}x{processes}-{process}.npz", **saved)
 
 

@@ -21,11 +21,15 @@ def test_a_step_has_the_same_batch_wherever_the_run_was_started():
     order = BatchOrder(23, 4, seed=1)
     whole = order.indices(0, 40)
     for first, steps in [(0, 1), (7, 3), (39, 1), (4, 36)]:
-        assert np.array_equal(BatchOrder(23, 4, seed=1).indices(first, steps), whole[first : first + steps])
+        assert np.array_equal(
+            BatchOrder(23, 4, seed=1).indices(first, steps), whole[first : first + steps]
+        )
 
 
 def test_seeds_and_phases_have_orders_of_their_own():
-    orders = [BatchOrder(50, 50, seed, stream).indices(0, 1) for seed, stream in [(0, 0), (1, 0), (0, 1)]]
+    orders = [
+        BatchOrder(50, 50, seed, stream).indices(0, 1) for seed, stream in [(0, 0), (1, 0), (0, 1)]
+    ]
     assert not any(np.array_equal(orders[i], orders[j]) for i in range(3) for j in range(i))
 
 
@@ -33,7 +37,9 @@ def test_every_image_is_seen_about_equally_often():
     order = BatchOrder(11, 4, seed=0)
     counts = np.bincount(order.indices(0, 2 * 400).ravel(), minlength=11)
     assert counts.sum() == 3200
-    assert abs(counts - 3200 / 11).max() < 5 * np.sqrt(400 * (3 / 11) * (8 / 11))  # five deviations of a binomial
+    assert abs(counts - 3200 / 11).max() < 5 * np.sqrt(
+        400 * (3 / 11) * (8 / 11)
+    )  # five deviations of a binomial
 
 
 @pytest.mark.parametrize("batch", [0, -1, 6])

@@ -45,12 +45,16 @@ def resident(images, tmp_path_factory):
 def close(run, other):
     losses = [np.array([record["loss"] for record in each.history]) for each in (run, other)]
     np.testing.assert_allclose(*losses, rtol=1e-5)
-    for found, expected in zip(jax.tree.leaves(run.params), jax.tree.leaves(other.params), strict=True):
+    for found, expected in zip(
+        jax.tree.leaves(run.params), jax.tree.leaves(other.params), strict=True
+    ):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_streamed_images_train_as_resident_ones(images, resident, tmp_path):
-    streamed = pretrain(METHOD, OnDisk(images, tmp_path), SETTINGS, tmp_path / "run", progress=False)
+    streamed = pretrain(
+        METHOD, OnDisk(images, tmp_path), SETTINGS, tmp_path / "run", progress=False
+    )
     close(streamed, resident)
 
 
@@ -78,7 +82,9 @@ def test_a_streamed_run_resumes_to_the_same_parameters(images, tmp_path, monkeyp
     monkeypatch.undo()
     cut = pretrain(METHOD, pixels, SETTINGS, tmp_path / "cut", progress=False)
     assert len(cut.history) == 12
-    for found, expected in zip(jax.tree.leaves(cut.params), jax.tree.leaves(whole.params), strict=True):
+    for found, expected in zip(
+        jax.tree.leaves(cut.params), jax.tree.leaves(whole.params), strict=True
+    ):
         assert np.array_equal(found, expected)
 
 

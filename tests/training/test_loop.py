@@ -17,13 +17,30 @@ import pytest
 
 from examine_jax.common.configuration import differences
 from examine_jax.models import DecoderConfig, ViTConfig
-from examine_jax.pretraining import MAE, AdamW, NonFiniteLossError, Phase, PretrainSettings, WarmupCosine, pretrain
+from examine_jax.pretraining import (
+    MAE,
+    AdamW,
+    NonFiniteLossError,
+    Phase,
+    PretrainSettings,
+    WarmupCosine,
+    pretrain,
+)
 from examine_jax.training.batches import BatchOrder
 from examine_jax.training.checkpoints import Checkpoints
 from examine_jax.training.step import initial_state
 
 METHOD = MAE(
-    ViTConfig(image_size=16, patch_size=4, channels=1, width=16, depth=1, heads=2, mlp_width=32, class_token=False),
+    ViTConfig(
+        image_size=16,
+        patch_size=4,
+        channels=1,
+        width=16,
+        depth=1,
+        heads=2,
+        mlp_width=32,
+        class_token=False,
+    ),
     DecoderConfig(width=8, depth=1, heads=2, mlp_width=16),
 )
 
@@ -33,7 +50,9 @@ CLOCK = ("seconds", "images_per_second")
 
 
 def settings(steps=STEPS, **changes):
-    return PretrainSettings(phases=(Phase(steps=steps),), batch_size=8, schedule=WarmupCosine(0.1), **changes)
+    return PretrainSettings(
+        phases=(Phase(steps=steps),), batch_size=8, schedule=WarmupCosine(0.1), **changes
+    )
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +61,9 @@ def images():
     generator = np.random.default_rng(0)
     centre = generator.uniform(0, 16, (44, 2, 1, 1))
     row, column = np.mgrid[:16, :16]
-    return (255 * np.exp(-((row - centre[:, 0]) ** 2 + (column - centre[:, 1]) ** 2) / 60)).astype(np.uint8)[..., None]
+    return (255 * np.exp(-((row - centre[:, 0]) ** 2 + (column - centre[:, 1]) ** 2) / 60)).astype(
+        np.uint8
+    )[..., None]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -62,7 +83,9 @@ def compilation_cache(tmp_path_factory):
 
 
 def same(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    return all(
+        np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +99,9 @@ def test_the_loss_falls_and_every_step_is_recorded_once(trained):
     losses = [record["loss"] for record in run.history]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
     assert [record["step"] for record in run.history] == list(range(1, STEPS + 1))
-    assert [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()] == run.history
+    assert [
+        json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()
+    ] == run.history
 
 
 def test_features_do_not_collapse(images, trained):
@@ -87,7 +112,8 @@ def test_features_do_not_collapse(images, trained):
 
 def test_the_same_run_twice_is_the_same_and_another_seed_is_not(images, trained, tmp_path):
     again, other = (
-        pretrain(METHOD, images, settings(seed=seed), tmp_path / str(seed), progress=False) for seed in (0, 1)
+        pretrain(METHOD, images, settings(seed=seed), tmp_path / str(seed), progress=False)
+        for seed in (0, 1)
     )
     assert same(trained[0].params, again.params)
     assert not same(again.params, other.params)
@@ -116,8 +142,15 @@ except OSError as error:
 def start_child(folder, images, steps, lines, environment, **pipes):
     """A process that trains, once it has recorded that many steps."""
     np.save(folder / "images.npy", images)
-    arguments = [str(pathlib.Path(__file__).parent), str(folder / "images.npy"), str(folder / "run"), str(steps)]
-    child = subprocess.Popen([sys.executable, "-c", CHILD, *arguments], env={**os.environ, **environment}, **pipes)
+    arguments = [
+        str(pathlib.Path(__file__).parent),
+        str(folder / "images.npy"),
+        str(folder / "run"),
+        str(steps),
+    ]
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, *arguments], env={**os.environ, **environment}, **pipes
+    )
     metrics = folder / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120
     while not metrics.exists() or metrics.read_bytes().count(b"\n") < lines:
@@ -127,7 +160,9 @@ def start_child(folder, images, steps, lines, environment, **pipes):
     return child
 
 
-def test_a_run_killed_and_started_again_ends_with_the_same_parameters(images, trained, tmp_path, compilation_cache):
+def test_a_run_killed_and_started_again_ends_with_the_same_parameters(
+    images, trained, tmp_path, compilation_cache
+):
     child = start_child(tmp_path, images, STEPS, 20, compilation_cache)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
@@ -139,7 +174,8 @@ def test_a_run_killed_and_started_again_ends_with_the_same_parameters(images, tr
     whole, _ = trained
     assert same(resumed.params, whole.params)
     without_clock = [
-        [{k: v for k, v in record.items() if k not in CLOCK} for record in run.history] for run in (resumed, whole)
+        [{k: v for k, v in record.items() if k not in CLOCK} for record in run.history]
+        for run in (resumed, whole)
     ]
     assert without_clock[0] == without_clock[1]
 
@@ -152,8 +188,12 @@ def test_sigterm_saves_and_exits(images, tmp_path, compilation_cache):
     assert str(recorded) in {folder.name for folder in (tmp_path / "run" / "checkpoints").iterdir()}
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process are Linux's")
-def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(images, tmp_path, compilation_cache):
+@pytest.mark.skipif(
+    not hasattr(resource, "prlimit"), reason="limits of another process are Linux's"
+)
+def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(
+    images, tmp_path, compilation_cache
+):
     steps = 120  # few enough that metrics.jsonl stays below the limit
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     child = start_child(tmp_path, images, steps, 1, compilation_cache, **pipes)
@@ -171,12 +211,18 @@ def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(images,
     assert (
         "File too large" in message or "CancelledError" in message
     )  # whichever of the writer's tasks is heard of first
-    assert f"start the run again; that of step {whole} is whole, the run goes on from there" in message
+    assert (
+        f"start the run again; that of step {whole} is whole, the run goes on from there" in message
+    )
     assert whole < steps
     resumed = pretrain(METHOD, images, settings(steps), tmp_path / "run", progress=False)
-    uninterrupted = pretrain(METHOD, images, settings(steps), tmp_path / "uninterrupted", progress=False)
+    uninterrupted = pretrain(
+        METHOD, images, settings(steps), tmp_path / "uninterrupted", progress=False
+    )
     assert same(resumed.params, uninterrupted.params)
-    assert all(folder.name.isdigit() for folder in checkpoints.iterdir()), "nothing half-written is left"
+    assert all(folder.name.isdigit() for folder in checkpoints.iterdir()), (
+        "nothing half-written is left"
+    )
 
 
 IN_LITTLE_SPACE = """
@@ -194,10 +240,23 @@ def test_a_checkpoint_without_room_is_not_begun(images, tmp_path, compilation_ca
     (tmp_path / "small").mkdir()
     np.save(tmp_path / "images.npy", images)
     arguments = [str(tmp_path / "small"), sys.executable, CHILD, str(pathlib.Path(__file__).parent)]
-    command = ["unshare", "--user", "--map-root-user", "--mount", "bash", "-c", IN_LITTLE_SPACE, *arguments]
+    command = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "bash",
+        "-c",
+        IN_LITTLE_SPACE,
+        *arguments,
+    ]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=200, env={**os.environ, **compilation_cache}
+            command,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            env={**os.environ, **compilation_cache},
         )
     except FileNotFoundError:
         pytest.skip("there is no unshare here")
@@ -236,7 +295,9 @@ def test_phases_train_on_their_own_images_and_resume(images, tmp_path, monkeypat
     records = loop._records
     monkeypatch.setattr(loop, "_records", fail_late)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(METHOD, [images, other], two, tmp_path / "cut", checkpoint_seconds=0.0, progress=False)
+        pretrain(
+            METHOD, [images, other], two, tmp_path / "cut", checkpoint_seconds=0.0, progress=False
+        )
     monkeypatch.undo()
     cut = pretrain(METHOD, [images, other], two, tmp_path / "cut", progress=False)
     assert same(whole.params, cut.params)
@@ -255,7 +316,9 @@ def test_phases_train_on_their_own_images_and_resume(images, tmp_path, monkeypat
         ),
     ],
 )
-def test_a_workdir_of_another_run_is_refused_with_what_differs(images, trained, method, run_settings, fields):
+def test_a_workdir_of_another_run_is_refused_with_what_differs(
+    images, trained, method, run_settings, fields
+):
     with pytest.raises(ValueError, match="holds another run") as error:
         pretrain(method, images, run_settings, trained[1], progress=False)
     assert all(field in str(error.value) for field in fields)
@@ -288,15 +351,24 @@ def test_a_checkpoint_of_another_architecture_names_the_parameter(trained, chang
     optimiser = settings().optimiser.build(settings().learning_rate((STEPS,)))
     batch = {"image": np.zeros((8, 16, 16, 1), np.uint8)}
     template = jax.eval_shape(lambda: initial_state(method, optimiser, jax.random.key(0), batch))
-    with Checkpoints(trained[1] / "checkpoints") as checkpoints, pytest.raises(ValueError, match=message):
+    with (
+        Checkpoints(trained[1] / "checkpoints") as checkpoints,
+        pytest.raises(ValueError, match=message),
+    ):
         checkpoints.restore(template)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_its_images(images, tmp_path):
-    wild = PretrainSettings(phases=(Phase(steps=50),), batch_size=8, schedule=WarmupCosine(1e30, warmup=0.0))
+    wild = PretrainSettings(
+        phases=(Phase(steps=50),), batch_size=8, schedule=WarmupCosine(1e30, warmup=0.0)
+    )
     names = [f"slide {i}.png" for i in range(len(images))]
-    with pytest.raises(NonFiniteLossError, match=r"at step \d+: try a lower learning rate") as error:
-        pretrain(METHOD, images, wild, tmp_path, names=names, checkpoint_seconds=3600.0, progress=False)
+    with pytest.raises(
+        NonFiniteLossError, match=r"at step \d+: try a lower learning rate"
+    ) as error:
+        pretrain(
+            METHOD, images, wild, tmp_path, names=names, checkpoint_seconds=3600.0, progress=False
+        )
     assert error.value.step > 1
     expected = BatchOrder(len(images), 8, seed=0).indices(error.value.step - 1, 1)[0]
     assert error.value.indices.tolist() == expected.tolist()

@@ -21,7 +21,8 @@ def by_formula(step, peak, warmup, total):
 
 
 @pytest.mark.parametrize(
-    ("rate", "share", "batch", "steps"), [(1.5e-4, 0.05, 256, 200), (1e-3, 0.0, 64, 30), (3e-4, 0.5, 1024, 11)]
+    ("rate", "share", "batch", "steps"),
+    [(1.5e-4, 0.05, 256, 200), (1e-3, 0.0, 64, 30), (3e-4, 0.5, 1024, 11)],
 )
 def test_the_learning_rate_follows_its_formula(rate, share, batch, steps):
     schedule = WarmupCosine(rate, share).build(batch, steps)
@@ -34,25 +35,35 @@ def test_the_learning_rate_follows_its_formula(rate, share, batch, steps):
 def test_phases_continue_or_restart_the_schedule():
     phases = (Phase(steps=10), Phase(steps=20))
     rates = {
-        kind: np.array([PretrainSettings(phases, phase_schedule=kind).learning_rate((10, 20))(i) for i in range(30)])
+        kind: np.array(
+            [
+                PretrainSettings(phases, phase_schedule=kind).learning_rate((10, 20))(i)
+                for i in range(30)
+            ]
+        )
         for kind in ("continued", "restarted")
     }
     whole = WarmupCosine().build(256, 30)
     np.testing.assert_allclose(rates["continued"], [whole(i) for i in range(30)])
     parts = [WarmupCosine().build(256, count) for count in (10, 20)]
-    np.testing.assert_allclose(rates["restarted"], [parts[0](i) for i in range(10)] + [parts[1](i) for i in range(20)])
+    np.testing.assert_allclose(
+        rates["restarted"], [parts[0](i) for i in range(10)] + [parts[1](i) for i in range(20)]
+    )
 
 
 def test_weight_decay_spares_biases_norms_and_tokens():
     method = MAE.of(architecture("vit_s8"))
-    shapes = jax.eval_shape(method.init, jax.random.key(0), {"image": jax.ShapeDtypeStruct((1, 72, 72, 3), jnp.uint8)})[
-        0
-    ]
+    shapes = jax.eval_shape(
+        method.init, jax.random.key(0), {"image": jax.ShapeDtypeStruct((1, 72, 72, 3), jnp.uint8)}
+    )[0]
     decay = {
-        jax.tree_util.keystr(path): flag for path, flag in jax.tree_util.tree_flatten_with_path(decayed(shapes))[0]
+        jax.tree_util.keystr(path): flag
+        for path, flag in jax.tree_util.tree_flatten_with_path(decayed(shapes))[0]
     }
     assert all(flag == name.endswith("['kernel']") for name, flag in decay.items())
-    assert sum(decay.values()) == 2 + 2 + 4 * (12 + 8) - 1  # embeddings of both networks, pixels, four a block
+    assert (
+        sum(decay.values()) == 2 + 2 + 4 * (12 + 8) - 1
+    )  # embeddings of both networks, pixels, four a block
     assert not decayed({"positions": jnp.ones((4, 4)), "mask_token": jnp.ones((1, 4))})["positions"]
 
 
@@ -69,13 +80,17 @@ def test_one_step_of_adamw_equals_the_formula():
 def test_clipping_bounds_the_gradient():
     params = {"kernel": jnp.zeros((2, 2))}
     optimiser = AdamW(clip_norm=1.0, epsilon=1.0, weight_decay=0.0).build(lambda step: 1.0)
-    updates, _ = optimiser.update({"kernel": jnp.full((2, 2), 100.0)}, optimiser.init(params), params)
+    updates, _ = optimiser.update(
+        {"kernel": jnp.full((2, 2), 100.0)}, optimiser.init(params), params
+    )
     np.testing.assert_allclose(updates["kernel"], -0.5 / 1.5, rtol=1e-6)
 
 
 def gradients(params, step):
     """As in the PyTorch runs below: they depend on the parameters and on the step."""
-    kernel = np.array([[0.3, -0.1], [0.2, 0.05]]) * (step + 1) - 0.1 * np.asarray(params["kernel"], np.float64)
+    kernel = np.array([[0.3, -0.1], [0.2, 0.05]]) * (step + 1) - 0.1 * np.asarray(
+        params["kernel"], np.float64
+    )
     return {"kernel": kernel, "bias": np.array([-0.2, 0.4]) + 0.1 * step}
 
 
@@ -87,7 +102,9 @@ def run(optimiser, steps, params=START):
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
     state = optimiser.init(params)
     for step in range(steps):
-        gradient = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), gradients(params, step))
+        gradient = jax.tree.map(
+            lambda leaf: jnp.asarray(leaf, jnp.float32), gradients(params, step)
+        )
         updates, state = optimiser.update(gradient, state, params)
         params = jax.tree.map(jnp.add, params, updates)
     return params
@@ -129,7 +146,11 @@ def lars_by_formula(settings, steps):
         for name, gradient in gradients(params, step).items():
             if name != "bias":
                 gradient = gradient + settings.weight_decay * params[name]
-                ratio = settings.trust_coefficient * np.linalg.norm(params[name]) / np.linalg.norm(gradient)
+                ratio = (
+                    settings.trust_coefficient
+                    * np.linalg.norm(params[name])
+                    / np.linalg.norm(gradient)
+                )
                 gradient = gradient * ratio
             inside, outside = (rate, 1.0) if settings.rate_in_momentum else (1.0, rate)
             buffers[name] = settings.momentum * buffers[name] + inside * gradient
@@ -144,13 +165,19 @@ def test_lars_equals_its_formula(rate_in_momentum):
     for name, leaf in expected.items():
         np.testing.assert_allclose(found[name], leaf, rtol=2e-6)
     other = lars_by_formula(LARS(0.9, 0.05, 0.3, not rate_in_momentum), 4)
-    assert np.abs(other["kernel"] - expected["kernel"]).max() > 0.01, "the schedule tells the two apart"
+    assert np.abs(other["kernel"] - expected["kernel"]).max() > 0.01, (
+        "the schedule tells the two apart"
+    )
 
 
 def test_lars_with_the_rate_inside_equals_optax():
     settings = LARS(weight_decay=0.05, trust_coefficient=0.3, rate_in_momentum=True)
-    theirs = optax.lars(FALLING, 0.05, decayed, trust_coefficient=0.3, trust_ratio_mask=decayed, momentum=0.9)
-    for found, expected in zip(*(jax.tree.leaves(run(each, 4)) for each in (settings.build(FALLING), theirs))):
+    theirs = optax.lars(
+        FALLING, 0.05, decayed, trust_coefficient=0.3, trust_ratio_mask=decayed, momentum=0.9
+    )
+    for found, expected in zip(
+        *(jax.tree.leaves(run(each, 4)) for each in (settings.build(FALLING), theirs))
+    ):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -180,7 +207,9 @@ def test_a_fixed_rate_names_parameters_that_there_are():
 
 
 def test_the_rate_knows_its_peak():
-    settings = PretrainSettings((Phase(steps=10), Phase(steps=20)), batch_size=512, phase_schedule="restarted")
+    settings = PretrainSettings(
+        (Phase(steps=10), Phase(steps=20)), batch_size=512, phase_schedule="restarted"
+    )
     rate = settings.learning_rate((10, 20))
     assert rate.peak == pytest.approx(3e-4)
     assert max(float(rate(step)) for step in range(30)) == pytest.approx(rate.peak, rel=0.02)
@@ -192,7 +221,10 @@ def test_the_rate_knows_its_peak():
     ("make", "message"),
     [
         (lambda: Constant(learning_rate=-1.0), "learning_rate"),
-        (lambda: PretrainSettings((Phase(steps=1),), batch_size=10, accumulate=4), "equal micro-batches"),
+        (
+            lambda: PretrainSettings((Phase(steps=1),), batch_size=10, accumulate=4),
+            "equal micro-batches",
+        ),
         (lambda: PretrainSettings((Phase(steps=1),), accumulate=0), "equal micro-batches"),
         (lambda: WarmupCosine(learning_rate=0.0), "learning_rate"),
         (lambda: WarmupCosine(warmup=1.0), "warmup"),

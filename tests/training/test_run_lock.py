@@ -21,11 +21,17 @@ def test_a_run_is_held_until_its_process_ends_even_by_a_kill(tmp_path: pathlib.P
     file = tmp_path / "pretraining.json"
     file.write_text("{}")
     with subprocess.Popen(
-        [sys.executable, "-c", _HOLD, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _HOLD, file],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(ValueError, match=f"another process is training in {tmp_path}; wait"), run_lock(file):
+        with (
+            pytest.raises(ValueError, match=f"another process is training in {tmp_path}; wait"),
+            run_lock(file),
+        ):
             pass
         other.kill()
         other.wait()

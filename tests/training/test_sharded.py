@@ -17,10 +17,18 @@ QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passe
 
 
 def _start(folder: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.training.sharded_process", str(folder), *map(str, arguments)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.training.sharded_process",
+        str(folder),
+        *map(str, arguments),
+    ]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICKLY}
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def _finish(processes: list[subprocess.Popen[str]]) -> None:
@@ -44,13 +52,20 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.nda
         port = free.getsockname()[1]
     _finish([_start(folder, 1), *(_start(folder, 2, port, process, 2) for process in range(2))])
     _finish([_start(folder, 4)])  # goes on where the first left off
-    return {name: dict(np.load(folder / f"{name}.npz")) for name in ("1x1-0", "4x1-0", "2x2-0", "2x2-1")}
+    return {
+        name: dict(np.load(folder / f"{name}.npz")) for name in ("1x1-0", "4x1-0", "2x2-0", "2x2-1")
+    }
 
 
-def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], name: str, there: str) -> None:
+def assert_same(
+    found: dict[str, np.ndarray], expected: dict[str, np.ndarray], name: str, there: str
+) -> None:
     for key in ("loss", "gradient_norm", "params"):
         scale = np.abs(expected[f"{there}/{key}"]).max()
-        assert np.abs(found[f"{name}/{key}"] - expected[f"{there}/{key}"]).max() <= 2e-5 * scale, (name, key)
+        assert np.abs(found[f"{name}/{key}"] - expected[f"{there}/{key}"]).max() <= 2e-5 * scale, (
+            name,
+            key,
+        )
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -71,6 +86,8 @@ def test_four_devices_go_on_where_one_stopped(runs: dict[str, dict[str, np.ndarr
     assert_same(runs["4x1-0"], runs["1x1-0"], "resumed", RESUMED)
 
 
-def test_each_process_reads_its_own_share_of_a_batch(runs: dict[str, dict[str, np.ndarray]]) -> None:
+def test_each_process_reads_its_own_share_of_a_batch(
+    runs: dict[str, dict[str, np.ndarray]],
+) -> None:
     for process in range(2):
         assert runs[f"2x2-{process}"]["read at once"] == 4

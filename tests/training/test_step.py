@@ -65,7 +65,10 @@ OPTIMISER = optax.sgd(0.01, momentum=0.9)
 @pytest.fixture(scope="module")
 def batch():
     generator = np.random.default_rng(0)
-    return {"image": jnp.asarray(generator.integers(0, 256, (12, 3, 3, 1), dtype=np.uint8)), "index": jnp.arange(12)}
+    return {
+        "image": jnp.asarray(generator.integers(0, 256, (12, 3, 3, 1), dtype=np.uint8)),
+        "index": jnp.arange(12),
+    }
 
 
 @pytest.mark.parametrize("accumulate", [2, 3, 12])
@@ -97,19 +100,29 @@ def test_micro_batches_draw_from_keys_of_their_own(batch):
     np.testing.assert_allclose(metrics["draw"], np.mean(draws), rtol=1e-6)
 
 
-@pytest.mark.parametrize("method", [METHOD, BlurredBrightness()], ids=["no convolution", "a convolution"])
+@pytest.mark.parametrize(
+    "method", [METHOD, BlurredBrightness()], ids=["no convolution", "a convolution"]
+)
 @pytest.mark.parametrize("accumulate", [2, 4])
-def test_the_compiled_step_is_the_plain_one_however_micro_batches_are_dispatched(batch, method, accumulate):
+def test_the_compiled_step_is_the_plain_one_however_micro_batches_are_dispatched(
+    batch, method, accumulate
+):
     state = initial_state(method, OPTIMISER, KEY, batch)
-    expected, expected_metrics = make_step(method, OPTIMISER, accumulate=accumulate)(state, batch, KEY)
+    expected, expected_metrics = make_step(method, OPTIMISER, accumulate=accumulate)(
+        state, batch, KEY
+    )
     step = make_compiled_step(method, OPTIMISER, accumulate=accumulate)
     found, metrics = step(jax.tree.map(jnp.copy, state), batch, KEY)
     jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=1e-5), (found, metrics), (expected, expected_metrics)
+        functools.partial(np.testing.assert_allclose, rtol=1e-5),
+        (found, metrics),
+        (expected, expected_metrics),
     )
 
 
-@pytest.mark.parametrize("method", [METHOD, BlurredBrightness()], ids=["no convolution", "a convolution"])
+@pytest.mark.parametrize(
+    "method", [METHOD, BlurredBrightness()], ids=["no convolution", "a convolution"]
+)
 def test_micro_batches_that_are_dispatched_one_by_one_are_those_of_the_loop(batch, method):
     state = initial_state(method, OPTIMISER, KEY, batch)
     expected, expected_metrics = make_step(method, OPTIMISER, accumulate=3)(state, batch, KEY)
@@ -117,7 +130,9 @@ def test_micro_batches_that_are_dispatched_one_by_one_are_those_of_the_loop(batc
         jax.tree.map(jnp.copy, state), batch, KEY
     )
     jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=1e-5), (found, metrics), (expected, expected_metrics)
+        functools.partial(np.testing.assert_allclose, rtol=1e-5),
+        (found, metrics),
+        (expected, expected_metrics),
     )
 
 
@@ -129,10 +144,16 @@ def test_steps_of_resident_images_equal_steps_of_batches_from_outside(batch, mak
     step = make_compiled_step(METHOD, OPTIMISER)
     one_by_one = jax.tree.map(jnp.copy, state)
     for index in indices:
-        one_by_one, metrics = step(one_by_one, {"image": batch["image"][index], "index": jnp.asarray(index)}, KEY)
+        one_by_one, metrics = step(
+            one_by_one, {"image": batch["image"][index], "index": jnp.asarray(index)}, KEY
+        )
         losses.append(float(metrics["loss"]))
-    steps = (steps_together if make is make_step else steps_one_by_one)(make(METHOD, OPTIMISER), None)
-    together, metrics = steps(state, {"image": batch["image"]}, jnp.asarray(indices), jnp.int32(3), KEY)
+    steps = (steps_together if make is make_step else steps_one_by_one)(
+        make(METHOD, OPTIMISER), None
+    )
+    together, metrics = steps(
+        state, {"image": batch["image"]}, jnp.asarray(indices), jnp.int32(3), KEY
+    )
     np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-6)
     for found, expected in zip(jax.tree.leaves(together), jax.tree.leaves(one_by_one), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)

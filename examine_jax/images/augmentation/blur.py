@@ -31,7 +31,9 @@ class GaussianBlur:
         check_range("GaussianBlur", "sigma", *self.sigma)
         check_probability("GaussianBlur", self.probability)
         if self.kernel_size is not None and (self.kernel_size < 1 or self.kernel_size % 2 == 0):
-            raise ValueError(f"GaussianBlur: kernel_size={self.kernel_size}; give an odd number, or None")
+            raise ValueError(
+                f"GaussianBlur: kernel_size={self.kernel_size}; give an odd number, or None"
+            )
 
     def __call__(
         self, key: Key[Array, ""], images: Float[Array, "batch height width channels"]
@@ -58,7 +60,9 @@ def blurred(
     return jnp.einsum("btw,bswc->bstc", columns, result, precision=precise)
 
 
-def _blurring_weights(sigma: Float[Array, " batch"], radius: int, size: int) -> Float[Array, "batch size size"]:
+def _blurring_weights(
+    sigma: Float[Array, " batch"], radius: int, size: int
+) -> Float[Array, "batch size size"]:
     """Each source pixel's weight in each target pixel along an axis.
 
     On a CPU, a matrix product is several times as fast as shifted sums.
@@ -68,4 +72,6 @@ def _blurring_weights(sigma: Float[Array, " batch"], radius: int, size: int) -> 
     kernel = jnp.exp(-0.5 * jnp.square(offsets / jnp.maximum(sigma[:, None], 0.05)))
     kernel = kernel / kernel.sum(axis=1, keepdims=True)
     source = jnp.clip(jnp.arange(size)[:, None] + offsets, 0, size - 1)
-    return jnp.einsum("bk,sko->bso", kernel, jax.nn.one_hot(source, size), precision=jax.lax.Precision.HIGHEST)
+    return jnp.einsum(
+        "bk,sko->bso", kernel, jax.nn.one_hot(source, size), precision=jax.lax.Precision.HIGHEST
+    )

@@ -50,9 +50,13 @@ class ColorJitter:
         draws = jax.random.uniform(key, (len(images), 9))
         factors, turn = self._strengths(draws[:, :4])
         order = jnp.argsort(draws[:, 4:8], axis=1)
-        return for_some(draws[:, 8], self.probability, jittered(images, factors, turn, order), images)
+        return for_some(
+            draws[:, 8], self.probability, jittered(images, factors, turn, order), images
+        )
 
-    def _strengths(self, draws: Float[Array, "batch 4"]) -> tuple[Float[Array, "batch 3"], Float[Array, " batch"]]:
+    def _strengths(
+        self, draws: Float[Array, "batch 4"]
+    ) -> tuple[Float[Array, "batch 3"], Float[Array, " batch"]]:
         strengths = jnp.array([self.brightness, self.contrast, self.saturation])
         low = jnp.maximum(0, 1 - strengths)
         return low + draws[:, :3] * (1 + strengths - low), (2 * draws[:, 3] - 1) * self.hue
@@ -76,7 +80,10 @@ class RandomGrayscale:
             return images
         grey = luma(jnp.moveaxis(images, -1, 0))
         return for_some(
-            jax.random.uniform(key, (len(images),)), self.probability, jnp.stack([grey] * 3, axis=-1), images
+            jax.random.uniform(key, (len(images),)),
+            self.probability,
+            jnp.stack([grey] * 3, axis=-1),
+            images,
         )
 
 
@@ -96,7 +103,9 @@ class Solarize:
     def __call__(self, key: Key[Array, ""], images: Images) -> Images:
         """float32 in [0, 1] in and out, any number of channels. Each image has its own draw."""
         solarised = jnp.where(images < self.threshold, images, 1 - images)
-        return for_some(jax.random.uniform(key, (len(images),)), self.probability, solarised, images)
+        return for_some(
+            jax.random.uniform(key, (len(images),)), self.probability, solarised, images
+        )
 
 
 def jittered(
@@ -125,13 +134,19 @@ def jittered(
     )
     planes = hue_turned(planes, turn)
     planes = jax.lax.fori_loop(
-        0, 3, lambda slot, planes: _blended(planes, blends[:, slot], factors, slot >= hue_at), planes
+        0,
+        3,
+        lambda slot, planes: _blended(planes, blends[:, slot], factors, slot >= hue_at),
+        planes,
     )
     return jnp.moveaxis(planes, 0, -1)
 
 
 def _blended(
-    planes: Planes, which: Int[Array, " batch"], factors: Float[Array, "batch 3"], active: Bool[Array, " batch"]
+    planes: Planes,
+    which: Int[Array, " batch"],
+    factors: Float[Array, "batch 3"],
+    active: Bool[Array, " batch"],
 ) -> Planes:
     factor = jnp.where(active, jnp.take_along_axis(factors, which[:, None], axis=1)[:, 0], 1)
     grey = luma(planes)

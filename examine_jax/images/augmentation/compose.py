@@ -53,7 +53,9 @@ class TwoViews:
 
     def __call__(
         self, key: Key[Array, ""], images: Shaped[Array, "batch height width channels"]
-    ) -> tuple[Float[Array, "batch rows columns channels"], Float[Array, "batch rows columns channels"]]:
+    ) -> tuple[
+        Float[Array, "batch rows columns channels"], Float[Array, "batch rows columns channels"]
+    ]:
         """Floats in [0, 1] or bytes in, two views in float32 in [0, 1] out."""
         keys = jax.random.split(key)
         images = unit_floats(images)

@@ -33,23 +33,38 @@ class RandomResizedCrop:
         if self.size < 1:
             raise ValueError(f"RandomResizedCrop: size={self.size}; give 1 pixel or more")
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise ValueError(f"RandomResizedCrop: scale={self.scale}; give two ascending shares of the area, up to 1")
+            raise ValueError(
+                f"RandomResizedCrop: scale={self.scale}; give two ascending shares of the area, up "
+                "to 1"
+            )
         if not 0 < self.ratio[0] <= self.ratio[1]:
-            raise ValueError(f"RandomResizedCrop: ratio={self.ratio}; give two ascending ratios of width to height")
+            raise ValueError(
+                f"RandomResizedCrop: ratio={self.ratio}; give two ascending ratios of width to "
+                "height"
+            )
         if self.interpolation not in ("bilinear", "bicubic"):
-            raise ValueError(f"RandomResizedCrop: interpolation={self.interpolation!r}; give 'bilinear' or 'bicubic'")
+            raise ValueError(
+                f"RandomResizedCrop: interpolation={self.interpolation!r}; give 'bilinear' or "
+                "'bicubic'"
+            )
 
     def __call__(
         self, key: Key[Array, ""], images: Shaped[Array, "batch height width channels"]
     ) -> Float[Array, "batch size size channels"]:
         """Floats in [0, 1] or bytes in, float32 in [0, 1] out. Each image has its own box."""
         _, height, width, _ = images.shape
-        return resized_crop(images, self.boxes(key, len(images), height, width), self.size, self.interpolation)
+        return resized_crop(
+            images, self.boxes(key, len(images), height, width), self.size, self.interpolation
+        )
 
-    def boxes(self, key: Key[Array, ""], count: int, height: int, width: int) -> Float[Array, "count 4"]:
+    def boxes(
+        self, key: Key[Array, ""], count: int, height: int, width: int
+    ) -> Float[Array, "count 4"]:
         """Draws boxes (top, left, height, width) in whole pixels, as float32."""
         draws = jax.random.uniform(key, (count, 2 * _ATTEMPTS + 2))
-        area = (self.scale[0] + (self.scale[1] - self.scale[0]) * draws[:, :_ATTEMPTS]) * (height * width)
+        area = (self.scale[0] + (self.scale[1] - self.scale[0]) * draws[:, :_ATTEMPTS]) * (
+            height * width
+        )
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
         ratio = jnp.exp(low + (high - low) * draws[:, _ATTEMPTS:-2])
         widths, heights = jnp.round(jnp.sqrt(area * ratio)), jnp.round(jnp.sqrt(area / ratio))
@@ -57,8 +72,12 @@ class RandomResizedCrop:
         first = jnp.argmax(fits, axis=1)[:, None]
         fallback_height, fallback_width = self._largest_box(height, width)
         fitted = fits.any(axis=1)
-        box_height = jnp.where(fitted, jnp.take_along_axis(heights, first, axis=1)[:, 0], fallback_height)
-        box_width = jnp.where(fitted, jnp.take_along_axis(widths, first, axis=1)[:, 0], fallback_width)
+        box_height = jnp.where(
+            fitted, jnp.take_along_axis(heights, first, axis=1)[:, 0], fallback_height
+        )
+        box_width = jnp.where(
+            fitted, jnp.take_along_axis(widths, first, axis=1)[:, 0], fallback_width
+        )
         # The minimum keeps floor(u * n) below n for every float32 u < 1.
         free_top, free_left = height - box_height, width - box_width
         top = jnp.minimum(jnp.floor(draws[:, -2] * (free_top + 1)), free_top)

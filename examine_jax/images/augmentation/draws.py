@@ -16,7 +16,9 @@ def check_probability(name: str, probability: float) -> None:
 
 def check_range(name: str, what: str, low: float, high: float) -> None:
     if not 0 <= low <= high < float("inf"):
-        raise ValueError(f"{name}: {what} from {low} to {high}; give two ascending numbers, none below 0")
+        raise ValueError(
+            f"{name}: {what} from {low} to {high}; give two ascending numbers, none below 0"
+        )
 
 
 def for_some(

@@ -35,5 +35,9 @@ class GaussianNoise:
         uniform_key, noise_key = jax.random.split(key)
         draws = jax.random.uniform(uniform_key, (2, len(images)))
         deviation = self.deviation[0] + (self.deviation[1] - self.deviation[0]) * draws[0]
-        noisy = jnp.clip(images + deviation[:, None, None, None] * jax.random.normal(noise_key, images.shape), 0, 1)
+        noisy = jnp.clip(
+            images + deviation[:, None, None, None] * jax.random.normal(noise_key, images.shape),
+            0,
+            1,
+        )
         return for_some(draws[1], self.probability, noisy, images)

@@ -33,7 +33,9 @@ def byol_views(size: int) -> TwoViews:
     def view(blur: float, solarize: float) -> Compose:
         colours = (ColorJitter(0.4, 0.4, 0.2, 0.1, probability=0.8), RandomGrayscale(0.2))
         tail = (Solarize(probability=solarize),) if solarize else ()
-        return Compose((RandomResizedCrop(size), Flip(), *colours, GaussianBlur(probability=blur), *tail))
+        return Compose(
+            (RandomResizedCrop(size), Flip(), *colours, GaussianBlur(probability=blur), *tail)
+        )
 
     return TwoViews(view(1.0, 0.0), view(0.1, 0.2))
 

@@ -81,4 +81,6 @@ class QuarterTurns:
 
 def _check_square(images: Shaped[Array, "batch height width channels"]) -> None:
     if images.shape[1] != images.shape[2]:
-        raise ValueError(f"quarter turns need square images, got {images.shape[1]} x {images.shape[2]} pixels")
+        raise ValueError(
+            f"quarter turns need square images, got {images.shape[1]} x {images.shape[2]} pixels"
+        )

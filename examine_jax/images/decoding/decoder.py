@@ -33,7 +33,13 @@ _DRAFT_MARGIN = 4
 
 # TIFF tags.
 _BITS_PER_SAMPLE, _PHOTOMETRIC_INTERPRETATION, _SAMPLE_FORMAT = 258, 262, 339
-_SAMPLE_KINDS = {1: "unsigned integer", 2: "signed integer", 3: "float", 5: "complex integer", 6: "complex float"}
+_SAMPLE_KINDS = {
+    1: "unsigned integer",
+    2: "signed integer",
+    3: "float",
+    5: "complex integer",
+    6: "complex float",
+}
 
 # EXIF orientation -> what turns the image upright.
 _TRANSPOSITIONS = {
@@ -125,7 +131,9 @@ class ImageDecoder:
             if status.st_size == 0:
                 raise UnreadableImage("empty: 0 bytes")
             if status.st_size > self.max_bytes:
-                raise UnreadableImage(f"{status.st_size} bytes, more than max_bytes={self.max_bytes}")
+                raise UnreadableImage(
+                    f"{status.st_size} bytes, more than max_bytes={self.max_bytes}"
+                )
             # Given a name, Pillow maps the file into memory: a file that shrinks then kills the
             # process, and some TIFFs are turned wrongly.
             with open(path, "rb") as stream:
@@ -151,7 +159,9 @@ class ImageDecoder:
         image = Image.open(stream, formats=FORMATS)
         width, height = image.size
         if width * height > self.max_pixels:
-            raise UnreadableImage(f"{width} x {height} pixels in its header, more than max_pixels={self.max_pixels}")
+            raise UnreadableImage(
+                f"{width} x {height} pixels in its header, more than max_pixels={self.max_pixels}"
+            )
         return image
 
     def _read(self, stream: BinaryIO) -> DecodedImage:
@@ -160,16 +170,23 @@ class ImageDecoder:
         resized_up = min(width, height) < self.image_size
         with self.budget.claim(width * height):
             _check_samples(image)
-            pixels, largest = self._deep(stream, image) if _is_deep(image) else (self._shallow(image), 255.0)
+            pixels, largest = (
+                self._deep(stream, image) if _is_deep(image) else (self._shallow(image), 255.0)
+            )
         return DecodedImage(pixels, largest, resized_up)
 
     def _dicom(self, stream: BinaryIO, indices: list[int] | None) -> list[DecodedImage]:
         dicom = _dicom_reader()
         header = dicom.read_header(stream, self.max_pixels, self.max_bytes)
-        held = self.image_size**2 * self.channels * (dicom.frame_count(header) if indices is None else len(indices))
+        held = (
+            self.image_size**2
+            * self.channels
+            * (dicom.frame_count(header) if indices is None else len(indices))
+        )
         if held > self.max_bytes:
             raise UnreadableImage(
-                f"{dicom.frame_count(header)} frames, which take more than max_bytes={self.max_bytes}"
+                f"{dicom.frame_count(header)} frames, which take more than "
+                f"max_bytes={self.max_bytes}"
             )
         results = []
         with self.budget.claim(header.Rows * header.Columns):
@@ -216,7 +233,11 @@ class ImageDecoder:
         """Deep values (uint16 or float32) resized, and the largest value before that."""
         floating = values.dtype.kind == "f"
         smallest, largest = values.min().item(), values.max().item()
-        problem = float_problem(smallest, largest) if floating else integer_problem(smallest, largest, self.bits_stored)
+        problem = (
+            float_problem(smallest, largest)
+            if floating
+            else integer_problem(smallest, largest, self.bits_stored)
+        )
         if problem:
             raise UnreadableImage(problem)
         values = values.astype(np.float32)
@@ -225,10 +246,13 @@ class ImageDecoder:
         values = resize_values(values, self.image_size)
         if orientation in _TRANSPOSITIONS:
             planes = [
-                Image.fromarray(plane).transpose(_TRANSPOSITIONS[orientation]) for plane in np.moveaxis(values, -1, 0)
+                Image.fromarray(plane).transpose(_TRANSPOSITIONS[orientation])
+                for plane in np.moveaxis(values, -1, 0)
             ]
             values = np.stack([np.asarray(plane) for plane in planes], axis=-1)
-        return (values if floating else np.clip(np.rint(values), 0, 65535).astype(np.uint16)), float(largest)
+        return (
+            values if floating else np.clip(np.rint(values), 0, 65535).astype(np.uint16)
+        ), float(largest)
 
 
 def _is_dicom(stream: BinaryIO) -> bool:
@@ -241,7 +265,9 @@ def _dicom_reader() -> ModuleType:
     try:
         from examine_jax.images.decoding import dicom
     except ImportError:
-        raise UnreadableImage("a DICOM file, which is read by the package pydicom; pip install pydicom") from None
+        raise UnreadableImage(
+            "a DICOM file, which is read by the package pydicom; pip install pydicom"
+        ) from None
     return dicom
 
 
@@ -253,7 +279,9 @@ def _rawmode(image: Image.Image) -> str:
 
 def _is_deep(image: Image.Image) -> bool:
     return (
-        image.mode.startswith("I") or image.mode == "F" or (image.mode in ("RGB", "RGBA") and ";16" in _rawmode(image))
+        image.mode.startswith("I")
+        or image.mode == "F"
+        or (image.mode in ("RGB", "RGBA") and ";16" in _rawmode(image))
     )
 
 
@@ -265,10 +293,13 @@ def _check_samples(image: Image.Image) -> None:
     bits = tags.get(_BITS_PER_SAMPLE, (1,))
     if max(bits) > 8 and not _is_deep(image) and ";16" not in _rawmode(image):
         raise UnreadableImage(
-            "a TIFF of more than 8 bits a sample with each channel by itself; save it with interleaved channels"
+            "a TIFF of more than 8 bits a sample with each channel by itself; save it with "
+            "interleaved channels"
         )
     if _is_deep(image) and tags.get(_PHOTOMETRIC_INTERPRETATION) == 0:
-        raise UnreadableImage("a TIFF of more than 8 bits a sample whose 0 is white; save it with 0 as black")
+        raise UnreadableImage(
+            "a TIFF of more than 8 bits a sample whose 0 is white; save it with 0 as black"
+        )
 
 
 def _orientation(image: Image.Image) -> int:
@@ -282,7 +313,9 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _sixteen_bit_colour(stream: BinaryIO) -> tuple[Image.Image, Shaped[np.ndarray, "height width 3"]]:
+def _sixteen_bit_colour(
+    stream: BinaryIO,
+) -> tuple[Image.Image, Shaped[np.ndarray, "height width 3"]]:
     """The decoded file, and its colours as uint16.
 
     Pillow keeps the upper 8 bits, which it finds by the byte order in the raw mode. Given the other
@@ -291,7 +324,9 @@ def _sixteen_bit_colour(stream: BinaryIO) -> tuple[Image.Image, Shaped[np.ndarra
     image = Image.open(stream, formats=FORMATS)
     rawmode = _rawmode(image)
     if rawmode == "LA;16B":  # PNG: the bytes of grey and alpha lie like four channels.
-        grey_high, grey_low, alpha_high, alpha_low = np.moveaxis(_samples(image, "RGBA"), -1, 0).astype(np.uint16)
+        grey_high, grey_low, alpha_high, alpha_low = np.moveaxis(
+            _samples(image, "RGBA"), -1, 0
+        ).astype(np.uint16)
         grey, alpha = grey_high << 8 | grey_low, alpha_high << 8 | alpha_low
         values = np.stack([grey, grey, grey, alpha], axis=-1)
     elif rawmode in (
@@ -340,7 +375,9 @@ def _samples(image: Image.Image, rawmode: str) -> Shaped[np.ndarray, "height wid
     """Decodes the image with another layout of its samples."""
     tiles = image.tile  # type: ignore[attr-defined]
     image.tile = [  # type: ignore[attr-defined]
-        tile._replace(args=(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple | list) else rawmode)
+        tile._replace(
+            args=(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple | list) else rawmode
+        )
         for tile in tiles
     ]
     return _array(image)
@@ -353,7 +390,9 @@ def _array(image: Image.Image) -> Shaped[np.ndarray, "height width ..."]:
 
 def _plain(error: Exception) -> str:
     """An error as one short line."""
-    message = " ".join((error.strerror or str(error) if isinstance(error, OSError) else str(error)).split())
+    message = " ".join(
+        (error.strerror or str(error) if isinstance(error, OSError) else str(error)).split()
+    )
     if not isinstance(error, OSError | SyntaxError | Image.DecompressionBombError) or not message:
         message = f"damaged ({type(error).__name__}: {message})"
     elif message.startswith("decoder error"):

@@ -27,7 +27,8 @@ def bits_that_hold(largest: int) -> int:
 def check_bits_stored(bits_stored: int | None) -> None:
     if bits_stored is not None and not 8 <= bits_stored <= 16:
         raise ValueError(
-            f"bits_stored={bits_stored}: images of more than 8 bits store 8 to 16; name that, or None to find out"
+            f"bits_stored={bits_stored}: images of more than 8 bits store 8 to 16; name that, or "
+            "None to find out"
         )
 
 
@@ -60,13 +61,19 @@ def float_full_scale(largest: float) -> float:
     if largest <= 1 + FLOAT_TOLERANCE:
         return 1.0
     if largest < 2:
-        raise ValueError(f"floats up to {largest:g} fit neither [0, 1] nor [0, 255]; rescale or clip them first")
+        raise ValueError(
+            f"floats up to {largest:g} fit neither [0, 1] nor [0, 255]; rescale or clip them first"
+        )
     return 255.0
 
 
 def float_note(full_scale: float, largest: float) -> tuple[str, ...]:
     """What a user should know of the scale of floats, for `ImageSet.notes`."""
-    return () if full_scale == 1 else (f"floats up to {largest:g} are read as 0 (black) to 255 (white)",)
+    return (
+        ()
+        if full_scale == 1
+        else (f"floats up to {largest:g} are read as 0 (black) to 255 (white)",)
+    )
 
 
 def to_bytes(values: Num[np.ndarray, "..."], full_scale: float) -> UInt8[np.ndarray, "..."]:

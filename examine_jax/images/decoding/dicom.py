@@ -23,7 +23,12 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.decoders.base import Decoder, get_decoder
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
+from pydicom.pixels.processing import (
+    apply_color_lut,
+    apply_modality_lut,
+    apply_voi_lut,
+    apply_windowing,
+)
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import DeflatedExplicitVRLittleEndian, SegmentationStorage
 
@@ -60,15 +65,22 @@ def read_header(stream: BinaryIO, max_pixels: int, max_bytes: int) -> pydicom.Da
         raise UnreadableImage("its content is no DICOM file that can be read") from None
     if "Rows" not in header or "Columns" not in header:
         kind = header.get("SOPClassUID")
-        raise UnreadableImage(f"a DICOM file without pixels{f' ({kind.name})' if kind else ''}; remove it")
+        raise UnreadableImage(
+            f"a DICOM file without pixels{f' ({kind.name})' if kind else ''}; remove it"
+        )
     if header.get("SOPClassUID") in _NO_IMAGES:
-        raise UnreadableImage(f"a DICOM object that is no image ({header.SOPClassUID.name}); remove it")
+        raise UnreadableImage(
+            f"a DICOM object that is no image ({header.SOPClassUID.name}); remove it"
+        )
     if header.Rows * header.Columns > max_pixels:
         raise UnreadableImage(
-            f"{header.Columns} x {header.Rows} pixels in its header, more than max_pixels={max_pixels}"
+            f"{header.Columns} x {header.Rows} pixels in its header, more than "
+            f"max_pixels={max_pixels}"
         )
     if not 1 <= frame_count(header) <= MAX_FRAMES:
-        raise UnreadableImage(f"{frame_count(header)} frames in its header; 1 to {MAX_FRAMES} can be read")
+        raise UnreadableImage(
+            f"{frame_count(header)} frames in its header; 1 to {MAX_FRAMES} can be read"
+        )
     _check_decoder(header)
     return header
 
@@ -83,7 +95,9 @@ def waits_for_full_scale(header: pydicom.Dataset) -> bool:
     return (
         header.get("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
         and 8 < int(header.get("BitsStored", 0)) <= 16
-        and not any(name in header for name in ("RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence"))
+        and not any(
+            name in header for name in ("RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence")
+        )
         and header.get("WindowWidth") is None
         and _of_frame(header, 0) is header
     )
@@ -109,7 +123,9 @@ def frames(
     deflated = header.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
     # A deflated stream has no random access.
     source = pydicom.dcmread(stream) if deflated else stream
-    with contextlib.closing(cast(Generator[np.ndarray, None, None], iter_pixels(source, indices=indices))) as decoded:
+    with contextlib.closing(
+        cast(Generator[np.ndarray, None, None], iter_pixels(source, indices=indices))
+    ) as decoded:
         for index in range(frame_count(header)) if indices is None else indices:
             yield _values(_next(decoded, header), _of_frame(header, index))
 
@@ -118,7 +134,9 @@ def _next(decoded: Iterator[np.ndarray], header: pydicom.Dataset) -> Num[np.ndar
     try:
         return next(decoded)
     except StopIteration:
-        raise UnreadableImage(f"truncated: its header declares {frame_count(header)} frames") from None
+        raise UnreadableImage(
+            f"truncated: its header declares {frame_count(header)} frames"
+        ) from None
     except AttributeError as error:
         if "Pixel Data" not in str(error) and "PixelData" not in str(error):
             raise
@@ -127,7 +145,9 @@ def _next(decoded: Iterator[np.ndarray], header: pydicom.Dataset) -> Num[np.ndar
         raise UnreadableImage(_undecodable(header, error)) from error
 
 
-def _values(pixels: Num[np.ndarray, "..."], header: pydicom.Dataset) -> Shaped[np.ndarray, "height width channels"]:
+def _values(
+    pixels: Num[np.ndarray, "..."], header: pydicom.Dataset
+) -> Shaped[np.ndarray, "height width channels"]:
     photometric = header.get("PhotometricInterpretation", "")
     if photometric in ("MONOCHROME1", "MONOCHROME2"):
         values, white = _grey(pixels, header)
@@ -145,7 +165,9 @@ def _grey(
 ) -> tuple[Shaped[np.ndarray, "height width"], Any]:
     """(values, white): float32 and 1, or uint16 and the largest value of the bits stored."""
     if pixels.dtype.kind == "f":
-        raise UnreadableImage("DICOM pixels in floating point, which are not read; export it as 16-bit TIFF")
+        raise UnreadableImage(
+            "DICOM pixels in floating point, which are not read; export it as 16-bit TIFF"
+        )
     bits = int(header.BitsStored)
     values = apply_modality_lut(pixels, header)
     if header.get("VOILUTSequence"):
@@ -156,7 +178,9 @@ def _grey(
         with np.errstate(over="ignore"):  # exp of a sigmoid's far end
             black, white = apply_windowing(np.array([-1e30, 1e30]), header).tolist()
             values = apply_windowing(values, header)
-    elif header.get("Modality") == "CT" and (header.PixelRepresentation or "RescaleIntercept" in header):
+    elif header.get("Modality") == "CT" and (
+        header.PixelRepresentation or "RescaleIntercept" in header
+    ):
         black, white = _HOUNSFIELD
     elif values is pixels and 8 < bits <= 16 and values.min() >= 0:
         return values.astype(np.uint16), np.uint16(2**bits - 1)
@@ -173,9 +197,14 @@ def _stored_range(header: pydicom.Dataset) -> tuple[float, float]:
         return 0.0, 2.0 ** header.ModalityLUTSequence[0].LUTDescriptor[2] - 1
     bits = int(header.BitsStored)
     if bits > 16:
-        raise UnreadableImage(f"{bits} bits a sample and no window that says what is black and white; add a window")
+        raise UnreadableImage(
+            f"{bits} bits a sample and no window that says what is black and white; add a window"
+        )
     low = -(2.0 ** (bits - 1)) if header.PixelRepresentation else 0.0
-    slope, intercept = float(header.get("RescaleSlope", 1) or 1), float(header.get("RescaleIntercept", 0) or 0)
+    slope, intercept = (
+        float(header.get("RescaleSlope", 1) or 1),
+        float(header.get("RescaleIntercept", 0) or 0),
+    )
     ends = sorted((low * slope + intercept, (low + 2.0**bits - 1) * slope + intercept))
     return ends[0], ends[1]
 
@@ -184,7 +213,12 @@ def _of_frame(header: pydicom.Dataset, index: int) -> pydicom.Dataset:
     """The header of one frame. It differs from the file's in enhanced multi-frame files alone."""
     groups: list[Any] = list(header.get("SharedFunctionalGroupsSequence") or [])[:1]
     groups += list(header.get("PerFrameFunctionalGroupsSequence") or [])[index : index + 1]
-    found = [item for group in groups for name in _FRAME_SEQUENCES for item in list(group.get(name) or [])[:1]]
+    found = [
+        item
+        for group in groups
+        for name in _FRAME_SEQUENCES
+        for item in list(group.get(name) or [])[:1]
+    ]
     if not found:
         return header
     result = copy.copy(header)
@@ -196,7 +230,9 @@ def _of_frame(header: pydicom.Dataset, index: int) -> pydicom.Dataset:
 def _check_decoder(header: pydicom.Dataset) -> None:
     syntax = header.file_meta.get("TransferSyntaxUID")
     if syntax is None:
-        raise UnreadableImage("a DICOM file that does not say how it is encoded (TransferSyntaxUID); convert it anew")
+        raise UnreadableImage(
+            "a DICOM file that does not say how it is encoded (TransferSyntaxUID); convert it anew"
+        )
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
@@ -205,7 +241,8 @@ def _check_decoder(header: pydicom.Dataset) -> None:
         ) from None
     if not decoder.is_available:
         raise UnreadableImage(
-            f"DICOM pixels encoded as {syntax.name}; to read them install one of: {_packages(decoder)}"
+            f"DICOM pixels encoded as {syntax.name}; to read them install one of: "
+            f"{_packages(decoder)}"
         )
 
 
@@ -219,7 +256,10 @@ def _undecodable(header: pydicom.Dataset, error: RuntimeError) -> str:
 
 def _packages(decoder: Decoder) -> str:
     """The missing packages that would decode a transfer syntax, by their names on PyPI."""
-    named = (dependency.replace("requires gdcm", "requires python-gdcm") for dependency in decoder.missing_dependencies)
+    named = (
+        dependency.replace("requires gdcm", "requires python-gdcm")
+        for dependency in decoder.missing_dependencies
+    )
     return "; ".join(named)
 
 
@@ -238,4 +278,6 @@ def _check_deflated(stream: BinaryIO, max_bytes: int) -> None:
             held += len(inflater.decompress(chunk, 2**24))
             chunk = inflater.unconsumed_tail
             if held > max_bytes:
-                raise UnreadableImage(f"deflated, and more than max_bytes={max_bytes} when inflated")
+                raise UnreadableImage(
+                    f"deflated, and more than max_bytes={max_bytes} when inflated"
+                )

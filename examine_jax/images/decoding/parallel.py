@@ -24,7 +24,9 @@ def available_cores() -> int:
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`map(function, items)` in threads: results in order, a bounded number in memory."""
-    pool = concurrent.futures.ThreadPoolExecutor(min(available_cores(), 16), thread_name_prefix="images")
+    pool = concurrent.futures.ThreadPoolExecutor(
+        min(available_cores(), 16), thread_name_prefix="images"
+    )
     remaining = iter(items)
     try:
         while block := list(itertools.islice(remaining, _ITEMS_AT_ONCE)):
@@ -47,7 +49,9 @@ class Budget:
     @contextlib.contextmanager
     def claim(self, amount: int) -> Iterator[None]:
         with self._changed:
-            self._changed.wait_for(lambda: self._claimed == 0 or self._claimed + amount <= self._limit)
+            self._changed.wait_for(
+                lambda: self._claimed == 0 or self._claimed + amount <= self._limit
+            )
             self._claimed += amount
         try:
             yield

@@ -28,7 +28,9 @@ def resize_bytes(
     """`resize_image` for an array of 1 or 3 channels."""
     if pixels.shape[:2] == (image_size, image_size):
         return pixels
-    image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
+    image = Image.fromarray(
+        np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    )
     return np.asarray(resize_image(image, image_size)).reshape(image_size, image_size, -1)
 
 

@@ -98,12 +98,16 @@ def load_array(
     stacks = [_ImageStack.of(array) for array in chosen]
     if len({stack.image_shape for stack in stacks}) > 1:
         shapes = ", ".join(f"{array.key} {array.shape}" for array in chosen)
-        raise ValueError(f"{shown(path)}: its splits hold images of different shapes ({shapes}); load one with split=")
+        raise ValueError(
+            f"{shown(path)}: its splits hold images of different shapes ({shapes}); load one with "
+            "split="
+        )
     total = sum(array.shape[0] for array in chosen)
     needed = max(sum(array.nbytes for array in chosen), total * image_size * image_size * channels)
     if needed > max_bytes:
         raise ValueError(
-            f"{shown(path)}: its images take {needed} bytes, more than max_bytes={max_bytes}; raise that, or split the "
+            f"{shown(path)}: its images take {needed} bytes, more than max_bytes={max_bytes}; "
+            "raise that, or split the "
             "file"
         )
     bits_stored, full_scale, notes = _full_scale(stacks, bits_stored)
@@ -150,21 +154,26 @@ class _ImageStack:
         shape = array.shape
         if len(shape) == 3 and shape[-1] in (1, 3, 4):
             raise ValueError(
-                f"{array}: shape {shape} looks like one image [H, W, C]; images are [N, H, W] or [N, H, W, C], so stack "
+                f"{array}: shape {shape} looks like one image [H, W, C]; images are [N, H, W] or "
+                "[N, H, W, C], so stack "
                 "them"
             )
         if len(shape) not in (3, 4):
-            raise ValueError(f"{array}: shape {shape}; images are [N, H, W], [N, H, W, C] or [N, C, H, W]")
+            raise ValueError(
+                f"{array}: shape {shape}; images are [N, H, W], [N, H, W, C] or [N, C, H, W]"
+            )
         if 0 in shape:
             raise ValueError(f"{array}: shape {shape} holds no pixels")
         last, first = len(shape) == 3 or shape[3] in (1, 3), len(shape) == 4 and shape[1] in (1, 3)
         if last and first:
             raise ValueError(
-                f"{array}: shape {shape} could be [N, H, W, C] or [N, C, H, W]; crop or pad it so that one of them is not"
+                f"{array}: shape {shape} could be [N, H, W, C] or [N, C, H, W]; crop or pad it so "
+                "that one of them is not"
             )
         if not last and not first:
             raise ValueError(
-                f"{array}: shape {shape} has neither 1 nor 3 channels; drop the others, say images[..., :3]"
+                f"{array}: shape {shape} has neither 1 nor 3 channels; drop the others, say "
+                "images[..., :3]"
             )
         return cls(array, channels_first=first)
 
@@ -175,15 +184,21 @@ class _ImageStack:
 
     def blocks(self) -> Iterator[Shaped[np.ndarray, "rows height width stored"]]:
         for block in self.array.blocks():
-            images = np.moveaxis(block, 1, -1) if self.channels_first else block.reshape(len(block), *self.image_shape)
+            images = (
+                np.moveaxis(block, 1, -1)
+                if self.channels_first
+                else block.reshape(len(block), *self.image_shape)
+            )
             yield images.astype(np.uint8) * np.uint8(255) if images.dtype == np.bool_ else images
 
 
 def _check_values(array: StoredArray) -> None:
     if array.dtype.hasobject:
         raise ValueError(
-            f"{array}: an array of pickled Python objects (images of mixed shapes, perhaps), which is not read because "
-            "unpickling runs code; save one numeric array [N, H, W, C], or the images as files in a folder"
+            f"{array}: an array of pickled Python objects (images of mixed shapes, perhaps), which "
+            "is not read because "
+            "unpickling runs code; save one numeric array [N, H, W, C], or the images as files in "
+            "a folder"
         )
     if array.dtype.kind not in "buif":
         raise ValueError(f"{array}: dtype {array.dtype}; images are integers, floats or Booleans")
@@ -193,12 +208,18 @@ def _looks_like_images(array: StoredArray) -> bool:
     return array.dtype.hasobject or (array.dtype.kind in "buif" and len(array.shape) in (3, 4))
 
 
-def _chosen(path: str | os.PathLike[str], arrays: tuple[StoredArray, ...], split: str | None) -> list[StoredArray]:
+def _chosen(
+    path: str | os.PathLike[str], arrays: tuple[StoredArray, ...], split: str | None
+) -> list[StoredArray]:
     by_key = {array.key: array for array in arrays}
     splits = [name for name in SPLITS if f"{name}_images" in by_key]
     if split is not None:
         if split not in splits:
-            there = f"there are {', '.join(splits)}" if splits else "it has none (keys like train_images)"
+            there = (
+                f"there are {', '.join(splits)}"
+                if splits
+                else "it has none (keys like train_images)"
+            )
             raise ValueError(f"{shown(path)}: no split {split!r}; {there}")
         splits = [split]
     if splits:
@@ -207,10 +228,17 @@ def _chosen(path: str | os.PathLike[str], arrays: tuple[StoredArray, ...], split
         return list(arrays)
     images = [array for array in arrays if _looks_like_images(array)]
     if len(images) != 1:
-        held = ", ".join(f"{shown(array.key or '')} {array.shape} {array.dtype}" for array in arrays[:12])
-        count = f"{len(images)} arrays that could be images" if images else "no array that could be images"
+        held = ", ".join(
+            f"{shown(array.key or '')} {array.shape} {array.dtype}" for array in arrays[:12]
+        )
+        count = (
+            f"{len(images)} arrays that could be images"
+            if images
+            else "no array that could be images"
+        )
         raise ValueError(
-            f"{shown(path)}: {count}, among {held}; keep one [N, H, W, C], or MedMNIST's keys (train_images, ...)"
+            f"{shown(path)}: {count}, among {held}; keep one [N, H, W, C], or MedMNIST's keys "
+            "(train_images, ...)"
         )
     return images
 
@@ -218,17 +246,26 @@ def _chosen(path: str | os.PathLike[str], arrays: tuple[StoredArray, ...], split
 def _name(array: StoredArray) -> str:
     if array.key is None:
         return shown(os.path.splitext(os.path.basename(array.path))[0])
-    return array.key.removesuffix("_images") if array.key.removesuffix("_images") in SPLITS else array.key
+    return (
+        array.key.removesuffix("_images")
+        if array.key.removesuffix("_images") in SPLITS
+        else array.key
+    )
 
 
-def _full_scale(stacks: list[_ImageStack], bits_stored: int | None) -> tuple[int | None, float, tuple[str, ...]]:
+def _full_scale(
+    stacks: list[_ImageStack], bits_stored: int | None
+) -> tuple[int | None, float, tuple[str, ...]]:
     """(bits stored, the value of white, notes) of all stacks. Reads all but bytes for it."""
-    kinds = {stack.array.dtype.kind if stack.array.dtype.itemsize > 1 else "byte" for stack in stacks}
+    kinds = {
+        stack.array.dtype.kind if stack.array.dtype.itemsize > 1 else "byte" for stack in stacks
+    }
     if kinds <= {"byte"} and all(stack.array.dtype.kind in "bu" for stack in stacks):
         return None, 255.0, ()
     if len({stack.array.dtype for stack in stacks}) > 1:
         raise ValueError(
-            f"{shown(stacks[0].array.path)}: its splits differ in dtype; save them in one, or load one with split="
+            f"{shown(stacks[0].array.path)}: its splits differ in dtype; save them in one, or load "
+            "one with split="
         )
     ranges = [_range(stack.array) for stack in stacks]
     smallest, largest = min(low for low, _ in ranges), max(high for _, high in ranges)
@@ -262,12 +299,16 @@ def _range(array: StoredArray) -> tuple[float, float]:
         finite = np.isfinite(low) & np.isfinite(high)
         bad += (start + np.flatnonzero(~finite)).tolist()
         if finite.any():
-            smallest, largest = min(smallest, float(low[finite].min())), max(largest, float(high[finite].max()))
+            smallest, largest = (
+                min(smallest, float(low[finite].min())),
+                max(largest, float(high[finite].max())),
+            )
         start += len(block)
     if bad:
         more = f" and {len(bad) - 10} more" if len(bad) > 10 else ""
         raise ValueError(
-            f"{array}: NaN or infinity in rows {', '.join(map(str, bad[:10]))}{more}; drop or repair those images"
+            f"{array}: NaN or infinity in rows {', '.join(map(str, bad[:10]))}{more}; drop or "
+            "repair those images"
         )
     return smallest, largest
 
@@ -280,9 +321,15 @@ def _labels(
     A single column becomes `[N]`.
     """
     by_key = {array.key: array for array in arrays if array.key is not None}
-    beside = [by_key.get(f"{array.key.removesuffix('_images')}_labels") for array in chosen if array.key is not None]
+    beside = [
+        by_key.get(f"{array.key.removesuffix('_images')}_labels")
+        for array in chosen
+        if array.key is not None
+    ]
     found = [
-        labels for labels in beside if labels is not None and not labels.dtype.hasobject and labels.nbytes <= max_bytes
+        labels
+        for labels in beside
+        if labels is not None and not labels.dtype.hasobject and labels.nbytes <= max_bytes
     ]
     if not found or len(found) < len(chosen):
         return None
@@ -292,7 +339,8 @@ def _labels(
     ):
         shapes = ", ".join(f"{array.key} {array.shape}" for array in found)
         raise ValueError(
-            f"{shown(chosen[0].path)}: its labels do not fit its images: {shapes}; give one row for each image"
+            f"{shown(chosen[0].path)}: its labels do not fit its images: {shapes}; give one row "
+            "for each image"
         )
     labels = np.concatenate([array.whole() for array in found])
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels

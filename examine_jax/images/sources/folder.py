@@ -60,7 +60,10 @@ class FolderSource:
 
 def _check_no_split(folder: str, split: str | None) -> None:
     if split is not None:
-        raise ValueError(f"{shown(folder)}: a folder has no split {split!r}; name the folder that holds those images")
+        raise ValueError(
+            f"{shown(folder)}: a folder has no split {split!r}; name the folder that holds those "
+            "images"
+        )
 
 
 def load_folder(
@@ -119,7 +122,9 @@ def load_folder(
     check_bits_stored(bits_stored)
     found = scan_folder(folder)
     total = len(found.candidates)
-    decoder = ImageDecoder(image_size, channels, bits_stored, max_pixels, max_bytes, budget=Budget(max_pixels))
+    decoder = ImageDecoder(
+        image_size, channels, bits_stored, max_pixels, max_bytes, budget=Budget(max_pixels)
+    )
 
     def decode(path: str) -> list[DecodedImage] | UnreadableImage:
         try:
@@ -146,10 +151,14 @@ def load_folder(
                 skipped.append(SkippedImage(candidate.name, str(result)))
             else:
                 if len(result) > 1:  # Growing in place copies nothing.
-                    pixels.resize((len(pixels) + len(result) - 1, *pixels.shape[1:]), refcheck=False)
+                    pixels.resize(
+                        (len(pixels) + len(result) - 1, *pixels.shape[1:]), refcheck=False
+                    )
                 for frame, image in enumerate(result):
                     row = len(names)
-                    names.append(candidate.name if len(result) == 1 else f"{candidate.name}[{frame}]")
+                    names.append(
+                        candidate.name if len(result) == 1 else f"{candidate.name}[{frame}]"
+                    )
                     resized_up += image.resized_up
                     if image.pixels.dtype == np.uint8:
                         pixels[row] = image.pixels
@@ -161,17 +170,22 @@ def load_folder(
         raise ValueError(_nothing_read(folder, found, skipped))
     integers = {row: image for row, image in deep.items() if image.pixels.dtype == np.uint16}
     if integers:
-        bits_stored = bits_stored or bits_that_hold(int(max(image.largest for image in integers.values())))
+        bits_stored = bits_stored or bits_that_hold(
+            int(max(image.largest for image in integers.values()))
+        )
     else:
         bits_stored = None
-    largest_float = max((image.largest for row, image in deep.items() if row not in integers), default=0.0)
+    largest_float = max(
+        (image.largest for row, image in deep.items() if row not in integers), default=0.0
+    )
     try:
         floats_full_scale = float_full_scale(largest_float)
     except ValueError as error:
         raise ValueError(f"{shown(folder)}: {error}") from error
     for row, image in deep.items():
         pixels[row] = to_bytes(
-            image.pixels, 2.0**bits_stored - 1 if bits_stored and row in integers else floats_full_scale
+            image.pixels,
+            2.0**bits_stored - 1 if bits_stored and row in integers else floats_full_scale,
         )
     return ImageSet(
         tuple(names),
@@ -215,7 +229,9 @@ def stream_folder(
     check_size(image_size, channels)
     check_bits_stored(bits_stored)
     found = scan_folder(folder)
-    decoder = ImageDecoder(image_size, channels, bits_stored, max_pixels, max_bytes, budget=Budget(max_pixels))
+    decoder = ImageDecoder(
+        image_size, channels, bits_stored, max_pixels, max_bytes, budget=Budget(max_pixels)
+    )
 
     def read_header(path: str) -> tuple[int, bool] | UnreadableImage:
         try:
@@ -241,10 +257,15 @@ def stream_folder(
             frames, deep = header
             if deep and bits_stored is None:
                 raise ValueError(
-                    f"{shown(candidate.path)} has more than 8 bits a sample, and images read on demand need their full "
+                    f"{shown(candidate.path)} has more than 8 bits a sample, and images read on "
+                    "demand need their full "
                     "scale beforehand; name bits_stored (8 to 16)"
                 )
-            names += [candidate.name] if frames == 1 else [f"{candidate.name}[{frame}]" for frame in range(frames)]
+            names += (
+                [candidate.name]
+                if frames == 1
+                else [f"{candidate.name}[{frame}]" for frame in range(frames)]
+            )
             places += [(candidate.path, frame) for frame in range(frames)]
     skipped.sort(key=lambda item: item.name)
     if not names:
@@ -269,7 +290,9 @@ class _FolderReader:
         try:
             return self._to_bytes(self.decoder(path, frame))
         except UnreadableImage as error:
-            raise UnreadableImage(f"{shown(path)}: {error}; remove the file or repair it") from error
+            raise UnreadableImage(
+                f"{shown(path)}: {error}; remove the file or repair it"
+            ) from error
 
     def _to_bytes(self, image: DecodedImage) -> UInt8[np.ndarray, "height width stored"]:
         if image.pixels.dtype == np.uint8:
@@ -277,7 +300,9 @@ class _FolderReader:
         if image.pixels.dtype == np.uint16:
             return to_bytes(image.pixels, 2.0 ** (self.decoder.bits_stored or 16) - 1)
         if image.largest > 1 + FLOAT_TOLERANCE:
-            raise UnreadableImage(f"floats up to {image.largest:g}, where images read on demand are in [0, 1]")
+            raise UnreadableImage(
+                f"floats up to {image.largest:g}, where images read on demand are in [0, 1]"
+            )
         return to_bytes(image.pixels, 1.0)
 
 

@@ -69,7 +69,9 @@ def stream_images(
     """
     reader, name = source_of(source)
     if not reader.on_demand:
-        raise ValueError(f"{shown(name)}: only folders are read on demand; load it with load_images")
+        raise ValueError(
+            f"{shown(name)}: only folders are read on demand; load it with load_images"
+        )
     return reader.stream(name, ReadOptions(image_size, channels, split, bits_stored, on_progress))
 
 

@@ -43,11 +43,18 @@ def source_of(name: str | os.PathLike[str]) -> tuple[Source, str]:
     if not path.exists():
         elsewhere = _ELSEWHERE.fullmatch(text)
         if elsewhere is None:
-            raise FileNotFoundError(f"no images at {shown(path)}: there is no such folder or file; check the path")
+            raise FileNotFoundError(
+                f"no images at {shown(path)}: there is no such folder or file; check the path"
+            )
         return _imported(elsewhere[1]), elsewhere[2] or ""
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise ValueError(f"{shown(path)} is one image; name the folder that holds the images: {shown(path.parent)}")
-    raise ValueError(f"{shown(path)} is neither a folder of images nor a .npy or .npz file; name one of those")
+        raise ValueError(
+            f"{shown(path)} is one image; name the folder that holds the images: "
+            f"{shown(path.parent)}"
+        )
+    raise ValueError(
+        f"{shown(path)} is neither a folder of images nor a .npy or .npz file; name one of those"
+    )
 
 
 def _imported(name: str) -> Source:
@@ -55,6 +62,7 @@ def _imported(name: str) -> Source:
     source = lookup(name, elsewhere, "image source")
     if isinstance(source, type) or not isinstance(source, Source):
         raise ValueError(
-            f"image source {name!r} has no recognises, load, stream and on_demand; name an instance that has"
+            f"image source {name!r} has no recognises, load, stream and on_demand; name an "
+            "instance that has"
         )
     return source

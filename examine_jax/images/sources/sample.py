@@ -35,7 +35,9 @@ class SampleSource:
     def load(self, name: str, options: ReadOptions) -> ImageSet:
         if options.split is not None:
             raise ValueError(f"{name} has no split {options.split!r}; leave it out")
-        return sample_images(image_size=options.image_size, channels=options.channels)[_NAMES.index(name)]
+        return sample_images(image_size=options.image_size, channels=options.channels)[
+            _NAMES.index(name)
+        ]
 
     def stream(self, name: str, options: ReadOptions) -> StreamedImages:
         raise ValueError(f"{name} is read whole; load it with load_images")
@@ -65,7 +67,9 @@ def sample_images(*, image_size: int, channels: int = 3) -> tuple[ImageSet, Imag
         )
     return (
         _tiles(picture, "training", range(0, _BOUNDARY), _TRAINING_STRIDE, image_size),
-        _tiles(picture, "assessed", range(_BOUNDARY, picture.shape[1]), _ASSESSED_STRIDE, image_size),
+        _tiles(
+            picture, "assessed", range(_BOUNDARY, picture.shape[1]), _ASSESSED_STRIDE, image_size
+        ),
     )
 
 
@@ -77,12 +81,15 @@ def _picture() -> pathlib.Path:
         if picture.is_file():
             return picture
     raise FileNotFoundError(
-        "the sample images come with scikit-image, and its data/ihc.png is not there; install scikit-image, or name a "
+        "the sample images come with scikit-image, and its data/ihc.png is not there; install "
+        "scikit-image, or name a "
         "folder of your own"
     )
 
 
-def _tiles(picture: np.ndarray, region: str, columns: range, stride: int, image_size: int) -> ImageSet:
+def _tiles(
+    picture: np.ndarray, region: str, columns: range, stride: int, image_size: int
+) -> ImageSet:
     corners = [
         (row, column)
         for row in range(0, picture.shape[0] - _TILE + 1, stride)
@@ -91,7 +98,10 @@ def _tiles(picture: np.ndarray, region: str, columns: range, stride: int, image_
     return ImageSet(
         names=tuple(f"sample/{region}/row{row:03}_col{column:03}.png" for row, column in corners),
         pixels=np.stack(
-            [resize_bytes(picture[row : row + _TILE, column : column + _TILE], image_size) for row, column in corners]
+            [
+                resize_bytes(picture[row : row + _TILE, column : column + _TILE], image_size)
+                for row, column in corners
+            ]
         ),
         resized_up=len(corners) if image_size > _TILE else 0,
     )

@@ -9,7 +9,21 @@ from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown, unique_encodable
 
 IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".dcm", ".dicom", ".ima"}
+    {
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".dib",
+        ".webp",
+        ".dcm",
+        ".dicom",
+        ".ima",
+    }
 )
 
 # Medical and other image files that a user may expect to be read: they are listed as skipped, with
@@ -17,9 +31,18 @@ IMAGE_SUFFIXES = frozenset(
 _NOT_READ = {
     suffix: reason
     for suffixes, reason in (
-        ((".nii", ".nii.gz", ".mha", ".mhd", ".nrrd"), "a volume; export its slices as PNG or 16-bit TIFF"),
-        ((".svs", ".ndpi", ".scn", ".mrxs", ".czi"), "a whole-slide image; cut it into tiles as PNG or JPEG"),
-        ((".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".pgm", ".ppm"), "not a format read here; save it as PNG"),
+        (
+            (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd"),
+            "a volume; export its slices as PNG or 16-bit TIFF",
+        ),
+        (
+            (".svs", ".ndpi", ".scn", ".mrxs", ".czi"),
+            "a whole-slide image; cut it into tiles as PNG or JPEG",
+        ),
+        (
+            (".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".pgm", ".ppm"),
+            "not a format read here; save it as PNG",
+        ),
     )
     for suffix in suffixes
 }
@@ -94,7 +117,8 @@ def _scan(folder: str | os.PathLike[str]) -> Scan:
             identity = (status.st_dev, status.st_ino)
             if identity in visited:
                 problems[below + "/"] = (
-                    f"a link to a folder that is read already, as {visited[identity] or 'the whole folder'!r}"
+                    "a link to a folder that is read already, as "
+                    f"{visited[identity] or 'the whole folder'!r}"
                 )
                 continue
             visited[identity] = below
@@ -124,10 +148,16 @@ def _scan(folder: str | os.PathLike[str]) -> Scan:
     safe = dict(zip([*images, *problems], unique_encodable([*images, *problems])))
     return Scan(
         candidates=tuple(
-            sorted((Candidate(safe[name], path) for name, path in images.items()), key=lambda item: item.name)
+            sorted(
+                (Candidate(safe[name], path) for name, path in images.items()),
+                key=lambda item: item.name,
+            )
         ),
         skipped=tuple(
-            sorted((SkippedImage(safe[name], reason) for name, reason in problems.items()), key=lambda item: item.name)
+            sorted(
+                (SkippedImage(safe[name], reason) for name, reason in problems.items()),
+                key=lambda item: item.name,
+            )
         ),
         other=dict(other),
     )

@@ -24,7 +24,14 @@ from examine_jax.images.names import shown
 # NumPy writes headers of a few hundred bytes.
 _HEADER_LIMIT = 64 * 1024
 _BLOCK_BYTES = 32 * 2**20
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,13 +84,19 @@ class StoredArray:
 
     def whole(self) -> Shaped[np.ndarray, "..."]:
         """The whole array; for arrays that are known to be small."""
-        return np.concatenate(list(self.blocks())) if self.shape and self.shape[0] else np.empty(self.shape, self.dtype)
+        return (
+            np.concatenate(list(self.blocks()))
+            if self.shape and self.shape[0]
+            else np.empty(self.shape, self.dtype)
+        )
 
     def _read(self, stream: io.BufferedIOBase, values: int) -> Shaped[np.ndarray, " values"]:
         expected = values * self.dtype.itemsize
         content = stream.read(expected)
         if len(content) != expected:
-            raise ValueError(f"{self}: truncated, its header declares {self.nbytes} bytes of data; write it anew")
+            raise ValueError(
+                f"{self}: truncated, its header declares {self.nbytes} bytes of data; write it anew"
+            )
         return np.frombuffer(content, self.dtype)
 
 
@@ -104,19 +117,25 @@ def stored_arrays(path: str | os.PathLike[str]) -> tuple[StoredArray, ...]:
         held = os.path.getsize(path) - array.offset
         if not array.dtype.hasobject and held < array.nbytes:
             raise ValueError(
-                f"{array}: truncated, its header declares {array.nbytes} bytes of data and {held} are there; "
+                f"{array}: truncated, its header declares {array.nbytes} bytes of data and {held} "
+                "are there; "
                 "write it anew"
             )
         return (array,)
     try:
         with zipfile.ZipFile(path) as archive:
-            keys = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+            keys = [
+                name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")
+            ]
         if not keys:
-            raise ValueError(f"{shown(path)}: an archive without .npy arrays; write it with numpy.savez")
+            raise ValueError(
+                f"{shown(path)}: an archive without .npy arrays; write it with numpy.savez"
+            )
         return tuple(_header(path, key) for key in keys)
     except _DAMAGED as error:
         raise ValueError(
-            f"{shown(path)}: neither a .npy file nor a readable .npz archive ({error}); write it anew"
+            f"{shown(path)}: neither a .npy file nor a readable .npz archive ({error}); write it "
+            "anew"
         ) from error
 
 
@@ -135,13 +154,21 @@ def _header(path: str, key: str | None) -> StoredArray:
         version = np.lib.format.read_magic(beginning)
         if version not in ((1, 0), (2, 0)):
             raise ValueError(f"format version {version[0]}.{version[1]}")
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        read = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy warns of headers by Python 2.
             shape, fortran_order, dtype = read(beginning)
     except Exception as error:  # NumPy's parser raises anything for a damaged header.
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{where}: its header cannot be read ({reason}); write it anew with numpy.save") from error
+        raise ValueError(
+            f"{where}: its header cannot be read ({reason}); write it anew with numpy.save"
+        ) from error
     if min(shape, default=0) < 0:
-        raise ValueError(f"{where}: its header declares the shape {shape}; write it anew with numpy.save")
+        raise ValueError(
+            f"{where}: its header declares the shape {shape}; write it anew with numpy.save"
+        )
     return StoredArray(path, key, shape, dtype, fortran_order, beginning.tell())

@@ -97,7 +97,8 @@ def load_tfds(
     needed = total * image_size * image_size * channels
     if needed > max_bytes:
         raise ValueError(
-            f"{where}: its {total} images take {needed} bytes, more than max_bytes={max_bytes}; raise that, take a part "
+            f"{where}: its {total} images take {needed} bytes, more than max_bytes={max_bytes}; "
+            "raise that, take a part "
             f"('{split}[:10%]'), or read them on demand with stream_tfds"
         )
     pixels = np.empty((total, image_size, image_size, channels), np.uint8)
@@ -110,7 +111,12 @@ def load_tfds(
         resized_up += up
         if on_progress:
             on_progress(row + 1, total)
-    return ImageSet(reader.names(), pixels, resized_up=resized_up, labels=None if label_feature is None else labels)
+    return ImageSet(
+        reader.names(),
+        pixels,
+        resized_up=resized_up,
+        labels=None if label_feature is None else labels,
+    )
 
 
 def stream_tfds(
@@ -172,14 +178,17 @@ class _Reader:
     def image(self, row: int) -> UInt8[np.ndarray, "image_size image_size channels"]:
         return self.record(row)[0]
 
-    def record(self, row: int) -> tuple[UInt8[np.ndarray, "image_size image_size channels"], int, bool]:
+    def record(
+        self, row: int
+    ) -> tuple[UInt8[np.ndarray, "image_size image_size channels"], int, bool]:
         """(image, label, whether it was resized up)."""
         try:
             record = self.source[row]
         except Exception as error:  # The readers below raise anything for a damaged file.
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"{self.where}, {self.split}[{row}]: cannot be read ({reason}); prepare the data set anew"
+                f"{self.where}, {self.split}[{row}]: cannot be read ({reason}); prepare the data "
+                "set anew"
             ) from error
         image = self._feature(record, self.image_feature)
         if (
@@ -188,16 +197,22 @@ class _Reader:
             or image.ndim != 3
             or image.shape[-1] not in (1, 3)
         ):
-            found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            found = (
+                f"{image.dtype} {image.shape}"
+                if isinstance(image, np.ndarray)
+                else type(image).__name__
+            )
             raise ValueError(
-                f"{self.where}: its feature {self.image_feature!r} is {found}; images are uint8 [H, W, 1 or 3]"
+                f"{self.where}: its feature {self.image_feature!r} is {found}; images are uint8 "
+                "[H, W, 1 or 3]"
             )
         label = 0
         if self.label_feature is not None:
             value = np.asarray(self._feature(record, self.label_feature))
             if value.ndim or value.dtype.kind not in "iub":
                 raise ValueError(
-                    f"{self.where}: its feature {self.label_feature!r} is no whole number; name another label_feature, "
+                    f"{self.where}: its feature {self.label_feature!r} is no whole number; name "
+                    "another label_feature, "
                     "or None"
                 )
             label = int(value)
@@ -209,12 +224,17 @@ class _Reader:
 
     def _feature(self, record: Mapping[str, Any], name: str) -> Any:
         if name not in record:
-            raise ValueError(f"{self.where} has no feature {name!r}; it has {', '.join(map(repr, record))}")
+            raise ValueError(
+                f"{self.where} has no feature {name!r}; it has {', '.join(map(repr, record))}"
+            )
         return record[name]
 
 
 def _source(
-    dataset: str | os.PathLike[str], split: str, data_dir: str | os.PathLike[str] | None, download: bool
+    dataset: str | os.PathLike[str],
+    split: str,
+    data_dir: str | os.PathLike[str] | None,
+    download: bool,
 ) -> tuple[_Records, str]:
     """The records of a split, and the data set's name for messages."""
     builder, where = _builder(dataset, data_dir)
@@ -224,20 +244,24 @@ def _source(
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise FileNotFoundError(
-                f"{where} could not be downloaded and prepared ({type(error).__name__}: {reason}); prepare it on a "
-                f"machine with a connection (file_format='array_record') and put the folder at {builder.data_path}"
+                f"{where} could not be downloaded and prepared ({type(error).__name__}: {reason}); "
+                "prepare it on a "
+                "machine with a connection (file_format='array_record') and put the folder at "
+                f"{builder.data_path}"
             ) from error
     try:
         return builder.as_data_source(split=split), where
     except NotImplementedError as error:
         raise ValueError(
-            f"{where}: {builder.data_path} was not prepared as array_record, which alone is read without TensorFlow; "
+            f"{where}: {builder.data_path} was not prepared as array_record, which alone is read "
+            "without TensorFlow; "
             "prepare it anew with file_format='array_record'"
         ) from error
     except (ValueError, KeyError) as error:
         if not (builder.data_path / "dataset_info.json").exists():
             raise FileNotFoundError(
-                f"{where} is not prepared, and nothing is downloaded unasked; put its prepared array_record folder at "
+                f"{where} is not prepared, and nothing is downloaded unasked; put its prepared "
+                "array_record folder at "
                 f"{builder.data_path}, name that folder itself, or ask for download=True"
             ) from error
         reason = " ".join(str(error).split())[:300]
@@ -255,7 +279,9 @@ def _tensorflow_datasets() -> ModuleType:
     return tensorflow_datasets
 
 
-def _builder(dataset: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None) -> tuple[Any, str]:
+def _builder(
+    dataset: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None
+) -> tuple[Any, str]:
     """TFDS's builder of a data set, and the data set's name for messages."""
     tfds = _tensorflow_datasets()
     path = pathlib.Path(dataset)
@@ -263,22 +289,32 @@ def _builder(dataset: str | os.PathLike[str], data_dir: str | os.PathLike[str] |
         prepared = (
             [path]
             if (path / "dataset_info.json").is_file()
-            else sorted(file.parent for depth in ("*", "*/*") for file in path.glob(f"{depth}/dataset_info.json"))
+            else sorted(
+                file.parent
+                for depth in ("*", "*/*")
+                for file in path.glob(f"{depth}/dataset_info.json")
+            )
         )
         if len(prepared) != 1:
             there = f"several ({', '.join(map(shown, prepared[:5]))})" if prepared else "none"
             raise ValueError(
-                f"{shown(path)}: the folder of a prepared data set holds dataset_info.json, and here is {there}; "
+                f"{shown(path)}: the folder of a prepared data set holds dataset_info.json, and "
+                f"here is {there}; "
                 "name that folder"
             )
         return tfds.builder_from_directory(os.fspath(prepared[0])), shown(path)
     if len(path.parts) > 1:
-        raise FileNotFoundError(f"no TFDS folder at {shown(path)}; check the path, or name a data set such as {_KNOWN}")
+        raise FileNotFoundError(
+            f"no TFDS folder at {shown(path)}; check the path, or name a data set such as {_KNOWN}"
+        )
     name = os.fspath(dataset)
     try:
-        return tfds.builder(name, data_dir=data_dir and os.fspath(data_dir), file_format="array_record"), name
+        return tfds.builder(
+            name, data_dir=data_dir and os.fspath(data_dir), file_format="array_record"
+        ), name
     except tfds.core.DatasetNotFoundError as error:
         raise ValueError(
-            f"TFDS knows no data set {name!r} and there is no such folder; name one such as {_KNOWN}, "
+            f"TFDS knows no data set {name!r} and there is no such folder; name one such as "
+            f"{_KNOWN}, "
             "or a prepared folder"
         ) from error

@@ -21,7 +21,12 @@ _MONITORED = {
 
 
 def write_training(
-    workdir: pathlib.Path, trained: TrainedEncoder, settings: TrainingSettings, *, source: str, device: str
+    workdir: pathlib.Path,
+    trained: TrainedEncoder,
+    settings: TrainingSettings,
+    *,
+    source: str,
+    device: str,
 ) -> pathlib.Path:
     """Write training.html, its figures as PNG and skipped.csv; returns the page's path.
 
@@ -41,7 +46,8 @@ def write_training(
         Report(
             title=f"Training of an encoder: {settings.method}",
             headline=f"{settings.method} ({settings.preset}) on {trained.images} images from {source}: "
-            f"loss {trained.history[0]['loss']:.4g} at the first of {len(trained.history)} steps, {last['loss']:.4g} at the last.",
+            f"loss {trained.history[0]['loss']:.4g} at the first of {len(trained.history)} steps, "
+            f"{last['loss']:.4g} at the last.",
             summary={
                 "images": str(trained.images),
                 "steps": str(len(trained.history)),
@@ -55,7 +61,10 @@ def write_training(
             figures=tuple(illustrations.values()),
             skipped=trained.skipped,
             warnings=_warnings(trained),
-            settings={"method": to_plain(trained.encoder.method), "training": to_plain(trained.settings)},
+            settings={
+                "method": to_plain(trained.encoder.method),
+                "training": to_plain(trained.settings),
+            },
             versions=package_versions(),
         ),
     )
@@ -65,11 +74,16 @@ def write_training(
 def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
     def column(name: str) -> tuple[np.ndarray, np.ndarray]:
         records = [record for record in trained.history if name in record]
-        return np.array([record["step"] for record in records]), np.array([record[name] for record in records], float)
+        return np.array([record["step"] for record in records]), np.array(
+            [record[name] for record in records], float
+        )
 
     made = {
         "training_loss": Illustration(
-            "Training loss", training_curves.loss_curve(*column("loss")), "Should have levelled off.", "Loss by step"
+            "Training loss",
+            training_curves.loss_curve(*column("loss")),
+            "Should have levelled off.",
+            "Loss by step",
         )
     }
     for name, caption in _MONITORED.items():
@@ -77,10 +91,15 @@ def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
         if len(steps):
             title = name.replace("_", " ")
             made[name] = Illustration(
-                title, training_curves.monitored_curve(steps, values, title), caption, f"{title} by step"
+                title,
+                training_curves.monitored_curve(steps, values, title),
+                caption,
+                f"{title} by step",
             )
     encoder, examples = trained.encoder, trained.examples
-    for picture in pictures(encoder.method, encoder.params, encoder.state, examples, jax.random.key(0)):
+    for picture in pictures(
+        encoder.method, encoder.params, encoder.state, examples, jax.random.key(0)
+    ):
         png = galleries.image_rows({"original": examples, **picture.rows})
         made[picture.name] = Illustration(picture.title, png, picture.caption, picture.description)
     return made
@@ -92,8 +111,11 @@ def _warnings(trained: TrainedEncoder) -> tuple[str, ...]:
     features = trained.encoder.method.encoder.features
     if last.get("feature_deviation", 1.0) < 0.1 / features**0.5:
         found.append(
-            "The features have collapsed: all images look alike to this encoder. Lower the learning rate or take another method."
+            "The features have collapsed: all images look alike to this encoder. Lower the "
+            "learning rate or take another method."
         )
     if trained.resized_up:
-        found.append(f"{trained.resized_up} images were smaller than the encoder's input and were enlarged.")
+        found.append(
+            f"{trained.resized_up} images were smaller than the encoder's input and were enlarged."
+        )
     return tuple(found)

@@ -50,16 +50,31 @@ class TrainingSettings:
         metavar="NAME",
         main=True,
     )
-    architecture: str = setting("small", "The encoder's architecture.", known=ARCHITECTURES, metavar="NAME", main=True)
-    image_size: int | None = setting(
-        None, "Images are resized to this side. If not given: the architecture's.", minimum=1, main=True
+    architecture: str = setting(
+        "small", "The encoder's architecture.", known=ARCHITECTURES, metavar="NAME", main=True
     )
-    channels: int | None = setting(None, "1: grey, 3: colour. If not given: the architecture's.", minimum=1)
-    steps: int | None = setting(None, "Training steps. If not given: the preset's.", minimum=1, main=True)
-    batch_size: int | None = setting(None, "Images a step. If not given: the preset's.", minimum=1, main=True)
+    image_size: int | None = setting(
+        None,
+        "Images are resized to this side. If not given: the architecture's.",
+        minimum=1,
+        main=True,
+    )
+    channels: int | None = setting(
+        None, "1: grey, 3: colour. If not given: the architecture's.", minimum=1
+    )
+    steps: int | None = setting(
+        None, "Training steps. If not given: the preset's.", minimum=1, main=True
+    )
+    batch_size: int | None = setting(
+        None, "Images a step. If not given: the preset's.", minimum=1, main=True
+    )
     accumulate: int | None = setting(None, "Micro-batches a step.", minimum=1)
-    dtype: Literal["float32", "bfloat16"] | None = setting(None, "Of the computation; parameters are always float32.")
-    remat: bool = setting(False, "Recompute blocks in the backward pass: less memory, a third more work.")
+    dtype: Literal["float32", "bfloat16"] | None = setting(
+        None, "Of the computation; parameters are always float32."
+    )
+    remat: bool = setting(
+        False, "Recompute blocks in the backward pass: less memory, a third more work."
+    )
     seed: int = setting(0, "Of all random numbers.", minimum=0, main=True)
 
     def encoder(self) -> EncoderConfig:
@@ -83,7 +98,8 @@ class TrainingSettings:
         """
         if self.batch_size is not None and self.batch_size > num_images:
             raise ValueError(
-                f"a batch of {self.batch_size} out of {num_images} images; choose a batch size up to {num_images}"
+                f"a batch of {self.batch_size} out of {num_images} images; choose a batch size up "
+                f"to {num_images}"
             )
         chosen = self._architecture()
         _, settings = method_preset(self.method, chosen, preset=self.preset)
@@ -99,7 +115,9 @@ class TrainingSettings:
         return method_preset(self.method, self._architecture(), preset=self.preset)[0]
 
     def _architecture(self) -> Architecture:
-        chosen = named_architecture(self.architecture, image_size=self.image_size, channels=self.channels)
+        chosen = named_architecture(
+            self.architecture, image_size=self.image_size, channels=self.channels
+        )
         changes: dict[str, Any] = {"remat": True} if self.remat else {}
         if self.dtype is not None:
             changes["dtype"] = self.dtype
@@ -176,7 +194,13 @@ def train_encoder(
             source: Any = sample_images(image_size=shape.image_size, channels=shape.channels)[0]
         else:
             read: Callable[..., Any] = stream_images if on_demand else load_images
-            source = read(images, image_size=shape.image_size, channels=shape.channels, split=split, on_progress=report)
+            source = read(
+                images,
+                image_size=shape.image_size,
+                channels=shape.channels,
+                split=split,
+                on_progress=report,
+            )
     pixels = source.pixels if isinstance(source, ImageSet) else source
     method, training = settings.resolve(len(pixels))
     if progress and settings.batch_size is None and training.batch_size == len(pixels):
@@ -223,15 +247,25 @@ def _check_known(path: str | os.PathLike[str], labels: Labels) -> None:
     num_known = int((labels.values >= 0).sum())
     if not num_known:
         raise ValueError(
-            f"{os.fspath(path)} has no label for any of the {len(labels.values)} images; leave it out, or add rows"
+            f"{os.fspath(path)} has no label for any of the {len(labels.values)} images; leave it "
+            "out, or add rows"
         )
     if num_known < len(labels.values):
-        print(f"{os.fspath(path)} has labels for {num_known} of {len(labels.values)} images", file=sys.stderr)
+        print(
+            f"{os.fspath(path)} has labels for {num_known} of {len(labels.values)} images",
+            file=sys.stderr,
+        )
 
 
 def _monitor(pixels: Any, labels: Labels | None, every: int, seed: int) -> FeatureMonitor | None:
-    rows = np.arange(len(pixels), dtype=np.int32) if labels is None else np.flatnonzero(labels.values >= 0)
+    rows = (
+        np.arange(len(pixels), dtype=np.int32)
+        if labels is None
+        else np.flatnonzero(labels.values >= 0)
+    )
     chosen = rows[subset_indices(len(rows), _MONITORED_IMAGES, seed)].astype(np.int32)
     if len(chosen) < 2:
         return None if labels is None else _monitor(pixels, None, every, seed)
-    return FeatureMonitor(pixels[chosen], None if labels is None else labels.values[chosen], every=every)
+    return FeatureMonitor(
+        pixels[chosen], None if labels is None else labels.values[chosen], every=every
+    )

@@ -81,7 +81,11 @@ class StoredNetwork:
             return None
         settings = read_json(file)
         # There, pixels are bytes * rescale_factor; here, bytes / 255.
-        factor = 255 * float(settings.get("rescale_factor", 1 / 255)) if settings.get("do_rescale", True) else 255.0
+        factor = (
+            255 * float(settings.get("rescale_factor", 1 / 255))
+            if settings.get("do_rescale", True)
+            else 255.0
+        )
         mean, deviation = settings.get("image_mean"), settings.get("image_std")
         if not settings.get("do_normalize", True):
             mean, deviation = [0.0], [1.0]
@@ -107,7 +111,9 @@ class Family(Protocol):
         ...
 
 
-def normalisation(mean: Any, deviation: Any, factor: float, where: pathlib.Path) -> PixelNormalisation | None:
+def normalisation(
+    mean: Any, deviation: Any, factor: float, where: pathlib.Path
+) -> PixelNormalisation | None:
     """Mean and deviation divided by a factor; None where one of them is missing.
 
     Raises:
@@ -116,6 +122,10 @@ def normalisation(mean: Any, deviation: Any, factor: float, where: pathlib.Path)
     if mean is None or deviation is None:
         return None
     try:
-        return tuple(float(value) / factor for value in mean), tuple(float(value) / factor for value in deviation)
+        return tuple(float(value) / factor for value in mean), tuple(
+            float(value) / factor for value in deviation
+        )
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: mean {mean!r} and deviation {deviation!r} are no lists of numbers") from error
+        raise ValueError(
+            f"{where}: mean {mean!r} and deviation {deviation!r} are no lists of numbers"
+        ) from error

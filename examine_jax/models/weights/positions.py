@@ -6,7 +6,9 @@ from examine_jax.common.shapes import Float
 from examine_jax.models.positions import sincos_positions
 
 
-def resample_positions(positions: Float[np.ndarray, "tokens width"], side: int) -> Float[np.ndarray, "resampled width"]:
+def resample_positions(
+    positions: Float[np.ndarray, "tokens width"], side: int
+) -> Float[np.ndarray, "resampled width"]:
     """Resamples the positions of a square grid to side x side, bicubic as in transformers.
 
     Equals torch.nn.functional.interpolate(mode="bicubic", align_corners=False): Keys' kernel with a
@@ -36,7 +38,11 @@ def _bicubic(old: int, new: int) -> Float[np.ndarray, "new old"]:
         distance = np.abs(at - (first + tap))
         near = (1.25 * distance - 2.25) * distance**2 + 1
         far = -0.75 * (((distance - 5) * distance + 8) * distance - 4)
-        np.add.at(weights, (np.arange(new), np.clip(first + tap, 0, old - 1)), np.where(distance <= 1, near, far))
+        np.add.at(
+            weights,
+            (np.arange(new), np.clip(first + tap, 0, old - 1)),
+            np.where(distance <= 1, near, far),
+        )
     return weights
 
 

@@ -43,7 +43,8 @@ def _read_folder(folder: pathlib.Path, image_size: int | None) -> ImportedNetwor
     family = next((family for family in FAMILIES if family.recognises(configuration)), None)
     if family is None:
         raise ValueError(
-            f"{folder / 'config.json'}: model_type is {configuration.get('model_type')!r}; what can be read: "
+            f"{folder / 'config.json'}: model_type is {configuration.get('model_type')!r}; what "
+            "can be read: "
             f"{', '.join(family.name for family in FAMILIES)}"
         )
     file = folder / "model.safetensors"
@@ -52,6 +53,8 @@ def _read_folder(folder: pathlib.Path, image_size: int | None) -> ImportedNetwor
             if (folder / name).is_file():
                 refuse_pickle(folder / name)
         sharded = (folder / "model.safetensors.index.json").is_file()
-        advice = "; it is in several files: save it in one, save_pretrained(..., max_shard_size='99GB')"
+        advice = (
+            "; it is in several files: save it in one, save_pretrained(..., max_shard_size='99GB')"
+        )
         raise ValueError(f"{folder} has no model.safetensors{advice if sharded else ''}")
     return family.read(StoredNetwork(folder, configuration, read_tensors(file)), image_size)

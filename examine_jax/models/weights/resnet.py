@@ -25,7 +25,10 @@ from examine_jax.models.weights.tensors import Tensors
 _FROM_TRANSFORMERS = (
     (r"^(resnet\.|)embedder\.embedder\.convolution\.", "conv1."),
     (r"^(resnet\.|)embedder\.embedder\.normalization\.", "bn1."),
-    (r"^(resnet\.|)encoder\.stages\.(\d+)\.layers\.(\d+)\.", lambda m: f"layer{int(m[2]) + 1}.{m[3]}."),
+    (
+        r"^(resnet\.|)encoder\.stages\.(\d+)\.layers\.(\d+)\.",
+        lambda m: f"layer{int(m[2]) + 1}.{m[3]}.",
+    ),
     (r"\.layer\.(\d+)\.convolution\.", lambda m: f".conv{int(m[1]) + 1}."),
     (r"\.layer\.(\d+)\.normalization\.", lambda m: f".bn{int(m[1]) + 1}."),
     (r"\.shortcut\.convolution\.", ".downsample.0."),
@@ -57,12 +60,16 @@ class TimmResNetFamily:
     name: str = "timm's ResNets"
 
     def recognises(self, configuration: Mapping[str, Any]) -> bool:
-        return configuration.get("model_type") is None and "resnet" in str(configuration.get("architecture"))
+        return configuration.get("model_type") is None and "resnet" in str(
+            configuration.get("architecture")
+        )
 
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
         settings = stored.configuration.get("pretrained_cfg")
         settings = settings if isinstance(settings, dict) else {}
-        pixels = normalisation(settings.get("mean"), settings.get("std"), 1.0, stored.folder / "config.json")
+        pixels = normalisation(
+            settings.get("mean"), settings.get("std"), 1.0, stored.folder / "config.json"
+        )
         return read_state_dict(stored.tensors, image_size, pixels)
 
 
@@ -112,15 +119,18 @@ def resnet_config(tensors: Tensors, image_size: int | None) -> ResNetConfig:
     if stem is None or stem.ndim != 4 or "layer1.0.conv1.weight" not in arrays:
         lacking = "layer1.0.conv1.weight" if "conv1.weight" in arrays else "conv1.weight"
         raise ValueError(
-            f"{tensors.where} holds no ResNet-18 or -50 as torchvision or timm names it: it lacks the tensor {lacking}"
+            f"{tensors.where} holds no ResNet-18 or -50 as torchvision or timm names it: it lacks "
+            f"the tensor {lacking}"
         )
     if stem.shape[2] not in (3, 7):
         raise ValueError(
-            f"{tensors.where}: the tensor conv1.weight is {list(stem.shape)}; its last sides must be 7 or 3"
+            f"{tensors.where}: the tensor conv1.weight is {list(stem.shape)}; its last sides must "
+            "be 7 or 3"
         )
     if stem.shape[2] == 3 and image_size is None:
         raise ValueError(
-            f"{tensors.where} is a ResNet for small images; say of which size: image_size=32, for instance"
+            f"{tensors.where} is a ResNet for small images; say of which size: image_size=32, for "
+            "instance"
         )
     depths: list[int] = []
     while f"layer{len(depths) + 1}.0.conv1.weight" in arrays:
@@ -157,13 +167,20 @@ def resnet_variables(tensors: Tensors, config: ResNetConfig) -> tuple[PyTree, Py
 
     stem = 7 if config.stem == "imagenet" else 3
     params["stem"] = convolution("conv1", config.channels, config.width, stem)
-    params["stem_norm"], stats["stem_norm"] = tensors.norm("bn1", config.width), running("bn1", config.width)
+    params["stem_norm"], stats["stem_norm"] = (
+        tensors.norm("bn1", config.width),
+        running("bn1", config.width),
+    )
     inputs = config.width
     for stage, depth in enumerate(config.depths):
         width = config.width * 2**stage
         for i in range(depth):
             ours, theirs = f"stage_{stage}_block_{i}", f"layer{stage + 1}.{i}"
-            sizes = [(3, width), (3, width)] if config.block == "basic" else [(1, width), (3, width), (1, 4 * width)]
+            sizes = (
+                [(3, width), (3, width)]
+                if config.block == "basic"
+                else [(1, width), (3, width), (1, 4 * width)]
+            )
             block, block_stats, channels = {}, {}, inputs
             for k, (size, outputs) in enumerate(sizes, start=1):
                 block[f"conv_{k}"] = convolution(f"{theirs}.conv{k}", channels, outputs, size)

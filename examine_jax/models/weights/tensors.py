@@ -37,18 +37,26 @@ class Tensors:
         array = self.arrays[name]
         if array.shape != shape:
             raise ValueError(
-                f"{self.where}: the tensor {name} is {list(array.shape)}, the network asks for {list(shape)}"
+                f"{self.where}: the tensor {name} is {list(array.shape)}, the network asks for "
+                f"{list(shape)}"
             )
         return array
 
     def dense(self, name: str, inputs: int, outputs: int, bias: bool = True) -> PyTree:
         """A dense layer's parameters. PyTorch stores the kernel transposed."""
         kernel = self.take(f"{name}.weight", (outputs, inputs)).T
-        return {"kernel": kernel, "bias": self.take(f"{name}.bias", (outputs,))} if bias else {"kernel": kernel}
+        return (
+            {"kernel": kernel, "bias": self.take(f"{name}.bias", (outputs,))}
+            if bias
+            else {"kernel": kernel}
+        )
 
     def norm(self, name: str, width: int) -> PyTree:
         """A layer or batch norm's scale and bias."""
-        return {"scale": self.take(f"{name}.weight", (width,)), "bias": self.take(f"{name}.bias", (width,))}
+        return {
+            "scale": self.take(f"{name}.weight", (width,)),
+            "bias": self.take(f"{name}.bias", (width,)),
+        }
 
 
 def read_tensors(file: pathlib.Path) -> Tensors:
@@ -64,7 +72,9 @@ def read_tensors(file: pathlib.Path) -> Tensors:
             names = stored.keys()
             # Integers are counters.
             floats = [name for name in names if stored.get_slice(name).get_dtype() in _FLOATS]
-            return Tensors({name: stored.get_tensor(name).astype(np.float32) for name in floats}, str(file))
+            return Tensors(
+                {name: stored.get_tensor(name).astype(np.float32) for name in floats}, str(file)
+            )
     except SafetensorError as error:
         raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
 
@@ -73,7 +83,9 @@ def refuse_pickle(file: pathlib.Path) -> None:
     """Raises a ValueError with the conversion to run, if the file's suffix is that of a pickle."""
     if file.suffix.lower() not in _PICKLES:
         return
-    converted = file.with_name("model.safetensors" if file.name == "pytorch_model.bin" else f"{file.stem}.safetensors")
+    converted = file.with_name(
+        "model.safetensors" if file.name == "pytorch_model.bin" else f"{file.stem}.safetensors"
+    )
     program = (
         "import torch, safetensors.torch as s; "
         f"d = torch.load({str(file)!r}, map_location='cpu', weights_only=True); "

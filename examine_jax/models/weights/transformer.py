@@ -93,17 +93,23 @@ def read_transformer(
     """
     prefix = prefix if f"{prefix}embeddings.cls_token" in tensors.arrays else ""
     params = encoder_parameters(tensors, stored, names, prefix)
-    positions = tensors.take(f"{prefix}embeddings.position_embeddings", (1, 1 + stored.num_patches, stored.width))[0]
+    positions = tensors.take(
+        f"{prefix}embeddings.position_embeddings", (1, 1 + stored.num_patches, stored.width)
+    )[0]
     config = stored if image_size is None else dataclasses.replace(stored, image_size=image_size)
     if fixed_positions and config.num_patches == stored.num_patches and is_sincos(positions):
         config = dataclasses.replace(config, positions="sincos")
     else:
-        params["positions"] = resample_positions(positions[1:], config.image_size // config.patch_size)
+        params["positions"] = resample_positions(
+            positions[1:], config.image_size // config.patch_size
+        )
     params["class_token"] = params["class_token"] + positions[0]
     return ImportedNetwork(config, jax.tree.map(jnp.asarray, params), {}, *pixels)
 
 
-def encoder_parameters(tensors: Tensors, config: ViTConfig, names: BlockNames, prefix: str) -> dict[str, PyTree]:
+def encoder_parameters(
+    tensors: Tensors, config: ViTConfig, names: BlockNames, prefix: str
+) -> dict[str, PyTree]:
     """Parameters of a VisionTransformer with a class token and a final norm, without positions."""
     filters = tensors.take(
         f"{prefix}embeddings.patch_embeddings.projection.weight",
@@ -126,9 +132,13 @@ def encoder_parameters(tensors: Tensors, config: ViTConfig, names: BlockNames, p
         "patch_embedding": {
             # A kernel's rows run over (p, q, channel) here.
             "kernel": filters.transpose(2, 3, 1, 0).reshape(-1, config.width),
-            "bias": tensors.take(f"{prefix}embeddings.patch_embeddings.projection.bias", (config.width,)),
+            "bias": tensors.take(
+                f"{prefix}embeddings.patch_embeddings.projection.bias", (config.width,)
+            ),
         },
-        "class_token": tensors.take(f"{prefix}embeddings.cls_token", (1, 1, config.width)).reshape(-1),
+        "class_token": tensors.take(f"{prefix}embeddings.cls_token", (1, 1, config.width)).reshape(
+            -1
+        ),
         **blocks,
         "norm": tensors.norm(f"{prefix}layernorm", config.width),
     }
@@ -153,7 +163,9 @@ def block_parameters(
     block = {
         "norm_1": tensors.norm(f"{name}.{names.norm_1}", width),
         "attention": {
-            "qkv": {key: np.concatenate([part[key] for part in parts], axis=-1) for key in parts[0]},
+            "qkv": {
+                key: np.concatenate([part[key] for part in parts], axis=-1) for key in parts[0]
+            },
             "projection": tensors.dense(f"{name}.attention.output.dense", width, width),
         },
         "norm_2": tensors.norm(f"{name}.{names.norm_2}", width),
@@ -161,5 +173,7 @@ def block_parameters(
         "contract": tensors.dense(f"{name}.{names.contract}", mlp_width, width),
     }
     if layer_scale:
-        block |= {f"scale_{i}": tensors.take(f"{name}.layer_scale{i}.lambda1", (width,)) for i in (1, 2)}
+        block |= {
+            f"scale_{i}": tensors.take(f"{name}.layer_scale{i}.lambda1", (width,)) for i in (1, 2)
+        }
     return block

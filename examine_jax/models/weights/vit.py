@@ -36,7 +36,9 @@ class ViTFamily:
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
         pixels = stored.preprocessor_normalisation() or HALVES
         config = transformer_config(stored.configuration, stored.where, pooling="class_token")
-        return read_transformer(with_names_on_disk(stored.tensors), config, VIT_NAMES, "vit.", image_size, pixels)
+        return read_transformer(
+            with_names_on_disk(stored.tensors), config, VIT_NAMES, "vit.", image_size, pixels
+        )
 
 
 def with_names_on_disk(tensors: Tensors) -> Tensors:

@@ -12,10 +12,20 @@ from examine_jax.common.shapes import PyTree
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.positions import sincos_positions
 from examine_jax.models.vit import ViTConfig
-from examine_jax.models.weights.imported import IMAGENET, UNCHANGED, ImportedDecoder, ImportedNetwork, StoredNetwork
+from examine_jax.models.weights.imported import (
+    IMAGENET,
+    UNCHANGED,
+    ImportedDecoder,
+    ImportedNetwork,
+    StoredNetwork,
+)
 from examine_jax.models.weights.positions import is_sincos
 from examine_jax.models.weights.tensors import Tensors
-from examine_jax.models.weights.transformer import block_parameters, read_transformer, transformer_config
+from examine_jax.models.weights.transformer import (
+    block_parameters,
+    read_transformer,
+    transformer_config,
+)
 from examine_jax.models.weights.vit import VIT_NAMES, with_names_on_disk
 
 
@@ -33,7 +43,9 @@ class ViTMAEFamily:
         config = transformer_config(stored.configuration, stored.where, pooling="mean")
         pixels = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
         tensors = with_names_on_disk(stored.tensors)
-        network = read_transformer(tensors, config, VIT_NAMES, "vit.", image_size, pixels, fixed_positions=True)
+        network = read_transformer(
+            tensors, config, VIT_NAMES, "vit.", image_size, pixels, fixed_positions=True
+        )
         if network.encoder.image_size != config.image_size:
             return network
         return dataclasses.replace(network, decoder=_decoder(tensors, stored, config))
@@ -57,7 +69,10 @@ def _decoder(tensors: Tensors, stored: StoredNetwork, encoder: ViTConfig) -> Imp
             heads=configuration["decoder_num_attention_heads"],
             mlp_width=configuration["decoder_intermediate_size"],
         )
-        mask_ratio, norm_pix = float(configuration["mask_ratio"]), bool(configuration["norm_pix_loss"])
+        mask_ratio, norm_pix = (
+            float(configuration["mask_ratio"]),
+            bool(configuration["norm_pix_loss"]),
+        )
     except KeyError as error:
         raise ValueError(f"{where} lacks {error}") from error
     except (TypeError, ValueError) as error:
@@ -82,7 +97,9 @@ def decoder_parameters(tensors: Tensors, encoder: ViTConfig, config: DecoderConf
     }
 
 
-def vit_mae_tensors(encoder: ViTConfig, decoder: DecoderConfig, params: PyTree) -> dict[str, np.ndarray]:
+def vit_mae_tensors(
+    encoder: ViTConfig, decoder: DecoderConfig, params: PyTree
+) -> dict[str, np.ndarray]:
     """A masked autoencoder's parameters as the tensors of a ViTMAEForPreTraining.
 
     Args:
@@ -126,8 +143,14 @@ def vit_mae_tensors(encoder: ViTConfig, decoder: DecoderConfig, params: PyTree) 
 
     ours, theirs = params["encoder"], "vit.embeddings"
     side, size = encoder.image_size // encoder.patch_size, encoder.patch_size
-    filters = np.asarray(ours["patch_embedding"]["kernel"]).reshape(size, size, encoder.channels, encoder.width)
-    positions = ours["positions"] if encoder.positions == "learned" else sincos_positions(side, encoder.width)
+    filters = np.asarray(ours["patch_embedding"]["kernel"]).reshape(
+        size, size, encoder.channels, encoder.width
+    )
+    positions = (
+        ours["positions"]
+        if encoder.positions == "learned"
+        else sincos_positions(side, encoder.width)
+    )
     tensors[f"{theirs}.patch_embeddings.projection.weight"] = filters.transpose(3, 2, 0, 1)
     tensors[f"{theirs}.patch_embeddings.projection.bias"] = ours["patch_embedding"]["bias"]
     tensors[f"{theirs}.cls_token"] = np.reshape(ours["class_token"], (1, 1, -1))
@@ -139,7 +162,9 @@ def vit_mae_tensors(encoder: ViTConfig, decoder: DecoderConfig, params: PyTree) 
     ours = params["decoder"]
     dense("decoder.decoder_embed", ours["embedding"])
     tensors["decoder.mask_token"] = np.reshape(ours["mask_token"], (1, 1, -1))
-    tensors["decoder.decoder_pos_embed"] = _with_class_position(sincos_positions(side, decoder.width))
+    tensors["decoder.decoder_pos_embed"] = _with_class_position(
+        sincos_positions(side, decoder.width)
+    )
     for i in range(decoder.depth):
         block(f"decoder.decoder_layers.{i}", ours[f"block_{i}"])
     norm("decoder.decoder_norm", ours["norm"])

@@ -8,7 +8,11 @@ from examine_jax.pretraining.losses.similarity import (
     normalise,
     normalised_regression,
 )
-from examine_jax.pretraining.losses.variance_covariance import covariance_penalty, invariance, variance_hinge
+from examine_jax.pretraining.losses.variance_covariance import (
+    covariance_penalty,
+    invariance,
+    variance_hinge,
+)
 
 __all__ = [
     "Directions",

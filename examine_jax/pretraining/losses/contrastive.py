@@ -92,8 +92,14 @@ def decoupled_contrastive(
         negatives = jnp.concatenate(
             [_without_diagonal(_similarities(anchors, anchors)), _without_diagonal(across)], axis=1
         )
-        weight = 1.0 if weight_sigma is None else 2 - len(anchors) * jax.nn.softmax(positive / weight_sigma)
-        return (jax.nn.logsumexp(negatives / temperature, axis=1) - weight * positive / temperature).mean()
+        weight = (
+            1.0
+            if weight_sigma is None
+            else 2 - len(anchors) * jax.nn.softmax(positive / weight_sigma)
+        )
+        return (
+            jax.nn.logsumexp(negatives / temperature, axis=1) - weight * positive / temperature
+        ).mean()
 
     _check_batch("decoupled_contrastive", first)
     return _combine(one_direction, normalise(first), normalise(second), directions)
@@ -109,7 +115,10 @@ def _without_diagonal(similarities: Array) -> Array:
 
 
 def _combine(
-    one_direction: Callable[[Array, Array], Array], first: Array, second: Array, directions: Directions
+    one_direction: Callable[[Array, Array], Array],
+    first: Array,
+    second: Array,
+    directions: Directions,
 ) -> Array:
     if directions not in DIRECTIONS:
         raise ValueError(f"directions must be one of {', '.join(DIRECTIONS)}, got {directions!r}")
@@ -122,4 +131,7 @@ def _combine(
 
 def _check_batch(name: str, embeddings: Array) -> None:
     if len(embeddings) < 2:
-        raise ValueError(f"{name}: a batch of {len(embeddings)} has no negatives; it takes at least 2 images a batch")
+        raise ValueError(
+            f"{name}: a batch of {len(embeddings)} has no negatives; it takes at least 2 images a "
+            "batch"
+        )

@@ -26,12 +26,16 @@ def normalise(vectors: Float[Array, "batch width"]) -> Float[Array, "batch width
     return vectors * jnp.where(usable, jax.lax.rsqrt(jnp.where(usable, squares, 1)), 0)
 
 
-def cosine(first: Float[Array, "batch width"], second: Float[Array, "batch width"]) -> Float[Array, " batch"]:
+def cosine(
+    first: Float[Array, "batch width"], second: Float[Array, "batch width"]
+) -> Float[Array, " batch"]:
     """The cosine of the angle between rows of the same index; 0 if one of them is zero."""
     return (normalise(first) * normalise(second)).sum(axis=-1)
 
 
-def negative_cosine(prediction: Float[Array, "batch width"], target: Float[Array, "batch width"]) -> Float[Array, ""]:
+def negative_cosine(
+    prediction: Float[Array, "batch width"], target: Float[Array, "batch width"]
+) -> Float[Array, ""]:
     """Mean over the batch of -cos(prediction, target); the target is a constant.
 
     Source: Chen and He, arXiv:2011.10566, equations 1 and 3.

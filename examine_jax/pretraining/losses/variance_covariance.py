@@ -10,12 +10,16 @@ from examine_jax.common.shapes import Array, Float
 from examine_jax.pretraining.losses.similarity import at_least_float32
 
 
-def invariance(first: Float[Array, "batch width"], second: Float[Array, "batch width"]) -> Float[Array, ""]:
+def invariance(
+    first: Float[Array, "batch width"], second: Float[Array, "batch width"]
+) -> Float[Array, ""]:
     """Mean squared difference of the two views' embeddings (the reference code's F.mse_loss)."""
     return jnp.square(at_least_float32(first) - at_least_float32(second)).mean()
 
 
-def variance_hinge(embeddings: Float[Array, "batch width"], epsilon: float = 1e-4) -> Float[Array, ""]:
+def variance_hinge(
+    embeddings: Float[Array, "batch width"], epsilon: float = 1e-4
+) -> Float[Array, ""]:
     """Mean over coordinates of max(0, 1 - sqrt(var + epsilon)), var unbiased over the batch.
 
     Raises:
@@ -54,4 +58,7 @@ def covariance_penalty(embeddings: Float[Array, "batch width"]) -> Float[Array, 
 
 def _check_batch(name: str, embeddings: Array) -> None:
     if len(embeddings) < 2:
-        raise ValueError(f"{name}: a batch of {len(embeddings)} does not vary; it takes at least 2 images a batch")
+        raise ValueError(
+            f"{name}: a batch of {len(embeddings)} does not vary; it takes at least 2 images a "
+            "batch"
+        )

@@ -55,7 +55,8 @@ class Autoencoder:
         """
         if not isinstance(architecture.encoder, ViTConfig) or architecture.decoder is None:
             raise ValueError(
-                f"Autoencoder: it reconstructs patches from a vision transformer's tokens, and {type(architecture.encoder).__name__} "
+                "Autoencoder: it reconstructs patches from a vision transformer's tokens, and "
+                f"{type(architecture.encoder).__name__} "
                 "gives none; choose a ViT architecture, or another method (simclr, byol, ...)"
             )
         return cls(architecture.encoder, architecture.decoder, **changes)
@@ -72,7 +73,9 @@ class Autoencoder:
         """Mean squared error over all pixels of the augmented images."""
         return self.dense_loss(params, self.augmentation(key, batch["image"])), (state, {})
 
-    def dense_loss(self, params: PyTree, images: Shaped[Array, "batch height width channels"]) -> Float[Array, ""]:
+    def dense_loss(
+        self, params: PyTree, images: Shaped[Array, "batch height width channels"]
+    ) -> Float[Array, ""]:
         """The loss of images without augmentation."""
         check_images(self.encoder, images, "the images are")
         target = self.pixels(images)
@@ -99,7 +102,11 @@ class Autoencoder:
         return jnp.clip(self.pixels.inverse(painted), 0, 1)
 
     def pictures(
-        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+        self,
+        params: PyTree,
+        state: PyTree,
+        images: Shaped[Array, "k height width channels"],
+        key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Images and their reconstructions."""
         painted = np.asarray(jax.jit(self.reconstruct)(params, jnp.asarray(images)))

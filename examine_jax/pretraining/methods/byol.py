@@ -59,7 +59,10 @@ class BYOL:
         online_key, target_key = jax.random.split(key)
         params, batch_stats = self._online.init(online_key)
         target_params, target_stats = self._target.init(target_key)
-        return params, {"batch_stats": batch_stats, "target": {"params": target_params, "batch_stats": target_stats}}
+        return params, {
+            "batch_stats": batch_stats,
+            "target": {"params": target_params, "batch_stats": target_stats},
+        }
 
     def loss(
         self, params: PyTree, state: PyTree, batch: Batch, key: Key[Array, ""]
@@ -68,15 +71,22 @@ class BYOL:
 
         Between 0 and 8.
         """
-        first, second = two_views.make_views(self.augmentation, self.pixels, self.encoder, batch, key)
-        of_first, of_second, stats = self._online.on_views(params, state["batch_stats"], first, second)
+        first, second = two_views.make_views(
+            self.augmentation, self.pixels, self.encoder, batch, key
+        )
+        of_first, of_second, stats = self._online.on_views(
+            params, state["batch_stats"], first, second
+        )
         target = state["target"]
         to_first, to_second, target_stats = self._target.on_views(
             target["params"], target["batch_stats"], first, second
         )
         forth = normalised_regression(of_first["predictor"], to_second["projector"])
         back = normalised_regression(of_second["predictor"], to_first["projector"])
-        state = {"batch_stats": stats, "target": {"params": target["params"], "batch_stats": target_stats}}
+        state = {
+            "batch_stats": stats,
+            "target": {"params": target["params"], "batch_stats": target_stats},
+        }
         metrics = two_views.collapse_metrics(of_first["projector"], of_second["projector"])
         return forth + back, (state, metrics)
 
@@ -95,17 +105,25 @@ class BYOL:
 
     def for_steps(self, steps: int) -> "BYOL":
         """The same method whose moving average ends with a training of that many steps."""
-        return dataclasses.replace(self, moving_average=dataclasses.replace(self.moving_average, steps=steps))
+        return dataclasses.replace(
+            self, moving_average=dataclasses.replace(self.moving_average, steps=steps)
+        )
 
     def pictures(
-        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+        self,
+        params: PyTree,
+        state: PyTree,
+        images: Shaped[Array, "k height width channels"],
+        key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Pairs of views."""
         return two_views.view_pictures(self.augmentation, images, key)
 
     @property
     def _online(self) -> two_views.Chain:
-        return two_views.Chain(self.encoder, {"projector": self.projector, "predictor": self.predictor})
+        return two_views.Chain(
+            self.encoder, {"projector": self.projector, "predictor": self.predictor}
+        )
 
     @property
     def _target(self) -> two_views.Chain:
@@ -113,7 +131,9 @@ class BYOL:
 
 
 _IMAGENET_IMAGES = 1_281_167
-_HEAD = HeadConfig((4096, 256), hidden_bias=True, output_bias=False)  # deepmind-research, byol/utils/networks.py
+_HEAD = HeadConfig(
+    (4096, 256), hidden_bias=True, output_bias=False
+)  # deepmind-research, byol/utils/networks.py
 # BYOL-TracIn's paper gives neither epochs nor batch; ISIC 2019 has that many images.
 _STUDY_EPOCHS, _STUDY_BATCH, _STUDY_IMAGES = 300, 256, 25_331
 
@@ -190,6 +210,8 @@ def study(architecture: Architecture) -> tuple[BYOL, PretrainSettings]:
 
 NAMED = (
     NamedMethod(
-        "byol", {"small": small, "paper": _paper, "original": _original, "study": study}, (BYOL, MovingAverage)
+        "byol",
+        {"small": small, "paper": _paper, "original": _original, "study": study},
+        (BYOL, MovingAverage),
     ),
 )

@@ -40,7 +40,8 @@ class BYOLFeatureTransformation:
     def __post_init__(self) -> None:
         if not self.concentration > 0:
             raise ValueError(
-                f"BYOLFeatureTransformation: concentration must be positive, got {self.concentration}; it is that of a Beta distribution"
+                "BYOLFeatureTransformation: concentration must be positive, got "
+                f"{self.concentration}; it is that of a Beta distribution"
             )
 
     @property
@@ -60,21 +61,33 @@ class BYOLFeatureTransformation:
     ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
         """2 - 2 cos of the transformed prediction and target, both directions summed."""
         byol, target = self.byol, state["target"]
-        first, second = two_views.make_views(byol.augmentation, byol.pixels, byol.encoder, batch, key)
-        online = two_views.Chain(byol.encoder, {"projector": byol.projector, "predictor": byol.predictor})
+        first, second = two_views.make_views(
+            byol.augmentation, byol.pixels, byol.encoder, batch, key
+        )
+        online = two_views.Chain(
+            byol.encoder, {"projector": byol.projector, "predictor": byol.predictor}
+        )
         following = two_views.Chain(byol.encoder, {"projector": byol.projector})
         of_first, of_second, stats = online.on_views(params, state["batch_stats"], first, second)
-        to_first, to_second, target_stats = following.on_views(target["params"], target["batch_stats"], first, second)
+        to_first, to_second, target_stats = following.on_views(
+            target["params"], target["batch_stats"], first, second
+        )
         weight_key = jax.random.fold_in(key, 0x6674)  # the views use the key itself
         loss: Any = 0.0
         for i, (q, z) in enumerate(
-            ((of_first["predictor"], to_second["projector"]), (of_second["predictor"], to_first["projector"]))
+            (
+                (of_first["predictor"], to_second["projector"]),
+                (of_second["predictor"], to_first["projector"]),
+            )
         ):
             c = self.concentration
             weight = 1 + jax.random.beta(jax.random.fold_in(weight_key, i), c, c, q.shape)
             loss += normalised_regression(*extrapolated(q, z, weight))
         metrics = two_views.collapse_metrics(of_first["projector"], of_second["projector"])
-        state = {"batch_stats": stats, "target": {"params": target["params"], "batch_stats": target_stats}}
+        state = {
+            "batch_stats": stats,
+            "target": {"params": target["params"], "batch_stats": target_stats},
+        }
         return loss, (state, metrics)
 
     def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
@@ -92,14 +105,20 @@ class BYOLFeatureTransformation:
         return dataclasses.replace(self, byol=self.byol.for_steps(steps))
 
     def pictures(
-        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+        self,
+        params: PyTree,
+        state: PyTree,
+        images: Shaped[Array, "k height width channels"],
+        key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Pairs of views."""
         return self.byol.pictures(params, state, images, key)
 
 
 def extrapolated(
-    prediction: Float[Array, "batch width"], target: Float[Array, "batch width"], weight: Float[Array, "batch width"]
+    prediction: Float[Array, "batch width"],
+    target: Float[Array, "batch width"],
+    weight: Float[Array, "batch width"],
 ) -> tuple[Float[Array, "batch width"], Float[Array, "batch width"]]:
     """(w q + (1 - w) z, w z + (1 - w) q) of the normalised prediction q and target z.
 

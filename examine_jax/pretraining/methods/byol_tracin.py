@@ -68,13 +68,17 @@ class BYOLTracIn:
     extra_views: Literal["both", "other"] = "both"
     scorer: Scorer | None = None
 
-    removed_fields: ClassVar[tuple[str, ...]] = ("labels",)  # version 0.1 kept the labels in the method
+    removed_fields: ClassVar[tuple[str, ...]] = (
+        "labels",
+    )  # version 0.1 kept the labels in the method
 
     def __post_init__(self) -> None:
         if not self.weight >= 0:
             raise ValueError(f"BYOLTracIn: weight must be at least 0, got {self.weight}")
         if self.extra_views not in ("both", "other"):
-            raise ValueError(f"BYOLTracIn: extra_views must be 'both' or 'other', got {self.extra_views!r}")
+            raise ValueError(
+                f"BYOLTracIn: extra_views must be 'both' or 'other', got {self.extra_views!r}"
+            )
         if self.scorer is not None:
             self.scorer.check_images(self.byol)
         _check_predictor(self.choice, self.byol if self.scorer is None else self.scorer.byol)
@@ -115,11 +119,17 @@ class BYOLTracIn:
         choice among the other images of the batch.
         """
         byol, target = self.byol, state["target"]
-        first, second = two_views.make_views(byol.augmentation, byol.pixels, byol.encoder, batch, key)
-        online = two_views.Chain(byol.encoder, {"projector": byol.projector, "predictor": byol.predictor})
+        first, second = two_views.make_views(
+            byol.augmentation, byol.pixels, byol.encoder, batch, key
+        )
+        online = two_views.Chain(
+            byol.encoder, {"projector": byol.projector, "predictor": byol.predictor}
+        )
         following = two_views.Chain(byol.encoder, {"projector": byol.projector})
         of_first, of_second, stats = online.on_views(params, state["batch_stats"], first, second)
-        to_first, to_second, target_stats = following.on_views(target["params"], target["batch_stats"], first, second)
+        to_first, to_second, target_stats = following.on_views(
+            target["params"], target["batch_stats"], first, second
+        )
         q, z = (
             (of_first["predictor"], of_second["predictor"]),
             (to_first["projector"], to_second["projector"]),
@@ -144,14 +154,18 @@ class BYOLTracIn:
         else:
             evidence = scorer_evidence(self.scorer.byol, state["scorer"], first, second, labels)
         choice_key = jax.random.fold_in(key, 0x6578)  # the views use the key itself
-        constant_features, constant_views = jax.lax.stop_gradient((evidence.features, evidence.views))
+        constant_features, constant_views = jax.lax.stop_gradient(
+            (evidence.features, evidence.views)
+        )
         evidence = evidence._replace(features=constant_features, views=constant_views)
         weights = self.choice.weights(evidence, choice_key)
 
         loss = normalised_regression(q[0], z[1]) + normalised_regression(q[1], z[0])
         for view in (0, 1):
             seen = (0, 1) if self.extra_views == "both" else (1 - view,)
-            loss += self.weight * sum(weighted_regression(q[view], z[other], weights) for other in seen)
+            loss += self.weight * sum(
+                weighted_regression(q[view], z[other], weights) for other in seen
+            )
         metrics = two_views.collapse_metrics(of_first["projector"], of_second["projector"])
         metrics["extra_positives"] = (weights.sum(axis=1) > 0).mean(dtype=jnp.float32)
         if labels is not None:
@@ -183,14 +197,20 @@ class BYOLTracIn:
         return dataclasses.replace(self, scorer=None), without
 
     def pictures(
-        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+        self,
+        params: PyTree,
+        state: PyTree,
+        images: Shaped[Array, "k height width channels"],
+        key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Pairs of views."""
         return self.byol.pictures(params, state, images, key)
 
 
 def weighted_regression(
-    prediction: Float[Array, "batch width"], target: Float[Array, "batch width"], weights: Float[Array, "batch batch"]
+    prediction: Float[Array, "batch width"],
+    target: Float[Array, "batch width"],
+    weights: Float[Array, "batch batch"],
 ) -> Float[Array, ""]:
     """Mean over images i of sum_k weights[i, k] (2 - 2 cos(prediction_i, target_k)).
 
@@ -214,7 +234,8 @@ def _rightness(weights: Float[Array, "batch batch"], labels: Array) -> dict[str,
 def _check_predictor(choice: Choice, byol: BYOL) -> None:
     if isinstance(choice, TracInPositive) and byol.predictor.output_norm != "none":
         raise ValueError(
-            f"TracInPositive: a {byol.predictor.output_norm!r} batch norm follows the predictor's last linear layer, whose gradients are "
+            f"TracInPositive: a {byol.predictor.output_norm!r} batch norm follows the predictor's "
+            "last linear layer, whose gradients are "
             "then not its output's; take a predictor with output_norm='none', or SimilarPositive"
         )
 

@@ -64,10 +64,16 @@ class DCL:
         self, params: PyTree, state: PyTree, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
         """The decoupled loss of two views drawn from the key."""
-        first, second = two_views.make_views(self.augmentation, self.pixels, self.encoder, batch, key)
-        of_first, of_second, stats = self._chain.on_views(params, state["batch_stats"], first, second)
+        first, second = two_views.make_views(
+            self.augmentation, self.pixels, self.encoder, batch, key
+        )
+        of_first, of_second, stats = self._chain.on_views(
+            params, state["batch_stats"], first, second
+        )
         z_first, z_second = of_first["projector"], of_second["projector"]
-        loss = decoupled_contrastive(z_first, z_second, self.temperature, self.directions, self.weight_sigma)
+        loss = decoupled_contrastive(
+            z_first, z_second, self.temperature, self.directions, self.weight_sigma
+        )
         return loss, ({"batch_stats": stats}, two_views.collapse_metrics(z_first, z_second))
 
     def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
@@ -80,7 +86,11 @@ class DCL:
         return two_views.embed(self.encoder, self.pixels, params, state, images)
 
     def pictures(
-        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+        self,
+        params: PyTree,
+        state: PyTree,
+        images: Shaped[Array, "k height width channels"],
+        key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Pairs of views."""
         return two_views.view_pictures(self.augmentation, images, key)
@@ -90,7 +100,9 @@ class DCL:
         return two_views.Chain(self.encoder, {"projector": self.projector})
 
 
-def _small(architecture: Architecture, weight_sigma: float | None = None) -> tuple[Method, PretrainSettings]:
+def _small(
+    architecture: Architecture, weight_sigma: float | None = None
+) -> tuple[Method, PretrainSettings]:
     method = DCL(
         **common(architecture, small_views),
         projector=HeadConfig((512, 128)),
@@ -111,11 +123,17 @@ def _paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:
 
     It gives neither views nor temperature: they are DCL's own (SimCLR's views, .1).
     """
-    method = DCL(**common(architecture, simclr_views), projector=LOW_RESOURCE_HEAD, pixels=imagenet(architecture))
+    method = DCL(
+        **common(architecture, simclr_views),
+        projector=LOW_RESOURCE_HEAD,
+        pixels=imagenet(architecture),
+    )
     return method, LOW_RESOURCE
 
 
-def _original(architecture: Architecture, weight_sigma: float | None = None) -> tuple[Method, PretrainSettings]:
+def _original(
+    architecture: Architecture, weight_sigma: float | None = None
+) -> tuple[Method, PretrainSettings]:
     """raminnakhli/Decoupled-Contrastive-Learning.
 
     2048-512-128, temperature .1, Adam 1e-3 with decay 1e-6, batch 512, 500 epochs.
@@ -127,7 +145,10 @@ def _original(architecture: Architecture, weight_sigma: float | None = None) -> 
         pixels=imagenet(architecture),
     )
     settings = PretrainSettings(
-        (Phase(epochs=500),), batch_size=512, optimiser=Adam(weight_decay=1e-6), schedule=Constant(1e-3)
+        (Phase(epochs=500),),
+        batch_size=512,
+        optimiser=Adam(weight_decay=1e-6),
+        schedule=Constant(1e-3),
     )
     return method, settings
 
@@ -150,6 +171,14 @@ def _released(architecture: Architecture) -> tuple[Method, PretrainSettings]:
 
 
 NAMED = (
-    NamedMethod("dcl", {"small": _small, "paper": _paper, "original": _original, "released_code": _released}, (DCL,)),
-    NamedMethod("dclw", {"small": _small_weighted, "original": _original_weighted, "released_code": _released}, (DCL,)),
+    NamedMethod(
+        "dcl",
+        {"small": _small, "paper": _paper, "original": _original, "released_code": _released},
+        (DCL,),
+    ),
+    NamedMethod(
+        "dclw",
+        {"small": _small_weighted, "original": _original_weighted, "released_code": _released},
+        (DCL,),
+    ),
 )

@@ -9,7 +9,14 @@ import numpy as np
 
 from examine_jax.common.shapes import Array, Float, Int, Key, PyTree, Shaped
 from examine_jax.images.augmentation import Augmentation, Dihedral, mae_crop
-from examine_jax.models import DecoderConfig, MaskedAutoencoder, ViTConfig, apply, patchify, unpatchify
+from examine_jax.models import (
+    DecoderConfig,
+    MaskedAutoencoder,
+    ViTConfig,
+    apply,
+    patchify,
+    unpatchify,
+)
 from examine_jax.models.architectures import Architecture
 from examine_jax.pretraining.named_method import NamedMethod
 from examine_jax.pretraining.pixels import PixelScale
@@ -47,10 +54,13 @@ class MAE:
 
     def __post_init__(self) -> None:
         if self.mask_rounding not in ("keep", "drop"):
-            raise ValueError(f"MAE: mask_rounding must be 'keep' or 'drop', got {self.mask_rounding!r}")
+            raise ValueError(
+                f"MAE: mask_rounding must be 'keep' or 'drop', got {self.mask_rounding!r}"
+            )
         if not 0 < self.mask_ratio < 1 or not 0 < self.num_visible < self.encoder.num_patches:
             raise ValueError(
-                f"MAE: mask_ratio {self.mask_ratio} of {self.encoder.num_patches} patches leaves none visible or none hidden; "
+                f"MAE: mask_ratio {self.mask_ratio} of {self.encoder.num_patches} patches leaves "
+                "none visible or none hidden; "
                 "it must lie between 0 and 1"
             )
         self.pixels.check(self.encoder.channels)
@@ -64,12 +74,16 @@ class MAE:
         """The number of patches that the encoder sees in training."""
         count = self.encoder.num_patches
         return (
-            int(count * (1 - self.mask_ratio)) if self.mask_rounding == "keep" else count - int(count * self.mask_ratio)
+            int(count * (1 - self.mask_ratio))
+            if self.mask_rounding == "keep"
+            else count - int(count * self.mask_ratio)
         )
 
     def init(self, key: Key[Array, ""], batch: Batch) -> tuple[PyTree, PyTree]:
         """Parameters {"encoder", "decoder"} and an empty state."""
-        if isinstance(self.augmentation, Dihedral):  # turns and flips need squares; their own message is less clear
+        if isinstance(
+            self.augmentation, Dihedral
+        ):  # turns and flips need squares; their own message is less clear
             self._check(batch["image"])
         self._check(jax.eval_shape(self.augmentation, key, batch["image"]))
         config = self.encoder
@@ -118,8 +132,13 @@ class MAE:
         return apply(self.encoder.module(), params["encoder"], self.pixels(images), method="tokens")
 
     def reconstruct(
-        self, params: PyTree, images: Shaped[Array, "batch height width channels"], key: Key[Array, ""]
-    ) -> tuple[Float[Array, "batch height width channels"], Float[Array, "batch height width channels"]]:
+        self,
+        params: PyTree,
+        images: Shaped[Array, "batch height width channels"],
+        key: Key[Array, ""],
+    ) -> tuple[
+        Float[Array, "batch height width channels"], Float[Array, "batch height width channels"]
+    ]:
         """(images with grey hidden patches, images with reconstructed hidden patches), in [0, 1].
 
         With norm_pix the network predicts normalised patches; they get the true patches' mean and
@@ -137,20 +156,30 @@ class MAE:
         def to_images(values: Array) -> Array:
             return jnp.clip(
                 self.pixels.inverse(
-                    unpatchify(patches.at[rows, hidden].set(values), config.patch_size, config.channels)
+                    unpatchify(
+                        patches.at[rows, hidden].set(values), config.patch_size, config.channels
+                    )
                 ),
                 0,
                 1,
             )
 
-        grey = self.pixels(jnp.full((config.patch_size, config.patch_size, config.channels), 0.5)).reshape(-1)
+        grey = self.pixels(
+            jnp.full((config.patch_size, config.patch_size, config.channels), 0.5)
+        ).reshape(-1)
         return to_images(grey), to_images(predicted)
 
     def pictures(
-        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+        self,
+        params: PyTree,
+        state: PyTree,
+        images: Shaped[Array, "k height width channels"],
+        key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Reconstructions of images with hidden patches."""
-        masked, painted = map(np.asarray, jax.jit(self.reconstruct)(params, jnp.asarray(images), key))
+        masked, painted = map(
+            np.asarray, jax.jit(self.reconstruct)(params, jnp.asarray(images), key)
+        )
         return (
             Picture(
                 "reconstructions",
@@ -166,7 +195,10 @@ class MAE:
         return MaskedAutoencoder(self.encoder, self.decoder)
 
     def _predict(
-        self, params: PyTree, images: Shaped[Array, "batch height width channels"], order: Int[Array, "batch tokens"]
+        self,
+        params: PyTree,
+        images: Shaped[Array, "batch height width channels"],
+        order: Int[Array, "batch tokens"],
     ) -> tuple[Float[Array, "batch masked values"], Float[Array, "batch masked values"]]:
         # Patches are cut and sorted as bytes, and only then turned into floats.
         patches = patchify(images, self.encoder.patch_size)
@@ -175,18 +207,23 @@ class MAE:
         visible, target = patches[:, : self.num_visible], patches[:, self.num_visible :]
         return target, apply(self._network, params, visible, order)
 
-    def _normalised(self, target: Float[Array, "batch masked values"]) -> tuple[Array, Array | float, Array | float]:
+    def _normalised(
+        self, target: Float[Array, "batch masked values"]
+    ) -> tuple[Array, Array | float, Array | float]:
         if not self.norm_pix:
             return target, 0.0, 1.0
         mean = target.mean(axis=-1, keepdims=True)
-        deviation = jnp.sqrt(target.var(axis=-1, keepdims=True, ddof=1) + 1e-6)  # unbiased, as torch.var is
+        deviation = jnp.sqrt(
+            target.var(axis=-1, keepdims=True, ddof=1) + 1e-6
+        )  # unbiased, as torch.var is
         return (target - mean) / deviation, mean, deviation
 
     def _check(self, images: Any) -> None:
         expected = (self.encoder.image_size, self.encoder.image_size, self.encoder.channels)
         if images.shape[1:] != expected:
             raise ValueError(
-                f"images are {images.shape[1:]} (height, width, channels), the encoder takes {expected}; resize them first"
+                f"images are {images.shape[1:]} (height, width, channels), the encoder takes "
+                f"{expected}; resize them first"
             )
 
 
@@ -214,7 +251,8 @@ def _original(architecture: Architecture) -> tuple[Method, PretrainSettings]:
 def _transformer(architecture: Architecture) -> Architecture:
     if not isinstance(architecture.encoder, ViTConfig) or architecture.decoder is None:
         raise ValueError(
-            f"mae masks a vision transformer's patches, and {type(architecture.encoder).__name__} has none; "
+            f"mae masks a vision transformer's patches, and {type(architecture.encoder).__name__} "
+            "has none; "
             "choose a ViT architecture, or another method (simclr, byol, ...)"
         )
     return architecture

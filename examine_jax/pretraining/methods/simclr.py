@@ -53,7 +53,8 @@ class SimCLR:
         two_views.check_contrast("SimCLR", self.temperature, self.directions)
         if self.batch_norm_over not in ("both_views", "each_view"):
             raise ValueError(
-                f"SimCLR: batch_norm_over must be 'both_views' or 'each_view', got {self.batch_norm_over!r}"
+                "SimCLR: batch_norm_over must be 'both_views' or 'each_view', got "
+                f"{self.batch_norm_over!r}"
             )
         self.pixels.check(self.encoder.channels)
 
@@ -66,7 +67,9 @@ class SimCLR:
         self, params: PyTree, state: PyTree, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
         """NT-Xent of two views drawn from the key."""
-        first, second = two_views.make_views(self.augmentation, self.pixels, self.encoder, batch, key)
+        first, second = two_views.make_views(
+            self.augmentation, self.pixels, self.encoder, batch, key
+        )
         run = self._chain.on_both if self.batch_norm_over == "both_views" else self._chain.on_views
         of_first, of_second, stats = run(params, state["batch_stats"], first, second)
         z_first, z_second = of_first["projector"], of_second["projector"]
@@ -83,7 +86,11 @@ class SimCLR:
         return two_views.embed(self.encoder, self.pixels, params, state, images)
 
     def pictures(
-        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+        self,
+        params: PyTree,
+        state: PyTree,
+        images: Shaped[Array, "k height width channels"],
+        key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Pairs of views."""
         return two_views.view_pictures(self.augmentation, images, key)
@@ -132,7 +139,9 @@ def _examine(architecture: Architecture) -> tuple[Method, PretrainSettings]:
 
     It gives no head, views or temperature: they are SimCLR's own.
     """
-    method = SimCLR(**common(architecture, simclr_views), projector=_simclr_original_head(architecture))
+    method = SimCLR(
+        **common(architecture, simclr_views), projector=_simclr_original_head(architecture)
+    )
     return method, EXAMINE
 
 
@@ -142,7 +151,9 @@ def _original(architecture: Architecture) -> tuple[Method, PretrainSettings]:
     Temperature .1, LARS .3 at a batch of 256, decay 1e-6, batch 4096, warm-up for 10 of 100
     epochs, raw pixels."""
     method = SimCLR(
-        **common(architecture, simclr_views), projector=_simclr_original_head(architecture), directions="sum"
+        **common(architecture, simclr_views),
+        projector=_simclr_original_head(architecture),
+        directions="sum",
     )
     settings = PretrainSettings(
         (Phase(epochs=100),),
@@ -171,7 +182,13 @@ def _released(architecture: Architecture) -> tuple[Method, PretrainSettings]:
 NAMED = (
     NamedMethod(
         "simclr",
-        {"small": _small, "paper": _paper, "examine": _examine, "original": _original, "released_code": _released},
+        {
+            "small": _small,
+            "paper": _paper,
+            "examine": _examine,
+            "original": _original,
+            "released_code": _released,
+        },
         (SimCLR,),
     ),
 )

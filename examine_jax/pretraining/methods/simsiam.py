@@ -57,8 +57,12 @@ class SimSiam:
         self, params: PyTree, state: PyTree, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
         """-(cos(p1, z2) + cos(p2, z1)) / 2, z constant, for two random views; between -1 and 1."""
-        first, second = two_views.make_views(self.augmentation, self.pixels, self.encoder, batch, key)
-        of_first, of_second, stats = self._chain.on_views(params, state["batch_stats"], first, second)
+        first, second = two_views.make_views(
+            self.augmentation, self.pixels, self.encoder, batch, key
+        )
+        of_first, of_second, stats = self._chain.on_views(
+            params, state["batch_stats"], first, second
+        )
         last = "projector" if self.predictor is None else "predictor"
         forth = negative_cosine(of_first[last], of_second["projector"])
         back = negative_cosine(of_second[last], of_first["projector"])
@@ -75,7 +79,11 @@ class SimSiam:
         return two_views.embed(self.encoder, self.pixels, params, state, images)
 
     def pictures(
-        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+        self,
+        params: PyTree,
+        state: PyTree,
+        images: Shaped[Array, "k height width channels"],
+        key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Pairs of views."""
         return two_views.view_pictures(self.augmentation, images, key)
@@ -84,7 +92,8 @@ class SimSiam:
     def _chain(self) -> two_views.Chain:
         heads = {"projector": self.projector}
         return two_views.Chain(
-            self.encoder, heads if self.predictor is None else {**heads, "predictor": self.predictor}
+            self.encoder,
+            heads if self.predictor is None else {**heads, "predictor": self.predictor},
         )
 
 
@@ -148,6 +157,8 @@ def _released(architecture: Architecture) -> tuple[Method, PretrainSettings]:
 
 NAMED = (
     NamedMethod(
-        "simsiam", {"small": _small, "paper": _paper, "original": _original, "released_code": _released}, (SimSiam,)
+        "simsiam",
+        {"small": _small, "paper": _paper, "original": _original, "released_code": _released},
+        (SimSiam,),
     ),
 )

@@ -50,7 +50,9 @@ class VICReg:
     def __post_init__(self) -> None:
         for field in ("invariance_weight", "variance_weight", "covariance_weight"):
             if not getattr(self, field) >= 0:
-                raise ValueError(f"VICReg: {field} must not be negative, got {getattr(self, field)}")
+                raise ValueError(
+                    f"VICReg: {field} must not be negative, got {getattr(self, field)}"
+                )
         self.pixels.check(self.encoder.channels)
 
     def init(self, key: Key[Array, ""], batch: Batch) -> tuple[PyTree, PyTree]:
@@ -62,8 +64,12 @@ class VICReg:
         self, params: PyTree, state: PyTree, batch: Batch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[PyTree, dict[str, Float[Array, ""]]]]:
         """The weighted sum of the three terms for two random views; the terms are metrics."""
-        first, second = two_views.make_views(self.augmentation, self.pixels, self.encoder, batch, key)
-        of_first, of_second, stats = self._chain.on_views(params, state["batch_stats"], first, second)
+        first, second = two_views.make_views(
+            self.augmentation, self.pixels, self.encoder, batch, key
+        )
+        of_first, of_second, stats = self._chain.on_views(
+            params, state["batch_stats"], first, second
+        )
         z_first, z_second = of_first["projector"], of_second["projector"]
         parts = {
             "invariance": invariance(z_first, z_second),
@@ -75,7 +81,10 @@ class VICReg:
             + self.variance_weight * parts["variance"]
             + self.covariance_weight * parts["covariance"]
         )
-        return loss, ({"batch_stats": stats}, {**parts, **two_views.collapse_metrics(z_first, z_second)})
+        return loss, (
+            {"batch_stats": stats},
+            {**parts, **two_views.collapse_metrics(z_first, z_second)},
+        )
 
     def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
         return state
@@ -87,7 +96,11 @@ class VICReg:
         return two_views.embed(self.encoder, self.pixels, params, state, images)
 
     def pictures(
-        self, params: PyTree, state: PyTree, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
+        self,
+        params: PyTree,
+        state: PyTree,
+        images: Shaped[Array, "k height width channels"],
+        key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Pairs of views."""
         return two_views.view_pictures(self.augmentation, images, key)
@@ -154,6 +167,8 @@ def _released(architecture: Architecture) -> tuple[Method, PretrainSettings]:
 
 NAMED = (
     NamedMethod(
-        "vicreg", {"small": _small, "paper": _paper, "original": _original, "released_code": _released}, (VICReg,)
+        "vicreg",
+        {"small": _small, "paper": _paper, "original": _original, "released_code": _released},
+        (VICReg,),
     ),
 )

@@ -21,14 +21,23 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from examine_jax.common.shapes import Float, Shaped
 
 # The palette of Okabe & Ito: distinct to readers with common kinds of colour blindness.
-BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#E69F00",
+    "#CC79A7",
+    "#56B4E9",
+)
 PALETTE = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY)
 Colour = tuple[float, float, float, float]  # red, green, blue, opacity
 SIGMA, MINUS = "\N{GREEK SMALL LETTER SIGMA}", "\N{MINUS SIGN}"
 INK, MUTED, FAINT = "#1f2933", "#5f6b7a", "#d9dee5"
 
 # plasma from dark blue to orange; its yellow end is left out because it is invisible on white.
-SEQUENTIAL = colors.ListedColormap(matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 256)), name="plasma_on_white")
+SEQUENTIAL = colors.ListedColormap(
+    matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, 256)), name="plasma_on_white"
+)
 
 _FONT = "DejaVu Sans"
 _STYLE: Any = {
@@ -116,7 +125,9 @@ def as_rgb(pixels: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "h w 3"]:
 
 def level_colours(num_levels: int) -> Sequence[Colour]:
     """A colour for each noise level, from dark blue to orange."""
-    return [SEQUENTIAL(position) for position in np.linspace(0.0, 1.0, max(num_levels, 2))[:num_levels]]
+    return [
+        SEQUENTIAL(position) for position in np.linspace(0.0, 1.0, max(num_levels, 2))[:num_levels]
+    ]
 
 
 def spans_decades(gap: Float[np.ndarray, " n"]) -> bool:
@@ -157,7 +168,8 @@ def label(name: str, at_most: int = 24) -> str:
         name = f"{name[:head]}…{name[len(name) - (at_most - 1 - head) :]}"
     known = _drawable()
     return "".join(
-        letter if letter.isprintable() and ord(letter) in known else "\N{REPLACEMENT CHARACTER}" for letter in name
+        letter if letter.isprintable() and ord(letter) in known else "\N{REPLACEMENT CHARACTER}"
+        for letter in name
     )
 
 

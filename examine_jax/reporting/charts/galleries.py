@@ -41,7 +41,8 @@ def gallery(
     """
     if len(names) != len(pixels) or len(names) == 0:
         raise ValueError(
-            f"there are {len(names)} names for {len(pixels)} images; a gallery needs one each, and at least one"
+            f"there are {len(names)} names for {len(pixels)} images; a gallery needs one each, and "
+            "at least one"
         )
     order = np.argsort(rank, kind="stable")
     highest = order[: min(count, (len(order) + 1) // 2)]
@@ -91,7 +92,9 @@ def reconstructions(
     return image_rows({"original": original, "masked": masked, "reconstruction": reconstruction})
 
 
-def before_and_after(original: Shaped[np.ndarray, "k h w c"], reconstruction: Shaped[np.ndarray, "k h w c"]) -> bytes:
+def before_and_after(
+    original: Shaped[np.ndarray, "k h w c"], reconstruction: Shaped[np.ndarray, "k h w c"]
+) -> bytes:
     """Images and an autoencoder's reconstructions, a column an image.
 
     Args:
@@ -127,7 +130,11 @@ def image_rows(rows: Mapping[str, Shaped[np.ndarray, "k _ _ c"]]) -> bytes:
         columns = len(original)
         size = min(1.15, 7.2 / columns) if columns > 4 else 1.5
         height, width = original.shape[1:3]
-        figure = new_figure(max(5.0, size * columns + 1.1), len(rows) * (size - 0.05) * height / width + 0.1, pad=0.025)
+        figure = new_figure(
+            max(5.0, size * columns + 1.1),
+            len(rows) * (size - 0.05) * height / width + 0.1,
+            pad=0.025,
+        )
         axes = figure.subplots(len(rows), columns, squeeze=False)
         for row, (text, pictures) in enumerate(rows.items()):
             axes[row, 0].set_ylabel(text, rotation=0, ha="right", va="center", labelpad=8)
@@ -140,6 +147,8 @@ def image_rows(rows: Mapping[str, Shaped[np.ndarray, "k _ _ c"]]) -> bytes:
 def _tile(figure: Figure, left: float, top: float) -> Axes:
     """Square axes of a gallery; their row begins `top` inches above the figure's lower edge."""
     width, height = figure.get_size_inches()
-    axes = figure.add_axes((left / width, (top - 0.2 - _TILE) / height, _TILE / width, _TILE / height))
+    axes = figure.add_axes(
+        (left / width, (top - 0.2 - _TILE) / height, _TILE / width, _TILE / height)
+    )
     axes.set_anchor("S")
     return axes

@@ -34,8 +34,12 @@ def label_error_chart(found: Mapping[str, Sequence[LabelErrorCurve]]) -> bytes:
         for name, seeds in found.items():
             place = np.linspace(0, 1, 201)
             heights = np.stack([np.interp(place, one.inspected, one.found) for one in seeds])
-            handles[name] = draw_band(axes, place, heights, name, [name for name in found if name != RANDOM])
-        handles["by chance"] = axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)))[0]
+            handles[name] = draw_band(
+                axes, place, heights, name, [name for name in found if name != RANDOM]
+            )
+        handles["by chance"] = axes.plot(
+            [0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3))
+        )[0]
         axes.set(
             title="Wrong labels",
             xlabel="share of images inspected, lowest value first",
@@ -43,7 +47,9 @@ def label_error_chart(found: Mapping[str, Sequence[LabelErrorCurve]]) -> bytes:
         )
         axes.set_ylim(0, 1.02)
         finish_axes(axes)
-        figure.legend(handles.values(), [label(name, 32) for name in handles], loc="outside right upper")
+        figure.legend(
+            handles.values(), [label(name, 32) for name in handles], loc="outside right upper"
+        )
         return png(figure)
 
 

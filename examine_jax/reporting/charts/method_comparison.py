@@ -8,7 +8,9 @@ from matplotlib import ticker
 from examine_jax.reporting.charts.drawing import BLUE, INK, MUTED, label, new_figure, png, style
 
 
-def method_dot_plot(panels: Mapping[str, Mapping[str, Sequence[float]]], reference: str, axis: str) -> bytes:
+def method_dot_plot(
+    panels: Mapping[str, Mapping[str, Sequence[float]]], reference: str, axis: str
+) -> bytes:
     """Results of methods on tasks: a panel a task, a row a method, a dot a seed.
 
     A dashed line marks the mean of `reference`. The methods up to and including it are controls and
@@ -35,18 +37,35 @@ def method_dot_plot(panels: Mapping[str, Mapping[str, Sequence[float]]], referen
         figure = new_figure(1.9 + 1.75 * len(panels), 0.9 + 0.3 * len(names))
         row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, (title, methods) in zip(row, panels.items()):
-            axes.axvline(float(np.nanmean(methods[reference])), color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+            axes.axvline(
+                float(np.nanmean(methods[reference])),
+                color=MUTED,
+                linewidth=0.8,
+                linestyle=(0, (4, 3)),
+            )
             for place, values in enumerate(methods.values()):
                 control = place <= names.index(reference)
                 colour = MUTED if control else BLUE
                 axes.plot(
-                    values, np.full(len(values), place), "o", color=colour, markersize=4, alpha=0.7, markeredgewidth=0
+                    values,
+                    np.full(len(values), place),
+                    "o",
+                    color=colour,
+                    markersize=4,
+                    alpha=0.7,
+                    markeredgewidth=0,
                 )
                 ended = [value for value in values if np.isfinite(value)]
                 if not ended:
                     continue
                 mean = float(np.mean(ended))
-                axes.plot([mean, mean], [place - 0.3, place + 0.3], color=INK, linewidth=1.4, solid_capstyle="butt")
+                axes.plot(
+                    [mean, mean],
+                    [place - 0.3, place + 0.3],
+                    color=INK,
+                    linewidth=1.4,
+                    solid_capstyle="butt",
+                )
             axes.set_title(label(title, 22), fontsize=9)
             axes.set_xlabel(axis)
             axes.set_ylim(len(names) - 0.5, -0.5)

@@ -67,10 +67,18 @@ def neighbour_gallery(
             exist, or there is not one label an image.
     """
     if not len(anchors) or not methods:
-        raise ValueError(f"{len(anchors)} anchors and {len(methods)} methods: a gallery needs one of each at least")
+        raise ValueError(
+            f"{len(anchors)} anchors and {len(methods)} methods: a gallery needs one of each at "
+            "least"
+        )
     shape = methods[0].rows.shape
     for method in methods:
-        if method.rows.shape != shape or method.scores.shape != shape or shape[0] != len(anchors) or not shape[1]:
+        if (
+            method.rows.shape != shape
+            or method.scores.shape != shape
+            or shape[0] != len(anchors)
+            or not shape[1]
+        ):
             raise ValueError(
                 f"{method.name} has rows {list(method.rows.shape)} and scores "
                 f"{list(method.scores.shape)}; "
@@ -96,11 +104,10 @@ def influence_gallery(
     test image's label, an orange-red frame that it has another one. For example, for the first and
     the sixth test image:
 
-        >>> extremes = tracin(loss, checkpoints, train, test).extremes(4)
-        >>> picture = influence_gallery(
-        ...     extremes, [0, 5], train_pixels=images, test_pixels=test_images,
-        ...     train_labels=[classes[code] for code in labels], test_labels=[classes[code] for code in test_labels])
-        >>> pathlib.Path("influences.png").write_bytes(picture)
+        >>> extremes = tracin(loss, checkpoints, train, test).extremes(4) >>> picture =
+        influence_gallery( ...     extremes, [0, 5], train_pixels=images, test_pixels=test_images,
+        ...     train_labels=[classes[code] for code in labels], test_labels=[classes[code] for code
+        in test_labels]) >>> pathlib.Path("influences.png").write_bytes(picture)
 
     Args:
         extremes: the most influential training images of all M test images; all of them are drawn.
@@ -120,7 +127,8 @@ def influence_gallery(
     shown = np.asarray(shown)
     if not len(shown) or extremes.helpful.shape[1] == 0:
         raise ValueError(
-            f"{len(shown)} test images with {extremes.helpful.shape[1]} training images each: give one of each at least"
+            f"{len(shown)} test images with {extremes.helpful.shape[1]} training images each: give "
+            "one of each at least"
         )
     if len(extremes.helpful) != len(test_pixels):
         raise ValueError(
@@ -152,16 +160,23 @@ class _Images(NamedTuple):
         if len(outside):
             raise ValueError(f"row {outside[0]} is not among the {len(self.pixels)} {self.name}")
         if self.labels is not None and len(self.labels) != len(self.pixels):
-            raise ValueError(f"there are {len(self.labels)} labels for {len(self.pixels)} {self.name}; give one each")
+            raise ValueError(
+                f"there are {len(self.labels)} labels for {len(self.pixels)} {self.name}; give one "
+                "each"
+            )
 
 
-def _drawn(title: str, asked: _Images, anchors: np.ndarray, images: _Images, methods: Sequence[Neighbours]) -> bytes:
+def _drawn(
+    title: str, asked: _Images, anchors: np.ndarray, images: _Images, methods: Sequence[Neighbours]
+) -> bytes:
     """The picture of anchors from `asked` beside the methods' rows of `images`."""
     num_shown = methods[0].rows.shape[1]
     rows = len(anchors) * len(methods)
     with style():
         figure = new_figure(
-            _LABELS + (num_shown + 1) * (_TILE + 0.1) + 0.1, rows * (_TILE + _CAPTION) + _TITLE, pad=0.04
+            _LABELS + (num_shown + 1) * (_TILE + 0.1) + 0.1,
+            rows * (_TILE + _CAPTION) + _TITLE,
+            pad=0.04,
         )
         grid = figure.add_gridspec(rows, num_shown + 2, width_ratios=[1, 0.02, *[1] * num_shown])
         for block, anchor in enumerate(anchors):
@@ -170,7 +185,9 @@ def _drawn(title: str, asked: _Images, anchors: np.ndarray, images: _Images, met
             image_axes(axes, edge=INK)
             axes.set_title(title, fontsize=8.5, pad=3)
             if asked.labels is not None:
-                axes.set_xlabel(label(asked.labels[anchor], 20), fontsize=7.5, labelpad=3, color=INK)
+                axes.set_xlabel(
+                    label(asked.labels[anchor], 20), fontsize=7.5, labelpad=3, color=INK
+                )
             for line, method in enumerate(methods):
                 for place, (row, score) in enumerate(zip(method.rows[block], method.scores[block])):
                     axes = figure.add_subplot(grid[block * len(methods) + line, place + 2])

@@ -4,12 +4,22 @@ import numpy as np
 from matplotlib import colors, ticker
 
 from examine_jax.common.shapes import Float
-from examine_jax.reporting.charts.drawing import SEQUENTIAL, floored, new_figure, plain, png, spans_decades, style
+from examine_jax.reporting.charts.drawing import (
+    SEQUENTIAL,
+    floored,
+    new_figure,
+    plain,
+    png,
+    spans_decades,
+    style,
+)
 
 _MOST_POINTS = 20_000  # more points take minutes to draw and show nothing new
 
 
-def principal_component_map(features: Float[np.ndarray, "n d"], gap: Float[np.ndarray, " n"]) -> bytes:
+def principal_component_map(
+    features: Float[np.ndarray, "n d"], gap: Float[np.ndarray, " n"]
+) -> bytes:
     """The features on their first two principal components, coloured by gap.
 
     The largest gaps are drawn on top. Of more than 20,000 images, an even sample by gap is drawn;
@@ -27,7 +37,9 @@ def principal_component_map(features: Float[np.ndarray, "n d"], gap: Float[np.nd
     with style():
         components = min(2, *features.shape)
         projection = PCA(components, svd_solver="auto", random_state=0)
-        with np.errstate(invalid="ignore", divide="ignore"):  # equal features have no variance to explain
+        with np.errstate(
+            invalid="ignore", divide="ignore"
+        ):  # equal features have no variance to explain
             points = projection.fit_transform(features.astype(np.float32, copy=False))
             explained = np.nan_to_num(projection.explained_variance_ratio_)
         points = np.pad(points, ((0, 0), (0, 2 - components)))
@@ -36,7 +48,11 @@ def principal_component_map(features: Float[np.ndarray, "n d"], gap: Float[np.nd
         shown = np.argsort(gap, kind="stable")
         if len(shown) > _MOST_POINTS:
             shown = shown[np.linspace(0, len(shown) - 1, _MOST_POINTS).astype(np.int64)]
-        title = "Features" if len(shown) == len(gap) else f"Features ({len(shown):,} of {len(gap):,} images)"
+        title = (
+            "Features"
+            if len(shown) == len(gap)
+            else f"Features ({len(shown):,} of {len(gap):,} images)"
+        )
         figure = new_figure(5.6, 4.3)
         axes = figure.subplots()
         drawn = axes.scatter(

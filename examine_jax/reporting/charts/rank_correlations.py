@@ -27,7 +27,9 @@ def rank_correlation_map(names: Sequence[str], correlation: Float[np.ndarray, "v
     """
     count = len(names)
     if correlation.shape != (count, count) or count == 0:
-        raise ValueError(f"there are {count} names for correlations of shape {list(correlation.shape)}")
+        raise ValueError(
+            f"there are {count} names for correlations of shape {list(correlation.shape)}"
+        )
     with style():
         side = max(5.2, 0.52 * count + 1.9)
         figure = new_figure(side, side - 0.5)

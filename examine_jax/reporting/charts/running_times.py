@@ -31,7 +31,14 @@ def running_time_chart(seconds: Mapping[str, Sequence[float]]) -> bytes:
         for row, name in enumerate(order):
             middle = float(np.median(seconds[name]))
             axes.barh(row, middle - start, left=start, height=0.62, color=BLUE, alpha=0.8)
-            axes.scatter(seconds[name], np.full(len(seconds[name]), row), s=12, color=INK, linewidths=0, zorder=3)
+            axes.scatter(
+                seconds[name],
+                np.full(len(seconds[name]), row),
+                s=12,
+                color=INK,
+                linewidths=0,
+                zorder=3,
+            )
             axes.annotate(
                 duration_text(middle),
                 (max(*seconds[name], middle), row),

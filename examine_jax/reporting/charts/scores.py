@@ -28,7 +28,9 @@ _SCORE = f"score, exp({MINUS}gap)"
 
 
 def score_distribution(
-    score: Float[np.ndarray, " n"], gap: Float[np.ndarray, " n"], level: Float[np.ndarray, " n"] | None = None
+    score: Float[np.ndarray, " n"],
+    gap: Float[np.ndarray, " n"],
+    level: Float[np.ndarray, " n"] | None = None,
 ) -> bytes:
     """The distribution of the scores (left) and the gaps (right).
 
@@ -98,7 +100,9 @@ def _score_ridges(
         density = np.exp(-0.5 * ((place[:, None] - centres) / width) ** 2) @ counts
         base = float(len(groups) - 1 - row)
         height = base + 1.25 * density / density.max()
-        axes.fill_between(place, base, height, color=colour, alpha=0.75, linewidth=0, zorder=2 + row)
+        axes.fill_between(
+            place, base, height, color=colour, alpha=0.75, linewidth=0, zorder=2 + row
+        )
         axes.plot(place, height, color="white", linewidth=1.0, zorder=2 + row)
         axes.plot(place, np.full_like(place, base), color=colour, linewidth=0.8, zorder=2 + row)
     axes.set_yticks(range(len(groups))[::-1], labels)
@@ -115,7 +119,8 @@ def _write_where_saturated(axes: Axes, score: Float[np.ndarray, " n"]) -> bool:
         return False
     write_message(
         axes,
-        f"all scores lie within 1e-6 of {float(score.max()):.6g}:\nexp({MINUS}gap) saturates; read the gap instead",
+        f"all scores lie within 1e-6 of {float(score.max()):.6g}:\nexp({MINUS}gap) saturates; read "
+        "the gap instead",
     )
     return True
 
@@ -125,11 +130,18 @@ def _gap_curve(axes: Axes, gap: Float[np.ndarray, " n"]) -> None:
     logarithmic = spans_decades(gap)
     ordered = np.sort(floored(gap) if logarithmic else gap)
     rank = np.arange(1, len(gap) + 1)
-    axes.plot(rank, ordered, color=BLUE, linewidth=1.8, marker="o" if len(gap) < 40 else "", markersize=3)
+    axes.plot(
+        rank, ordered, color=BLUE, linewidth=1.8, marker="o" if len(gap) < 40 else "", markersize=3
+    )
     middle = float(np.median(ordered))
     axes.axhline(middle, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     axes.annotate(
-        f"median {middle:.3g}", (rank[0], middle), xytext=(0, 4), textcoords="offset points", fontsize=8, color=MUTED
+        f"median {middle:.3g}",
+        (rank[0], middle),
+        xytext=(0, 4),
+        textcoords="offset points",
+        fontsize=8,
+        color=MUTED,
     )
     _gap_axis(axes, ordered, logarithmic)
     axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
@@ -153,7 +165,14 @@ def _gap_strips(
         # Offsets by the golden ratio: even, and the same in every run.
         offset = ((np.arange(len(drawn)) * 0.618034) % 1.0 - 0.5) * 0.56
         axes.scatter(column + offset, drawn, s=7, color=[colour], alpha=0.5, linewidths=0)
-        axes.hlines(float(np.median(values)), column - 0.36, column + 0.36, color=INK, linewidth=1.6, zorder=3)
+        axes.hlines(
+            float(np.median(values)),
+            column - 0.36,
+            column + 0.36,
+            color=INK,
+            linewidth=1.6,
+            zorder=3,
+        )
     axes.set_xticks(range(len(groups)), labels)
     _gap_axis(axes, shown, logarithmic)
     axes.set(xlabel="noise added (bar: median)", title="Gap")

@@ -13,7 +13,11 @@ from examine_jax.reporting.charts.drawing import INK, PALETTE
 
 
 def draw_band(
-    axes: Axes, place: Shaped[np.ndarray, " k"], heights: Float[np.ndarray, "seeds k"], name: str, shown: Sequence[str]
+    axes: Axes,
+    place: Shaped[np.ndarray, " k"],
+    heights: Float[np.ndarray, "seeds k"],
+    name: str,
+    shown: Sequence[str],
 ) -> Line2D:
     """Draws the mean over seeds of `heights` and one standard deviation to each side.
 
@@ -26,8 +30,12 @@ def draw_band(
     dashes = (0, (2, 1.5)) if random else "-" if number < len(PALETTE) else (0, (5, 1.5))
     if len(heights) > 1:
         deviation = heights.std(axis=0, ddof=1)
-        axes.fill_between(place, mean - deviation, mean + deviation, color=colour, alpha=0.13, linewidth=0)
-    return axes.plot(place, mean, color=colour, linewidth=1.6, linestyle=dashes, zorder=2 if random else 3)[0]
+        axes.fill_between(
+            place, mean - deviation, mean + deviation, color=colour, alpha=0.13, linewidth=0
+        )
+    return axes.plot(
+        place, mean, color=colour, linewidth=1.6, linestyle=dashes, zorder=2 if random else 3
+    )[0]
 
 
 def finish_axes(axes: Axes) -> None:

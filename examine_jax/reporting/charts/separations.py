@@ -35,7 +35,9 @@ def separation_chart(results: Mapping[str, Sequence[NoiseSeparation]]) -> bytes:
         for number, (name, separations) in enumerate(results.items()):
             colour = PALETTE[number % len(PALETTE)]
             correlations = [separation.rank_correlation for separation in separations]
-            handles.append(_dots(left, float(number), correlations, means[name].rank_correlation, colour, 0.3))
+            handles.append(
+                _dots(left, float(number), correlations, means[name].rank_correlation, colour, 0.3)
+            )
             for column, place in enumerate(noisy):
                 areas = [separation.auroc[place] for separation in separations]
                 half = 0.3 / max(len(results), 1)
@@ -64,7 +66,11 @@ def separation_chart(results: Mapping[str, Sequence[NoiseSeparation]]) -> bytes:
             axes.yaxis.set_major_locator(ticker.MaxNLocator(6, steps=[1, 2, 5, 10]))
             axes.grid(axis="y")
         figure.legend(
-            handles, [label(name, 32) for name in results], loc="outside lower center", ncols=4, handletextpad=0.3
+            handles,
+            [label(name, 32) for name in results],
+            loc="outside lower center",
+            ncols=4,
+            handletextpad=0.3,
         )
         return png(figure)
 
@@ -79,7 +85,12 @@ def separation_rows(
     """
     means = {name: mean_over_seeds(separations) for name, separations in results.items()}
     levels = _common_levels(means)
-    header = ("features", "seeds", "rank correlation", *(f"AUROC at δ = {level:g}" for level in levels if level > 0))
+    header = (
+        "features",
+        "seeds",
+        "rank correlation",
+        *(f"AUROC at δ = {level:g}" for level in levels if level > 0),
+    )
     rows = tuple(
         (
             name,
@@ -92,12 +103,21 @@ def separation_rows(
     return header, rows
 
 
-def _dots(axes: Axes, place: float, values: Sequence[float], mean: float, colour: str, half: float) -> Artist:
+def _dots(
+    axes: Axes, place: float, values: Sequence[float], mean: float, colour: str, half: float
+) -> Artist:
     """A dot a seed, side by side, and a bar at the mean."""
     offsets = np.linspace(-half, half, len(values) + 2)[1:-1]
     axes.hlines(mean, place - half, place + half, color=INK, linewidth=1.4, zorder=3)
     return axes.scatter(
-        place + offsets, values, s=24, color=colour, edgecolors="white", linewidths=0.5, zorder=2, clip_on=False
+        place + offsets,
+        values,
+        s=24,
+        color=colour,
+        edgecolors="white",
+        linewidths=0.5,
+        zorder=2,
+        clip_on=False,
     )
 
 
@@ -106,5 +126,7 @@ def _common_levels(means: Mapping[str, NoiseSeparation]) -> tuple[float, ...]:
         raise ValueError("there is no result to compare; give at least one kind of features")
     every = {mean.levels for mean in means.values()}
     if len(every) > 1:
-        raise ValueError(f"the results have different noise levels, {sorted(every)}: they cannot be compared")
+        raise ValueError(
+            f"the results have different noise levels, {sorted(every)}: they cannot be compared"
+        )
     return every.pop()

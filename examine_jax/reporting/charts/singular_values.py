@@ -4,7 +4,16 @@ import numpy as np
 from matplotlib import ticker
 
 from examine_jax.common.shapes import Float
-from examine_jax.reporting.charts.drawing import BLUE, MUTED, SIGMA, VERMILLION, new_figure, plain_log_ticks, png, style
+from examine_jax.reporting.charts.drawing import (
+    BLUE,
+    MUTED,
+    SIGMA,
+    VERMILLION,
+    new_figure,
+    plain_log_ticks,
+    png,
+    style,
+)
 
 
 def singular_value_chart(features: Float[np.ndarray, "n d"], at_most: int = 64) -> bytes:
@@ -18,7 +27,11 @@ def singular_value_chart(features: Float[np.ndarray, "n d"], at_most: int = 64) 
         A PNG.
     """
     with style():
-        tall = features.astype(np.float64) if features.shape[0] >= features.shape[1] else features.T.astype(np.float64)
+        tall = (
+            features.astype(np.float64)
+            if features.shape[0] >= features.shape[1]
+            else features.T.astype(np.float64)
+        )
         # Squared singular values from the smaller Gram matrix: exact to 1e-8 of the largest.
         energy = np.clip(np.linalg.eigvalsh(tall.T @ tall)[::-1], 0.0, None)
         values = np.sqrt(energy)[:at_most]

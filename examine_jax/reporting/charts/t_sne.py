@@ -48,11 +48,14 @@ def t_sne_maps(
     """
     if not features or len(features) != len(names):
         raise ValueError(
-            f"{len(features)} sets of features have {len(names)} names; give one each, and one set at least"
+            f"{len(features)} sets of features have {len(names)} names; give one each, and one set "
+            "at least"
         )
     for name, own in zip(names, features):
         if len(own) != len(labels):
-            raise ValueError(f"{name}: {len(own)} rows of features for {len(labels)} labels; give one each")
+            raise ValueError(
+                f"{name}: {len(own)} rows of features for {len(labels)} labels; give one each"
+            )
         broken = int((~np.isfinite(own)).any(axis=1).sum())
         if broken:
             raise ValueError(
@@ -63,7 +66,8 @@ def t_sne_maps(
         raise ValueError(f"{len(labels)} images make no map; give five at least")
     if labels.min() < 0 or labels.max() >= len(class_names):
         raise ValueError(
-            f"labels lie in {labels.min()} .. {labels.max()}, but there are {len(class_names)} class names"
+            f"labels lie in {labels.min()} .. {labels.max()}, but there are {len(class_names)} "
+            "class names"
         )
     rows = np.arange(len(labels))
     if len(rows) > _MOST_POINTS:
@@ -79,9 +83,18 @@ def t_sne_maps(
         for axes, own, name in zip(panels, features, names):
             if _collapsed(own[rows]):
                 _draw(axes, np.empty((0, 2)), labels[:0], len(class_names), size)
-                axes.text(0.5, 0.5, "all features are the same", ha="center", va="center", transform=axes.transAxes)
+                axes.text(
+                    0.5,
+                    0.5,
+                    "all features are the same",
+                    ha="center",
+                    va="center",
+                    transform=axes.transAxes,
+                )
             else:
-                _draw(axes, _t_sne(own[rows], perplexity, seed), labels[rows], len(class_names), size)
+                _draw(
+                    axes, _t_sne(own[rows], perplexity, seed), labels[rows], len(class_names), size
+                )
             shown = "" if len(rows) == len(labels) else f" ({len(rows):,} of {len(labels):,})"
             axes.set_title(f"{label(name, 28)}{shown}")
         # Names are set afterwards: matplotlib skips artists whose label begins with an underscore.
@@ -102,7 +115,9 @@ def _collapsed(features: Float[np.ndarray, "n d"]) -> bool:
     return bool(np.ptp(values, axis=0).max() <= _SAME * np.abs(values).max())
 
 
-def _t_sne(features: Float[np.ndarray, "n d"], perplexity: float, seed: int) -> Float[np.ndarray, "n 2"]:
+def _t_sne(
+    features: Float[np.ndarray, "n d"], perplexity: float, seed: int
+) -> Float[np.ndarray, "n 2"]:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # a dependency of scikit-learn
@@ -111,14 +126,20 @@ def _t_sne(features: Float[np.ndarray, "n d"], perplexity: float, seed: int) -> 
     if min(values.shape) > 50:
         values = PCA(50, random_state=seed).fit_transform(values)
     # The perplexity must be below a third of the number of images.
-    method = TSNE(perplexity=min(perplexity, (len(values) - 1) / 3), init="random", random_state=seed)
+    method = TSNE(
+        perplexity=min(perplexity, (len(values) - 1) / 3), init="random", random_state=seed
+    )
     # t-SNE runs thousands of short parallel loops; on shared cores their threads wait for minutes.
     with threadpool_limits(limits=1):
         return method.fit_transform(values)
 
 
 def _draw(
-    axes: Axes, points: Float[np.ndarray, "n 2"], labels: Int[np.ndarray, " n"], classes: int, size: float
+    axes: Axes,
+    points: Float[np.ndarray, "n 2"],
+    labels: Int[np.ndarray, " n"],
+    classes: int,
+    size: float,
 ) -> None:
     for number in range(classes):
         own = labels == number

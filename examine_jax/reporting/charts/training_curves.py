@@ -4,7 +4,14 @@ import numpy as np
 from matplotlib import ticker
 
 from examine_jax.common.shapes import Float, Int
-from examine_jax.reporting.charts.drawing import BLUE, new_figure, plain_log_ticks, png, style, write_message
+from examine_jax.reporting.charts.drawing import (
+    BLUE,
+    new_figure,
+    plain_log_ticks,
+    png,
+    style,
+    write_message,
+)
 
 
 def loss_curve(step: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"]) -> bytes:
@@ -28,7 +35,13 @@ def loss_curve(step: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"]) -> by
         else:
             width = max(1, len(loss) // 40) | 1
             axes.plot(
-                step, loss, color=BLUE, alpha=0.28, linewidth=0.8, marker="o" if len(loss) < 30 else "", markersize=3
+                step,
+                loss,
+                color=BLUE,
+                alpha=0.28,
+                linewidth=0.8,
+                marker="o" if len(loss) < 30 else "",
+                markersize=3,
             )
             axes.plot(step, _running_median(loss, width), color=BLUE, linewidth=1.8)
             axes.set_yscale("log")
@@ -48,7 +61,9 @@ def loss_curve(step: Int[np.ndarray, " t"], loss: Float[np.ndarray, " t"]) -> by
         return png(figure)
 
 
-def monitored_curve(step: Int[np.ndarray, " t"], value: Float[np.ndarray, " t"], title: str) -> bytes:
+def monitored_curve(
+    step: Int[np.ndarray, " t"], value: Float[np.ndarray, " t"], title: str
+) -> bytes:
     """A measure of the features that was taken during training, by step, [T] each; a PNG."""
     with style():
         figure = new_figure(5.6, 3.2)

@@ -20,7 +20,12 @@ TITLES: dict[CurveKind, str] = {
     "remove_worst": "(d) removing, worst first",
 }
 # Whether good values give a curve above the random order's.
-_ABOVE: dict[CurveKind, bool] = {"add_best": True, "add_worst": False, "remove_best": False, "remove_worst": True}
+_ABOVE: dict[CurveKind, bool] = {
+    "add_best": True,
+    "add_worst": False,
+    "remove_best": False,
+    "remove_worst": True,
+}
 
 
 def valuation_curve_chart(curves: Curves, valuers: Sequence[str], worth: str = "accuracy") -> bytes:
@@ -89,7 +94,10 @@ def valuation_curve_rows(curves: Curves) -> tuple[tuple[str, ...], tuple[tuple[s
 
 def _legend(figure: Figure, handles: Mapping[str, Line2D]) -> None:
     figure.legend(
-        handles.values(), [label(name, 32) for name in handles], loc="outside lower center", ncols=min(4, len(handles))
+        handles.values(),
+        [label(name, 32) for name in handles],
+        loc="outside lower center",
+        ncols=min(4, len(handles)),
     )
 
 

@@ -73,14 +73,18 @@ def differentiable(compute: Callable[..., Examination], center: bool) -> Callabl
     the largest singular value is a convex function of the matrix. A singular value of 0 has
     derivative 0. `error_bound` and `diagnostics` count as constant.
     """
-    vectors_of = with_float64(lambda features, where=None: _vectors(prepare(features, where, center)))
+    vectors_of = with_float64(
+        lambda features, where=None: _vectors(prepare(features, where, center))
+    )
 
     @jax.custom_jvp
     def examination(*arguments: Any) -> Examination:
         return compute(*arguments)
 
     @examination.defjvp
-    def derivative(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Examination, Examination]:
+    def derivative(
+        primals: tuple[Any, ...], tangents: tuple[Any, ...]
+    ) -> tuple[Examination, Examination]:
         features, *mask = primals
         # The rule may be traced outside our call, and must not turn float64 features into float32.
         with jax.enable_x64(True):
@@ -89,7 +93,11 @@ def differentiable(compute: Callable[..., Examination], center: bool) -> Callabl
             if mask:
                 change = jnp.where(mask[0][:, None], change, 0)
             if center:
-                count = jnp.maximum(jnp.sum(mask[0]), 1).astype(change.dtype) if mask else features.shape[0]
+                count = (
+                    jnp.maximum(jnp.sum(mask[0]), 1).astype(change.dtype)
+                    if mask
+                    else features.shape[0]
+                )
                 change = change - jnp.sum(change, 0) / count
                 if mask:
                     change = jnp.where(mask[0][:, None], change, 0)
@@ -179,7 +187,9 @@ def _without(coordinates: Array, values: Array, downdate: Array | float) -> _Wit
     missing = max(0, LEAD + 1 - (size - 1))
     padded = jnp.concatenate([poles[1:], jnp.broadcast_to(poles[-1] + largest, (missing,))])
     squares = jnp.pad(scaled[:, 1:] ** 2, ((0, 0), (0, missing)))
-    equations = equation.Coordinates(first**2, squares[:, :LEAD].T, padded[:LEAD], squares[:, LEAD:], padded[LEAD:])
+    equations = equation.Coordinates(
+        first**2, squares[:, :LEAD].T, padded[:LEAD], squares[:, LEAD:], padded[LEAD:]
+    )
     zeros = jnp.zeros_like(first)
     no_errors = equation.Errors(zeros, jnp.zeros_like(largest), 0.0, zeros, zeros, zeros, 0.0)
     t = jnp.minimum(equation.solve(equations, no_errors, _EPSILON).t, largest)
@@ -208,6 +218,8 @@ def _without(coordinates: Array, values: Array, downdate: Array | float) -> _Wit
     sigma = jnp.sqrt(largest)
     inverse_first = jnp.where(sigma > 0, 1 / jnp.where(sigma > 0, sigma, 1), 0)
     relative_gap = t * inverse_first**2 / (1 + jnp.sqrt(left) * inverse_first)
-    difference = jnp.where(something, (jnp.sum(change * change, 1) - relative_gap) * inverse, inverse_first)
+    difference = jnp.where(
+        something, (jnp.sum(change * change, 1) - relative_gap) * inverse, inverse_first
+    )
     product = coordinates[:, 0] * along + jnp.sum(coordinates * change, 1)
     return _Without(coordinates, change, along, difference, inverse, downdate * product * inverse)

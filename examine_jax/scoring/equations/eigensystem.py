@@ -88,7 +88,9 @@ def rotation_bound(shift: Array, values: Array) -> Array:
     Source: Davis & Kahan, SIAM J. Numer. Anal. 7:1 (1970).
     """
     separation = values[0] - values[1] if values.shape[0] > 1 else values[0]
-    return jnp.where(separation > 4 * shift, 2 * shift / jnp.where(separation > 0, separation, 1), 2.0)
+    return jnp.where(
+        separation > 4 * shift, 2 * shift / jnp.where(separation > 0, separation, 1), 2.0
+    )
 
 
 def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
@@ -124,10 +126,17 @@ def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
     change = jnp.where(usable, coupling / jnp.where(usable, separation, 1), 0)  # X
     change = jnp.where(_norm(change) < 2.0**-10, change, 0)  # the step is accurate for small X
     overlap = jnp.matmul(change.T, coupling)
-    projected = jnp.diag(quotients) + overlap + overlap.T + jnp.matmul(change.T, values[count:, None] * change)
+    projected = (
+        jnp.diag(quotients)
+        + overlap
+        + overlap.T
+        + jnp.matmul(change.T, values[count:, None] * change)
+    )
     inverse = jnp.eye(count) - jnp.matmul(change.T, change) / 2  # (1 + X'X)^-1/2
     quotients, rotation = _descending(jnp.matmul(inverse, jnp.matmul(projected, inverse)))
-    lead = jnp.linalg.qr(jnp.matmul(lead + jnp.matmul(rest, change), jnp.matmul(inverse, rotation)))[0]
+    lead = jnp.linalg.qr(
+        jnp.matmul(lead + jnp.matmul(rest, change), jnp.matmul(inverse, rotation))
+    )[0]
     rest = rest - jnp.matmul(lead, jnp.matmul(lead.T, rest))
 
     # Errors after the step, E being that of the Gram matrix. Between lead and tail: E W X,
@@ -139,11 +148,21 @@ def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
     lead_shift = (tail_error + of_coupling * of_change) * of_change + _norm(uncorrected) + within
     shift = tail_error + 2 * of_coupling * of_change + lead_shift
     to_tail_gap = quotients[0] - (values[count] if size > count else 0.0)
-    left = (tail_error + of_coupling * of_change) * _norm(change[:, :1]) + _norm(uncorrected[:, :1]) + floor
-    to_tail = jnp.where(to_tail_gap > 4 * shift, 2 * left / jnp.where(to_tail_gap > 0, to_tail_gap, 1), 2.0)
+    left = (
+        (tail_error + of_coupling * of_change) * _norm(change[:, :1])
+        + _norm(uncorrected[:, :1])
+        + floor
+    )
+    to_tail = jnp.where(
+        to_tail_gap > 4 * shift, 2 * left / jnp.where(to_tail_gap > 0, to_tail_gap, 1), 2.0
+    )
     first_error = jnp.minimum(to_tail + rotation_bound(within, quotients), 2.0)
     return Eigensystem(
-        jnp.concatenate([quotients, values[count:]]), jnp.concatenate([lead, rest], 1), shift, first_error, lead_shift
+        jnp.concatenate([quotients, values[count:]]),
+        jnp.concatenate([lead, rest], 1),
+        shift,
+        first_error,
+        lead_shift,
     )
 
 

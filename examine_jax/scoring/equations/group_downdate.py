@@ -52,7 +52,9 @@ class Groups(NamedTuple):
         ids = jnp.where(ids < num_groups, ids, padded).astype(jnp.int32)
         order = jnp.argsort(ids)
         sorted_ids = ids[order]
-        return cls(order, sorted_ids, jnp.searchsorted(sorted_ids, jnp.arange(padded + 1)), num_groups)
+        return cls(
+            order, sorted_ids, jnp.searchsorted(sorted_ids, jnp.arange(padded + 1)), num_groups
+        )
 
 
 class _Pool(NamedTuple):
@@ -94,7 +96,13 @@ class _Search(NamedTuple):
 
 
 def leave_out(
-    rows: Rows, groups: Groups, system: Eigensystem, matrix: Array, centred: bool, tolerance: float, epsilon: float
+    rows: Rows,
+    groups: Groups,
+    system: Eigensystem,
+    matrix: Array,
+    centred: bool,
+    tolerance: float,
+    epsilon: float,
 ) -> Roots:
     """How far the largest eigenvalue drops without each group: t = k_1 - (that eigenvalue).
 
@@ -156,9 +164,13 @@ def _fold(
         positions = jnp.minimum(start, count - size) + jnp.arange(size)
         live = (positions >= start) & (positions < end)
         block = jnp.where(live[:, None], rows_at(rows, groups.order[positions]), 0)
-        return start + size, add(carry, block, jnp.clip(groups.sorted_ids[positions] - first, 0, pooled - 1))
+        return start + size, add(
+            carry, block, jnp.clip(groups.sorted_ids[positions] - first, 0, pooled - 1)
+        )
 
-    result: Tree = lax.while_loop(lambda state: state[0] < end, body, (groups.starts[first], initial))[1]
+    result: Tree = lax.while_loop(
+        lambda state: state[0] < end, body, (groups.starts[first], initial)
+    )[1]
     return result
 
 
@@ -167,14 +179,20 @@ def _pool(rows: Rows, groups: Groups, system: Eigensystem, first: Array, centred
     lead_vectors = system.vectors[:, : LEAD + 1]
     lead_size = lead_vectors.shape[1]
 
-    def add(carry: tuple[Array, Array, Array], block: Array, group: Array) -> tuple[Array, Array, Array]:
+    def add(
+        carry: tuple[Array, Array, Array], block: Array, group: Array
+    ) -> tuple[Array, Array, Array]:
         sums, trace, lead = carry
         along = jnp.matmul(block, lead_vectors)
         trace = trace.at[group].add(jnp.sum(block * block, 1))
         lead = lead.at[group].add(along[:, :, None] * along[:, None, :])
         return (sums.at[group].add(block) if centred else sums), trace, lead
 
-    zeros = (jnp.zeros((pooled, size)), jnp.zeros(pooled), jnp.zeros((pooled, lead_size, lead_size)))
+    zeros = (
+        jnp.zeros((pooled, size)),
+        jnp.zeros(pooled),
+        jnp.zeros((pooled, lead_size, lead_size)),
+    )
     sums, trace, lead = _fold(rows, groups, first, first + pooled, add, zeros)
     starts = lax.dynamic_slice_in_dim(groups.starts, first, pooled + 1)
     sizes = starts[1:] - starts[:-1]
@@ -234,7 +252,9 @@ def _solve_pool(
     lead_vectors = jnp.linalg.eigh(jnp.diag(poles[:lead_size]) + pool.lead)[1][:, :, 0]
     vector = jnp.pad(lead_vectors, ((0, 0), (0, size - lead_size)))
     nothing = jnp.zeros_like(vector)
-    start = _Search(vector, apply(vector), nothing, nothing, jnp.int32(0), jnp.zeros(groups.pool, bool))
+    start = _Search(
+        vector, apply(vector), nothing, nothing, jnp.int32(0), jnp.zeros(groups.pool, bool)
+    )
 
     def advance(search: _Search) -> _Search:
         value = _dot(search.vector, search.image)
@@ -263,9 +283,16 @@ def _solve_pool(
         value = _dot(vector, image)
         residual = image - value[:, None] * vector
         # Above g_2 the value cannot be certified. Once it is clear that it stays there, stop.
-        stays = (value > separation) & (_dot(residual, residual) <= (1e-3 * (value - separation)) ** 2)
+        stays = (value > separation) & (
+            _dot(residual, residual) <= (1e-3 * (value - separation)) ** 2
+        )
         exhausted = _dot(residual, residual) <= (2.0**-50 * largest) ** 2
-        done = (temple(value, vector, image) <= tolerance * value) | stays | exhausted | ~(value > floor)
+        done = (
+            (temple(value, vector, image) <= tolerance * value)
+            | stays
+            | exhausted
+            | ~(value > floor)
+        )
         return _Search(vector, image, step, step_image, search.steps + 1, done)
 
     def busy(search: _Search) -> Array:
@@ -290,7 +317,10 @@ def _solve_pool(
     everything = pool.sizes >= rows.present
     t = jnp.where(everything, largest, jnp.clip(value, 0, largest))
     empty = pool.sizes == 0
-    t, bound = jnp.where(empty, 0, t), jnp.where(empty, 0, jnp.where(everything, epsilon * largest, bound))
+    t, bound = (
+        jnp.where(empty, 0, t),
+        jnp.where(empty, 0, jnp.where(everything, epsilon * largest, bound)),
+    )
     return Roots(t, bound, residual, jnp.full(t.shape, found.steps)), certified | empty | everything
 
 
@@ -306,14 +336,23 @@ def _model_error(system: Eigensystem, value: Array, epsilon: float) -> Array:
     gathered = epsilon * jnp.sum(system.values)
     eta = 2 * system.shift + largest * system.first_error**2 + gathered
     room = separation - 2 * system.shift
-    off = jnp.where(room > 0, jnp.sqrt(2 * value / jnp.where(room > 0, room, 1)), 1) + system.first_error
+    off = (
+        jnp.where(room > 0, jnp.sqrt(2 * value / jnp.where(room > 0, room, 1)), 1)
+        + system.first_error
+    )
     off = jnp.minimum(off, 1)
     near_first = largest * system.first_error * (system.first_error + 2 * off) + 2 * eta * off**2
     return jnp.minimum(2 * eta, near_first) + epsilon * value
 
 
 def _dense(
-    rows: Rows, groups: Groups, system: Eigensystem, matrix: Array, centred: bool, group: Array, epsilon: float
+    rows: Rows,
+    groups: Groups,
+    system: Eigensystem,
+    matrix: Array,
+    centred: bool,
+    group: Array,
+    epsilon: float,
 ) -> tuple[Array, Array]:
     """t and its bound for one group, from an eigendecomposition of its own."""
     size = matrix.shape[0]
@@ -321,7 +360,9 @@ def _dense(
     def add(carry: tuple[Array, Array], block: Array, _: Array) -> tuple[Array, Array]:
         return carry[0] + jnp.matmul(block.T, block), carry[1] + jnp.sum(block, 0)
 
-    part, total = _fold(rows, groups, group, group + 1, add, (jnp.zeros((size, size)), jnp.zeros(size)))
+    part, total = _fold(
+        rows, groups, group, group + 1, add, (jnp.zeros((size, size)), jnp.zeros(size))
+    )
     if centred:
         left = rows.present - (groups.starts[group + 1] - groups.starts[group])
         part += total[:, None] * total[None, :] / jnp.maximum(left, 1)
@@ -329,4 +370,6 @@ def _dense(
     largest = system.values[0]
     noise = 2.0**-50 * size**0.5 * largest
     t = jnp.clip(jnp.where(remaining < noise, largest, largest - remaining), 0, largest)
-    return t, 2 * system.shift + epsilon * (jnp.sum(system.values) + jnp.trace(part)) + largest * system.first_error**2
+    return t, 2 * system.shift + epsilon * (
+        jnp.sum(system.values) + jnp.trace(part)
+    ) + largest * system.first_error**2

@@ -39,7 +39,8 @@ def check_mask(where: ArrayLike | None, count: int) -> jax.Array | np.ndarray | 
     where = as_array(where)
     if where.shape != (count,) or where.dtype != bool:
         raise ValueError(
-            f"where must be a bool array of shape ({count},), one entry a row; got {where.dtype} {where.shape}"
+            f"where must be a bool array of shape ({count},), one entry a row; got {where.dtype} "
+            f"{where.shape}"
         )
     return where
 
@@ -47,7 +48,8 @@ def check_mask(where: ArrayLike | None, count: int) -> jax.Array | np.ndarray | 
 def _check_features(shape: tuple[int, ...], dtype: DTypeLike) -> None:
     if len(shape) != 2:
         raise ValueError(
-            f"features must be a matrix [N, D], one row an image; got shape {shape}. Use features.reshape(N, -1)"
+            f"features must be a matrix [N, D], one row an image; got shape {shape}. Use "
+            "features.reshape(N, -1)"
         )
     if shape[0] < 2:
         raise ValueError(f"leaving one out needs at least two rows; features have shape {shape}")
@@ -57,12 +59,16 @@ def _check_features(shape: tuple[int, ...], dtype: DTypeLike) -> None:
         raise ValueError(f"features must be floating, got {dtype}. Use features.astype('float32')")
 
 
-def non_finite_rows(features: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None = None) -> str:
+def non_finite_rows(
+    features: jax.Array | np.ndarray, where: jax.Array | np.ndarray | None = None
+) -> str:
     """A sentence that names the rows with NaN or infinite entries.
 
     Of rows that lie on several hosts, it names those that this host holds.
     """
-    bad = _by_row(features, lambda block: np.asarray((~np.isfinite(block.astype(np.float64))).any(axis=1)))
+    bad = _by_row(
+        features, lambda block: np.asarray((~np.isfinite(block.astype(np.float64))).any(axis=1))
+    )
     if where is not None:
         bad &= _by_row(where, lambda block: block)
     rows = np.flatnonzero(bad)
@@ -78,7 +84,9 @@ def _all_here(array: jax.Array | np.ndarray) -> bool:
     return not isinstance(array, jax.Array) or array.is_fully_addressable
 
 
-def _by_row(array: jax.Array | np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def _by_row(
+    array: jax.Array | np.ndarray, function: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
     """`function(block [B, ...]) -> [B] bool` of all rows; False for rows on another host."""
     result = np.zeros(array.shape[0], bool)
     if isinstance(array, jax.Array) and not array.is_fully_addressable:

@@ -70,7 +70,11 @@ def eigenvalue_drops(squares: Array, values: Array, index: Array) -> Array:
         root = jnp.sqrt(jnp.where(one > 0, squared, linear**2 - 4 * one * right * pole))
         low = linear + root
         small = 2 * right * pole / jnp.where(low > 0, low, 1)
-        found = jnp.where(linear >= 0, jnp.where(low > 0, small, 0), (linear - root) / jnp.where(one < 0, 2 * one, 1))
+        found = jnp.where(
+            linear >= 0,
+            jnp.where(low > 0, small, 0),
+            (linear - root) / jnp.where(one < 0, 2 * one, 1),
+        )
         found = jnp.clip(found, 0, pole)
         return _State(found, jnp.abs(found - t), state.steps + 1)
 

@@ -126,7 +126,9 @@ def _bound(t: Array, coordinates: NewCoordinates, errors: NewErrors) -> Array:
         total = jnp.sum(coordinates.rest * inverse, 1)
         scaled = rest_error**2 * _inverse(distance[:, 0])
         off = 2 * jnp.sqrt(total * scaled) + scaled + relative * total
-        return total, jnp.where(distance[:, 0] > 0, off, jnp.where(rest_error + coordinates.rest[:, 0] > 0, jnp.inf, 0))
+        return total, jnp.where(
+            distance[:, 0] > 0, off, jnp.where(rest_error + coordinates.rest[:, 0] > 0, jnp.inf, 0)
+        )
 
     total, off = sums(t)
     inverse = _inverse(poles + t[:, None])
@@ -144,5 +146,7 @@ def _bound(t: Array, coordinates: NewCoordinates, errors: NewErrors) -> Array:
     proved &= below * (1 - total_below + off_below + relative) <= least * (1 - relative)
     # The equation's residual has the effect of a relative error of the coordinates of this size.
     share = relative + left * _inverse(t * total + first)
-    weyl = 2 * errors.shift + 2 * errors.norm * errors.row + errors.row**2 + 2 * share * errors.norm**2
+    weyl = (
+        2 * errors.shift + 2 * errors.norm * errors.row + errors.row**2 + 2 * share * errors.norm**2
+    )
     return jnp.minimum(jnp.where(proved, distance, jnp.inf), weyl)

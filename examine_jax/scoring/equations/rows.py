@@ -96,13 +96,17 @@ def block_starts(count: int, size: int) -> tuple[Array, Array]:
 def block_of(rows: Rows, start: Array | int, size: int, dtype: DTypeLike) -> Array:
     """Rows start to start + size - 1, masked, scaled and centred, [size, D] in `dtype`."""
     block = lax.dynamic_slice_in_dim(rows.features, start, size)
-    present = None if rows.where is None else lax.dynamic_slice_in_dim(rows.where, start, size)[:, None]
+    present = (
+        None if rows.where is None else lax.dynamic_slice_in_dim(rows.where, start, size)[:, None]
+    )
     return _prepared(rows, block, present, dtype)
 
 
 def row_at(rows: Rows, index: Array) -> Array:
     """One row, masked, scaled and centred, [D] float64."""
-    return _prepared(rows, rows.features[index], None if rows.where is None else rows.where[index], jnp.float64)
+    return _prepared(
+        rows, rows.features[index], None if rows.where is None else rows.where[index], jnp.float64
+    )
 
 
 def rows_at(rows: Rows, indices: Array) -> Array:
@@ -121,7 +125,9 @@ def _prepared(rows: Rows, block: Array, present: Array | None, dtype: DTypeLike)
     return block if present is None else jnp.where(present, block, 0)
 
 
-def reduce_blocks(rows: Rows, contribution: Callable[[Tree, Array], Tree], initial: Tree, dtype: DTypeLike) -> Tree:
+def reduce_blocks(
+    rows: Rows, contribution: Callable[[Tree, Array], Tree], initial: Tree, dtype: DTypeLike
+) -> Tree:
     """Sums over all rows on all devices: folds `contribution(sum, block [B, D]) -> sum` from zeros.
 
     Each row is read once: the rows after the last whole block make a smaller one.
@@ -172,18 +178,27 @@ def unit_scale(largest: Array, limit: int) -> Array:
 def prepare(features: Array, where: Array | None, center: bool, axes: tuple[str, ...] = ()) -> Rows:
     """Finds the scale, the number of rows that are present and, for `center`, the mean."""
     rows = Rows(features, where, jnp.float64(1), None, jnp.float64(0), axes)
-    magnitude = jnp.abs(features) if where is None else jnp.where(where[:, None], jnp.abs(features), 0)
+    magnitude = (
+        jnp.abs(features) if where is None else jnp.where(where[:, None], jnp.abs(features), 0)
+    )
     largest = jnp.max(magnitude, initial=0).astype(jnp.float64)
     # An infinite feature must give NaN, not a number; and a maximum over devices may lose a NaN.
     spoilt = over_devices(rows, jnp.int32(~jnp.isfinite(largest)), lax.pmax)
     largest = jnp.where(spoilt > 0, jnp.nan, over_devices(rows, largest, lax.pmax))
     limit = 1000 if features.dtype == jnp.float64 else 126  # the scale must be a normal number
     scale = jnp.where(jnp.isnan(largest), jnp.nan, unit_scale(largest, limit))
-    present = jnp.float64(rows.total) if where is None else over_devices(rows, jnp.sum(where, dtype=jnp.float64))
+    present = (
+        jnp.float64(rows.total)
+        if where is None
+        else over_devices(rows, jnp.sum(where, dtype=jnp.float64))
+    )
     rows = rows._replace(scale=scale, present=present)
     if not center:
         return rows
     total = reduce_blocks(
-        rows, lambda carry, block: carry + jnp.sum(block, 0), jnp.zeros(features.shape[1], jnp.float64), jnp.float64
+        rows,
+        lambda carry, block: carry + jnp.sum(block, 0),
+        jnp.zeros(features.shape[1], jnp.float64),
+        jnp.float64,
     )
     return rows._replace(mean=total / jnp.maximum(present, 1))

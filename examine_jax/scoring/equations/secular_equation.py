@@ -75,7 +75,9 @@ def _step(t: Array, first: Array, pole: Array, at_pole: Array, rest: Array, slop
     # the root meets the pole.
     discriminant = (one * pole - right) ** 2 + at_pole * (2 * (one * pole + right) + at_pole)
     denominator = linear + jnp.sqrt(discriminant)
-    return jnp.where(denominator > 0, 2 * right * pole / jnp.where(denominator > 0, denominator, 1), 0)
+    return jnp.where(
+        denominator > 0, 2 * right * pole / jnp.where(denominator > 0, denominator, 1), 0
+    )
 
 
 class _Sums(NamedTuple):
@@ -116,7 +118,9 @@ def _tail_moments(coordinates: Coordinates) -> tuple[Array, Array]:
     safe = jnp.where(nearest > 0, nearest, 1)
     ratio = safe / jnp.maximum(coordinates.tail_poles, safe)
     weights = ratio[:, None] ** jnp.arange(1, TAIL_TERMS + 1)
-    moments = jnp.matmul(coordinates.tail, weights.astype(coordinates.tail.dtype), precision=lax.Precision.HIGHEST)
+    moments = jnp.matmul(
+        coordinates.tail, weights.astype(coordinates.tail.dtype), precision=lax.Precision.HIGHEST
+    )
     return moments.astype(jnp.float64).T, nearest
 
 
@@ -170,7 +174,9 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
         # every block.
         tail, t = _barrier((coordinates.tail, t))
         tail = tail.astype(jnp.float64)
-        return _Tail(t, _pole_sums(tail, coordinates.tail_poles, t, pole, tie + 2 * errors.tail_shift, 1))
+        return _Tail(
+            t, _pole_sums(tail, coordinates.tail_poles, t, pole, tie + 2 * errors.tail_shift, 1)
+        )
 
     def of_tangent(tail: _Tail, t: Array) -> tuple[_Sums, Array]:
         away = t - tail.origin
@@ -180,7 +186,9 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
         remainder = jnp.where(away <= 1e-12 * tail.origin, sums.curvature * away**2, jnp.inf)
         return sums._replace(rest=sums.rest + sums.slope * away), remainder
 
-    def descend(of_tail: Callable[[Array], tuple[_Sums, Array]], start: Array, steps: Array) -> _State:
+    def descend(
+        of_tail: Callable[[Array], tuple[_Sums, Array]], start: Array, steps: Array
+    ) -> _State:
         """Steps down from a start at or right of every root until all rows have converged."""
 
         def moving(state: _State) -> Array:
@@ -188,7 +196,14 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
 
         def step(state: _State) -> _State:
             near, tail = of_lead(state.t), state.tail
-            t = _step(state.t, first, pole, near.at_pole + tail.at_pole, near.rest + tail.rest, near.slope + tail.slope)
+            t = _step(
+                state.t,
+                first,
+                pole,
+                near.at_pole + tail.at_pole,
+                near.rest + tail.rest,
+                near.slope + tail.slope,
+            )
             # A row that has converged stays: otherwise rounding would move some row at every step.
             t = jnp.where(moving(state), jnp.minimum(t, pole), state.t)
             change = jnp.where(moving(state), jnp.abs(state.t - t), state.change)
@@ -221,9 +236,13 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
 
     # At t = 0 every term but the nearest pole's is smallest, so the first step lands right of the
     # root.
-    state = lax.while_loop(uncertain, once_more, descend(of_moments, jnp.zeros_like(first), jnp.int32(0)))
+    state = lax.while_loop(
+        uncertain, once_more, descend(of_moments, jnp.zeros_like(first), jnp.int32(0))
+    )
     derivative, of_tail = derivatives(state)
-    bound = _bound(state.t, first, pole, coordinates.tail_poles, derivative, of_tail, state.tail.rest, errors)
+    bound = _bound(
+        state.t, first, pole, coordinates.tail_poles, derivative, of_tail, state.tail.rest, errors
+    )
     bound += state.remainder / derivative
     return Roots(state.t, bound, state.change, jnp.full(first.shape, state.steps))
 
@@ -254,7 +273,10 @@ def _bound(
     tail_pole = tail_poles[0]
     # Twice: the error itself, and the distances of poles that were taken as tied.
     eta = 2 * errors.shift
-    eta_tail = jnp.where(tail_pole - pole <= errors.shift + 2 * errors.tail_shift, 2, 1) * errors.tail_shift
+    eta_tail = (
+        jnp.where(tail_pole - pole <= errors.shift + 2 * errors.tail_shift, 2, 1)
+        * errors.tail_shift
+    )
     z = jnp.sqrt(first)
     square = 2 * z * errors.first + errors.first**2
     safe_t = jnp.where(t > 0, t, 1)
@@ -267,9 +289,13 @@ def _bound(
     # 2 sqrt(S) sqrt(sum e_j^2 / (g_j - t)) + sum e_j^2 / (g_j - t).
     in_all = errors.rest / jnp.sqrt(safe_room)
     # In the tail, 1 / (g_j - t) is at most (g / g_j) / (g - t), g being the tail's nearest pole.
-    inverses = jnp.sum(1 / jnp.maximum(tail_poles, jnp.maximum(tail_pole, 1e-300))) * jnp.maximum(tail_pole, pole)
+    inverses = jnp.sum(1 / jnp.maximum(tail_poles, jnp.maximum(tail_pole, 1e-300))) * jnp.maximum(
+        tail_pole, pole
+    )
     in_tail = errors.tail * jnp.sqrt(inverses / safe_room_tail)
-    of_rest = 2 * jnp.sqrt(total) * in_all + in_all**2 + 2 * jnp.sqrt(total_tail) * in_tail + in_tail**2
+    of_rest = (
+        2 * jnp.sqrt(total) * in_all + in_all**2 + 2 * jnp.sqrt(total_tail) * in_tail + in_tail**2
+    )
     of_rest = t * (of_rest + errors.relative * total_tail)
     shifted = jnp.maximum(derivative - 1 - total, 0)  # t S'(t)
     shifted_tail = jnp.maximum(of_tail - total_tail, 0)
@@ -279,9 +305,18 @@ def _bound(
     first_order = (square + of_rest + moved) / derivative
     small = (room > 4 * eta) & (room_tail > 4 * (eta + eta_tail)) & (first_order < room / 16)
     first_order = jnp.where(small, 1.25 * first_order, jnp.inf)
-    of_first = jnp.where(first > square, t * square / jnp.where(first > square, first - square, 1), square)
+    of_first = jnp.where(
+        first > square, t * square / jnp.where(first > square, first - square, 1), square
+    )
     of_row = errors.rest + errors.tail * tail_poles.shape[0] ** 0.5
-    anywhere = eta + eta_tail + of_first + 2 * errors.norm * of_row + of_row**2 + errors.relative * t * total_tail
+    anywhere = (
+        eta
+        + eta_tail
+        + of_first
+        + 2 * errors.norm * of_row
+        + of_row**2
+        + errors.relative * t * total_tail
+    )
     most = jnp.minimum((z + errors.first) ** 2, pole + eta + eta_tail)
     trivial = jnp.maximum(t, most - t)
     return jnp.minimum(jnp.minimum(first_order, anywhere), trivial)

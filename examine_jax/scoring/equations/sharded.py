@@ -24,7 +24,9 @@ from examine_jax.scoring.solvers.solver import Solver, sums_over_devices
 _partition: Callable[..., Any] = PartitionSpec  # jax leaves its constructor untyped
 
 
-def row_sharding(features: jax.Array | np.ndarray) -> tuple[Mesh | AbstractMesh, tuple[str, ...]] | None:
+def row_sharding(
+    features: jax.Array | np.ndarray,
+) -> tuple[Mesh | AbstractMesh, tuple[str, ...]] | None:
     """The mesh of a sharded array and those of its axes that divide the rows; None for one device.
 
     For a traced array this is known for Explicit axes alone. Over Auto axes the compiler shards the
@@ -32,7 +34,11 @@ def row_sharding(features: jax.Array | np.ndarray) -> tuple[Mesh | AbstractMesh,
     """
     if not isinstance(features, jax.Array):
         return None
-    sharding = jax.typeof(features).sharding if isinstance(features, jax.core.Tracer) else features.sharding
+    sharding = (
+        jax.typeof(features).sharding
+        if isinstance(features, jax.core.Tracer)
+        else features.sharding
+    )
     if not isinstance(sharding, NamedSharding) or not sharding.spec:
         return None
     first = sharding.spec[0]
@@ -55,7 +61,9 @@ def sharded_examiner(
             result = solver.solve(prepare(whole, present, center))
             count = features.shape[0]
             start = lax.axis_index(axes) * count
-            own = jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, start, count) if x.ndim else x, result)
+            own = jax.tree.map(
+                lambda x: lax.dynamic_slice_in_dim(x, start, count) if x.ndim else x, result
+            )
             result = Examination(*own)
         iterations = over_devices(rows, result.diagnostics.iterations, lax.pmax)
         return result._replace(diagnostics=result.diagnostics._replace(iterations=iterations))
@@ -72,10 +80,14 @@ def sharded_examiner(
     inputs = (by_row, by_row) if masked else (by_row,)
     # Without check_vma: it would have each loop's initial zeros, the same on every device, marked
     # as varying by hand.
-    compute = with_float64(jax.shard_map(local, mesh=mesh, in_specs=inputs, out_specs=specs, check_vma=False))
+    compute = with_float64(
+        jax.shard_map(local, mesh=mesh, in_specs=inputs, out_specs=specs, check_vma=False)
+    )
 
     def placed(*arguments: Any) -> Examination:
-        move: Callable[..., Any] = jax.device_put if isinstance(mesh, Mesh) else jax.sharding.reshard
+        move: Callable[..., Any] = (
+            jax.device_put if isinstance(mesh, Mesh) else jax.sharding.reshard
+        )
         # No copy where they are placed so already.
         return compute(*(move(x, NamedSharding(mesh, by_row)) for x in arguments))
 

@@ -73,9 +73,13 @@ class AdaptiveSecular:
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < 1:
-            raise ValueError(f"AdaptiveSecular: tolerance must be between 0 and 1, got {self.tolerance!r}")
+            raise ValueError(
+                f"AdaptiveSecular: tolerance must be between 0 and 1, got {self.tolerance!r}"
+            )
         if not 2 <= self.max_passes <= 32:
-            raise ValueError(f"AdaptiveSecular: max_passes must be from 2 to 32, got {self.max_passes!r}")
+            raise ValueError(
+                f"AdaptiveSecular: max_passes must be from 2 to 32, got {self.max_passes!r}"
+            )
 
     def solve(self, rows: Rows) -> Examination:
         """The examination of scaled rows; traced with 64-bit types on."""
@@ -94,7 +98,9 @@ class AdaptiveSecular:
         within = jnp.all(quick.error_bound <= jnp.minimum(own, 0.1 * self.tolerance * largest))
         certified = true_on_all_devices(rows, within & (space.passes > 0))
         # NaN features have nothing to certify: their results are NaN on either path.
-        result: Examination = lax.cond(certified | jnp.isnan(rows.scale), lambda: quick, lambda: full(rows))
+        result: Examination = lax.cond(
+            certified | jnp.isnan(rows.scale), lambda: quick, lambda: full(rows)
+        )
         return result
 
 
@@ -149,7 +155,9 @@ def _pass(rows: Rows, vectors: Array) -> tuple[Array, Array, Array]:
     count = rows.features.shape[0]
     size = block_rows(count)
 
-    def step(carry: tuple[Array, Array, Array], starts: tuple[Array, Array]) -> tuple[tuple[Array, Array, Array], None]:
+    def step(
+        carry: tuple[Array, Array, Array], starts: tuple[Array, Array]
+    ) -> tuple[tuple[Array, Array, Array], None]:
         products, image, norms = carry
         start, first_new = starts
         block = block_of(rows, start, size, jnp.float64)
@@ -178,8 +186,12 @@ def _start(rows: Rows) -> tuple[Array, Array]:
     """Leading vectors [D, b] of a sample of the rows, and whether its spectrum is promising."""
     count, width = rows.features.shape
     stride = max(1, min(_SAMPLE, count // _SMALLEST_SAMPLE))
-    sample = rows._replace(features=rows.features[::stride], where=None if rows.where is None else rows.where[::stride])
-    random = jnp.linalg.qr(jnp.asarray(np.random.default_rng(2).standard_normal((width, _BLOCK))))[0]
+    sample = rows._replace(
+        features=rows.features[::stride], where=None if rows.where is None else rows.where[::stride]
+    )
+    random = jnp.linalg.qr(jnp.asarray(np.random.default_rng(2).standard_normal((width, _BLOCK))))[
+        0
+    ]
     space = _krylov(sample, _SAMPLE_PASSES, random, jnp.bool_(True), 0.0)
     ritz = _ritz(space, rounding(width, sample.total))
     basis = space.basis.transpose(1, 0, 2).reshape(width, -1)
@@ -189,7 +201,9 @@ def _start(rows: Rows) -> tuple[Array, Array]:
     return vectors, (ritz.rest <= 2 * ritz.values[0]) | (space.energy == 0)
 
 
-def _krylov(rows: Rows, max_passes: int, start: Array, promising: Array, tolerance: float) -> _Space:
+def _krylov(
+    rows: Rows, max_passes: int, start: Array, promising: Array, tolerance: float
+) -> _Space:
     count, width = rows.features.shape
     size = _BLOCK * max_passes
     empty = _Space(
@@ -210,15 +224,24 @@ def _krylov(rows: Rows, max_passes: int, start: Array, promising: Array, toleran
         following = jnp.minimum(index + 1, max_passes - 1)
         grown = basis.at[following].set(_orthonormal(image, basis))
         basis = jnp.where(index + 1 < max_passes, grown, basis)
-        coordinates = lax.dynamic_update_slice_in_dim(space.coordinates, products, index * _BLOCK, 1)
+        coordinates = lax.dynamic_update_slice_in_dim(
+            space.coordinates, products, index * _BLOCK, 1
+        )
         energy = over_devices(rows, jnp.sum(norms))
         space = space._replace(
-            basis=basis, images=images, coordinates=coordinates, norms=norms, energy=energy, passes=index + 1
+            basis=basis,
+            images=images,
+            coordinates=coordinates,
+            norms=norms,
+            energy=energy,
+            passes=index + 1,
         )
         ritz = _ritz(space, rounding(width, rows.total))
         # An angle a moves z_1^2 by 2 |z_1| |f| a. That may reach half of what is allowed, a tenth
         # of the tolerance times the largest z_1^2; the other half is for the remaining errors.
-        first = over_devices(rows, jnp.max(jnp.abs(jnp.matmul(coordinates, ritz.vectors[:, 0]))), lax.pmax)
+        first = over_devices(
+            rows, jnp.max(jnp.abs(jnp.matmul(coordinates, ritz.vectors[:, 0]))), lax.pmax
+        )
         longest = over_devices(rows, jnp.sqrt(jnp.max(norms)), lax.pmax)
         return space._replace(
             promising=(index < 1) | (ritz.rest < 0.9 * ritz.values[0]),
@@ -255,16 +278,21 @@ def _ritz(space: _Space, epsilon: float) -> _Ritz:
     joint = jnp.sqrt(jnp.sum(unseen**2)) + floor
     below = values[1 + LEAD] if values.shape[0] > 1 + LEAD else 0.0
     rest = jnp.minimum(
-        jnp.maximum(below, left) + jnp.minimum(joint, jnp.sqrt(below * left)), left + jnp.sum(values[1 + LEAD :])
+        jnp.maximum(below, left) + jnp.minimum(joint, jnp.sqrt(below * left)),
+        left + jnp.sum(values[1 + LEAD :]),
     )
     second = jnp.maximum(values[1], rest) + coupling
     first_residual = jnp.sqrt(jnp.sum(residual[:, 0] ** 2)) + floor
     separation = values[0] - second
-    angle = jnp.where(separation > 0, first_residual / jnp.where(separation > 0, separation, 1), 2.0)
+    angle = jnp.where(
+        separation > 0, first_residual / jnp.where(separation > 0, separation, 1), 2.0
+    )
     value_error = jnp.where(
         separation > 0, first_residual**2 / jnp.where(separation > 0, separation, 1), first_residual
     )
-    return _Ritz(values[: 1 + LEAD], lead, jnp.minimum(angle, 2.0), coupling, rest, value_error + floor)
+    return _Ritz(
+        values[: 1 + LEAD], lead, jnp.minimum(angle, 2.0), coupling, rest, value_error + floor
+    )
 
 
 def _solve(space: _Space, ritz: _Ritz, rows: Rows) -> equation.Roots:
@@ -287,7 +315,9 @@ def _solve(space: _Space, ritz: _Ritz, rows: Rows) -> equation.Roots:
         energy = norms * downdate
         rest = jnp.maximum(energy - jnp.sum(squares, 1), 0)
         norm = jnp.sqrt(energy)
-        parts = equation.Coordinates(squares[:, 0], squares[:, 1:].T, lead_poles, rest[:, None], middle[None])
+        parts = equation.Coordinates(
+            squares[:, 0], squares[:, 1:].T, lead_poles, rest[:, None], middle[None]
+        )
         errors = equation.Errors(
             first=norm * (ritz.angle + rounding(width, 1)),
             shift=ritz.coupling + ritz.value_error,
@@ -304,7 +334,15 @@ def _solve(space: _Space, ritz: _Ritz, rows: Rows) -> equation.Roots:
     return _map_pairs(solve_block, space.coordinates, space.norms)
 
 
-def _map_pairs(function: Callable[[tuple[Array, Array]], Tree], coordinates: Array, norms: Array) -> Tree:
+def _map_pairs(
+    function: Callable[[tuple[Array, Array]], Tree], coordinates: Array, norms: Array
+) -> Tree:
     """`map_blocks` over the rows of two arrays together."""
-    both = Rows(jnp.concatenate([coordinates, norms[:, None]], 1), None, jnp.float64(1), None, jnp.float64(0))
+    both = Rows(
+        jnp.concatenate([coordinates, norms[:, None]], 1),
+        None,
+        jnp.float64(1),
+        None,
+        jnp.float64(0),
+    )
     return map_blocks(both, lambda block: function((block[:, :-1], block[:, -1])), jnp.float64)

@@ -37,15 +37,23 @@ class DenseSVD:
         without = lax.map(lambda i: largest(present & (indices != i)), indices)
         gap = jnp.maximum(sigma - without, 0)
         rounding = 4 * 2.0**-52 * (count * width) ** 0.5 * sigma
-        bound = rounding + 2 * float(np.finfo(dtype).eps) * gap + float(np.finfo(dtype).tiny) * rows.scale
+        bound = (
+            rounding
+            + 2 * float(np.finfo(dtype).eps) * gap
+            + float(np.finfo(dtype).tiny) * rows.scale
+        )
         bound = jnp.where(present, bound, 0)
         poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)
-        gap, bound, sigma, without = ((x + poison) / rows.scale for x in (gap, bound, sigma, without))
+        gap, bound, sigma, without = (
+            (x + poison) / rows.scale for x in (gap, bound, sigma, without)
+        )
         return Examination(
             score=jnp.exp(-gap).astype(dtype),
             gap=gap.astype(dtype),
             singular_value=sigma.astype(dtype),
             loo_singular_values=without.astype(dtype),
             error_bound=bound.astype(dtype),
-            diagnostics=Diagnostics(jnp.int32(0), jnp.zeros(count, dtype), jnp.int32(Path.DENSE_SVD)),
+            diagnostics=Diagnostics(
+                jnp.int32(0), jnp.zeros(count, dtype), jnp.int32(Path.DENSE_SVD)
+            ),
         )

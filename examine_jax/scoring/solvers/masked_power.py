@@ -61,9 +61,13 @@ class MaskedPower:
 
     def __post_init__(self) -> None:
         if self.tolerance is not None and not 0 < self.tolerance < 1:
-            raise ValueError(f"MaskedPower: tolerance must be between 0 and 1, got {self.tolerance!r}")
+            raise ValueError(
+                f"MaskedPower: tolerance must be between 0 and 1, got {self.tolerance!r}"
+            )
         if self.max_iterations < 1:
-            raise ValueError(f"MaskedPower: max_iterations must be at least 1, got {self.max_iterations!r}")
+            raise ValueError(
+                f"MaskedPower: max_iterations must be at least 1, got {self.max_iterations!r}"
+            )
 
     def solve(self, rows: Rows) -> Examination:
         """The examination of scaled rows; traced with 64-bit types on."""
@@ -148,7 +152,9 @@ def _apply(operator: _Operator, left_out: Array, vector: Array) -> Array:
     """(k1 - G + f f') x"""
     count = operator.lead.shape[0]
     rest = jnp.matmul(operator.rest, vector[count:], precision=lax.Precision.HIGHEST)
-    return jnp.concatenate([operator.lead * vector[:count], rest]) + left_out * _dot(left_out, vector)
+    return jnp.concatenate([operator.lead * vector[:count], rest]) + left_out * _dot(
+        left_out, vector
+    )
 
 
 def _start(operator: _Operator, left_out: Array) -> _Column:
@@ -160,7 +166,9 @@ def _start(operator: _Operator, left_out: Array) -> _Column:
     vector = jnp.zeros_like(left_out).at[0].set(1) + 1e-4 / left_out.shape[0] ** 0.5 * off
     vector /= jnp.sqrt(_dot(vector, vector))
     nothing = jnp.zeros_like(vector)
-    return _Column(left_out, vector, _apply(operator, left_out, vector), nothing, nothing, jnp.int32(0))
+    return _Column(
+        left_out, vector, _apply(operator, left_out, vector), nothing, nothing, jnp.int32(0)
+    )
 
 
 def _advance(operator: _Operator, column: _Column) -> _Column:
@@ -172,7 +180,9 @@ def _advance(operator: _Operator, column: _Column) -> _Column:
     # otherwise a step along a leading eigenvector would increase it.
     count = operator.lead.shape[0]
     tiny = float(np.finfo(residual.dtype).tiny)
-    short = jnp.maximum(operator.lead + value, 1e-15 * operator.scale + tiny) / (operator.scale + tiny)
+    short = jnp.maximum(operator.lead + value, 1e-15 * operator.scale + tiny) / (
+        operator.scale + tiny
+    )
     lengths = jnp.ones_like(residual).at[:count].set(1 / short)
     row_steps = lengths * column.left_out / (operator.scale + tiny)
     residual = lengths * residual
@@ -188,7 +198,9 @@ def _advance(operator: _Operator, column: _Column) -> _Column:
     # A missing direction (no last step yet, or no residual) must not be chosen, so it gets the
     # largest value.
     missing = jnp.sum(basis * basis, 1) < 0.5
-    projected = (projected + projected.T) / 2 + jnp.diag(jnp.where(missing, 4 * jnp.sum(jnp.abs(projected)), 0))
+    projected = (projected + projected.T) / 2 + jnp.diag(
+        jnp.where(missing, 4 * jnp.sum(jnp.abs(projected)), 0)
+    )
     best = jnp.linalg.eigh(projected)[1][:, 0]
     best = jnp.where(missing, 0, best)
     vector, image = _unit(best @ basis, best @ images)
@@ -207,7 +219,9 @@ def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: in
     lead_vectors = vectors[:, :apart]
     separation = values[0] - values[1] if size > 1 else values[0]
     lifted = jnp.matmul(lead_vectors * values[:apart], lead_vectors.T)
-    operator = _Operator(values[0] - values[:apart], values[0] * jnp.eye(size) - problem.matrix + lifted, values[0])
+    operator = _Operator(
+        values[0] - values[:apart], values[0] * jnp.eye(size) - problem.matrix + lifted, values[0]
+    )
     negligible = 1e-8 * values[0] / count  # a t this small; the largest t is around k1 / count
 
     def augmented(index: Array) -> Array:
@@ -221,13 +235,20 @@ def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: in
         square = _dot(residual, residual)
         temple = (value < separation) & (square <= tolerance * value * (separation - value))
         close = (square <= (tolerance * value) ** 2) & (value <= (1 + 1e-6) * separation)
-        return temple | close | ((value <= negligible) & (square <= negligible**2)) | (column.steps >= max_iterations)
+        return (
+            temple
+            | close
+            | ((value <= negligible) & (square <= negligible**2))
+            | (column.steps >= max_iterations)
+        )
 
     def result(column: _Column) -> Roots:
         value = _dot(column.vector, column.image)
         residual = column.image - value * column.vector
         square = _dot(residual, residual)
-        t, bound = _quotient_bound(value, square, column.left_out, separation, problem.system, rounding(size, 1))
+        t, bound = _quotient_bound(
+            value, square, column.left_out, separation, problem.system, rounding(size, 1)
+        )
         return Roots(t, bound, jnp.sqrt(square), column.steps)
 
     pool = min(_POOL, count)
@@ -247,24 +268,39 @@ def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: in
         def refill() -> _Pool:
             found = jax.vmap(result)(columns)
             places = jnp.where(done, indices, count)  # out of range: dropped
-            stored = jax.tree.map(lambda all_, new: all_.at[places].set(new, mode="drop"), results, found)
+            stored = jax.tree.map(
+                lambda all_, new: all_.at[places].set(new, mode="drop"), results, found
+            )
             order = jnp.cumsum(done) - 1
             following = jnp.where(done, jnp.minimum(upcoming + order, count), indices)
-            fresh = jax.vmap(lambda i: _start(operator, augmented(jnp.minimum(i, count - 1))))(following)
+            fresh = jax.vmap(lambda i: _start(operator, augmented(jnp.minimum(i, count - 1))))(
+                following
+            )
             renewed = jax.tree.map(
-                lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old), fresh, columns
+                lambda new, old: jnp.where(done.reshape(-1, *[1] * (old.ndim - 1)), new, old),
+                fresh,
+                columns,
             )
             return _Pool(following, renewed, stored, upcoming + jnp.sum(done))
 
-        advanced: _Pool = lax.cond(jnp.any(done), refill, lambda: _Pool(indices, columns, results, upcoming))
+        advanced: _Pool = lax.cond(
+            jnp.any(done), refill, lambda: _Pool(indices, columns, results, upcoming)
+        )
         return advanced
 
-    state: _Pool = lax.while_loop(busy, advance, _Pool(indices, columns, results, jnp.asarray(pool, indices.dtype)))
+    state: _Pool = lax.while_loop(
+        busy, advance, _Pool(indices, columns, results, jnp.asarray(pool, indices.dtype))
+    )
     return state.results
 
 
 def _quotient_bound(
-    value: Array, square: Array, left_out: Array, separation: Array, system: Eigensystem, epsilon: float
+    value: Array,
+    square: Array,
+    left_out: Array,
+    separation: Array,
+    system: Eigensystem,
+    epsilon: float,
 ) -> tuple[Array, Array]:
     """t from a Rayleigh quotient and its squared residual norm, and a bound on its error.
 
@@ -276,7 +312,12 @@ def _quotient_bound(
     temple = jnp.where(room > 0, square / jnp.where(room > 0, room, 1), jnp.inf)
     along, rest = left_out[0] ** 2, _dot(left_out[1:], left_out[1:])
     discriminant = (separation - along) ** 2 + rest * (2 * (separation + along) + rest)
-    least = 2 * along * separation / jnp.maximum(separation + rest + along + jnp.sqrt(discriminant), 1e-300)
+    least = (
+        2
+        * along
+        * separation
+        / jnp.maximum(separation + rest + along + jnp.sqrt(discriminant), 1e-300)
+    )
     t = jnp.clip(value, 0, jnp.maximum(separation, 0))
     norm = jnp.sqrt(along + rest)
     error = norm * (system.first_error + epsilon)

@@ -19,7 +19,13 @@ from examine_jax.scoring.equations.eigensystem import (
     rounding,
     scatter,
 )
-from examine_jax.scoring.equations.rows import Rows, map_blocks, over_devices, rows_dtype, true_on_all_devices
+from examine_jax.scoring.equations.rows import (
+    Rows,
+    map_blocks,
+    over_devices,
+    rows_dtype,
+    true_on_all_devices,
+)
 from examine_jax.scoring.examination import Examination, Path, examination_of
 
 # Products of at most this many multiplications are done in float64 at once: they cost less than the
@@ -104,27 +110,39 @@ def _poles(values: Array) -> tuple[Array, Array]:
     return gaps[:LEAD], gaps[LEAD:]
 
 
-def _of_left_vectors(system: Eigensystem, downdate: Array | float) -> tuple[equation.Coordinates, equation.Errors]:
+def _of_left_vectors(
+    system: Eigensystem, downdate: Array | float
+) -> tuple[equation.Coordinates, equation.Errors]:
     """Coordinates z_ij = sqrt(k_j) u_ij of all rows where the Gram matrix is N x N."""
     values = system.values
     squares = system.vectors**2 * (values * downdate)
     rest = jnp.pad(squares[:, 1:], ((0, 0), (0, max(0, LEAD + 1 - squares.shape[1] + 1))))
     lead_poles, tail_poles = _poles(values)
-    coordinates = equation.Coordinates(squares[:, 0], rest[:, :LEAD].T, lead_poles, rest[:, LEAD:], tail_poles)
+    coordinates = equation.Coordinates(
+        squares[:, 0], rest[:, :LEAD].T, lead_poles, rest[:, LEAD:], tail_poles
+    )
     size = values.shape[0]
     norm = jnp.sqrt(jnp.sum(squares, 1))
     scale = jnp.sqrt(values[0] * downdate)
-    first = scale * (system.first_error * jnp.sqrt(jnp.sum(system.vectors[:, 1:] ** 2, 1)) + size * 2.0**-52)
+    first = scale * (
+        system.first_error * jnp.sqrt(jnp.sum(system.vectors[:, 1:] ** 2, 1)) + size * 2.0**-52
+    )
     # The error of G also rotates u_j within the complement of u_1. The resolvent's shift covers
     # that, except for rounding.
     rest_error = scale * size * 2.0**-52
     rest_error = jnp.broadcast_to(rest_error, norm.shape)
-    errors = equation.Errors(first, system.shift, 0.0, rest_error, jnp.zeros_like(norm), norm, 2.0**-50)
+    errors = equation.Errors(
+        first, system.shift, 0.0, rest_error, jnp.zeros_like(norm), norm, 2.0**-50
+    )
     return coordinates, errors
 
 
 def solve_rows(
-    rows: Rows, system: Eigensystem, dtype: DTypeLike, tolerance: float, row_error: Array | float = 0.0
+    rows: Rows,
+    system: Eigensystem,
+    dtype: DTypeLike,
+    tolerance: float,
+    row_error: Array | float = 0.0,
 ) -> equation.Roots:
     """Roots of all rows from a D x D eigensystem, projected and solved block by block.
 
@@ -160,7 +178,9 @@ def solve_rows(
         tail = (tail * outer.astype(dtype)) ** 2 * downdate.astype(dtype)
         # Used only in bounds, so the tail's own precision suffices; and a product reads it faster
         # than a sum.
-        squares = jnp.matmul(tail, jnp.ones(tail.shape[1], tail.dtype), precision=lax.Precision.HIGHEST)
+        squares = jnp.matmul(
+            tail, jnp.ones(tail.shape[1], tail.dtype), precision=lax.Precision.HIGHEST
+        )
         norm = jnp.sqrt(jnp.sum(lead, 0) + squares.astype(jnp.float64))
         shared = row_error * jnp.sqrt(downdate)
         coordinates = equation.Coordinates(lead[0], lead[1:], lead_poles, tail, tail_poles)

@@ -18,7 +18,9 @@ from examine_jax.studies.common.controls import colour_features
 METRICS = {"bma": "BMA", "auc": "AUC", "average_precision": "average precision"}
 
 
-def figures(images: StudySet, rows: np.ndarray, scores: Float[np.ndarray, "n classes"]) -> dict[str, float]:
+def figures(
+    images: StudySet, rows: np.ndarray, scores: Float[np.ndarray, "n classes"]
+) -> dict[str, float]:
     """Returns the figures of test images, by their keys in METRICS.
 
     BMA (balanced accuracy) exists only if each image has one class. The average precision is that
@@ -29,12 +31,23 @@ def figures(images: StudySet, rows: np.ndarray, scores: Float[np.ndarray, "n cla
         several = multilabel_metrics(labels, scores)
         return {"auc": several.macro_auroc, "average_precision": several.macro_average_precision}
     found = classification_metrics(labels, scores)
-    precision = found.class_average_precision[1] if scores.shape[1] == 2 else found.macro_average_precision
-    return {"bma": found.balanced_accuracy, "auc": found.macro_auroc, "average_precision": precision}
+    precision = (
+        found.class_average_precision[1] if scores.shape[1] == 2 else found.macro_average_precision
+    )
+    return {
+        "bma": found.balanced_accuracy,
+        "auc": found.macro_auroc,
+        "average_precision": precision,
+    }
 
 
 def fine_tuned(
-    encoder: Encoder, images: StudySet, split: Split, share: float, settings: StudySettings, seed: int
+    encoder: Encoder,
+    images: StudySet,
+    split: Split,
+    share: float,
+    settings: StudySettings,
+    seed: int,
 ) -> dict[str, float]:
     """Returns the test figures of an encoder fine-tuned on a share of the training labels."""
     rows = split.labelled[share]
@@ -49,7 +62,9 @@ def fine_tuned(
     return figures(images, split.test, classifier.scores(some_rows(images.pixels, split.test)))
 
 
-def colours(images: StudySet, split: Split, share: float, settings: StudySettings) -> dict[str, float]:
+def colours(
+    images: StudySet, split: Split, share: float, settings: StudySettings
+) -> dict[str, float]:
     """Returns the test figures of a kNN vote by z-scored colour statistics: the untrained control."""
     rows = split.labelled[share]
     known, asked = (colour_features(images.pixels, some) for some in (rows, split.test))
@@ -60,10 +75,17 @@ def colours(images: StudySet, split: Split, share: float, settings: StudySetting
         return figures(
             images,
             split.test,
-            knn_scores(known, images.labels[rows].astype(np.int32), asked, k=k, num_classes=len(images.classes)),
+            knn_scores(
+                known,
+                images.labels[rows].astype(np.int32),
+                asked,
+                k=k,
+                num_classes=len(images.classes),
+            ),
         )
     columns = [
-        knn_scores(known, column.astype(np.int32), asked, k=k, num_classes=2)[:, 1] for column in images.labels[rows].T
+        knn_scores(known, column.astype(np.int32), asked, k=k, num_classes=2)[:, 1]
+        for column in images.labels[rows].T
     ]
     return figures(images, split.test, np.stack(columns, axis=1))
 

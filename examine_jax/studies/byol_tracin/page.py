@@ -32,7 +32,11 @@ def cell(values: Sequence[float], untrained: Sequence[float] | None = None) -> s
     if diverged:
         return f"diverged in {diverged} of {len(values)} seeds"
     text = mean_sd(values)
-    return f"not learned ({text})" if untrained is not None and learned(values, untrained) is False else text
+    return (
+        f"not learned ({text})"
+        if untrained is not None and learned(values, untrained) is False
+        else text
+    )
 
 
 def write_page(
@@ -81,7 +85,9 @@ def main_metric(images: StudySet) -> str:
     return "auc" if images.multilabel or len(images.classes) == 2 else "bma"
 
 
-def _semi(results: Sequence[ByolTracInSeedResults], name: str, share: float, metric: str) -> list[float]:
+def _semi(
+    results: Sequence[ByolTracInSeedResults], name: str, share: float, metric: str
+) -> list[float]:
     return [one.semi_supervised[name][share].get(metric, math.nan) for one in results]
 
 
@@ -107,7 +113,9 @@ def _illustrations(
         for key in METRICS
         if key in results[0].transfer[COLOURS]
     }
-    about = "One dot per seed, a bar at the mean. The dashed line is the mean of random initialisation."
+    about = (
+        "One dot per seed, a bar at the mean. The dashed line is the mean of random initialisation."
+    )
     right = {name: shares for name in settings.methods if (shares := _extra(results, name, _RIGHT))}
     extra = {}
     if right:
@@ -119,8 +127,10 @@ def _illustrations(
                 _CHANCE_ROW,
                 "share",
             ),
-            "The share of extra positives that are of the image's own class, which is the paper's explanation of its gains. One dot per "
-            "seed, a bar at the mean. The dashed line is the share when the extra positive is drawn from the batch.",
+            "The share of extra positives that are of the image's own class, which is the paper's "
+            "explanation of its gains. One dot per "
+            "seed, a bar at the mean. The dashed line is the share when the extra positive is "
+            "drawn from the batch.",
             "Dots by method",
         )
     return {
@@ -131,7 +141,10 @@ def _illustrations(
             "Dots by method",
         ),
         "transfer": Illustration(
-            f"Transferred to {other.name}", method_dot_plot(transfer, UNTRAINED, "figure"), about, "Dots by method"
+            f"Transferred to {other.name}",
+            method_dot_plot(transfer, UNTRAINED, "figure"),
+            about,
+            "Dots by method",
         ),
         **extra,
         **({} if shown is None else {"likes": _nearest(source, shown, results[0].seed)}),
@@ -140,26 +153,35 @@ def _illustrations(
 
 def _nearest(source: StudySet, shown: Gallery, seed: int) -> Illustration:
     texts = (
-        ["|".join(np.array(source.classes)[row.astype(bool)]) or "none" for row in source.labels[shown.rows]]
+        [
+            "|".join(np.array(source.classes)[row.astype(bool)]) or "none"
+            for row in source.labels[shown.rows]
+        ]
         if source.multilabel
         else [source.classes[code] for code in source.labels[shown.rows]]
     )
     return Illustration(
         "Images of a mini-batch and their nearest images",
         neighbour_gallery(source.pixels[shown.rows], shown.anchors, shown.methods, texts),
-        f"The first images of a random batch of training images of seed {seed}, compared by the encoder of {shown.encoder}. Under each "
-        "image are its label and its score: TracIn at the predictor's last layer without the learning rate, or the cosine.",
+        f"The first images of a random batch of training images of seed {seed}, compared by the "
+        f"encoder of {shown.encoder}. Under each "
+        "image are its label and its score: TracIn at the predictor's last layer without the "
+        "learning rate, or the cosine.",
         "Anchor images, each with its top three by TracIn and by feature similarity",
     )
 
 
 def _tables(
-    results: Sequence[ByolTracInSeedResults], source: StudySet, other: StudySet, settings: StudySettings
+    results: Sequence[ByolTracInSeedResults],
+    source: StudySet,
+    other: StudySet,
+    settings: StudySettings,
 ) -> dict[str, Table]:
     order = (COLOURS, UNTRAINED, *settings.methods)
     tables = {}
     note = (
-        "Mean ± standard deviation over the seeds, on test images that no training saw. Not learned: the mean difference from random "
+        "Mean ± standard deviation over the seeds, on test images that no training saw. Not "
+        "learned: the mean difference from random "
         "initialisation, seed by seed, is not above two standard errors."
     )
     for key, text in METRICS.items():
@@ -176,13 +198,16 @@ def _tables(
             ]
             rows.append((name, *columns))
         header = ("method", *(f"{share:.0%} of the labels" for share in settings.shares))
-        tables[f"semi_supervised_{key}"] = Table(f"{text} on {source.name}, semi-supervised", header, tuple(rows), note)
+        tables[f"semi_supervised_{key}"] = Table(
+            f"{text} on {source.name}, semi-supervised", header, tuple(rows), note
+        )
     keys = [key for key in METRICS if key in results[0].transfer[COLOURS]]
     rows = []
     for name in order:
         columns = [
             cell(
-                _transfer(results, name, key), _transfer(results, UNTRAINED, key) if name in settings.methods else None
+                _transfer(results, name, key),
+                _transfer(results, UNTRAINED, key) if name in settings.methods else None,
             )
             for key in keys
         ]
@@ -196,8 +221,10 @@ def _tables(
             "Right extra positives",
             ("method", "images that have one", "of the right class", "by chance"),
             tuple((name, *(_mean(results, name, key) for key in _EXTRA)) for name in chosen),
-            "The share of the extra positives' weight on images of the same class (with exactly the same labels, if images have several), "
-            "over the last quarter of the training. Chance draws evenly from the other images of the batch.",
+            "The share of the extra positives' weight on images of the same class (with exactly "
+            "the same labels, if images have several), "
+            "over the last quarter of the training. Chance draws evenly from the other images of "
+            "the batch.",
         )
     tables["training"] = Table(
         "Pre-training",
@@ -208,8 +235,11 @@ def _tables(
     tables["paper"] = Table(
         "The paper's numbers",
         ("method", *published.COLUMNS),
-        tuple((name, *published.FIGURES[name].split()) for name in order if name in published.FIGURES),
-        "As printed on the poster, for its own sets. Compare them with ours only if the sets and the training are the same.",
+        tuple(
+            (name, *published.FIGURES[name].split()) for name in order if name in published.FIGURES
+        ),
+        "As printed on the poster, for its own sets. Compare them with ours only if the sets and "
+        "the training are the same.",
     )
     return tables
 
@@ -241,7 +271,10 @@ def _training(results: Sequence[ByolTracInSeedResults], name: str) -> tuple[str,
 
 
 def _headline(
-    results: Sequence[ByolTracInSeedResults], source: StudySet, other: StudySet, settings: StudySettings
+    results: Sequence[ByolTracInSeedResults],
+    source: StudySet,
+    other: StudySet,
+    settings: StudySettings,
 ) -> str:
     metric, second = main_metric(source), main_metric(other)
     share = settings.shares[0]
@@ -252,7 +285,8 @@ def _headline(
             lines.append(f"{name} {_mean_or_diverged(semi)}, {_mean_or_diverged(moved)}")
     seeds = f"{len(results)} seed{'s' if len(results) > 1 else ''}"
     return (
-        f"Mean over {seeds} of the {METRICS[metric]} on {source.name} with {share:.0%} of the labels, and of the "
+        f"Mean over {seeds} of the {METRICS[metric]} on {source.name} with {share:.0%} of the "
+        "labels, and of the "
         f"{METRICS[second]} on {other.name}: {'; '.join(lines)}."
     )
 
@@ -261,9 +295,12 @@ def _mean_or_diverged(values: Sequence[float]) -> str:
     return "diverged" if np.isnan(values).any() else f"{np.mean(values):.3f}"
 
 
-def _warnings(results: Sequence[ByolTracInSeedResults], source: StudySet, other: StudySet) -> tuple[str, ...]:
+def _warnings(
+    results: Sequence[ByolTracInSeedResults], source: StudySet, other: StudySet
+) -> tuple[str, ...]:
     notes = [
-        f"No groups of {images.name} are known: images of one patient may lie on both sides of a split, which flatters every figure."
+        f"No groups of {images.name} are known: images of one patient may lie on both sides of a "
+        "split, which flatters every figure."
         for images in (source, other)
         if images.groups is None and images.tested is None
     ]
@@ -275,15 +312,22 @@ def _warnings(results: Sequence[ByolTracInSeedResults], source: StudySet, other:
     shared = max(one.sizes.get(LEFT_OUT, 0) for one in results)
     if shared:
         notes.append(
-            f"{source.name} and {other.name} share images: up to {shared:,} of {source.name}'s training images were left out, as they, or "
+            f"{source.name} and {other.name} share images: up to {shared:,} of {source.name}'s "
+            "training images were left out, as they, or "
             f"others of their groups, are test images of {other.name}."
         )
     if not all(isinstance(images.pixels, np.ndarray) for images in (source, other)):
-        notes.append("Images that both sets hold were looked for by their names alone, as some are read on demand.")
+        notes.append(
+            "Images that both sets hold were looked for by their names alone, as some are read on "
+            "demand."
+        )
     for one in results:
         for name, training in one.trainings.items():
             if "diverged" in training:
-                notes.append(f"Seed {one.seed}: the pre-training of {name} diverged ({training['diverged']}).")
+                notes.append(
+                    f"Seed {one.seed}: the pre-training of {name} diverged "
+                    f"({training['diverged']})."
+                )
     if len(results) < 2:
         notes.append("One seed: no deviation, and none of the rows is judged as learned or not.")
     elif len(results) < 3:

@@ -59,7 +59,9 @@ class StudySet:
         """Returns a digest of everything; of images that are read on demand, of 256 at most."""
         pixels = self.pixels
         if not isinstance(pixels, np.ndarray):
-            pixels = pixels[np.linspace(0, len(self.labels) - 1, min(256, len(self.labels))).astype(np.int32)]
+            pixels = pixels[
+                np.linspace(0, len(self.labels) - 1, min(256, len(self.labels))).astype(np.int32)
+            ]
         names = "\0".join((*self.names, "", *self.classes)).encode()
         return digest_arrays((self.labels, self.groups, self.tested, pixels), names)
 
@@ -79,12 +81,19 @@ class Split:
     training: Int[np.ndarray, " p"]
     test: Int[np.ndarray, " t"]
     labelled: dict[float, Int[np.ndarray, " l"]]
-    left_out: Int[np.ndarray, " o"] = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    left_out: Int[np.ndarray, " o"] = dataclasses.field(
+        default_factory=lambda: np.zeros(0, np.int64)
+    )
 
     def without(self, rows: Int[np.ndarray, " o"]) -> "Split":
         """Returns the split without these rows in training."""
         labelled = {share: np.setdiff1d(own, rows) for share, own in self.labelled.items()}
-        return Split(np.setdiff1d(self.training, rows), self.test, labelled, np.intersect1d(self.training, rows))
+        return Split(
+            np.setdiff1d(self.training, rows),
+            self.test,
+            labelled,
+            np.intersect1d(self.training, rows),
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,11 +176,20 @@ def read_set(
         raise ValueError("on_demand is for official layouts; a plain folder is read at once")
     read = read_labelled(source, image_size=image_size, channels=channels, on_progress=on_progress)
     return StudySet(
-        source.name, tuple(read.names), read.pixels, read.labels, read.classes, read.groups, None, read.skipped
+        source.name,
+        tuple(read.names),
+        read.pixels,
+        read.labels,
+        read.classes,
+        read.groups,
+        None,
+        read.skipped,
     )
 
 
-def divide_both(source: StudySet, other: StudySet, settings: StudySettings, seed: int) -> tuple[Split, Split]:
+def divide_both(
+    source: StudySet, other: StudySet, settings: StudySettings, seed: int
+) -> tuple[Split, Split]:
     """Splits both sets for one seed, so that no test image of the second trains on the first.
 
     Neither do images of its group. ISIC 2019, for example, contains the images of ISIC 2016.
@@ -179,7 +197,10 @@ def divide_both(source: StudySet, other: StudySet, settings: StudySettings, seed
     Raises:
         ValueError: as `divide`; so many shared images that a class is left without training images.
     """
-    own, others = divide(source, settings, seed, settings.shares), divide(other, settings, seed, (1.0,))
+    own, others = (
+        divide(source, settings, seed, settings.shares),
+        divide(other, settings, seed, (1.0,)),
+    )
     shared = shared_rows(source, other, others.test)
     if not len(shared):
         return own, others
@@ -191,12 +212,15 @@ def divide_both(source: StudySet, other: StudySet, settings: StudySettings, seed
             check_split((rows, own.test), _named(source), source.groups)
     except ValueError as error:
         raise ValueError(
-            f"{source.name}: without the {len(own.left_out)} training images that are test images of {other.name} too: {error}"
+            f"{source.name}: without the {len(own.left_out)} training images that are test images "
+            f"of {other.name} too: {error}"
         ) from error
     return own, others
 
 
-def shared_rows(source: StudySet, other: StudySet, rows: Int[np.ndarray, " r"]) -> Int[np.ndarray, " s"]:
+def shared_rows(
+    source: StudySet, other: StudySet, rows: Int[np.ndarray, " r"]
+) -> Int[np.ndarray, " s"]:
     """Returns the rows of `source` whose images are also in these rows of `other`.
 
     Images are the same if their pixels are (unless a set is read on demand), or if their names are
@@ -220,7 +244,9 @@ def _stem(name: str) -> str:
     return pathlib.PurePosixPath(name).stem.removesuffix("_downsampled")
 
 
-def divide(images: StudySet, settings: StudySettings, seed: int, shares: tuple[float, ...]) -> Split:
+def divide(
+    images: StudySet, settings: StudySettings, seed: int, shares: tuple[float, ...]
+) -> Split:
     """Splits a set for one seed: every class in every part, groups whole.
 
     Raises:
@@ -240,7 +266,8 @@ def divide(images: StudySet, settings: StudySettings, seed: int, shares: tuple[f
                 always = np.flatnonzero(images.labels[rows].all(axis=0))
                 if len(always):
                     raise ValueError(
-                        f"every {part} image has the label {images.classes[always[0]]}, which then tells nothing: leave it out"
+                        f"every {part} image has the label {images.classes[always[0]]}, which then "
+                        "tells nothing: leave it out"
                     )
         labelled = {}
         groups = None if images.groups is None else images.groups[training]
@@ -248,7 +275,9 @@ def divide(images: StudySet, settings: StudySettings, seed: int, shares: tuple[f
             rows = training
             where = f"{images.name}, {share:.0%} of the training labels"
             if share < 1:
-                some, _ = stratified_split(classes[training], groups, shares=(share, 1 - share), seed=seed)
+                some, _ = stratified_split(
+                    classes[training], groups, shares=(share, 1 - share), seed=seed
+                )
                 rows = training[some]
             labelled[share] = rows
     except ValueError as error:

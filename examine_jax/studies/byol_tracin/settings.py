@@ -62,38 +62,54 @@ class StudySettings:
         seeds: each is a whole repetition: splits, pre-training, fine-tuning.
     """
 
-    methods: tuple[str, ...] = setting(METHODS, "Methods, the rows of the tables.", known=lambda: METHODS, main=True)
+    methods: tuple[str, ...] = setting(
+        METHODS, "Methods, the rows of the tables.", known=lambda: METHODS, main=True
+    )
     preset: Literal["paper", "small"] = "paper"
-    architecture: str = setting("resnet50", "The network.", known=ARCHITECTURES, metavar="NAME", open_in_paper=True)
+    architecture: str = setting(
+        "resnet50", "The network.", known=ARCHITECTURES, metavar="NAME", open_in_paper=True
+    )
     network: Architecture | None = None
     steps: int | None = setting(
-        None, "Steps of each pre-training; replaces the preset's length.", minimum=2, main=True, open_in_paper=True
-    )
-    minutes: float | None = setting(
         None,
-        "Minutes of computing in BYOL's pre-training (CPU time on a CPU); the other methods take as many steps.",
+        "Steps of each pre-training; replaces the preset's length.",
+        minimum=2,
         main=True,
         open_in_paper=True,
     )
-    batch_size: int | None = setting(None, "Images in a training step.", minimum=2, open_in_paper=True)
+    minutes: float | None = setting(
+        None,
+        "Minutes of computing in BYOL's pre-training (CPU time on a CPU); the other methods take "
+        "as many steps.",
+        main=True,
+        open_in_paper=True,
+    )
+    batch_size: int | None = setting(
+        None, "Images in a training step.", minimum=2, open_in_paper=True
+    )
     learning_rate: float | None = setting(
         None, "The learning rate of the pre-training, at a batch of 256.", open_in_paper=True
     )
     scorer: str | None = setting(
         None,
-        "The folder of the BYOL encoder that the _pretrained methods use; the seed's own BYOL if not given.",
+        "The folder of the BYOL encoder that the _pretrained methods use; the seed's own BYOL if "
+        "not given.",
         metavar="FOLDER",
         open_in_paper=True,
     )
     scored: Literal["first", "second", "both"] = setting(
         "first", "The views whose gradients TracIn compares.", open_in_paper=True
     )
-    weight: float = setting(1.0, "The weight of the extra positive in the loss.", minimum=0, open_in_paper=True)
+    weight: float = setting(
+        1.0, "The weight of the extra positive in the loss.", minimum=0, open_in_paper=True
+    )
     extra_views: Literal["both", "other"] = setting(
         "both", "The views of the extra image that enter the loss.", open_in_paper=True
     )
     false_negatives: FalseNegatives = dataclasses.field(default_factory=FalseNegatives)
-    concentration: float = setting(2.0, "The concentration of byol_ft's Beta distribution.", open_in_paper=True)
+    concentration: float = setting(
+        2.0, "The concentration of byol_ft's Beta distribution.", open_in_paper=True
+    )
     shares: tuple[float, ...] = (0.1, 0.5, 1.0)
     tested: float = 0.2
     fine_tuning: ClassifierTraining = FINE_TUNING
@@ -102,24 +118,33 @@ class StudySettings:
     )
     neighbours: int = 20
     anchors: int = 4
-    seeds: tuple[int, ...] = setting((0, 1, 2), "Each seed is a whole repetition.", minimum=0, main=True)
+    seeds: tuple[int, ...] = setting(
+        (0, 1, 2), "Each seed is a whole repetition.", minimum=0, main=True
+    )
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown or not self.methods or len(set(self.methods)) < len(self.methods):
-            raise ValueError(f"methods {', '.join(self.methods)}: give different ones out of {', '.join(METHODS)}")
+            raise ValueError(
+                f"methods {', '.join(self.methods)}: give different ones out of "
+                f"{', '.join(METHODS)}"
+            )
         if (
             self.scorer is None
             and any(name.endswith(PRETRAINED) for name in self.methods)
             and "byol" not in self.methods
         ):
             raise ValueError(
-                "the _pretrained methods need a scorer: name an encoder's folder, or let byol be one of the methods"
+                "the _pretrained methods need a scorer: name an encoder's folder, or let byol be "
+                "one of the methods"
             )
         if self.preset not in ("paper", "small"):
             raise ValueError(f"preset {self.preset!r} is neither 'paper' nor 'small'")
         check_length(self.steps, self.minutes)
-        for text, value in (("learning_rate", self.learning_rate), ("concentration", self.concentration)):
+        for text, value in (
+            ("learning_rate", self.learning_rate),
+            ("concentration", self.concentration),
+        ):
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{text} must be above 0, got {value}")
         if self.batch_size is not None and self.batch_size < 2:
@@ -137,7 +162,9 @@ class StudySettings:
             raise ValueError(f"tested {self.tested} must lie between 0 and 1")
         check_seeds(self.seeds)
         if self.neighbours < 1 or self.anchors < 1:
-            raise ValueError(f"neighbours {self.neighbours} and anchors {self.anchors} must be at least 1")
+            raise ValueError(
+                f"neighbours {self.neighbours} and anchors {self.anchors} must be at least 1"
+            )
 
     def chosen(self) -> Architecture:
         """Returns the architecture to train."""
@@ -148,7 +175,9 @@ class StudySettings:
         if self.fine_tuning_steps is None:
             return self.fine_tuning
         an_epoch = max(1, images // self.fine_tuning.batch_size)
-        return dataclasses.replace(self.fine_tuning, epochs=max(1, round(self.fine_tuning_steps / an_epoch)))
+        return dataclasses.replace(
+            self.fine_tuning, epochs=max(1, round(self.fine_tuning_steps / an_epoch))
+        )
 
     def trained_first(self) -> tuple[str, ...]:
         """Returns the methods with scorers before the methods that need them."""
@@ -177,7 +206,9 @@ def byol_tracin_preset(name: str) -> StudySettings:
             architecture="resnet18_narrow",
             minutes=11.0,  # at least ten, even if other work on the machine slows the step that is timed
             learning_rate=4e-3,
-            fine_tuning=dataclasses.replace(FINE_TUNING, batch_size=32, schedule=WarmupCosine(1e-2)),
+            fine_tuning=dataclasses.replace(
+                FINE_TUNING, batch_size=32, schedule=WarmupCosine(1e-2)
+            ),
             fine_tuning_steps=300,
             seeds=(1, 2, 3),
         )

@@ -20,9 +20,22 @@ from examine_jax.studies.byol_tracin.downstream import colours, fine_tuned
 from examine_jax.studies.byol_tracin.gallery import nearest_in_batch
 from examine_jax.studies.byol_tracin.page import write_page
 from examine_jax.studies.byol_tracin.results import LEFT_OUT, ByolTracInSeedResults, Gallery
-from examine_jax.studies.byol_tracin.sets import Split, StudySet, StudySource, divide_both, read_set, some_rows
+from examine_jax.studies.byol_tracin.sets import (
+    Split,
+    StudySet,
+    StudySource,
+    divide_both,
+    read_set,
+    some_rows,
+)
 from examine_jax.studies.byol_tracin.settings import COLOURS, UNTRAINED, StudySettings
-from examine_jax.studies.byol_tracin.training import byol_cost, check_methods, resolve, train, untrained
+from examine_jax.studies.byol_tracin.training import (
+    byol_cost,
+    check_methods,
+    resolve,
+    train,
+    untrained,
+)
 from examine_jax.studies.common import kept
 from examine_jax.studies.common.notes import note, note_other_seeds
 from examine_jax.studies.common.training_length import training_record
@@ -67,7 +80,9 @@ def run(
     for seed, both in zip(settings.seeds, splits):
         results.append(run_seed(first, second, both, workdir, settings, seed, progress=progress))
         shown = gallery(first, splits[0][0], workdir, settings, settings.seeds[0])
-        page = write_page(workdir, results, first, second, settings, shown, device=device or jax.default_backend())
+        page = write_page(
+            workdir, results, first, second, settings, shown, device=device or jax.default_backend()
+        )
         note(f"{len(results)} of {len(settings.seeds)} seeds are done; open {page}", progress)
     return tuple(results)
 
@@ -75,7 +90,9 @@ def run(
 def _read(where: StudySource, settings: StudySettings, progress: bool) -> StudySet:
     encoder = settings.chosen().encoder
     with progress_bar("images", progress) as report:
-        return read_set(where, image_size=encoder.image_size, channels=encoder.channels, on_progress=report)
+        return read_set(
+            where, image_size=encoder.image_size, channels=encoder.channels, on_progress=report
+        )
 
 
 def check_folder(
@@ -96,13 +113,17 @@ def check_folder(
     compared = dataclasses.replace(settings, seeds=(0,), methods=("byol",), anchors=1, scorer=None)
     sets = {"source": source.fingerprint(), "transfer": other.fingerprint()}
     check_or_write_config(
-        pathlib.Path(workdir) / "config.json", {"sets": sets, "settings": to_plain(compared), "scorer": scorer}
+        pathlib.Path(workdir) / "config.json",
+        {"sets": sets, "settings": to_plain(compared), "scorer": scorer},
     )
     return splits
 
 
 def expected_time(
-    workdir: str | os.PathLike[str], source: StudySet, splits: list[tuple[Split, Split]], settings: StudySettings
+    workdir: str | os.PathLike[str],
+    source: StudySet,
+    splits: list[tuple[Split, Split]],
+    settings: StudySettings,
 ) -> str:
     """Measures a step of plain BYOL; returns a sentence on how long the whole study takes."""
     workdir = pathlib.Path(workdir)
@@ -113,16 +134,26 @@ def expected_time(
     _, training = resolve(name, pixels, workdir, settings, settings.seeds[0])
     count = training.phases[0].steps or 1
     pretraining = cost * count
-    # In units of plain BYOL's step, measured with `small`: a scorer adds 10 or 20%; an image in a fine-tuning, which has one
-    # view and no target network, takes a quarter.
-    trained = sum({"byol_fs_pretrained": 1.1, "byol_tracin_pretrained": 1.2}.get(name, 1) for name in settings.methods)
+    # In units of plain BYOL's step, measured with `small`: a scorer adds 10 or 20%; an image in a
+    # fine-tuning, which has one view and no target network, takes a quarter.
+    trained = sum(
+        {"byol_fs_pretrained": 1.1, "byol_tracin_pretrained": 1.2}.get(name, 1)
+        for name in settings.methods
+    )
     labelled = [len(rows) for rows in (*split.labelled.values(), other.training)]
-    tuning = cost / training.batch_size / 4 * sum(settings.tuning(rows).epochs * rows for rows in labelled)
+    tuning = (
+        cost
+        / training.batch_size
+        / 4
+        * sum(settings.tuning(rows).epochs * rows for rows in labelled)
+    )
     rows = len(settings.methods) + 1
     whole = len(settings.seeds) * (trained * pretraining + rows * tuning)
     return (
-        f"{len(settings.seeds)} seeds x {len(settings.methods)} pre-trainings of {_minutes(pretraining)} or more "
-        f"({count:,} steps of {training.batch_size} images), and {rows} rows of fine-tuning of {_minutes(tuning)} a seed: "
+        f"{len(settings.seeds)} seeds x {len(settings.methods)} pre-trainings of "
+        f"{_minutes(pretraining)} or more "
+        f"({count:,} steps of {training.batch_size} images), and {rows} rows of fine-tuning of "
+        f"{_minutes(tuning)} a seed: "
         f"about {whole / 3600:.1f} hours of computing in all, less what is done already"
     )
 
@@ -160,12 +191,14 @@ def run_seed(
 
     semi[COLOURS] = {
         share: kept.json(
-            folder / "colours" / f"{share:g}.json", functools.partial(colours, source, split, share, settings)
+            folder / "colours" / f"{share:g}.json",
+            functools.partial(colours, source, split, share, settings),
         )
         for share in settings.shares
     }
     transfer[COLOURS] = kept.json(
-        folder / "colours" / "transfer.json", functools.partial(colours, other, other_split, 1.0, settings)
+        folder / "colours" / "transfer.json",
+        functools.partial(colours, other, other_split, 1.0, settings),
     )
     for name in (UNTRAINED, *settings.trained_first()):
         if name == UNTRAINED:
@@ -176,20 +209,32 @@ def run_seed(
         encoder = functools.cache(make)  # read only if a result is missing
 
         def tuned(
-            images: StudySet, parts: Split, share: float, encoder: Callable[[], Encoder] = encoder, name: str = name
+            images: StudySet,
+            parts: Split,
+            share: float,
+            encoder: Callable[[], Encoder] = encoder,
+            name: str = name,
         ) -> dict[str, Any]:
             try:
                 trained = encoder()
-                note(f"seed {seed}: {name}, fine-tuning on {share:.0%} of the labels of {images.name}", progress)
+                note(
+                    f"seed {seed}: {name}, fine-tuning on {share:.0%} of the labels of "
+                    f"{images.name}",
+                    progress,
+                )
                 return fine_tuned(trained, images, parts, share, settings, seed)
             except DivergedError as error:
                 return {"diverged": str(error)}
 
         semi[name] = {
-            share: kept.json(own / f"labels_{share:g}.json", functools.partial(tuned, source, split, share))
+            share: kept.json(
+                own / f"labels_{share:g}.json", functools.partial(tuned, source, split, share)
+            )
             for share in settings.shares
         }
-        transfer[name] = kept.json(own / "transfer.json", functools.partial(tuned, other, other_split, 1.0))
+        transfer[name] = kept.json(
+            own / "transfer.json", functools.partial(tuned, other, other_split, 1.0)
+        )
     order = (UNTRAINED, COLOURS, *settings.methods)
     sizes = {
         "pre-training": len(split.training),
@@ -209,15 +254,25 @@ def run_seed(
 
 
 def gallery(
-    source: StudySet, split: Split, workdir: str | os.PathLike[str], settings: StudySettings, seed: int
+    source: StudySet,
+    split: Split,
+    workdir: str | os.PathLike[str],
+    settings: StudySettings,
+    seed: int,
 ) -> Gallery | None:
     """Finds nearest images in a batch of training images of a finished seed.
 
     Returns:
         By TracIn's encoder, or by the first trained method's; None if all trainings diverged.
     """
-    folders = [pathlib.Path(workdir) / f"seed_{seed}" / name for name in ("byol_tracin", *settings.methods)]
-    trained = [folder for folder in folders if (folder / "encoder").exists() and folder.name in settings.methods]
+    folders = [
+        pathlib.Path(workdir) / f"seed_{seed}" / name for name in ("byol_tracin", *settings.methods)
+    ]
+    trained = [
+        folder
+        for folder in folders
+        if (folder / "encoder").exists() and folder.name in settings.methods
+    ]
     if not trained:
         return None
     folder = trained[0]
@@ -240,7 +295,10 @@ def gallery(
 
     stored = kept.arrays(folder / f"gallery_{settings.anchors}.npz", compare)
     names = ("TracIn", "feature similarity")
-    methods = tuple(Neighbours(which, stored[f"rows_{i}"], stored[f"scores_{i}"]) for i, which in enumerate(names))
+    methods = tuple(
+        Neighbours(which, stored[f"rows_{i}"], stored[f"scores_{i}"])
+        for i, which in enumerate(names)
+    )
     return Gallery(rows, stored["anchors"], methods, folder.name)
 
 

@@ -21,13 +21,24 @@ from examine_jax.pretraining.methods.byol_tracin import LABEL, BYOLTracIn
 from examine_jax.studies.byol_tracin.settings import PRETRAINED, StudySettings
 from examine_jax.studies.common import kept
 from examine_jax.studies.common.notes import note
-from examine_jax.studies.common.training_length import seconds_a_step, trained_once, training_record, training_watch
+from examine_jax.studies.common.training_length import (
+    seconds_a_step,
+    trained_once,
+    training_record,
+    training_watch,
+)
 from examine_jax.training.method import IMAGE, uses_column
 from examine_jax.training.non_finite import NonFiniteLossError
 
 
 def train(
-    name: str, pixels: Any, codes: np.ndarray, workdir: pathlib.Path, settings: StudySettings, seed: int, progress: bool
+    name: str,
+    pixels: Any,
+    codes: np.ndarray,
+    workdir: pathlib.Path,
+    settings: StudySettings,
+    seed: int,
+    progress: bool,
 ) -> Encoder:
     """Returns the encoder in workdir/seed_S/NAME/encoder, a plain BYOL's; trains it if necessary.
 
@@ -47,7 +58,9 @@ def train(
         ValueError, OSError: as `pretrain`.
     """
     folder = workdir / f"seed_{seed}" / name
-    record = trained_once(folder, lambda: _train(folder, name, pixels, codes, workdir, settings, seed, progress))
+    record = trained_once(
+        folder, lambda: _train(folder, name, pixels, codes, workdir, settings, seed, progress)
+    )
     if "diverged" in record:
         raise DivergedError(record["diverged"])
     return load_encoder(folder / "encoder")
@@ -69,7 +82,10 @@ def _train(
         reason = training_record(workdir, seed, "byol")["diverged"]
         return {"diverged": f"there is no scorer, as byol diverged: {reason}"}
     method, training = resolve(name, pixels, workdir, settings, seed)
-    note(f"seed {seed}: {name}, {training.phases[0].steps} steps of {training.batch_size} images", progress)
+    note(
+        f"seed {seed}: {name}, {training.phases[0].steps} steps of {training.batch_size} images",
+        progress,
+    )
     summarise = training_watch()
     try:
         data = {IMAGE: pixels, LABEL: codes} if uses_column(method, LABEL) else pixels
@@ -79,10 +95,18 @@ def _train(
     byol = method if isinstance(method, BYOL) else method.byol
     # The encoder is used where labels and scorer do not exist: it is saved without them.
     state = {key: result.state[key] for key in ("batch_stats", "target")}
-    save_encoder(folder / "encoder", byol, result.params, state, {"trained_as": name, "settings": to_plain(training)})
+    save_encoder(
+        folder / "encoder",
+        byol,
+        result.params,
+        state,
+        {"trained_as": name, "settings": to_plain(training)},
+    )
     last = result.history[-max(1, len(result.history) // 4) :]
 
-    record: dict[str, Any] = summarise(result.history) | {"final_loss": float(np.mean([step["loss"] for step in last]))}
+    record: dict[str, Any] = summarise(result.history) | {
+        "final_loss": float(np.mean([step["loss"] for step in last]))
+    }
     for key in ("extra_positives", "extra_positives_right", "extra_positives_chance"):
         if key in last[0]:
             values = np.array([step[key] for step in last])
@@ -101,7 +125,9 @@ def resolve(
         folder = settings.scorer or (workdir / f"seed_{seed}" / "byol" / "encoder").resolve()
         method = dataclasses.replace(method, scorer=load_scorer(folder))
     batch_size = _batch_size(training, pixels, settings)
-    return method, dataclasses.replace(training, phases=(Phase(steps=count),), batch_size=batch_size, seed=seed)
+    return method, dataclasses.replace(
+        training, phases=(Phase(steps=count),), batch_size=batch_size, seed=seed
+    )
 
 
 def steps(pixels: Any, workdir: pathlib.Path, settings: StudySettings) -> int:
@@ -120,7 +146,11 @@ def byol_cost(pixels: Any, workdir: pathlib.Path, settings: StudySettings) -> fl
     def measure() -> dict[str, float]:
         method, training = _preset("byol", settings, None)
         batch_size = _batch_size(training, pixels, settings)
-        return {"seconds_a_step": seconds_a_step(method, pixels[np.arange(batch_size, dtype=np.int32)], batch_size)}
+        return {
+            "seconds_a_step": seconds_a_step(
+                method, pixels[np.arange(batch_size, dtype=np.int32)], batch_size
+            )
+        }
 
     return float(kept.json(workdir / "byol_step.json", measure)["seconds_a_step"])
 
@@ -166,7 +196,9 @@ def _preset(name: str, settings: StudySettings, steps: int | None) -> tuple[Any,
             choice = dataclasses.replace(choice, scored=settings.scored)
         if isinstance(choice, FalseNegatives):
             choice = settings.false_negatives
-        method = dataclasses.replace(method, choice=choice, weight=settings.weight, extra_views=settings.extra_views)
+        method = dataclasses.replace(
+            method, choice=choice, weight=settings.weight, extra_views=settings.extra_views
+        )
     return method, training
 
 

@@ -10,7 +10,9 @@ from examine_jax.evaluation.control_features import colour_statistics
 _BLOCK = 256  # images whose pixels are floats at a time
 
 
-def colour_features(pixels: Any, rows: Int[np.ndarray, " r"] | None = None) -> Float[np.ndarray, "n d"]:
+def colour_features(
+    pixels: Any, rows: Int[np.ndarray, " r"] | None = None
+) -> Float[np.ndarray, "n d"]:
     """Returns the colour statistics of images, computed a block at a time.
 
     Args:
@@ -20,5 +22,8 @@ def colour_features(pixels: Any, rows: Int[np.ndarray, " r"] | None = None) -> F
     if rows is None:
         rows = np.arange(len(pixels), dtype=np.int32)
     return np.concatenate(
-        [colour_statistics(pixels[rows[start : start + _BLOCK]]) for start in range(0, len(rows), _BLOCK)]
+        [
+            colour_statistics(pixels[rows[start : start + _BLOCK]])
+            for start in range(0, len(rows), _BLOCK)
+        ]
     )

@@ -31,13 +31,17 @@ def json(file: pathlib.Path, compute: Callable[[], dict[str, Any]]) -> dict[str,
     try:
         stored = json_format.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{file} is not readable JSON ({error}); delete it, and it is computed anew") from error
+        raise ValueError(
+            f"{file} is not readable JSON ({error}); delete it, and it is computed anew"
+        ) from error
     if not isinstance(stored, dict):
         raise ValueError(f"{file} holds no JSON object; delete it, and it is computed anew")
     return stored
 
 
-def arrays(file: pathlib.Path, compute: Callable[[], dict[str, Shaped[np.ndarray, "..."]]]) -> dict[str, np.ndarray]:
+def arrays(
+    file: pathlib.Path, compute: Callable[[], dict[str, Shaped[np.ndarray, "..."]]]
+) -> dict[str, np.ndarray]:
     """Reads the arrays in the .npz `file`; writes what `compute` returns if there is no file.
 
     Raises:
@@ -53,7 +57,9 @@ def arrays(file: pathlib.Path, compute: Callable[[], dict[str, Shaped[np.ndarray
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file} is not a readable .npz file ({error}); delete it, and it is computed anew") from error
+        raise ValueError(
+            f"{file} is not a readable .npz file ({error}); delete it, and it is computed anew"
+        ) from error
 
 
 def other_seeds(folder: pathlib.Path, seeds: Sequence[int]) -> tuple[int, ...]:

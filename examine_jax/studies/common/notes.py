@@ -18,7 +18,8 @@ def note_other_seeds(folder: pathlib.Path, seeds: Sequence[int], progress: bool)
     others = kept.other_seeds(folder, seeds)
     if others:
         note(
-            f"{folder} holds seeds {','.join(map(str, others))} too; the page shows the seeds that are named: name all "
+            f"{folder} holds seeds {','.join(map(str, others))} too; the page shows the seeds that "
+            "are named: name all "
             "of them in the last run (what is done is not done again)",
             progress,
         )

@@ -8,7 +8,9 @@ from examine_jax.common.configuration import to_plain
 from examine_jax.common.settings import description
 
 
-def setting_rows(settings: Any, *, whole_open: Mapping[str, str] | None = None) -> dict[str, object]:
+def setting_rows(
+    settings: Any, *, whole_open: Mapping[str, str] | None = None
+) -> dict[str, object]:
     """Returns rows of a settings dataclass: first what the paper leaves open, then the rest.
 
     Args:
@@ -28,7 +30,9 @@ def setting_rows(settings: Any, *, whole_open: Mapping[str, str] | None = None) 
 def in_words(value: Any) -> str:
     """Returns a plain value (of `to_plain`) as text without brackets."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {in_words(inner)}" for name, inner in value.items() if name != "type")
+        return ", ".join(
+            f"{name} {in_words(inner)}" for name, inner in value.items() if name != "type"
+        )
     if isinstance(value, list):
         return " ".join(in_words(item) for item in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -40,7 +44,11 @@ _PREFIX = "not in the paper: "
 def _open_rows(settings: Any, path: str, whole_open: Mapping[str, str]) -> dict[str, object]:
     rows: dict[str, object] = {}
     for field in dataclasses.fields(settings):
-        value, about, name = getattr(settings, field.name), description(field), f"{path}{field.name}"
+        value, about, name = (
+            getattr(settings, field.name),
+            description(field),
+            f"{path}{field.name}",
+        )
         if name in whole_open:
             rows[f"{_PREFIX}{name}"] = f"{in_words(to_plain(value))} ({whole_open[name]})"
         elif about is not None and about.open_in_paper:

@@ -68,7 +68,9 @@ def trained_once(folder: pathlib.Path, train: Callable[[], dict[str, Any]]) -> d
 
 def training_record(workdir: pathlib.Path, seed: int, name: str) -> dict[str, Any]:
     """Reads the record of a finished training in workdir/seed_S/NAME."""
-    record: dict[str, Any] = json.loads((workdir / f"seed_{seed}" / name / "training.json").read_text())
+    record: dict[str, Any] = json.loads(
+        (workdir / f"seed_{seed}" / name / "training.json").read_text()
+    )
     return record
 
 

@@ -52,7 +52,12 @@ def controls(plan: TrainingPlan, clean: Pixels, kind: Preprocessing, seed: int) 
 
 
 def train(
-    name: str, pixels: Pixels, workdir: pathlib.Path, settings: ExperimentSettings, seed: int, progress: bool
+    name: str,
+    pixels: Pixels,
+    workdir: pathlib.Path,
+    settings: ExperimentSettings,
+    seed: int,
+    progress: bool,
 ) -> Encoder:
     """Returns the encoder in workdir/seed_S/NAME; trains it first, or to its end, if necessary.
 
@@ -78,7 +83,9 @@ def train(
             sets.append(noisy_pretraining(pixels, settings.noise, seed, mean_of(pixels)))
         summarise = training_watch()
         architecture = settings.training.architecture
-        _, history = train_and_save(method, sets, training, folder, architecture=architecture, progress=progress)
+        _, history = train_and_save(
+            method, sets, training, folder, architecture=architecture, progress=progress
+        )
         return summarise(history)
 
     trained_once(folder, compute)
@@ -94,7 +101,9 @@ def resolve(
     method, training = method_preset(name, chosen, preset=preset, num_images=len(pixels))
     batch_size = min(plan.batch_size or training.batch_size, len(pixels))
     file = workdir / "steps" / f"{name}.json"
-    steps = training_steps(method, training, pixels, batch_size, file, steps=plan.steps, minutes=plan.minutes)
+    steps = training_steps(
+        method, training, pixels, batch_size, file, steps=plan.steps, minutes=plan.minutes
+    )
     method, training = method_preset(name, chosen, preset=preset, steps=steps)
     phases: tuple[Phase, ...] = (Phase(steps=steps),)
     if settings.noise.training == "clean_then_mixed":

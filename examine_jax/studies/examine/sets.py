@@ -36,9 +36,14 @@ def divide(images: LabelledImages, settings: ExperimentSettings, seed: int) -> E
         ValueError: too few images or groups of a class for four sets.
     """
     sizes = dataclasses.astuple(settings.sizes)
-    parts = stratified_split(images.labels, images.groups, shares=tuple(map(float, sizes)), seed=seed)
+    parts = stratified_split(
+        images.labels, images.groups, shares=tuple(map(float, sizes)), seed=seed
+    )
     generator = np.random.default_rng(seed)
-    kept = [np.sort(generator.choice(part, min(size, len(part)), replace=False)) for part, size in zip(parts, sizes)]
+    kept = [
+        np.sort(generator.choice(part, min(size, len(part)), replace=False))
+        for part, size in zip(parts, sizes)
+    ]
     check_split(kept, images.labels, images.groups)
     pretraining, assessed, clean, validation = kept
     if settings.valued_on == "validation":
@@ -52,7 +57,9 @@ def noisy_assessed(
     pixels: UInt8[np.ndarray, "n h w c"], noise: NoiseSettings, seed: int, mean: float
 ) -> tuple[UInt8[np.ndarray, "n h w c"], Float[np.ndarray, " n"]]:
     """The assessed images with their noise, and its level; `mean` is the clean training images'."""
-    noisy, level = corrupt(pixels, _corruption(noise, noise.assessed, len(pixels), seed), seed=seed, mean=mean)
+    noisy, level = corrupt(
+        pixels, _corruption(noise, noise.assessed, len(pixels), seed), seed=seed, mean=mean
+    )
     return noisy.astype(np.uint8, copy=False), level
 
 
@@ -61,7 +68,9 @@ def noisy_pretraining(
 ) -> UInt8[np.ndarray, "n h w c"]:
     """The mixed training set of the second phase."""
     stream = seed + MIXED_STREAM
-    noisy, _ = corrupt(pixels, _corruption(noise, noise.pretraining, len(pixels), stream), seed=stream, mean=mean)
+    noisy, _ = corrupt(
+        pixels, _corruption(noise, noise.pretraining, len(pixels), stream), seed=stream, mean=mean
+    )
     return noisy.astype(np.uint8, copy=False)
 
 

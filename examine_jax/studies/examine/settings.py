@@ -64,14 +64,20 @@ class NoiseSettings:
     training: Literal["clean_then_mixed", "clean"] = setting(
         "clean_then_mixed", "The images that encoders are trained on.", open_in_paper=True
     )
-    clean_share: float = setting(CLEAN_SHARE, "The share of the training on clean images.", open_in_paper=True)
+    clean_share: float = setting(
+        CLEAN_SHARE, "The share of the training on clean images.", open_in_paper=True
+    )
 
     def __post_init__(self) -> None:
         if not self.levels or min(self.levels) <= 0:
-            raise ValueError(f"levels {self.levels} must be above 0: clean images are those that are not corrupted")
+            raise ValueError(
+                f"levels {self.levels} must be above 0: clean images are those that are not "
+                "corrupted"
+            )
         if not (0 < self.assessed < 1 and 0 <= self.pretraining <= 1 and 0 < self.clean_share < 1):
             raise ValueError(
-                f"shares assessed {self.assessed} and clean_share {self.clean_share} must lie between 0 and 1, "
+                f"shares assessed {self.assessed} and clean_share {self.clean_share} must lie "
+                "between 0 and 1, "
                 f"pretraining {self.pretraining} may be either"
             )
         for value, known in (
@@ -107,21 +113,33 @@ class TrainingPlan:
         main=True,
     )
     presets: tuple[str, ...] = ("paper", "paper", "examine", "paper")
-    architecture: str = setting("examine_paper", "The network of the encoders.", known=ARCHITECTURES, metavar="NAME")
+    architecture: str = setting(
+        "examine_paper", "The network of the encoders.", known=ARCHITECTURES, metavar="NAME"
+    )
     network: Architecture | None = None
-    steps: int | None = setting(None, "Steps of each training; replaces the preset's length.", minimum=2, main=True)
-    minutes: float | None = setting(None, "Minutes of computing in each training (CPU time on a CPU).", main=True)
+    steps: int | None = setting(
+        None, "Steps of each training; replaces the preset's length.", minimum=2, main=True
+    )
+    minutes: float | None = setting(
+        None, "Minutes of computing in each training (CPU time on a CPU).", main=True
+    )
     batch_size: int | None = setting(None, "Images in a training step.", minimum=2)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.methods if name not in method_names()]
         if unknown or not self.methods:
-            raise ValueError(f"methods {', '.join(unknown) or '(none)'}: there are {', '.join(method_names())}")
+            raise ValueError(
+                f"methods {', '.join(unknown) or '(none)'}: there are {', '.join(method_names())}"
+            )
         if len(self.presets) != len(self.methods):
-            raise ValueError(f"{len(self.presets)} presets for {len(self.methods)} methods; give one each")
+            raise ValueError(
+                f"{len(self.presets)} presets for {len(self.methods)} methods; give one each"
+            )
         for name, preset in zip(self.methods, self.presets):
             if preset not in preset_names(name):
-                raise ValueError(f"{name} has no preset {preset!r}; it has {', '.join(preset_names(name))}")
+                raise ValueError(
+                    f"{name} has no preset {preset!r}; it has {', '.join(preset_names(name))}"
+                )
         check_length(self.steps, self.minutes)
 
     def chosen(self) -> Architecture:
@@ -157,7 +175,9 @@ class ExperimentSettings:
     sizes: SetSizes = dataclasses.field(default_factory=SetSizes)
     noise: NoiseSettings = dataclasses.field(default_factory=NoiseSettings)
     training: TrainingPlan = dataclasses.field(default_factory=TrainingPlan)
-    preprocessing: Preprocessing = setting("none", "The preprocessing of the features.", open_in_paper=True)
+    preprocessing: Preprocessing = setting(
+        "none", "The preprocessing of the features.", open_in_paper=True
+    )
     valued_on: Literal["validation", "half"] = setting(
         "validation",
         "V is defined by the whole validation set, or by the half that no curve is measured on.",
@@ -170,21 +190,28 @@ class ExperimentSettings:
         main=True,
     )
     model: LogisticRegression = dataclasses.field(default_factory=LogisticRegression)
-    metric: MetricName = setting("accuracy", "The figure that says what a fitted model is worth.", open_in_paper=True)
+    metric: MetricName = setting(
+        "accuracy", "The figure that says what a fitted model is worth.", open_in_paper=True
+    )
     permutations: int = setting(1000, "Permutations of tmc_shapley, at most.", minimum=1)
     curves: CurveSettings = dataclasses.field(default_factory=CurveSettings)
     mislabelled: float = setting(0.1, "The share of labels that are made wrong, to be found.")
-    seeds: tuple[int, ...] = setting((0, 1, 2, 3, 4), "Each seed is a whole repetition.", minimum=0, main=True)
+    seeds: tuple[int, ...] = setting(
+        (0, 1, 2, 3, 4), "Each seed is a whole repetition.", minimum=0, main=True
+    )
 
     def __post_init__(self) -> None:
         known = _known_valuers()
         unknown = [name for name in self.valuers if name not in known]
         if unknown or "examine" not in self.valuers or len(set(self.valuers)) < len(self.valuers):
             raise ValueError(
-                f"valuers {', '.join(self.valuers)}: examine and others, once each, out of {', '.join(known)}"
+                f"valuers {', '.join(self.valuers)}: examine and others, once each, out of "
+                f"{', '.join(known)}"
             )
         if self.preprocessing not in PREPROCESSINGS:
-            raise ValueError(f"preprocessing {self.preprocessing!r} is none of {', '.join(PREPROCESSINGS)}")
+            raise ValueError(
+                f"preprocessing {self.preprocessing!r} is none of {', '.join(PREPROCESSINGS)}"
+            )
         if self.valued_on not in ("validation", "half"):
             raise ValueError(f"valued_on {self.valued_on!r} is neither 'validation' nor 'half'")
         if self.metric not in METRICS:

@@ -58,20 +58,31 @@ def run(
     workdir = pathlib.Path(workdir)
     encoder = settings.training.chosen().encoder
     with progress_bar("images", progress) as report:
-        images = read_labelled(source, image_size=encoder.image_size, channels=encoder.channels, on_progress=report)
+        images = read_labelled(
+            source, image_size=encoder.image_size, channels=encoder.channels, on_progress=report
+        )
     check_folder(workdir, images, settings)
     note_other_seeds(workdir, settings.seeds, progress)
     results: list[ExamineSeedResults] = []
     for seed in settings.seeds:
-        results.append(run_seed(images, workdir, settings, seed, allow_long=allow_long, progress=progress))
+        results.append(
+            run_seed(images, workdir, settings, seed, allow_long=allow_long, progress=progress)
+        )
         page = write_page(
-            workdir, results, images, settings, source=source.name, device=device or jax.default_backend()
+            workdir,
+            results,
+            images,
+            settings,
+            source=source.name,
+            device=device or jax.default_backend(),
         )
         note(f"{len(results)} of {len(settings.seeds)} seeds are done; open {page}", progress)
     return tuple(results)
 
 
-def check_folder(workdir: str | os.PathLike[str], images: LabelledImages, settings: ExperimentSettings) -> None:
+def check_folder(
+    workdir: str | os.PathLike[str], images: LabelledImages, settings: ExperimentSettings
+) -> None:
     """Writes the study's settings to its folder, or compares them with those that are there.
 
     Seeds, valuers and further methods are not compared: they may be added later.
@@ -81,11 +92,14 @@ def check_folder(workdir: str | os.PathLike[str], images: LabelledImages, settin
         OSError: it cannot be written.
     """
     training = dataclasses.replace(
-        settings.training, methods=settings.training.methods[:1], presets=settings.training.presets[:1]
+        settings.training,
+        methods=settings.training.methods[:1],
+        presets=settings.training.presets[:1],
     )
     compared = dataclasses.replace(settings, seeds=(0,), valuers=("examine",), training=training)
     check_or_write_config(
-        pathlib.Path(workdir) / "config.json", {"images": images.digest(), "settings": to_plain(compared)}
+        pathlib.Path(workdir) / "config.json",
+        {"images": images.digest(), "settings": to_plain(compared)},
     )
 
 
@@ -115,12 +129,16 @@ def run_seed(
     folder, plan = workdir / f"seed_{seed}", settings.training
     split = divide(images, settings, seed)
     clean = images.pixels[split.pretraining]
-    noisy, level = noisy_assessed(images.pixels[split.assessed], settings.noise, seed, mean_of(clean))
+    noisy, level = noisy_assessed(
+        images.pixels[split.assessed], settings.noise, seed, mean_of(clean)
+    )
 
     gaps: dict[str, np.ndarray] = {}
     features: dict[str, np.ndarray] = {}
     for name in plan.methods:
-        embed = embedder(train(name, clean, workdir, settings, seed, progress), settings.preprocessing)
+        embed = embedder(
+            train(name, clean, workdir, settings, seed, progress), settings.preprocessing
+        )
         if name == plan.methods[0]:
 
             def embed_sets(embed: Embed = embed) -> dict[str, np.ndarray]:
@@ -136,7 +154,9 @@ def run_seed(
 
             features = kept.arrays(folder / "features.npz", embed_sets)
             features.setdefault("measured_on", features["valued_on"])
-        gaps[name] = kept.arrays(folder / name / "gaps.npz", functools.partial(_gap_arrays, embed, noisy))["gap"]
+        gaps[name] = kept.arrays(
+            folder / name / "gaps.npz", functools.partial(_gap_arrays, embed, noisy)
+        )["gap"]
 
     def gaps_of_controls() -> dict[str, np.ndarray]:
         embeds = controls(plan, clean, settings.preprocessing, seed)
@@ -149,11 +169,17 @@ def run_seed(
     valued = {name: valued_by(of_seed, name, labels, "values") for name in settings.valuers}
     values = {name: np.array(record["values"]) for name, record in valued.items()}
     curves = curves_of(of_seed, values)
-    wrong_labels, wrong = flip_labels(labels, share=settings.mislabelled, num_classes=len(images.classes), seed=seed)
+    wrong_labels, wrong = flip_labels(
+        labels, share=settings.mislabelled, num_classes=len(images.classes), seed=seed
+    )
     detections = {}
     for name in settings.valuers:
-        needs_labels = valuer_entry(name).needs_labels  # without labels, the values stay as they are
-        record = valued_by(of_seed, name, wrong_labels, "wrong_labels") if needs_labels else valued[name]
+        needs_labels = valuer_entry(
+            name
+        ).needs_labels  # without labels, the values stay as they are
+        record = (
+            valued_by(of_seed, name, wrong_labels, "wrong_labels") if needs_labels else valued[name]
+        )
         detections[name] = label_error_curve(np.array(record["values"]), wrong, seed=seed)
     return ExamineSeedResults(
         seed,

@@ -53,7 +53,9 @@ class SeedFeatures:
         return LabelledRows(self.features[which], labels, groups, names)
 
 
-def valued_by(of_seed: SeedFeatures, name: str, labels: Int[np.ndarray, " n"], stage: str) -> dict[str, Any]:
+def valued_by(
+    of_seed: SeedFeatures, name: str, labels: Int[np.ndarray, " n"], stage: str
+) -> dict[str, Any]:
     """Values the assessed images with these labels by one valuer.
 
     Args:
@@ -100,7 +102,9 @@ def valued_by(of_seed: SeedFeatures, name: str, labels: Int[np.ndarray, " n"], s
     return kept.json(folder / f"{name}.json", compute)
 
 
-def curves_of(of_seed: SeedFeatures, values: dict[str, Float[np.ndarray, " n"]]) -> dict[CurveKind, dict[str, Curve]]:
+def curves_of(
+    of_seed: SeedFeatures, values: dict[str, Float[np.ndarray, " n"]]
+) -> dict[CurveKind, dict[str, Curve]]:
     """Returns the curves of Fig. 3 of these values, measured on the set that the settings name."""
     measured_on = of_seed.coded("measured_on")
     settings = of_seed.settings
@@ -118,7 +122,10 @@ def curves_of(of_seed: SeedFeatures, values: dict[str, Float[np.ndarray, " n"]])
                 on_progress=report,
             )
         return {
-            kind: {name: [curve.counts.tolist(), curve.worth.tolist()] for name, curve in by_name.items()}
+            kind: {
+                name: [curve.counts.tolist(), curve.worth.tolist()]
+                for name, curve in by_name.items()
+            }
             for kind, by_name in curves.items()
         }
 
@@ -127,7 +134,8 @@ def curves_of(of_seed: SeedFeatures, values: dict[str, Float[np.ndarray, " n"]])
     stored = kept.json(of_seed.folder / f"curves_{which}.json", compute)
     return {
         cast(CurveKind, kind): {
-            name: Curve(np.array(counts), np.array(worth)) for name, (counts, worth) in curves.items()
+            name: Curve(np.array(counts), np.array(worth))
+            for name, (counts, worth) in curves.items()
         }
         for kind, curves in stored.items()
     }

@@ -5,7 +5,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.artist import Artist
 
-from examine_jax.reporting.charts.drawing import INK, MINUS, MUTED, PALETTE, label, new_figure, png, style
+from examine_jax.reporting.charts.drawing import (
+    INK,
+    MINUS,
+    MUTED,
+    PALETTE,
+    label,
+    new_figure,
+    png,
+    style,
+)
 from examine_jax.studies.low_resource.rows import Row
 
 
@@ -35,9 +44,23 @@ def batch_size_chart(
             places = sorted({row.batch_size or 0 for of in methods.values() for row in of})
             for colour, (name, of) in zip(_colours(methods), methods.items()):
                 at = [places.index(row.batch_size or 0) for row in of]
-                axes.plot(at, [np.mean(row.accuracy) for row in of], color=colour, marker="o", markersize=4, label=name)
+                axes.plot(
+                    at,
+                    [np.mean(row.accuracy) for row in of],
+                    color=colour,
+                    marker="o",
+                    markersize=4,
+                    label=name,
+                )
                 for place, row in zip(at, of):
-                    axes.scatter([place] * len(row.accuracy), row.accuracy, s=10, color=colour, alpha=0.5, linewidths=0)
+                    axes.scatter(
+                        [place] * len(row.accuracy),
+                        row.accuracy,
+                        s=10,
+                        color=colour,
+                        alpha=0.5,
+                        linewidths=0,
+                    )
                 if (set_name, name) in published and published_at in places:
                     axes.scatter(
                         places.index(published_at),
@@ -48,7 +71,13 @@ def batch_size_chart(
                         edgecolors=colour,
                     )
             for line, (name, row) in zip((":", "--", "-."), controls.get(set_name, {}).items()):
-                axes.axhline(float(np.mean(row.accuracy)), color=MUTED, linestyle=line, linewidth=1.1, label=name)
+                axes.axhline(
+                    float(np.mean(row.accuracy)),
+                    color=MUTED,
+                    linestyle=line,
+                    linewidth=1.1,
+                    label=name,
+                )
             axes.set_xticks(range(len(places)), [str(place) for place in places])
             axes.margins(x=0.15)
             axes.grid(axis="y")
@@ -57,7 +86,12 @@ def batch_size_chart(
         for axes in panels:
             for handle, text in zip(*axes.get_legend_handles_labels()):
                 named.setdefault(text, handle)
-        figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=3 if len(rows) == 1 else 4)
+        figure.legend(
+            list(named.values()),
+            list(named),
+            loc="outside lower center",
+            ncols=3 if len(rows) == 1 else 4,
+        )
         return png(figure)
 
 
@@ -87,8 +121,17 @@ def imbalance_chart(
             for row in of:
                 place = len(names) - 1 - names.index(row.name)
                 gap = np.array(row.accuracy) - np.array(row.weighted_f1)
-                axes.vlines(float(gap.mean()), place - 0.3, place + 0.3, color=INK, linewidth=1.4, zorder=3)
-                axes.scatter(gap, [place] * len(gap), s=20, color=colours[row.name], edgecolors="white", linewidths=0.5)
+                axes.vlines(
+                    float(gap.mean()), place - 0.3, place + 0.3, color=INK, linewidth=1.4, zorder=3
+                )
+                axes.scatter(
+                    gap,
+                    [place] * len(gap),
+                    s=20,
+                    color=colours[row.name],
+                    edgecolors="white",
+                    linewidths=0.5,
+                )
                 if (set_name, row.name) in published:
                     axes.scatter(
                         published[set_name, row.name],

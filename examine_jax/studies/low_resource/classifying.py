@@ -49,20 +49,26 @@ def classify(
         training = settings.probe_training(rate, settings.probe_batch_size or batch_size, seed)
         probe: dict[str, Any] = {"batch_size": batch_size, "learning_rate": rate}
         try:
-            classifier = two_layer_probe(train, train_labels, num_classes=num_classes, training=training)
+            classifier = two_layer_probe(
+                train, train_labels, num_classes=num_classes, training=training
+            )
         except DivergedError:
             probes.append({**probe, **dict.fromkeys(("validation_accuracy", *FIGURES))})
             continue
         right = accuracy(validation_labels, classifier.scores(validation).argmax(axis=1))
         predicted = classifier.scores(test).argmax(axis=1)
-        probes.append({**probe, "validation_accuracy": right, **_figures(test_labels, predicted, num_classes)})
+        probes.append(
+            {**probe, "validation_accuracy": right, **_figures(test_labels, predicted, num_classes)}
+        )
     return {"k": settings.k, "knn": _figures(test_labels, nearest, num_classes), "probes": probes}
 
 
 FIGURES = ("accuracy", "weighted_f1", "balanced_accuracy")
 
 
-def _figures(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], num_classes: int) -> dict[str, float]:
+def _figures(
+    labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], num_classes: int
+) -> dict[str, float]:
     predicted = predicted.astype(np.int64)
     values = (
         accuracy(labels, predicted),

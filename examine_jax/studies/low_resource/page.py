@@ -66,7 +66,9 @@ def write_page(
     )
 
 
-def _tables(results: Sequence[RunResults], names: Sequence[str], settings: LowResourceSettings) -> dict[str, Table]:
+def _tables(
+    results: Sequence[RunResults], names: Sequence[str], settings: LowResourceSettings
+) -> dict[str, Table]:
     best, knn, probe, everything = [], [], [], []
     for set_name in names:
         control = knn_row(results, set_name, RANDOM_INITIALISATION, None)
@@ -75,36 +77,48 @@ def _tables(results: Sequence[RunResults], names: Sequence[str], settings: LowRe
             row = knn_row(results, set_name, name, batch)
             if row is not None:
                 # The paper's are of one batch size.
-                theirs = published.KNN.get((set_name, name)) if batch == published.KNN_BATCH else None
+                theirs = (
+                    published.KNN.get((set_name, name)) if batch == published.KNN_BATCH else None
+                )
                 knn.append((set_name, name, *_cells(row, control, theirs)))
         for name in settings.methods:
             for batch in settings.batch_sizes:
                 row = knn_row(results, set_name, name, batch)
                 if row is not None:
-                    everything.append((set_name, name, str(batch), *_cells(row, control, None)[:-1]))
+                    everything.append(
+                        (set_name, name, str(batch), *_cells(row, control, None)[:-1])
+                    )
         control = probe_row(results, set_name, RANDOM_INITIALISATION)
         for name in (*settings.methods, *_ALL_CONTROLS):
             row = probe_row(results, set_name, name)
             if row is None:
                 continue
-            probe.append((set_name, name, *_cells(row, control, published.PROBE.get((set_name, name)))))
+            probe.append(
+                (set_name, name, *_cells(row, control, published.PROBE.get((set_name, name))))
+            )
             chosen = published.BEST_SETTINGS.get((set_name, name))
             paper = "" if chosen is None else f"{chosen[0]} ({chosen[1]:g})"
             best.append((set_name, name, f"{row.batch_size} ({row.learning_rate:g})", paper))
     figures = ("accuracy", "weighted F1", "accuracy - F1", "balanced accuracy", "verdict")
     header = ("set", "encoder", *figures, "the paper's accuracy / F1")
     above = (
-        "Mean and standard deviation over the seeds. 'Not learned': the mean difference from random initialisation, seed by seed, is "
-        "not above two standard errors. An encoder that does not beat colour statistics has learned no more than colours."
+        "Mean and standard deviation over the seeds. 'Not learned': the mean difference from "
+        "random initialisation, seed by seed, is "
+        "not above two standard errors. An encoder that does not beat colour statistics has "
+        "learned no more than colours."
     )
     return {
         "table_1": Table(
             "Best batch size and learning rate of the probe (table 1)",
             ("set", "encoder", "batch size (learning rate)", "the paper's"),
             tuple(best),
-            f"Chosen from the learning rates {', '.join(f'{rate:g}' for rate in settings.probe_learning_rates)} by the accuracy on the "
-            "validation images, averaged over the seeds. All seeds share one choice: validation images of one seed, which may be test "
-            "images of another, influence it slightly. A control's batch size is that of the probe alone.",
+            "Chosen from the learning rates "
+            f"{', '.join(f'{rate:g}' for rate in settings.probe_learning_rates)} by the accuracy "
+            "on the "
+            "validation images, averaged over the seeds. All seeds share one choice: validation "
+            "images of one seed, which may be test "
+            "images of another, influence it slightly. A control's batch size is that of the probe "
+            "alone.",
         ),
         "table_2": Table(
             f"kNN, pre-trained at a batch of {settings.table_batch} (table 2)",
@@ -112,9 +126,14 @@ def _tables(results: Sequence[RunResults], names: Sequence[str], settings: LowRe
             tuple(knn),
             f"k = {settings.k}, uniform votes, Euclidean. {above}",
         ),
-        "table_3": Table("Two-layer probe at the settings of table 1 (table 3)", header, tuple(probe), above),
+        "table_3": Table(
+            "Two-layer probe at the settings of table 1 (table 3)", header, tuple(probe), above
+        ),
         "batch_sizes": Table(
-            "kNN by batch size (figure 3)", ("set", "encoder", "batch size", *figures), tuple(everything), above
+            "kNN by batch size (figure 3)",
+            ("set", "encoder", "batch size", *figures),
+            tuple(everything),
+            above,
         ),
         "sweep": _sweep(results, names, settings),
     }
@@ -123,12 +142,16 @@ def _tables(results: Sequence[RunResults], names: Sequence[str], settings: LowRe
 def _cells(row: Row, control: Row | None, paper: tuple[float, float] | None) -> tuple[str, ...]:
     gap = tuple(one - other for one, other in zip(row.accuracy, row.weighted_f1))
     theirs = "" if paper is None else f"{paper[0]:.3f} / {paper[1]:.3f}"
-    figures = (mean_sd(values) for values in (row.accuracy, row.weighted_f1, gap, row.balanced_accuracy))
+    figures = (
+        mean_sd(values) for values in (row.accuracy, row.weighted_f1, gap, row.balanced_accuracy)
+    )
     judged = "control" if row.name in _CONTROLS else verdict(row, control) or "learned"
     return (*figures, judged, theirs)
 
 
-def _sweep(results: Sequence[RunResults], names: Sequence[str], settings: LowResourceSettings) -> Table:
+def _sweep(
+    results: Sequence[RunResults], names: Sequence[str], settings: LowResourceSettings
+) -> Table:
     rows = []
     for set_name in names:
         for name in (*settings.methods, *_ALL_CONTROLS):
@@ -148,8 +171,18 @@ def _sweep(results: Sequence[RunResults], names: Sequence[str], settings: LowRes
                     ]
                     cells.append("diverged" if None in own else mean_sd(own) if own else "")
                 rows.append((set_name, name, str(batch), *cells))
-    header = ("set", "encoder", "batch size", *(f"{rate:g}" for rate in settings.probe_learning_rates))
-    return Table("The sweep behind table 1", header, tuple(rows), "Validation accuracy by the probe's learning rate.")
+    header = (
+        "set",
+        "encoder",
+        "batch size",
+        *(f"{rate:g}" for rate in settings.probe_learning_rates),
+    )
+    return Table(
+        "The sweep behind table 1",
+        header,
+        tuple(rows),
+        "Validation accuracy by the probe's learning rate.",
+    )
 
 
 def _figures(
@@ -162,7 +195,9 @@ def _figures(
     for set_name in names:
         of = {
             name: [
-                row for batch in settings.batch_sizes if (row := knn_row(results, set_name, name, batch)) is not None
+                row
+                for batch in settings.batch_sizes
+                if (row := knn_row(results, set_name, name, batch)) is not None
             ]
             for name in settings.methods
         }
@@ -170,7 +205,11 @@ def _figures(
         if of:
             by_batch[set_name] = of
     controls = {
-        set_name: {name: row for name in _ALL_CONTROLS if (row := knn_row(results, set_name, name, None)) is not None}
+        set_name: {
+            name: row
+            for name in _ALL_CONTROLS
+            if (row := knn_row(results, set_name, name, None)) is not None
+        }
         for set_name in names
     }
     made = {}
@@ -183,11 +222,16 @@ def _figures(
                 {key: value[0] for key, value in published.KNN.items()},
                 published.KNN_BATCH,
             ),
-            "One dot per seed, lines through the means. Stars are the paper's table 2, the only points that it prints as numbers.",
+            "One dot per seed, lines through the means. Stars are the paper's table 2, the only "
+            "points that it prints as numbers.",
             "Lines of kNN accuracy over the batch size, a panel a set",
         )
     probes = {
-        set_name: [row for name in (*settings.methods, *_ALL_CONTROLS) if (row := probe_row(results, set_name, name))]
+        set_name: [
+            row
+            for name in (*settings.methods, *_ALL_CONTROLS)
+            if (row := probe_row(results, set_name, name))
+        ]
         for set_name in names
     }
     probes = {set_name: rows for set_name, rows in probes.items() if rows}
@@ -195,8 +239,11 @@ def _figures(
         largest = {name: max(sets[name].classes.values()) / sets[name].images for name in names}
         made["imbalance"] = Illustration(
             "Accuracy minus weighted F1 under imbalance (section 4)",
-            imbalance_chart(probes, largest, {key: round(a - f, 3) for key, (a, f) in published.PROBE.items()}),
-            "Of the probe. The paper takes a small difference as robustness to imbalance. One dot per seed, a bar at the mean. Stars are "
+            imbalance_chart(
+                probes, largest, {key: round(a - f, 3) for key, (a, f) in published.PROBE.items()}
+            ),
+            "Of the probe. The paper takes a small difference as robustness to imbalance. One dot "
+            "per seed, a bar at the mean. Stars are "
             "from the paper's table 3.",
             "Differences of accuracy and weighted F1, a panel a set",
         )
@@ -208,7 +255,10 @@ def _figures(
 
 
 def _map(
-    results: Sequence[RunResults], set_name: str, description: SetDescription, settings: LowResourceSettings
+    results: Sequence[RunResults],
+    set_name: str,
+    description: SetDescription,
+    settings: LowResourceSettings,
 ) -> Illustration | None:
     rows = [row for name in settings.methods if (row := probe_row(results, set_name, name))]
     if not rows:
@@ -216,7 +266,11 @@ def _map(
     best = best_probe(rows)
     seed = best.seeds[0]
     shown = []
-    for name, batch in ((best.name, best.batch_size), (published.IMAGENET, None), (RANDOM_INITIALISATION, None)):
+    for name, batch in (
+        (best.name, best.batch_size),
+        (published.IMAGENET, None),
+        (RANDOM_INITIALISATION, None),
+    ):
         shown += [
             one
             for one in results
@@ -228,27 +282,35 @@ def _map(
     return Illustration(
         f"t-SNE of the test images: {set_name} (figure 4)",
         t_sne_maps(features, [one.name for one in shown], labels[0], list(description.classes)),
-        f"The method whose probe is best on the validation images, beside the networks it is compared with; seed {seed}. "
+        "The method whose probe is best on the validation images, beside the networks it is "
+        f"compared with; seed {seed}. "
         "Distances between distant clusters mean nothing in such a map.",
         "Maps of features, coloured by class, a panel an encoder",
     )
 
 
-def _headline(results: Sequence[RunResults], names: Sequence[str], settings: LowResourceSettings) -> str:
+def _headline(
+    results: Sequence[RunResults], names: Sequence[str], settings: LowResourceSettings
+) -> str:
     notes = []
     for set_name in names:
         rows = [row for name in settings.methods if (row := probe_row(results, set_name, name))]
-        controls = {name: row for name in _ALL_CONTROLS if (row := probe_row(results, set_name, name))}
+        controls = {
+            name: row for name in _ALL_CONTROLS if (row := probe_row(results, set_name, name))
+        }
         if not rows:
             continue
         best = best_probe(rows)
         doubt = verdict(best, controls.get(RANDOM_INITIALISATION))
         beside = ", ".join(f"{name} {np.mean(row.accuracy):.3f}" for name, row in controls.items())
         notes.append(
-            f"{set_name}: {best.name} has the best probe by the validation images, test accuracy {np.mean(best.accuracy):.3f}"
+            f"{set_name}: {best.name} has the best probe by the validation images, test accuracy "
+            f"{np.mean(best.accuracy):.3f}"
             f"{f' ({doubt})' if doubt else ''}; {beside}"
         )
-    return ". ".join(notes) + "." if notes else "So far, controls alone: no method has been trained."
+    return (
+        ". ".join(notes) + "." if notes else "So far, controls alone: no method has been trained."
+    )
 
 
 def _warnings(
@@ -261,28 +323,41 @@ def _warnings(
     done = sum(one.batch_size is not None for one in results)
     planned = len(settings.seeds) * sum(len(trainings(set_name, settings)) for set_name in names)
     if done < planned:
-        notes.append(f"{done} of {planned} trainings on {', '.join(names)} are done; the others are to come.")
+        notes.append(
+            f"{done} of {planned} trainings on {', '.join(names)} are done; the others are to come."
+        )
     for one in results:
         if one.diverged is not None:
             notes.append(
-                f"{one.set_name}, seed {one.seed}: {one.name} at a batch of {one.batch_size} diverged and is in no table ({one.diverged})."
+                f"{one.set_name}, seed {one.seed}: {one.name} at a batch of {one.batch_size} "
+                f"diverged and is in no table ({one.diverged})."
             )
     for set_name in names:
         if sets[set_name].groups is None:
             notes.append(
-                f"{set_name}: no groups are known; images of one patient or slide may lie on both sides of the split, "
+                f"{set_name}: no groups are known; images of one patient or slide may lie on both "
+                "sides of the split, "
                 "which flatters every figure."
             )
         elif not settings.keep_groups:
-            notes.append(f"{set_name}: groups are split, as in the paper, which flatters every figure.")
+            notes.append(
+                f"{set_name}: groups are split, as in the paper, which flatters every figure."
+            )
         if sets[set_name].skipped:
-            notes.append(f"{set_name}: {sets[set_name].skipped} files could not be read and were left out.")
+            notes.append(
+                f"{set_name}: {sets[set_name].skipped} files could not be read and were left out."
+            )
     if len({one.seed for one in results}) < 2:
         notes.append("One seed has no standard error: whether a method learned is not judged.")
     if not any(one.name == published.IMAGENET for one in results):
-        notes.append("No ImageNet network was given: the transfer row and the supervised maps are missing.")
+        notes.append(
+            "No ImageNet network was given: the transfer row and the supervised maps are missing."
+        )
     if settings.preset == "released_code":
-        notes.append("The released code trains its probe with the backbone in training mode; here it is frozen.")
+        notes.append(
+            "The released code trains its probe with the backbone in training mode; here it is "
+            "frozen."
+        )
     return tuple(notes)
 
 

@@ -34,12 +34,20 @@ class Row:
     validation_accuracy: tuple[float, ...] = ()
 
 
-def knn_row(results: Sequence[RunResults], set_name: str, name: str, batch_size: int | None) -> Row | None:
+def knn_row(
+    results: Sequence[RunResults], set_name: str, name: str, batch_size: int | None
+) -> Row | None:
     """Returns the kNN row of a method, or of a control (batch size None); None if it has not run."""
-    runs = [one for one in results if (one.set_name, one.name, one.batch_size) == (set_name, name, batch_size)]
+    runs = [
+        one
+        for one in results
+        if (one.set_name, one.name, one.batch_size) == (set_name, name, batch_size)
+    ]
     if not runs:
         return None
-    right, f1, balanced = (tuple(float(one.figures["knn"][figure]) for one in runs) for figure in FIGURES)
+    right, f1, balanced = (
+        tuple(float(one.figures["knn"][figure]) for one in runs) for figure in FIGURES
+    )
     return Row(set_name, name, tuple(one.seed for one in runs), right, f1, balanced, batch_size)
 
 
@@ -55,12 +63,19 @@ def probe_row(results: Sequence[RunResults], set_name: str, name: str) -> Row | 
     for run in runs:
         for probe in run.figures["probes"]:
             if probe["validation_accuracy"] is not None:
-                tried.setdefault((probe["batch_size"], probe["learning_rate"]), {})[run.seed] = probe
+                tried.setdefault((probe["batch_size"], probe["learning_rate"]), {})[run.seed] = (
+                    probe
+                )
     whole = {setting: of for setting, of in tried.items() if len(of) == len(seeds)}
     if not whole:
         return None
-    best = max(whole, key=lambda setting: sum(one["validation_accuracy"] for one in whole[setting].values()))
-    right, f1, balanced = (tuple(float(whole[best][seed][figure]) for seed in seeds) for figure in FIGURES)
+    best = max(
+        whole,
+        key=lambda setting: sum(one["validation_accuracy"] for one in whole[setting].values()),
+    )
+    right, f1, balanced = (
+        tuple(float(whole[best][seed][figure]) for seed in seeds) for figure in FIGURES
+    )
     validation = tuple(float(whole[best][seed]["validation_accuracy"]) for seed in seeds)
     return Row(set_name, name, seeds, right, f1, balanced, *best, validation)
 

@@ -12,7 +12,10 @@ def describe(images: LabelledImages) -> "SetDescription":
     counts = np.bincount(images.labels, minlength=len(images.classes))
     groups = None if images.groups is None else len(np.unique(images.groups))
     return SetDescription(
-        len(images.names), dict(zip(images.classes, map(int, counts), strict=True)), groups, images.skipped
+        len(images.names),
+        dict(zip(images.classes, map(int, counts), strict=True)),
+        groups,
+        images.skipped,
     )
 
 

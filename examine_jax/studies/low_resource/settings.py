@@ -40,19 +40,30 @@ class LowResourceSettings:
     """
 
     methods: tuple[str, ...] = setting(
-        ("dcl", "simclr", "simsiam", "vicreg"), "Methods, the rows of the tables.", known=method_names, main=True
+        ("dcl", "simclr", "simsiam", "vicreg"),
+        "Methods, the rows of the tables.",
+        known=method_names,
+        main=True,
     )
     preset: str = "paper"
     architecture: str = setting("resnet50", "The network.", known=ARCHITECTURES, metavar="NAME")
     network: Architecture | None = None
     batch_sizes: tuple[int, ...] = setting((16, 32, 64), "Batch sizes of pre-training.", minimum=2)
     table_batch: int = setting(64, "The batch size of table 2, and of sets not in --ablated.")
-    ablated: tuple[str, ...] | None = setting(None, "Sets on which all batch sizes are compared; all if not given.")
-    steps: int | None = setting(None, "Steps of each training; replaces the preset's length.", minimum=1, main=True)
-    minutes: float | None = setting(None, "Minutes of computing in each training (CPU time on a CPU).", main=True)
+    ablated: tuple[str, ...] | None = setting(
+        None, "Sets on which all batch sizes are compared; all if not given."
+    )
+    steps: int | None = setting(
+        None, "Steps of each training; replaces the preset's length.", minimum=1, main=True
+    )
+    minutes: float | None = setting(
+        None, "Minutes of computing in each training (CPU time on a CPU).", main=True
+    )
     shares: tuple[float, float, float] = (0.7, 0.1, 0.2)
     keep_groups: bool = setting(
-        True, "Keep groups whole in each part; the paper splits images at random.", open_in_paper=True
+        True,
+        "Keep groups whole in each part; the paper splits images at random.",
+        open_in_paper=True,
     )
     k: int = setting(200, "Neighbours; fewer than training images.", minimum=1)
     probe: ClassifierTraining = PAPER_TRAINING
@@ -62,7 +73,10 @@ class LowResourceSettings:
         open_in_paper=True,
     )
     probe_batch_size: int | None = setting(
-        None, "The batch size of the probe; the pre-training's if not given.", minimum=2, open_in_paper=True
+        None,
+        "The batch size of the probe; the pre-training's if not given.",
+        minimum=2,
+        open_in_paper=True,
     )
     seeds: tuple[int, ...] = setting((0,), "Each seed is a repetition.", minimum=0, main=True)
 
@@ -70,20 +84,34 @@ class LowResourceSettings:
         unknown = [name for name in self.methods if name not in method_names()]
         if unknown or not self.methods or len(set(self.methods)) < len(self.methods):
             raise ValueError(
-                f"methods {', '.join(self.methods) or '(none)'}: give some, once each, of {', '.join(method_names())}"
+                f"methods {', '.join(self.methods) or '(none)'}: give some, once each, of "
+                f"{', '.join(method_names())}"
             )
-        if not self.batch_sizes or min(self.batch_sizes) < 2 or list(self.batch_sizes) != sorted(set(self.batch_sizes)):
-            raise ValueError(f"batch sizes {self.batch_sizes}: give one at least, ascending, of 2 images or more")
+        if (
+            not self.batch_sizes
+            or min(self.batch_sizes) < 2
+            or list(self.batch_sizes) != sorted(set(self.batch_sizes))
+        ):
+            raise ValueError(
+                f"batch sizes {self.batch_sizes}: give one at least, ascending, of 2 images or more"
+            )
         if self.table_batch not in self.batch_sizes:
             raise ValueError(
-                f"table_batch {self.table_batch} is none of the batch sizes {self.batch_sizes}; choose one of them"
+                f"table_batch {self.table_batch} is none of the batch sizes {self.batch_sizes}; "
+                "choose one of them"
             )
         check_length(self.steps, self.minutes)
         rates = self.probe_learning_rates
         if self.k < 1 or not rates or not all(0 < rate < math.inf for rate in rates):
-            raise ValueError(f"k {self.k} must be at least 1, and learning rates {self.probe_learning_rates} above 0")
+            raise ValueError(
+                f"k {self.k} must be at least 1, and learning rates {self.probe_learning_rates} "
+                "above 0"
+            )
         if self.probe_batch_size is not None and self.probe_batch_size < 2:
-            raise ValueError(f"probe_batch_size {self.probe_batch_size} must be at least 2: the probe has a batch norm")
+            raise ValueError(
+                f"probe_batch_size {self.probe_batch_size} must be at least 2: the probe has a "
+                "batch norm"
+            )
         if not isinstance(self.probe.schedule, StepDecay):
             raise ValueError("the probe's schedule is the StepDecay whose learning rate is swept")
         for name in self.methods:
@@ -98,9 +126,15 @@ class LowResourceSettings:
 
     def batches_on(self, set_name: str) -> tuple[int, ...]:
         """Returns the pre-training's batch sizes on a set."""
-        return self.batch_sizes if self.ablated is None or set_name in self.ablated else (self.table_batch,)
+        return (
+            self.batch_sizes
+            if self.ablated is None or set_name in self.ablated
+            else (self.table_batch,)
+        )
 
-    def probe_training(self, learning_rate: float, batch_size: int, seed: int) -> ClassifierTraining:
+    def probe_training(
+        self, learning_rate: float, batch_size: int, seed: int
+    ) -> ClassifierTraining:
         """Returns one probe training of the sweep."""
         schedule = self.probe.schedule
         assert isinstance(schedule, StepDecay)
@@ -126,5 +160,7 @@ def low_resource_preset(name: str) -> LowResourceSettings:
     if name == "released_code":
         return LowResourceSettings(preset="released_code")
     if name == "small":
-        return LowResourceSettings(preset="small", architecture="resnet18_imagenet_stem", minutes=10.0, seeds=(0, 1, 2))
+        return LowResourceSettings(
+            preset="small", architecture="resnet18_imagenet_stem", minutes=10.0, seeds=(0, 1, 2)
+        )
     raise ValueError(f"no preset is named {name!r}; there are: paper, released_code, small")

@@ -19,7 +19,9 @@ class LowResourceSplit:
     test: Int[np.ndarray, " e"]
 
 
-def divide(set_name: str, images: LabelledImages, settings: LowResourceSettings, seed: int) -> LowResourceSplit:
+def divide(
+    set_name: str, images: LabelledImages, settings: LowResourceSettings, seed: int
+) -> LowResourceSplit:
     """Splits a set for one seed: every class in every part, groups whole.
 
     Raises:
@@ -37,17 +39,21 @@ def divide(set_name: str, images: LabelledImages, settings: LowResourceSettings,
     count, largest = len(parts[0]), settings.batches_on(set_name)[-1]
     if count < largest:
         raise ValueError(
-            f"{set_name}: a batch of {largest} out of {count} training images (seed {seed}); give smaller batch sizes"
+            f"{set_name}: a batch of {largest} out of {count} training images (seed {seed}); give "
+            "smaller batch sizes"
         )
     if count <= settings.k:
         raise ValueError(
-            f"{set_name}: k is {settings.k}, and there are {count} training images (seed {seed}): all would vote, whatever the features; "
+            f"{set_name}: k is {settings.k}, and there are {count} training images (seed {seed}): "
+            "all would vote, whatever the features; "
             "give a smaller k"
         )
     return LowResourceSplit(*parts)
 
 
-def check_set(set_name: str, images: LabelledImages, settings: LowResourceSettings) -> dict[int, LowResourceSplit]:
+def check_set(
+    set_name: str, images: LabelledImages, settings: LowResourceSettings
+) -> dict[int, LowResourceSplit]:
     """Checks a set before anything is written or trained; returns its split for each seed.
 
     Raises:
@@ -59,5 +65,8 @@ def check_set(set_name: str, images: LabelledImages, settings: LowResourceSettin
     encoder = settings.chosen().encoder
     wanted = (encoder.image_size, encoder.image_size, encoder.channels)
     if images.pixels.shape[1:] != wanted:
-        raise ValueError(f"{set_name}: images are {images.pixels.shape[1:]}, the encoder takes {wanted}; read them so")
+        raise ValueError(
+            f"{set_name}: images are {images.pixels.shape[1:]}, the encoder takes {wanted}; read "
+            "them so"
+        )
     return {seed: divide(set_name, images, settings, seed) for seed in settings.seeds}

@@ -29,7 +29,13 @@ from examine_jax.studies.low_resource.results import COLOURS, RANDOM_INITIALISAT
 from examine_jax.studies.low_resource.set_description import describe
 from examine_jax.studies.low_resource.settings import LowResourceSettings
 from examine_jax.studies.low_resource.splits import LowResourceSplit, check_set
-from examine_jax.studies.low_resource.training import expected_seconds, folder_of, train, trainings, untrained
+from examine_jax.studies.low_resource.training import (
+    expected_seconds,
+    folder_of,
+    train,
+    trainings,
+    untrained,
+)
 
 Embed = Callable[[UInt8[np.ndarray, "n h w c"]], Float[np.ndarray, "n d"]]
 
@@ -75,7 +81,11 @@ def run(
         check_set_folder(name, of_set, workdir, imagenet=supervised)
         note_other_seeds(workdir / name, settings.seeds, progress)
     missing, seconds = expected_seconds(images, workdir, settings)
-    about = "" if seconds is None else f", about {seconds / 3600:.1f} h of computing, embedding and probes not counted"
+    about = (
+        ""
+        if seconds is None
+        else f", about {seconds / 3600:.1f} h of computing, embedding and probes not counted"
+    )
     note(f"{missing} trainings to do{about}; what is done is kept", progress)
     results, described = [], {}
     for name, of_set in images.items():
@@ -87,18 +97,30 @@ def run(
             outcome = one.diverged or f"kNN accuracy {one.figures['knn']['accuracy']:.3f}"
             note(f"{name}, seed {one.seed}, {one.name}{batch}: {outcome}", progress)
             if (one.name, one.batch_size) == last:  # of this seed
-                page = write_page(workdir, results, described, settings, device=device or jax.default_backend())
+                page = write_page(
+                    workdir, results, described, settings, device=device or jax.default_backend()
+                )
                 note(f"{name}, seed {one.seed} is done; open {page}", progress)
     return tuple(results)
 
 
-def _read(name: str, source: LabelledSource, settings: LowResourceSettings, progress: bool) -> LabelledImages:
+def _read(
+    name: str, source: LabelledSource, settings: LowResourceSettings, progress: bool
+) -> LabelledImages:
     folder, shape = pathlib.Path(source.images), settings.chosen().encoder
     prepared_by_tfds = (folder / "dataset_info.json").is_file()
     with progress_bar(f"images of {name}", progress) as report:
-        if name in FILE_NAME_LAYOUTS and source.labels is None and folder.is_dir() and not prepared_by_tfds:
+        if (
+            name in FILE_NAME_LAYOUTS
+            and source.labels is None
+            and folder.is_dir()
+            and not prepared_by_tfds
+        ):
             if source.groups is not None:
-                raise ValueError(f"--groups={name}=... needs --labels={name}=...: official folders name their own")
+                raise ValueError(
+                    f"--groups={name}=... needs --labels={name}=...: official folders name their "
+                    "own"
+                )
             return read_authors_folder(
                 os.fspath(source.images),
                 name,
@@ -106,7 +128,9 @@ def _read(name: str, source: LabelledSource, settings: LowResourceSettings, prog
                 channels=shape.channels,
                 on_progress=report,
             )
-        return read_labelled(source, image_size=shape.image_size, channels=shape.channels, on_progress=report)
+        return read_labelled(
+            source, image_size=shape.image_size, channels=shape.channels, on_progress=report
+        )
 
 
 def check_folder(workdir: str | os.PathLike[str], settings: LowResourceSettings) -> None:
@@ -125,7 +149,11 @@ def check_folder(workdir: str | os.PathLike[str], settings: LowResourceSettings)
 
 
 def check_set_folder(
-    set_name: str, images: LabelledImages, workdir: str | os.PathLike[str], *, imagenet: Encoder | None = None
+    set_name: str,
+    images: LabelledImages,
+    workdir: str | os.PathLike[str],
+    *,
+    imagenet: Encoder | None = None,
 ) -> None:
     """Writes digests of images and ImageNet network to workdir/set_name, or compares them.
 
@@ -136,13 +164,16 @@ def check_set_folder(
     """
     if imagenet is not None and imagenet.channels != images.pixels.shape[-1]:
         raise ValueError(
-            f"the ImageNet network takes {imagenet.channels} channels, images have {images.pixels.shape[-1]}"
+            f"the ImageNet network takes {imagenet.channels} channels, images have "
+            f"{images.pixels.shape[-1]}"
         )
     home = pathlib.Path(workdir) / set_name
     check_or_write_config(home / "config.json", {"images": images.digest()})
     if imagenet is not None:  # results of all networks would have the same file names
         leaves = jax.tree.leaves((imagenet.params, imagenet.state))
-        check_or_write_config(home / "imagenet.json", {"network": digest_arrays(map(np.asarray, leaves))})
+        check_or_write_config(
+            home / "imagenet.json", {"network": digest_arrays(map(np.asarray, leaves))}
+        )
 
 
 def run_set(
@@ -173,7 +204,11 @@ def run_set(
     check_set_folder(set_name, images, workdir, imagenet=imagenet)
     home = pathlib.Path(workdir) / set_name
     # The controls' probes have the same choices as the methods'.
-    swept = settings.batches_on(set_name) if settings.probe_batch_size is None else (settings.probe_batch_size,)
+    swept = (
+        settings.batches_on(set_name)
+        if settings.probe_batch_size is None
+        else (settings.probe_batch_size,)
+    )
     for seed, split in splits.items():
         controls: dict[str, Embed] = {
             RANDOM_INITIALISATION: untrained(settings, seed).embed,
@@ -188,7 +223,16 @@ def run_set(
         for name, batch_size in trainings(set_name, settings):
             own = folder_of(pathlib.Path(workdir), set_name, seed, name, batch_size)
             pixels = images.pixels[split.training]
-            arguments = (own, name, batch_size, pixels, pathlib.Path(workdir), settings, seed, progress)
+            arguments = (
+                own,
+                name,
+                batch_size,
+                pixels,
+                pathlib.Path(workdir),
+                settings,
+                seed,
+                progress,
+            )
             training = trained_once(own, functools.partial(train, *arguments))
             if "diverged" in training:
                 yield RunResults(
@@ -199,8 +243,12 @@ def run_set(
                     diverged=str(training["diverged"]),
                 )
                 continue
-            figures = _figures(own, _saved_encoder(own / "encoder"), images, split, settings, (batch_size,), seed)
-            yield RunResults(set_name, seed, name, batch_size, figures, training, own / "test_features.npz")
+            figures = _figures(
+                own, _saved_encoder(own / "encoder"), images, split, settings, (batch_size,), seed
+            )
+            yield RunResults(
+                set_name, seed, name, batch_size, figures, training, own / "test_features.npz"
+            )
 
 
 def _saved_encoder(folder: pathlib.Path) -> Embed:
@@ -229,8 +277,15 @@ def _figures(
         return features
 
     def classified(size: int) -> dict[str, Any]:
-        return classify(embedded(), labels, len(images.classes), settings, batch_size=size, seed=seed)
+        return classify(
+            embedded(), labels, len(images.classes), settings, batch_size=size, seed=seed
+        )
 
-    kept.arrays(folder / "test_features.npz", lambda: {"features": embedded()[-1], "labels": labels[-1]})
-    found = [kept.json(folder / f"figures_{size}.json", functools.partial(classified, size)) for size in batch_sizes]
+    kept.arrays(
+        folder / "test_features.npz", lambda: {"features": embedded()[-1], "labels": labels[-1]}
+    )
+    found = [
+        kept.json(folder / f"figures_{size}.json", functools.partial(classified, size))
+        for size in batch_sizes
+    ]
     return {**found[0], "probes": [probe for one in found for probe in one["probes"]]}

@@ -14,7 +14,11 @@ from examine_jax.evaluation.untrained import untrained_encoder
 from examine_jax.labelled.sets import LabelledImages
 from examine_jax.pretraining import Method, Phase, PretrainSettings, method_preset
 from examine_jax.studies.common.notes import note
-from examine_jax.studies.common.training_length import seconds_a_step, training_steps, training_watch
+from examine_jax.studies.common.training_length import (
+    seconds_a_step,
+    training_steps,
+    training_watch,
+)
 from examine_jax.studies.low_resource.settings import LowResourceSettings
 from examine_jax.training.non_finite import NonFiniteLossError
 
@@ -26,7 +30,9 @@ def trainings(set_name: str, settings: LowResourceSettings) -> list[tuple[str, i
     return [(method, size) for method in settings.methods for size in settings.batches_on(set_name)]
 
 
-def folder_of(workdir: pathlib.Path, set_name: str, seed: int, method: str, batch_size: int) -> pathlib.Path:
+def folder_of(
+    workdir: pathlib.Path, set_name: str, seed: int, method: str, batch_size: int
+) -> pathlib.Path:
     """Returns the folder of one training."""
     return workdir / set_name / f"seed_{seed}" / f"{method}_{batch_size}"
 
@@ -75,7 +81,12 @@ def train(
     summarise = training_watch()
     try:
         _, history = train_and_save(
-            method, [pixels], training, folder, architecture=settings.architecture, progress=progress
+            method,
+            [pixels],
+            training,
+            folder,
+            architecture=settings.architecture,
+            progress=progress,
         )
     except NonFiniteLossError as error:  # the same training would diverge again
         return {"diverged": str(error)}
@@ -83,7 +94,9 @@ def train(
 
 
 def expected_seconds(
-    sets: Mapping[str, LabelledImages], workdir: str | os.PathLike[str], settings: LowResourceSettings
+    sets: Mapping[str, LabelledImages],
+    workdir: str | os.PathLike[str],
+    settings: LowResourceSettings,
 ) -> tuple[int, float | None]:
     """Estimates how long the missing trainings take, without embedding and probes.
 
@@ -110,7 +123,9 @@ def expected_seconds(
     for name, size in left:
         steps = settings.steps
         if steps is None:
-            _, training = method_preset(settings.methods[0], settings.chosen(), preset=settings.preset)
+            _, training = method_preset(
+                settings.methods[0], settings.chosen(), preset=settings.preset
+            )
             share = settings.shares[0] / sum(settings.shares)
             steps = training.phases[0].count(max(1, round(share * len(sets[name].names)) // size))
         images += steps * size
@@ -143,4 +158,6 @@ def resolve(
         minutes=settings.minutes,
     )
     method, training = method_preset(name, chosen, preset=settings.preset, steps=steps)
-    return method, dataclasses.replace(training, phases=(Phase(steps=steps),), batch_size=batch_size, seed=seed)
+    return method, dataclasses.replace(
+        training, phases=(Phase(steps=steps),), batch_size=batch_size, seed=seed
+    )

@@ -23,7 +23,13 @@ from jax.scipy.linalg import solve_triangular
 
 from examine_jax.common.shapes import Array, Float
 from examine_jax.valuation.logistic import loss as logistic
-from examine_jax.valuation.logistic.newton_steps import EPSILON, MOST_ROUNDING, NEWTON_STEPS, conjugate_descent, step_length
+from examine_jax.valuation.logistic.newton_steps import (
+    EPSILON,
+    MOST_ROUNDING,
+    NEWTON_STEPS,
+    conjugate_descent,
+    step_length,
+)
 
 
 class DualFits(NamedTuple):
@@ -331,10 +337,14 @@ def _beyond_rounding(
     error of the decisions over to the gradient.
     """
     # Error of the decisions, [n, c].
-    off = EPSILON * (
-        lengths[:, None] * jnp.sum(lengths[:, None] * jnp.abs(a), axis=0) + jnp.abs(b)
+    off = EPSILON * (lengths[:, None] * jnp.sum(lengths[:, None] * jnp.abs(a), axis=0) + jnp.abs(b))
+    of_rest = (
+        EPSILON * (jnp.abs(a) + jnp.abs(slope)) + logistic.curvature_bound(decisions, cost) * off
     )
-    of_rest = EPSILON * (jnp.abs(a) + jnp.abs(slope)) + logistic.curvature_bound(decisions, cost) * off
     rounding = jnp.sum((lengths[:, None] + (1.0 if free_intercept else 0.0)) * of_rest)
     spoilt = jnp.any((cost[:, None] > 0) & (off > MOST_ROUNDING * (1 + jnp.abs(decisions))))
-    return jnp.where(spoilt, jnp.inf, jnp.where(norm > rounding, norm - rounding, jnp.where(jnp.isnan(norm), norm, 0.0)))
+    return jnp.where(
+        spoilt,
+        jnp.inf,
+        jnp.where(norm > rounding, norm - rounding, jnp.where(jnp.isnan(norm), norm, 0.0)),
+    )

@@ -21,7 +21,13 @@ from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 
 from examine_jax.common.shapes import Array, Float
 from examine_jax.valuation.logistic import loss as logistic
-from examine_jax.valuation.logistic.newton_steps import EPSILON, MOST_ROUNDING, NEWTON_STEPS, conjugate_descent, step_length
+from examine_jax.valuation.logistic.newton_steps import (
+    EPSILON,
+    MOST_ROUNDING,
+    NEWTON_STEPS,
+    conjugate_descent,
+    step_length,
+)
 
 
 class PrimalFits(NamedTuple):
@@ -47,7 +53,11 @@ def fit(
         decisions = rows @ w
         slope = logistic.gradient(decisions, targets, cost)
         descent = rows.T @ slope - penalty[:, None] * w
-        return decisions, descent, _beyond_rounding(jnp.linalg.norm(descent), lengths, w, decisions, slope, cost)
+        return (
+            decisions,
+            descent,
+            _beyond_rounding(jnp.linalg.norm(descent), lengths, w, decisions, slope, cost),
+        )
 
     def step(state: Any) -> Any:
         count, w, decisions, descent, _, _ = state
@@ -172,7 +182,9 @@ def _together(
     penalty = _penalty(rows.shape[1], free_intercept, rows.dtype)[:, None, None]
     lengths = jnp.sqrt(jnp.sum(rows**2, axis=1))
     beyond_rounding = jax.vmap(
-        lambda norm, w, decisions, slope, cost: _beyond_rounding(norm, lengths, w, decisions, slope, cost),
+        lambda norm, w, decisions, slope, cost: _beyond_rounding(
+            norm, lengths, w, decisions, slope, cost
+        ),
         in_axes=(0, 2, 2, 2, 1),
     )
 
@@ -241,4 +253,8 @@ def _beyond_rounding(
     of_slope = EPSILON * jnp.abs(slope) + logistic.curvature_bound(decisions, cost) * off
     rounding = jnp.sum(lengths[:, None] * of_slope) + EPSILON * jnp.sum(size)
     spoilt = jnp.any((cost[:, None] > 0) & (off > MOST_ROUNDING * (1 + jnp.abs(decisions))))
-    return jnp.where(spoilt, jnp.inf, jnp.where(norm > rounding, norm - rounding, jnp.where(jnp.isnan(norm), norm, 0.0)))
+    return jnp.where(
+        spoilt,
+        jnp.inf,
+        jnp.where(norm > rounding, norm - rounding, jnp.where(jnp.isnan(norm), norm, 0.0)),
+    )

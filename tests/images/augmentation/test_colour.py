@@ -24,7 +24,9 @@ UNIT = PIXELS.astype(np.float32) / 255
 
 
 def by_pillow(which: int, image: Image.Image, factor: float) -> Image.Image:
-    return (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)[which](image).enhance(factor)
+    return (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)[which](
+        image
+    ).enhance(factor)
 
 
 def hue_by_colorsys(values: np.ndarray, turn: float) -> np.ndarray:
@@ -35,9 +37,14 @@ def hue_by_colorsys(values: np.ndarray, turn: float) -> np.ndarray:
     return np.apply_along_axis(turned, -1, values.astype(np.float64))
 
 
-def changed(values: np.ndarray, factors=(1.0, 1.0, 1.0), turn: float = 0.0, order=(0, 1, 2, 3)) -> np.ndarray:
+def changed(
+    values: np.ndarray, factors=(1.0, 1.0, 1.0), turn: float = 0.0, order=(0, 1, 2, 3)
+) -> np.ndarray:
     result = jittered(
-        jnp.asarray(values[None]), jnp.array([factors], jnp.float32), jnp.array([turn]), jnp.array([order])
+        jnp.asarray(values[None]),
+        jnp.array([factors], jnp.float32),
+        jnp.array([turn]),
+        jnp.array([order]),
     )
     return np.asarray(result[0])
 
@@ -48,7 +55,8 @@ def test_each_blend_is_pillows_to_the_rounding_of_a_byte(which: int, factor: flo
     factors = [1.0, 1.0, 1.0]
     factors[which] = factor
     expected = np.asarray(by_pillow(which, Image.fromarray(PIXELS), factor)).astype(np.float32)
-    # Pillow truncates the result, and rounds the mean of the grey and the grey itself, of which the blend takes |1 - factor|.
+    # Pillow truncates the result, and rounds the mean of the grey and the grey itself, of which the
+    # blend takes |1 - factor|.
     assert np.abs(255 * changed(UNIT, factors) - expected).max() <= 1.01 + abs(1 - factor)
 
 
@@ -88,7 +96,9 @@ def test_jitter_touches_the_share_of_images_asked_for_and_leaves_the_rest_alone(
     result = quickly(ColorJitter(probability=0.8))(jax.random.key(1), images)
     same = np.asarray((result == images).all(axis=(1, 2, 3)))
     assert abs(same.mean() - 0.2) < 0.04
-    assert len(np.unique(np.asarray(result.sum(axis=(1, 2, 3))))) > 1500  # each image by its own draws
+    assert (
+        len(np.unique(np.asarray(result.sum(axis=(1, 2, 3))))) > 1500
+    )  # each image by its own draws
     assert (np.asarray(result) >= 0).all()
     assert (np.asarray(result) <= 1).all()
 

@@ -41,42 +41,57 @@ def picture(height: int, width: int, channels: int = 3) -> np.ndarray:
     return np.rint(128 + 80 * smooth / np.abs(smooth).max()).astype(np.uint8)
 
 
-def by_pillow(image: Image.Image, box: tuple[int, int, int, int], size: int, interpolation: str) -> np.ndarray:
+def by_pillow(
+    image: Image.Image, box: tuple[int, int, int, int], size: int, interpolation: str
+) -> np.ndarray:
     top, left, height, width = box
     filter_ = getattr(Image.Resampling, interpolation.upper())
-    return np.asarray(image.crop((left, top, left + width, top + height)).resize((size, size), filter_))
+    return np.asarray(
+        image.crop((left, top, left + width, top + height)).resize((size, size), filter_)
+    )
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [24, 96])
-def test_it_is_pillows_crop_and_resize_to_the_rounding_of_a_byte(interpolation: str, size: int) -> None:
+def test_it_is_pillows_crop_and_resize_to_the_rounding_of_a_byte(
+    interpolation: str, size: int
+) -> None:
     pixels = picture(64, 72)
     images, boxes = np.stack([pixels] * len(BOXES)), np.array(BOXES, np.float32)
     ours = 255 * np.asarray(resized_crop(images, boxes, size, interpolation))
     for result, box in zip(ours, BOXES):
         expected = by_pillow(Image.fromarray(pixels), box, size, interpolation)
-        # Pillow rounds twice, once an axis, and the second pass of a bicubic resize makes up to 1.25 of the first rounding.
+        # Pillow rounds twice, once an axis, and the second pass of a bicubic resize makes up to
+        # 1.25 of the first rounding.
         assert np.abs(result - expected).max() <= 1.001 + 0.2 * (interpolation == "bicubic"), box
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 def test_it_is_pillows_resize_of_floats_to_six_digits(interpolation: str) -> None:
-    plane = picture(64, 72, 1)[..., 0].astype(np.float32) / 255  # room for the overshoots, which only bytes clip
+    plane = (
+        picture(64, 72, 1)[..., 0].astype(np.float32) / 255
+    )  # room for the overshoots, which only bytes clip
     images, boxes = np.stack([plane[..., None]] * len(BOXES)), np.array(BOXES, np.float32)
     ours = np.asarray(resized_crop(images, boxes, 24, interpolation))[..., 0]
     for result, box in zip(ours, BOXES):
-        np.testing.assert_allclose(result, by_pillow(Image.fromarray(plane), box, 24, interpolation), atol=2e-6)
+        np.testing.assert_allclose(
+            result, by_pillow(Image.fromarray(plane), box, 24, interpolation), atol=2e-6
+        )
 
 
 def test_a_box_inside_the_image_is_pillows_resize_of_that_box_but_for_its_border() -> None:
     """resize(box=...) looks beyond the box, by the filter's width; a crop does not."""
     plane = picture(64, 72, 1)[..., 0].astype(np.float32) / 255
     expected = np.asarray(
-        Image.fromarray(plane).resize((24, 24), Image.Resampling.BILINEAR, box=(10, 8, 10 + 48, 8 + 36))
+        Image.fromarray(plane).resize(
+            (24, 24), Image.Resampling.BILINEAR, box=(10, 8, 10 + 48, 8 + 36)
+        )
     )
-    ours = np.asarray(resized_crop(plane[None, ..., None], np.array([[8, 10, 36, 48]], np.float32), 24, "bilinear"))[
-        0, ..., 0
-    ]
+    ours = np.asarray(
+        resized_crop(
+            plane[None, ..., None], np.array([[8, 10, 36, 48]], np.float32), 24, "bilinear"
+        )
+    )[0, ..., 0]
     np.testing.assert_allclose(ours[1:-1, 1:-1], expected[1:-1, 1:-1], atol=2e-6)
 
 
@@ -102,13 +117,18 @@ def test_boxes_are_drawn_from_the_ranges_asked_for() -> None:
     area, ratio = height * width / 400**2, width / height
     # Whole pixels blur the edges of the distributions by about 1 in 200.
     assert stats.kstest(area, stats.uniform(0.2, 0.3).cdf).statistic < 0.02
-    assert stats.kstest(np.log(ratio), stats.uniform(np.log(3 / 4), 2 * np.log(4 / 3)).cdf).statistic < 0.02
+    assert (
+        stats.kstest(np.log(ratio), stats.uniform(np.log(3 / 4), 2 * np.log(4 / 3)).cdf).statistic
+        < 0.02
+    )
     assert stats.kstest((top + 0.5) / (400 - height + 1), "uniform").statistic < 0.02
     assert stats.kstest((left + 0.5) / (400 - width + 1), "uniform").statistic < 0.02
 
 
 @pytest.mark.parametrize("shape", [(30, 300), (300, 30), (1, 1), (5, 4)])
-def test_an_image_that_no_drawn_box_fits_gives_its_largest_central_one(shape: tuple[int, int]) -> None:
+def test_an_image_that_no_drawn_box_fits_gives_its_largest_central_one(
+    shape: tuple[int, int],
+) -> None:
     crop = RandomResizedCrop(8, scale=(1.0, 1.0))
     boxes = np.asarray(boxes_of(crop)(jax.random.key(0), 64, *shape))
     assert (boxes >= 0).all()

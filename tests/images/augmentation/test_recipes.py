@@ -23,14 +23,22 @@ from examine_jax.images.augmentation import (
 # Each program runs once, so it is compiled without optimisation.
 quickly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
-VIEWS = ["byol_views", "vicreg_views", "simclr_views", "simsiam_views", "low_resource_released_views"]
+VIEWS = [
+    "byol_views",
+    "vicreg_views",
+    "simclr_views",
+    "simsiam_views",
+    "low_resource_released_views",
+]
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 20, 24, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("recipe", ["byol_views", "simsiam_views"])
 def test_two_different_views_of_each_image_reproducible_from_the_key(recipe: str) -> None:
     views = getattr(augmentation, recipe)(16)
-    views = TwoViews(Compose((views.first, QuarterTurns())), Compose((views.second, QuarterTurns())))
+    views = TwoViews(
+        Compose((views.first, QuarterTurns())), Compose((views.second, QuarterTurns()))
+    )
     made = quickly(views)
     first, second = made(jax.random.key(0), IMAGES)
     assert first.shape == second.shape == (6, 16, 16, 3)
@@ -47,7 +55,9 @@ def test_two_different_views_of_each_image_reproducible_from_the_key(recipe: str
 
 
 def test_one_view_for_masked_autoencoding() -> None:
-    view = quickly(Compose((*augmentation.mae_crop(16).steps, QuarterTurns())))(jax.random.key(0), IMAGES)
+    view = quickly(Compose((*augmentation.mae_crop(16).steps, QuarterTurns())))(
+        jax.random.key(0), IMAGES
+    )
     assert view.shape == (6, 16, 16, 3)
     assert view.dtype == jnp.float32
 

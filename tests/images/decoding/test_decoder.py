@@ -26,7 +26,9 @@ def _pillow_may_warn():
 
 
 def decoder(image_size=SIZE, channels=3, bits_stored=None, max_pixels=10**7, max_bytes=10**8):
-    return ImageDecoder(image_size, channels, bits_stored, max_pixels, max_bytes, Budget(max_pixels))
+    return ImageDecoder(
+        image_size, channels, bits_stored, max_pixels, max_bytes, Budget(max_pixels)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +46,22 @@ def png(values, colour_type):
     """A 16-bit PNG written from the specification: Pillow writes none in colour."""
 
     def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     height, width = values.shape[:2]
     rows = b"".join(b"\x00" + row.astype(">u2").tobytes() for row in values)
     header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp", "jpg"])
@@ -87,9 +99,13 @@ def test_transparency_becomes_white(tmp_path, picture, case):
         indices.putpalette([0, 0, 0, 10, 20, 30, 200, 100, 50])
         indices.save(path, transparency=1)
     elif case == "RGB key":
-        Image.fromarray(np.where(left[..., None] == 0, np.uint8([9, 8, 7]), picture)).save(path, transparency=(9, 8, 7))
+        Image.fromarray(np.where(left[..., None] == 0, np.uint8([9, 8, 7]), picture)).save(
+            path, transparency=(9, 8, 7)
+        )
     else:
-        Image.fromarray(np.where(left == 0, np.uint8(3), picture[..., 0])).save(path, transparency=3)
+        Image.fromarray(np.where(left == 0, np.uint8(3), picture[..., 0])).save(
+            path, transparency=3
+        )
     pixels = np.broadcast_to(decoder(image_size=40)(str(path)).pixels, (40, 40, 3))
     assert (pixels[:, :15] == 255).all()
     assert (pixels[:, 25:] != 255).any(axis=-1).mean() > 0.9
@@ -118,7 +134,11 @@ def test_exif_orientation_is_applied(tmp_path, picture, orientation, suffix):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["tif", "png"])
 def test_exif_orientation_is_applied_at_16_bits(tmp_path, picture, orientation, suffix):
-    path, turned, upright = tmp_path / f"image.{suffix}", tmp_path / "turned.png", tmp_path / "upright.png"
+    path, turned, upright = (
+        tmp_path / f"image.{suffix}",
+        tmp_path / "turned.png",
+        tmp_path / "upright.png",
+    )
     exif = Image.Exif()
     exif[0x0112] = orientation
     grey = Image.fromarray(picture[..., 0].astype(np.uint16) * 256)
@@ -211,13 +231,17 @@ def test_sixteen_bit_transparency_becomes_white(tmp_path):
     values = np.full((SIZE, SIZE, 4), 20000, np.uint16)
     values[0, 0, 3], values[0, 1, 3], values[0, 2, 3] = 0, 65535, 13107
     path.write_bytes(png(values, 6))
-    np.testing.assert_allclose(decoder()(str(path)).pixels[0, :3, 0], [65535, 20000, 0.2 * 20000 + 0.8 * 65535], atol=1)
+    np.testing.assert_allclose(
+        decoder()(str(path)).pixels[0, :3, 0], [65535, 20000, 0.2 * 20000 + 0.8 * 65535], atol=1
+    )
 
 
 def test_sixteen_bit_colour_becomes_grey_by_luma(tmp_path, deep):
     path = str(tmp_path / "image.tif")
     tifffile.imwrite(path, deep, photometric="rgb")
-    np.testing.assert_allclose(decoder(channels=1)(path).pixels[..., 0], deep @ [0.299, 0.587, 0.114], atol=0.51)
+    np.testing.assert_allclose(
+        decoder(channels=1)(path).pixels[..., 0], deep @ [0.299, 0.587, 0.114], atol=0.51
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32])
@@ -249,28 +273,54 @@ def write_tiff(path, values, **options):
 @pytest.mark.parametrize(
     ("write", "reason"),
     [
-        (lambda path: write_tiff(path, np.full((30, 30), -5, np.int16)), "values from -5 to -5: only 0 to 65535"),
+        (
+            lambda path: write_tiff(path, np.full((30, 30), -5, np.int16)),
+            "values from -5 to -5: only 0 to 65535",
+        ),
         (lambda path: write_tiff(path, np.full((30, 30), 70000, np.int32)), "values from 70000"),
         (lambda path: write_tiff(path, np.full((30, 30), 3e9, np.uint32)), "values from -"),
         (lambda path: write_tiff(path, np.full((30, 30), np.nan, np.float32)), "NaN or infinity"),
-        (lambda path: write_tiff(path, np.full((30, 30), -0.5, np.float32)), "only [0, 1] or [0, 255]"),
-        (lambda path: write_tiff(path, np.full((30, 30), 0.5, np.float64)), "a TIFF of 1 x 64-bit float samples"),
-        (lambda path: write_tiff(path, np.full((30, 30, 3), 0.5, np.float32)), "a TIFF of 3 x 32-bit float samples"),
+        (
+            lambda path: write_tiff(path, np.full((30, 30), -0.5, np.float32)),
+            "only [0, 1] or [0, 255]",
+        ),
+        (
+            lambda path: write_tiff(path, np.full((30, 30), 0.5, np.float64)),
+            "a TIFF of 1 x 64-bit float samples",
+        ),
+        (
+            lambda path: write_tiff(path, np.full((30, 30, 3), 0.5, np.float32)),
+            "a TIFF of 3 x 32-bit float samples",
+        ),
         (
             lambda path: write_tiff(path, np.full((30, 30), 1j, np.complex64)),
             "a TIFF of 1 x 64-bit complex float samples",
         ),
         (lambda path: path.write_bytes(b"II*\0\x08\0\0\0\xff\xff"), "its content is no PNG"),
-        (lambda path: write_tiff(path, np.ones((30, 30), np.uint16), photometric="miniswhite"), "0 is white"),
         (
-            lambda path: write_tiff(path, np.ones((3, 30, 30), np.uint16), photometric="rgb", planarconfig="separate"),
+            lambda path: write_tiff(path, np.ones((30, 30), np.uint16), photometric="miniswhite"),
+            "0 is white",
+        ),
+        (
+            lambda path: write_tiff(
+                path, np.ones((3, 30, 30), np.uint16), photometric="rgb", planarconfig="separate"
+            ),
             "interleaved channels",
         ),
         (lambda path: path.write_bytes(b""), "empty: 0 bytes"),
         (lambda path: path.write_bytes(b"this is no image\n" * 9), "its content is no PNG"),
-        (lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "its content is no PNG"),
-        (lambda path: Image.new("RGB", (2000, 6000)).save(path, format="PNG"), "2000 x 6000 pixels in its header"),
-        (lambda path: path.write_bytes(bytes(10**6 + 1)), "1000001 bytes, more than max_bytes=1000000"),
+        (
+            lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+            "its content is no PNG",
+        ),
+        (
+            lambda path: Image.new("RGB", (2000, 6000)).save(path, format="PNG"),
+            "2000 x 6000 pixels in its header",
+        ),
+        (
+            lambda path: path.write_bytes(bytes(10**6 + 1)),
+            "1000001 bytes, more than max_bytes=1000000",
+        ),
         (lambda path: path.mkdir(), "not a plain file"),
         (lambda path: path.symlink_to(path.parent / "nowhere"), "No such file or directory"),
         (lambda path: path.symlink_to(path), "symbolic links"),

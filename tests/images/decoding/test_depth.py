@@ -30,7 +30,8 @@ def test_bits_are_the_fewest_from_8_to_16_that_hold_the_value():
 def test_sixteen_bits_agree_with_scikit_image():
     values = np.arange(65536, dtype=np.uint16)
     np.testing.assert_array_equal(
-        to_bytes(values, 65535.0), np.rint(skimage.util.img_as_float64(values) * 255).astype(np.uint8)
+        to_bytes(values, 65535.0),
+        np.rint(skimage.util.img_as_float64(values) * 255).astype(np.uint8),
     )
 
 
@@ -40,7 +41,9 @@ def test_unit_floats_agree_with_scikit_image():
 
 
 def test_overshoots_are_clipped():
-    np.testing.assert_array_equal(to_bytes(np.array([-3.0, 0, 4095, 5000], np.float32), 4095.0), [0, 0, 255, 255])
+    np.testing.assert_array_equal(
+        to_bytes(np.array([-3.0, 0, 4095, 5000], np.float32), 4095.0), [0, 0, 255, 255]
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,13 @@ def test_floats_out_of_range_are_named():
 def test_rounding_beyond_a_scale_is_tolerated_and_values_between_the_scales_are_not():
     assert float_problem(-1e-7, 1 + 1e-7) is None
     assert float_problem(0.0, 255.4) is None
-    assert [float_full_scale(largest) for largest in (0.1, 1.0, 1.001, 2.0, 255.0)] == [1.0, 1.0, 1.0, 255.0, 255.0]
+    assert [float_full_scale(largest) for largest in (0.1, 1.0, 1.001, 2.0, 255.0)] == [
+        1.0,
+        1.0,
+        1.0,
+        255.0,
+        255.0,
+    ]
     for largest in (1.003, 1.5, 1.999):
         with pytest.raises(ValueError, match="fit neither"):
             float_full_scale(largest)

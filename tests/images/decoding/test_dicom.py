@@ -27,7 +27,9 @@ SHIPPED = pathlib.Path(pydicom.__file__).parent / "data" / "test_files"
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 
-def decoder(size: int, channels: int = 1, max_pixels: int = 10**7, max_bytes: int = 10**8) -> ImageDecoder:
+def decoder(
+    size: int, channels: int = 1, max_pixels: int = 10**7, max_bytes: int = 10**8
+) -> ImageDecoder:
     return ImageDecoder(size, channels, None, max_pixels, max_bytes, Budget(max_pixels))
 
 
@@ -107,9 +109,14 @@ def test_lookup_tables_for_modality_and_values_of_interest(tmp_path: pathlib.Pat
     square = (np.arange(4096) ** 2 // 4096).astype(np.uint16)
     modality = grey(12, values, ModalityLUTSequence=[lookup_table(16 * square, 0, 16)])
     assert np.array_equal(apply_modality_lut(values, modality).ravel(), 16 * square)
-    assert np.abs(read(tmp_path, modality) - square.reshape(64, 64) * (16 * 255 / 65535)).max() <= 0.51
+    assert (
+        np.abs(read(tmp_path, modality) - square.reshape(64, 64) * (16 * 255 / 65535)).max() <= 0.51
+    )
     interest = grey(12, values, VOILUTSequence=[lookup_table(4095 - square, 0, 12)])
-    assert np.abs(read(tmp_path, interest) - (4095 - square.reshape(64, 64)) * (255 / 4095)).max() <= 0.51
+    assert (
+        np.abs(read(tmp_path, interest) - (4095 - square.reshape(64, 64)) * (255 / 4095)).max()
+        <= 0.51
+    )
 
 
 def test_monochrome_1_is_inverted(tmp_path: pathlib.Path) -> None:
@@ -125,7 +132,9 @@ def test_ct_without_a_window_spans_the_hounsfield_scale(tmp_path: pathlib.Path) 
     assert np.abs(read(tmp_path, dataset, size=128) - expected).max() <= 0.51
 
 
-def test_bits_without_a_window_keep_one_scale_with_the_other_images_of_the_folder(tmp_path: pathlib.Path) -> None:
+def test_bits_without_a_window_keep_one_scale_with_the_other_images_of_the_folder(
+    tmp_path: pathlib.Path,
+) -> None:
     values = np.linspace(0, 3000, 24 * 24).astype(np.uint16).reshape(24, 24)
     grey(16, values).save_as(tmp_path / "a.dcm")
     Image.fromarray(values).save(tmp_path / "b.png")
@@ -139,7 +148,9 @@ def test_bits_without_a_window_keep_one_scale_with_the_other_images_of_the_folde
     assert np.array_equal(images.pixels[3, ..., 0], values // 12)
 
 
-@pytest.mark.parametrize("name", ["MR_small_RLE.dcm", "MR_small_jp2klossless.dcm", "MR_small_bigendian.dcm"])
+@pytest.mark.parametrize(
+    "name", ["MR_small_RLE.dcm", "MR_small_jp2klossless.dcm", "MR_small_bigendian.dcm"]
+)
 def test_lossless_encodings_give_the_same_pixels(name: str) -> None:
     plain = decoder(64)(str(SHIPPED / "MR_small.dcm")).pixels
     assert np.array_equal(decoder(64)(str(SHIPPED / name)).pixels, plain)
@@ -216,7 +227,10 @@ def test_deflated_files_are_read_and_deflated_bombs_are_not(tmp_path: pathlib.Pa
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     assert np.array_equal(read(tmp_path, dataset), plain)
     content = (tmp_path / "a.dcm").read_bytes()
-    start = 144 + pydicom.filereader.read_file_meta_info(tmp_path / "a.dcm").FileMetaInformationGroupLength
+    start = (
+        144
+        + pydicom.filereader.read_file_meta_info(tmp_path / "a.dcm").FileMetaInformationGroupLength
+    )
     deflater = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     bomb = b"".join(deflater.compress(bytes(2**20)) for _ in range(200)) + deflater.flush()
     (tmp_path / "bomb.dcm").write_bytes(content[:start] + bomb)
@@ -231,7 +245,10 @@ def test_deflated_files_are_read_and_deflated_bombs_are_not(tmp_path: pathlib.Pa
         ("reportsi.dcm", "without pixels"),
         ("MR_truncated.dcm", "damaged"),
         ("JPEGLSNearLossless_08.dcm", r"JPEG-LS .* install one of: .*pyjpegls"),
-        ("SC_rgb_jpeg_gdcm.dcm", r"JPEG Lossless.* install one of: .*requires python-gdcm>=.*pylibjpeg-libjpeg"),
+        (
+            "SC_rgb_jpeg_gdcm.dcm",
+            r"JPEG Lossless.* install one of: .*requires python-gdcm>=.*pylibjpeg-libjpeg",
+        ),
         ("JPGExtended.dcm", r"12-bit precision.*another package may: .*pylibjpeg-libjpeg"),
         ("rtdose_1frame.dcm", "32 bits a sample and no window"),
     ],
@@ -259,7 +276,9 @@ def test_what_cannot_be_read_says_why_and_which_package_would(name: str, reason:
         ({"RescaleSlope": 0, "RescaleIntercept": 0}, "without extent"),
     ],
 )
-def test_false_headers_are_refused(tmp_path: pathlib.Path, changes: dict, reason: str | None) -> None:
+def test_false_headers_are_refused(
+    tmp_path: pathlib.Path, changes: dict, reason: str | None
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         magnetic_resonance(**changes).save_as(tmp_path / "a.dcm")
@@ -283,9 +302,13 @@ def test_a_video_is_refused_by_the_name_of_its_encoding(tmp_path: pathlib.Path) 
         decoder(64)(str(tmp_path / "a.dcm"))
 
 
-def test_bytes_that_only_begin_like_dicom_are_skipped_and_the_rest_is_read(tmp_path: pathlib.Path) -> None:
+def test_bytes_that_only_begin_like_dicom_are_skipped_and_the_rest_is_read(
+    tmp_path: pathlib.Path,
+) -> None:
     (tmp_path / "empty.dcm").write_bytes(bytes(128) + b"DICM")
-    (tmp_path / "noise.dcm").write_bytes(bytes(128) + b"DICM" + np.random.default_rng(0).bytes(4000))
+    (tmp_path / "noise.dcm").write_bytes(
+        bytes(128) + b"DICM" + np.random.default_rng(0).bytes(4000)
+    )
     (tmp_path / "text.dcm").write_text("no image")
     magnetic_resonance().save_as(tmp_path / "good")
     images = load_folder(tmp_path, image_size=32)

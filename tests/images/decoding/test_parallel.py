@@ -7,7 +7,9 @@ from examine_jax.images.decoding.parallel import Budget, available_cores, in_ord
 
 def test_results_come_in_the_order_of_the_items():
     assert available_cores() >= 1
-    assert list(in_order(lambda item: item * item, range(1500))) == [item * item for item in range(1500)]
+    assert list(in_order(lambda item: item * item, range(1500))) == [
+        item * item for item in range(1500)
+    ]
     assert list(in_order(str, [])) == []
 
 
@@ -41,7 +43,9 @@ def test_claims_never_exceed_the_budget_and_a_larger_one_is_served_alone():
             with lock:
                 held.remove(amount)
 
-    threads = [threading.Thread(target=claim, args=(amount,)) for amount in [4, 7, 25, 3, 6, 10, 1] * 20]
+    threads = [
+        threading.Thread(target=claim, args=(amount,)) for amount in [4, 7, 25, 3, 6, 10, 1] * 20
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

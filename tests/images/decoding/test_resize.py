@@ -21,7 +21,9 @@ def test_values_keep_their_depth():
     resized = resize_values(values, 16)
     assert resized.dtype == np.float32
     expected = resize_bytes(np.rint(values * 255 / 4095).astype(np.uint8), 16)
-    np.testing.assert_allclose(resized * 255 / 4095, expected, atol=2)  # Bytes are rounded between the axes.
+    np.testing.assert_allclose(
+        resized * 255 / 4095, expected, atol=2
+    )  # Bytes are rounded between the axes.
 
 
 def test_a_finer_pattern_than_the_result_averages_out_instead_of_aliasing():
@@ -34,7 +36,9 @@ def test_reduction_agrees_with_scikit_images_antialiased_resize_on_a_smooth_pict
     picture = skimage.filters.gaussian(np.random.default_rng(3).random((128, 128)), 6)
     picture = ((picture - picture.min()) / np.ptp(picture) * 255).astype(np.uint8)
     expected = skimage.transform.resize(picture, (32, 32), anti_aliasing=True, preserve_range=True)
-    np.testing.assert_allclose(resize_bytes(picture[..., None], 32)[4:-4, 4:-4, 0], expected[4:-4, 4:-4], atol=3)
+    np.testing.assert_allclose(
+        resize_bytes(picture[..., None], 32)[4:-4, 4:-4, 0], expected[4:-4, 4:-4], atol=3
+    )
 
 
 def test_luma_is_pillows():

@@ -27,7 +27,10 @@ def packed(tmp_path, **arrays):
 
 def resized(pixels, size):
     return np.stack(
-        [np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)) for image in pixels]
+        [
+            np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS))
+            for image in pixels
+        ]
     )
 
 
@@ -40,7 +43,12 @@ def test_colour_images_are_read_as_they_were_saved(tmp_path, colours, order, arc
     images = load_array(path, image_size=8)
     np.testing.assert_array_equal(images.pixels, resized(colours, 8))
     assert images.names == tuple(f"{'x' if archive else 'tiles'}[{row}]" for row in range(7))
-    assert (images.skipped, images.resized_up, images.labels, images.bits_stored) == ((), 0, None, None)
+    assert (images.skipped, images.resized_up, images.labels, images.bits_stored) == (
+        (),
+        0,
+        None,
+        None,
+    )
     assert path.read_bytes() == before
 
 
@@ -66,7 +74,9 @@ def test_channels_first_is_recognised(tmp_path, colours):
 
 def test_colour_becomes_grey_by_luma(tmp_path, colours):
     images = load_array(saved(tmp_path, colours[:, :10]), image_size=10, channels=1)
-    np.testing.assert_allclose(images.pixels[..., 0], colours[:, :10] @ [0.299, 0.587, 0.114], atol=0.51)
+    np.testing.assert_allclose(
+        images.pixels[..., 0], colours[:, :10] @ [0.299, 0.587, 0.114], atol=0.51
+    )
 
 
 def test_images_resized_up_are_counted(tmp_path, colours):
@@ -98,7 +108,9 @@ def test_every_dtype_has_its_scale(tmp_path, values, white, bits):
     np.testing.assert_allclose(images.pixels, expected, atol=0.501)
     assert images.bits_stored == bits
     assert images.notes == (
-        ("floats up to 255 are read as 0 (black) to 255 (white)",) if bits is None and white == 255 else ()
+        ("floats up to 255 are read as 0 (black) to 255 (white)",)
+        if bits is None and white == 255
+        else ()
     )
 
 
@@ -129,9 +141,21 @@ def test_medmnist_keys_are_read_in_order_with_their_labels(medmnist):
     path, arrays = medmnist
     images = load_array(path, image_size=28)
     splits = ("train", "val", "test")
-    np.testing.assert_array_equal(images.pixels, np.concatenate([arrays[f"{split}_images"] for split in splits]))
-    np.testing.assert_array_equal(images.labels, np.concatenate([arrays[f"{split}_labels"][:, 0] for split in splits]))
-    assert images.names[:7] == ("train[0]", "train[1]", "train[2]", "train[3]", "train[4]", "train[5]", "val[0]")
+    np.testing.assert_array_equal(
+        images.pixels, np.concatenate([arrays[f"{split}_images"] for split in splits])
+    )
+    np.testing.assert_array_equal(
+        images.labels, np.concatenate([arrays[f"{split}_labels"][:, 0] for split in splits])
+    )
+    assert images.names[:7] == (
+        "train[0]",
+        "train[1]",
+        "train[2]",
+        "train[3]",
+        "train[4]",
+        "train[5]",
+        "val[0]",
+    )
     assert images.names[-1] == "test[2]"
 
 
@@ -145,26 +169,38 @@ def test_one_split_can_be_chosen(medmnist):
 
 
 def test_labels_of_several_columns_stay_a_matrix(tmp_path):
-    path = packed(tmp_path, train_images=np.zeros((2, 9, 9), np.uint8), train_labels=np.eye(2, 14, dtype=np.uint8))
+    path = packed(
+        tmp_path,
+        train_images=np.zeros((2, 9, 9), np.uint8),
+        train_labels=np.eye(2, 14, dtype=np.uint8),
+    )
     np.testing.assert_array_equal(load_array(path, image_size=8).labels, np.eye(2, 14))
 
 
 def test_the_one_array_that_looks_like_images_is_taken(tmp_path, colours):
-    path = packed(tmp_path, tiles=colours, label=np.arange(7), features=np.zeros((7, 4), np.float32))
+    path = packed(
+        tmp_path, tiles=colours, label=np.arange(7), features=np.zeros((7, 4), np.float32)
+    )
     images = load_array(path, image_size=8)
     assert images.names[3] == "tiles[3]"
     np.testing.assert_array_equal(images.pixels, resized(colours, 8))
 
 
 def test_large_arrays_are_read_in_blocks(tmp_path, monkeypatch, colours):
-    monkeypatch.setattr("examine_jax.images.sources.stored_array._BLOCK_BYTES", 2 * colours[0].nbytes + 5)
+    monkeypatch.setattr(
+        "examine_jax.images.sources.stored_array._BLOCK_BYTES", 2 * colours[0].nbytes + 5
+    )
     for path in (saved(tmp_path, colours), packed(tmp_path, x=colours)):
         np.testing.assert_array_equal(load_array(path, image_size=8).pixels, resized(colours, 8))
 
 
 def test_progress_counts_images(tmp_path, colours):
     seen = []
-    load_array(saved(tmp_path, colours), image_size=8, on_progress=lambda done, total: seen.append((done, total)))
+    load_array(
+        saved(tmp_path, colours),
+        image_size=8,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(done, 7) for done in range(8)]
 
 
@@ -213,7 +249,11 @@ def test_pickled_objects_are_refused_without_running_them(tmp_path):
     ragged = np.empty(2, object)
     ragged[:] = [np.zeros((8, 8)), Trap()]
     plain = saved(tmp_path, ragged, allow_pickle=True)
-    for path in (plain, packed(tmp_path, tiles=ragged), packed(tmp_path, tiles=ragged, label=np.arange(2))):
+    for path in (
+        plain,
+        packed(tmp_path, tiles=ragged),
+        packed(tmp_path, tiles=ragged, label=np.arange(2)),
+    ):
         with pytest.raises(
             ValueError,
             match=r"pickled Python objects \(images of mixed shapes, perhaps\).*unpickling runs code; save one",
@@ -222,14 +262,22 @@ def test_pickled_objects_are_refused_without_running_them(tmp_path):
 
 
 def test_splits_of_different_shapes_are_named(tmp_path):
-    path = packed(tmp_path, train_images=np.zeros((2, 28, 28), np.uint8), test_images=np.zeros((2, 32, 28), np.uint8))
+    path = packed(
+        tmp_path,
+        train_images=np.zeros((2, 28, 28), np.uint8),
+        test_images=np.zeros((2, 32, 28), np.uint8),
+    )
     with pytest.raises(ValueError, match=r"train_images \(2, 28, 28\), test_images \(2, 32, 28\)"):
         load_array(path, image_size=8)
     assert len(load_array(path, image_size=8, split="test")) == 2
 
 
 def test_splits_of_different_dtypes_are_refused(tmp_path):
-    path = packed(tmp_path, train_images=np.zeros((2, 28, 28), np.uint8), test_images=np.zeros((2, 28, 28), np.float32))
+    path = packed(
+        tmp_path,
+        train_images=np.zeros((2, 28, 28), np.uint8),
+        test_images=np.zeros((2, 28, 28), np.float32),
+    )
     with pytest.raises(ValueError, match="differ in dtype"):
         load_array(path, image_size=8)
 
@@ -243,11 +291,14 @@ def test_labels_that_do_not_fit_are_refused(tmp_path):
 def test_an_archive_with_no_or_several_candidates_lists_its_keys(tmp_path):
     several = packed(tmp_path, a=np.zeros((2, 8, 8), np.uint8), b=np.zeros((2, 8, 8), np.uint8))
     with pytest.raises(
-        ValueError, match=r"2 arrays that could be images, among a \(2, 8, 8\) uint8, b \(2, 8, 8\) uint8"
+        ValueError,
+        match=r"2 arrays that could be images, among a \(2, 8, 8\) uint8, b \(2, 8, 8\) uint8",
     ):
         load_array(several, image_size=8)
     none = packed(tmp_path, a=np.zeros((2, 8)), b=np.zeros(3))
-    with pytest.raises(ValueError, match=r"no array that could be images, among a \(2, 8\) float64"):
+    with pytest.raises(
+        ValueError, match=r"no array that could be images, among a \(2, 8\) float64"
+    ):
         load_array(none, image_size=8)
     with pytest.raises(ValueError, match=r"no split 'train'; it has none"):
         load_array(none, image_size=8, split="train")
@@ -275,7 +326,9 @@ def test_a_damaged_archive_is_an_error(tmp_path, colours, repeats):
 
 def header_only(shape, dtype="|u1", fortran=False):
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(buffer, {"descr": dtype, "fortran_order": fortran, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": dtype, "fortran_order": fortran, "shape": shape}
+    )
     return buffer.getvalue()
 
 
@@ -287,7 +340,9 @@ def test_what_a_header_declares_is_checked_before_it_is_allocated(tmp_path, fort
         load_array(tmp_path / "bomb.npy", image_size=8)
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", enormous + bytes(10**6))
-    with pytest.raises(ValueError, match="more than max_bytes=34359738368; raise that, or split the file"):
+    with pytest.raises(
+        ValueError, match="more than max_bytes=34359738368; raise that, or split the file"
+    ):
         load_array(tmp_path / "bomb.npz", image_size=8)
     with zipfile.ZipFile(tmp_path / "short.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", header_only((1000, 100, 100), fortran=fortran) + bytes(10**6))

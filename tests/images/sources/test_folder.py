@@ -30,7 +30,12 @@ def test_rows_names_and_pixels_belong_together(tmp_path, colours):
     assert images.names == tuple(sorted(names))
     for name, pixels in zip(images.names, images.pixels):
         np.testing.assert_array_equal(pixels, colours[names.index(name)])
-    assert (images.skipped, images.resized_up, images.bits_stored, images.labels) == ((), 0, None, None)
+    assert (images.skipped, images.resized_up, images.bits_stored, images.labels) == (
+        (),
+        0,
+        None,
+        None,
+    )
     again = load_folder(str(tmp_path), image_size=20)
     assert again.names == images.names
     np.testing.assert_array_equal(again.pixels, images.pixels)
@@ -41,10 +46,18 @@ def test_grey_and_colour_mix_in_one_folder(tmp_path, channels):
     save(tmp_path / "colour.png", np.full((30, 30, 3), [255, 0, 0], np.uint8))
     save(tmp_path / "grey.png", np.full((30, 30), 90, np.uint8))
     tifffile.imwrite(tmp_path / "deep.tif", np.full((30, 30), 2048, np.uint16))
-    tifffile.imwrite(tmp_path / "deep_colour.tif", np.full((30, 30, 3), [4095, 0, 0], np.uint16), photometric="rgb")
+    tifffile.imwrite(
+        tmp_path / "deep_colour.tif",
+        np.full((30, 30, 3), [4095, 0, 0], np.uint16),
+        photometric="rgb",
+    )
     images = load_folder(tmp_path, image_size=16, channels=channels)
     assert images.pixels.shape == (4, 16, 16, channels)
-    expected = [[76], [128], [76], [90]] if channels == 1 else [[255, 0, 0], [128] * 3, [255, 0, 0], [90] * 3]
+    expected = (
+        [[76], [128], [76], [90]]
+        if channels == 1
+        else [[255, 0, 0], [128] * 3, [255, 0, 0], [90] * 3]
+    )
     np.testing.assert_array_equal(images.pixels[:, 8, 8], expected)
 
 
@@ -55,7 +68,9 @@ def test_small_images_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize(("largest", "bits"), [(200, 8), (1023, 10), (4095, 12), (40000, 16)])
-def test_sixteen_bit_images_share_one_scale_by_the_largest_value_of_the_folder(tmp_path, largest, bits):
+def test_sixteen_bit_images_share_one_scale_by_the_largest_value_of_the_folder(
+    tmp_path, largest, bits
+):
     values = np.linspace(0, largest, 256).astype(np.uint16).reshape(16, 16)
     save(tmp_path / "a.png", values)
     save(tmp_path / "dark.tif", values // 8)
@@ -91,7 +106,9 @@ def test_float_images_share_one_scale(tmp_path, largest, white):
     np.testing.assert_allclose(images.pixels[0, ..., 0], values * 255 / white, atol=0.501)
     np.testing.assert_allclose(images.pixels[1, ..., 0], values / 2 * 255 / white, atol=0.501)
     assert images.bits_stored is None
-    assert images.notes == (() if white == 1 else (f"floats up to {largest:g} are read as 0 (black) to 255 (white)",))
+    assert images.notes == (
+        () if white == 1 else (f"floats up to {largest:g} are read as 0 (black) to 255 (white)",)
+    )
 
 
 def test_one_value_a_rounding_above_1_does_not_turn_the_set_black(tmp_path):
@@ -103,7 +120,9 @@ def test_one_value_a_rounding_above_1_does_not_turn_the_set_black(tmp_path):
     images = load_folder(tmp_path, image_size=16, channels=1)
     np.testing.assert_array_equal(images.pixels[0], images.pixels[1])
     assert images.pixels[0].max() == 255
-    np.testing.assert_array_equal(stream_folder(tmp_path, image_size=16, channels=1)[np.arange(2)], images.pixels)
+    np.testing.assert_array_equal(
+        stream_folder(tmp_path, image_size=16, channels=1)[np.arange(2)], images.pixels
+    )
 
 
 def test_floats_between_the_scales_are_refused(tmp_path):
@@ -115,9 +134,14 @@ def test_floats_between_the_scales_are_refused(tmp_path):
 def hostile(folder):
     """One file of each kind that must not stop a run: name -> a word of its reason."""
     content = {}
-    save(folder / "good.png", np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    save(
+        folder / "good.png", np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    )
     for suffix in ("png", "jpg", "tif", "bmp", "webp"):
-        save(folder / f"whole.{suffix}", np.random.default_rng(2).integers(0, 256, (40, 40, 3), dtype=np.uint8))
+        save(
+            folder / f"whole.{suffix}",
+            np.random.default_rng(2).integers(0, 256, (40, 40, 3), dtype=np.uint8),
+        )
         whole = (folder / f"whole.{suffix}").read_bytes()
         (folder / f"cut.{suffix}").write_bytes(whole[: len(whole) // 2])
         (folder / f"whole.{suffix}").unlink()
@@ -193,7 +217,9 @@ def test_a_file_without_rights_is_listed():
         finally:
             os.seteuid(user)
         assert images.names == ("open.png",)
-        assert [(item.name, item.reason) for item in images.skipped] == [("closed.png", "Permission denied")]
+        assert [(item.name, item.reason) for item in images.skipped] == [
+            ("closed.png", "Permission denied")
+        ]
 
 
 def test_strange_names_survive(tmp_path):
@@ -207,7 +233,9 @@ def test_strange_names_survive(tmp_path):
         b"-rf.png",
     ]
     for value, name in enumerate(names):
-        Image.new("L", (9, 9), value).save(os.path.join(os.fsencode(tmp_path), name).decode("utf-8", "surrogateescape"))
+        Image.new("L", (9, 9), value).save(
+            os.path.join(os.fsencode(tmp_path), name).decode("utf-8", "surrogateescape")
+        )
     images = load_folder(tmp_path, image_size=8, channels=1)
     assert images.skipped == ()
     for name, pixels in zip(images.names, images.pixels):
@@ -253,7 +281,9 @@ def test_progress_counts_every_file_in_the_calling_thread(tmp_path):
     (tmp_path / "5.png").write_bytes(b"")
     seen = []
     load_folder(
-        tmp_path, image_size=8, on_progress=lambda done, total: seen.append((done, total, threading.current_thread()))
+        tmp_path,
+        image_size=8,
+        on_progress=lambda done, total: seen.append((done, total, threading.current_thread())),
     )
     assert seen == [(done, 6, threading.main_thread()) for done in range(7)]
 
@@ -266,8 +296,12 @@ def test_images_larger_than_the_budget_of_all_threads_are_still_read(tmp_path):
 
 
 def test_warnings_of_the_decoder_do_not_leak(tmp_path):
-    Image.new("1", (9_500, 9_500)).save(tmp_path / "large.png")  # Pillow warns of a bomb from 89 million pixels.
-    Image.new("RGB", (9, 9)).save(tmp_path / "exif.jpg", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff")
+    Image.new("1", (9_500, 9_500)).save(
+        tmp_path / "large.png"
+    )  # Pillow warns of a bomb from 89 million pixels.
+    Image.new("RGB", (9, 9)).save(
+        tmp_path / "exif.jpg", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff"
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         images = load_folder(tmp_path, image_size=8)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examine_jax.images import can_stream, load_array, load_folder, load_images, sample_images, stream_images
+from examine_jax.images import (
+    can_stream,
+    load_array,
+    load_folder,
+    load_images,
+    sample_images,
+    stream_images,
+)
 
 
 @pytest.fixture
@@ -13,36 +20,51 @@ def sources(tmp_path):
     Image.new("L", (9, 9), 50).save(tmp_path / "folder/a.png")
     np.save(tmp_path / "tiles.NPY.npy", np.zeros((2, 9, 9), np.uint8))
     np.savez(
-        tmp_path / "pack.npz", train_images=np.zeros((2, 9, 9), np.uint8), test_images=np.ones((3, 9, 9), np.uint8)
+        tmp_path / "pack.npz",
+        train_images=np.zeros((2, 9, 9), np.uint8),
+        test_images=np.ones((3, 9, 9), np.uint8),
     )
     (tmp_path / "table.csv").write_text("a,b\n")
     return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("name", "loader"), [("folder", load_folder), ("tiles.NPY.npy", load_array), ("pack.npz", load_array)]
+    ("name", "loader"),
+    [("folder", load_folder), ("tiles.NPY.npy", load_array), ("pack.npz", load_array)],
 )
 def test_a_path_is_read_by_the_loader_of_its_kind(sources, name, loader):
     for path in (sources / name, str(sources / name)):
-        images, expected = load_images(path, image_size=8, channels=1), loader(path, image_size=8, channels=1)
+        images, expected = (
+            load_images(path, image_size=8, channels=1),
+            loader(path, image_size=8, channels=1),
+        )
         assert images.names == expected.names
         np.testing.assert_array_equal(images.pixels, expected.pixels)
 
 
 def test_split_reaches_the_archive_and_is_refused_by_a_folder(sources):
-    assert load_images(sources / "pack.npz", image_size=8, split="test").names == ("test[0]", "test[1]", "test[2]")
+    assert load_images(sources / "pack.npz", image_size=8, split="test").names == (
+        "test[0]",
+        "test[1]",
+        "test[2]",
+    )
     with pytest.raises(ValueError, match="a folder has no split 'test'"):
         load_images(sources / "folder", image_size=8, split="test")
 
 
 def test_a_path_that_is_no_source_gives_a_remedy(sources):
     with pytest.raises(
-        FileNotFoundError, match=r"no images at .*nowhere: there is no such folder or file; check the path"
+        FileNotFoundError,
+        match=r"no images at .*nowhere: there is no such folder or file; check the path",
     ):
         load_images(sources / "nowhere", image_size=8)
-    with pytest.raises(ValueError, match=r"a\.png is one image; name the folder that holds the images: .*folder$"):
+    with pytest.raises(
+        ValueError, match=r"a\.png is one image; name the folder that holds the images: .*folder$"
+    ):
         load_images(sources / "folder/a.png", image_size=8)
-    with pytest.raises(ValueError, match=r"table\.csv is neither a folder of images nor a \.npy or \.npz file"):
+    with pytest.raises(
+        ValueError, match=r"table\.csv is neither a folder of images nor a \.npy or \.npz file"
+    ):
         load_images(sources / "table.csv", image_size=8)
 
 
@@ -116,8 +138,14 @@ def test_a_source_of_another_package_is_named_by_module_and_attribute(elsewhere)
     [
         ("no_such_module_at_all:stripes:4", "module no_such_module_at_all cannot be imported"),
         ("toy_image_source:dots:4", "module toy_image_source has no dots"),
-        ("toy_image_source:Stripes:4", "has no recognises, load, stream and on_demand; name an instance"),
-        ("toy_image_source:np:4", "has no recognises, load, stream and on_demand; name an instance"),
+        (
+            "toy_image_source:Stripes:4",
+            "has no recognises, load, stream and on_demand; name an instance",
+        ),
+        (
+            "toy_image_source:np:4",
+            "has no recognises, load, stream and on_demand; name an instance",
+        ),
     ],
 )
 def test_a_name_that_leads_to_no_source_says_why(elsewhere, name, message):

@@ -11,7 +11,8 @@ from examine_jax.images import sample_images
 
 def corners(image_set):
     return [
-        tuple(map(int, re.fullmatch(r"sample/\w+/row(\d+)_col(\d+)\.png", name).groups())) for name in image_set.names
+        tuple(map(int, re.fullmatch(r"sample/\w+/row(\d+)_col(\d+)\.png", name).groups()))
+        for name in image_set.names
     ]
 
 
@@ -53,5 +54,7 @@ def test_a_scikit_image_without_its_pictures_is_a_clear_error(monkeypatch, tmp_p
     (package / "__init__.py").write_text("")
     monkeypatch.setattr("sys.path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "skimage")
-    with pytest.raises(FileNotFoundError, match=r"data/ihc\.png is not there; install scikit-image"):
+    with pytest.raises(
+        FileNotFoundError, match=r"data/ihc\.png is not there; install scikit-image"
+    ):
         sample_images(image_size=8)

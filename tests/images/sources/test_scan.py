@@ -31,7 +31,9 @@ def test_images_are_found_at_any_depth_in_the_order_of_their_names(tmp_path):
         touch(tmp_path / name)
     result = scan_folder(tmp_path)
     assert names(result) == ["Z.webp", "a.b/x.bmp", "a/b/c/deep.tif", "a/z.jpeg", "b.PNG"]
-    assert [os.path.relpath(candidate.path, tmp_path) for candidate in result.candidates] == names(result)
+    assert [os.path.relpath(candidate.path, tmp_path) for candidate in result.candidates] == names(
+        result
+    )
     assert result.skipped == ()
     assert result.other == {".txt": 1, ".csv": 2, "no suffix": 1}
 
@@ -108,9 +110,13 @@ def test_names_of_any_bytes_are_writable_and_unique(tmp_path):
     for candidate in result.candidates:
         candidate.name.encode("utf-8")
         assert os.path.exists(candidate.path)
-    assert {"q\"uote'.png", "line\nbreak.png", "größe 日.png", "\\xff\\xfe.png", "\\xff\\xfe.png~2"} < set(
-        names(result)
-    )
+    assert {
+        "q\"uote'.png",
+        "line\nbreak.png",
+        "größe 日.png",
+        "\\xff\\xfe.png",
+        "\\xff\\xfe.png~2",
+    } < set(names(result))
 
 
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs a user without rights")

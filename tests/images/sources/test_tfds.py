@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("tensorflow_datasets", reason="TFDS sources need examine-jax[tfds]")
-pytest.importorskip("array_record", reason="TFDS sources need array-record, which is built for Linux alone")
+pytest.importorskip(
+    "array_record", reason="TFDS sources need array-record, which is built for Linux alone"
+)
 
 import tensorflow_datasets as tfds
 
@@ -36,13 +38,23 @@ class MiniatureTissue(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager: object) -> dict:
-        return {"train": self._generate_examples(range(6)), "test": self._generate_examples(range(6, 9))}
+        return {
+            "train": self._generate_examples(range(6)),
+            "test": self._generate_examples(range(6, 9)),
+        }
 
     def _generate_examples(self, indices: range):
         for index in indices:
             stream = io.BytesIO()
             Image.fromarray(PIXELS[index]).save(stream, "PNG")
-            yield f"{index}", {"image": stream.getvalue(), "label": index % 2, "position": np.zeros(2, np.float32)}
+            yield (
+                f"{index}",
+                {
+                    "image": stream.getvalue(),
+                    "label": index % 2,
+                    "position": np.zeros(2, np.float32),
+                },
+            )
 
 
 class UnreachableTissue(MiniatureTissue):
@@ -80,7 +92,9 @@ def test_a_prepared_folder_or_its_parent_is_read(prepared: pathlib.Path, parent:
 
 
 def test_by_name_from_the_folder_of_prepared_data_sets(prepared: pathlib.Path) -> None:
-    images = load_tfds("miniature_tissue", "test", image_size=32, channels=1, data_dir=prepared.parents[1])
+    images = load_tfds(
+        "miniature_tissue", "test", image_size=32, channels=1, data_dir=prepared.parents[1]
+    )
     assert images.pixels.shape == (3, 32, 32, 1)
     assert images.resized_up == 3
 
@@ -94,7 +108,9 @@ def test_parts_of_splits(prepared: pathlib.Path) -> None:
     assert part.labels is None
 
 
-def test_streamed_records_are_the_loaded_ones_also_read_ahead_by_threads(prepared: pathlib.Path) -> None:
+def test_streamed_records_are_the_loaded_ones_also_read_ahead_by_threads(
+    prepared: pathlib.Path,
+) -> None:
     loaded = load_tfds(prepared, "train+test", image_size=16, channels=1)
     streamed = stream_tfds(prepared, "train+test", image_size=16, channels=1)
     assert streamed.shape == (9, 16, 16, 1)
@@ -105,7 +121,8 @@ def test_streamed_records_are_the_loaded_ones_also_read_ahead_by_threads(prepare
 
 
 @pytest.mark.parametrize(
-    ("name", "split", "size"), [("patch_camelyon", "validation", 96), ("colorectal_histology", "train", 150)]
+    ("name", "split", "size"),
+    [("patch_camelyon", "validation", 96), ("colorectal_histology", "train", 150)],
 )
 def test_the_official_data_sets_in_their_official_shape(name: str, split: str, size: int) -> None:
     with tfds.testing.mock_data(num_examples=4):
@@ -119,8 +136,12 @@ def test_the_official_data_sets_in_their_official_shape(name: str, split: str, s
     assert np.ptp(images.pixels) > 0
 
 
-def test_what_is_not_prepared_says_where_to_put_it_and_downloads_nothing(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nothing is downloaded unasked; put its prepared") as failure:
+def test_what_is_not_prepared_says_where_to_put_it_and_downloads_nothing(
+    tmp_path: pathlib.Path,
+) -> None:
+    with pytest.raises(
+        FileNotFoundError, match="nothing is downloaded unasked; put its prepared"
+    ) as failure:
         load_tfds("patch_camelyon", image_size=16, data_dir=tmp_path)
     assert str(tmp_path / "patch_camelyon" / "2.0.0") in str(failure.value)
     assert not list(tmp_path.iterdir())
@@ -139,7 +160,9 @@ def test_a_failed_download_says_where_to_put_the_prepared_folder(tmp_path: pathl
     assert "\n" not in str(failure.value)
 
 
-def test_tfrecord_is_refused_with_the_remedy(prepared: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_tfrecord_is_refused_with_the_remedy(
+    prepared: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
     folder = tmp_path / "miniature_tissue" / "1.2.0"
     shutil.copytree(prepared, folder)
     information = json.loads((folder / "dataset_info.json").read_text())
@@ -178,7 +201,9 @@ def test_a_damaged_record_is_named(prepared: pathlib.Path, tmp_path: pathlib.Pat
     shutil.copytree(prepared, folder)
     shard = next(folder.glob("*train.array_record*"))
     content = bytearray(shard.read_bytes())
-    written = np.flatnonzero(np.frombuffer(bytes(content), np.uint8))  # Shards are padded with zeros.
+    written = np.flatnonzero(
+        np.frombuffer(bytes(content), np.uint8)
+    )  # Shards are padded with zeros.
     for place in written[len(written) // 4 : len(written) // 2]:
         content[place] ^= 255
     shard.write_bytes(content)
@@ -198,5 +223,10 @@ def test_images_of_any_source_may_be_a_prepared_folder_or_a_name(prepared: pathl
     streamed = stream_images(prepared, image_size=16, split="test")
     assert streamed.names == ("test[0]", "test[1]", "test[2]")
     with tfds.testing.mock_data(num_examples=3):
-        assert load_images("tfds:patch_camelyon", image_size=16, split="test").pixels.shape == (3, 16, 16, 3)
+        assert load_images("tfds:patch_camelyon", image_size=16, split="test").pixels.shape == (
+            3,
+            16,
+            16,
+            3,
+        )
         assert stream_images("tfds:patch_camelyon", image_size=16).shape == (3, 16, 16, 3)

@@ -39,7 +39,9 @@ def test_dcl_and_dclw_and_their_gradients_equal_the_reference_code(check_against
 LOSSES = [
     pytest.param(functools.partial(nt_xent, temperature=0.1), id="nt_xent"),
     pytest.param(functools.partial(decoupled_contrastive, temperature=0.1), id="dcl"),
-    pytest.param(functools.partial(decoupled_contrastive, temperature=0.1, weight_sigma=0.5), id="dclw"),
+    pytest.param(
+        functools.partial(decoupled_contrastive, temperature=0.1, weight_sigma=0.5), id="dclw"
+    ),
 ]
 
 
@@ -66,7 +68,9 @@ def test_bfloat16_embeddings_give_a_float32_loss(loss):
     rows = jnp.asarray(np.random.default_rng(0).normal(size=(2, 4, 6)), jnp.bfloat16)
     value = loss(rows[0], rows[1])
     assert value.dtype == jnp.float32
-    np.testing.assert_allclose(value, loss(rows[0].astype(jnp.float32), rows[1].astype(jnp.float32)), rtol=1e-6)
+    np.testing.assert_allclose(
+        value, loss(rows[0].astype(jnp.float32), rows[1].astype(jnp.float32)), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -15,12 +15,16 @@ def vicreg(first, second, variance_weight=25):
 
 
 def test_the_weighted_sum_and_its_gradients_equal_pytorch_metric_learning(check_against):
-    check_against(vicreg, "vicreg", shapes=("narrow", "wide", "pair"))  # narrow: more images than coordinates
+    check_against(
+        vicreg, "vicreg", shapes=("narrow", "wide", "pair")
+    )  # narrow: more images than coordinates
 
 
 def test_summed_variance_terms_are_twice_the_weight(check_against):
     check_against(
-        lambda first, second: vicreg(first, second, variance_weight=50), "vicreg_low_resource", shapes=("wide",)
+        lambda first, second: vicreg(first, second, variance_weight=50),
+        "vicreg_low_resource",
+        shapes=("wide",),
     )
 
 
@@ -29,7 +33,9 @@ def test_the_penalty_is_the_covariance_matrixs_whichever_product_it_is_taken_fro
     rows = np.random.default_rng(0).normal(size=shape) + 5.0
     covariance = np.atleast_2d(np.cov(rows.T))
     expected = (covariance**2).sum() - (np.diag(covariance) ** 2).sum()
-    np.testing.assert_allclose(covariance_penalty(jnp.asarray(rows, jnp.float32)), expected / shape[1], rtol=1e-4)
+    np.testing.assert_allclose(
+        covariance_penalty(jnp.asarray(rows, jnp.float32)), expected / shape[1], rtol=1e-4
+    )
 
 
 def test_a_wide_expander_costs_no_square_of_its_width():
@@ -56,9 +62,10 @@ def test_awkward_embeddings_give_finite_values_and_gradients():
 
 def test_bfloat16_embeddings_give_float32_terms():
     rows = jnp.ones((4, 6), jnp.bfloat16)
-    assert {term.dtype for term in (invariance(rows, rows), variance_hinge(rows), covariance_penalty(rows))} == {
-        jnp.dtype("float32")
-    }
+    assert {
+        term.dtype
+        for term in (invariance(rows, rows), variance_hinge(rows), covariance_penalty(rows))
+    } == {jnp.dtype("float32")}
 
 
 @pytest.mark.parametrize("term", [variance_hinge, covariance_penalty])

@@ -8,7 +8,14 @@ import pytest
 
 from examine_jax.labelled.sets import LabelledSource
 from examine_jax.labelled.splits import check_split
-from examine_jax.studies.byol_tracin.sets import StudySet, StudySource, divide, divide_both, read_set, shared_rows
+from examine_jax.studies.byol_tracin.sets import (
+    StudySet,
+    StudySource,
+    divide,
+    divide_both,
+    read_set,
+    shared_rows,
+)
 from examine_jax.studies.byol_tracin.settings import StudySettings, byol_tracin_preset
 from tests.support import official_miniatures as miniatures
 
@@ -59,12 +66,16 @@ def test_test_images_of_the_second_set_and_their_groups_are_no_training_images(s
     groups = set(source.groups[there])
     assert not groups & set(source.groups[own.training])
     assert all(set(rows) <= set(own.training) for rows in own.labelled.values())
-    assert len(own.left_out) + len(own.training) == len(divide(source, byol_tracin_preset("paper"), 0, (1.0,)).training)
+    assert len(own.left_out) + len(own.training) == len(
+        divide(source, byol_tracin_preset("paper"), 0, (1.0,)).training
+    )
 
 
 def test_the_same_pixels_are_the_same_image_whatever_its_name(skin: Sets) -> None:
     source = dataclasses.replace(skin[0], official=False)
-    renamed = dataclasses.replace(source, names=tuple(f"{i}.jpg" for i in range(len(source.names))), groups=None)
+    renamed = dataclasses.replace(
+        source, names=tuple(f"{i}.jpg" for i in range(len(source.names))), groups=None
+    )
     np.testing.assert_array_equal(shared_rows(source, renamed, np.array([3, 5])), [3, 5])
 
 
@@ -81,8 +92,15 @@ def test_another_image_name_or_class_is_another_set(skin: Sets) -> None:
     source = skin[0]
     pixels = source.pixels.copy()
     pixels[7, 0, 0, 0] ^= 1
-    others = ({"pixels": pixels}, {"classes": (*source.classes[1:], "x")}, {"names": (*source.names[1:], "x")})
-    digests = {source.fingerprint(), *(dataclasses.replace(source, **change).fingerprint() for change in others)}
+    others = (
+        {"pixels": pixels},
+        {"classes": (*source.classes[1:], "x")},
+        {"names": (*source.names[1:], "x")},
+    )
+    digests = {
+        source.fingerprint(),
+        *(dataclasses.replace(source, **change).fingerprint() for change in others),
+    }
     assert len(digests) == 4
 
 

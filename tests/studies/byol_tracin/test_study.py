@@ -20,13 +20,22 @@ from examine_jax.pretraining.methods.byol import BYOL
 from examine_jax.studies.byol_tracin.page import cell, write_page
 from examine_jax.studies.byol_tracin.results import ByolTracInSeedResults
 from examine_jax.studies.byol_tracin.sets import StudySet, StudySource, read_set
-from examine_jax.studies.byol_tracin.settings import COLOURS, METHODS, UNTRAINED, StudySettings, byol_tracin_preset
+from examine_jax.studies.byol_tracin.settings import (
+    COLOURS,
+    METHODS,
+    UNTRAINED,
+    StudySettings,
+    byol_tracin_preset,
+)
 from examine_jax.studies.byol_tracin.study import check_folder, expected_time, gallery, run_seed
 from examine_jax.studies.byol_tracin.training import resolve
 from tests.support import official_miniatures as miniatures
 from tests.support.diverging import diverging
 
-TINY = Architecture(ViTConfig(image_size=16, patch_size=8, channels=3, width=16, depth=1, heads=2, mlp_width=16), None)
+TINY = Architecture(
+    ViTConfig(image_size=16, patch_size=8, channels=3, width=16, depth=1, heads=2, mlp_width=16),
+    None,
+)
 Sets = tuple[StudySet, StudySet]
 
 
@@ -48,7 +57,11 @@ def read(folder: pathlib.Path, *layouts: str) -> Sets:
     sets = []
     for layout in layouts:
         getattr(miniatures, layout)(folder / layout)
-        sets.append(read_set(StudySource(LabelledSource(folder / layout), layout), image_size=16, channels=3))
+        sets.append(
+            read_set(
+                StudySource(LabelledSource(folder / layout), layout), image_size=16, channels=3
+            )
+        )
     return sets[0], sets[1]
 
 
@@ -88,12 +101,16 @@ def test_every_row_of_the_papers_tables_has_its_figures(found: ByolTracInSeedRes
 
 
 @pytest.mark.study
-def test_the_upper_bounds_extra_positives_are_right_and_chance_is_known(found: ByolTracInSeedResults) -> None:
+def test_the_upper_bounds_extra_positives_are_right_and_chance_is_known(
+    found: ByolTracInSeedResults,
+) -> None:
     assert found.trainings["byol_sup"]["extra_positives_right"] == 1
     for name in ("byol_fs", "byol_fs_pretrained", "byol_tracin", "byol_tracin_pretrained"):
         assert 0 <= found.trainings[name]["extra_positives_right"] <= 1
         assert found.trainings[name]["extra_positives"] == 1
-        assert 0 < found.trainings[name]["extra_positives_chance"] < 0.3  # eight classes of about equal size
+        assert (
+            0 < found.trainings[name]["extra_positives_chance"] < 0.3
+        )  # eight classes of about equal size
     assert "extra_positives" not in found.trainings["byol_ft"]
 
 
@@ -112,10 +129,18 @@ def test_a_killed_run_does_what_is_missing_alone_and_ends_the_same(
 ) -> None:
     folder = workdir / "seed_0"
     # One killed between two results, the other as soon as its encoder was trained.
-    names = ("transfer.json", "training.json", "labels_0.1.json", "labels_0.5.json", "labels_1.json")
+    names = (
+        "transfer.json",
+        "training.json",
+        "labels_0.1.json",
+        "labels_0.5.json",
+        "labels_1.json",
+    )
     gone = [folder / "byol" / "transfer.json", *(folder / "byol_fs" / name for name in names)]
     kept = {
-        path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.is_file() and "byol_fs" not in path.parts
+        path: path.stat().st_mtime_ns
+        for path in workdir.rglob("*")
+        if path.is_file() and "byol_fs" not in path.parts
     }
     for path in gone:
         kept.pop(path, None)
@@ -141,7 +166,9 @@ def test_the_page_has_tables_charts_and_the_gallery(
     assert all((np.diff(method.scores, axis=1) <= 0).all() for method in shown.methods)
     page = write_page(workdir, [found, found], *skin, miniature(), shown, device="a test")
     text = page.read_text()
-    assert "not learned (" in text  # byol itself, were it no better; the same seed twice has no deviation
+    assert (
+        "not learned (" in text
+    )  # byol itself, were it no better; the same seed twice has no deviation
     assert "0.408(.007)" in text
     for name in (
         "semi_supervised_bma.csv",
@@ -163,7 +190,10 @@ def test_a_method_that_diverges_is_told_and_the_study_goes_on(
     with diverging(BYOL, monkeypatch):
         found = run_seed(*skin, splits, tmp_path, settings, 0, progress=False)
     assert ["diverged" in found.trainings[name] for name in settings.methods] == [True, True, False]
-    assert "no scorer, as byol diverged: the loss is nan at step 1" in found.trainings["byol_fs_pretrained"]["diverged"]
+    assert (
+        "no scorer, as byol diverged: the loss is nan at step 1"
+        in found.trainings["byol_fs_pretrained"]["diverged"]
+    )
     assert "diverged" in found.transfer["byol"]
     assert "bma" in found.transfer["byol_ft"]
     shown = gallery(skin[0], splits[0], tmp_path, settings, 0)
@@ -178,7 +208,9 @@ def test_a_method_that_diverges_is_told_and_the_study_goes_on(
 
 
 @pytest.mark.study
-def test_the_time_is_said_beforehand(found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path) -> None:
+def test_the_time_is_said_beforehand(
+    found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path
+) -> None:
     splits = check_folder(workdir, *skin, miniature())
     (workdir / "byol_step.json").write_text('{"seconds_a_step": 900}')
     said = expected_time(workdir, skin[0], splits, miniature())
@@ -187,7 +219,9 @@ def test_the_time_is_said_beforehand(found: ByolTracInSeedResults, skin: Sets, w
     assert "2 steps of 16 images" in said
 
 
-def test_all_methods_train_for_the_steps_that_minutes_of_byol_pay_for(skin: Sets, tmp_path: pathlib.Path) -> None:
+def test_all_methods_train_for_the_steps_that_minutes_of_byol_pay_for(
+    skin: Sets, tmp_path: pathlib.Path
+) -> None:
     settings = dataclasses.replace(miniature(), steps=None, minutes=2.0)
     (tmp_path / "byol_step.json").write_text('{"seconds_a_step": 7}')
     for name in ("byol", "byol_tracin", "byol_ft"):
@@ -251,15 +285,25 @@ def test_settings_out_of_range_are_refused_at_once(change: dict[str, object]) ->
 
 def test_the_unknown_settings_reach_their_methods(skin: Sets, tmp_path: pathlib.Path) -> None:
     own = dataclasses.replace(
-        miniature(), false_negatives=FalseNegatives(2, 0.5), concentration=3.0, weight=0.5, learning_rate=0.25
+        miniature(),
+        false_negatives=FalseNegatives(2, 0.5),
+        concentration=3.0,
+        weight=0.5,
+        learning_rate=0.25,
     )
     method, training = resolve("byol_fnc", skin[0].pixels, tmp_path, own, 0)
-    assert (method.choice, method.weight, training.schedule.learning_rate) == (FalseNegatives(2, 0.5), 0.5, 0.25)
+    assert (method.choice, method.weight, training.schedule.learning_rate) == (
+        FalseNegatives(2, 0.5),
+        0.5,
+        0.25,
+    )
     assert resolve("byol_ft", skin[0].pixels, tmp_path, own, 0)[0].concentration == 3.0
 
 
 @pytest.mark.study
-def test_the_same_folder_takes_no_other_study(found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path) -> None:
+def test_the_same_folder_takes_no_other_study(
+    found: ByolTracInSeedResults, skin: Sets, workdir: pathlib.Path
+) -> None:
     with pytest.raises(ValueError, match="another run"):
         check_folder(workdir, *skin, dataclasses.replace(miniature(), weight=0.5))
 
@@ -268,14 +312,21 @@ def test_the_same_folder_takes_no_other_study(found: ByolTracInSeedResults, skin
 def test_chest_images_of_several_labels_run_whole(tmp_path: pathlib.Path) -> None:
     chest = read(tmp_path, "chestx_ray14", "shenzhen")
     # A network with batch norms, as the paper's: in LARS, under a scorer and in fine-tuning.
-    network = Architecture(ResNetConfig(image_size=16, channels=3, depths=(1,), width=8, stem="small_image"), None)
-    settings = dataclasses.replace(miniature(("byol", "byol_tracin_pretrained", "byol_sup")), network=network)
+    network = Architecture(
+        ResNetConfig(image_size=16, channels=3, depths=(1,), width=8, stem="small_image"), None
+    )
+    settings = dataclasses.replace(
+        miniature(("byol", "byol_tracin_pretrained", "byol_sup")), network=network
+    )
     splits = check_folder(tmp_path / "out", *chest, settings)
     one = run_seed(*chest, splits[0], tmp_path / "out", settings, 0, progress=False)
     assert set(one.semi_supervised["byol_sup"][0.1]) == {"auc", "average_precision"}
     assert set(one.transfer["byol_sup"]) == {"bma", "auc", "average_precision"}
     assert one.sizes["pre-training"] + one.sizes["test"] == 94
-    assert one.trainings["byol_sup"]["extra_positives"] < 1 or one.trainings["byol_sup"]["extra_positives_right"] == 1
+    assert (
+        one.trainings["byol_sup"]["extra_positives"] < 1
+        or one.trainings["byol_sup"]["extra_positives_right"] == 1
+    )
     shown = gallery(chest[0], splits[0][0], tmp_path / "out", settings, 0)
     assert write_page(tmp_path / "out", [one], *chest, settings, shown, device="a test").exists()
 

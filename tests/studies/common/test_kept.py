@@ -18,7 +18,11 @@ def test_what_is_there_is_not_computed_again_and_reads_the_same(tmp_path: pathli
         return {"values": [0.1, 1 / 3], "none": None}
 
     first = kept.json(tmp_path / "deep" / "a.json", compute)
-    assert first == kept.json(tmp_path / "deep" / "a.json", compute) == {"values": [0.1, 1 / 3], "none": None}
+    assert (
+        first
+        == kept.json(tmp_path / "deep" / "a.json", compute)
+        == {"values": [0.1, 1 / 3], "none": None}
+    )
     assert len(calls) == 1
     made = {"x": np.arange(3.0)}
     np.testing.assert_array_equal(kept.arrays(tmp_path / "a.npz", lambda: made)["x"], made["x"])
@@ -30,7 +34,9 @@ def test_of_two_processes_that_compute_the_same_both_take_what_was_written_first
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
     def refuse(*paths: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")  # as a file system without hard links does
+        raise PermissionError(
+            errno.EPERM, "Operation not permitted"
+        )  # as a file system without hard links does
 
     if not links:
         monkeypatch.setattr(os, "link", refuse)

@@ -7,7 +7,12 @@ import pytest
 
 from examine_jax.labelled.sets import LabelledImages
 from examine_jax.studies.examine.sets import ExamineSplit, divide, mean_of, noisy_assessed
-from examine_jax.studies.examine.settings import ExperimentSettings, NoiseSettings, SetSizes, examine_preset
+from examine_jax.studies.examine.settings import (
+    ExperimentSettings,
+    NoiseSettings,
+    SetSizes,
+    examine_preset,
+)
 
 SIZES = SetSizes(pretraining=60, assessed=25, clean=10, validation=30)
 
@@ -17,7 +22,9 @@ def images(count: int, group_size: int | None) -> LabelledImages:
     groups = None if group_size is None else np.arange(count) // group_size
     labels = np.arange(count) % 2 if group_size is None else (np.arange(count) // group_size) % 2
     pixels = generator.integers(0, 200, (count, 4, 4, 3), dtype=np.uint8)
-    return LabelledImages(tuple(map(str, range(count))), pixels, labels.astype(np.int64), ("a", "b"), groups)
+    return LabelledImages(
+        tuple(map(str, range(count))), pixels, labels.astype(np.int64), ("a", "b"), groups
+    )
 
 
 def parts(division: ExamineSplit, halves: bool) -> list[np.ndarray]:
@@ -27,13 +34,17 @@ def parts(division: ExamineSplit, halves: bool) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("valued_on", ["validation", "half"])
 @pytest.mark.parametrize("group_size", [None, 3])
-def test_no_row_and_no_group_is_in_two_sets_and_each_has_every_class(group_size: int | None, valued_on: str) -> None:
+def test_no_row_and_no_group_is_in_two_sets_and_each_has_every_class(
+    group_size: int | None, valued_on: str
+) -> None:
     there = images(300, group_size)
     settings = ExperimentSettings(sizes=SIZES, valued_on=valued_on)
     seen: list[set[int]] = []
     for seed in (0, 1):
         found = parts(divide(there, settings, seed), valued_on == "half")
-        groups = [set((there.groups if group_size else np.arange(300))[part].tolist()) for part in found]
+        groups = [
+            set((there.groups if group_size else np.arange(300))[part].tolist()) for part in found
+        ]
         for place, group in enumerate(groups):
             assert not any(group & other for other in groups[:place])
         assert all(set(there.labels[part]) == {0, 1} for part in found)
@@ -45,7 +56,9 @@ def test_no_row_and_no_group_is_in_two_sets_and_each_has_every_class(group_size:
 
 def test_too_few_images_give_smaller_sets_in_proportion() -> None:
     division = divide(images(60, None), ExperimentSettings(sizes=SIZES), seed=0)
-    assert [len(part) for part in parts(division, False)] == pytest.approx([28.8, 12, 4.8, 14.4], abs=2)
+    assert [len(part) for part in parts(division, False)] == pytest.approx(
+        [28.8, 12, 4.8, 14.4], abs=2
+    )
 
 
 def test_the_same_set_defines_v_and_measures_unless_halves_are_asked_for() -> None:

@@ -59,9 +59,22 @@ def found(images: LabelledImages, workdir: pathlib.Path) -> ExamineSeedResults:
 
 @pytest.mark.study
 def test_every_figure_of_the_paper_has_its_data(found: ExamineSeedResults) -> None:
-    assert found.sizes == {"pretraining": 32, "assessed": 20, "clean": 8, "valued_on": 24, "measured_on": 24}
+    assert found.sizes == {
+        "pretraining": 32,
+        "assessed": 20,
+        "clean": 8,
+        "valued_on": 24,
+        "measured_on": 24,
+    }
     np.testing.assert_array_equal(np.unique(found.level, return_counts=True)[1], [4] * 5)
-    assert tuple(found.gaps) == ("mae", "autoencoder", "simclr", "byol", "untrained mae", "colour statistics")
+    assert tuple(found.gaps) == (
+        "mae",
+        "autoencoder",
+        "simclr",
+        "byol",
+        "untrained mae",
+        "colour statistics",
+    )
     assert tuple(found.values) == VALUERS
     for choosing in CURVE_KINDS:
         assert set(found.curves[choosing]) == {"random", *VALUERS}
@@ -76,7 +89,9 @@ def test_examine_values_are_those_of_the_main_encoders_features(
     found: ExamineSeedResults, workdir: pathlib.Path
 ) -> None:
     features = np.load(workdir / "seed_0" / "features.npz")["assessed"]
-    np.testing.assert_allclose(found.values["examine"], -np.asarray(examine(features).gap), rtol=1e-6)
+    np.testing.assert_allclose(
+        found.values["examine"], -np.asarray(examine(features).gap), rtol=1e-6
+    )
     np.testing.assert_allclose(found.gaps["mae"], -found.values["examine"], rtol=1e-6)
 
 
@@ -84,7 +99,12 @@ def test_examine_values_are_those_of_the_main_encoders_features(
 def test_leave_one_out_adds_up_with_the_curves_ends(found: ExamineSeedResults) -> None:
     """Both curves of removing begin with all rows, both of adding end with all."""
     for which, place in (("remove", 0), ("add", -1)):
-        ends = {curve.worth[place] for c in CURVE_KINDS if c.startswith(which) for curve in found.curves[c].values()}
+        ends = {
+            curve.worth[place]
+            for c in CURVE_KINDS
+            if c.startswith(which)
+            for curve in found.curves[c].values()
+        }
         assert len(ends) == 1
 
 
@@ -95,7 +115,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     folder = workdir / "seed_0"
     trained = {file: file.stat().st_mtime_ns for file in folder.glob("*/training.json")}
     assert len(trained) == 4
-    # As it lies when killed in the middle of TMC: no values yet, the state of half of the permutations.
+    # As it lies when killed in the middle of TMC: no values yet, the state of half of the
+    # permutations.
     (folder / "values" / "tmc_shapley.json").unlink()
     (folder / "values" / "state" / "tmc_shapley-values.json").unlink()
     for file in folder.glob("curves_*.json"):
@@ -106,21 +127,28 @@ def test_a_killed_run_goes_on_and_ends_the_same(
         parts = dict(stored)
     half = len(parts["indices"]) // 2
     assert half
-    np.savez(state, **(parts | {name: parts[name][:half] for name in ("indices", "contributions", "fits")}))
+    np.savez(
+        state,
+        **(parts | {name: parts[name][:half] for name in ("indices", "contributions", "fits")}),
+    )
     again = run_seed(images, workdir, miniature(), 0, progress=False)
     assert state.read_bytes() == whole
     assert trained == {file: file.stat().st_mtime_ns for file in folder.glob("*/training.json")}
     for name in VALUERS:
         np.testing.assert_array_equal(again.values[name], found.values[name])
         for choosing in CURVE_KINDS:
-            np.testing.assert_array_equal(again.curves[choosing][name].worth, found.curves[choosing][name].worth)
+            np.testing.assert_array_equal(
+                again.curves[choosing][name].worth, found.curves[choosing][name].worth
+            )
 
 
 @pytest.mark.study
 def test_further_valuers_keep_what_is_there(
     found: ExamineSeedResults, images: LabelledImages, workdir: pathlib.Path
 ) -> None:
-    more = dataclasses.replace(miniature(), valuers=("examine", "loo", "tmc_shapley", "leverage"), seeds=(0, 1))
+    more = dataclasses.replace(
+        miniature(), valuers=("examine", "loo", "tmc_shapley", "leverage"), seeds=(0, 1)
+    )
     check_folder(workdir, images, more)
     again = run_seed(images, workdir, more, 0, progress=False)
     np.testing.assert_array_equal(again.values["loo"], found.values["loo"])
@@ -157,7 +185,15 @@ def test_the_page_says_every_choice_that_the_paper_leaves_open(
         assert said in text
     assert "No groups are known" in text
     assert "measured on the images that define V" in text
-    for figure in ("fig_2a", "fig_2b", "fig_3", "noise_separation", "agreement", "running_times", "wrong_labels"):
+    for figure in (
+        "fig_2a",
+        "fig_2b",
+        "fig_3",
+        "noise_separation",
+        "agreement",
+        "running_times",
+        "wrong_labels",
+    ):
         assert (tmp_path / f"{figure}.png").stat().st_size > 5000
     rows = (tmp_path / "areas.csv").read_text(encoding="utf-8").splitlines()
     assert [row.split(",")[0] for row in rows] == ["valuer", "random", *VALUERS]

@@ -69,7 +69,9 @@ def test_what_is_not_two_standard_errors_above_random_initialisation_is_not_lear
 ) -> None:
     seeds = tuple(range(len(method)))
     row = Row("breast", "dcl", seeds, method, method, method)
-    assert verdict(row, Row("breast", RANDOM_INITIALISATION, seeds, control, control, control)) == said
+    assert (
+        verdict(row, Row("breast", RANDOM_INITIALISATION, seeds, control, control, control)) == said
+    )
 
 
 def test_nothing_is_called_learned_without_random_initialisation_beside_it() -> None:
@@ -82,6 +84,7 @@ def test_the_papers_numbers_are_whole() -> None:
     every = {(name, method) for name in published.SETS for method in methods}
     assert set(published.KNN) == set(published.BEST_SETTINGS) == every
     assert set(published.PROBE) == every | {(name, published.IMAGENET) for name in published.SETS}
-    # "A large difference for the supervised setup, about 0.023, as compared to the top-performing SSL algorithm, about 0.010".
+    # "A large difference for the supervised setup, about 0.023, as compared to the top-performing
+    # SSL algorithm, about 0.010".
     accuracy, f1 = published.PROBE["pneumonia", published.IMAGENET]
     assert accuracy - f1 == pytest.approx(0.023)

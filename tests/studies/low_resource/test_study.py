@@ -24,7 +24,9 @@ from examine_jax.studies.low_resource.study import check_folder, check_set_folde
 from tests.support.diverging import diverging
 
 CONTROLS = ("random initialisation", "colour statistics")
-TINY = Architecture(ResNetConfig(image_size=16, channels=3, depths=(1,), width=8, stem="small_image"), None)
+TINY = Architecture(
+    ResNetConfig(image_size=16, channels=3, depths=(1,), width=8, stem="small_image"), None
+)
 
 
 def miniature(preset: str) -> LowResourceSettings:
@@ -68,7 +70,11 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LabelledImages]:
             patient = f"14-{100 + slide}"
             for zoom in (100, 400):
                 name = f"SOB_{tumour.replace('_', '_')}-{patient}-{zoom}-{image:03d}.png"
-                save(folder, f"breast/{kind}/SOB/x/SOB_{tumour}_{patient}/{zoom}X/{name}", 10 * slide + image)
+                save(
+                    folder,
+                    f"breast/{kind}/SOB/x/SOB_{tumour}_{patient}/{zoom}X/{name}",
+                    10 * slide + image,
+                )
     for number in range(16):
         save(folder, f"pneumonia/train/NORMAL/IM-{number:04d}-0001.jpeg", number)
         save(folder, f"pneumonia/test/PNEUMONIA/person{number}_virus_{number}.jpeg", number)
@@ -85,19 +91,27 @@ def test_the_official_folders_are_read_at_400x_with_groups(sets: dict[str, Label
     assert describe(sets["pneumonia"]).classes == {"normal": 16, "pneumonia": 16}
 
 
-def test_groups_stay_whole_unless_the_papers_random_split_is_asked_for(sets: dict[str, LabelledImages]) -> None:
+def test_groups_stay_whole_unless_the_papers_random_split_is_asked_for(
+    sets: dict[str, LabelledImages],
+) -> None:
     images = sets["breast"]
     assert images.groups is not None
     parts = dataclasses.astuple(divide("a", images, miniature("paper"), 0))
     assert sum(map(len, parts)) == 36
     assert sum(len(np.unique(images.groups[rows])) for rows in parts) == 12
-    torn = dataclasses.astuple(divide("a", images, dataclasses.replace(miniature("paper"), keep_groups=False), 0))
+    torn = dataclasses.astuple(
+        divide("a", images, dataclasses.replace(miniature("paper"), keep_groups=False), 0)
+    )
     assert sum(len(np.unique(images.groups[rows])) for rows in torn) > 12
 
 
 @pytest.mark.study
-def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledImages], tmp_path: pathlib.Path) -> None:
-    settings = dataclasses.replace(miniature("paper"), methods=("dcl",), batch_sizes=(8,), probe_batch_size=None)
+def test_a_run_ends_on_the_page_and_is_not_done_again(
+    sets: dict[str, LabelledImages], tmp_path: pathlib.Path
+) -> None:
+    settings = dataclasses.replace(
+        miniature("paper"), methods=("dcl",), batch_sizes=(8,), probe_batch_size=None
+    )
     images = sets["breast"]
     check_folder(tmp_path, settings)
     found = list(run_set("breast", images, tmp_path, settings, progress=False))
@@ -106,7 +120,9 @@ def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledIm
     assert all(len(one.figures["probes"]) == 2 for one in found)
     assert all(one.figures["k"] == 5 for one in found)
 
-    text = write_page(tmp_path, found, {"breast": describe(images)}, settings, device="cpu").read_text()
+    text = write_page(
+        tmp_path, found, {"breast": describe(images)}, settings, device="cpu"
+    ).read_text()
     assert "0.837 / 0.829" not in text  # the paper's DCL on breast, at a batch of 64
     assert "0.939 / 0.939" in text  # its probe
     assert "k = 5, uniform votes" in text
@@ -123,25 +139,32 @@ def test_a_run_ends_on_the_page_and_is_not_done_again(sets: dict[str, LabelledIm
     with pytest.raises(ValueError, match="holds another run"):
         check_folder(tmp_path, dataclasses.replace(settings, k=7))
 
-    # Batch sizes and ImageNet's network may come later: the controls' probes get the same choices, the rest stays.
+    # Batch sizes and ImageNet's network may come later: the controls' probes get the same choices,
+    # the rest stays.
     more = dataclasses.replace(settings, batch_sizes=(4, 8))
     supervised = load_encoder(tmp_path / "breast" / "seed_0" / "dcl_8" / "encoder")
     check_folder(tmp_path, more)
     found = list(run_set("breast", images, tmp_path, more, imagenet=supervised, progress=False))
     assert [one.name for one in found] == [*CONTROLS, "ImageNet transfer", "dcl", "dcl"]
-    assert all({probe["batch_size"] for probe in one.figures["probes"]} == {4, 8} for one in found[:3])
+    assert all(
+        {probe["batch_size"] for probe in one.figures["probes"]} == {4, 8} for one in found[:3]
+    )
     assert found[0].figures["probes"][2:] == again[0].figures["probes"]
     assert {file: file.stat().st_mtime_ns for file in before} == before
     text = write_page(tmp_path, found, {"breast": describe(images)}, more, device="cpu").read_text()
     assert "0.916 / 0.915" in text  # the paper's transfer row, table 3
-    other = dataclasses.replace(supervised, params=jax.tree.map(lambda leaf: leaf + 1, supervised.params))
+    other = dataclasses.replace(
+        supervised, params=jax.tree.map(lambda leaf: leaf + 1, supervised.params)
+    )
     with pytest.raises(ValueError, match="holds another run"):
         next(run_set("breast", images, tmp_path, more, imagenet=other, progress=False))
 
 
 @pytest.fixture(scope="module")
 def colorectal() -> LabelledImages:
-    tfds = pytest.importorskip("tensorflow_datasets", reason="colorectal_histology comes through examine-jax[tfds]")
+    tfds = pytest.importorskip(
+        "tensorflow_datasets", reason="colorectal_histology comes through examine-jax[tfds]"
+    )
     with tfds.testing.mock_data(num_examples=120):
         return read_labelled(LabelledSource("tfds:colorectal_histology"), image_size=16, channels=3)
 
@@ -156,11 +179,19 @@ def test_colorectal_comes_through_tfds(colorectal: LabelledImages) -> None:
 def test_the_preset_runs_whole_on_all_three_sets(
     sets: dict[str, LabelledImages], colorectal: LabelledImages, tmp_path: pathlib.Path, preset: str
 ) -> None:
-    settings = dataclasses.replace(miniature(preset), batch_sizes=(8,), steps=1, probe_learning_rates=(0.01,))
-    everything = {"breast": sets["breast"], "colorectal": colorectal, "pneumonia": sets["pneumonia"]}
+    settings = dataclasses.replace(
+        miniature(preset), batch_sizes=(8,), steps=1, probe_learning_rates=(0.01,)
+    )
+    everything = {
+        "breast": sets["breast"],
+        "colorectal": colorectal,
+        "pneumonia": sets["pneumonia"],
+    }
     check_folder(tmp_path, settings)
     found = [
-        one for name, images in everything.items() for one in run_set(name, images, tmp_path, settings, progress=False)
+        one
+        for name, images in everything.items()
+        for one in run_set(name, images, tmp_path, settings, progress=False)
     ]
     methods = ("dcl", "simclr", "simsiam", "vicreg")
     assert [(one.set_name, one.name) for one in found] == [
@@ -180,8 +211,13 @@ def test_a_training_that_diverges_is_told_and_the_study_goes_on(
     settings = dataclasses.replace(miniature("paper"), methods=("dcl", "simclr"), batch_sizes=(8,))
     with diverging(DCL, monkeypatch):
         found = list(run_set("breast", sets["breast"], tmp_path, settings, progress=False))
-    assert [(one.name, one.diverged is None) for one in found[2:]] == [("dcl", False), ("simclr", True)]
-    text = write_page(tmp_path, found, {"breast": describe(sets["breast"])}, settings, device="cpu").read_text()
+    assert [(one.name, one.diverged is None) for one in found[2:]] == [
+        ("dcl", False),
+        ("simclr", True),
+    ]
+    text = write_page(
+        tmp_path, found, {"breast": describe(sets["breast"])}, settings, device="cpu"
+    ).read_text()
     assert "dcl at a batch of 8 diverged and is in no table (the loss is nan at step 1" in text
     # Also when the command goes on: the same training would diverge again.
     again = list(run_set("breast", sets["breast"], tmp_path, settings, progress=False))
@@ -205,7 +241,9 @@ def test_a_set_whose_folder_holds_other_images_is_refused_before_any_training(
         ({"probe_learning_rates": (0.01, float("nan"))}, "learning rates"),
     ],
 )
-def test_settings_that_a_late_training_could_not_have_are_refused_at_once(change: dict[str, Any], message: str) -> None:
+def test_settings_that_a_late_training_could_not_have_are_refused_at_once(
+    change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(miniature("paper"), **change)
 
