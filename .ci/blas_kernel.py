@@ -1,4 +1,7 @@
-"""Prints the OpenBLAS kernel that NumPy and SciPy use here; with --other, another one that this processor can run."""
+"""Prints the OpenBLAS kernel that NumPy and SciPy use here.
+
+With --other, it prints another kernel that this processor can run.
+"""
 
 import os
 import subprocess
@@ -21,7 +24,10 @@ def kernels() -> list[str]:
 
 
 def other_kernel() -> str:
-    """The first candidate that is not in use and that OpenBLAS takes when it is asked for; empty where there is none."""
+    """Returns the first candidate that is not in use and that OpenBLAS takes on request.
+
+    The text is empty where there is none.
+    """
     present = kernels()
     for candidate in CANDIDATES:
         if candidate in present:

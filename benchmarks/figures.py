@@ -478,7 +478,10 @@ def valuation_speed() -> list[str]:
             one = found[key]
             cells = ["", ""]
             if "times_faster" in one:
-                faster = f"{one['times_faster']:.0f} times faster, {one['times_less_cpu']:.0f} times in CPU time"
+                faster = (
+                    f"{one['times_faster']:.0f} times faster, "
+                    f"{one['times_less_cpu']:.0f} times in CPU time"
+                )
                 cells = [faster, f"{one['largest_difference_of_a_worth']:.0e}"]
             yield name, f"{int(one['fits']):,}", f"{one['seconds']:.3g} s", *cells
 
@@ -541,7 +544,8 @@ def _first_step(cache: str) -> str:
 
 
 def _memory(solver: str) -> str:
-    return f"{_json('2026-11-21-scoring-limits.json')['memory'][solver]['peak_beyond_before_gib']:.2f} GiB"
+    memory = _json("2026-11-21-scoring-limits.json")["memory"]
+    return f"{memory[solver]['peak_beyond_before_gib']:.2f} GiB"
 
 
 def _scoring_ratio() -> str:

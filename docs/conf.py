@@ -39,7 +39,10 @@ python_use_unqualified_type_names = True
 
 
 def setup(app):  # type: ignore[no-untyped-def]
-    """API pages are written before the build; docstrings are made valid reStructuredText before napoleon reads them."""
+    """Writes the API pages before the build.
+
+    It makes docstrings valid reStructuredText before napoleon reads them.
+    """
     app.connect("builder-inited", lambda app: api_pages.write(pathlib.Path(app.srcdir) / "api"))
     app.connect("autodoc-skip-member", api_pages.skip_member)
     app.connect("autodoc-process-docstring", api_pages.process_docstring, priority=100)

@@ -9,13 +9,13 @@ import pathlib
 for library in ("OMP", "OPENBLAS"):
     os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
-# Programs of tests run once or twice, so what matters is how soon they are compiled: four times sooner without LLVM's optimisations.
-# CI runs the scorer's tests a second time as users run it, with XLA_FLAGS set to nothing.
+# A program of the tests runs once or twice, so the time to compile it matters. Without LLVM's
+# optimisations, it compiles four times sooner. CI runs the scorer's tests a second time with
+# XLA_FLAGS set to nothing, as users run it.
 if "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
-    if importlib.metadata.version("jaxlib").startswith(
-        "0.10."
-    ):  # XLA ends the process at a flag that it does not know
+    # XLA ends the process at a flag that it does not know.
+    if importlib.metadata.version("jaxlib").startswith("0.10."):
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 
 # One folder of compiled programs for all workers, and for the next run of the same code: most of
@@ -39,7 +39,10 @@ import pytest
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs_go_with_their_module() -> Iterator[None]:
-    """Thousands of compiled programs would exhaust the memory mappings that a process may have, which ends it."""
+    """Clears the compiled programs after each module.
+
+    Thousands of them exhaust the memory mappings that a process may have, and this ends it.
+    """
     yield
     jax.clear_caches()
 

@@ -7,9 +7,21 @@ import pytest
 
 import examine_jax
 
-HEAVY = (
-    "flax optax orbax PIL skimage sklearn scipy matplotlib absl.flags tqdm jinja2 pyarrow safetensors".split()  # noqa: SIM905
-)
+HEAVY = [
+    "flax",
+    "optax",
+    "orbax",
+    "PIL",
+    "skimage",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "absl.flags",
+    "tqdm",
+    "jinja2",
+    "pyarrow",
+    "safetensors",
+]
 
 
 def in_a_new_process(code: str) -> str:

@@ -43,7 +43,10 @@ def modules() -> dict[str, pathlib.Path]:
 
 
 def imports_of(file: pathlib.Path) -> Iterator[tuple[str, str]]:
-    """(module, name) of every import of a file, those inside functions too; name is empty for a plain `import`."""
+    """Yields (module, name) of every import of a file, those inside functions too.
+
+    The name is empty for a plain `import`.
+    """
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
@@ -128,7 +131,7 @@ def test_the_scorer_uses_jax_and_numpy_alone() -> None:
 
 
 def test_no_export_is_named_like_its_module() -> None:
-    """`from examine_jax.room import name` must not be a module on one day and a function on another."""
+    """`from examine_jax.room import name` is either always a module or always a function."""
     shadowed = []
     for file in PACKAGE.rglob("__init__.py"):
         if file.parent == PACKAGE:

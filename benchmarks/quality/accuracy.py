@@ -1,4 +1,6 @@
-"""The gap's error for every solver over the tests' table of spectra, against float64 NumPy SVDs with the row deleted.
+"""Measures the gap's error for every solver over the tests' table of spectra.
+
+The reference is NumPy's SVD in float64, with the row deleted.
 
 python -m benchmarks.quality.accuracy --output=benchmarks/results/FILE.csv
 

@@ -72,7 +72,8 @@ def main(arguments: list[str]) -> None:
         one_seed(features, images.labels, len(images.classes), seed) for seed in range(_SEEDS.value)
     ]
     record = {
-        "what": f"{SHARE:.0%} of the labels of {len(features)} images in {len(images.classes)} classes flipped; "
+        "what": f"{SHARE:.0%} of the labels of {len(features)} images in "
+        f"{len(images.classes)} classes flipped; "
         f"{'colour statistics' if encoder is None else 'a trained encoder'}, {features.shape[1]} "
         "features, z-scored",
         "device": str(jax.devices()[0]),

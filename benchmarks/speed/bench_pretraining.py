@@ -44,8 +44,10 @@ PEER = """
 import sys, torch
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
 torch.set_num_threads(int(sys.argv[1]))
-model = ViTMAEForPreTraining(ViTMAEConfig(hidden_size=192, num_hidden_layers=6, num_attention_heads=6, intermediate_size=768, image_size=72,
-    patch_size=8, decoder_hidden_size=96, decoder_num_hidden_layers=2, decoder_num_attention_heads=3, decoder_intermediate_size=384,
+model = ViTMAEForPreTraining(ViTMAEConfig(
+    hidden_size=192, num_hidden_layers=6, num_attention_heads=6, intermediate_size=768,
+    image_size=72, patch_size=8, decoder_hidden_size=96, decoder_num_hidden_layers=2,
+    decoder_num_attention_heads=3, decoder_intermediate_size=384,
     mask_ratio=0.4, layer_norm_eps=1e-6)).train()
 optimiser = torch.optim.AdamW(model.parameters(), 1e-4, betas=(0.9, 0.95), weight_decay=0.05)
 images = torch.rand(int(sys.argv[2]), 3, 72, 72)
@@ -81,7 +83,10 @@ def our_step(accumulate: int) -> Callable[[], None]:
 
 @pytest.mark.parametrize("accumulate", [1, 2, 4, 8])
 def test_mae_step(benchmark: Any, request: pytest.FixtureRequest, accumulate: int) -> None:
-    """Times our step; `extra_info` has PyTorch's times of the same rounds and the ratio of medians."""
+    """Times our step beside PyTorch's.
+
+    `extra_info` has PyTorch's times of the same rounds and the ratio of medians.
+    """
     step = our_step(accumulate)
     step()
     step()
@@ -169,7 +174,8 @@ from benchmarks.speed.bench_pretraining import METHOD
 if sys.argv[2] != "none":
     assert keep_compiled_programs(sys.argv[2])
 images = np.random.default_rng(0).integers(0, 256, (512, 72, 72, 3), dtype=np.uint8)
-pretrain(METHOD, images, PretrainSettings((Phase(steps=1),), batch_size=64), sys.argv[1], progress=False)
+settings = PretrainSettings((Phase(steps=1),), batch_size=64)
+pretrain(METHOD, images, settings, sys.argv[1], progress=False)
 print(time.perf_counter() - begin)
 """
 
@@ -178,7 +184,10 @@ print(time.perf_counter() - begin)
 def test_time_to_the_first_step(
     benchmark: Any, cache: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: pathlib.Path
 ) -> None:
-    """Times a new process from its imports to the saved step 1, with and without compiled programs."""
+    """Times a new process from its imports to the saved step 1.
+
+    It runs with and without compiled programs.
+    """
     folder = tmp_path / "programs"
     runs = iter(range(100))
 

@@ -29,8 +29,12 @@ _MEASURED_MEAN_SHARE = 0.966
 
 
 def features(size: Size, spectrum: str) -> np.ndarray:
-    """Rows in which no direction stands out ("gaussian"), with a mean and a slow decay ("decaying"), or with the mean and the
-    spectrum of a trained encoder's features ("encoder"), stretched over the width."""
+    """Returns random rows of one of three spectra.
+
+    In "gaussian" rows, no direction stands out. "decaying" rows have a mean and a slow decay.
+    "encoder" rows have the mean and the spectrum of a trained encoder's features, stretched over
+    the width.
+    """
     _, width = size
     generator = np.random.default_rng(0)
     rows = generator.standard_normal(size, dtype=np.float32)
@@ -51,11 +55,9 @@ def features(size: Size, spectrum: str) -> np.ndarray:
 
 
 def reference(rows: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Gaps of some rows from eigenvalues of the row-deleted Gram matrix's singular values, in float64 by LAPACK."""
+    """Returns the gaps of some rows in float64, from LAPACK with the row deleted."""
     exact = rows.astype(np.float64)
-    if (
-        len(exact) > 2000
-    ):  # the singular values are those of the triangular factor; downdating it by a row is one more QR
+    if len(exact) > 2000:  # the Gram matrix without the row has the squared singular values
         gram = exact.T @ exact
         sigma = np.sqrt(np.linalg.eigvalsh(gram)[-1])
         return np.array(
@@ -109,7 +111,7 @@ def test_solver(benchmark: Any, size: Size, solver: Any, spectrum: str) -> None:
 
 @pytest.mark.parametrize("spectrum", SPECTRA)
 def test_two_products_alone(benchmark: Any, size: Size, spectrum: str) -> None:
-    """What the full path cannot do without: the Gram matrix and the projection on its eigenvectors."""
+    """Times what the full path must do: the Gram matrix and the projection on its eigenvectors."""
     count, width = size
     rows = jnp.asarray(features(size, spectrum))
     vectors = jnp.asarray(

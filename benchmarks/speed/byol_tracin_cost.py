@@ -91,7 +91,8 @@ def main(arguments: list[str]) -> None:
         for name in generator.permutation(names):
             seconds[name].append(steppers[name]())
     record = {
-        "what": f"one training step, {_ARCHITECTURE.value}, batch {_BATCH.value}, {size} px, float32, {_ROUNDS.value} rounds",
+        "what": f"one training step, {_ARCHITECTURE.value}, batch {_BATCH.value}, {size} px, "
+        f"float32, {_ROUNDS.value} rounds",
         "device": f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores",
         "versions": package_versions(),
         "methods": {

@@ -54,7 +54,8 @@ def main(arguments: list[str]) -> None:
         seconds["examine_jax"].append(ours)
         seconds["scikit-learn"].append(other)
     record = {
-        "what": f"{_K} nearest of {len(train)} rows of {_WIDTH} float32 features in ten classes, to {len(queries)} rows",
+        "what": f"{_K} nearest of {len(train)} rows of {_WIDTH} float32 features in ten classes, "
+        f"to {len(queries)} rows",
         "cpu_seconds": {"rows": len(some)} | seconds,
         "scikit_learn_over_examine_jax": [
             their / our for our, their in zip(seconds["examine_jax"], seconds["scikit-learn"])

@@ -1,4 +1,6 @@
-"""pyDVL's leave-one-out and one whole permutation of its Shapley, timed: python pydvl_values.py ROWS.npz.
+"""Times pyDVL's leave-one-out and one whole permutation of its Shapley.
+
+python pydvl_values.py ROWS.npz
 
 ROWS.npz holds features, labels, validation, validation_labels, and order, a permutation. The script
 runs in pyDVL's own environment, without JAX; `valuation_speed --pydvl_python=…` starts it. It

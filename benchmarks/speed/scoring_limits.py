@@ -1,4 +1,4 @@
-"""The scorer at its limits: are its bounds true, how much memory does it take, how fast are files read, do two processes help?
+"""Measures the scorer at its limits: its bounds, its memory, files and two processes.
 
 python -m benchmarks.speed.scoring_limits --workdir=OUT --output=benchmarks/results/FILE.json
 [--rows=1000000] [--hostile_rows=1000000]
@@ -35,7 +35,11 @@ _WIDTH = 768
 
 
 def hostile(generator: np.random.Generator, count: int, width: int) -> np.ndarray:
-    """Twin leading values, steps, ties, any decay, means, rows of very different length, outliers, rows orthogonal to the first."""
+    """Returns random rows of one hostile kind.
+
+    The kinds are twin leading values, steps, ties, any decay, means, rows of very different length,
+    outliers, and rows orthogonal to the first.
+    """
     kind = generator.integers(8)
     index = np.arange(width)
     decay = [

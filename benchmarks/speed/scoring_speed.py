@@ -1,4 +1,6 @@
-"""The scorer at every size on one device, beside what it cannot do without and beside its peers; one table, one JSON record.
+"""Times the scorer at every size on one device, beside its necessary work and its peers.
+
+The result is one table and one JSON record.
 
 python -m benchmarks.speed.scoring_speed --output=benchmarks/results/FILE.json
 [--sizes=500x1024,100000x768] [--torch]
@@ -48,7 +50,11 @@ def median(function: Callable[[], Any], rounds: int) -> float:
 
 
 def ceilings(width: int) -> dict[str, float]:
-    """Bytes a second through the memory, and multiplications and additions a second of a float32 product of full precision."""
+    """Measures the device's ceilings: the memory's and the matrix product's.
+
+    The first is in bytes a second. The second is in multiplications and additions a second, of a
+    float32 product of full precision.
+    """
     large = jnp.zeros(2**26, jnp.float32)
     touch = jax.jit(lambda x: x + 1)
     rows = jnp.ones((8192, width), jnp.float32)

@@ -5,5 +5,5 @@ from typing import Any
 
 
 def median_seconds(benchmark: Any) -> float:
-    """The median time of a round in seconds; NaN when timing is disabled (`--benchmark-disable`)."""
+    """Returns the median time of a round in seconds; NaN with `--benchmark-disable`."""
     return math.nan if benchmark.stats is None else benchmark.stats.stats.median

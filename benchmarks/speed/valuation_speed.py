@@ -58,7 +58,7 @@ class Data:
 
 
 def synthetic(rows: int, width: int, validation: int) -> Data:
-    """Features with a decaying spectrum and columns of unit variance; labels are linear plus noise."""
+    """Makes features of a decaying spectrum and unit variance; labels are linear plus noise."""
     generator = np.random.default_rng(0)
     mixing = (
         generator.normal(size=(width, width)) * np.exp(-np.arange(width) / (width / 16))[:, None]

@@ -26,7 +26,10 @@ MIXED_NOISE = 0.375
 CLEAN_SHARE = 2 / 3
 """The share of the training on clean images, before the mixed set; the paper does not state it."""
 MIXED_STREAM = 1_000_003
-"""Added to the seed of the training images' noise, so that the assessed images' noise is new to the encoder."""
+"""A number that is added to the seed of the training images' noise.
+
+So the noise of the assessed images is new to the encoder.
+"""
 
 _REFERENCE_IMAGES = 2000  # training images whose features define the z-scores
 

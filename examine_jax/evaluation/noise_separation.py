@@ -1,4 +1,4 @@
-"""How well a ranking separates images by the noise that was added to them (EXAMINE, section 4.2)."""
+"""How well a ranking separates images by the noise added to them (EXAMINE, section 4.2)."""
 
 import dataclasses
 import math

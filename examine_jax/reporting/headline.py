@@ -78,7 +78,10 @@ def _outliers(gap: Float[np.ndarray, " n"]) -> str:
 
 def _noise(separation: NoiseSeparation) -> str:
     strongest = separation.levels[-1]
-    text = f"Noise was added to some images as a test: the rank correlation of the gap with its level is {separation.rank_correlation:.2f}"
+    text = (
+        "Noise was added to some images as a test: the rank correlation of the gap with its level "
+        f"is {separation.rank_correlation:.2f}"
+    )
     if not math.isnan(separation.auroc[-1]):
         text += (
             f", and the gap separates the strongest noise (δ = {strongest:g}) from clean images "

@@ -8,7 +8,8 @@ import numpy as np
 
 from examine_jax.common.shapes import Int
 
-_ORDER = 0x6F72  # folded into the seed's key: the order shares no random numbers with masks and augmentation
+# It is folded into the seed's key: the order shares no random numbers with masks and augmentation.
+_ORDER = 0x6F72
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""The examples of README.md and docs/: Python blocks run, commands name flags that exist, links lead somewhere."""
+"""The examples of README.md and docs/ work.
+
+Python blocks run, commands name flags that exist, and links lead somewhere.
+"""
 
 import doctest
 import importlib

@@ -26,7 +26,10 @@ def test_every_table_is_on_a_page() -> None:
 
 
 def test_a_changed_figure_is_found() -> None:
-    page = "a\n<!-- table: accuracy -->\n| solver |\n<!-- /table -->\n<!-- figure: knn_memory -->1 MiB<!-- /figure -->\n"
+    page = (
+        "a\n<!-- table: accuracy -->\n| solver |\n<!-- /table -->\n"
+        "<!-- figure: knn_memory -->1 MiB<!-- /figure -->\n"
+    )
     written = figures.filled(page)
     assert "| `Secular` |" in written
     assert "1 MiB" not in written

@@ -127,7 +127,11 @@ def test_what_cannot_be_watched_is_refused(images, make, message):
 
 
 def test_operations_of_a_vit_b_step_are_counted():
-    """By hand: 38 GFLOP an image of 72 pixels, patches of 8, 40 % hidden, three times the forward pass."""
+    """The count by hand is 38 GFLOP an image.
+
+    An image has 72 pixels and a patch 8. 40 % of the patches are hidden. A step costs three
+    forward passes.
+    """
     method = MAE.of(architecture("vit_b8"), mask_ratio=0.4)
     batch = {
         "image": jax.ShapeDtypeStruct((2, 72, 72, 3), jnp.uint8),

@@ -1,4 +1,4 @@
-"""Features in files, one or many shards, as they were saved; what is wrong with a shard is said with its name."""
+"""Features in one or many files are read as they were saved; an error names the file."""
 
 import pathlib
 import pickle

@@ -1,4 +1,4 @@
-"""Makes version_0_1/flags.json: the flags of version 0.1.0's commands, for tests/launch/test_flags.py.
+"""Makes version_0_1/flags.json for tests/launch/test_flags.py: the flags of version 0.1.0.
 
 In a checkout of version 0.1.0: python tests/golden/make_flags.py > version_0_1/flags.json
 """

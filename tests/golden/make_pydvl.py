@@ -1,8 +1,8 @@
-"""Makes pydvl.npz: pyDVL's values of ten rows in a game that is tabulated for all their sets, and its kNN-Shapley.
+"""Makes pydvl.npz: pyDVL's values of ten rows in a tabulated game, and its kNN-Shapley.
 
-The game is scikit-learn's logistic regression, by accuracy and by minus the log-loss; a set that
-lacks a class is worth the majority's rate or the classes' own rates. pyDVL looks the worth of a set
-up, so that two libraries play the same game.
+A table has the worth of every set of the rows. The game is scikit-learn's logistic regression, by
+accuracy and by minus the log-loss. A set that lacks a class is worth the majority's rate or the
+classes' own rates. pyDVL looks the worth of a set up, so that two libraries play the same game.
 
 Run in an environment of its own: pip install pyDVL==0.10.0 scikit-learn==1.9.1; python
 make_pydvl.py
@@ -88,7 +88,10 @@ truncations = {
 
 
 def updates(valuation):
-    """[permutations, players]: what each order adds to each row's sum, by pyDVL's own evaluation of it."""
+    """Returns what each order adds to each row's sum, [permutations, players].
+
+    pyDVL itself evaluates the orders.
+    """
     strategy = valuation.sampler.make_strategy(
         valuation.utility.with_dataset(data), valuation.log_coefficient
     )

@@ -1,5 +1,6 @@
-"""Makes ssl_losses.npz: values and gradients of the two-view losses in float64, by pytorch-metric-learning where it has them, else as the
-reference codes write them.
+"""Makes ssl_losses.npz: values and gradients of the two-view losses in float64.
+
+They come from pytorch-metric-learning where it has them, else from the reference codes' formulas.
 
 Run in an environment of its own: pip install torch==2.13.0 pytorch-metric-learning==2.9.0 numpy;
 python make_ssl_losses.py
@@ -29,7 +30,10 @@ def metric_learning_vicreg(first, second):
 
 
 def decoupled(temperature, sigma, both):
-    """raminnakhli/Decoupled-Contrastive-Learning, loss/dcl.py, behind a network that ends in F.normalize."""
+    """Returns the loss of raminnakhli/Decoupled-Contrastive-Learning, loss/dcl.py.
+
+    There, the network ends in F.normalize.
+    """
     small = np.log(1e-45)
 
     def one_way(z1, z2):
@@ -51,7 +55,10 @@ def decoupled(temperature, sigma, both):
 
 
 def byol_direction(prediction, projection):
-    """deepmind-research, byol/utils/helpers.py, regression_loss, and the mean over the batch of byol_experiment.py."""
+    """Returns regression_loss of deepmind-research, byol/utils/helpers.py.
+
+    The mean over the batch is that of byol_experiment.py.
+    """
 
     def l2_normalize(x):
         return x * torch.rsqrt(torch.clamp(torch.square(x).sum(dim=-1, keepdim=True), min=1e-12))
@@ -65,7 +72,10 @@ def simsiam_direction(p, z):
 
 
 def vicreg_low_resource(z1, z2):
-    """soumitri2001/SmallDataSSL, lossfuns.py: as the original, but the variance terms of the views are summed."""
+    """Returns the VICReg loss of soumitri2001/SmallDataSSL, lossfuns.py.
+
+    It equals the original, but it sums the variance terms of the views.
+    """
 
     def off_diagonal(x):
         n, _ = x.shape

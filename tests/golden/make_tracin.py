@@ -1,4 +1,6 @@
-"""Makes tracin.npz: captum's TracInCP, and TracInCPFast for the last layer, on a small network at three checkpoints, in float64.
+"""Makes tracin.npz: captum's TracInCP, and TracInCPFast for the last layer, in float64.
+
+The network is small, and there are three checkpoints.
 
 Run in an environment of its own: pip install torch==2.13.0 captum==0.9.0 numpy; python
 make_tracin.py

@@ -1,6 +1,7 @@
-"""Makes two_layer_probe.npz: PyTorch's losses, and scores of other rows in evaluation mode, of the low-resource paper's probe, trained on
-a few rows from given weights. The hidden layer's bias, which the batch norm takes out again, stays
-at zero.
+"""Makes two_layer_probe.npz: PyTorch's losses and scores of the low-resource paper's probe.
+
+The probe trains on a few rows, from given weights. It scores other rows in evaluation mode. The
+hidden layer's bias stays at zero, because the batch norm takes it out again.
 
 Run in an environment of its own: pip install torch==2.13.0 numpy; python make_two_layer_probe.py
 """

@@ -1,6 +1,6 @@
-"""Writes version_0_1/studies/: a tiny folder of each study as the last commit of version 0.1.0 left it.
+"""Writes version_0_1/studies/: a tiny folder of each study, as version 0.1.0 writes it.
 
-Run it with that commit's checkout first on the path: PYTHONPATH=CHECKOUT python
+Run it with a checkout of that version's last commit first on the path: PYTHONPATH=CHECKOUT python
 tests/golden/make_version_0_1_study.py
 """
 

@@ -177,7 +177,8 @@ def torchvision_name(name: str) -> str:
     stage, block = int(parts[2]) + 1, parts[4]
     if parts[5] == "shortcut":
         return f"layer{stage}.{block}.downsample.{0 if parts[6] == 'convolution' else 1}.{parts[7]}"
-    return f"layer{stage}.{block}.{'conv' if parts[7] == 'convolution' else 'bn'}{int(parts[6]) + 1}.{parts[8]}"
+    kind = "conv" if parts[7] == "convolution" else "bn"
+    return f"layer{stage}.{block}.{kind}{int(parts[6]) + 1}.{parts[8]}"
 
 
 if __name__ == "__main__":

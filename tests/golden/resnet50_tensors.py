@@ -1,4 +1,4 @@
-"""A ResNet-50's state dict under torchvision's names, from a seed; for make_weights.py and the tests."""
+"""Makes a ResNet-50's state dict under torchvision's names, for make_weights.py and the tests."""
 
 import zlib
 
@@ -8,7 +8,10 @@ BOTTLENECK_DEPTHS = (3, 4, 6, 3)
 
 
 def resnet50_shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes of torchvision.models.resnet50's floating-point tensors, without the classifier."""
+    """Returns names and shapes of the float tensors of torchvision's resnet50.
+
+    The classifier is left out.
+    """
     shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7), **_norm("bn1", 64)}
     inputs = 64
     for stage, depth in enumerate(BOTTLENECK_DEPTHS):
@@ -31,7 +34,10 @@ def resnet50_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def fill(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Each tensor from its own name, so that their order does not matter; float32, nothing at zero or one."""
+    """Returns float32 tensors of these shapes; none is at zero or one.
+
+    Each tensor's name is its seed, so their order does not matter.
+    """
     tensors = {}
     for name, shape in shapes.items():
         generator = np.random.default_rng(zlib.crc32(name.encode()))

@@ -1,4 +1,4 @@
-"""Published sets in their own layouts: labels, groups and splits are read; contradictions are named."""
+"""Published sets in their own layouts give labels, groups and splits; contradictions are named."""
 
 import pathlib
 import shutil
@@ -196,12 +196,14 @@ _CONTRADICTIONS = {
     "an image in both lists": (
         "chestx_ray14",
         _append(_TEST, "00000900_000.png\n"),
-        r"test_list.txt, line \d+: 00000900_000.png is in line \d+ of train_val_list.txt too; remove it from one",
+        r"test_list.txt, line \d+: 00000900_000.png is in line \d+ of train_val_list.txt too; "
+        r"remove it from one",
     ),
     "an image twice in a list": (
         "chestx_ray14",
         _append(_TEST, "00000901_000.png\n"),
-        r"test_list.txt, line \d+: a second row for '00000901_000.png', which is in line \d+; keep one",
+        r"test_list.txt, line \d+: a second row for '00000901_000.png', which is in line \d+; "
+        r"keep one",
     ),
     "the list of the test images alone": (
         "chestx_ray14",
@@ -216,7 +218,8 @@ _CONTRADICTIONS = {
     "a list that names an image that the table lacks": (
         "chestx_ray14",
         _append(_TRAINING, "00000999_000.png\n"),
-        r"train_val_list.txt, line \d+: 1 images have no row in Data_Entry_2017.csv: 00000999_000.png; add those rows",
+        r"train_val_list.txt, line \d+: 1 images have no row in Data_Entry_2017.csv: "
+        r"00000999_000.png; add those rows",
     ),
     "an image of the lists whose row is gone": (
         "chestx_ray14",
@@ -246,7 +249,8 @@ _CONTRADICTIONS = {
     "metadata cut short": (
         "isic_2019",
         _cut(_METADATA, 20),
-        r"29 images of ISIC_2019_Training_GroundTruth.csv have no row: ISIC_0000019, .* and 24 more; give the whole file",
+        r"29 images of ISIC_2019_Training_GroundTruth.csv have no row: ISIC_0000019, .* "
+        r"and 24 more; give the whole file",
     ),
     "metadata of other images": (
         "isic_2019",

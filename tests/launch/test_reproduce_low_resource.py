@@ -161,9 +161,18 @@ def impossible(folder: pathlib.Path) -> list[tuple[list[str], str]]:
         ([f"--images=one={single}", *QUICK], "one sub-folder with images, images"),
         ([f"--images=single={single / 'images'}", *QUICK], "single: class tumour has 1 images"),
         ([f"{one},second={flat}", *QUICK], "give a CSV file of labels"),
-        ([one, *QUICK, *named, f"--labels=tiles={folder / 'strange.csv'}"], "images that are not there: 'tumour/99.png'"),
-        ([one, *QUICK, *named, f"--labels=tiles={folder / 'short.csv'}"], "no row for 'tumour/23.png'"),
-        ([one, *QUICK, "--image_column=file", f"--groups=tiles={folder / 'few.csv'}"], "class tumour has 24 images in 1 groups"),
+        (
+            [one, *QUICK, *named, f"--labels=tiles={folder / 'strange.csv'}"],
+            "images that are not there: 'tumour/99.png'",
+        ),
+        (
+            [one, *QUICK, *named, f"--labels=tiles={folder / 'short.csv'}"],
+            "no row for 'tumour/23.png'",
+        ),
+        (
+            [one, *QUICK, "--image_column=file", f"--groups=tiles={folder / 'few.csv'}"],
+            "class tumour has 24 images in 1 groups",
+        ),
         ([f"--images=breast={folder / 'images'}", *QUICK], "in the breast set's layout"),
         ([f"--images=a/b={folder / 'images'}", *QUICK], "'a/b' is no name for a set"),
     ]  # fmt: skip

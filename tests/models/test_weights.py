@@ -1,4 +1,4 @@
-"""Other libraries' weights: features equal to transformers' (golden/make_weights.py), and errors."""
+"""Other libraries' weights give transformers' features (golden/make_weights.py), or an error."""
 
 import functools
 import importlib.util

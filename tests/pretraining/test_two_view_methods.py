@@ -89,7 +89,10 @@ KEY = jax.random.key(3)
 
 @pytest.fixture(scope="module")
 def trained():
-    """(method, params, state, loss, state after, metrics, gradient) of each method, compiled once."""
+    """Each method is compiled once.
+
+    The values are (method, params, state, loss, state after, metrics, gradient).
+    """
     results = {}
 
     def run(name):

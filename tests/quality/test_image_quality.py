@@ -1,4 +1,7 @@
-"""What pixels alone say: each figure moves the way its name promises, and against other libraries' where they have it."""
+"""Each figure of pixels alone moves as its name promises.
+
+Where other libraries have the figure, ours is held against theirs.
+"""
 
 import numpy as np
 import pytest

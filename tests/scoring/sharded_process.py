@@ -1,4 +1,6 @@
-"""One process of test_sharded.py: examines matrices spread over all devices and saves what it can see of the results.
+"""One process of test_sharded.py examines matrices that are spread over all devices.
+
+It saves what it can see of the results.
 
 python sharded_process.py FOLDER DEVICES [PORT PROCESS PROCESSES]
 """

@@ -1,4 +1,4 @@
-"""The Krylov path: as good as the full one where it certifies itself, and the full one where it cannot."""
+"""The Krylov path is as good as the full one where it certifies itself; else it is the full one."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""Derivatives of `examine` against central differences of LAPACK's singular values, row deleted, in float64."""
+"""Derivatives of `examine` equal central differences in float64.
+
+The differences are those of LAPACK's singular values with the row deleted.
+"""
 
 import functools
 

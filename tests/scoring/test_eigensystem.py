@@ -1,4 +1,4 @@
-"""The Gram matrix from float32 products: its leading pairs are float64's, and what is said of its error is true."""
+"""The Gram matrix of float32 products has float64's leading pairs; its error bound is true."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Exactly tied singular values: gaps are right and bounds finite, whichever eigenvectors LAPACK returns.
+"""With exactly tied singular values, gaps are right and bounds finite for any eigenvectors.
 
 Within a tied space, another BLAS kernel, thread count or processor returns other eigenvectors. So
 each check runs twice: with LAPACK's own, and with eigenvectors that are rotated at random within
@@ -136,14 +136,14 @@ def exact_gaps(shape: str, center: bool) -> np.ndarray:
 
 
 def as_scored(shape: str) -> np.ndarray:
-    """Float32 where there are more rows than columns, else float64. (The entries are exact in both.)"""
+    """Float32 where there are more rows than columns, else float64; entries are exact in both."""
     return tied_matrices(*SHAPES[shape]).astype(np.float32 if shape == "tall" else np.float64)
 
 
 def hold(
     gaps: np.ndarray, bounds: np.ndarray, exact: np.ndarray, matrices: np.ndarray, most: float
 ) -> None:
-    """Gaps and bounds are finite, bounds hold, and errors are at most `most` of the matrix' size."""
+    """Gaps and bounds are finite, bounds hold, and errors are at most `most` of a matrix's size."""
     sizes = np.linalg.norm(matrices, axis=(1, 2))[:, None]
     assert np.isfinite(gaps).all()
     assert np.isfinite(bounds).all()

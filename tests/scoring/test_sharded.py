@@ -1,4 +1,7 @@
-"""Rows spread over devices and processes: the same values as on one, and as LAPACK's with the row deleted."""
+"""Rows spread over devices and processes have the same values as on one device.
+
+The values equal LAPACK's with the row deleted.
+"""
 
 import os
 import pathlib
@@ -33,7 +36,10 @@ def _start(folder: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, np.ndarray]]:
-    """What one process of four devices saw, and what two processes of two devices each saw, put together."""
+    """Returns what one process of four devices saw, and what two processes of two devices saw.
+
+    What the two processes saw is put together.
+    """
     folder = tmp_path_factory.mktemp("sharded")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,4 +1,7 @@
-"""Study folders that version 0.1.0 wrote are read by this one: nothing is computed again, and the page is written."""
+"""This version reads study folders of version 0.1.0.
+
+It computes nothing again, and it writes the page.
+"""
 
 import dataclasses
 import pathlib

@@ -17,7 +17,7 @@ def labelled_rows(
 
 
 def sklearn_fit(features: Any, labels: Any, objective: str, weight: Any = None) -> Any:
-    """To its optimum; coefficients in `coef_` and `intercept_`, a row a class where there are several."""
+    """Fits to the optimum; `coef_` and `intercept_` have a row a class where there are several."""
     model = LogisticRegression(solver=objective, tol=1e-12, max_iter=1_000_000)
     features = features.astype(np.float64)
     if objective == "liblinear" and len(np.unique(labels)) > 2:

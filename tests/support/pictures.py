@@ -7,7 +7,10 @@ from PIL import Image
 
 
 def read_png(png: bytes, width: int = 1000) -> np.ndarray:
-    """The picture's pixels [H, W, 3]; fails unless it is a PNG, at least `width` wide and not blank."""
+    """Returns the picture's pixels [H, W, 3].
+
+    It fails unless the picture is a PNG, at least `width` wide and not blank.
+    """
     image = Image.open(io.BytesIO(png))
     image.load()
     assert image.format == "PNG"

@@ -1,4 +1,7 @@
-"""The table of matrices that every solver is held to, and the reference that we did not write: LAPACK in float64, row deleted."""
+"""The table of matrices that every solver is held to, and a reference that we did not write.
+
+The reference is LAPACK in float64, with the row deleted.
+"""
 
 import numpy as np
 

@@ -17,7 +17,10 @@ from examine_jax.training.settings import Phase, PretrainSettings
 
 @dataclasses.dataclass(frozen=True)
 class Regression:
-    """Linear regression of "target" on "features"; no image, no encoder. Its metrics sum each batch."""
+    """Linear regression of "target" on "features", without image and encoder.
+
+    Its metrics sum each batch.
+    """
 
     columns: tuple[str, ...] = ("features", "target")
 

@@ -132,9 +132,11 @@ sys.path.insert(0, sys.argv[1])
 from test_loop import METHOD, settings
 from examine_jax.pretraining import pretrain
 try:
-    pretrain(METHOD, np.load(sys.argv[2]), settings(int(sys.argv[4])), sys.argv[3], checkpoint_seconds=0.0, progress=False)
+    images, run = np.load(sys.argv[2]), settings(int(sys.argv[4]))
+    pretrain(METHOD, images, run, sys.argv[3], checkpoint_seconds=0.0, progress=False)
 except OSError as error:
-    print(error, flush=True)  # on stderr the writer's threads, which end with the process, may write into the same line
+    # Not on stderr: the writer's threads end with the process and may write into the same line.
+    print(error, flush=True)
     raise
 """
 
@@ -340,7 +342,8 @@ def test_a_workdir_of_other_images_is_refused(images, trained):
     [
         (
             {"mlp_width": 24},
-            r"params\.encoder\.block_0\.contract\.kernel is float32\[32, 16\] there, float32\[24, 16\] here",
+            r"params\.encoder\.block_0\.contract\.kernel is float32\[32, 16\] there, "
+            r"float32\[24, 16\] here",
         ),
         ({"depth": 2}, r"no parameter params\.encoder\.block_1"),
         ({"class_token": True}, r"no parameter params\.encoder\.class_token"),

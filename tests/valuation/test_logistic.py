@@ -1,4 +1,4 @@
-"""Coefficients equal scikit-learn's at tol=1e-12, for all objectives, forms and kinds of shared work."""
+"""Coefficients equal scikit-learn's at tol=1e-12 for all objectives, forms and shared work."""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Logistic regression at any scale of the features, against scikit-learn: the optimum, or a refusal; never weights of zero in silence."""
+"""Logistic regression reaches the optimum at any scale of the features, or refuses.
+
+The reference is scikit-learn. Weights of zero never come in silence.
+"""
 
 import numpy as np
 import pytest
@@ -20,7 +23,10 @@ def rows(count: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
 def objective(
     features: np.ndarray, labels: np.ndarray, weights: np.ndarray, intercept: np.ndarray, kind: str
 ) -> float:
-    """What is minimised, in extended precision: scikit-learn's own may be far from its optimum where features are large."""
+    """Returns what is minimised, in extended precision.
+
+    scikit-learn's own result may be far from its optimum where features are large.
+    """
     decisions = features.astype(np.longdouble) @ weights.T.astype(np.longdouble) + intercept
     penalty = np.sum(weights.astype(np.longdouble) ** 2) / 2
     if kind == "liblinear":
@@ -59,7 +65,8 @@ def test_the_objective_is_at_its_optimum_at_every_scale(
         try:
             found = fit_logistic(features * scale, labels, LogisticRegression(objective=kind))
         except ValueError as error:
-            assert "scale the features" in str(error)
+            refusal = str(error)
+            assert "scale the features" in refusal
             assert scale >= 1e7, "features of ordinary scales are fitted"
             continue
         arrived += 1
@@ -93,7 +100,8 @@ def test_repeated_columns_and_an_offset_are_fitted_or_refused(shape: tuple[int, 
         try:
             found = fit_logistic(changed, labels)
         except ValueError as error:
-            assert "scale the features" in str(error)
+            refusal = str(error)
+            assert "scale the features" in refusal
             continue
         ours = objective(changed, labels, found.weights, found.intercept, "liblinear")
         # The gradient at an optimum is zero: no step along it lowers the objective.

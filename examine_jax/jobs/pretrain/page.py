@@ -14,9 +14,14 @@ from examine_jax.reporting.tables import write_skipped
 from examine_jax.training.method import pictures
 
 _MONITORED = {
-    "feature_deviation": "Standard deviation of normalised features: 0 is collapse (all images alike).",
+    "feature_deviation": (
+        "Standard deviation of normalised features: 0 is collapse (all images alike)."
+    ),
     "rank_me": "Effective rank of the features of some images (RankMe): near 1 is collapse.",
-    "knn_accuracy": "Accuracy of the vote of the nearest neighbours, on the monitored images. The training saw no label.",
+    "knn_accuracy": (
+        "Accuracy of the vote of the nearest neighbours, on the monitored images. "
+        "The training saw no label."
+    ),
 }
 
 
@@ -45,7 +50,8 @@ def write_training(
         page,
         Report(
             title=f"Training of an encoder: {settings.method}",
-            headline=f"{settings.method} ({settings.preset}) on {trained.images} images from {source}: "
+            headline=f"{settings.method} ({settings.preset}) on {trained.images} images "
+            f"from {source}: "
             f"loss {trained.history[0]['loss']:.4g} at the first of {len(trained.history)} steps, "
             f"{last['loss']:.4g} at the last.",
             summary={

@@ -212,7 +212,8 @@ def train_encoder(
             source.names,
             image_column=image_column,
             label_column=label_column,
-            partial=not settings.needs_labels(),  # labels used only for metrics may be missing for some images
+            # Where labels serve metrics alone, some images may lack one.
+            partial=not settings.needs_labels(),
             skipped=[item.name for item in source.skipped],
         )
         _check_known(labels, known)

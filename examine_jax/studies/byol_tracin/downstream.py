@@ -65,7 +65,7 @@ def fine_tuned(
 def colours(
     images: StudySet, split: Split, share: float, settings: StudySettings
 ) -> dict[str, float]:
-    """Returns the test figures of a kNN vote by z-scored colour statistics: the untrained control."""
+    """Returns the untrained control: test figures of a kNN vote by z-scored colour statistics."""
     rows = split.labelled[share]
     known, asked = (colour_features(images.pixels, some) for some in (rows, split.test))
     statistics = FeatureStatistics.of(known)

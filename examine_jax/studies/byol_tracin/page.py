@@ -1,4 +1,4 @@
-"""The page of BYOL-TracIn's study: figures and tables of all finished seeds, and the poster's numbers."""
+"""The page of BYOL-TracIn's study: all finished seeds in figures and tables, and the poster's."""
 
 import math
 import os
@@ -337,7 +337,9 @@ def _warnings(
 
 def _settings(settings: StudySettings, source: StudySet, other: StudySet) -> dict[str, object]:
     shown: dict[str, object] = {
-        "pre-training and fine-tuning": f"{len(source.labels):,} images of {source.name}: {', '.join(source.classes)}",
+        "pre-training and fine-tuning": (
+            f"{len(source.labels):,} images of {source.name}: {', '.join(source.classes)}"
+        ),
         "transfer": f"{len(other.labels):,} images of {other.name}: {', '.join(other.classes)}",
     }
     shown["not in the paper: views"] = (

@@ -24,7 +24,10 @@ METHODS = (
     "byol_tracin_pretrained",
     "byol_sup",
 )
-"""In the order of the paper's tables. With `_pretrained`, an encoder trained before finds the extra positives."""
+"""The methods, in the order of the paper's tables.
+
+With `_pretrained`, an encoder that is trained before finds the extra positives.
+"""
 
 UNTRAINED = "random initialisation"
 COLOURS = "colour statistics, kNN"
@@ -204,7 +207,8 @@ def byol_tracin_preset(name: str) -> StudySettings:
         return StudySettings(
             preset="small",
             architecture="resnet18_narrow",
-            minutes=11.0,  # at least ten, even if other work on the machine slows the step that is timed
+            # At least ten, even if other work on the machine slows the step that is timed.
+            minutes=11.0,
             learning_rate=4e-3,
             fine_tuning=dataclasses.replace(
                 FINE_TUNING, batch_size=32, schedule=WarmupCosine(1e-2)

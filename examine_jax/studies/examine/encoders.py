@@ -26,7 +26,10 @@ _REFERENCE_IMAGES = 2000  # clean training images whose features define the cont
 
 
 def embedder(encoder: Encoder, kind: Preprocessing) -> Embed:
-    """Returns the map from images to preprocessed features; z-scores use the clean training images."""
+    """Returns the map from images to preprocessed features.
+
+    Z-scores use the clean training images.
+    """
     reference = None
     if kind == "zscore":
         names = ("feature_mean", "feature_deviation")

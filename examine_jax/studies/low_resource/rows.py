@@ -37,7 +37,7 @@ class Row:
 def knn_row(
     results: Sequence[RunResults], set_name: str, name: str, batch_size: int | None
 ) -> Row | None:
-    """Returns the kNN row of a method, or of a control (batch size None); None if it has not run."""
+    """Returns the kNN row of a method or a control (batch size None); None if it has not run."""
     runs = [
         one
         for one in results

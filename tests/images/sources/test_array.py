@@ -256,7 +256,8 @@ def test_pickled_objects_are_refused_without_running_them(tmp_path):
     ):
         with pytest.raises(
             ValueError,
-            match=r"pickled Python objects \(images of mixed shapes, perhaps\).*unpickling runs code; save one",
+            match=r"pickled Python objects \(images of mixed shapes, perhaps\)"
+            r".*unpickling runs code; save one",
         ):
             load_array(path, image_size=8)
 

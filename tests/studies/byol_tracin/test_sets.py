@@ -47,7 +47,7 @@ def test_splits_keep_groups_whole_and_every_class_on_both_sides(skin: Sets) -> N
 
 
 def test_images_without_a_label_are_divided_evenly_too(tmp_path: pathlib.Path) -> None:
-    """Five of the chest images to train on have no finding; half of the labels are those of two or three of them."""
+    """Half of the labels hold two or three of the five training images without a finding."""
     miniatures.chestx_ray14(tmp_path)
     chest = read_layout(tmp_path, "chestx_ray14")
     split = divide(chest, byol_tracin_preset("paper"), 0, (0.5,))

@@ -1,4 +1,7 @@
-"""BYOL-TracIn's paper preset in miniature, from the official layouts to the page; a killed run goes on and ends the same."""
+"""BYOL-TracIn's paper preset runs in miniature, from the official layouts to the page.
+
+A killed run goes on and ends the same.
+"""
 
 import dataclasses
 import pathlib

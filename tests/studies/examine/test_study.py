@@ -1,4 +1,7 @@
-"""The paper's preset in miniature, from TFDS to the page; a killed run goes on and ends the same."""
+"""The paper's preset runs in miniature, from TFDS to the page.
+
+A killed run goes on and ends the same.
+"""
 
 import dataclasses
 import pathlib

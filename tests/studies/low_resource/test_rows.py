@@ -1,4 +1,4 @@
-"""Rows of the study's tables: what is chosen by the validation images, and what is printed as not learned."""
+"""Rows of the study's tables: the validation images choose, and a row may be "not learned"."""
 
 import pathlib
 

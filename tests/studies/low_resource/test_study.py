@@ -1,4 +1,7 @@
-"""The study on the official folders in miniature, from the files to the page; what is done is not done again."""
+"""The study runs on the official folders in miniature, from the files to the page.
+
+What is done is not done again.
+"""
 
 import dataclasses
 import pathlib
