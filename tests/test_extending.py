@@ -1,6 +1,7 @@
 """A valuer, a solver, an image source and a method from outside run through the commands."""
 
 import csv
+import json
 import pathlib
 from typing import Any
 
@@ -133,6 +134,8 @@ def test_an_image_source_a_solver_and_a_method_from_outside_are_run_by_name(
     ]
     code, output = run_here("assess", *flags, "--steps=1", "--image_size=16", "--device=cpu")
     assert code == 0, output
+    recorded = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert recorded["images"] == "somebody:STRIPES:6", "a name is no path of this directory"
     found = _columns(tmp_path / "out" / "scores.csv")
     assert sorted(found["image"]) == [f"stripes {row}" for row in range(6)]
     features = np.load(tmp_path / "out" / "features.npy")

@@ -413,7 +413,10 @@ def _examine(features: np.ndarray, settings: AssessSettings) -> Examination:
 
 
 def _path(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else str(pathlib.Path(path).resolve())
+    """The path, absolute. A name that is no path, as `tfds:NAME`, stays as it is."""
+    if path is None or (":" in os.fspath(path) and not pathlib.Path(path).exists()):
+        return None if path is None else os.fspath(path)
+    return str(pathlib.Path(path).resolve())
 
 
 @contextmanager
