@@ -89,7 +89,7 @@ def test_utilities_of_all_rows_do_not_change_where_the_penalty_no_longer_matters
         for s in (1e2, 1e4, 1e6, 1e8)
     ]
     assert max(worths) - min(worths) <= 0.01
-    assert min(worths) > 0.7
+    assert min(worths) > 0.6  # all-zero weights give the share of one class, about a half
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=["dual", "primal"])
