@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from examine_jax.common.shapes import Array, Float, Int, Num, Shaped
+from examine_jax.features.centring import largest_entry, near_mean, power_of_two_scale
 from examine_jax.labelled.class_codes import class_codes
 
 # A block of distances is 16 MiB, whatever the number of images. Larger ones are slow on CPUs, whose
@@ -17,6 +18,9 @@ from examine_jax.labelled.class_codes import class_codes
 _TRAIN_BLOCK = 1024
 _QUERY_BLOCK = 2048
 
+# Rows of integers of so many bits are compared exactly by cosine: the square of a product of two
+# such rows fits in float64.
+_SHORT_BITS = 10
 
 Metric = Literal["euclidean", "cosine"]
 
@@ -141,7 +145,8 @@ def nearest_neighbours(
 ) -> tuple[Int[np.ndarray, "m k"], Float[np.ndarray, "m k"]]:
     """The k nearest training rows of each row, nearest first.
 
-    Of equally near ones the lower index comes first.
+    Of equally near ones the lower index comes first: of equal rows, of rows of one direction under
+    "cosine", and of rows of small integers at one distance or angle, which are compared exactly.
     Everything is computed in float64, which holds features of any dtype. Near-copies are
     distinguished down to 1e-6 of the features' standard deviation, and a common offset costs no
     digits.
@@ -150,8 +155,8 @@ def nearest_neighbours(
         train_features: [N, D], finite.
         features: [M, D], finite.
         k: how many neighbours.
-        metric: "euclidean": distances, ascending. "cosine": cosines, descending; rows of zeros have
-            cosine 0 with every row.
+        metric: "euclidean": distances, ascending. "cosine": cosines, descending. A row of zeros has
+            cosine 0 with every row; the neighbours of a query of zeros are the first k rows.
 
     Returns:
         Indices [M, k] int32, and distances or cosines [M, k] float32 (inf beyond float32's range).
@@ -167,10 +172,11 @@ def nearest_neighbours(
         )
     if not 1 <= k <= count:
         raise ValueError(f"k is {k}, but there are {count} training images: give k in 1 .. {count}")
-    largest = max(_largest(train_features, "training features"), _largest(features, "features"))
-    # A power of two: no square overflows or underflows, and no digit changes.
-    scale = 2.0 ** -float(np.clip(np.frexp(largest)[1], -1022, 1022))
-    mean = np.zeros(width) if metric == "cosine" else _near_mean(train_features, scale)
+    largest = max(
+        largest_entry(train_features, "training features"), largest_entry(features, "features")
+    )
+    scale = power_of_two_scale(largest)
+    mean = np.zeros(width) if metric == "cosine" else near_mean(train_features, scale)
     train_block, query_block = min(_TRAIN_BLOCK, count), min(_QUERY_BLOCK, max(len(features), 1))
     starts = range(0, len(features), query_block)
     prepared = functools.partial(_block, mean=mean, scale=scale, unit=metric == "cosine")
@@ -197,11 +203,14 @@ def nearest_neighbours(
         order = np.argsort(-unsorted, axis=1, kind="stable")
         indices[start:stop] = np.take_along_axis(own, order, axis=1)
         sorted_values = np.take_along_axis(unsorted, order, axis=1)
+        squares = np.square(prepared(features, start, query_block)[: stop - start]).sum(
+            axis=1, keepdims=True
+        )
         if metric == "euclidean":
-            squares = np.square(prepared(features, start, query_block)[: stop - start]).sum(
-                axis=1, keepdims=True
-            )
             sorted_values = np.sqrt(np.maximum(squares - sorted_values, 0)) / scale
+        else:
+            cosines = np.sqrt(np.abs(sorted_values) / np.where(squares > 0, squares, 1))
+            sorted_values = np.sign(sorted_values) * np.minimum(cosines, 1)
         with np.errstate(over="ignore"):
             nearness[start:stop] = sorted_values
     return indices, nearness
@@ -215,13 +224,18 @@ def _values(
     *,
     cosine: bool,
 ) -> Float[Array, "q t"]:
-    """Nearness, larger for nearer rows: the cosine, or |q|^2 - distance^2.
+    """Nearness, larger for nearer rows: |q|^2 cosine |cosine|, or |q|^2 - distance^2.
 
     It is -inf from row `valid` on. |q| is the same for all rows of a query, so it does not change
-    their order.
+    their order. The cosine's square needs no root, so that equal cosines of small integers are
+    quotients of integers and come out equal.
     """
     products = jnp.matmul(queries, rows.T, precision=lax.Precision.HIGHEST)
-    values = products if cosine else 2 * products - jnp.square(rows).sum(axis=1)
+    squares = jnp.square(rows).sum(axis=1)
+    if cosine:
+        values = products * jnp.abs(products) / jnp.where(squares > 0, squares, 1)
+    else:
+        values = 2 * products - squares
     return jnp.where(jnp.arange(len(rows)) < valid, values, -jnp.inf)
 
 
@@ -276,51 +290,19 @@ def _block(
     scale: float,
     unit: bool,
 ) -> np.ndarray:
-    """Rows start .. start + size - 1, scaled, less the mean, of length 1 if `unit`. Float64.
+    """Rows start .. start + size - 1, scaled, less the mean. Float64. Zeros after the last row.
 
-    Zeros after the last row.
+    If `unit`, a row's largest entry is between 1/2 and 1 in size: rows of small integers are only
+    multiplied by a power of two, all others are divided by that entry, so that rows of one
+    direction become equal.
     """
     rows = np.asarray(features[start : start + size])
     block = np.zeros((size, rows.shape[1]))
     block[: len(rows)] = rows.astype(np.float64) * scale - mean
     if unit:
-        tiny = np.finfo(np.float64).tiny
-        block /= np.maximum(np.abs(block).max(axis=1, keepdims=True), tiny)
-        block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), tiny)
+        largest = np.abs(block).max(axis=1, keepdims=True)
+        block = np.ldexp(block, -np.frexp(largest)[1])
+        whole = block * 2.0**_SHORT_BITS
+        long = (whole != np.rint(whole)).any(axis=1)
+        block[long] /= np.abs(block[long]).max(axis=1, keepdims=True)
     return block
-
-
-def _largest(features: Shaped[Array | np.ndarray, "n d"], name: str) -> float:
-    """The largest absolute entry. Raises ValueError where a row is not finite."""
-    largest = 0.0
-    for start in range(0, len(features), _TRAIN_BLOCK):
-        rows = np.asarray(features[start : start + _TRAIN_BLOCK]).astype(np.float64)
-        extent = np.maximum(rows.max(axis=1, initial=0), -rows.min(axis=1, initial=0))
-        bad = np.flatnonzero(~np.isfinite(extent))
-        if len(bad):
-            raise ValueError(
-                f"{name}: row {start + bad[0]} is not finite; leave that image out, or look at how "
-                "it was embedded"
-            )
-        largest = max(largest, float(extent.max(initial=0)))
-    return largest
-
-
-def _near_mean(
-    features: Shaped[Array | np.ndarray, "n d"], scale: float
-) -> Float[np.ndarray, " d"]:
-    """The mean of the scaled features, rounded to multiples of a power of two.
-
-    The power of two is at most the column's standard deviation, so subtracting this removes a
-    common offset as well as the mean does. Integers and other short numbers stay short: their
-    products are not rounded, and equal distances come out equal.
-    """
-    total, squares = np.zeros(features.shape[1]), np.zeros(features.shape[1])
-    for start in range(0, len(features), _TRAIN_BLOCK):
-        rows = np.asarray(features[start : start + _TRAIN_BLOCK]).astype(np.float64) * scale
-        total += rows.sum(axis=0)
-        squares += np.einsum("nd,nd->d", rows, rows)
-    mean = total / len(features)
-    deviation = np.sqrt(np.maximum(squares / len(features) - np.square(mean), 0))
-    step = np.exp2(np.floor(np.log2(np.where(deviation > 0, deviation, 1))))
-    return np.where(deviation > 0, np.round(mean / step) * step, mean)

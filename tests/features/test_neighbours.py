@@ -1,5 +1,7 @@
 """Nearest neighbours, against scikit-learn's and an explicit sort."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
@@ -224,3 +226,31 @@ def test_shapes_that_do_not_fit_are_refused(change):
 def test_temperature_must_be_positive():
     with pytest.raises(ValueError, match="temperature"):
         WeightedCosine(0.0)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("factor", [1.0, 2.0**-560, 2.0**530])
+def test_equally_near_rows_of_whole_numbers_are_taken_by_index(metric, factor):
+    generator = np.random.default_rng(0)
+    train = generator.integers(-2, 3, (1500, 4))
+    queries = np.concatenate([generator.integers(-2, 3, (20, 4)), np.zeros((1, 4), int)])
+
+    def distance(row, query):
+        if metric == "euclidean":
+            return Fraction(int(((row - query) ** 2).sum()))
+        product, square = int(row @ query), int(row @ row)
+        return -Fraction(product * abs(product), square) if square else Fraction(0)
+
+    # Under cosine the two sets need not have one scale.
+    scaled = queries * (factor if metric == "euclidean" else 3.0)
+    found, _ = nearest_neighbours(train * factor, scaled, k=40, metric=metric)
+    for query, indices in zip(queries, found):
+        distances = [distance(row, query) for row in train]
+        expected = sorted(range(len(train)), key=lambda at: (distances[at], at))[:40]
+        np.testing.assert_array_equal(indices, expected)
+
+
+def test_a_query_of_zeros_has_cosine_0_with_the_first_rows():
+    indices, cosines = nearest_neighbours(_features(30), np.zeros((1, 12)), k=5, metric="cosine")
+    np.testing.assert_array_equal(indices, [range(5)])
+    np.testing.assert_array_equal(cosines, np.zeros((1, 5)))

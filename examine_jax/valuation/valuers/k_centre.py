@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from examine_jax.features.centring import centred_and_scaled
 from examine_jax.valuation.valuers.entry import ValuerEntry
 from examine_jax.valuation.valuers.label_free import LabelFree, values_of_order
 
@@ -20,7 +21,7 @@ class KCentre(LabelFree):
     """
 
     def _values(self, features: Any, key: Any) -> Any:
-        rows = features.astype(np.float64)
+        (rows,) = centred_and_scaled(features)
         chosen = [int(np.argmin(np.sum((rows - rows.mean(0)) ** 2, axis=1)))]
         distance = np.full(len(rows), np.inf)
         for _ in range(len(rows) - 1):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from examine_jax.common.shapes import Float, Int
+from examine_jax.features.centring import centred_and_scaled
 from examine_jax.valuation.utility import check_labelled
 from examine_jax.valuation.valuation import (
     Progress,
@@ -27,8 +28,8 @@ class KNNShapley:
     members that have its label. In a set of fewer than k members the missing ones count as wrong.
     O(M N (D + log N)).
 
-    Ties in distance go to the row of lower index, except for rounding: equal rows may differ in the
-    last digit of the product.
+    Of rows at the same distance the one of lower index is nearer; rows of small integers are
+    compared exactly. Neither a common offset nor the features' scale changes a value.
 
     Attributes:
         features: [M, D], labels: [M] int: the validation set.
@@ -66,13 +67,15 @@ class KNNShapley:
             )
         assert labels is not None
         progress, count = on_progress or silent, len(features)
-        rows = features.astype(np.float64)
-        norms = np.sum(rows**2, axis=1)
+        rows, moved = centred_and_scaled(features, self.features)
+        # Equal rows have one distance: a product may differ in its last digit from row to row.
+        rows, place = np.unique(rows, axis=0, return_inverse=True)
+        place, norms = place.reshape(-1), np.sum(rows**2, axis=1)
         values = np.zeros(count)
         size = max(1, _DISTANCES_AT_ONCE // count)
         for start in range(0, len(self.labels), size):
-            points = self.features[start : start + size].astype(np.float64)
-            order = np.argsort(norms - 2 * points @ rows.T, axis=1, kind="stable")
+            distances = norms - 2 * moved[start : start + size] @ rows.T
+            order = np.argsort(distances[:, place], axis=1, kind="stable")
             right = (labels[order] == self.labels[start : start + size, None]).astype(np.float64)
             position = np.arange(1, count)
             steps = (

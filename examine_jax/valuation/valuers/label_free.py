@@ -44,7 +44,7 @@ class LabelFree:
 def unit_rows(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     """Rows scaled to length 1, float64; rows of zeros stay."""
     rows = features.astype(np.float64)
-    rows = rows / np.maximum(np.abs(rows).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    rows = np.ldexp(rows, -np.frexp(np.abs(rows).max(axis=1, keepdims=True))[1])
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0, norms, 1)
 
@@ -62,28 +62,66 @@ def kmeans_centres(rows: Any, clusters: int, key: Any) -> tuple[Any, Any]:
 def mean_nearest(rows: Any, k: int, *, cosine: bool) -> Any:
     """[N] the mean distance, cosine or Euclidean, to the k nearest other rows.
 
-    If there are fewer other rows, all count.
+    Rows are of length 1 or zeros. If there are fewer other rows, all count.
     """
     count = len(rows)
     k = min(k, count - 1)
     found = np.empty(count)
     size = max(1, _DISTANCES_AT_ONCE // count)
+    squares = SquaredDistances(rows)
     for start in range(0, count, size):
-        similar = rows[start : start + size] @ rows.T
-        distance = 1 - similar
-        if not cosine:
-            norms = np.sum(rows**2, axis=1)
-            distance = np.sqrt(
-                np.maximum(norms[start : start + size, None] + norms[None] - 2 * similar, 0.0)
-            )
+        block = squares.of_rows(start, start + size)
+        distance = squares.cosine(block, start) if cosine else np.sqrt(block)
         at = np.arange(len(distance))
         distance[at, start + at] = np.inf
         found[start : start + size] = np.partition(distance, k - 1, axis=1)[:, :k].mean(axis=1)
     return found
 
 
-def cosine_similarities(features: Any) -> Any:
-    """[N, N], of every pair of rows.
+class SquaredDistances:
+    """Squared Euclidean and cosine distances between rows of length 1.
+
+    They are computed from the rows less their mean: rows that are almost alike, as those of
+    features with a large common offset are, keep their distances, where one minus a cosine would
+    be nothing but rounding.
+
+    Args:
+        rows: [N, D] of length 1, or zeros.
+        others: [M, D] likewise; None: the rows themselves.
+    """
+
+    def __init__(self, rows: Any, others: Any = None) -> None:
+        self._rows, *rest = _from_their_mean(rows, *([] if others is None else [others]))
+        self._others = rest[0] if rest else self._rows
+        self._norms = np.sum(self._rows**2, axis=1)
+        self._other_norms = np.sum(self._others**2, axis=1)
+        # |u - v|^2 / 2 is one minus the cosine for rows of length 1. A row of zeros has cosine 0
+        # with every row.
+        self._missing = (~rows.any(axis=1)) / 2
+        self._others_missing = self._missing if others is None else (~others.any(axis=1)) / 2
+
+    def of_rows(self, start: int, stop: int) -> Any:
+        """[stop - start, M] squared Euclidean distances of these rows."""
+        squares = (
+            self._norms[start:stop, None]
+            + self._other_norms
+            - 2 * self._rows[start:stop] @ self._others.T
+        )
+        return np.maximum(squares, 0.0)
+
+    def cosine(self, squares: Any, start: int) -> Any:
+        """[n, M] one minus the cosine, of the squared distances of the rows from `start` on."""
+        missing = self._missing[start : start + len(squares), None] + self._others_missing
+        return squares / 2 + missing
+
+
+def _from_their_mean(*matrices: Any) -> list[Any]:
+    mean = matrices[0].mean(axis=0)
+    return [matrix - mean for matrix in matrices]
+
+
+def cosine_distances(features: Any) -> Any:
+    """[N, N] one minus the cosine, of every pair of rows; 1 where a row is zeros.
 
     Raises:
         ValueError: more than `MOST_ROWS_OF_PAIRS` rows.
@@ -93,8 +131,15 @@ def cosine_similarities(features: Any) -> Any:
             f"{len(features)} rows: every pair's distance would be held; use at most "
             f"{MOST_ROWS_OF_PAIRS}, or KCentre"
         )
-    rows = unit_rows(features)
-    return rows @ rows.T
+    squares = SquaredDistances(unit_rows(features))
+    distances = squares.cosine(squares.of_rows(0, len(features)), 0)
+    np.fill_diagonal(distances, 0.0)
+    return distances
+
+
+def cosine_similarities(features: Any) -> Any:
+    """[N, N] cosines of every pair of rows: one minus `cosine_distances`."""
+    return 1 - cosine_distances(features)
 
 
 def values_of_order(order: Int[np.ndarray, " n"]) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from examine_jax.features.centring import centred_and_scaled, power_of_two_scale
 from examine_jax.valuation.valuers.entry import ValuerEntry
 from examine_jax.valuation.valuers.label_free import LabelFree
 
@@ -27,10 +28,13 @@ class Leverage(LabelFree):
             raise ValueError(f"ridge must not be negative, got {self.ridge!r}")
 
     def _values(self, features: Any, key: Any) -> Any:
-        rows = features.astype(np.float64)
-        left, singular, _ = np.linalg.svd(
-            rows - rows.mean(0) if self.center else rows, full_matrices=False
-        )
+        if self.center:
+            (rows,) = centred_and_scaled(features)
+            rows -= rows.mean(0)
+        else:
+            rows = features.astype(np.float64)
+            rows *= power_of_two_scale(float(np.abs(rows).max()))
+        left, singular, _ = np.linalg.svd(rows, full_matrices=False)
         if not singular[0] > 0:
             return np.zeros(len(rows))
         kept = singular > singular[0] * max(rows.shape) * np.finfo(np.float64).eps

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from examine_jax.features.centring import centred_and_scaled
 from examine_jax.valuation.valuers.entry import ValuerEntry
 from examine_jax.valuation.valuers.label_free import LabelFree
 
@@ -19,10 +20,11 @@ class Mahalanobis(LabelFree):
     def _values(self, features: Any, key: Any) -> Any:
         from sklearn.covariance import LedoitWolf
 
-        estimate = LedoitWolf().fit(features.astype(np.float64))
+        (rows,) = centred_and_scaled(features)
+        estimate = LedoitWolf().fit(rows)
         if not np.trace(estimate.covariance_) > 0:
             return np.zeros(len(features))
-        return -np.sqrt(np.maximum(estimate.mahalanobis(features.astype(np.float64)), 0.0))
+        return -np.sqrt(np.maximum(estimate.mahalanobis(rows), 0.0))
 
 
 ENTRY = ValuerEntry(

@@ -9,7 +9,7 @@ from examine_jax.valuation.valuers.entry import ValuerEntry
 from examine_jax.valuation.valuers.label_free import (
     MOST_ROWS_OF_PAIRS,
     LabelFree,
-    cosine_similarities,
+    cosine_distances,
     kmeans_centres,
     unit_rows,
     values_of_order,
@@ -43,7 +43,7 @@ class ProbCover(LabelFree):
             raise ValueError("clusters must be at least 1 and purity in (0, 1]")
 
     def _values(self, features: Any, key: Any) -> Any:
-        distance = np.sqrt(np.maximum(2 - 2 * cosine_similarities(features), 0.0))
+        distance = np.sqrt(2 * cosine_distances(features))
         radius = (
             self._pure_radius(distance, unit_rows(features), key)
             if self.radius is None

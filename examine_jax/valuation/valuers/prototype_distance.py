@@ -6,6 +6,7 @@ from typing import Any
 from examine_jax.valuation.valuers.entry import ValuerEntry
 from examine_jax.valuation.valuers.label_free import (
     LabelFree,
+    SquaredDistances,
     check_count,
     kmeans_centres,
     unit_rows,
@@ -32,7 +33,8 @@ class PrototypeDistance(LabelFree):
     def _values(self, features: Any, key: Any) -> Any:
         rows = unit_rows(features)
         centroids = unit_rows(kmeans_centres(rows, self.clusters, key)[0])
-        return (rows @ centroids.T).max(axis=1) - 1
+        squares = SquaredDistances(rows, centroids)
+        return -squares.cosine(squares.of_rows(0, len(rows)), 0).min(axis=1)
 
 
 ENTRY = ValuerEntry(
