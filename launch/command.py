@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Literal, NoReturn
@@ -63,7 +64,8 @@ def run(
 ) -> NoReturn:
     """Parses the flags and does the job.
 
-    An expected error is one line on stderr and exit code 1, without a traceback.
+    An expected error is one line on stderr and exit code 1, without a traceback. So is Ctrl-C, with
+    exit code 130.
 
     Args:
         name: of the command, for error messages.
@@ -107,7 +109,12 @@ def run(
         except (ValueError, OSError, ImportError) as error:
             fail(error)
 
-    app.run(main, flags_parser=parse)
+    try:
+        app.run(main, flags_parser=parse)
+    except KeyboardInterrupt as interrupt:
+        how = " ".join(str(interrupt).split()).replace("the same call", "the same command")
+        print(f"{name}: {how or 'interrupted'}", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     raise AssertionError("app.run exits")
 
 

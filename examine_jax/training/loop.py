@@ -98,7 +98,8 @@ def train(
     Parameters after k steps depend on the method, the settings and the training set alone. A run
     that is killed at any moment and started again ends with the same parameters (bitwise on a CPU)
     as one that is never killed; a kill costs the work since the last checkpoint. SIGTERM saves and
-    exits with code 143. All devices are used, those of all processes after
+    exits with code 143; Ctrl-C saves and raises KeyboardInterrupt. JAX's 64-bit types are off while
+    it runs. All devices are used, those of all processes after
     `jax.distributed.initialize` (each process makes the same call, with a workdir that all share).
     Another number of devices gives the same run up to rounding, also from its middle on.
 
@@ -129,8 +130,35 @@ def train(
             training in it.
         NonFiniteLossError: a ValueError; the loss is NaN or infinite: which step, which images.
         OSError: the workdir cannot be written; says from which checkpoint the run can continue.
+        KeyboardInterrupt: after Ctrl-C, once a checkpoint is saved; says how to go on.
     """
-    workdir = pathlib.Path(workdir)
+    # With 64-bit types, uniform and normal draws would be others, and so would be the parameters.
+    with jax.enable_x64(False):
+        return _train(
+            method,
+            data,
+            settings,
+            pathlib.Path(workdir),
+            names=names,
+            observer=observer,
+            tensorboard=tensorboard,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=progress,
+        )
+
+
+def _train(
+    method: Trainable,
+    data: Data | Sequence[Data],
+    settings: PretrainSettings,
+    workdir: pathlib.Path,
+    *,
+    names: Sequence[str] | Sequence[Sequence[str]] | None,
+    observer: Observer | None,
+    tensorboard: bool,
+    checkpoint_seconds: float,
+    progress: bool,
+) -> Trained:
     sets = tuple(as_columns(one) for one in (data if isinstance(data, list | tuple) else (data,)))
     check_columns(sets, method, settings)
     set_names = names_by_set(names, sets)
@@ -223,9 +251,11 @@ def train(
                             last_saved = now
                         if ending:
                             checkpoints.wait()
-                            raise SystemExit(128 + signal.SIGTERM)
+                            raise terminated.exception(done, sum(steps), workdir)
         checkpoints.save(state)
         checkpoints.wait()
+        if terminated.is_set():
+            raise terminated.exception(done, sum(steps), workdir)
     return Trained(
         method, _on_first_device(state.params), _on_first_device(state.method_state), history
     )
@@ -300,19 +330,52 @@ def _records(
     return records
 
 
+class _Termination:
+    """Whether the run shall end, and by which signal."""
+
+    def __init__(self) -> None:
+        self.by: int | None = None
+
+    def set(self, number: int) -> None:
+        self.by = number
+
+    def is_set(self) -> bool:
+        return self.by is not None
+
+    def exception(self, done: int, total: int, workdir: pathlib.Path) -> BaseException:
+        """What ends the run, after a checkpoint."""
+        if self.by != signal.SIGINT:
+            return SystemExit(128 + signal.SIGTERM)
+        return KeyboardInterrupt(
+            f"saved after {done} of {total} steps in {workdir}; the same call again goes on from "
+            "there"
+        )
+
+
 @contextmanager
-def _terminations() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, while inside; outside the main thread signals are left alone."""
-    terminated = threading.Event()
+def _terminations() -> Iterator[_Termination]:
+    """An event that SIGTERM and Ctrl-C set, while inside.
+
+    A second Ctrl-C does not wait. Outside the main thread signals are left alone, and so is Ctrl-C
+    where the caller handles or ignores it.
+    """
+    terminated = _Termination()
     if threading.current_thread() is not threading.main_thread():
         yield terminated
         return
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        terminated.set()
+        terminated.set(number)
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            # Not print, which may be what the signal has interrupted.
+            os.write(2, b"\nsaving; Ctrl-C once more ends without it\n")
 
-    before = signal.signal(signal.SIGTERM, on_signal)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, on_signal)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, on_signal)
     try:
         yield terminated
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

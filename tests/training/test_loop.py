@@ -126,7 +126,10 @@ def test_a_finished_run_comes_back_without_training(images, trained):
 
 
 CHILD = """
+import signal
 import sys
+# A shell's background processes ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from test_loop import METHOD, settings
@@ -188,6 +191,69 @@ def test_sigterm_saves_and_exits(images, tmp_path, compilation_cache):
     assert child.wait(60) == 143
     recorded = (tmp_path / "run" / "metrics.jsonl").read_bytes().count(b"\n")
     assert str(recorded) in {folder.name for folder in (tmp_path / "run" / "checkpoints").iterdir()}
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(images, tmp_path, compilation_cache):
+    child = start_child(
+        tmp_path, images, 100_000, 20, compilation_cache, stderr=subprocess.PIPE, text=True
+    )
+    child.send_signal(signal.SIGINT)
+    errors = child.communicate(timeout=60)[1]
+    assert child.returncode == -signal.SIGINT
+    assert "the same call again goes on" in errors.splitlines()[-1]
+    recorded = (tmp_path / "run" / "metrics.jsonl").read_bytes().count(b"\n")
+    assert f"saved after {recorded} of 100000 steps" in errors
+    assert str(recorded) in {folder.name for folder in (tmp_path / "run" / "checkpoints").iterdir()}
+
+
+def test_ctrl_c_is_the_callers_own_where_he_handles_it(images, tmp_path):
+    taken = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: taken.append(number))
+
+    class Interrupting:
+        shape, dtype = images.shape, images.dtype
+
+        def __len__(self):
+            return len(images)
+
+        def __getitem__(self, rows):
+            os.kill(os.getpid(), signal.SIGINT)
+            return images[rows]
+
+    try:
+        run = pretrain(METHOD, Interrupting(), settings(2), tmp_path / "run", progress=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert taken
+    assert len(run.history) == 2
+
+
+@pytest.mark.parametrize("on_demand", [False, True])
+def test_parameters_do_not_depend_on_64_bit_types(images, tmp_path, on_demand):
+    class OnDemand:
+        shape, dtype = images.shape, images.dtype
+
+        def __len__(self):
+            return len(images)
+
+        def __getitem__(self, rows):
+            return images[rows]
+
+    def run(folder, steps=6):
+        data = OnDemand() if on_demand else images
+        return pretrain(METHOD, data, settings(steps), folder, progress=False)
+
+    plain = run(tmp_path / "plain")
+    jax.config.update("jax_enable_x64", True)
+    try:
+        wide = run(tmp_path / "wide")
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    assert same(plain.params, wide.params)
+    assert [record["loss"] for record in plain.history] == [
+        record["loss"] for record in wide.history
+    ]
+    assert same(run(tmp_path / "wide").params, plain.params)  # and a run goes on under the other
 
 
 @pytest.mark.skipif(
