@@ -14,7 +14,7 @@ from absl.flags import FlagValues
 from examine_jax.common.settings import setting
 
 from .command import choose_device, run
-from .flags import define, given, read
+from .flags import define, given, read, refuse_without_effect
 
 if TYPE_CHECKING:
     from examine_jax.images import GaussianCorruption
@@ -91,6 +91,7 @@ def define_flags(values: FlagValues) -> None:
 
 def _job(values: FlagValues) -> None:
     flags = read(values, AssessFlags)
+    _check_effects(values, flags)
     device = choose_device(values)
     from examine_jax.jobs.assess.assess import assess_features, assess_images
     from examine_jax.jobs.assess.page import write_assessment
@@ -117,6 +118,22 @@ def _job(values: FlagValues) -> None:
     skipped = 0 if assessment.images is None else len(assessment.images.skipped)
     left_out = f", {skipped} skipped (see skipped.csv)" if skipped else ""
     print(f"{len(assessment.names)} scored{left_out}; open {page}", file=sys.stderr)
+
+
+def _check_effects(values: FlagValues, flags: AssessFlags) -> None:
+    """Refuses flags that would be recorded although they change nothing."""
+    training = ("method", "architecture", "image_size", "channels", "steps", "batch_size")
+    noise = ("noise_training", "noise_spread")
+    if flags.features is not None:
+        refuse_without_effect(values, (*training, "pooling", *noise), "--features are made already")
+    if flags.encoder is not None:
+        refuse_without_effect(
+            values,
+            (*training, "noise_training"),
+            "--encoder is trained already and has its own image size and channels",
+        )
+    if flags.noise_levels is None:
+        refuse_without_effect(values, noise, "without --noise_levels no noise is added")
 
 
 def _settings(values: FlagValues, flags: AssessFlags) -> "AssessSettings":

@@ -94,6 +94,22 @@ def given(values: FlagValues, settings: type[Any]) -> dict[str, Any]:
     }
 
 
+def refuse_without_effect(values: FlagValues, names: Iterable[str], because: str) -> None:
+    """Refuses flags on the command line that would change nothing.
+
+    Args:
+        values: parsed flags.
+        names: of the flags that have no effect.
+        because: why, for the message.
+
+    Raises:
+        ValueError: the command line gives one of them. The message names all that it gives.
+    """
+    idle = [f"--{name}" for name in names if values[name].present]
+    if idle:
+        raise ValueError(f"{because}: leave out {' and '.join(idle)}")
+
+
 def changed(values: FlagValues, settings: T) -> T:
     """An instance (a preset) with the fields replaced that the command line sets.
 

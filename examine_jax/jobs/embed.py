@@ -112,8 +112,7 @@ def embed_images(
         write_array(output, found.features)
     else:
         _write_parquet(output, found.names, found.features)
-    if found.skipped:
-        write_skipped(output.with_suffix(".skipped.csv"), found.skipped)
+    write_skipped(output.with_suffix(".skipped.csv"), found.skipped)
     return found.features, found.skipped
 
 

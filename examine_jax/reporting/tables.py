@@ -15,6 +15,7 @@ Floats have the fewest digits that read back as the same number in their own pre
 import csv
 import io
 import os
+import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -104,9 +105,14 @@ def write_noise_levels(
 def write_skipped(path: str | os.PathLike[str], skipped: Sequence[Skipped]) -> None:
     """Writes skipped.csv: the files that could not be read, and why.
 
+    If there are none, the file of an earlier run is removed.
+
     Raises:
-        OSError: as `atomic_files.replacing`.
+        OSError: as `atomic_files.replacing`; the earlier file cannot be removed.
     """
+    if not skipped:
+        pathlib.Path(path).unlink(missing_ok=True)
+        return
     write_table(path, SKIPPED_HEADER, ((file.name, file.reason) for file in skipped))
 
 

@@ -4,6 +4,8 @@ import csv
 import json
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 
 from examine_jax.scoring import examine
-from tests.support.commands import run, run_each, run_here, start
+from tests.support.commands import ROOT, run, run_each, run_here, start
 from tests.support.spectra import reference_gaps
 from tests.support.tiny_architecture import TINY
 
@@ -146,6 +148,43 @@ def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_scores(
     assert (workdir / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
 
 
+def test_ctrl_c_while_training_saves_and_says_how_to_go_on(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    workdir = tmp_path / "o"
+    # A shell's background processes ignore the signal, so it is set back.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from launch.assess import main; main()"
+    )
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            program,
+            f"--images={folder}",
+            f"--workdir={workdir}",
+            f"--architecture={TINY}",
+            "--steps=1000000",
+            "--batch_size=8",
+            "--device=cpu",
+        ],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics = workdir / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "steps in" in errors.splitlines()[-1]
+    assert "the same command again goes on from there" in errors.splitlines()[-1]
+    assert any(step.name.isdigit() for step in (workdir / "checkpoints").iterdir())
+
+
 def test_noise_levels_are_told_apart_and_compared_with_controls(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -183,6 +222,35 @@ def test_features_made_elsewhere_are_scored_as_they_are(
     np.testing.assert_array_equal(np.load(tmp_path / "o" / "features.npy"), features)
 
 
+def test_a_workdir_among_the_images_and_their_repair_leave_no_trace_in_the_next_run(
+    tmp_path: pathlib.Path,
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    generator = np.random.default_rng(1)
+    for i in range(8):
+        Image.fromarray(generator.integers(0, 255, (30, 30, 3), np.uint8)).save(images / f"{i}.png")
+    flags = (f"--images={images}", f"--architecture={TINY}", "--steps=1", "--batch_size=8")
+    (images / "torn.png").write_bytes(b"")
+    for workdir in (images / "sub" / "out", tmp_path / "apart"):
+        for _ in range(2):
+            code, errors = run_here("assess", f"--workdir={workdir}", *flags)
+            assert code == 0, errors
+        assert [row["image"] for row in read(workdir / "scores.csv")] == [
+            f"{i}.png" for i in range(8)
+        ]
+    assert {row["image"] for row in read(tmp_path / "apart" / "skipped.csv")} == {
+        "torn.png",
+        "sub/out/",
+    }
+    (images / "torn.png").unlink()
+    (images / "sub").rename(tmp_path / "sub")
+    code, errors = run_here("assess", f"--workdir={tmp_path / 'apart'}", *flags)
+    assert code == 0, errors
+    assert "skipped" not in errors
+    assert not (tmp_path / "apart" / "skipped.csv").exists()
+
+
 def _case(tmp_path: pathlib.Path, name: str) -> list[str]:
     out = f"--workdir={tmp_path / 'o'}"
     array = tmp_path / "a.npy"
@@ -215,6 +283,18 @@ def _case(tmp_path: pathlib.Path, name: str) -> list[str]:
             return [out, f"--encoder={tmp_path}"]
         case "bad levels":
             return [out, "--noise_levels=0,much"]
+        case "the images' folder":
+            Image.new("L", (24, 24)).save(tmp_path / "a.png")
+            return [f"--workdir={tmp_path}", f"--images={tmp_path}"]
+        case "an encoder's own":
+            return [out, f"--encoder={tmp_path}", "--image_size=96", "--method=simclr"]
+        case "an encoder's noise":
+            return [out, f"--encoder={tmp_path}", "--noise_levels=0,1", "--noise_training=clean"]
+        case "features are made":
+            np.save(array, np.eye(4, dtype=np.float32))
+            return [out, f"--features={array}", "--pooling=mean", "--batch_size=3"]
+        case "no noise":
+            return [out, "--noise_spread=variance"]
         case "another run":
             np.save(array, np.eye(4, dtype=np.float32))
             (tmp_path / "o").mkdir()
@@ -237,6 +317,11 @@ REFUSED = [
     ("unknown architecture", "small, examine_paper"),
     ("no encoder", "config.json"),
     ("bad levels", "numbers"),
+    ("the images' folder", "charts would be read as images"),
+    ("an encoder's own", "leave out --method and --image_size"),
+    ("an encoder's noise", "leave out --noise_training"),
+    ("features are made", "made already: leave out --batch_size and --pooling"),
+    ("no noise", "without --noise_levels no noise is added: leave out --noise_spread"),
     ("another run", "another run"),
     ("workdir is a file", "o"),
 ]

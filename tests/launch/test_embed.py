@@ -110,6 +110,31 @@ def test_images_are_valued_by_the_encoders_features_and_what_cannot_be_read_is_l
     np.testing.assert_allclose(scores, np.asarray(examine(features).score), rtol=1e-5)
 
 
+def test_a_list_of_skipped_files_does_not_outlast_their_repair(tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in "ab":
+        Image.new("RGB", (12, 12), (9 * ord(name) % 256, 1, 2)).save(folder / f"{name}.png")
+    params, state = METHOD.init(jax.random.key(0), {"image": np.zeros((1, 12, 12, 3), np.uint8)})
+    encoder = tmp_path / "encoder"
+    save_encoder(encoder, METHOD, params, state)
+
+    def both() -> tuple[bool, bool]:
+        flags = (f"--images={folder}", f"--encoder={encoder}")
+        for script, *more in (
+            ("embed", f"--output={tmp_path / 'f.npy'}"),
+            ("value", f"--workdir={tmp_path / 'v'}", "--valuers=examine"),
+        ):
+            code, printed = run_here(script, *flags, *more)
+            assert code == 0, printed
+        return (tmp_path / "f.skipped.csv").exists(), (tmp_path / "v" / "skipped.csv").exists()
+
+    (folder / "torn.png").write_bytes(b"")
+    assert both() == (True, True)
+    (folder / "torn.png").unlink()
+    assert both() == (False, False)
+
+
 REFUSED = [
     (["--encoder={}/no encoder"], "no encoder is not an encoder's folder: it has no config.json"),
     (["--encoder={}/nowhere"], "nowhere"),

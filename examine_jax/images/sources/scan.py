@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import json
 import os
 import stat
 
@@ -25,6 +26,8 @@ IMAGE_SUFFIXES = frozenset(
         ".ima",
     }
 )
+
+_CONFIGURATIONS = ("config.json", "pretraining.json")  # as check_or_write_config names them
 
 # Medical and other image files that a user may expect to be read: they are listed as skipped, with
 # advice.
@@ -81,7 +84,8 @@ def scan_folder(folder: str | os.PathLike[str]) -> Scan:
 
     Links to files and folders are followed, but no folder is entered twice: a link to a folder that
     is listed already (such as its own parent) is skipped with that reason. So are folders that
-    cannot be listed.
+    cannot be listed, and folders of this library's results (a run's workdir below the folder),
+    because their charts are PNG files too.
 
     Raises:
         FileNotFoundError: the folder is missing.
@@ -95,6 +99,26 @@ def scan_folder(folder: str | os.PathLike[str]) -> Scan:
         failure = type(error)(f"cannot read the folder {shown(folder)}: {error.strerror or error}")
         failure.errno = error.errno
         raise failure from error
+
+
+def check_workdir(workdir: str | os.PathLike[str], *images: str | os.PathLike[str] | None) -> None:
+    """Refuses a workdir that is the folder of images: its charts would be read as images.
+
+    Args:
+        workdir: receives a run's results. It may lie below the folder, where `scan_folder` leaves
+            it out.
+        *images: folders of images, and other sources, which are not looked at.
+
+    Raises:
+        ValueError: the workdir is one of the folders.
+    """
+    for source in images:
+        both = source is not None and os.path.isdir(source) and os.path.isdir(workdir)
+        if both and os.path.samefile(source, workdir):
+            raise ValueError(
+                f"the workdir {shown(workdir)} is the folder of the images, and its charts would "
+                "be read as images; name another workdir"
+            )
 
 
 def _scan(folder: str | os.PathLike[str]) -> Scan:
@@ -128,6 +152,9 @@ def _scan(folder: str | os.PathLike[str]) -> Scan:
             if not below:
                 raise
             problems[below + "/"] = f"the folder cannot be listed: {error.strerror or error}"
+            continue
+        if below and _holds_results(entries):
+            problems[below + "/"] = "a folder of results; its charts are no images to read"
             continue
         for entry in entries:
             if entry.name.startswith("."):
@@ -166,6 +193,22 @@ def _scan(folder: str | os.PathLike[str]) -> Scan:
 def _suffix(name: str) -> str:
     lowered = name.lower()
     return ".nii.gz" if lowered.endswith(".nii.gz") else os.path.splitext(lowered)[1]
+
+
+def _holds_results(entries: list[os.DirEntry[str]]) -> bool:
+    """Whether a folder has a run's configuration, which names the settings by their class."""
+    for entry in entries:
+        if entry.name not in _CONFIGURATIONS or not entry.is_file():
+            continue
+        try:
+            with open(entry.path, encoding="utf-8") as stream:
+                plain = json.load(stream)
+        except (OSError, ValueError, RecursionError):
+            continue
+        settings = plain.get("settings") if isinstance(plain, dict) else None
+        if isinstance(settings, dict) and isinstance(settings.get("type"), str):
+            return True
+    return False
 
 
 def _is_dicom(entry: os.DirEntry[str], suffix: str) -> bool:

@@ -39,6 +39,7 @@ from examine_jax.images import (
     load_images,
     sample_images,
 )
+from examine_jax.images.sources.scan import check_workdir
 from examine_jax.models.architectures import ARCHITECTURES
 from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_names, method_preset
@@ -180,10 +181,12 @@ def assess_images(
         OSError: a file cannot be read or written.
     """
     workdir = pathlib.Path(workdir)
+    check_workdir(workdir, images, pretrain_images)
     trained = None if encoder is None else load_encoder(encoder)
     if trained is None:
         method, training = _method(settings)
     else:
+        _check_fits(settings, trained)
         trained = trained if settings.pooling is None else trained.with_pooling(settings.pooling)
         method, training = trained.method, None
     sources = {
@@ -330,6 +333,14 @@ def _load(
     if len(assessed) < 2:
         raise ValueError(f"{images} holds one readable image; leaving one out needs at least two")
     return assessed, training
+
+
+def _check_fits(settings: AssessSettings, trained: Encoder) -> None:
+    """Refuses another image size or number of channels than the given encoder's."""
+    for name in ("image_size", "channels"):
+        asked, own = getattr(settings, name), getattr(trained, name)
+        if asked not in (None, own):
+            raise ValueError(f"{name} {asked}, but the encoder has {own}: leave {name} out")
 
 
 def _method(settings: AssessSettings) -> tuple[Method, PretrainSettings]:

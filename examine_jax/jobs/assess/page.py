@@ -70,8 +70,8 @@ def write_assessment(
     bound = np.asarray(found.error_bound)
     write_array(workdir / "features.npy", assessment.features)
     write_scores(workdir / "scores.csv", assessment.names, score, gap, bound, assessment.rank)
-    if assessment.images is not None and assessment.images.skipped:
-        write_skipped(workdir / "skipped.csv", assessment.images.skipped)
+    skipped = () if assessment.images is None else assessment.images.skipped
+    write_skipped(workdir / "skipped.csv", skipped)
     tables: tuple[Table, ...] = ()
     if assessment.level is not None:
         write_noise_levels(

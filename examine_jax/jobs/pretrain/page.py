@@ -38,8 +38,7 @@ def write_training(
     Raises:
         OSError: a file cannot be written (which).
     """
-    if trained.skipped:
-        write_skipped(workdir / "skipped.csv", trained.skipped)
+    write_skipped(workdir / "skipped.csv", trained.skipped)
     illustrations = _illustrations(trained)
     for name, illustration in illustrations.items():
         write_bytes(workdir / f"{name}.png", illustration.png)

@@ -17,6 +17,7 @@ from examine_jax.encoders import Encoder
 from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.monitor import FeatureMonitor
 from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images, stream_images
+from examine_jax.images.sources.scan import check_workdir
 from examine_jax.labelled.tables import Labels, check_label_file, read_labels
 from examine_jax.models.architectures import ARCHITECTURES, Architecture
 from examine_jax.models.architectures import architecture as named_architecture
@@ -184,6 +185,7 @@ def train_encoder(
         ValueError, OSError, ImportError: a one-line reason and remedy.
     """
     workdir = pathlib.Path(workdir)
+    check_workdir(workdir, images)
     if settings.needs_labels() and labels is None:
         raise ValueError(f"{settings.method} trains with labels: give a CSV file of labels")
     shape = settings.encoder()

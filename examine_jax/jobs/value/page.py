@@ -84,6 +84,8 @@ def write_values(
     }
     if sampled:
         _write_columns(workdir / "standard_errors.csv", sampled, names)
+    else:  # an earlier run's would describe other values
+        (workdir / "standard_errors.csv").unlink(missing_ok=True)
     about = {"source": source, "validation": validation, "settings": dataclasses.asdict(settings)}
     write_text(workdir / "config.json", json.dumps(about, indent=2) + "\n")
     page = workdir / "values.html"

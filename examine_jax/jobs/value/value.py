@@ -123,8 +123,7 @@ def value_files(files: ValueFiles, settings: ValueSettings, *, device: str = "")
     validation = _validation(files)
     workdir = pathlib.Path(files.workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    if skipped:
-        write_skipped(workdir / "skipped.csv", skipped)
+    write_skipped(workdir / "skipped.csv", skipped)
     with _progress_bars() as on_progress:
         found = value_features(
             rows, workdir, settings, validation=validation, on_progress=on_progress

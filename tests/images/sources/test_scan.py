@@ -1,9 +1,10 @@
+import json
 import os
 import tempfile
 
 import pytest
 
-from examine_jax.images.sources.scan import scan_folder
+from examine_jax.images.sources.scan import check_workdir, scan_folder
 
 
 def touch(path, content=b"x"):
@@ -143,3 +144,36 @@ def test_a_missing_folder_and_a_file_raise_what_they_are(tmp_path):
         scan_folder(tmp_path / "missing")
     with pytest.raises(NotADirectoryError):
         scan_folder(touch(tmp_path / "a.png"))
+
+
+@pytest.mark.parametrize("file", ["config.json", "pretraining.json"])
+def test_charts_of_a_run_below_the_folder_are_no_images(tmp_path, file):
+    touch(tmp_path / "a.png")
+    touch(tmp_path / "runs" / "out" / "scores.png")
+    touch(tmp_path / "runs" / "out" / "figures" / "map.png")
+    run = json.dumps({"images": "a", "settings": {"type": "AssessSettings", "seed": 0}})
+    touch(tmp_path / "runs" / "out" / file, run.encode())
+    result = scan_folder(tmp_path)
+    assert names(result) == ["a.png"]
+    assert [(item.name, "results" in item.reason) for item in result.skipped] == [
+        ("runs/out/", True)
+    ]
+    assert names(scan_folder(tmp_path / "runs" / "out")) == ["figures/map.png", "scores.png"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"{}", b"[1]", b"not json", b"\xff", b'{"settings": 1}', b'{"model_type": "vit"}']
+)
+def test_images_beside_another_programs_configuration_are_read(tmp_path, content):
+    touch(tmp_path / "set" / "config.json", content)
+    touch(tmp_path / "set" / "a.png")
+    assert names(scan_folder(tmp_path)) == ["set/a.png"]
+
+
+def test_a_workdir_may_lie_below_the_images_but_not_be_their_folder(tmp_path):
+    touch(tmp_path / "images" / "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    check_workdir(tmp_path / "images" / "out", tmp_path / "images", None, "tfds:name")
+    check_workdir(tmp_path, tmp_path / "images")
+    with pytest.raises(ValueError, match="images, and its charts would be read"):
+        check_workdir(tmp_path / "link", None, tmp_path / "images")
