@@ -18,6 +18,7 @@ from PIL.ExifTags import Base as ExifTag
 
 from examine_jax.common.shapes import Shaped
 from examine_jax.images.decoding.depth import float_problem, integer_problem, to_bytes
+from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.resize import luma, resize_image, resize_values
 from examine_jax.images.decoding.unreadable import UnreadableImage
@@ -59,14 +60,16 @@ class DecodedImage:
 
     Attributes:
         pixels: uint8 is final. uint16 and float32 wait for the full scale of their source
-            (depth.py).
+            (depth.py), or for the scale that they share with other images (intensity.py).
         largest: the largest value before resizing.
         resized_up: whether a side was shorter than asked for.
+        intensities: of DICOM values that wait, what they say of the scale that they share.
     """
 
     pixels: Shaped[np.ndarray, "image_size image_size channels"]
     largest: float
     resized_up: bool
+    intensities: Intensities | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +83,7 @@ class ImageDecoder:
         max_pixels: images with more are refused.
         max_bytes: files with more are refused.
         budget: bounds the decoded pixels that all threads together hold.
+        grey_scale: how DICOM grey values become black to white.
     """
 
     image_size: int
@@ -88,6 +92,7 @@ class ImageDecoder:
     max_pixels: int
     max_bytes: int
     budget: Budget
+    grey_scale: GreyScale = BY_FILE
 
     def __call__(self, path: str, frame: int = 0) -> DecodedImage:
         """Reads the image in a file, or one frame of a DICOM file.
@@ -105,12 +110,12 @@ class ImageDecoder:
         """
         return self._decode(path, None)
 
-    def read_header(self, path: str) -> tuple[int, bool]:
+    def read_header(self, path: str) -> tuple[int, bool, bool]:
         """Reads a file's header alone.
 
         Returns:
-            The number of images in the file, and whether they are integers of more than 8 bits,
-            which wait for a full scale.
+            The number of images in the file, whether they are integers of more than 8 bits, which
+            wait for a full scale, and whether they wait for a scale that they share.
 
         Raises:
             UnreadableImage: the file cannot be read, for any reason.
@@ -146,14 +151,15 @@ class ImageDecoder:
         except Exception as error:
             raise UnreadableImage(_plain(error)) from error
 
-    def _header(self, stream: BinaryIO) -> tuple[int, bool]:
+    def _header(self, stream: BinaryIO) -> tuple[int, bool, bool]:
         if _is_dicom(stream):
             dicom = _dicom_reader()
             header = dicom.read_header(stream, self.max_pixels, self.max_bytes)
-            return dicom.frame_count(header), dicom.waits_for_full_scale(header)
+            waits = dicom.waits_for_scale(header, self.grey_scale)
+            return dicom.frame_count(header), False, waits
         image = self._open(stream)
         _check_samples(image)
-        return 1, _is_deep(image) and image.mode != "F"
+        return 1, _is_deep(image) and image.mode != "F", False
 
     def _open(self, stream: BinaryIO) -> Image.Image:
         image = Image.open(stream, formats=FORMATS)
@@ -190,10 +196,13 @@ class ImageDecoder:
             )
         results = []
         with self.budget.claim(header.Rows * header.Columns):
-            for values in dicom.frames(stream, header, indices):
+            for frame in dicom.frames(stream, header, indices, self.grey_scale):
+                values = frame.values
                 resized_up = min(values.shape[:2]) < self.image_size
-                if values.dtype == np.uint16:
-                    results.append(DecodedImage(*self._resized(values), resized_up))
+                if frame.intensities is not None:
+                    pixels = resize_values(values, self.image_size)
+                    largest = values.max().item()
+                    results.append(DecodedImage(pixels, largest, resized_up, frame.intensities))
                     continue
                 if values.shape[-1] == 3 and self.channels == 1:
                     values = luma(values)

@@ -1,12 +1,14 @@
 """Reads DICOM files by pydicom: frames as grey or colour values from 0 (black) to 1 (white).
 
 Grey values pass the modality LUT (or rescale slope and intercept), then the first VOI LUT or
-window. Its output range becomes black to white. Without a window:
+window, or another that the user names. A window of width 0 is none. Its output range becomes black
+to white. Without a window:
 
 - CT is shown from -1024 to 3071 Hounsfield units.
-- Values of more than 8 bits without rescaling, none below 0, wait for the full scale of their
-  source (depth.py).
-- All other values are scaled by the range that the bits stored can hold.
+- PET in standardised uptake values (units GML) is shown from 0 to 10.
+- The outputs of a modality LUT, and up to 8 unsigned bits without rescaling, are shown by the range
+  that they can have.
+- All other values wait for the scale that they share with other images (intensity.py).
 
 MONOCHROME1 is inverted, so that white is bright. In enhanced multi-frame files, each frame has its
 own values (shared and per-frame functional groups).
@@ -14,6 +16,7 @@ own values (shared and per-frame functional groups).
 
 import contextlib
 import copy
+import dataclasses
 import zlib
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, BinaryIO, cast
@@ -23,16 +26,13 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.decoders.base import Decoder, get_decoder
-from pydicom.pixels.processing import (
-    apply_color_lut,
-    apply_modality_lut,
-    apply_voi_lut,
-    apply_windowing,
-)
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import DeflatedExplicitVRLittleEndian, SegmentationStorage
 
 from examine_jax.common.shapes import Num, Shaped
+from examine_jax.images.decoding.dicom_grey import display, rescaled, sharing
+from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
 # Bounds the number of frames that a header declares, because each becomes an image with a name.
@@ -41,11 +41,10 @@ MAX_FRAMES = 100_000
 # The preamble, "DICM", and the element with the length of the file meta information that follows.
 _META_START = 128 + 4 + 12
 
-# The range of 12 bits in Hounsfield units: air is -1000, the densest bone about 3000.
-_HOUNSFIELD = -1024.0, 3071.0
-
 # Objects whose pixels are masks.
 _NO_IMAGES = (SegmentationStorage,)
+
+_GREY = ("MONOCHROME1", "MONOCHROME2")
 
 _FRAME_SEQUENCES = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 
@@ -90,31 +89,44 @@ def frame_count(header: pydicom.Dataset) -> int:
     return int(header.get("NumberOfFrames") or 1)
 
 
-def waits_for_full_scale(header: pydicom.Dataset) -> bool:
-    """Whether `frames` may yield uint16 values that wait for a full scale (if none is below 0)."""
-    return (
-        header.get("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
-        and 8 < int(header.get("BitsStored", 0)) <= 16
-        and not any(
-            name in header for name in ("RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence")
-        )
-        and header.get("WindowWidth") is None
-        and _of_frame(header, 0) is header
-    )
+def waits_for_scale(header: pydicom.Dataset, scale: GreyScale) -> bool:
+    """Whether `frames` may yield values that wait for the scale that they share."""
+    if header.get("PhotometricInterpretation") not in _GREY:
+        return False
+    own = header.get("PerFrameFunctionalGroupsSequence")
+    count = frame_count(header) if own else 1
+    return any(display(_of_frame(header, index), scale) is None for index in range(count))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """One image of a file.
+
+    Attributes:
+        values: 1 or 3 channels, from 0 (black) to 1 (white), or values after rescaling.
+        intensities: of values after rescaling, what they say of the scale that they share.
+    """
+
+    values: Shaped[np.ndarray, "height width channels"]
+    intensities: Intensities | None = None
 
 
 def frames(
-    stream: BinaryIO, header: pydicom.Dataset, indices: Sequence[int] | None = None
-) -> Iterator[Shaped[np.ndarray, "height width channels"]]:
-    """Yields frames one at a time, with 1 or 3 channels.
+    stream: BinaryIO,
+    header: pydicom.Dataset,
+    indices: Sequence[int] | None = None,
+    scale: GreyScale = BY_FILE,
+) -> Iterator[Frame]:
+    """Yields frames one at a time.
 
     Args:
         stream: the file.
         header: what `read_header` returned for it.
         indices: frames; None: all.
+        scale: how grey values become black to white.
 
     Yields:
-        float32 in [0, 1], or uint16 that waits for the full scale of its source.
+        float32 frames.
 
     Raises:
         UnreadableImage: pixels are missing, damaged or unsupported.
@@ -127,7 +139,7 @@ def frames(
         cast(Generator[np.ndarray, None, None], iter_pixels(source, indices=indices))
     ) as decoded:
         for index in range(frame_count(header)) if indices is None else indices:
-            yield _values(_next(decoded, header), _of_frame(header, index))
+            yield _frame(_next(decoded, header), _of_frame(header, index), scale)
 
 
 def _next(decoded: Iterator[np.ndarray], header: pydicom.Dataset) -> Num[np.ndarray, "..."]:
@@ -145,68 +157,41 @@ def _next(decoded: Iterator[np.ndarray], header: pydicom.Dataset) -> Num[np.ndar
         raise UnreadableImage(_undecodable(header, error)) from error
 
 
-def _values(
-    pixels: Num[np.ndarray, "..."], header: pydicom.Dataset
-) -> Shaped[np.ndarray, "height width channels"]:
+def _frame(pixels: Num[np.ndarray, "..."], header: pydicom.Dataset, scale: GreyScale) -> Frame:
     photometric = header.get("PhotometricInterpretation", "")
-    if photometric in ("MONOCHROME1", "MONOCHROME2"):
-        values, white = _grey(pixels, header)
-        return (white - values if photometric == "MONOCHROME1" else values)[..., None]
+    if photometric in _GREY:
+        return _grey(pixels, header, scale)
     if photometric == "PALETTE COLOR":
         pixels = apply_color_lut(pixels, header)
-        return (pixels / np.float32(np.iinfo(pixels.dtype).max)).astype(np.float32)[..., :3]
+        return Frame((pixels / np.float32(np.iinfo(pixels.dtype).max)).astype(np.float32)[..., :3])
     if photometric == "RGB" or photometric.startswith("YBR"):  # pydicom returns RGB for both.
-        return (pixels / np.float32(2**header.BitsStored - 1)).astype(np.float32)
+        return Frame((pixels / np.float32(2**header.BitsStored - 1)).astype(np.float32))
     raise UnreadableImage(f"DICOM colours as {photometric!r}, which are not read; export it as PNG")
 
 
 def _grey(
-    pixels: Num[np.ndarray, "height width"], header: pydicom.Dataset
-) -> tuple[Shaped[np.ndarray, "height width"], Any]:
-    """(values, white): float32 and 1, or uint16 and the largest value of the bits stored."""
+    pixels: Num[np.ndarray, "height width"], header: pydicom.Dataset, scale: GreyScale
+) -> Frame:
     if pixels.dtype.kind == "f":
         raise UnreadableImage(
             "DICOM pixels in floating point, which are not read; export it as 16-bit TIFF"
         )
-    bits = int(header.BitsStored)
-    values = apply_modality_lut(pixels, header)
-    if header.get("VOILUTSequence"):
-        values = apply_voi_lut(np.rint(values).astype(np.int64), header)  # a table of integers
-        black, white = 0.0, 2.0 ** header.VOILUTSequence[0].LUTDescriptor[2] - 1
-    elif header.get("WindowWidth") is not None and header.get("WindowCenter") is not None:
-        # Black and white are its outputs for the darkest and brightest possible values.
-        with np.errstate(over="ignore"):  # exp of a sigmoid's far end
-            black, white = apply_windowing(np.array([-1e30, 1e30]), header).tolist()
-            values = apply_windowing(values, header)
-    elif header.get("Modality") == "CT" and (
-        header.PixelRepresentation or "RescaleIntercept" in header
-    ):
-        black, white = _HOUNSFIELD
-    elif values is pixels and 8 < bits <= 16 and values.min() >= 0:
-        return values.astype(np.uint16), np.uint16(2**bits - 1)
-    else:
-        black, white = _stored_range(header)
-    if black == white:
-        raise UnreadableImage("a DICOM window or rescale slope without extent; correct its header")
-    return np.clip((values - black) / (white - black), 0, 1).astype(np.float32), np.float32(1)
-
-
-def _stored_range(header: pydicom.Dataset) -> tuple[float, float]:
-    """The smallest and largest possible value after the modality LUT."""
-    if header.get("ModalityLUTSequence"):
-        return 0.0, 2.0 ** header.ModalityLUTSequence[0].LUTDescriptor[2] - 1
-    bits = int(header.BitsStored)
-    if bits > 16:
-        raise UnreadableImage(
-            f"{bits} bits a sample and no window that says what is black and white; add a window"
-        )
-    low = -(2.0 ** (bits - 1)) if header.PixelRepresentation else 0.0
-    slope, intercept = (
-        float(header.get("RescaleSlope", 1) or 1),
-        float(header.get("RescaleIntercept", 0) or 0),
+    inverted = header.PhotometricInterpretation == "MONOCHROME1"
+    values = rescaled(pixels, header)
+    show = display(header, scale)
+    if show is not None:
+        shown = show(values)
+        return Frame((1 - shown if inverted else shown).astype(np.float32)[..., None])
+    # Values that fill the area outside the image say nothing of its scale.
+    padding = header.get("PixelPaddingValue")
+    image = values if padding is None else values[pixels != padding]
+    shared_by, from_zero = sharing(header)
+    return Frame(
+        values.astype(np.float32)[..., None],
+        Intensities.of(
+            image if image.size else values, shared_by, from_zero=from_zero, inverted=inverted
+        ),
     )
-    ends = sorted((low * slope + intercept, (low + 2.0**bits - 1) * slope + intercept))
-    return ends[0], ends[1]
 
 
 def _of_frame(header: pydicom.Dataset, index: int) -> pydicom.Dataset:

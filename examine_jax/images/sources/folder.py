@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from PIL import Image
@@ -17,6 +17,12 @@ from examine_jax.images.decoding.depth import (
     float_full_scale,
     float_note,
     to_bytes,
+)
+from examine_jax.images.decoding.intensity import (
+    GreyScale,
+    Intensities,
+    scale_notes,
+    shared_scales,
 )
 from examine_jax.images.decoding.parallel import Budget, in_order
 from examine_jax.images.decoding.resize import check_size
@@ -44,6 +50,8 @@ class FolderSource:
             image_size=options.image_size,
             channels=options.channels,
             bits_stored=options.bits_stored,
+            intensity_range=options.intensity_range,
+            dicom_window=options.dicom_window,
             on_progress=options.on_progress,
         )
 
@@ -54,6 +62,8 @@ class FolderSource:
             image_size=options.image_size,
             channels=options.channels,
             bits_stored=options.bits_stored,
+            intensity_range=options.intensity_range,
+            dicom_window=options.dicom_window,
             on_progress=options.on_progress,
         )
 
@@ -72,6 +82,8 @@ def load_folder(
     image_size: int,
     channels: int = 3,
     bits_stored: int | None = None,
+    intensity_range: tuple[float, float] | None = None,
+    dicom_window: int = 1,
     max_pixels: int = 100_000_000,
     max_bytes: int = 2**30,
     on_progress: Callable[[int, int], None] | None = None,
@@ -88,8 +100,9 @@ def load_folder(
 
     Depth: integers of 16 bits (grey, RGB, with alpha) and floats become 8 bits by one rule for the
     whole folder, stated in images/decoding/depth.py. DICOM files (read where pydicom is installed)
-    become 8 bits by their own modality LUT and window, as stated in images/decoding/dicom.py. Each
-    frame of a DICOM file with several is an image, named `file.dcm[3]`.
+    become 8 bits by their own modality LUT and window, as stated in images/decoding/dicom.py; those
+    without a window, by the scale that they share (images/decoding/intensity.py). Each frame of a
+    DICOM file with several is an image, named `file.dcm[3]`.
 
     Hidden files and files without an image's suffix are ignored. Files with one that cannot be read
     (damaged, empty, mislabelled, too large, a pipe, a link to nothing, DICOM without pixels, ...)
@@ -101,7 +114,10 @@ def load_folder(
         channels: 1 (grey) or 3 (colour).
         bits_stored: bits in use in images of 16 bits a sample (8 to 16), where they are known, as
             from the folder that an encoder was trained on. None: the fewest that hold the folder's
-            largest value. Images that do not fit are skipped.
+            largest value. Images that do not fit are skipped. DICOM files have scales of their own.
+        intensity_range: (black, white) of all grey DICOM values after rescaling, in place of their
+            windows. None: each file's window, or the scale that it shares.
+        dicom_window: which of a DICOM file's windows; a file with fewer uses its first.
         max_pixels: images with more pixels are skipped before they are decoded, by their headers.
             All threads together hold about as many decoded pixels at once. Pillow refuses above 179
             million in any case.
@@ -123,7 +139,13 @@ def load_folder(
     found = scan_folder(folder)
     total = len(found.candidates)
     decoder = ImageDecoder(
-        image_size, channels, bits_stored, max_pixels, max_bytes, budget=Budget(max_pixels)
+        image_size,
+        channels,
+        bits_stored,
+        max_pixels,
+        max_bytes,
+        Budget(max_pixels),
+        GreyScale(intensity_range, dicom_window),
     )
 
     def decode(path: str) -> list[DecodedImage] | UnreadableImage:
@@ -136,6 +158,7 @@ def load_folder(
     names: list[str] = []
     skipped = list(found.skipped)
     deep: dict[int, DecodedImage] = {}  # Row -> an image that waits for the folder's full scale.
+    sharing: dict[int, tuple[DecodedImage, Intensities]] = {}  # Row -> one that shares a scale.
     resized_up = 0
     report = on_progress or _no_progress
     report(0, total)
@@ -160,7 +183,9 @@ def load_folder(
                         candidate.name if len(result) == 1 else f"{candidate.name}[{frame}]"
                     )
                     resized_up += image.resized_up
-                    if image.pixels.dtype == np.uint8:
+                    if image.intensities is not None:
+                        sharing[row] = image, image.intensities
+                    elif image.pixels.dtype == np.uint8:
                         pixels[row] = image.pixels
                     else:
                         deep[row] = image
@@ -187,13 +212,16 @@ def load_folder(
             image.pixels,
             2.0**bits_stored - 1 if bits_stored and row in integers else floats_full_scale,
         )
+    scales = shared_scales(intensities for _, intensities in sharing.values())
+    for row, (image, intensities) in sharing.items():
+        pixels[row] = intensities.to_bytes(image.pixels, scales[intensities.shared_by])
     return ImageSet(
         tuple(names),
         pixels[: len(names)],
         tuple(skipped),
         resized_up,
         bits_stored=bits_stored,
-        notes=float_note(floats_full_scale, largest_float),
+        notes=float_note(floats_full_scale, largest_float) + scale_notes(scales),
     )
 
 
@@ -203,6 +231,8 @@ def stream_folder(
     image_size: int,
     channels: int = 3,
     bits_stored: int | None = None,
+    intensity_range: tuple[float, float] | None = None,
+    dicom_window: int = 1,
     max_pixels: int = 100_000_000,
     max_bytes: int = 2**30,
     on_progress: Callable[[int, int], None] | None = None,
@@ -212,11 +242,12 @@ def stream_folder(
     Every file's header is read once, now; files that are no images are skipped with their reason. A
     file whose header is sound and whose pixels are damaged raises when it is read, and the message
     names it. Images of more than 8 bits need their full scale beforehand: `bits_stored` for
-    integers; floats must be in [0, 1].
+    integers; floats must be in [0, 1]. DICOM files that share a scale are decoded once, now, to
+    find it.
 
     Args:
-        folder, image_size, channels, bits_stored, max_pixels, max_bytes, on_progress: as in
-            `load_folder`.
+        folder, image_size, channels, bits_stored, intensity_range, dicom_window, max_pixels,
+            max_bytes, on_progress: as in `load_folder`.
 
     Returns:
         The images by index, and the skipped files.
@@ -230,18 +261,26 @@ def stream_folder(
     check_bits_stored(bits_stored)
     found = scan_folder(folder)
     decoder = ImageDecoder(
-        image_size, channels, bits_stored, max_pixels, max_bytes, budget=Budget(max_pixels)
+        image_size,
+        channels,
+        bits_stored,
+        max_pixels,
+        max_bytes,
+        Budget(max_pixels),
+        GreyScale(intensity_range, dicom_window),
     )
 
-    def read_header(path: str) -> tuple[int, bool] | UnreadableImage:
+    def read_header(path: str) -> tuple[int, bool, list[Intensities]] | UnreadableImage:
         try:
-            return decoder.read_header(path)
+            frames, deep, waits = decoder.read_header(path)
         except UnreadableImage as error:
             return error
+        return frames, deep, _intensities(decoder, path) if waits else []
 
     names: list[str] = []
     places: list[tuple[str, int]] = []  # Row -> path and frame.
     skipped = list(found.skipped)
+    sharing: list[Intensities] = []
     total = len(found.candidates)
     report = on_progress or _no_progress
     report(0, total)
@@ -254,7 +293,8 @@ def stream_folder(
             if isinstance(header, UnreadableImage):
                 skipped.append(SkippedImage(candidate.name, str(header)))
                 continue
-            frames, deep = header
+            frames, deep, intensities = header
+            sharing += intensities
             if deep and bits_stored is None:
                 raise ValueError(
                     f"{shown(candidate.path)} has more than 8 bits a sample, and images read on "
@@ -273,9 +313,18 @@ def stream_folder(
     return StreamedImages(
         tuple(names),
         (image_size, image_size, channels),
-        _FolderReader(decoder, tuple(places)),
+        _FolderReader(decoder, tuple(places), shared_scales(sharing)),
         skipped=tuple(skipped),
     )
+
+
+def _intensities(decoder: ImageDecoder, path: str) -> list[Intensities]:
+    """What a DICOM file's images say of the scale that they share; nothing where it is damaged."""
+    try:
+        images = decoder.frames(path)
+    except UnreadableImage:
+        return []  # Reading the image gives the reason.
+    return [image.intensities for image in images if image.intensities is not None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -284,6 +333,7 @@ class _FolderReader:
 
     decoder: ImageDecoder
     places: tuple[tuple[str, int], ...]
+    scales: Mapping[str, tuple[float, float]]
 
     def __call__(self, row: int) -> UInt8[np.ndarray, "height width stored"]:
         path, frame = self.places[row]
@@ -295,6 +345,11 @@ class _FolderReader:
             ) from error
 
     def _to_bytes(self, image: DecodedImage) -> UInt8[np.ndarray, "height width stored"]:
+        if image.intensities is not None:
+            scale = self.scales.get(image.intensities.shared_by)
+            if scale is None:
+                raise UnreadableImage("its values changed since the folder was listed")
+            return image.intensities.to_bytes(image.pixels, scale)
         if image.pixels.dtype == np.uint8:
             return image.pixels
         if image.pixels.dtype == np.uint16:

@@ -17,6 +17,8 @@ def load_images(
     channels: int = 3,
     split: str | None = None,
     bits_stored: int | None = None,
+    intensity_range: tuple[float, float] | None = None,
+    dicom_window: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
     """Reads all images of a source into memory. Downloads nothing.
@@ -30,6 +32,8 @@ def load_images(
         split: of a TFDS data set (None: "train") or of an archive with MedMNIST's keys (None: all).
         bits_stored: bits in use in images of 16 bits a sample, where they are known; see
             `load_folder`.
+        intensity_range, dicom_window: how grey DICOM values become black to white; see
+            `load_folder`. Other sources than folders refuse them.
         on_progress: called as `on_progress(images done, images in all)`.
 
     Returns:
@@ -42,7 +46,12 @@ def load_images(
         ImportError: the package that reads the source is not installed.
     """
     reader, name = source_of(source)
-    return reader.load(name, ReadOptions(image_size, channels, split, bits_stored, on_progress))
+    return reader.load(
+        name,
+        ReadOptions(
+            image_size, channels, split, bits_stored, on_progress, intensity_range, dicom_window
+        ),
+    )
 
 
 def stream_images(
@@ -52,13 +61,16 @@ def stream_images(
     channels: int = 3,
     split: str | None = None,
     bits_stored: int | None = None,
+    intensity_range: tuple[float, float] | None = None,
+    dicom_window: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> StreamedImages:
     """The same images, each decoded when it is asked for: for sets larger than memory.
 
     Args:
         source: as in `load_images`, but for array files, which are read whole.
-        image_size, channels, split, bits_stored, on_progress: as in `load_images`.
+        image_size, channels, split, bits_stored, intensity_range, dicom_window, on_progress: as in
+            `load_images`.
 
     Returns:
         The images by index, their names, and the files that were skipped with their reasons.
@@ -72,7 +84,12 @@ def stream_images(
         raise ValueError(
             f"{shown(name)}: only folders are read on demand; load it with load_images"
         )
-    return reader.stream(name, ReadOptions(image_size, channels, split, bits_stored, on_progress))
+    return reader.stream(
+        name,
+        ReadOptions(
+            image_size, channels, split, bits_stored, on_progress, intensity_range, dicom_window
+        ),
+    )
 
 
 def can_stream(source: str | os.PathLike[str]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from examine_jax.images.image_set import ImageSet
+from examine_jax.images.names import shown
 from examine_jax.images.streamed_images import StreamedImages
 
 
@@ -18,6 +19,8 @@ class ReadOptions:
         split: the part to read, for sources that have parts; None: the source's default.
         bits_stored: bits in use in images of 16 bits a sample, where they are known.
         on_progress: called as `on_progress(images done, images in all)`.
+        intensity_range: (black, white) of grey DICOM values; None: as their files say.
+        dicom_window: which of a DICOM file's windows; 1 is the first.
     """
 
     image_size: int
@@ -25,6 +28,16 @@ class ReadOptions:
     split: str | None = None
     bits_stored: int | None = None
     on_progress: Callable[[int, int], None] | None = None
+    intensity_range: tuple[float, float] | None = None
+    dicom_window: int = 1
+
+    def check_no_dicom(self, name: str) -> None:
+        """Raises ValueError if settings for DICOM files are given: this source has none."""
+        if self.intensity_range is not None or self.dicom_window != 1:
+            raise ValueError(
+                f"{shown(name)}: intensity_range and dicom_window are for DICOM files in folders; "
+                "leave them out"
+            )
 
 
 @runtime_checkable

@@ -31,6 +31,7 @@ class TFDSSource:
         return name.startswith(_PREFIX) or os.path.isfile(os.path.join(name, "dataset_info.json"))
 
     def load(self, name: str, options: ReadOptions) -> ImageSet:
+        options.check_no_dicom(name)
         return load_tfds(
             name.removeprefix(_PREFIX),
             options.split or "train",
@@ -40,6 +41,7 @@ class TFDSSource:
         )
 
     def stream(self, name: str, options: ReadOptions) -> StreamedImages:
+        options.check_no_dicom(name)
         return stream_tfds(
             name.removeprefix(_PREFIX),
             options.split or "train",

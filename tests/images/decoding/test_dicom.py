@@ -270,7 +270,7 @@ def test_what_cannot_be_read_says_why_and_which_package_would(name: str, reason:
         ({"PixelData": None}, "without pixels"),
         ({"BitsStored": None}, "damaged"),
         ({"PhotometricInterpretation": "HSV"}, "HSV"),
-        ({"WindowWidth": 0}, "damaged"),
+        ({"WindowWidth": 0}, None),
         ({"SOPClassUID": SegmentationStorage}, r"no image \(Segmentation Storage\)"),
         ({"WindowCenter": "", "WindowWidth": ""}, None),
         ({"RescaleSlope": 0, "RescaleIntercept": 0}, "without extent"),
