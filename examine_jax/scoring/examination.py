@@ -1,13 +1,14 @@
 """The results of an examination: tuples of named arrays, which pass through jit, vmap and grad."""
 
 import enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.eigensystem import rounding
+from examine_jax.scoring.equations.float64 import reduce_keeping_dtypes
 from examine_jax.scoring.equations.rows import Rows, rows_dtype
 from examine_jax.scoring.equations.secular_equation import Roots
 
@@ -17,17 +18,18 @@ class Path(enum.IntEnum):
 
     FULL_FLOAT32 = 0  # eigendecomposition of a Gram matrix of float32 products, refined in float64
     FULL_FLOAT64 = 1  # eigendecomposition of a Gram matrix of float64 products
-    KRYLOV = 2  # a few certified leading directions, no Gram matrix
+    KRYLOV = 2  # a few leading directions from a Krylov space, certified; no Gram matrix
     MASKED_POWER = 3  # power iteration over leave-one-out masks
     DENSE_SVD = 4  # one singular value decomposition for every row
 
 
 class Diagnostics(NamedTuple):
-    """How the computation went. Arrays alone, so that jit can return them.
+    """How the values were computed. All fields are arrays, so that jit can return them.
 
     Attributes:
-        iterations: [] int32, steps of the slowest row.
-        residual: [N] residual of each row's equation, in units of the squared (scaled) features.
+        iterations: [] int32, the number of steps of the slowest row.
+        residual: [N] residual of each row's equation, in units of the squared features after
+            scaling.
         path: [] int32, a member of `Path`.
     """
 
@@ -48,8 +50,8 @@ class Examination(NamedTuple):
             better.
         singular_value: [] sigma, the top singular value of all rows.
         loo_singular_values: [N] the top singular value without row i.
-        error_bound: [N] the error of the gap is at most this.
-        diagnostics: how the computation went.
+        error_bound: [N] the error of each gap is at most this.
+        diagnostics: how the values were computed.
     """
 
     score: Array
@@ -58,6 +60,10 @@ class Examination(NamedTuple):
     loo_singular_values: Array
     error_bound: Array
     diagnostics: Diagnostics
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies keep float64, whatever JAX's own 64-bit setting."""
+        return reduce_keeping_dtypes(self)
 
 
 def examination_of(roots: Roots, first_value: Array, rows: Rows, path: Path) -> Examination:
@@ -73,8 +79,8 @@ def examination_of(roots: Roots, first_value: Array, rows: Rows, path: Path) -> 
     sigma = jnp.sqrt(first_value)
     without = jnp.sqrt(jnp.maximum(first_value - roots.t, 0))
     gap = roots.t / jnp.where(sigma > 0, sigma + without, 1)
-    # An error of the root moves sqrt(k_1 - t) by at most this. An error of k_1 acts only on the
-    # difference of the two square roots.
+    # An error of t moves sqrt(k_1 - t) by at most this bound. An error of k_1 moves sigma and
+    # sqrt(k_1 - t) together, so it changes only their difference.
     below = without**2 - roots.bound
     bound = jnp.where(
         below > 0,
@@ -88,7 +94,7 @@ def examination_of(roots: Roots, first_value: Array, rows: Rows, path: Path) -> 
     bound += 2 * float(np.finfo(dtype).eps) * gap + float(np.finfo(dtype).tiny) * rows.scale * (
         gap > 0
     )
-    poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)  # a step above may have lost a NaN
+    poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)  # an operation above may drop a NaN
     gap, bound, sigma, without = (
         (x + poison) / rows.scale for x in (gap, jnp.minimum(bound, sigma), sigma, without)
     )

@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +21,15 @@ from examine_jax.scoring.equations.eigensystem import (
     rounding,
     scatter,
 )
-from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.float64 import reduce_keeping_dtypes, with_float64
 from examine_jax.scoring.equations.group_downdate import Groups, leave_out
 from examine_jax.scoring.equations.inputs import as_array, check_inputs, non_finite_rows
 from examine_jax.scoring.equations.rows import Rows, prepare, rows_dtype
 from examine_jax.scoring.examination import Diagnostics, Path, examination_of
 from examine_jax.scoring.solvers.secular import CHEAP_PRODUCT
 
-# The result of a float32 Gram matrix is kept where every group's error bound is below these shares
-# of the largest gap and of the group's own.
+# The result of a float32 Gram matrix is returned if every group's error bound is below these
+# shares: of the largest gap, and of the group's own gap.
 _SHARE_OF_LARGEST = 1e-6
 _SHARE_OF_OWN = 1e-5
 
@@ -37,16 +37,16 @@ _SHARE_OF_OWN = 1e-5
 class GroupExamination(NamedTuple):
     """EXAMINE of every group: how much the top singular value falls without all rows of the group.
 
-    A group without rows has gap 0, score 1 and error bound 0. Without a group that holds all rows,
-    nothing remains, and the singular value is 0.
+    A group without rows has gap 0, score 1 and error bound 0. If a group holds all rows, no row
+    remains without it, and the singular value without it is 0.
 
     Attributes:
         score: [num_groups] exp(-gap); higher is better.
         gap: [num_groups] sigma - (sigma without the group), in the features' units. Rank by this.
         singular_value: [] sigma, the top singular value of all rows.
         loo_singular_values: [num_groups] the top singular value without the group.
-        error_bound: [num_groups] the error of the gap is at most this.
-        diagnostics: how the computation went; residual is [num_groups].
+        error_bound: [num_groups] the error of each gap is at most this.
+        diagnostics: how the values were computed; residual is [num_groups].
     """
 
     score: Array
@@ -55,6 +55,10 @@ class GroupExamination(NamedTuple):
     loo_singular_values: Array
     error_bound: Array
     diagnostics: Diagnostics
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies keep float64, whatever JAX's own 64-bit setting."""
+        return reduce_keeping_dtypes(self)
 
 
 def examine_groups(
@@ -67,32 +71,31 @@ def examine_groups(
 ) -> GroupExamination:
     """EXAMINE of every group: how much the top singular value falls without its rows.
 
-    With one row a group this is `examine`, which is faster there. Works inside jit; equal shapes
-    share a compilation.
+    If every group has one row, the result is that of `examine`, which is faster. Works inside jit;
+    equal shapes share a compilation.
 
-    Let S be the group's part of the Gram matrix G. The drop t of the largest eigenvalue is the
-    least x'(k_1 - G + S)x over unit vectors x, a sum of squares. It is found by locally optimal
-    conjugate gradients in the eigenbasis of G, for all groups at once, and certified by Temple's
-    inequality. Groups that cannot be certified so get an eigendecomposition of their own; these are
-    groups so large that k_1 - t is below k_2. Time: that of `examine` and a few passes over the
-    features.
-    Memory: that of `examine` and a few hundred rows of float64.
+    Let S be the group's part of the Gram matrix G, with eigenvalues k_1 >= k_2 >= ... of G. The
+    drop t of the largest eigenvalue is the minimum of x'(k_1 - G + S)x over unit vectors x, a sum
+    of squares. Locally optimal conjugate gradients in the eigenbasis of G find it for all groups at
+    once, and Temple's inequality certifies it. If a group is so large that k_1 - t < k_2, it cannot
+    be certified in this way, and gets an eigendecomposition of its own. Time: that of `examine` and
+    a few passes over the features. Memory: that of `examine` and a few hundred rows of float64.
 
     Args:
         features: [N, D] floating, N >= 2; as for `examine`.
         group_ids: [N] integers in 0 .. num_groups - 1, in any order.
         num_groups: the number of groups; some may have no rows.
-        center: examine the rows less their mean, exactly: when a group is left out, the mean is
-            that of the other rows.
-        where: [N] bool, rows that are present; features and ids of the others may be anything.
+        center: subtract the rows' mean. When a group is left out, the mean is that of the other
+            rows.
+        where: [N] bool, True for rows that are present; the others may have any features and ids.
 
     Returns:
         `GroupExamination`, in float64 for float64 features, else in float32.
 
     Raises:
-        ValueError: as `examine`; group_ids of another shape, not integers, or outside
-            0 .. num_groups - 1 (the message names the rows). Under jit, where values are unknown,
-            such ids make all results NaN.
+        ValueError: as for `examine`; group_ids have another shape, are not integers, or lie
+            outside 0 .. num_groups - 1 (the message names the rows). Under jit, where values are
+            unknown, ids outside the range make all results NaN.
 
     Source: Knyazev, SIAM J. Sci. Comput. 23:517 (2001); Temple, Proc. R. Soc. Lond. A 119:276
         (1928).
@@ -117,9 +120,9 @@ def _check_groups(group_ids: jax.Array | np.ndarray, count: int, num_groups: int
         raise ValueError(f"num_groups must be at least 1, got {num_groups}")
     if group_ids.shape != (count,) or not jnp.issubdtype(group_ids.dtype, jnp.integer):
         raise ValueError(
-            f"group_ids must be integers of shape ({count},), one a row; got {group_ids.dtype} "
+            f"group_ids must be integers of shape ({count},), one per row; got {group_ids.dtype} "
             f"{group_ids.shape}. "
-            "Names become ids with numpy.unique(names, return_inverse=True)"
+            "numpy.unique(names, return_inverse=True) turns names into ids"
         )
 
 
@@ -155,7 +158,7 @@ def _grouper(num_groups: int, center: bool, masked: bool) -> Callable[..., Group
 def _examine(rows: Rows, ids: Array, num_groups: int) -> GroupExamination:
     """The examination of scaled rows; traced with 64-bit types on."""
     count, width = rows.features.shape
-    ids = ids.astype(jnp.int64)  # the number of groups itself may not fit a small dtype
+    ids = ids.astype(jnp.int64)  # num_groups may be too large for a small integer dtype
     present = jnp.ones(count, bool) if rows.where is None else rows.where
     inside = (ids >= 0) & (ids < num_groups)
     groups = Groups.of(jnp.where(present & inside, ids, num_groups), num_groups)
@@ -163,7 +166,7 @@ def _examine(rows: Rows, ids: Array, num_groups: int) -> GroupExamination:
     if count <= width:
         matrix = gram_of_rows(rows)
         system = exact_eigensystem(matrix, width)
-        # Rows of N columns whose products with one another are the same.
+        # Rows with N columns that have the same Gram matrix as the given rows.
         root = jnp.matmul(system.vectors * jnp.sqrt(system.values), system.vectors.T)
         small = Rows(root, None, jnp.ones((), jnp.float64), None, rows.present)
         return _of_system(rows, small, system, matrix, groups, Path.FULL_FLOAT64)
@@ -195,7 +198,7 @@ def _of_system(
 ) -> GroupExamination:
     """The examination from the eigensystem of the Gram matrix of `coordinates`.
 
-    `coordinates` are the rows themselves, or rows of fewer columns with the same products.
+    `coordinates` are the rows themselves, or rows with fewer columns and the same inner products.
     """
     exact = rows.features.dtype == jnp.float64
     epsilon = rounding(matrix.shape[0], rows.features.shape[0])
@@ -208,7 +211,7 @@ def _of_system(
         1e-13 if exact else 1e-9,
         epsilon,
     )
-    # There is one root a group, not one a row, so no mask applies.
+    # There is one root per group, not one per row, so the mask of rows does not apply.
     return GroupExamination(
         *examination_of(roots, system.values[0], rows._replace(where=None), path)
     )

@@ -1,6 +1,6 @@
-"""The eigendecomposition of a corpus: scores members and newcomers without the rows."""
+"""The eigendecomposition of a corpus: it scores members and new rows without the corpus' rows."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,11 @@ from numpy.typing import ArrayLike
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations import newcomer_equation as equation
 from examine_jax.scoring.equations.eigensystem import Eigensystem, rounding
-from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.float64 import (
+    check_float64,
+    reduce_keeping_dtypes,
+    with_float64,
+)
 from examine_jax.scoring.equations.inputs import as_array, non_finite_rows
 from examine_jax.scoring.equations.rows import Rows, map_blocks, rows_dtype, unit_scale
 from examine_jax.scoring.equations.secular_equation import Roots
@@ -21,13 +25,15 @@ from examine_jax.scoring.solvers.secular import solve_rows
 class Newcomers(NamedTuple):
     """EXAMINE of newcomers: how much the corpus' top singular value would rise with each.
 
+    A newcomer is a row that is not in the corpus.
+
     Attributes:
         score: [M] exp(-gap).
         gap: [M] (sigma of the corpus with the row) - sigma, in the features' units. Rank by this;
             smaller is better.
         singular_value: [] sigma, the top singular value of the corpus.
         singular_value_with: [M] the top singular value of the corpus with row i.
-        error_bound: [M] the error of the gap is at most this.
+        error_bound: [M] the error of each gap is at most this.
     """
 
     score: Array
@@ -36,18 +42,23 @@ class Newcomers(NamedTuple):
     singular_value_with: Array
     error_bound: Array
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies keep float64, whatever JAX's own 64-bit setting."""
+        return reduce_keeping_dtypes(self)
+
 
 class Spectrum(NamedTuple):
     """Eigenvalues and eigenvectors of a corpus' Gram matrix. Made by `SpectralSummary.spectrum`.
 
-    Float64, of the features times `scale`. A pytree: passes through jit and vmap.
+    All arrays are float64, and belong to the features times `scale`. A pytree that passes through
+    jit and vmap.
 
     Attributes:
         system: the eigensystem.
-        mean: [D]; None where rows are not centred.
+        mean: [D] the mean of the rows; None if rows are not centred.
         count: [] rows of the corpus.
         scale: [] a power of two.
-        row_error: [] Euclidean norm of the error of the mean, where the mean is subtracted.
+        row_error: [] Euclidean norm of the error of the mean; 0 if rows are not centred.
     """
 
     system: Eigensystem
@@ -59,7 +70,7 @@ class Spectrum(NamedTuple):
     def examine(self, rows: ArrayLike) -> Examination:
         """EXAMINE of members: how much the corpus' top singular value falls without each.
 
-        O(D^2) a row. It cannot be checked that the rows are in the corpus.
+        Time: O(D^2) per row. Whether the rows are in the corpus is not checked: it cannot be known.
 
         Args:
             rows: [M, D] floating, M >= 1, as they were when the corpus was summarised.
@@ -68,10 +79,11 @@ class Spectrum(NamedTuple):
             `Examination` of M rows, in float64 for float64 rows, else in float32.
 
         Raises:
-            ValueError: rows that are not [M, D] floating, or NaN or infinite (under jit: results of
-                NaN for these rows); a corpus of fewer than two rows.
+            ValueError: rows are not [M, D] floating, or hold NaN or infinite entries (under jit,
+                these rows' results are NaN); the corpus has fewer than two rows.
         """
         given, traced = checked_rows(rows, self.system.values.shape[0])
+        check_float64(self)
         if not isinstance(self.count, jax.core.Tracer) and float(self.count) < 2:
             raise ValueError(
                 "leaving one out needs a corpus of at least two rows; this one has "
@@ -86,7 +98,7 @@ class Spectrum(NamedTuple):
     def examine_new(self, rows: ArrayLike) -> Newcomers:
         """EXAMINE of newcomers: how much the corpus' top singular value would rise with each.
 
-        O(D^2) a row. Where rows are centred, the mean is that of the corpus with the row.
+        Time: O(D^2) per row. If rows are centred, the mean is that of the corpus with the new row.
 
         Args:
             rows: [M, D] floating, M >= 1, from the same encoder and preprocessing as the corpus.
@@ -95,27 +107,32 @@ class Spectrum(NamedTuple):
             `Newcomers` of M rows, in float64 for float64 rows, else in float32.
 
         Raises:
-            ValueError: rows that are not [M, D] floating, or NaN or infinite (under jit: results of
-                NaN for these rows).
+            ValueError: rows are not [M, D] floating, or hold NaN or infinite entries (under jit,
+                these rows' results are NaN).
         """
         given, traced = checked_rows(rows, self.system.values.shape[0])
+        check_float64(self)
         with jax.enable_x64(True):
             result = _examine_new(self, given)
         if not traced and bool(jnp.any(jnp.isnan(result.gap))):
             raise ValueError(non_finite_rows(given))
         return result
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies keep float64, whatever JAX's own 64-bit setting."""
+        return reduce_keeping_dtypes(self)
+
 
 def checked_rows(rows: ArrayLike, width: int | None = None) -> tuple[jax.Array | np.ndarray, bool]:
     """Rows as a NumPy or JAX array, and whether they are traced.
 
     Raises:
-        ValueError: they are not [M, D] floating with M >= 1 and D = `width` (None: any width).
+        ValueError: rows are not [M, D] floating with M >= 1 and D = `width` (None: any width).
     """
     rows = as_array(rows)
     if rows.ndim != 2 or rows.shape[0] < 1 or rows.shape[1] < 1:
         raise ValueError(
-            f"rows must be a matrix [M, D], one row an image, M >= 1; got shape {rows.shape}"
+            f"rows must be a matrix [M, D], one row per image, M >= 1; got shape {rows.shape}"
         )
     if not jnp.issubdtype(rows.dtype, jnp.floating):
         raise ValueError(f"rows must be floating, got {rows.dtype}. Use rows.astype('float32')")
@@ -128,7 +145,7 @@ def checked_rows(rows: ArrayLike, width: int | None = None) -> tuple[jax.Array |
 
 
 def _finite(features: Array) -> Array:
-    """[M] 1 where a row is finite, else NaN: such a row must not give a number."""
+    """[M] 1 for finite rows, NaN for the others, whose results must be NaN."""
     return jnp.where(jnp.all(jnp.isfinite(features), 1), 1.0, jnp.nan)
 
 
@@ -142,8 +159,8 @@ def _examine(spectrum: Spectrum, features: Array) -> Examination:
     rows = Rows(features, None, spectrum.scale, spectrum.mean, spectrum.count)
     roots = solve_rows(rows, system, jnp.float64, _tolerance(rows), row_error=spectrum.row_error)
     found = examination_of(roots, system.values[0], rows, Path.FULL_FLOAT64)
-    # The summary's own rounding may exceed that of one Gram product. It moves sigma, and each gap
-    # in proportion.
+    # The summary's rounding error may exceed that of one Gram product. It changes sigma, and every
+    # gap by the same share.
     first = system.values[0]
     without = jnp.maximum(jnp.sqrt(jnp.maximum(first - roots.t, 0)), jnp.sqrt(system.shift))
     share = jnp.minimum(system.shift / jnp.maximum(jnp.sqrt(first) * without, 1e-300), 1)
@@ -160,7 +177,7 @@ def _examine(spectrum: Spectrum, features: Array) -> Examination:
 def _examine_new(spectrum: Spectrum, features: Array) -> Newcomers:
     system, scale = spectrum.system, spectrum.scale
     width = features.shape[1]
-    # A newcomer may be far larger than the corpus, so each row gets a scale of its own below.
+    # A newcomer may be far larger than the corpus' rows, so each row gets its own scale below.
     rows = Rows(features, None, jnp.float64(1), None, spectrum.count)
     factor = 1.0 if spectrum.mean is None else spectrum.count / (spectrum.count + 1)
     gaps_of_values = system.values[0] - system.values[1:] if width > 1 else system.values
@@ -204,7 +221,7 @@ def _newcomers_of(roots: Roots, scale: Array, spectrum: Spectrum, rows: Rows) ->
     gap = roots.t / jnp.where(together > 0, sigma + together, 1)
     lowest = jnp.sqrt(jnp.maximum(first + roots.t - roots.bound, 0))
     bound = jnp.minimum(roots.bound / jnp.maximum(lowest + together, 1e-300), jnp.sqrt(roots.bound))
-    # An error of k_1 acts only on the difference of the two square roots.
+    # An error of k_1 moves both square roots together, so it changes only their difference.
     bound += jnp.minimum(gap * shift / jnp.maximum(sigma * together, 1e-300), jnp.sqrt(shift))
     bound += 4 * float(np.finfo(dtype).eps) * gap + float(np.finfo(dtype).tiny) * scale * (gap > 0)
     poison = _finite(rows.features) * jnp.where(jnp.isnan(spectrum.scale), jnp.nan, 1)

@@ -1,8 +1,8 @@
-"""The summary of a corpus, from which rows are scored without the corpus' own rows."""
+"""The summary of a corpus: it scores members and new rows without the corpus' rows."""
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,28 +16,32 @@ from examine_jax.scoring.equations.eigensystem import (
     rounding,
     scatter,
 )
-from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.float64 import (
+    check_float64,
+    reduce_keeping_dtypes,
+    with_float64,
+)
 from examine_jax.scoring.equations.inputs import check_mask, non_finite_rows
-from examine_jax.scoring.equations.rows import prepare
+from examine_jax.scoring.equations.rows import mean_rounding, prepare
 from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.spectrum import Newcomers, Spectrum, checked_rows
 
 _EPSILON = 2.0**-52
-# A removal is refused where rounding reaches this share of the trace of what is left: errors of
-# gaps would exceed 1e-6 of the largest gap.
+# A removal is refused if rounding errors exceed this share of the remaining scatter's trace: the
+# errors of gaps would exceed 1e-6 of the largest gap.
 _MOST_ROUNDING = 1e-10
 
 
 class SpectralSummary(NamedTuple):
     """The count, mean and centred scatter of a corpus; it scores members and newcomers.
 
-    Made by `of`; every operation returns a new summary. A pytree of float64 JAX arrays, whatever
-    JAX's own 64-bit setting. It passes through jit, vmap and scan; there, errors that depend on
-    values give NaN instead of an exception.
+    `of` makes a summary; every operation returns a new one. It is a pytree of float64 JAX arrays,
+    independent of JAX's own 64-bit setting. It passes through jit, vmap and scan. There, an error
+    that depends on values gives NaN instead of an exception.
 
     Attributes:
-        count: [] rows.
-        mean: [D] of the rows times `scale`.
+        count: [] the number of rows.
+        mean: [D] the mean of the rows times `scale`.
         scatter: [D, D] sum of (f - mean)(f - mean)' over the rows times `scale`.
         scale: [] a power of two that brings the largest entry to 1..2, so that nothing overflows.
         mean_error: [] the error of the mean is at most this (Euclidean norm).
@@ -59,13 +63,13 @@ class SpectralSummary(NamedTuple):
         """The summary of rows.
 
         Args:
-            features: [N, D] floating, N >= 1; the corpus as `examine` would get it. Products are
-                done in float64.
-            where: [N] bool, rows that are present; the others may hold anything.
+            features: [N, D] floating, N >= 1; the same rows as for `examine`. Products are computed
+                in float64.
+            where: [N] bool, True for rows that are present; the others may hold any values.
 
         Raises:
-            ValueError: features that are not [N, D] floating; NaN or infinite entries (the message
-                names the rows; under jit: a summary of NaN).
+            ValueError: features are not [N, D] floating, or hold NaN or infinite entries (the
+                message names the rows; under jit, the summary is NaN).
         """
         rows, traced = checked_rows(features)
         mask = check_mask(where, rows.shape[0])
@@ -79,31 +83,36 @@ class SpectralSummary(NamedTuple):
     def update(self, features: ArrayLike, where: ArrayLike | None = None) -> "SpectralSummary":
         """The summary of the corpus and these rows together.
 
-        Arguments and errors are those of `of`; rows of another width are an error too.
+        Arguments and errors are as for `of`. Rows of another width are an error too.
         """
         rows, _ = checked_rows(features, self.mean.shape[0])
         return self.merge(SpectralSummary.of(rows, where))
 
     def merge(self, other: "SpectralSummary") -> "SpectralSummary":
-        """The summary of two corpora together; the same to rounding in any order and grouping.
+        """The summary of two corpora together. Order and grouping change it only by rounding.
 
         Raises:
-            ValueError: the other summary is of another width.
+            ValueError: the other summary has another width.
         """
         self._check_width(other)
-        return _merge(self, other)
+        check_float64(self)
+        check_float64(other)
+        with jax.enable_x64(True):  # or JAX would turn float64 NumPy arrays into float32
+            return _merge(self, other)
 
     def remove(self, features: ArrayLike, where: ArrayLike | None = None) -> "SpectralSummary":
         """The summary of the corpus without these rows.
 
         Raises:
-            ValueError: as for `of`; rows of another width; more rows than the corpus has; rows that
-                cannot have been in the corpus; or what is left is so small beside what was taken
-                that rounding would show in the scores.
+            ValueError: as for `of`; the rows have another width; there are more rows than the
+                corpus has; the rows cannot have been in the corpus; or the remaining scatter is so
+                small compared with the removed one that rounding errors would change the scores.
         """
         rows, _ = checked_rows(features, self.mean.shape[0])
+        check_float64(self)
         taken = SpectralSummary.of(rows, where)
-        left = _remove(self, taken)
+        with jax.enable_x64(True):
+            left = _remove(self, taken)
         if not isinstance(left.count, jax.core.Tracer):
             _check_removal(self, taken, left)
         return left
@@ -113,14 +122,16 @@ class SpectralSummary(NamedTuple):
 
         It is computed once and scores any number of rows.
         """
-        return _spectrum(bool(center))(self)
+        check_float64(self)
+        with jax.enable_x64(True):
+            return _spectrum(bool(center))(self)
 
     def examine(self, rows: ArrayLike, center: bool = False) -> Examination:
         """`spectrum(center).examine(rows)`, for rows that are in the corpus."""
         return self.spectrum(center).examine(rows)
 
     def examine_new(self, rows: ArrayLike, center: bool = False) -> Newcomers:
-        """`spectrum(center).examine_new(rows)`, for rows that would join the corpus."""
+        """`spectrum(center).examine_new(rows)`, for rows that are not in the corpus."""
         return self.spectrum(center).examine_new(rows)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -131,6 +142,7 @@ class SpectralSummary(NamedTuple):
         """
         from examine_jax.scoring.summary_file import write_summary
 
+        check_float64(self)
         write_summary(path, self._asdict())
 
     @classmethod
@@ -138,7 +150,7 @@ class SpectralSummary(NamedTuple):
         """Reads a file that `save` wrote. Nothing is unpickled.
 
         Raises:
-            ValueError: the file is not a summary, is of another version, is truncated or damaged.
+            ValueError: the file is not a summary, has another version, or is truncated or damaged.
             OSError: the file cannot be read.
         """
         from examine_jax.scoring.summary_file import read_summary
@@ -147,10 +159,14 @@ class SpectralSummary(NamedTuple):
         with jax.enable_x64(True):
             return cls(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies keep float64, whatever JAX's own 64-bit setting."""
+        return reduce_keeping_dtypes(self)
+
     def _check_width(self, other: "SpectralSummary") -> None:
         if self.mean.shape != other.mean.shape:
             raise ValueError(
-                f"the summaries are of {self.mean.shape[0]} and {other.mean.shape[0]} columns: "
+                f"the summaries have {self.mean.shape[0]} and {other.mean.shape[0]} columns: "
                 "only features of one encoder can be merged"
             )
 
@@ -161,13 +177,13 @@ def _check_removal(before: SpectralSummary, taken: SpectralSummary, left: Spectr
         raise ValueError(f"cannot remove {number} rows from a summary of {count}")
     if bool(_impossible(left)):
         raise ValueError(
-            f"these {number} rows cannot all have been among the {count} of the summary: without "
-            "them its scatter would be negative"
+            f"these {number} rows cannot all have been among the {count} rows of the summary: "
+            "without them its scatter would be negative"
         )
     if bool(_cancelled(left)):
         raise ValueError(
-            f"removing these {number} of {count} rows leaves so little that rounding shows: "
-            "summarise the rows that stay anew"
+            f"after removing these {number} of {count} rows, rounding errors are too large: "
+            "make a new summary of the remaining rows"
         )
 
 
@@ -189,19 +205,21 @@ def summarise_rows(features: Array, where: Array | None) -> SpectralSummary:
     """The summary of rows; traced with 64-bit types on."""
     rows = prepare(features, where, center=True)
     assert rows.mean is not None
+    assert rows.mean_rest is not None
     matrix = scatter(rows, jnp.float64)
     width, number = features.shape[1], features.shape[0]
-    square = jnp.trace(matrix) / jnp.maximum(rows.present, 1) + jnp.sum(rows.mean**2)
-    mean_error = rounding(1, number) * jnp.sqrt(square)
-    # The scatter about a mean with an error of e is too large by N e e'.
-    scatter_error = rounding(width, number) * jnp.trace(matrix) + rows.present * mean_error**2
-    # A single row is its own mean exactly, even where the division by the count rounded it.
+    mean = rows.mean + rows.mean_rest
     several = rows.present > 1
+    # The scatter about a mean with an error of e is too large by N e e'.
+    centring_error = mean_rounding(number, jnp.trace(matrix), rows.present)
+    scatter_error = rounding(width, number) * jnp.trace(matrix) + rows.present * centring_error**2
+    # The stored mean is rounded once more. A single row is its own mean exactly.
+    mean_error = jnp.where(several, centring_error + _EPSILON * _length(mean), 0)
     matrix = jnp.where(several | jnp.isnan(rows.scale), matrix, 0)
     poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)
     return SpectralSummary(
         rows.present,
-        rows.mean + poison,
+        mean + poison,
         matrix + poison,
         rows.scale,
         mean_error + poison,
@@ -216,7 +234,7 @@ _of_masked: Callable[..., SpectralSummary] = with_float64(summarise_rows)
 def _at_one_scale(
     one: SpectralSummary, other: SpectralSummary
 ) -> tuple[SpectralSummary, SpectralSummary]:
-    """Both at the scale of the one with the larger entries; zeros take the other's scale."""
+    """Both summaries at the scale of the one with the larger entries; zeros have no scale."""
 
     def nothing(summary: SpectralSummary) -> Array:
         return (_trace(summary) == 0) & jnp.all(summary.mean == 0)
@@ -249,7 +267,7 @@ def merged(one: SpectralSummary, other: SpectralSummary) -> SpectralSummary:
     share, other_share = (x.count / jnp.maximum(count, 1) for x in (one, other))
     weight = share * other.count
     apart = other.mean - one.mean
-    # Written so that exchanging the two summaries changes no bit.
+    # In this form, exchanging the two summaries gives bitwise the same result.
     mean = one.mean * share + other.mean * other_share
     matrix = (one.scatter + other.scatter) + weight * jnp.outer(apart, apart)
     lengths = _length(one.mean) + _length(other.mean)
@@ -291,7 +309,7 @@ def _remove(whole: SpectralSummary, part: SpectralSummary) -> SpectralSummary:
         + weight * (2 * _length(apart) + apart_error) * apart_error
         + 4 * _EPSILON * (_trace(whole) + _trace(part))
     )
-    # One row has no scatter, and no rows have no mean; a negative count makes everything NaN.
+    # The scatter of one row is 0, and so is the mean of no rows. A negative count gives NaN.
     poison = jnp.where(count < 0, jnp.nan, 0)
     some, several = count > 0, count > 1
     return SpectralSummary(

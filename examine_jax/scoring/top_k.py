@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.eigensystem import decompose, gram_of_rows, scatter
-from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.float64 import reduce_keeping_dtypes, with_float64
 from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
 from examine_jax.scoring.equations.interlaced_roots import eigenvalue_drops
 from examine_jax.scoring.equations.rows import Rows, map_blocks, prepare, rows_dtype
@@ -24,8 +24,8 @@ class KyFanExamination(NamedTuple):
     """How much the sum of the k largest singular values falls when a row is left out.
 
     Attributes:
-        gap: [N] norm - (norm without row i), each singular value's drop to its own relative
-            accuracy.
+        gap: [N] norm - (norm without row i): the sum of the singular values' drops, each of which
+            has full relative accuracy.
         norm: [] the Ky Fan k-norm of all rows: the sum of their k largest singular values.
         loo_norms: [N] the norm without row i.
     """
@@ -34,32 +34,35 @@ class KyFanExamination(NamedTuple):
     norm: Array
     loo_norms: Array
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles and copies keep float64, whatever JAX's own 64-bit setting."""
+        return reduce_keeping_dtypes(self)
+
 
 def leave_one_out_singular_values(
     features: ArrayLike, k: int, *, center: bool = False, where: ArrayLike | None = None
 ) -> Array:
     """The k largest singular values without each row.
 
-    All come from one eigendecomposition. Without a row, the j-th eigenvalue of the Gram matrix lies
-    between the j-th and the next one with all rows (interlacing), where it solves the secular
-    equation. Works inside jit and vmap. O(N D min(N, D)) for the products, in float64, and
-    O(N k min(N, D)) more.
+    One eigendecomposition gives all of them. With all rows, let k_1 >= k_2 >= ... be the
+    eigenvalues of the Gram matrix. Without a row, the j-th eigenvalue lies between k_{j+1} and k_j
+    (interlacing), and is a root of the secular equation there. Works inside jit and vmap. Time:
+    O(N D min(N, D)) for the products, in float64, and O(N k min(N, D)) for the roots.
 
     The error of the j-th value is a few float64 roundings of sigma_1^2 / sigma_j. So it is accurate
-    to float32 where sigma_j is over 1e-7 sigma_1; a smaller one may come out as 0.
+    to float32 where sigma_j > 1e-7 sigma_1; a smaller singular value may be returned as 0.
 
     Args:
         features: [N, D] floating, N >= 2; as for `examine`.
         k: from 1 to min(N, D).
-        center: take the rows less their mean; when a row is left out, the mean is that of the other
-            rows.
-        where: [N] bool, rows that are present. Leaving out an absent row changes nothing.
+        center: subtract the rows' mean. When a row is left out, the mean is that of the other rows.
+        where: [N] bool, True for rows that are present. Leaving out an absent row changes nothing.
 
     Returns:
         [N, k], largest first, in float64 for float64 features, else in float32.
 
     Raises:
-        ValueError: as `examine`; k out of its range.
+        ValueError: as for `examine`; k is out of its range.
 
     Source: Golub, SIAM Review 15:318 (1973); Gu & Eisenstat, SIAM J. Matrix Anal. Appl. 15:1266
         (1994).
@@ -76,19 +79,19 @@ def examine_ky_fan(
 ) -> KyFanExamination:
     """How much the sum of the k largest singular values falls when a row is left out.
 
-    `examine` is k = 1. The gap is a sum of the values' drops, so it loses no accuracy to the
-    difference of two norms.
+    For k = 1 this is `examine`. The gap is computed as the sum of the singular values' drops, not
+    as a difference of two norms, which would lose accuracy.
 
     Args:
         features: [N, D] floating, N >= 2; as for `examine`.
         k: from 1 to min(N, D). None: min(N, D), the nuclear norm.
-        center, where: as for `leave_one_out_singular_values`, whose accuracy this has too.
+        center, where: as for `leave_one_out_singular_values`. The accuracy is the same too.
 
     Returns:
         `KyFanExamination`, in float64 for float64 features, else in float32.
 
     Raises:
-        ValueError: as `examine`; k out of its range.
+        ValueError: as for `examine`; k is out of its range.
 
     Source: Fan, Proc. Natl. Acad. Sci. 37:760 (1951).
     """
@@ -154,7 +157,7 @@ def _norms(rows: Rows, k: int) -> KyFanExamination:
             drop = eigenvalue_drops(squares, values, index)
             sigma = jnp.sqrt(values[index])
             without = _left(values, index, drop, rank)
-            # Where nothing is left, the drop is the value itself.
+            # If the remaining singular value is 0, the drop is the singular value itself.
             exact = jnp.where(without > 0, drop / jnp.where(sigma > 0, sigma + without, 1), sigma)
             return total + exact, None
 
@@ -167,7 +170,7 @@ def _norms(rows: Rows, k: int) -> KyFanExamination:
 
 
 def _left(values: Array, index: Array, drop: Array, rank: Array) -> Array:
-    """sqrt(k_j - t); 0 where the rank leaves no such value, or the remainder is rounding."""
+    """sqrt(k_j - t); 0 if index >= rank, or if k_j - t is only rounding error."""
     left = values[index] - drop
     noise = 2.0**-50 * values.shape[0] ** 0.5 * values[0]
     return jnp.where((index < rank) & (left > noise), jnp.sqrt(jnp.maximum(left, 0)), 0)
@@ -182,8 +185,8 @@ def _map_coordinates(
 ) -> tuple[Array, Array]:
     """Applies `function(squares [B, n], values [n], rank [B]) -> [B, ...]` to all rows.
 
-    `squares` are those of a row's coordinates along the eigenvectors, times the downdate's factor;
-    `rank` is how many singular values can be left without the row.
+    `squares` holds the squared coordinates of each row along the eigenvectors, times the downdate's
+    factor. `rank` is the largest number of nonzero singular values that remain without the row.
 
     Returns:
         The function's results [N, ...], and the eigenvalues [n].

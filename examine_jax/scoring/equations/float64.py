@@ -1,8 +1,8 @@
-"""Runs a computation with JAX's 64-bit types on, whatever the process's own setting.
+"""Runs a computation with JAX's 64-bit types on, independent of the process's own setting.
 
-The scorer computes in float64 what float32 cannot resolve. JAX's x64 switch acts while a function
-is traced, so it is turned on around each trace of ours: around the direct call, and around the
-batching that `vmap` does later, outside our call (hence `custom_vmap`).
+The scorer uses float64 where float32 is not accurate enough. JAX's x64 setting matters while a
+function is traced, so it is turned on around each trace: around the direct call, and around the
+batching by `vmap`, which happens later and outside the direct call (hence `custom_vmap`).
 """
 
 import functools
@@ -10,15 +10,18 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.custom_batching import custom_vmap
 
 Result = TypeVar("Result")
+Value = TypeVar("Value", bound=tuple[Any, ...])
 
 
 def with_float64(function: Callable[..., Result]) -> Callable[..., Result]:
     """Jits `function(*arrays) -> pytree of arrays`; traces and batches it with 64-bit types on.
 
-    The result has no derivatives of its own.
+    The returned function has no derivative rule.
     """
     compiled = jax.jit(function)
 
@@ -36,3 +39,35 @@ def with_float64(function: Callable[..., Result]) -> Callable[..., Result]:
 
     wrapped: Callable[..., Result] = functools.wraps(function)(call)
     return wrapped
+
+
+def reduce_keeping_dtypes(value: Value) -> tuple[Callable[..., Value], tuple[Any, ...]]:
+    """The `__reduce__` of a tuple of arrays, after which each array has the dtype it had.
+
+    JAX's own pickles of float64 arrays come back as float32 where its 64-bit types are off.
+    """
+    fields = jax.tree.map(
+        lambda leaf: leaf if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf), tuple(value)
+    )
+    return _restored, (type(value), fields)
+
+
+def _restored(kind: Callable[..., Value], fields: tuple[Any, ...]) -> Value:
+    with jax.enable_x64(True):
+        return kind(*jax.tree.map(jnp.asarray, fields))
+
+
+def check_float64(value: tuple[Any, ...]) -> None:
+    """Raises ValueError where an array in the (named) tuple is not float64.
+
+    Its numbers, and above all its error bounds, would be wrong without a sign of it.
+    """
+    for path, leaf in jax.tree_util.tree_flatten_with_path(value)[0]:
+        dtype = getattr(leaf, "dtype", type(leaf).__name__)
+        if dtype != np.float64:
+            raise ValueError(
+                f"{type(value).__name__}: {jax.tree_util.keystr(path).lstrip('.')} is {dtype}, it "
+                "must be float64. It lost its accuracy on the way, such as in a checkpoint that "
+                "was restored while JAX's 64-bit types were off. Restore it within "
+                "`with jax.enable_x64(True):`, or use SpectralSummary.save and load"
+            )

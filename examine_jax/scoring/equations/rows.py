@@ -1,6 +1,6 @@
-"""The examined rows as every solver sees them: masked, scaled, centred, one block at a time.
+"""The rows that a solver receives: masked, scaled and centred, one block at a time.
 
-Features may fill most of the memory, so nothing here builds an N x D array when N > D.
+Features may fill most of the memory, so this module builds no N x D array if N > D.
 """
 
 import math
@@ -15,8 +15,8 @@ from jax.typing import DTypeLike
 
 from examine_jax.common.shapes import Array
 
-# Rows a block. Large enough that matrix products run at full rate; small enough that a block stays
-# in a CPU's cache.
+# Rows per block: enough that matrix products run at full speed, and so few that a block stays in a
+# CPU's cache.
 _ROWS_ON_CPU = 2048
 _ROWS_ON_ACCELERATOR = 16_384
 
@@ -24,7 +24,7 @@ Tree = TypeVar("Tree")
 
 
 def block_rows(count: int) -> int:
-    """Rows a block where there are `count` rows in all."""
+    """The number of rows per block, for `count` rows in total."""
     return min(_ROWS_ON_CPU if jax.default_backend() == "cpu" else _ROWS_ON_ACCELERATOR, count)
 
 
@@ -32,15 +32,16 @@ class Rows(NamedTuple):
     """N rows of features, and the mask, scale and mean that are applied before anything else.
 
     Attributes:
-        features: [N, D] of any floating dtype, as the caller gave them.
-        where: [N] bool, rows that are present; None: all are.
+        features: [N, D] of any floating dtype, as the caller passed them.
+        where: [N] bool, True for rows that are present; None: all are present.
         scale: [] float64, a power of two that brings the largest entry to 1..2, so that no product
             overflows.
-        mean: [D] float64, of the scaled rows; None where rows are not centred.
-        present: [] float64, the number of rows that are present, on all devices.
+        mean: [D] float64, that of the scaled rows; None if rows are not centred.
+        present: [] float64, the number of present rows on all devices together.
         axes: mesh axes over which the rows are sharded. Inside shard_map, `features` and `where`
             are those of one device.
-        unscaled: rows are not centred and are returned unscaled; the caller rescales results.
+        unscaled: True: rows are neither centred nor scaled; the caller scales the results.
+        mean_rest: [D] float64, the true mean less `mean`, which is rounded; None: not known.
     """
 
     features: Array
@@ -50,6 +51,7 @@ class Rows(NamedTuple):
     present: Array
     axes: tuple[str, ...] = ()
     unscaled: bool = False
+    mean_rest: Array | None = None
 
     @property
     def total(self) -> int:
@@ -60,7 +62,8 @@ class Rows(NamedTuple):
     def downdate(self) -> Array | float:
         """The factor of the rank-one downdate.
 
-        Leaving out a centred row c takes N/(N-1) c c' from the scatter; one not centred, c c'.
+        Leaving out a centred row c subtracts N/(N-1) c c' from the scatter. Leaving out a row f
+        that is not centred subtracts f f'.
         """
         if self.mean is None:
             return 1.0
@@ -73,7 +76,7 @@ def rows_dtype(rows: Rows) -> np.dtype:
 
 
 def over_devices(rows: Rows, values: Tree, reduce: Callable[..., Any] = lax.psum) -> Tree:
-    """The sum (or the reduction `reduce`, such as `lax.pmax`) of all devices' values."""
+    """The sum of all devices' values, or another reduction, such as `lax.pmax`."""
     reduced: Tree = reduce(values, rows.axes) if rows.axes else values
     return reduced
 
@@ -85,9 +88,9 @@ def true_on_all_devices(rows: Rows, condition: Array) -> Array:
 
 
 def block_starts(count: int, size: int) -> tuple[Array, Array]:
-    """Starts of the blocks that cover `count` rows, and the first row that is new in each.
+    """The first row of each block, and the first row that no earlier block contains.
 
-    The last block may overlap the one before.
+    The blocks cover `count` rows; the last block may overlap the previous one.
     """
     first_new = jnp.arange(-(-count // size)) * size
     return jnp.minimum(first_new, count - size), first_new
@@ -120,17 +123,21 @@ def _prepared(rows: Rows, block: Array, present: Array | None, dtype: DTypeLike)
         block = block.astype(dtype)
         block = block if rows.unscaled else block * rows.scale.astype(dtype)
     else:
-        # Subtracted in float64 and rounded once: in float32, a mean of 100 would swamp a small row.
-        block = (block.astype(jnp.float64) * rows.scale - rows.mean).astype(dtype)
+        # The mean is subtracted in float64 and the result is rounded once. In float32, subtracting
+        # a mean of 100 would lose the digits of a small row.
+        centred = block.astype(jnp.float64) * rows.scale - rows.mean
+        if rows.mean_rest is not None:
+            centred = centred - rows.mean_rest
+        block = centred.astype(dtype)
     return block if present is None else jnp.where(present, block, 0)
 
 
 def reduce_blocks(
     rows: Rows, contribution: Callable[[Tree, Array], Tree], initial: Tree, dtype: DTypeLike
 ) -> Tree:
-    """Sums over all rows on all devices: folds `contribution(sum, block [B, D]) -> sum` from zeros.
+    """Sums over all rows on all devices: `contribution(sum, block [B, D]) -> sum`, from `initial`.
 
-    Each row is read once: the rows after the last whole block make a smaller one.
+    Each row is read once: the rows after the last whole block form a smaller block.
     """
     count = rows.features.shape[0]
     size = block_rows(count)
@@ -167,8 +174,8 @@ def map_blocks(rows: Rows, function: Callable[[Array], Tree], dtype: DTypeLike) 
 def unit_scale(largest: Array, limit: int) -> Array:
     """The power of two, from 2^-limit to 2^limit, that brings float64 magnitudes to 1..2; 1 for 0.
 
-    It is read from the bits because jax 0.12 expands jnp.frexp and jnp.ldexp late, when 64-bit
-    types may be off again.
+    It is computed from the bits, because jax 0.12 lowers jnp.frexp and jnp.ldexp after the trace,
+    when 64-bit types may be off again.
     """
     bits = lax.bitcast_convert_type(jnp.where(largest > 0, largest, 1), jnp.int64)
     exponent = jnp.clip(1023 - (bits >> 52), -limit, limit)
@@ -176,13 +183,14 @@ def unit_scale(largest: Array, limit: int) -> Array:
 
 
 def prepare(features: Array, where: Array | None, center: bool, axes: tuple[str, ...] = ()) -> Rows:
-    """Finds the scale, the number of rows that are present and, for `center`, the mean."""
+    """Computes the scale, the number of present rows and, for `center`, the mean."""
     rows = Rows(features, where, jnp.float64(1), None, jnp.float64(0), axes)
     magnitude = (
         jnp.abs(features) if where is None else jnp.where(where[:, None], jnp.abs(features), 0)
     )
     largest = jnp.max(magnitude, initial=0).astype(jnp.float64)
-    # An infinite feature must give NaN, not a number; and a maximum over devices may lose a NaN.
+    # An infinite feature must give NaN, not a number. A maximum over devices may drop a NaN, so the
+    # devices exchange a flag.
     spoilt = over_devices(rows, jnp.int32(~jnp.isfinite(largest)), lax.pmax)
     largest = jnp.where(spoilt > 0, jnp.nan, over_devices(rows, largest, lax.pmax))
     limit = 1000 if features.dtype == jnp.float64 else 126  # the scale must be a normal number
@@ -195,10 +203,28 @@ def prepare(features: Array, where: Array | None, center: bool, axes: tuple[str,
     rows = rows._replace(scale=scale, present=present)
     if not center:
         return rows
-    total = reduce_blocks(
-        rows,
-        lambda carry, block: carry + jnp.sum(block, 0),
-        jnp.zeros(features.shape[1], jnp.float64),
-        jnp.float64,
-    )
-    return rows._replace(mean=total / jnp.maximum(present, 1))
+
+    def mean_of(rows: Rows) -> Array:
+        total = reduce_blocks(
+            rows,
+            lambda carry, block: carry + jnp.sum(block, 0),
+            jnp.zeros(features.shape[1], jnp.float64),
+            jnp.float64,
+        )
+        return total / jnp.maximum(present, 1)
+
+    # The sum of rows far from the origin is rounded in proportion to their distance. The mean of
+    # what is left recovers that error, up to rounding in proportion to the rows' spread.
+    rows = rows._replace(mean=mean_of(rows))
+    return rows._replace(mean_rest=mean_of(rows))
+
+
+def mean_rounding(count: int, square: Array | float, present: Array) -> Array:
+    """A bound on the error of the mean of `prepare`, its rest included (Euclidean norm).
+
+    Args:
+        count: how many rows are summed.
+        square: the sum of the centred rows' squared lengths.
+        present: the number of rows that are present.
+    """
+    return 2.0**-51 * (17.0 + math.sqrt(count)) * jnp.sqrt(square / jnp.maximum(present, 1))

@@ -13,9 +13,9 @@ from examine_jax.scoring.examination import Diagnostics, Examination, Path
 
 @dataclasses.dataclass(frozen=True)
 class DenseSVD:
-    """N + 1 singular value decompositions in float64, as the definition says.
+    """N + 1 singular value decompositions in float64, following the definition.
 
-    O(N^2 D min(N, D)): for small sets, and as a reference in tests.
+    Time: O(N^2 D min(N, D)). It is for small sets, and a reference in tests.
     """
 
     def solve(self, rows: Rows) -> Examination:
@@ -29,8 +29,9 @@ class DenseSVD:
         def largest(left: Array) -> Array:
             kept = jnp.where(left[:, None], uncentred, 0)
             if rows.mean is not None:
-                mean = jnp.sum(kept, 0) / jnp.maximum(jnp.sum(left), 1)
-                kept = jnp.where(left[:, None], kept - mean, 0)
+                for _ in range(2):  # the second mean is the rounding of the first
+                    mean = jnp.sum(kept, 0) / jnp.maximum(jnp.sum(left), 1)
+                    kept = jnp.where(left[:, None], kept - mean, 0)
             return jnp.linalg.svd(kept, compute_uv=False)[0]
 
         sigma = largest(present)

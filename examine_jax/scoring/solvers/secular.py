@@ -22,17 +22,18 @@ from examine_jax.scoring.equations.eigensystem import (
 from examine_jax.scoring.equations.rows import (
     Rows,
     map_blocks,
+    mean_rounding,
     over_devices,
     rows_dtype,
     true_on_all_devices,
 )
 from examine_jax.scoring.examination import Examination, Path, examination_of
 
-# Products of at most this many multiplications are done in float64 at once: they cost less than the
-# check of a float32 result.
+# Products of at most this many multiplications are computed in float64 directly: that takes less
+# time than checking a float32 result.
 CHEAP_PRODUCT = 2**31
-# A float32 result is kept where its error bound is below these shares: of the largest gap, and of
-# each gap over 1% of the largest.
+# A float32 result is returned if its error bounds are below these shares of the largest gap, and of
+# each gap that is over 1% of the largest gap.
 _SHARE_OF_LARGEST = 1e-6
 _SHARE_OF_OWN = 1e-5
 
@@ -42,14 +43,12 @@ class Secular:
     """All N leave-one-out values from one eigendecomposition and N roots.
 
     The smaller of the two Gram matrices is decomposed. Time: O(N D min(N, D)) for the products and
-    O(min(N, D)^3) for the eigendecomposition. Memory:
-        the
-    features', and O(D^2 + N) more where N >= D.
+    O(min(N, D)^3) for the eigendecomposition. Memory: the features', and O(D^2 + N) more if N >= D.
 
-    float32 features: matrix products in float32 (at the device's highest precision), and in float64
-    wherever float32 would lose accuracy. Where the error bound exceeds 1e-6 of the largest gap (or
-    1e-5 of a gap over 1% of the largest), the products are computed again in float64.
-    float64 features: float64 throughout.
+    For float32 features, matrix products are computed in float32 (at the device's highest
+    precision), and in float64 wherever float32 would lose accuracy. If an error bound exceeds 1e-6
+    of the largest gap (or 1e-5 of a gap over 1% of the largest), the products are computed again in
+    float64. For float64 features, everything is computed in float64.
 
     Attributes:
         tolerance: the relative change of a root at which its iteration stops. None: 1e-10 for
@@ -103,7 +102,7 @@ class Secular:
 
 
 def _poles(values: Array) -> tuple[Array, Array]:
-    """g_j = k_1 - k_j for j > 1: the LEAD nearest, and the rest; padded with the farthest, k_1."""
+    """g_j = k_1 - k_j for j > 1: the LEAD nearest, and the rest. Missing ones are set to k_1."""
     gaps = values[0] - values[1:]
     missing = max(0, LEAD + 1 - gaps.shape[0])
     gaps = jnp.concatenate([gaps, jnp.broadcast_to(values[0], (missing,))])
@@ -113,7 +112,7 @@ def _poles(values: Array) -> tuple[Array, Array]:
 def _of_left_vectors(
     system: Eigensystem, downdate: Array | float
 ) -> tuple[equation.Coordinates, equation.Errors]:
-    """Coordinates z_ij = sqrt(k_j) u_ij of all rows where the Gram matrix is N x N."""
+    """Coordinates z_ij = sqrt(k_j) u_ij of all rows, from an N x N Gram matrix with vectors u_j."""
     values = system.values
     squares = system.vectors**2 * (values * downdate)
     rest = jnp.pad(squares[:, 1:], ((0, 0), (0, max(0, LEAD + 1 - squares.shape[1] + 1))))
@@ -127,8 +126,8 @@ def _of_left_vectors(
     first = scale * (
         system.first_error * jnp.sqrt(jnp.sum(system.vectors[:, 1:] ** 2, 1)) + size * 2.0**-52
     )
-    # The error of G also rotates u_j within the complement of u_1. The resolvent's shift covers
-    # that, except for rounding.
+    # The error of G also rotates u_j within the orthogonal complement of u_1. `shift` covers this
+    # in the resolvent, so only rounding is added here.
     rest_error = scale * size * 2.0**-52
     rest_error = jnp.broadcast_to(rest_error, norm.shape)
     errors = equation.Errors(
@@ -149,11 +148,13 @@ def solve_rows(
     Args:
         rows: [N, D].
         system: the eigensystem of a D x D Gram matrix.
-        dtype: of the products with the tail's eigenvectors.
+        dtype: that of the products with the tail's eigenvectors.
         tolerance: the relative change of a root at which its iteration stops.
-        row_error: Euclidean norm of an error that all rows share, besides rounding: that of the
-            mean of a summarised corpus.
+        row_error: Euclidean norm of an error that all rows share, besides rounding, such as the
+            error of a summary's mean.
     """
+    if rows.mean_rest is not None:
+        row_error += mean_rounding(rows.total, jnp.sum(system.values), rows.present)
     width = rows.features.shape[1]
     lead_vectors = system.vectors[:, : LEAD + 1]
     lead_vectors = jnp.pad(lead_vectors, ((0, 0), (0, LEAD + 1 - lead_vectors.shape[1])))
@@ -162,8 +163,8 @@ def solve_rows(
     tail_vectors = jnp.pad(tail_vectors, ((0, 0), (0, tail_poles.shape[0] - tail_vectors.shape[1])))
     downdate = jnp.asarray(rows.downdate, jnp.float64)
     epsilon = float(np.finfo(np.dtype(dtype)).eps)
-    # Rows that are not centred are multiplied unscaled. One part of their scale is applied to the
-    # vectors, the other to the products.
+    # Rows that are not centred are multiplied without their scale. One factor of the scale
+    # multiplies the vectors, the other multiplies the products.
     inner = outer = jnp.float64(1)
     if rows.mean is None:
         inner = jnp.clip(rows.scale, 2.0**-30, 2.0**30)
@@ -176,8 +177,8 @@ def solve_rows(
         lead = (jnp.matmul(lead_vectors.T, block.astype(jnp.float64).T) * outer) ** 2 * downdate
         tail = jnp.matmul(block.astype(dtype), tail_vectors, precision=lax.Precision.HIGHEST)
         tail = (tail * outer.astype(dtype)) ** 2 * downdate.astype(dtype)
-        # Used only in bounds, so the tail's own precision suffices; and a product reads it faster
-        # than a sum.
+        # This is used only in bounds, so the precision of `tail` is enough. A matrix product is
+        # faster than a sum here.
         squares = jnp.matmul(
             tail, jnp.ones(tail.shape[1], tail.dtype), precision=lax.Precision.HIGHEST
         )
@@ -189,12 +190,12 @@ def solve_rows(
             shift=system.shift if system.lead_shift is None else system.lead_shift,
             tail_shift=0.0 if system.lead_shift is None else system.shift,
             rest=norm * 2.0**-51 * width**0.5 + shared,
-            tail=norm * epsilon / 2,  # error of a dot product in `dtype`; a fifth of it is observed
+            tail=norm * epsilon / 2,  # 5 times the observed error of a dot product in `dtype`
             norm=norm,
             relative=8 * epsilon,
         )
         return equation.solve(coordinates, errors, tolerance)
 
-    # A centred row is rounded to float32 for the product only, since its leading coordinates may be
-    # small beside it.
+    # A centred row is rounded to float32 only for the tail's product: its leading coordinates may
+    # be small compared with the row, and need float64.
     return map_blocks(rows, solve_block, jnp.float64 if rows.mean is not None else rows_dtype(rows))
