@@ -1,4 +1,4 @@
-"""The scorer: features [N, D] in, EXAMINE scores out. Needs jax and numpy alone."""
+"""The scorer: features [N, D] in, EXAMINE scores out. Needs only jax and numpy."""
 
 from examine_jax.scoring.chunks import examine_chunks, examine_new_chunks, summarise_chunks
 from examine_jax.scoring.examination import Diagnostics, Examination, Path

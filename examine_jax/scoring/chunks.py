@@ -16,10 +16,10 @@ from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.spectrum import Newcomers, Spectrum
 from examine_jax.scoring.summary import SpectralSummary, merged, summarise_rows
 
-# Rows that are computed at once. Chunks of any size are cut and joined to blocks of this one size,
-# so that all share a compilation.
+# Rows per block. Chunks of any size are cut and joined into blocks of this size, so that all blocks
+# share a compilation.
 _BLOCK_ROWS = 8192
-# A corpus of one block is padded to a power of two of rows, and to at least this many.
+# A corpus of at most one block is padded to a power of two of rows, at least this many.
 _FEWEST_ROWS = 64
 
 _Result = TypeVar("_Result", Examination, Newcomers)
@@ -31,18 +31,18 @@ def summarise_chunks(chunks: Iterable[ArrayLike]) -> SpectralSummary:
     Memory: a few blocks of 8,192 rows, and O(D^2).
 
     Args:
-        chunks: arrays [B, D] floating, all of one D and dtype; B may differ between chunks.
+        chunks: arrays [B, D] floating, all with the same D and dtype; B may differ between chunks.
 
     Raises:
-        ValueError: there are no chunks; a chunk is not such an array, is empty, or holds NaN or
-            infinite entries (the message names the chunk and the rows).
+        ValueError: there are no chunks; a chunk is not an array as described, is empty, or holds
+            NaN or infinite entries (the message names the chunk and the rows).
     """
     summary: SpectralSummary | None = None
     for block, where in _blocks(chunks):
         previous = summary
         with jax.enable_x64(True):
             summary = _first(block, where) if summary is None else _next(summary, block, where)
-        # One block is computed while the next is read, and no more than these two are held.
+        # While one block is computed, the next is read. At most these two are in memory.
         if previous is not None:
             previous.scatter.block_until_ready()
     if summary is None:
@@ -58,30 +58,30 @@ def examine_chunks(
     Memory: a few blocks of 8,192 rows, O(D^2), and the results.
 
     Args:
-        chunks: as for `summarise_chunks`. They are iterated twice, so give a list or an object
-            whose `__iter__` starts anew, not a generator.
-        center: examine the rows less their mean.
-        summary: of these same chunks, if known; spares the first pass.
+        chunks: as for `summarise_chunks`. They are iterated twice, so pass a list or an object
+            whose `__iter__` starts from the first chunk again, not a generator.
+        center: subtract the rows' mean.
+        summary: the summary of the same chunks, if it is known; then the first pass is not needed.
 
     Returns:
         `Examination` of NumPy arrays, in float64 for float64 chunks, else in float32.
 
     Raises:
-        ValueError: as `summarise_chunks`; fewer than two rows; chunks that can be iterated only
-            once, or that change between the passes.
+        ValueError: as for `summarise_chunks`; there are fewer than two rows; the chunks can be
+            iterated only once, or change between the passes.
     """
     if summary is None:
         if isinstance(chunks, Iterator):
             raise ValueError(
-                "the chunks are read twice: give a list or an object whose __iter__ starts anew, "
-                "not an iterator"
+                "the chunks are read twice: pass a list or an object whose __iter__ starts from "
+                "the first chunk again, not an iterator"
             )
         summary = summarise_chunks(chunks)
     found = _scores(chunks, summary.spectrum(center).examine)
     if len(found.gap) != int(summary.count):
         raise ValueError(
-            f"the chunks hold {len(found.gap)} rows, their summary {int(summary.count)}: they are "
-            "not the same"
+            f"the chunks hold {len(found.gap)} rows, the summary {int(summary.count)}: the summary "
+            "is not that of these chunks"
         )
     return found
 
@@ -91,13 +91,13 @@ def examine_new_chunks(chunks: Iterable[ArrayLike], spectrum: Spectrum) -> Newco
 
     Args:
         chunks: as for `summarise_chunks`.
-        spectrum: of the corpus that the rows would join.
+        spectrum: that of the corpus to which the rows would be added.
 
     Returns:
         `Newcomers` of NumPy arrays.
 
     Raises:
-        ValueError: as `summarise_chunks` and `Spectrum.examine_new`.
+        ValueError: as for `summarise_chunks` and `Spectrum.examine_new`.
     """
     return _scores(chunks, spectrum.examine_new)
 
@@ -131,7 +131,7 @@ def _leading(found: _Result, rows: int) -> _Result:
 def _blocks(
     chunks: Iterable[ArrayLike],
 ) -> Iterator[tuple[Float[np.ndarray, "block width"], Bool[np.ndarray, " block"]]]:
-    """The chunks' rows in blocks of one size, with masks: the last block may be padded."""
+    """The chunks' rows in blocks of one size, each with its mask; the last block may be padded."""
     block: Float[np.ndarray, "block width"] | None = None
     number, yielded = 0, 0
     like: np.ndarray | None = None
@@ -140,8 +140,8 @@ def _blocks(
         _check_chunk(chunk, position, like)
         like = chunk
         while len(chunk):
-            # Rows are copied at once, since the source may reuse its memory for the next chunk.
-            # Each block is a new array, since JAX on a CPU may still use the one before.
+            # Rows are copied immediately, because the source may reuse its memory for the next
+            # chunk. Each block is a new array, because JAX may still read the previous block.
             if block is None:
                 block = np.zeros((_BLOCK_ROWS, chunk.shape[1]), chunk.dtype)
             part = chunk[: _BLOCK_ROWS - number]
@@ -152,7 +152,7 @@ def _blocks(
                 yield block, np.ones(number, bool)
                 block, number, yielded = None, 0, yielded + 1
     if block is not None:
-        # Computing padding takes less time than another compilation.
+        # Computing with padded rows takes less time than another compilation.
         size = _BLOCK_ROWS if yielded else max(_FEWEST_ROWS, 1 << (number - 1).bit_length())
         yield block[:size], np.arange(size) < number
 
@@ -165,8 +165,8 @@ def _check_chunk(chunk: np.ndarray, position: int, like: np.ndarray | None) -> N
         )
     if like is not None and (chunk.shape[1] != like.shape[1] or chunk.dtype != like.dtype):
         raise ValueError(
-            f"chunk {position} is of {chunk.shape[1]} {chunk.dtype} columns, the ones before of "
-            f"{like.shape[1]} {like.dtype}"
+            f"chunk {position} has {chunk.shape[1]} columns of {chunk.dtype}, the chunks before it "
+            f"{like.shape[1]} of {like.dtype}"
         )
     if not np.isfinite(chunk).all():
         raise ValueError(f"chunk {position}: {non_finite_rows(chunk)}")

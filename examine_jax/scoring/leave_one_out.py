@@ -31,32 +31,32 @@ def examine(
 
         gap_i = sigma(F) - sigma(F without row i),    score_i = exp(-gap_i)
 
-    Works inside jit, vmap, scan and grad: first derivatives with respect to the features, forward
-    or reverse. Where a singular value is tied, the derivative is that along one of its vectors: a
-    subgradient. float64 features (NumPy's too) are computed in float64. All others are computed in
-    float32, with float64 wherever float32 would lose accuracy. JAX's own 64-bit setting does not
-    matter.
+    Works inside jit, vmap, scan and grad. It has first derivatives with respect to the features,
+    forward and reverse. Where a singular value is tied, the derivative is a subgradient: it is
+    computed from one of the tied singular vectors. float64 features (also NumPy's) are computed in
+    float64. All others are computed in float32, with float64 wherever float32 would lose accuracy.
+    JAX's own 64-bit setting has no effect.
 
     Args:
-        features: [N, D] floating, N >= 2. bfloat16 and float16 are computed as float32. Features
-            are scored as they come: scale and normalisation change the score, so they are the
-            caller's explicit choice. A JAX array whose rows are sharded over the devices of a mesh,
-            on one host or many, is examined where its rows are, and the results are sharded
-            likewise. (Pad with `where` to a number of rows that the devices divide.)
+        features: [N, D] floating, N >= 2. bfloat16 and float16 are computed as float32. They are
+            scored without preprocessing: scale and normalisation change the score, so the caller
+            chooses them. If a JAX array's rows are sharded over the devices of a mesh, on one host
+            or many, each device computes with its own rows, and the results are sharded in the
+            same way. (The number of devices must divide the number of rows: pad, and mask with
+            `where`.)
         solver: `Secular()`, `AdaptiveSecular()`, `MaskedPower()`, `DenseSVD()` or your own
-            `Solver`. None: `default_solver` chooses by shape.
-        center: examine the rows less their mean, exactly: when a row is left out, the mean is that
-            of the other rows.
-        where: [N] bool, rows that are present; the others may hold anything. Sets of different
-            sizes that are padded to one shape share a compilation.
+            `Solver`. None: `default_solver` chooses by shape and dtype.
+        center: subtract the rows' mean. When a row is left out, the mean is that of the other rows.
+        where: [N] bool, True for rows that are present; the others may hold any values. Sets of
+            different sizes that are padded to one shape share a compilation.
 
     Returns:
         `Examination`, in float64 for float64 features, else in float32.
 
     Raises:
-        ValueError: features that are not [N, D] floating with N >= 2 and D >= 1; NaN or infinite
-            entries (the message names the rows); a solver that is none. Under jit, where values are
-            unknown, NaN or infinite entries make all results NaN.
+        ValueError: features are not [N, D] floating with N >= 2 and D >= 1; they hold NaN or
+            infinite entries (the message names the rows); `solver` is not a solver. Under jit,
+            where values are unknown, NaN or infinite entries make all results NaN.
 
     Source: Huang, Lei & Li, Efficient Medical Image Assessment via Self-supervised Learning, 2022,
         equation 3.
@@ -66,7 +66,7 @@ def examine(
     solver = default_solver(rows.shape, rows.dtype) if solver is None else solver
     if isinstance(solver, type):
         raise ValueError(
-            f"solver is the class {solver.__name__}, give a value: {solver.__name__}()"
+            f"solver is the class {solver.__name__}; pass an instance: {solver.__name__}()"
         )
     if not isinstance(solver, Solver):
         raise ValueError(
@@ -100,10 +100,10 @@ def _examiner(
     masked: bool,
     sharding: tuple[Mesh | AbstractMesh, tuple[str, ...]] | None,
 ) -> tuple[Callable[..., Examination], Callable[..., Examination]]:
-    """The computation twice: for use inside a trace, and compiled as a whole.
+    """The computation in two forms: one to call inside a trace, and the same one jitted.
 
-    Compiled as a whole, an eager call does not interpret the derivative rule around the
-    computation.
+    An eager call uses the jitted form: otherwise Python would run the custom derivative rule's
+    wrapper at every call.
     """
     if sharding is not None:
         compute = sharded_examiner(solver, center, masked, *sharding)

@@ -1,4 +1,4 @@
-"""The solvers by name, for commands. A new solver is one file in solvers/ and one line here."""
+"""The solvers by name, for commands. For a new solver, add one file in solvers/ and a line here."""
 
 from examine_jax.scoring.solvers.adaptive_secular import AdaptiveSecular
 from examine_jax.scoring.solvers.dense_svd import DenseSVD

@@ -121,7 +121,7 @@ def test_chunks_that_can_be_read_but_once_are_refused() -> None:
 
 def test_chunks_that_change_between_the_passes_are_refused(features: np.ndarray) -> None:
     summary = SpectralSummary.of(features)
-    with pytest.raises(ValueError, match="9999 rows, their summary 10000"):
+    with pytest.raises(ValueError, match="9999 rows, the summary 10000"):
         examine_chunks([features[1:]], summary=summary)
 
 
@@ -130,9 +130,9 @@ def test_chunks_that_change_between_the_passes_are_refused(features: np.ndarray)
     [
         (
             np.ones((4, 5), np.float32),
-            "chunk 1 is of 5 float32 columns, the ones before of 6 float32",
+            "chunk 1 has 5 columns of float32, the chunks before it 6 of float32",
         ),
-        (np.ones((4, 6), np.float64), "chunk 1 is of 6 float64 columns"),
+        (np.ones((4, 6), np.float64), "chunk 1 has 6 columns of float64"),
         (np.ones((0, 6), np.float32), "chunk 1 must be"),
         (np.ones(6, np.float32), "chunk 1 must be"),
         (np.ones((4, 6), int), "chunk 1 must be"),

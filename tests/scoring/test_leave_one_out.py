@@ -179,7 +179,7 @@ def test_byte_order_does_not_matter(dtype: type) -> None:
 
 
 def test_a_solver_s_class_in_place_of_a_value_is_refused_with_the_value() -> None:
-    with pytest.raises(ValueError, match=r"the class Secular, give a value: Secular\(\)"):
+    with pytest.raises(ValueError, match=r"the class Secular; pass an instance: Secular\(\)"):
         examine(np.ones((4, 3), np.float32), solver=Secular)
 
 
@@ -194,7 +194,7 @@ def test_solvers_have_names_for_commands() -> None:
 
 
 def test_a_mask_of_another_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="one entry a row"):
+    with pytest.raises(ValueError, match="one entry per row"):
         examine(np.ones((4, 3), np.float32), where=np.ones(3, bool))
 
 

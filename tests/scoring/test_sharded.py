@@ -105,5 +105,5 @@ def test_every_process_refuses_a_row_with_inf_and_the_one_that_holds_it_names_it
 ) -> None:
     refusals = [str(text) for text in runs["refusals"].values()]
     assert "1 of 104 rows: 70." in refusals[0]
-    assert "0 of 104 rows (as far as this host holds them)" in refusals[1]
-    assert "1 of 104 rows (as far as this host holds them): 70." in refusals[2]
+    assert "0 of 104 rows (counting only this host's rows)" in refusals[1]
+    assert "1 of 104 rows (counting only this host's rows): 70." in refusals[2]

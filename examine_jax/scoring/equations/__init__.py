@@ -1,1 +1,1 @@
-"""The private numerics of the solvers."""
+"""The numerics of the solvers. Private."""

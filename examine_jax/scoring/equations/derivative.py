@@ -1,16 +1,17 @@
-"""Derivatives of an examination with respect to its features, whichever solver found the values.
+"""Derivatives of an examination with respect to its features, for every solver.
 
-Where the singular values are simple, d sigma = u' dF v with the top singular vectors u and v, and
-d sigma_i likewise with the top singular vectors of the features without row i. Take coordinates
-along the eigenvectors v_j of G, with g_j = k_1 - k_j and z_j = f_i . v_j. The top right singular
-vector without row i is
+If the top singular value sigma is simple, d sigma = u' dF v with the top singular vectors u and v.
+The same holds for sigma_i, with the top singular vectors of the features without row i. Let v_j be
+the eigenvectors of the Gram matrix G, k_j its eigenvalues, g_j = k_1 - k_j and z_j = f_i . v_j. Let
+t be the drop of the largest eigenvalue without row i. The top right singular vector without row i
+is
 
     x = (v_1 + d) / |v_1 + d|,
     d_j = -z_1 z_j / ((1 + S) (g_j - t)),    S = sum_{j>1} z_j^2 / (g_j - t).
 
-So the gap's derivative follows from d alone, without a difference of two nearly equal vectors. The
-vectors are computed in float64. The map from dF to the tangents is linear and in the features'
-dtype, so JAX can transpose and batch it.
+So d alone gives the gap's derivative, without a difference of two nearly equal vectors. The vectors
+are computed in float64. The map from dF to the tangents is linear and in the features' dtype, so
+JAX can transpose and batch it.
 
 Source: Magnus, Econometric Theory 1:179 (1985); Bunch, Nielsen & Sorensen, Numer. Math. 31:31
     (1978).
@@ -32,9 +33,9 @@ from examine_jax.scoring.equations.rows import Rows, block_of, map_blocks, prepa
 from examine_jax.scoring.examination import Diagnostics, Examination
 
 _EPSILON = 2.0**-52
-# Eigenvalues are moved apart by this share of the largest, so that tied ones have definite vectors.
+# Eigenvalues are moved apart by this share of the largest one. Then tied eigenvalues are distinct.
 _APART = 2 * _EPSILON
-# A remainder of the largest eigenvalue below this share of it is rounding: the singular value is 0.
+# If less than this share of the largest eigenvalue remains, it is rounding: the value counts as 0.
 _NOTHING = 2.0**-46
 
 
@@ -68,10 +69,10 @@ class _Vectors(NamedTuple):
 def differentiable(compute: Callable[..., Examination], center: bool) -> Callable[..., Examination]:
     """Gives `compute(features, [where]) -> Examination` first derivatives in the features.
 
-    Where the largest singular value, with all rows or without one, is tied, the derivative is that
-    along one of its singular vectors. It is always finite, and an element of the subdifferential:
-    the largest singular value is a convex function of the matrix. A singular value of 0 has
-    derivative 0. `error_bound` and `diagnostics` count as constant.
+    The largest singular value is a convex function of the matrix. Where it is tied, with all rows
+    or without one, the derivative is computed from one of the tied singular vectors. It is finite,
+    and an element of the subdifferential. A singular value of 0 has derivative 0. `error_bound` and
+    `diagnostics` are treated as constants.
     """
     vectors_of = with_float64(
         lambda features, where=None: _vectors(prepare(features, where, center))
@@ -86,7 +87,8 @@ def differentiable(compute: Callable[..., Examination], center: bool) -> Callabl
         primals: tuple[Any, ...], tangents: tuple[Any, ...]
     ) -> tuple[Examination, Examination]:
         features, *mask = primals
-        # The rule may be traced outside our call, and must not turn float64 features into float32.
+        # JAX may trace this rule later, outside the call of `examine`. Without 64-bit types it
+        # would convert float64 features to float32.
         with jax.enable_x64(True):
             result = examination(*primals)
             change = jnp.asarray(tangents[0], result.gap.dtype)
@@ -133,7 +135,7 @@ def _tangents(vectors: _Vectors, change: Array) -> tuple[Array, Array]:
     matrix = jnp.matmul(vectors.coordinates.T, moved, precision=highest)
     matrix = (matrix + matrix.T) / 2
     first = matrix[0, 0]
-    # x' M x less its part along v_1, where x = along v_1 + change.
+    # x' M x minus its part along v_1, where x = along * v_1 + change.
     product = jnp.matmul(vectors.change, matrix, precision=highest)
     quadratic = jnp.sum(product * vectors.change, 1) + 2 * vectors.along * product[:, 0]
     own = jnp.sum(moved * vectors.change, 1) + moved[:, 0] * vectors.along
@@ -197,8 +199,8 @@ def _without(coordinates: Array, values: Array, downdate: Array | float) -> _Wit
         others = scaled[:, 1:]
         room = poles[None, 1:] - t[:, None]
         resolvent = others / jnp.where(room > 0, room, 1) * (room > 0)
-        # The root may be so close to the nearest pole that their distance is lost to rounding. Then
-        # the secular equation itself gives that pole's term.
+        # The root may be so close to the nearest pole that rounding destroys their distance. Then
+        # that pole's term is computed from the secular equation.
         nearest = jnp.where(jnp.abs(others[:, 0]) > 1e-60, others[:, 0], 1e-60)
         total = first**2 / jnp.where(t > 0, t, 1)
         term = total - 1 - jnp.sum(others[:, 1:] * resolvent[:, 1:], 1)

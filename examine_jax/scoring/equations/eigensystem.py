@@ -1,4 +1,4 @@
-"""One eigendecomposition of the rows' Gram matrix, and its error. Float64 unless stated."""
+"""The eigendecomposition of the rows' Gram matrix, and its error. Float64 unless stated."""
 
 import math
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.rows import Rows, block_of, reduce_blocks
 
 LEAD = 8  # eigenvectors after the first whose coordinates are computed in float64
-# Random vectors on which the error of a float32 Gram matrix is measured. With the leading vectors
-# they make 16, which suits the processor's registers.
+# The number of random vectors that measure the error of a float32 Gram matrix. Together with the
+# 1 + LEAD leading vectors these are 16, a multiple of the width of the SIMD registers.
 _PROBES = 7
 
 
@@ -22,11 +22,11 @@ class Eigensystem(NamedTuple):
 
     Attributes:
         values: [n] k_1 >= k_2 >= ...
-        vectors: [n, n] in columns; the others are orthogonal to the first.
-        shift: [] spectral norm of the error of the Gram matrix.
-        first_error: [] Euclidean norm of the error of the first eigenvector.
-        lead_shift: [] the part of the Gram matrix' error outside the tail (the block of all
-            eigenvectors but the first 1 + LEAD). None: all of the error may lie there.
+        vectors: [n, n] in columns; all others are orthogonal to the first.
+        shift: [] bound on the spectral norm of the Gram matrix' error.
+        first_error: [] bound on the Euclidean norm of the first eigenvector's error.
+        lead_shift: [] bound on the spectral norm of the error outside the tail. The tail is the
+            block of all eigenvectors after the first 1 + LEAD. None: the bound is `shift`.
     """
 
     values: Array
@@ -37,9 +37,9 @@ class Eigensystem(NamedTuple):
 
 
 def scatter(rows: Rows, dtype: DTypeLike) -> Array:
-    """The sum of f f' over the rows, [D, D] float64.
+    """The sum of f f' over the rows f, [D, D] float64.
 
-    Products are in `dtype`, sums over blocks in float64.
+    Products within a block are computed in `dtype`, sums over blocks in float64.
     """
     width = rows.features.shape[1]
 
@@ -57,33 +57,35 @@ def decompose(matrix: Array) -> tuple[Array, Array]:
     """
     values, vectors = jnp.linalg.eigh(matrix)
     noise = 2.0**-50 * matrix.shape[0] ** 0.5 * values[-1]
-    # Their square roots would be far above rounding. (A centred set of N < D rows always has one.)
+    # The square root of such a value would be far above rounding error. (The N x N Gram matrix of
+    # centred rows always has one.)
     return jnp.where(values < noise, 0, values)[::-1], vectors[:, ::-1]
 
 
 def rounding(size: int, count: int) -> float:
     """A bound on the rounding error of a float64 Gram matrix and its eigendecomposition.
 
-    In spectral norm, as a share of the matrix' Frobenius norm; about ten times the error observed.
+    The bound is on the spectral norm of the error, as a share of the matrix' Frobenius norm. It is
+    about ten times the observed error.
 
     Args:
-        size: of the matrix, [size, size].
-        count: how many terms each entry is a sum of.
+        size: the matrix is [size, size].
+        count: the number of terms in the sum that is each entry.
     """
     return 2.0**-51 * (16.0 + math.sqrt(size) + math.sqrt(count))
 
 
 def exact_eigensystem(matrix: Array, count: int) -> Eigensystem:
-    """The eigensystem of a Gram matrix computed in float64 from `count` terms an entry."""
+    """The eigensystem of a float64 Gram matrix whose entries are sums of `count` terms."""
     values, vectors = decompose(matrix)
     shift = rounding(matrix.shape[0], count) * jnp.linalg.norm(values)
     return Eigensystem(values, vectors, shift, rotation_bound(shift, values))
 
 
 def rotation_bound(shift: Array, values: Array) -> Array:
-    """How far an error of norm `shift` can rotate the first eigenvector.
+    """A bound on the change of the first eigenvector by an error of norm `shift`.
 
-    That is 2 shift / (k_1 - k_2), at most 2.
+    The bound is 2 shift / (k_1 - k_2), and at most 2.
 
     Source: Davis & Kahan, SIAM J. Numer. Anal. 7:1 (1970).
     """
@@ -97,17 +99,18 @@ def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
     """The eigensystem of a Gram matrix from float32 products, refined in float64.
 
     One float64 pass over the rows corrects the leading eigenpairs and measures the error. Let U be
-    the leading eigenvectors and W the others, and let G U be computed in float64. Within U, the
-    exact U'GU is diagonalised. The coupling W'GU is removed by one step of iterative refinement
-    with the whole decomposition as its inverse, X = (h_j - k_i)^-1 W'GU, U + W X; the coupling that
-    remains is of second order. The remaining error lies within the tail, far from the first
-    eigenvalue.
+    the leading eigenvectors and W the others, and let G U be computed in float64. U'GU is
+    diagonalised: its eigenvalues are h_j. One step of iterative refinement removes the coupling
+    W'GU: U becomes U + W X, where entry (i, j) of X is that of W'GU divided by h_j - k_i. The
+    coupling that remains is of second order. The remaining error lies within the tail, far from the
+    first eigenvalue.
     """
     size = matrix.shape[0]
     count = min(1 + LEAD, size)
     values, vectors = decompose(matrix)
     lead, rest = vectors[:, :count], vectors[:, count:]
-    # NumPy's generator: JAX's are lowered outside our trace, with 64-bit types off.
+    # NumPy's generator, because JAX lowers its generators outside this trace, with 64-bit types
+    # off.
     probes = jnp.asarray(np.random.default_rng(0).choice([-1.0, 1.0], (size, _PROBES)))
     probes = probes - jnp.matmul(lead, jnp.matmul(lead.T, probes))
     exact = _times_gram(rows, jnp.concatenate([lead, probes], 1))
@@ -124,7 +127,7 @@ def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
     separation = quotients - values[count:, None]
     usable = separation > 4 * shift
     change = jnp.where(usable, coupling / jnp.where(usable, separation, 1), 0)  # X
-    change = jnp.where(_norm(change) < 2.0**-10, change, 0)  # the step is accurate for small X
+    change = jnp.where(_norm(change) < 2.0**-10, change, 0)  # the step needs a small X
     overlap = jnp.matmul(change.T, coupling)
     projected = (
         jnp.diag(quotients)
@@ -139,9 +142,9 @@ def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
     )[0]
     rest = rest - jnp.matmul(lead, jnp.matmul(lead.T, rest))
 
-    # Errors after the step, E being that of the Gram matrix. Between lead and tail: E W X,
-    # X (W'GU)'X, and the coupling that was not corrected. Within the lead: X'EX and the fourth
-    # order of X. Within the tail: E and, to second order, (X (W'GU)' + W'GU X') / 2.
+    # The errors after the step, where E is the error of the Gram matrix. Between lead and tail:
+    # E W X, X (W'GU)'X, and the coupling that was not corrected. Within the lead: X'EX and terms of
+    # fourth order in X. Within the tail: E and, to second order, (X (W'GU)' + W'GU X') / 2.
     of_change, of_coupling = _norm(change), _norm(coupling)
     uncorrected = jnp.where(change == 0, coupling, 0)
     within = tail_error * of_change**2 + values[0] * of_change**4 + floor
@@ -167,7 +170,7 @@ def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
 
 
 def _times_gram(rows: Rows, directions: Array) -> Array:
-    """G times the vectors [D, m], in float64, reading the rows once."""
+    """G times the vectors [D, m], in float64. Reads the rows once."""
 
     def apply(total: Array, block: Array) -> Array:
         return total + jnp.matmul(block.T, jnp.matmul(block, directions))
@@ -176,13 +179,13 @@ def _times_gram(rows: Rows, directions: Array) -> Array:
 
 
 def _spectral_norm(rows: Rows, matrix: Array, lead: Array, images: Array, enough: Array) -> Array:
-    """An estimate from above of the spectral norm of `matrix`' error E outside the leading vectors.
+    """An upper estimate of the spectral norm of `matrix`' error E outside the leading vectors.
 
-    It comes from `images`, E times random vectors. For independent random signs x and y, the mean
-    of (x'E^2p y)^2 is the sum of the 4p-th powers of E's eigenvalues. Its 4p-th root exceeds the
-    largest eigenvalue by a factor of at most n^(1/4p); for rounding errors, which look random, by a
-    factor of 3 (p = 1) or 1.6 (p = 2). p = 2 needs one more reading of the rows, which is made
-    where the first estimate is not below `enough`.
+    `images` is E times random vectors. For independent vectors x and y of random signs, the mean of
+    (x'E^2p y)^2 is the sum of the 4p-th powers of E's eigenvalues. Its 4p-th root exceeds the
+    largest eigenvalue by a factor of at most n^(1/4p). Rounding errors look random; for these the
+    factor is about 3 (p = 1) or 1.6 (p = 2). p = 2 reads the rows once more. That is done only if
+    the estimate with p = 1 is above `enough`.
     """
     images = images - jnp.matmul(lead, jnp.matmul(lead.T, images))
 
@@ -190,8 +193,8 @@ def _spectral_norm(rows: Rows, matrix: Array, lead: Array, images: Array, enough
         scale = jnp.max(jnp.abs(images))
         inner = jnp.matmul(images.T, images / jnp.where(scale > 0, scale, 1))
         pairs = jnp.sum(inner**2) - jnp.sum(jnp.diag(inner) ** 2)
-        # 1.5 and 1.25 cover a mean over 42 pairs that is too small by a factor of 5; no such mean
-        # was observed.
+        # The mean over 42 pairs may be too small by chance. The factors 1.5 and 1.25 cover a mean
+        # that is 5 times too small; no such mean was observed.
         mean = jnp.sqrt(pairs / (_PROBES * (_PROBES - 1))) * scale
         return {1: 1.5, 2: 1.25}[order] * mean ** (1 / (2 * order))
 
@@ -219,6 +222,6 @@ def _descending(matrix: Array) -> tuple[Array, Array]:
 
 
 def gram_of_rows(rows: Rows) -> Array:
-    """F F', [N, N] float64; used where there are fewer rows than columns."""
+    """F F', [N, N] float64; used where there are no more rows than columns."""
     block = block_of(rows, 0, rows.features.shape[0], jnp.float64)
     return jnp.matmul(block, block.T)

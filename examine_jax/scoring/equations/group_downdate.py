@@ -1,8 +1,9 @@
 """The largest eigenvalue of a Gram matrix without each of many groups of rows. Float64.
 
-Of centred rows c, let a group have n rows with the sum s. Leaving it out moves the mean too, so the
-scatter loses the group's products c c' and s s' / (N - n). (That is Chan's formula,
-S_g + N n / (N - n) (m_g - m)(m_g - m)', written with the common mean.)
+Let a group have n of the N centred rows c, and let s be the sum of its rows. Leaving out the group
+also changes the mean. So the scatter decreases by the sum of the group's products c c' and by
+s s' / (N - n). (This is Chan's formula, S_g + N n / (N - n) (m_g - m)(m_g - m)', for the mean m of
+all rows.)
 """
 
 from collections.abc import Callable
@@ -25,13 +26,13 @@ Tree = TypeVar("Tree")
 
 
 class Groups(NamedTuple):
-    """Rows sorted by group; groups in pools of one size, the last one filled up with empty groups.
+    """Rows sorted by group. Groups form pools of one size; empty groups fill the last pool.
 
     Attributes:
         order: [N] row indices, sorted by group; rows of no group come last.
         sorted_ids: [N] the group of each row in that order.
         starts: [pools * pool + 1] where each group starts in `order`.
-        number: of groups.
+        number: the number of groups.
     """
 
     order: Array
@@ -41,12 +42,12 @@ class Groups(NamedTuple):
 
     @property
     def pool(self) -> int:
-        """Groups a pool."""
+        """The number of groups per pool."""
         return min(_POOL, self.number)
 
     @classmethod
     def of(cls, ids: Array, num_groups: int) -> "Groups":
-        """From ids [N]; the id `num_groups` means no group."""
+        """Sorts rows by their ids [N]; the id `num_groups` means that the row is in no group."""
         pool = min(_POOL, num_groups)
         padded = -(-num_groups // pool) * pool
         ids = jnp.where(ids < num_groups, ids, padded).astype(jnp.int32)
@@ -58,14 +59,15 @@ class Groups(NamedTuple):
 
 
 class _Pool(NamedTuple):
-    """A pool of C groups, and what is computed of each before it is left out.
+    """A pool of C groups, and the sums over each group's rows.
 
     Attributes:
         first: [] the first group's number.
-        sizes: [C] rows.
-        sums: [C, n] sums of the rows, over sqrt(N - size); zero where rows are not centred.
-        trace: [C] trace of the group's part of the Gram matrix, that of its sum included.
-        lead: [C, L, L] that part along the leading eigenvectors.
+        sizes: [C] the number of rows.
+        sums: [C, n] the sum of the rows, divided by sqrt(N - size); 0 if rows are not centred.
+        trace: [C] the trace of S, the group's part of the Gram matrix: the rows' products and, if
+            rows are centred, the product of `sums`.
+        lead: [C, L, L] S along the leading eigenvectors.
     """
 
     first: Array
@@ -76,15 +78,15 @@ class _Pool(NamedTuple):
 
 
 class _Search(NamedTuple):
-    """The state of all groups' iterations, in the eigenbasis, [C, n].
+    """The state of the iteration for a pool of groups. Vectors are [C, n], in the eigenbasis of G.
 
     Attributes:
-        vector: of unit length.
-        image: the operator k_1 - G + S applied to it.
+        vector: the present vector, of unit length.
+        image: the operator k_1 - G + S applied to `vector`.
         step: the last step, of unit length, orthogonal to vector (zero at the start).
-        step_image: the operator applied to it.
-        steps: [] int32.
-        done: [C] bool.
+        step_image: the operator applied to `step`.
+        steps: [] int32, the number of steps.
+        done: [C] bool, whether the group's iteration has ended.
     """
 
     vector: Array
@@ -104,7 +106,7 @@ def leave_out(
     tolerance: float,
     epsilon: float,
 ) -> Roots:
-    """How far the largest eigenvalue drops without each group: t = k_1 - (that eigenvalue).
+    """The drop of the largest eigenvalue without each group, t = k_1 - (largest without the group).
 
     Args:
         rows: [N, n].
@@ -116,7 +118,7 @@ def leave_out(
         epsilon: the relative error of a float64 Gram matrix and its eigensystem.
 
     Returns:
-        t and its bound, [num_groups].
+        t and the bound on its error, [num_groups].
     """
     pools = (groups.starts.shape[0] - 1) // groups.pool
 
@@ -152,7 +154,7 @@ def _fold(
 ) -> Tree:
     """Folds `add(carry, block [B, n], group [B]) -> carry` over groups first to last - 1.
 
-    Other rows in a block come as zeros; groups are numbered from `first`.
+    In a block, rows of other groups are 0. Group numbers start with 0 at the group `first`.
     """
     count = rows.features.shape[0]
     pooled = groups.pool
@@ -205,8 +207,8 @@ def _pool(rows: Rows, groups: Groups, system: Eigensystem, first: Array, centred
 
 
 def _apply(rows: Rows, groups: Groups, system: Eigensystem, pool: _Pool, vectors: Array) -> Array:
-    """(k_1 - G + S_g) x_g of every group of the pool, [C, n], in the eigenbasis."""
-    plain = jnp.matmul(vectors, system.vectors.T)  # in the rows' own basis
+    """(k_1 - G + S_g) x_g for every group g of the pool, [C, n], in the eigenbasis."""
+    plain = jnp.matmul(vectors, system.vectors.T)  # in the basis of the rows' columns
 
     def add(total: Array, block: Array, group: Array) -> Array:
         return total.at[group].add(jnp.sum(block * plain[group], 1)[:, None] * block)
@@ -230,7 +232,7 @@ def _unit(vector: Array, image: Array) -> tuple[Array, Array]:
 def _solve_pool(
     rows: Rows, groups: Groups, system: Eigensystem, pool: _Pool, tolerance: float, epsilon: float
 ) -> tuple[Roots, Array]:
-    """Roots of the pool's groups by conjugate gradients, and which are certified."""
+    """Roots of the pool's groups by conjugate gradients, and whether each is certified."""
     largest, size = system.values[0], system.values.shape[0]
     poles = largest - system.values
     separation = poles[1] if size > 1 else largest
@@ -238,7 +240,7 @@ def _solve_pool(
     apply = partial(_apply, rows, groups, system, pool)
 
     def temple(value: Array, vector: Array, image: Array) -> Array:
-        """How far t may lie below the quotient, by Temple: |residual|^2 / (g_2 - value).
+        """A bound on (quotient - t), by Temple's inequality: |residual|^2 / (g_2 - value).
 
         The operator's second eigenvalue is at least g_2.
         """
@@ -268,8 +270,8 @@ def _solve_pool(
         images = jnp.stack([search.image, apply(direction), search.step_image], 1)
         projected = jnp.sum(basis[:, :, None] * images[:, None], -1)
         projected = (projected + jnp.swapaxes(projected, 1, 2)) / 2
-        # A missing direction (no last step yet, or no residual) must not be chosen, so it gets the
-        # largest value.
+        # A missing direction (no last step yet, or a residual of 0) must not be chosen, so it gets
+        # a value above all others.
         missing = jnp.sum(basis * basis, 2) < 0.5
         high = 4 * jnp.sum(jnp.abs(projected), (1, 2)) + floor
         projected += jnp.eye(3) * jnp.where(missing, high[:, None], 0)[:, None, :]
@@ -282,7 +284,8 @@ def _solve_pool(
         step, step_image = _unit(step - overlap * vector, step_image - overlap * image)
         value = _dot(vector, image)
         residual = image - value[:, None] * vector
-        # Above g_2 the value cannot be certified. Once it is clear that it stays there, stop.
+        # A value above g_2 cannot be certified. The iteration ends when the residual shows that the
+        # value stays above g_2.
         stays = (value > separation) & (
             _dot(residual, residual) <= (1e-3 * (value - separation)) ** 2
         )
@@ -300,15 +303,15 @@ def _solve_pool(
 
     found = lax.while_loop(busy, advance, advance(start))
     vector = found.vector / jnp.sqrt(_dot(found.vector, found.vector))[:, None]
-    image = apply(vector)  # computed anew, without the rounding that the iteration's sums gathered
-    # A sum of squares. Where the exact drop is 0 (ties), rounding makes it negative by less than
-    # the floor. NaN stays NaN.
+    image = apply(vector)  # computed again: the iteration has accumulated rounding errors
+    # The value is a sum of squares. If the exact drop is 0 (ties), rounding can make it negative,
+    # by less than the floor. NaN stays NaN.
     value = jnp.maximum(_dot(vector, image), 0)
     residual = jnp.sqrt(_dot(image - value[:, None] * vector, image - value[:, None] * vector))
     missed = temple(value, vector, image)
     certified = (missed <= 1e3 * tolerance * value) | ~(value > floor)  # or NaN
-    # The rounding of x'Sx is that of each row's product with x; the row's size and the sum limit
-    # it.
+    # The rounding error of x'Sx is that of each row's product with x. The trace of S and the value
+    # bound it.
     size_of_value = jnp.maximum(value, floor)
     bound = jnp.where(value <= floor, floor, missed) + 4 * epsilon * (
         jnp.sqrt(pool.trace * size_of_value) + size_of_value
@@ -325,11 +328,12 @@ def _solve_pool(
 
 
 def _model_error(system: Eigensystem, value: Array, epsilon: float) -> Array:
-    """How far the errors of the eigensystem may move a drop t.
+    """A bound on the change of a drop t by the errors of the eigensystem.
 
     The operator with the computed k_1 and G differs from the true one by E, of norm at most 2 eta.
-    E takes the true v_1 to a vector of length at most k_1 e, where e is the error of v_1. t is the
-    least quotient x'(...)x; its x differs from v_1 by at most sqrt(t / g_2).
+    E maps the true v_1 to a vector of length at most k_1 e, where e is the error of v_1. t is the
+    minimum of the quotient x'(k_1 - G + S)x, and the minimising x differs from v_1 by at most
+    sqrt(t / g_2).
     """
     largest = system.values[0]
     separation = largest - system.values[1] if system.values.shape[0] > 1 else largest
@@ -354,7 +358,7 @@ def _dense(
     group: Array,
     epsilon: float,
 ) -> tuple[Array, Array]:
-    """t and its bound for one group, from an eigendecomposition of its own."""
+    """t and the bound on its error for one group, from an eigendecomposition without the group."""
     size = matrix.shape[0]
 
     def add(carry: tuple[Array, Array], block: Array, _: Array) -> tuple[Array, Array]:

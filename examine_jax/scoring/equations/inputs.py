@@ -1,4 +1,4 @@
-"""Checks features and masks before anything is computed; names the rows that spoil a result."""
+"""Checks features and masks before the computation; names the rows with NaN or infinite entries."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ def check_inputs(
     """Features [N, D] and the mask [N] (or None) as NumPy or JAX arrays.
 
     Raises:
-        ValueError: they are not; the message says what to change.
+        ValueError: features or mask are not valid; the message says what to change.
     """
     features = as_array(features)
     _check_features(features.shape, features.dtype)
@@ -28,18 +28,18 @@ def check_inputs(
 
 
 def as_array(values: ArrayLike) -> jax.Array | np.ndarray:
-    """JAX arrays as they are; all else as NumPy arrays in native byte order."""
+    """JAX arrays unchanged; all other values as NumPy arrays in native byte order."""
     return values if isinstance(values, jax.Array) else native(np.asarray(values))
 
 
 def check_mask(where: ArrayLike | None, count: int) -> jax.Array | np.ndarray | None:
-    """The mask as an array of `count` bools, or None. Raises ValueError where it is neither."""
+    """The mask as an array of `count` bools, or None. Raises ValueError for any other mask."""
     if where is None:
         return None
     where = as_array(where)
     if where.shape != (count,) or where.dtype != bool:
         raise ValueError(
-            f"where must be a bool array of shape ({count},), one entry a row; got {where.dtype} "
+            f"where must be a bool array of shape ({count},), one entry per row; got {where.dtype} "
             f"{where.shape}"
         )
     return where
@@ -48,7 +48,7 @@ def check_mask(where: ArrayLike | None, count: int) -> jax.Array | np.ndarray | 
 def _check_features(shape: tuple[int, ...], dtype: DTypeLike) -> None:
     if len(shape) != 2:
         raise ValueError(
-            f"features must be a matrix [N, D], one row an image; got shape {shape}. Use "
+            f"features must be a matrix [N, D], one row per image; got shape {shape}. Use "
             "features.reshape(N, -1)"
         )
     if shape[0] < 2:
@@ -64,7 +64,7 @@ def non_finite_rows(
 ) -> str:
     """A sentence that names the rows with NaN or infinite entries.
 
-    Of rows that lie on several hosts, it names those that this host holds.
+    If the rows are distributed over several hosts, it names those on this host.
     """
     bad = _by_row(
         features, lambda block: np.asarray((~np.isfinite(block.astype(np.float64))).any(axis=1))
@@ -73,10 +73,10 @@ def non_finite_rows(
         bad &= _by_row(where, lambda block: block)
     rows = np.flatnonzero(bad)
     some = ", ".join(map(str, rows[:10])) + (", …" if len(rows) > 10 else "")
-    here = "" if _all_here(features) else " (as far as this host holds them)"
+    here = "" if _all_here(features) else " (counting only this host's rows)"
     return (
         f"features hold NaN or infinite entries in {len(rows)} of {len(bad)} rows{here}: {some}. "
-        "Leave these rows out or mend them"
+        "Remove these rows or replace the entries"
     )
 
 

@@ -1,4 +1,4 @@
-"""All eigenvalues of a rank-one downdate, where `secular_equation` finds the largest. Float64.
+"""Any eigenvalue of a rank-one downdate; `secular_equation` finds only the largest. Float64.
 
 Row f has squared coordinates z_l^2 along the eigenvectors of G, whose eigenvalues are
 k_1 >= k_2 >= ... The j-th eigenvalue of G - f f' lies in [k_{j+1}, k_j]. It is k_j - t, where t is
@@ -6,10 +6,11 @@ the largest root in [0, g_{j+1}], g_l = k_j - k_l, of
 
     phi(t) = t + sum_{l != j} z_l^2 t / (g_l - t) - z_j^2.
 
-phi is convex there, since the terms of the larger eigenvalues (g_l <= 0) are convex too, and it is
-not positive at 0. Replacing everything but the nearest pole's term by its tangent gives a function
-below phi, with its root to the right of phi's. So the steps descend to the root from the right, as
-in `secular_equation`. Equal eigenvalues make one pole with the sum of their weights.
+phi is convex on this interval, because the terms of the larger eigenvalues (g_l <= 0) are convex
+too, and phi(0) <= 0. A step replaces all terms except the nearest pole's by their tangent. This
+gives a function below phi, whose root lies to the right of phi's root. So the steps descend to the
+root from the right, as in `secular_equation`. Equal eigenvalues form one pole with the sum of their
+weights.
 """
 
 from typing import NamedTuple
@@ -20,8 +21,8 @@ from jax import lax
 from examine_jax.common.shapes import Array
 
 _MOST_STEPS = 80
-# The relative last change at which a root counts as found. Convergence is quadratic, so the next
-# change would be below rounding.
+# The iteration stops when the relative change is below this. Convergence is quadratic, so the next
+# change would be below rounding error.
 _TOLERANCE = 1e-11
 
 
@@ -38,16 +39,16 @@ def eigenvalue_drops(squares: Array, values: Array, index: Array) -> Array:
 
     Args:
         squares: [B, n] z_l^2.
-        values: [n] k_l, descending, none negative.
+        values: [n] k_l, descending and nonnegative.
         index: [] integer from 0 to n - 1.
 
     Returns:
-        [B], none negative.
+        [B], nonnegative.
     """
     size = values.shape[0]
     places = jnp.arange(size)
     poles = values[index] - values
-    # Below the smallest eigenvalue, 0 takes the place of the next one: no eigenvalue becomes
+    # The smallest eigenvalue has no next one. Its lower limit is 0, because no eigenvalue becomes
     # negative.
     pole = jnp.where(index + 1 < size, poles[jnp.minimum(index + 1, size - 1)], values[index])
     own = (places <= index) & (poles == 0)

@@ -7,10 +7,10 @@ largest root, in [z_1^2, |f|^2], of
     psi(t) = t (1 - S(t)) - z_1^2,    S(t) = sum_{j>1} z_j^2 / (g_j + t).
 
 No pole lies in that interval. psi is convex, and so is psi without the term of the nearest pole,
-g_2. Replacing the latter by its tangent leaves a quadratic equation whose function lies below psi.
-Each step solves it, and so descends to the root from the right.
+g_2. Replacing psi without that term by its tangent leaves a quadratic equation, whose function lies
+below psi. Each step solves this equation, and so descends to the root from the right.
 
-The bounds say how far errors of the inputs can move a root.
+The error bounds say how far errors of the inputs can move a root.
 
 Source: Bunch, Nielsen & Sorensen, Numer. Math. 31:31 (1978), with the opposite sign.
 """
@@ -23,12 +23,12 @@ from jax import lax
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.secular_equation import Roots
 
-# Where z_1 = 0 and S(0) = 1 the root is double, and each step halves the distance from it: 60 steps
-# exhaust float64.
+# If z_1 = 0 and S(0) = 1, the root is double, and each step halves the distance to it. After 60
+# steps the distance is below float64's resolution.
 _MOST_STEPS = 60
 _EPSILON = 2.0**-52
-# A root of this share of the row's squared length is zero. Without this limit the iteration would
-# follow the double root at 0 until a division overflows.
+# A root below this share of the row's squared length counts as 0. Without this limit, the iteration
+# would converge to a double root at 0 until a division overflows.
 _NOTHING = 1e-100
 
 
@@ -38,7 +38,7 @@ class NewCoordinates(NamedTuple):
     first: Array  # [B] z_1^2
     rest: Array  # [B, n] z_j^2 of the others, n >= 1
     poles: Array  # [n] g_j, ascending
-    unit: Array  # [B] factor that brings the poles to the units of that row's coordinates
+    unit: Array  # [B] factor that converts the poles to the units of the row's coordinates
 
 
 class NewErrors(NamedTuple):
@@ -55,12 +55,12 @@ def _inverse(x: Array) -> Array:
 
 
 def _step(t: Array, coordinates: NewCoordinates) -> Array:
-    """The root of psi when all but the nearest pole's term is replaced by its tangent at t."""
+    """The root of psi with all terms except the nearest pole's replaced by their tangent at t."""
     nearest = coordinates.poles[0] * coordinates.unit
     poles = coordinates.poles[None, 1:] * coordinates.unit[:, None]
     inverse = _inverse(poles + t[:, None])
     others = coordinates.rest[:, 1:]
-    # Written so that the only difference is the one from 1: no other cancellation.
+    # In this form the only subtraction is the one from 1, so nothing else cancels.
     slope = jnp.maximum(1 - jnp.sum(others * inverse * (poles * inverse), 1), _EPSILON)
     constant = coordinates.first + jnp.sum(others * (t[:, None] * inverse) ** 2, 1)
     return _quadratic(slope, constant, coordinates.rest[:, 0], nearest)
@@ -75,10 +75,10 @@ def _quadratic(slope: Array, constant: Array, at_pole: Array, pole: Array) -> Ar
 
 
 def solve(coordinates: NewCoordinates, errors: NewErrors, tolerance: float) -> Roots:
-    """Roots of all rows, to the full relative accuracy that the coordinates allow."""
+    """Roots of all rows, to the relative `tolerance`, with bounds on their errors."""
     first = coordinates.first
-    # As if the whole rest of the row lay at the nearest pole: that root is at or right of the
-    # row's.
+    # The start is the root for a row whose components after the first all lie at the nearest pole.
+    # It is at or to the right of the row's root.
     nearest = coordinates.poles[0] * coordinates.unit
     rest = jnp.sum(coordinates.rest, 1)
     start = _quadratic(jnp.ones_like(first), first, rest, nearest) * (1 + 8 * _EPSILON)
@@ -99,19 +99,20 @@ def solve(coordinates: NewCoordinates, errors: NewErrors, tolerance: float) -> R
 
 
 def _bound(t: Array, coordinates: NewCoordinates, errors: NewErrors) -> Array:
-    """A bound on |t - exact t|, however t was found: the smaller of two bounds that each hold.
+    """A bound on |t - exact t|, valid for any t: the smaller of two bounds.
 
-    - The inputs' errors and the equation's residual at t give, to first order, the root's possible
-      distance d. The equation is then evaluated at t + d and t - d with every error at its worst.
-      The signs there prove that the exact root lies between. The resolvent is monotone, so an error
-      of G moves S(t) to a value between S(t - eta) and S(t + eta).
+    - A first-order estimate from the inputs' errors and the equation's residual at t gives a
+      distance d. The equation is then evaluated at t + d and t - d, each time with the errors that
+      are worst there. If the signs differ, the exact root lies between, and d is a bound. The
+      resolvent is monotone, so an error of G of norm eta moves S(t) to a value between S(t - eta)
+      and S(t + eta).
     - An error of G of norm s moves k_1 and k_1 + t by at most s each. An error e of the row moves
       k_1 + t by at most 2 |f| |e| + |e|^2 (Weyl).
     """
     first = coordinates.first
     poles = coordinates.poles[None, :] * coordinates.unit[:, None]
-    # Three effects of the error of G: on k_1, on the other eigenvalues, and the rotation of the
-    # basis.
+    # The error of G counts three times: it moves k_1, it moves the other eigenvalues, and it
+    # rotates the basis.
     eta = 3 * errors.shift
     size = coordinates.rest.shape[1]
     relative = _EPSILON * (8 + 2 * size**0.5)  # error of the sums
@@ -120,7 +121,7 @@ def _bound(t: Array, coordinates: NewCoordinates, errors: NewErrors) -> Array:
     rest_error = z * errors.first_vector + errors.row
 
     def sums(t: Array) -> tuple[Array, Array]:
-        """S(t), and its error from that of the coordinates; infinite left of the first pole."""
+        """S(t), and its error due to those of the coordinates; infinite beyond the pole -g_2."""
         distance = poles + t[:, None]
         inverse = _inverse(distance)
         total = jnp.sum(coordinates.rest * inverse, 1)
@@ -144,7 +145,7 @@ def _bound(t: Array, coordinates: NewCoordinates, errors: NewErrors) -> Array:
     most, least = (z + first_error) ** 2, jnp.maximum(z - first_error, 0) ** 2
     proved = above * (1 - total_above - off_above - relative) >= most * (1 + relative)
     proved &= below * (1 - total_below + off_below + relative) <= least * (1 - relative)
-    # The equation's residual has the effect of a relative error of the coordinates of this size.
+    # The equation's residual is equivalent to a relative error of this size in the coordinates.
     share = relative + left * _inverse(t * total + first)
     weyl = (
         2 * errors.shift + 2 * errors.norm * errors.row + errors.row**2 + 2 * share * errors.norm**2

@@ -6,11 +6,11 @@ root in [0, g_2] of
 
     phi(t) = t (1 + sum_{j>1} z_j^2 / (g_j - t)) - z_1^2.
 
-phi is convex and increasing. Replacing t * (everything but the nearest pole's term) by its tangent
-leaves a quadratic equation whose function lies below phi. Each step solves it, and so descends to
-the root from the right, with the nearest pole exact.
+phi is convex and increasing. A step keeps the nearest pole's term exactly and replaces all other
+terms by their tangent. This leaves a quadratic equation, whose function lies below phi. Each step
+solves this equation, and so descends to the root from the right.
 
-The bounds say how far errors of the inputs can move a root.
+The error bounds say how far errors of the inputs can move a root.
 
 Source: Golub, SIAM Review 15:318 (1973); Bunch, Nielsen & Sorensen, Numer. Math. 31:31 (1978); Li,
     LAPACK Working Note 93.
@@ -25,10 +25,10 @@ from jax import lax
 
 from examine_jax.common.shapes import Array
 
-TAIL_TERMS = 6  # moments of the tail: their remainder decreases with (t / g)^6
-_MOST_STEPS = 60  # at worst a step doubles the distance from a pole: 60 steps exhaust float64
+TAIL_TERMS = 6  # the number of the tail's moments; the remainder decreases with (t / g)^6
+_MOST_STEPS = 60  # at worst a step only doubles the distance from a pole; 60 steps are enough
 
-_barrier: Callable[..., Any] = lax.optimization_barrier  # jax leaves it untyped
+_barrier: Callable[..., Any] = lax.optimization_barrier  # jax has no type for it
 
 
 class Coordinates(NamedTuple):
@@ -49,9 +49,9 @@ class Errors(NamedTuple):
 
     first: Array  # [B] of |z_1|
     shift: Array  # [] spectral norm of the error of G outside the first eigenvector
-    tail_shift: Array | float  # [] spectral norm of a further error of G within the tail
+    tail_shift: Array | float  # [] spectral norm of an additional error of G within the tail
     rest: Array  # [B] Euclidean norm of the errors of (z_2, z_3, ...)
-    tail: Array  # [B] a further error of each coordinate of the tail
+    tail: Array  # [B] an additional error of each coordinate of the tail
     norm: Array  # [B] Euclidean norm of the rows themselves
     relative: float | Array  # relative error of the sums over the tail
 
@@ -67,12 +67,12 @@ class Roots(NamedTuple):
 
 def _step(t: Array, first: Array, pole: Array, at_pole: Array, rest: Array, slope: Array) -> Array:
     """The smaller root of (1 + slope) s + s * at_pole / (pole - s) = first - rest + slope t."""
-    # Only rounding makes this negative; the square root below would then not be real.
+    # Only rounding can make this negative; the square root below would then be NaN.
     right = jnp.maximum(first - rest + slope * t, 0)
     one = 1 + slope
     linear = one * pole + at_pole + right
-    # linear^2 - 4 one right pole, written as a sum of squares: the difference would cancel where
-    # the root meets the pole.
+    # This is linear^2 - 4 one right pole, written as a sum of nonnegative terms. The difference
+    # would cancel where the root is close to the pole.
     discriminant = (one * pole - right) ** 2 + at_pole * (2 * (one * pole + right) + at_pole)
     denominator = linear + jnp.sqrt(discriminant)
     return jnp.where(
@@ -83,9 +83,9 @@ def _step(t: Array, first: Array, pole: Array, at_pole: Array, rest: Array, slop
 class _Sums(NamedTuple):
     """Sums over some of the poles at t, [B] each."""
 
-    at_pole: Array  # sum of z^2 at poles that are indistinguishable from the nearest one
-    rest: Array  # t * sum of z^2 / (g - t) of the others
-    slope: Array  # its derivative
+    at_pole: Array  # sum of z^2 over the poles that count as tied with the nearest one
+    rest: Array  # t * sum of z^2 / (g - t) over the other poles
+    slope: Array  # the derivative of `rest`
     curvature: Array  # its second derivative
 
 
@@ -98,7 +98,7 @@ def _pole_sums(squares: Array, poles: Array, t: Array, pole: Array, tie: Array, 
     slopes = terms * poles * inverse
 
     def total(values: Array) -> Array:
-        # The few rows are added one by one: XLA's sums over the first axis are slow on a CPU.
+        # The few terms are added one by one: XLA's sums over the first axis are slow on a CPU.
         return functools.reduce(jnp.add, list(values)) if axis == 0 else jnp.sum(values, 1)
 
     return _Sums(
@@ -136,21 +136,21 @@ class _State(NamedTuple):
     change: Array
     steps: Array
     tail: _Sums  # at t
-    remainder: Array  # the tail's exact sum is larger by at most this
+    remainder: Array  # the tail's exact sum exceeds the computed one by at most this
 
 
 def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
     """The roots of all rows, to the relative `tolerance`.
 
-    The tail is read once, for its moments. Where their remainder is too large, the tail is read
-    again, exactly at the root found so far, and the next search uses its tangent there. (The tail's
-    sum is convex, so the tangent lies below it, and the search still descends from the right.) This
-    is repeated until the tangent's own error is small enough; each reading squares the distance
-    from the root.
+    The tail is read once, to compute its moments. If the moments' remainder is too large, the tail
+    is read again: its sum and its derivative are computed exactly at the present root, and the next
+    search uses this tangent. (The tail's sum is convex, so the tangent lies below it, and the
+    search still descends from the right.) This is repeated until the tangent's error is small
+    enough. With each reading, the distance from the root is about squared.
     """
     first, lead, poles = coordinates.first, coordinates.lead, coordinates.lead_poles
     pole = poles[0]
-    tie = errors.shift  # poles closer together than this cannot be distinguished
+    tie = errors.shift  # poles closer together than this count as tied
     moments, tail_pole = _tail_moments(coordinates)
     safe_tail_pole = jnp.where(tail_pole > 0, tail_pole, 1)
     orders = jnp.arange(TAIL_TERMS)
@@ -160,8 +160,8 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
 
     def of_moments(t: Array) -> tuple[_Sums, Array]:
         inside = t < tail_pole
-        # Beyond the tail's first pole the tail is left out, which keeps the search right of the
-        # root.
+        # Beyond the tail's first pole the tail is left out, so that the search stays to the right
+        # of the root.
         ratio = jnp.where(inside, t / safe_tail_pole, 0)
         terms = moments * ratio[None, :] ** orders[:, None]
         remainder = moments[-1] * ratio ** (TAIL_TERMS + 1) / jnp.maximum(1 - ratio, 1e-300)
@@ -170,8 +170,8 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
         return sums, jnp.where(inside, remainder, jnp.inf)
 
     def read_tail(t: Array) -> _Tail:
-        # The barrier keeps the conversion inside the loop. Moved ahead of it, it would cost time in
-        # every block.
+        # The barrier keeps the conversion to float64 inside the loop. Otherwise XLA moves it in
+        # front of the loop, where it takes time in every block.
         tail, t = _barrier((coordinates.tail, t))
         tail = tail.astype(jnp.float64)
         return _Tail(
@@ -181,15 +181,15 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
     def of_tangent(tail: _Tail, t: Array) -> tuple[_Sums, Array]:
         away = t - tail.origin
         sums = tail.sums
-        # The curvature grows with t, so to the left of the origin it is largest at the origin; and
-        # but for rounding t ends there.
+        # The curvature grows with t, so to the left of the origin it is largest at the origin.
+        # Except for rounding, t ends to the left of the origin.
         remainder = jnp.where(away <= 1e-12 * tail.origin, sums.curvature * away**2, jnp.inf)
         return sums._replace(rest=sums.rest + sums.slope * away), remainder
 
     def descend(
         of_tail: Callable[[Array], tuple[_Sums, Array]], start: Array, steps: Array
     ) -> _State:
-        """Steps down from a start at or right of every root until all rows have converged."""
+        """Descends from a start at or to the right of the root until all rows have converged."""
 
         def moving(state: _State) -> Array:
             return state.change > tolerance * state.t
@@ -204,7 +204,8 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
                 near.rest + tail.rest,
                 near.slope + tail.slope,
             )
-            # A row that has converged stays: otherwise rounding would move some row at every step.
+            # A row that has converged is not changed. Otherwise rounding would move some row at
+            # every step.
             t = jnp.where(moving(state), jnp.minimum(t, pole), state.t)
             change = jnp.where(moving(state), jnp.abs(state.t - t), state.change)
             return _State(t, change, state.steps + 1, *of_tail(t))
@@ -230,12 +231,12 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
 
     def once_more(state: _State) -> _State:
         tail = read_tail(state.t)
-        # The reading counts as a step; otherwise NaN, which never moves, would be read again
-        # forever.
+        # The reading counts as a step. Otherwise this loop would never end for NaN, which is never
+        # certified.
         return descend(lambda t: of_tangent(tail, t), state.t, state.steps + 1)
 
-    # At t = 0 every term but the nearest pole's is smallest, so the first step lands right of the
-    # root.
+    # At t = 0 all terms except the nearest pole's have their smallest value, so the first step ends
+    # to the right of the root.
     state = lax.while_loop(
         uncertain, once_more, descend(of_moments, jnp.zeros_like(first), jnp.int32(0))
     )
@@ -265,13 +266,13 @@ def _bound(
     - t moves by at most max(eta, t d / z_1^2). S increases, so t' = max(t + eta, t (1 + d / z_1^2))
       satisfies t' (1 + S(t' - eta)) >= z_1^2 + d. An error e of the row itself adds at most
       2 |f| |e| + |e|^2 (Weyl).
-    - To first order t moves by (d + eta t S'(t)) / phi'(t), which is much less where eta is small
-      beside g_2 - t. An error within the tail moves only the tail's part of S, whose poles are
-      farther away.
+    - To first order t moves by (d + eta t S'(t)) / phi'(t). This is much smaller if eta is small
+      compared with g_2 - t. An error within the tail changes only the tail's part of S, whose poles
+      are farther away.
     - No root exceeds z_1^2 or g_2.
     """
     tail_pole = tail_poles[0]
-    # Twice: the error itself, and the distances of poles that were taken as tied.
+    # The factor 2: the error itself, and the distances of the poles that count as tied.
     eta = 2 * errors.shift
     eta_tail = (
         jnp.where(tail_pole - pole <= errors.shift + 2 * errors.tail_shift, 2, 1)
@@ -288,7 +289,7 @@ def _bound(
     # Errors e_j of the coordinates after the first change S by at most
     # 2 sqrt(S) sqrt(sum e_j^2 / (g_j - t)) + sum e_j^2 / (g_j - t).
     in_all = errors.rest / jnp.sqrt(safe_room)
-    # In the tail, 1 / (g_j - t) is at most (g / g_j) / (g - t), g being the tail's nearest pole.
+    # In the tail, 1 / (g_j - t) is at most (g / g_j) / (g - t), where g is the tail's nearest pole.
     inverses = jnp.sum(1 / jnp.maximum(tail_poles, jnp.maximum(tail_pole, 1e-300))) * jnp.maximum(
         tail_pole, pole
     )

@@ -1,10 +1,9 @@
 """Rows sharded over the devices of a mesh, on one host or many.
 
-Each device holds some rows and examines these; sums over rows become sums over devices. The Gram
-matrix (or each pass of a Krylov space) is one all-reduce. Every device solves the same small
-eigenproblem, and no row leaves its device. Where there are no more rows than columns, or the solver
-needs all rows at once, the rows are gathered
-first: there they are few.
+Each device examines the rows that it holds; a sum over all rows is a sum over the devices' sums.
+The Gram matrix (or each pass of a Krylov space) takes one all-reduce. Every device solves the same
+small eigenproblem, and no row leaves its device. If there are no more rows than columns, or if the
+solver needs all rows at once, the rows are first gathered on every device.
 """
 
 from collections.abc import Callable
@@ -27,10 +26,10 @@ _partition: Callable[..., Any] = PartitionSpec  # jax leaves its constructor unt
 def row_sharding(
     features: jax.Array | np.ndarray,
 ) -> tuple[Mesh | AbstractMesh, tuple[str, ...]] | None:
-    """The mesh of a sharded array and those of its axes that divide the rows; None for one device.
+    """The mesh of a sharded array, and the mesh axes that shard its rows; None if none does.
 
-    For a traced array this is known for Explicit axes alone. Over Auto axes the compiler shards the
-    computation as it sees fit.
+    For a traced array this is known only for Explicit axes. Over Auto axes the compiler decides how
+    to shard the computation.
     """
     if not isinstance(features, jax.Array):
         return None
@@ -49,7 +48,7 @@ def row_sharding(
 def sharded_examiner(
     solver: Solver, center: bool, masked: bool, mesh: Mesh | AbstractMesh, axes: tuple[str, ...]
 ) -> Callable[..., Examination]:
-    """`compute(features, [where]) -> Examination`, its arrays of N sharded as the rows are."""
+    """`compute(features, [where]) -> Examination`; its [N] arrays are sharded like the rows."""
 
     def local(features: Array, where: Array | None = None) -> Examination:
         rows = prepare(features, where, center, axes)
@@ -78,8 +77,8 @@ def sharded_examiner(
         diagnostics=Diagnostics(iterations=replicated, residual=by_row, path=replicated),
     )
     inputs = (by_row, by_row) if masked else (by_row,)
-    # Without check_vma: it would have each loop's initial zeros, the same on every device, marked
-    # as varying by hand.
+    # check_vma is off: with it, the initial zeros of every loop would have to be marked as varying
+    # over the devices.
     compute = with_float64(
         jax.shard_map(local, mesh=mesh, in_specs=inputs, out_specs=specs, check_vma=False)
     )
@@ -88,7 +87,7 @@ def sharded_examiner(
         move: Callable[..., Any] = (
             jax.device_put if isinstance(mesh, Mesh) else jax.sharding.reshard
         )
-        # No copy where they are placed so already.
+        # Nothing is copied if the arrays already have this sharding.
         return compute(*(move(x, NamedSharding(mesh, by_row)) for x in arguments))
 
     return placed

@@ -1,1 +1,1 @@
-"""Solvers, one file each: from rows to an examination."""
+"""Solvers, one file each. A solver computes an examination from rows."""

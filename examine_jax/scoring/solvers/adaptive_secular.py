@@ -1,4 +1,4 @@
-"""EXAMINE without a Gram matrix, where a few directions carry the features."""
+"""EXAMINE without a Gram matrix, for features whose variance lies in a few directions."""
 
 import dataclasses
 from collections.abc import Callable
@@ -23,8 +23,8 @@ from examine_jax.scoring.equations.rows import (
 from examine_jax.scoring.examination import Examination, Path, examination_of
 from examine_jax.scoring.solvers.secular import Secular
 
-_BLOCK = 8  # vectors a pass: a ninth would cost a third more, because of the registers' width
-_SAMPLE = 32  # one row in so many is sampled for the start
+_BLOCK = 8  # vectors per pass; 8 fill the SIMD registers, a ninth adds a third to the time
+_SAMPLE = 32  # one row in 32 is sampled for the start
 _SMALLEST_SAMPLE = 2048
 _SAMPLE_PASSES = 4
 
@@ -35,31 +35,32 @@ Tree = TypeVar("Tree")
 class AdaptiveSecular:
     """A block Krylov space of the Gram matrix, built from the rows, and the secular equation in it.
 
-    Each pass reads the features once: it multiplies them by a block of vectors, and their transpose
-        by
-    the result. The leading eigenvectors come from the Rayleigh-Ritz values in the span of all
-    blocks. The first block comes from a sample of the rows; a poor choice costs time, not accuracy,
-    since the certificate covers what the sample missed. The part of a row outside the space enters
-    the secular equation with its exact energy |f|^2 - sum z_j^2, at a pole between the two extreme
-    ones.
+    Each pass reads the features F once. It multiplies F by a block of vectors V, and F' by F V. The
+    leading eigenvectors are the Rayleigh-Ritz vectors in the span of all blocks. The first block
+    comes from a sample of the rows. A poor sample costs time, not accuracy, because the certificate
+    covers the directions that the sample missed. A row's part outside the space enters the secular
+    equation with its exact squared norm |f|^2 - sum z_j^2, at a pole between the smallest and the
+    largest possible one.
 
     The certificate of each row covers
 
-    - the leading vector's residual: its angle is at most residual / (theta_1 - k_2),
-    - the coupling to what lies outside the space,
-    - directions that no vector met: the second eigenvalue is bounded by ||F||_F^2 less the Ritz
-      values, not by what was observed,
+    - the residual of the leading Ritz vector, whose angle to the eigenvector is at most
+      residual / (theta_1 - k_2), with its Ritz value theta_1,
+    - the coupling between the space and its complement,
+    - directions in which no vector of the space has a component: the second eigenvalue is bounded
+      by ||F||_F^2 minus the Ritz values, not by observed values,
     - the range of the poles outside the space.
 
-    If a row cannot be certified, the whole set is computed by `Secular`. So it is if the spectrum
-    does
-    not promise a certificate: that of the sample, before any pass, or that after two passes.
+    `Secular` computes the whole set if a row cannot be certified. It also does so if a certificate
+    is unlikely: judged by the sample's spectrum before the first pass, and by the space's spectrum
+    after the second pass.
 
-    O(N D) a pass. Memory: the features', and O(N) more for the rows' coordinates in the space.
+    Time: O(N D) per pass. Memory: the features', and O(N) more for the rows' coordinates.
 
     Attributes:
-        tolerance: the largest certified error that is accepted, relative to a row's own gap where
-            that is over 1% of the largest. Relative to the largest gap, a tenth of it.
+        tolerance: the largest certified error that is accepted, relative to a row's own gap if
+            that gap is over 1% of the largest gap. All errors must also be at most a tenth of
+            `tolerance` times the largest gap.
         max_passes: passes over the features before `Secular` takes over.
 
     Source: Golub & Van Loan, Matrix Computations, section 10.3.6 (block Lanczos); Davis & Kahan,
@@ -86,8 +87,8 @@ class AdaptiveSecular:
         count, width = rows.total, rows.features.shape[1]
         full = Secular().solve
         if rows.features.dtype == jnp.float64 or min(count, width) < 2 * _BLOCK * self.max_passes:
-            # float64 needs more than a certificate of 1e-5; for a small matrix the full path is
-            # cheaper than a pass.
+            # float64 features need a smaller error than 1e-5. For a small matrix, `Secular` takes
+            # less time than one pass.
             return full(rows)
         space = _krylov(rows, self.max_passes, *_start(rows), self.tolerance)
         ritz = _ritz(space, rounding(width, count))
@@ -97,7 +98,7 @@ class AdaptiveSecular:
         own = jnp.where(quick.gap > 0.01 * largest, self.tolerance * quick.gap, jnp.inf)
         within = jnp.all(quick.error_bound <= jnp.minimum(own, 0.1 * self.tolerance * largest))
         certified = true_on_all_devices(rows, within & (space.passes > 0))
-        # NaN features have nothing to certify: their results are NaN on either path.
+        # With NaN features there is nothing to certify: both paths return NaN.
         result: Examination = lax.cond(
             certified | jnp.isnan(rows.scale), lambda: quick, lambda: full(rows)
         )
@@ -107,16 +108,16 @@ class AdaptiveSecular:
 class _Space(NamedTuple):
     """p blocks of b orthonormal vectors, G times them, and the rows' coordinates. Float64.
 
-    Blocks that are not reached yet are zero.
+    Blocks that are not computed yet are zero.
 
     Attributes:
         basis: [p, D, b].
         images: [p, D, b] G times the basis.
         coordinates: [N, p b] the features times the basis.
         norms: [N] squared lengths of the rows.
-        energy: [] their sum, over all devices.
+        energy: [] the sum of `norms` over all devices: ||F||_F^2.
         passes: [] int32.
-        promising: [] bool, whether a certificate is still possible.
+        promising: [] bool, whether a certificate still seems possible.
         converged: [] bool, whether the leading vector's angle is within the tolerance.
     """
 
@@ -136,10 +137,11 @@ class _Ritz(NamedTuple):
     Attributes:
         values: [1 + LEAD] the leading Ritz values.
         vectors: [p b, 1 + LEAD] in coordinates of the basis.
-        angle: [] between the leading Ritz vector and the leading eigenvector, at most.
-        coupling: [] spectral norm of G between these vectors and all that is orthogonal, at most.
-        rest: [] the largest eigenvalue outside these vectors, at most.
-        value_error: [] the error of values[0], at most.
+        angle: [] bound on the angle between the leading Ritz vector and the leading eigenvector.
+        coupling: [] bound on the spectral norm of the block of G that couples these vectors to
+            their orthogonal complement.
+        rest: [] bound on the largest eigenvalue of G in that complement.
+        value_error: [] bound on the error of values[0].
     """
 
     values: Array
@@ -196,8 +198,8 @@ def _start(rows: Rows) -> tuple[Array, Array]:
     ritz = _ritz(space, rounding(width, sample.total))
     basis = space.basis.transpose(1, 0, 2).reshape(width, -1)
     vectors = jnp.linalg.qr(jnp.matmul(basis, ritz.vectors[:, :_BLOCK]))[0]
-    # No certificate is possible where the largest value outside is twice the leading one; the
-    # factor of two allows for the sample's randomness. Features of zeros need no certificate.
+    # No certificate is possible if the largest value outside the space exceeds the leading one. The
+    # factor of two allows for the sample's randomness. If all features are 0, none is needed.
     return vectors, (ritz.rest <= 2 * ritz.values[0]) | (space.energy == 0)
 
 
@@ -237,8 +239,8 @@ def _krylov(
             passes=index + 1,
         )
         ritz = _ritz(space, rounding(width, rows.total))
-        # An angle a moves z_1^2 by 2 |z_1| |f| a. That may reach half of what is allowed, a tenth
-        # of the tolerance times the largest z_1^2; the other half is for the remaining errors.
+        # An angle a changes z_1^2 by 2 |z_1| |f| a. The allowed error is a tenth of the tolerance
+        # times the largest z_1^2. The angle may use half of it; the rest is for the other errors.
         first = over_devices(
             rows, jnp.max(jnp.abs(jnp.matmul(coordinates, ritz.vectors[:, 0]))), lax.pmax
         )
@@ -270,10 +272,10 @@ def _ritz(space: _Space, epsilon: float) -> _Ritz:
     floor = epsilon * energy
     left = (
         jnp.maximum(energy - jnp.sum(values), 0) + floor
-    )  # the trace of G outside the space: no direction there holds more
+    )  # the trace of G outside the space, which bounds every eigenvalue there
     coupling = jnp.sqrt(jnp.sum(residual**2)) + floor
-    # Outside the leading vectors, G consists of the remaining Ritz values and the unseen part. The
-    # images' residual bounds the coupling of the two.
+    # Outside the leading vectors, G consists of the remaining Ritz values and the part outside the
+    # space. The residual of `images` bounds the coupling of the two.
     unseen = images - jnp.matmul(basis, projected)
     joint = jnp.sqrt(jnp.sum(unseen**2)) + floor
     below = values[1 + LEAD] if values.shape[0] > 1 + LEAD else 0.0
@@ -296,16 +298,16 @@ def _ritz(space: _Space, epsilon: float) -> _Ritz:
 
 
 def _solve(space: _Space, ritz: _Ritz, rows: Rows) -> equation.Roots:
-    """Roots from the leading coordinates and the tail's energy, block by block."""
+    """Roots from the leading coordinates and the tail's squared norm, block by block."""
     downdate = jnp.asarray(rows.downdate, jnp.float64)
     first = ritz.values[0]
     lead_poles = first - ritz.values[1:]
-    # The tail's poles lie between `near` and k_1. Their reciprocals are replaced by the middle of
-    # that range, with an error of half its width.
+    # The tail's poles lie between `near` and k_1. Each reciprocal is replaced by the middle of the
+    # reciprocals' range; the error is at most half the range's width.
     near = jnp.maximum(first - ritz.rest - ritz.coupling, 0)
     middle = 2 * near * first / jnp.maximum(near + first, 1e-300)
-    # 1.5: with t up to a tenth of the nearest pole, the range of 1 / (g - t) is slightly wider than
-    # that of 1 / g.
+    # The factor 1.5: for t up to a tenth of the nearest pole, the range of 1 / (g - t) is slightly
+    # wider than that of 1 / g.
     half_width = 1.5 * (first - near) / jnp.maximum(first + near, 1e-300)
     width = rows.features.shape[1]
 
@@ -328,7 +330,7 @@ def _solve(space: _Space, ritz: _Ritz, rows: Rows) -> equation.Roots:
             relative=half_width,
         )
         roots = equation.solve(parts, errors, 1e-10)
-        # Above a tenth of the nearest pole, `half_width` is no longer a bound.
+        # If t exceeds a tenth of the nearest pole, `half_width` is not a bound.
         return roots._replace(bound=jnp.where(roots.t <= 0.1 * near, roots.bound, jnp.inf))
 
     return _map_pairs(solve_block, space.coordinates, space.norms)

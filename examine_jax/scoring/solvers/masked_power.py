@@ -22,8 +22,8 @@ from examine_jax.scoring.equations.rows import Rows, row_at, rows_dtype
 from examine_jax.scoring.equations.secular_equation import Roots
 from examine_jax.scoring.examination import Examination, Path, examination_of
 
-# Masks that are iterated together: a matrix product of this width runs at full rate, and memory
-# stays at a few times this many rows.
+# The number of masks that are iterated together. A matrix product of this width runs at full speed,
+# and the memory is that of a few times this many rows.
 _POOL = 512
 
 
@@ -31,24 +31,24 @@ _POOL = 512
 class MaskedPower:
     """Power iteration on the Gram matrix of every leave-one-out mask.
 
-    A step is one matrix product for all masks of a pool.
+    Each mask leaves out one row f. One matrix product advances all masks of a pool by one step.
 
-    Each mask starts at the full set's top vector v1 and iterates on the difference. With
-    x = c v1 + d, d orthogonal to v1, the drop of the largest eigenvalue is
-    t = (d'(k1 - G) d + (f.x)^2) / |x|^2, a sum of squares, so rounding cannot cancel it. A step is
-    the power method's product, then the best combination of it with the present vector and the last
-    step (locally optimal, Knyazev 2001). This takes the square root of plain power iteration's
-    number of steps. Components along the leading eigenvectors are kept separately, so ties among
-    these cost no steps. The iteration is in float64, since nearly tied eigenvalues leave a t of
-    1e-8 k1, which float32 cannot resolve. A mask that has converged is replaced by the next one at
-    once. Where N < D, the rows are replaced by those of their Gram matrix' square root, which have
-    the same Gram matrix.
+    The iteration of a mask starts near v1, the top eigenvector with all rows, and computes the
+    difference from it. Let x = c v1 + d with d orthogonal to v1. The drop of the largest eigenvalue
+    is t = (d'(k1 - G) d + (f.x)^2) / |x|^2. This is a sum of squares, so it does not cancel. A step
+    computes the power method's product. Then it takes the best combination of this product, the
+    present vector and the last step (locally optimal, Knyazev 2001). The number of steps is the
+    square root of that of plain power iteration. Components along the leading eigenvectors are
+    stored separately, so ties among them cost no steps. The iteration is in float64: nearly tied
+    eigenvalues give a t of 1e-8 k1, which float32 cannot resolve. When a mask has converged, the
+    next mask takes its place in the pool. If N <= D, the rows are replaced by the rows of the
+    square root of their Gram matrix, which have the same Gram matrix.
 
     Attributes:
         tolerance: the relative error of t, by Temple's bound, at which a mask has converged. None:
             1e-7, or 1e-13 for float64 features.
-        max_iterations: steps after which a mask's iteration ends; `error_bound` covers what
-            remains.
+        max_iterations: the largest number of steps of a mask. `error_bound` covers the error that
+            then remains.
 
     Source: Knyazev, SIAM J. Sci. Comput. 23:517 (2001); Temple, Proc. R. Soc. Lond. A 119:276
         (1928).
@@ -100,13 +100,14 @@ class _Problem(NamedTuple):
     system: Eigensystem
     matrix: Array  # [n, n] G
     row: Callable[[Array], Array]  # index -> [n] float64
-    downdate: Array  # [] factor of a row
+    downdate: Array  # [] each row is multiplied by this factor
 
 
 class _Operator(NamedTuple):
-    """k1 - G in two parts: diagonal along the leading eigenvectors, and a matrix for the rest.
+    """k1 - G in two parts: a diagonal along the leading eigenvectors, and a matrix for the rest.
 
-    In that matrix, the leading eigenvectors have the eigenvalue k1, far from the smallest.
+    In that matrix, the leading eigenvectors have the eigenvalue k1, far above its smallest
+    eigenvalue.
     """
 
     lead: Array  # [m] k1 - k_j, the first is 0
@@ -122,7 +123,7 @@ class _Column(NamedTuple):
 
     left_out: Array  # the row that the mask leaves out
     vector: Array  # unit length
-    image: Array  # the operator applied to it
+    image: Array  # the operator applied to `vector`
     step: Array  # unit length, orthogonal to vector (zero at the start)
     step_image: Array
     steps: Array  # [] int32
@@ -131,7 +132,7 @@ class _Column(NamedTuple):
 class _Pool(NamedTuple):
     """The masks that are iterated, and the results of those that have finished."""
 
-    indices: Array  # [C] each column's mask; count: none
+    indices: Array  # [C] the mask of each column; N: the column is unused
     columns: _Column  # [C, ...]
     results: Roots  # [N]
     upcoming: Array  # [] the next mask
@@ -158,9 +159,10 @@ def _apply(operator: _Operator, left_out: Array, vector: Array) -> Array:
 
 
 def _start(operator: _Operator, left_out: Array) -> _Column:
-    """The start, close to v1.
+    """The start: a vector close to v1.
 
-    v1 itself may be an eigenvector, not the wanted one, and have no residual (for a row along v1).
+    v1 itself would not do: for a row along v1, v1 is an eigenvector of the operator, but not the
+    wanted one, and its residual is 0.
     """
     off = np.random.default_rng(1).standard_normal(left_out.shape[0])
     vector = jnp.zeros_like(left_out).at[0].set(1) + 1e-4 / left_out.shape[0] ** 0.5 * off
@@ -175,9 +177,10 @@ def _advance(operator: _Operator, column: _Column) -> _Column:
     """One step: a product, then the best vector in the span of vector, residual and last step."""
     value = _dot(column.vector, column.image)
     residual = column.image - value * column.vector
-    # Small eigenvalues need long steps. Along the leading eigenvectors the eigenvalues are known,
-    # so each gets its own step length. The row's part f f' is divided out (Sherman & Morrison);
-    # otherwise a step along a leading eigenvector would increase it.
+    # Directions with small eigenvalues need long steps. Along the leading eigenvectors the
+    # eigenvalues are known, so each has its own step length. The row's term f f' is included in the
+    # preconditioner (Sherman & Morrison); otherwise a step along a leading eigenvector would
+    # increase that term.
     count = operator.lead.shape[0]
     tiny = float(np.finfo(residual.dtype).tiny)
     short = jnp.maximum(operator.lead + value, 1e-15 * operator.scale + tiny) / (
@@ -195,8 +198,8 @@ def _advance(operator: _Operator, column: _Column) -> _Column:
     basis = jnp.stack([column.vector, residual, column.step])
     images = jnp.stack([column.image, residual_image, column.step_image])
     projected = jnp.sum(basis[:, None] * images[None], -1)
-    # A missing direction (no last step yet, or no residual) must not be chosen, so it gets the
-    # largest value.
+    # A missing direction (no last step yet, or a residual of 0) must not be chosen, so it gets a
+    # value above all others.
     missing = jnp.sum(basis * basis, 1) < 0.5
     projected = (projected + projected.T) / 2 + jnp.diag(
         jnp.where(missing, 4 * jnp.sum(jnp.abs(projected)), 0)
@@ -212,7 +215,7 @@ def _advance(operator: _Operator, column: _Column) -> _Column:
 
 
 def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: int) -> Roots:
-    """Iterates all masks in a pool of columns; the next mask takes the place of a finished one."""
+    """Iterates all masks in a pool of columns; a finished mask is replaced by the next one."""
     values, vectors = problem.system.values, problem.system.vectors
     size = problem.matrix.shape[0]
     apart = min(1 + LEAD, size)
@@ -222,7 +225,7 @@ def _iterate(problem: _Problem, count: int, tolerance: float, max_iterations: in
     operator = _Operator(
         values[0] - values[:apart], values[0] * jnp.eye(size) - problem.matrix + lifted, values[0]
     )
-    negligible = 1e-8 * values[0] / count  # a t this small; the largest t is around k1 / count
+    negligible = 1e-8 * values[0] / count  # limit on t; the largest t is about k1 / count
 
     def augmented(index: Array) -> Array:
         row = problem.row(index) * problem.downdate
@@ -305,8 +308,8 @@ def _quotient_bound(
     """t from a Rayleigh quotient and its squared residual norm, and a bound on its error.
 
     t is at most the quotient, and at most g_2 (interlacing). The second eigenvalue is at least g_2,
-    so t is at least the quotient less residual^2 / (g_2 - quotient) (Temple). And t is at least the
-    root for a row whose rest lies at g_2 entirely.
+    so t is at least quotient - residual^2 / (g_2 - quotient) (Temple). Another lower bound is the
+    root for a row whose components after the first all lie at the pole g_2.
     """
     room = separation - value
     temple = jnp.where(room > 0, square / jnp.where(room > 0, room, 1), jnp.inf)

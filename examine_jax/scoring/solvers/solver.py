@@ -1,4 +1,4 @@
-"""What a solver is: a hashable value that examines prepared rows."""
+"""The interface of a solver: a hashable object that examines prepared rows."""
 
 from typing import Protocol, runtime_checkable
 
@@ -8,14 +8,15 @@ from examine_jax.scoring.examination import Examination
 
 @runtime_checkable
 class Solver(Protocol):
-    """A hashable value that examines rows; a frozen dataclass that holds its own settings.
+    """A hashable object that examines rows, such as a frozen dataclass that holds its settings.
 
-    `solve` is traced with JAX's 64-bit types on. The rows come scaled, so that nothing overflows;
-    `examination.examination_of` turns roots into results in the features' units.
+    `solve` is traced with JAX's 64-bit types on. It receives scaled rows, so that nothing
+    overflows. `examination.examination_of` converts roots to results in the features' units.
 
-    A solver may have the class attribute `sums_over_devices = True`. Then all its sums and maxima
-    over rows go through the functions of `equations.rows`, and it is handed each device's own rows
-    of a sharded array. Without the attribute, it is handed all rows, gathered on every device.
+    A solver may have the class attribute `sums_over_devices = True`. Such a solver computes all
+    sums and maxima over rows with the functions of `equations.rows`. If the array is sharded, it
+    receives on each device the rows of that device. Without the attribute, a solver receives all
+    rows, gathered on every device.
     """
 
     def solve(self, rows: Rows) -> Examination: ...
@@ -24,5 +25,5 @@ class Solver(Protocol):
 
 
 def sums_over_devices(solver: Solver) -> bool:
-    """Whether the solver can be handed one device's rows of a sharded array."""
+    """Whether the solver can work on one device's rows of a sharded array."""
     return bool(getattr(solver, "sums_over_devices", False))
