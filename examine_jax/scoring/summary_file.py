@@ -4,7 +4,7 @@ import io
 import math
 import os
 import zipfile
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from examine_jax.common.shapes import Float
 
 VERSION = 1
 _VERSION_NAME = "examine_jax_spectral_summary_version"
+# Scaled entries are below 2, and below 2^25 where the features are too large to be scaled so far.
+# Limits so close to these keep all that is computed from a file within float64's range.
+_LARGEST = 2.0**26
+_MOST_ROWS = 2.0**53
 
 
 def write_summary(path: str | os.PathLike[str], arrays: dict[str, object]) -> None:
@@ -36,47 +40,48 @@ def read_summary(
     """Reads the arrays of these names and checks that they fit one another.
 
     Raises:
-        ValueError: the file is not a summary, is of another version, truncated or damaged; or its
-            arrays cannot be those of a summary.
+        ValueError: the file is not a summary, has another version, or is truncated or damaged; or
+            its arrays cannot be those of a summary.
         OSError: the file cannot be read.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            held = {name.removesuffix(".npy") for name in archive.namelist()}
-            if _VERSION_NAME not in held:
-                raise ValueError("this is another kind of archive")
-            version = float(_array(archive, _VERSION_NAME))
-            if version != VERSION:
-                raise ValueError(
-                    f"its format is version {version:g}, this program reads version {VERSION}"
-                )
-            missing = sorted(set(names) - held)
-            if missing:
-                raise ValueError(f"there is no {missing[0]} in it")
-            arrays = {name: _array(archive, name) for name in names}
-        _check(arrays)
-    except OSError:
-        raise
-    # These are what zipfile, zlib and numpy raise for damaged bytes, encrypted members and unknown
-    # compression methods.
-    except (
-        ValueError,
-        zipfile.BadZipFile,
-        EOFError,
-        KeyError,
-        RuntimeError,
-        OverflowError,
-    ) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"{path} is not a readable spectral summary: {reason}. Save it again"
-        ) from error
+    # The file is opened first. An OSError after that comes from its content: an offset in it may
+    # point anywhere.
+    with open(path, "rb") as stream:
+        try:
+            arrays = _read(stream, names)
+        # Whatever zipfile, struct and numpy raise for bytes that somebody damaged or made up.
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(
+                f"{path} is not a readable spectral summary: {reason}. Save it again"
+            ) from error
+    return arrays
+
+
+def _read(stream: BinaryIO, names: tuple[str, ...]) -> dict[str, Float[np.ndarray, "..."]]:
+    with zipfile.ZipFile(stream) as archive:
+        held = {name.removesuffix(".npy") for name in archive.namelist()}
+        if _VERSION_NAME not in held:
+            raise ValueError("the archive holds no summary")
+        version = _array(archive, _VERSION_NAME)
+        if version.shape:
+            raise ValueError("its version is not a number")
+        if version != VERSION:
+            raise ValueError(
+                f"its format is version {float(version):g}; this program reads version {VERSION}"
+            )
+        missing = sorted(set(names) - held)
+        if missing:
+            raise ValueError(f"the array {missing[0]} is missing")
+        arrays = {name: _array(archive, name) for name in names}
+    _check(arrays)
     return arrays
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> Float[np.ndarray, "..."]:
     information = archive.getinfo(f"{name}.npy")
-    # `write_summary` never compresses; a small file that expands could fill the memory.
+    # `write_summary` never compresses. A compressed array is refused, because a small file could
+    # expand and fill the memory.
     if (
         information.compress_type != zipfile.ZIP_STORED
         or information.file_size != information.compress_size
@@ -93,7 +98,7 @@ def _array(archive: zipfile.ZipFile, name: str) -> Float[np.ndarray, "..."]:
         or len(shape) > 2
         or len(content) != 8 * math.prod(shape)
     ):
-        raise ValueError(f"{name} is no float64 array, or is cut short")
+        raise ValueError(f"{name} is not a float64 array, or is truncated")
     return np.frombuffer(content, "<f8").astype(np.float64).reshape(shape)
 
 
@@ -103,16 +108,33 @@ def _check(arrays: dict[str, Float[np.ndarray, "..."]]) -> None:
         expected = {"mean": (width,), "scatter": (width, width)}.get(name, ())
         if array.shape != expected or width < 1:
             raise ValueError(
-                f"{name} has shape {array.shape}, which does not go with a mean of {width} columns"
+                f"{name} has shape {array.shape}, which does not fit a mean of {width} columns"
             )
         if not np.isfinite(array).all():
             raise ValueError(f"{name} is not finite")
     count, scatter = arrays["count"], arrays["scatter"]
     if count < 0 or count != np.floor(count):
-        raise ValueError(f"a count of {count:g} rows")
-    if arrays["scale"] <= 0 or np.frexp(arrays["scale"])[0] != 0.5:
-        raise ValueError(f"the scale {arrays['scale']:g} is no power of two")
+        raise ValueError(f"the count of rows is {count:g}, not a whole number from 0 up")
+    if count > _MOST_ROWS:
+        raise ValueError(f"the count of rows is {count:g}, more than float64 counts")
+    scale = arrays["scale"]
+    if scale < np.finfo(np.float64).tiny or np.frexp(scale)[0] != 0.5:
+        raise ValueError(f"the scale {arrays['scale']:g} is not a power of two")
     if arrays["mean_error"] < 0 or arrays["scatter_error"] < 0:
-        raise ValueError("a negative error")
+        raise ValueError("an error bound is negative")
+    for name, limit in (
+        ("mean", _LARGEST),
+        ("mean_error", _LARGEST),
+        ("scatter", _LARGEST**2 * max(float(count), 1)),
+        ("scatter_error", _LARGEST**2 * max(float(count), 1)),
+    ):
+        if np.abs(arrays[name]).max() > limit:
+            raise ValueError(f"{name} is larger than that of any rows of this scale")
+    diagonal, error = np.diagonal(scatter), float(arrays["scatter_error"])
+    length = np.sqrt(np.maximum(diagonal + 2 * error, 0))
+    if (diagonal < -2 * error).any() or (
+        np.abs(scatter) > (1 + 1e-9) * np.outer(length, length) + 2 * error
+    ).any():
+        raise ValueError("the scatter has a negative eigenvalue, as that of no rows has")
     if not np.allclose(scatter, scatter.T, rtol=1e-9, atol=1e-9 * np.abs(scatter).max()):
         raise ValueError("the scatter is not symmetric")
