@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Array, Float, Key, Num, PyTree, Shaped
 from examine_jax.evaluation.targets import as_targets, class_probabilities, summed_loss
 from examine_jax.training.batches import BatchOrder
@@ -149,7 +150,7 @@ class Classifier:
         scores = np.empty((len(inputs), self.network.num_classes), np.float32)
         for start in range(0, len(inputs), batch_size):
             rows = np.arange(start, min(start + batch_size, len(inputs)), dtype=np.int32)
-            batch = np.asarray(inputs[rows])
+            batch = native(np.asarray(inputs[rows]))
             padded = np.zeros(
                 (batch_size, *batch.shape[1:]), batch.dtype
             )  # one program serves the last batch too
@@ -199,7 +200,8 @@ def train_classifier(
     kept = []
     for epoch in range(training.epochs):
         for rows in order.indices(epoch * order.steps_per_epoch, order.steps_per_epoch):
-            batch = {"input": np.asarray(inputs[rows]), "target": targets[rows], "fixed": fixed}
+            given = native(np.asarray(inputs[rows]))
+            batch = {"input": given, "target": targets[rows], "fixed": fixed}
             state, loss = _step(program, state, batch, key)
             losses.append(loss)
         if not np.isfinite(losses[-1]):

@@ -5,6 +5,7 @@ What they already separate is no merit of the training.
 
 import numpy as np
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Float, Shaped
 
 
@@ -82,6 +83,7 @@ def colour_histogram(
 
 
 def _unit(pixels: Shaped[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w c"]:
+    pixels = native(pixels)
     if pixels.dtype == np.uint8:
         return pixels.astype(np.float32) / np.float32(255)
     if pixels.dtype not in (np.float16, np.float32, np.float64):

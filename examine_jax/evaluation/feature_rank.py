@@ -1,8 +1,10 @@
 """Two measures of representation collapse that need no labels."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Array, Float
 
 _BLOCK = 4096
@@ -32,6 +34,7 @@ def rank_me(features: Float[Array | np.ndarray, "n d"], *, epsilon: float = 1e-7
 
     Source: Garrido et al., RankMe, arXiv:2210.02885, eq. 1 and 2.
     """
+    features = features if isinstance(features, jax.Array) else native(np.asarray(features))
     rows, width = features.shape
     if not rows or not width:
         raise ValueError(f"features are [{rows}, {width}]: give at least one row and one column")
@@ -66,6 +69,7 @@ def feature_deviation(features: Float[Array | np.ndarray, "n d"]) -> Float[Array
 
     Source: Chen & He, SimSiam, arXiv:2011.10566, section 4.1 and figure 2.
     """
+    features = features if isinstance(features, jax.Array) else native(np.asarray(features))
     z = jnp.asarray(features).astype(jnp.float32)
     tiny = jnp.finfo(jnp.float32).tiny
     z = z / jnp.maximum(

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Float
 
 Preprocessing = Literal["none", "l2", "zscore"]
@@ -46,6 +47,7 @@ def preprocess(
     Raises:
         ValueError: an unknown kind, or a reference of another width.
     """
+    features = native(features)
     if kind == "none":
         return features
     if kind == "l2":

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Array, Float, Int
 from examine_jax.influence.influences import (
     TEST_BLOCK,
@@ -217,7 +218,7 @@ def _count(passes: Sequence[LayerPass], name: str) -> int:
 
 def _padded(values: Array | np.ndarray, start: int, count: int) -> np.ndarray:
     """Rows start .. start + count - 1, then zeros, so that all blocks share one program."""
-    part = np.asarray(values[start : start + count])
+    part = native(np.asarray(values[start : start + count]))
     padded = np.zeros((count, part.shape[1]), part.dtype)
     padded[: len(part)] = part
     return padded

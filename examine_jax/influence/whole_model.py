@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Array, Float, PyTree
 from examine_jax.influence.influences import (
     TEST_BLOCK,
@@ -235,7 +236,7 @@ def _rows(examples: PyTree, start: int, count: int) -> PyTree:
     """Rows start .. start + count - 1, then the first rows again: all blocks share one program."""
 
     def of(leaf: Any) -> np.ndarray:
-        part = np.asarray(leaf[start : start + count])
+        part = native(np.asarray(leaf[start : start + count]))
         missing = count - len(part)
         return part if not missing else np.concatenate([part, np.asarray(leaf[:missing])])
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Int, Shaped
 from examine_jax.labelled.csv_lines import MAX_BYTES, check_header, csv_header, csv_rows
 
@@ -392,7 +393,7 @@ def _array(path: pathlib.Path, rows: int) -> Shaped[np.ndarray, " rows"]:
             f"{path} must hold one number or text for each of {rows} rows, an array of shape "
             f"({rows},)"
         )
-    return array.reshape(rows)
+    return native(array).reshape(rows)
 
 
 def _row_number(path: str | os.PathLike[str], line: int, text: str, rows: int) -> int:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Bool, Float, Int
 from examine_jax.valuation.logistic.regression import Fitter, LogisticRegression, parts_of
 from examine_jax.valuation.metrics import METRICS, Metric, MetricName, chance
@@ -119,6 +120,8 @@ class Utility:
         if self.metric not in METRICS:
             raise ValueError(f"metric {self.metric!r} is none of {', '.join(METRICS)}")
         check_labelled(self.features, self.labels, "the validation set")
+        object.__setattr__(self, "features", native(self.features))
+        object.__setattr__(self, "labels", native(self.labels))
 
     @property
     def num_classes(self) -> int:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.logistic import dual_newton as dual
@@ -131,7 +132,7 @@ class Fitter:
 
         Arguments and errors: as `fit_logistic`.
         """
-        labels = np.asarray(labels)
+        features, labels = native(np.asarray(features)), np.asarray(labels)
         classes = int(labels.max()) + 1 if num_classes is None else num_classes
         if len(np.unique(labels)) < max(classes, 2):
             raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.fingerprints import fingerprint
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.logistic.regression import Fitter, LogisticRegression
@@ -70,6 +71,7 @@ class DataOOB:
         check_labelled(features, labels, "the assessed set")
         seed_of(key, 0)
         assert labels is not None
+        features, labels = native(features), native(labels)
         alone = np.flatnonzero(np.bincount(labels) == 1)
         if len(alone):
             raise ValueError(

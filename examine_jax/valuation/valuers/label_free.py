@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.valuation import Progress, Valuation, check_features, seed_of
 
@@ -32,7 +33,7 @@ class LabelFree:
     ) -> Valuation:
         """As `Valuer.value`; labels are ignored."""
         check_features(features)
-        values = self._values(features, key)
+        values = self._values(native(features), key)
         if on_progress is not None:
             on_progress(len(features), len(features))
         return Valuation(np.asarray(values, np.float64))
