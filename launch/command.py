@@ -42,10 +42,14 @@ def choose_device(values: FlagValues) -> str:
         jax.config.update("jax_platforms", "cpu")  # otherwise JAX prefers an accelerator
     try:
         devices = jax.devices() if wanted is None else jax.devices(wanted)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # JAX asserts that it has found a backend
+        platforms = os.environ.get("JAX_PLATFORMS")
+        asked, remedy = f"--device={wanted}", "leave --device out"
+        if wanted is None and platforms:
+            asked, remedy = f"JAX_PLATFORMS={platforms}", "unset it"
         raise ValueError(
-            f"--device={wanted}: JAX finds no such device; install JAX for it "
-            "(for NVIDIA: pip install 'jax[cuda12]') or leave --device out"
+            f"{asked}: JAX finds no such device; install JAX for it "
+            f"(for NVIDIA: pip install 'jax[cuda12]') or {remedy}"
         ) from error
     from examine_jax.common.compilation_cache import keep_compiled_programs
 

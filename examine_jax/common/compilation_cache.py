@@ -4,8 +4,9 @@ Before its first step, a run mostly compiles. A second run of the same shapes lo
 
 A program contains the shapes of images and networks, but no pixel and no parameter. JAX will
 execute it, so nobody else may be able to write it: it goes to the user's own cache folder (readable
-by the user alone), not to a shared workdir or beside the images. If the home folder is not
-writable, as on locked-down hospital machines, nothing is kept and everything else works.
+by the user alone), not to a shared workdir or beside the images. If there is no home folder, as in
+some containers, or it is not writable, as on locked-down hospital machines, nothing is kept and
+everything else works.
 """
 
 import hashlib
@@ -31,18 +32,21 @@ def keep_compiled_programs(folder: str | os.PathLike[str] | None = None) -> path
             run each other's programs may share a home folder.
 
     Returns:
-        The folder; None if it cannot be written, or if others may write to it.
+        The folder; None if there is no home folder, it cannot be written, or others may write to
+        it.
     """
     before = jax.config.values["jax_compilation_cache_dir"]
     if before is not None:
         return pathlib.Path(before)
-    chosen = (
-        pathlib.Path(folder) if folder is not None else _user_folder() / f"programs-{_machine()}"
-    )
     try:
+        chosen = (
+            pathlib.Path(folder)
+            if folder is not None
+            else _user_folder() / f"programs-{_machine()}"
+        )
         chosen.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = chosen.stat()
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
         return None
     own = not hasattr(os, "getuid") or status.st_uid == os.getuid()
     if not own or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or not os.access(chosen, os.W_OK):

@@ -4,13 +4,12 @@ import dataclasses
 import importlib.util
 import os
 import pathlib
-import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
 from examine_jax.common.atomic_files import replacing
+from examine_jax.common.progress import bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float
 from examine_jax.features.feature_chunks import FeatureChunks, open_features
@@ -205,17 +204,16 @@ class _WithProgress:
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "chunk width"]]:
         total = self._chunks.rows
-        with tqdm(
+        with bar(
             total=total,
             desc=self._label,
             unit=" rows",
             unit_scale=True,
             disable=not self._progress,
-            file=sys.stderr,
-        ) as bar:
+        ) as shown:
             for chunk in self._chunks:
                 yield chunk
-                bar.update(len(chunk))
+                shown.update(len(chunk))
 
 
 class _Unnamed(Sequence[str]):

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Float, Int, Shaped, UInt8
+from examine_jax.labelled.splits import stratified_split
 from examine_jax.labelled.tables import is_missing
+
+_ATTEMPTS = 10  # at a split by groups, with other seeds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +32,12 @@ class LabelledRows:
     groups: Shaped[np.ndarray, " n"] | None = None
     names: tuple[str, ...] | None = None
     pixels: UInt8[np.ndarray, "n h w c"] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("features", "labels", "groups"):
+            values = getattr(self, name)
+            if values is not None:
+                object.__setattr__(self, name, native(values))
 
 
 def coded(
@@ -162,33 +172,49 @@ def folds_of(
 ) -> list[Int[np.ndarray, " k"]]:
     """Row numbers of each fold; every class is in each fold and in its complement.
 
-    A class with fewer rows reduces the number of folds.
+    A class with fewer rows, or rows of fewer groups, reduces the number of folds.
 
     Raises:
-        ValueError: there is one group only, or groups leave a fold without a class.
+        ValueError: there is one group only, or no two folds by group hold every class.
     """
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+    from sklearn.model_selection import StratifiedKFold
 
     folds = min(wanted, int(np.bincount(labels).min()))
     if groups is not None:
-        folds = min(folds, len(np.unique(groups)))
-        if folds < 2:
+        if len(np.unique(groups)) < 2:
             raise ValueError(
                 "all rows are of one group: no validation set can be held out; give "
                 "--validation_features"
             )
-        splitter: Any = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    else:
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    held = [part for _, part in splitter.split(labels, labels, groups)]
-    everyone = set(np.unique(labels).tolist())
-    for part in held:
-        if (
-            set(labels[part].tolist()) != everyone
-            or set(np.delete(labels, part).tolist()) != everyone
-        ):
-            raise ValueError(
-                f"{folds} folds by group leave a fold without every class: use fewer --folds, or "
-                "give --validation_features"
-            )
-    return held
+        return _folds_by_group(labels, groups, folds, seed)
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    return [part for _, part in splitter.split(labels, labels)]
+
+
+def _folds_by_group(
+    labels: Int[np.ndarray, " n"], groups: Shaped[np.ndarray, " n"], wanted: int, seed: int
+) -> list[Int[np.ndarray, " k"]]:
+    """As many folds as the groups allow.
+
+    scikit-learn's splitter comes first. It may miss a class where another split has them all.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    classes = np.unique(labels)
+    most = min(len(np.unique(groups[labels == label])) for label in classes)
+    for folds in range(min(wanted, most), 1, -1):
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        held = [part for _, part in splitter.split(labels, labels, groups)]
+        if all(len(np.unique(labels[part])) == len(classes) for part in held):
+            return held
+        for attempt in range(_ATTEMPTS):
+            try:
+                return list(
+                    stratified_split(labels, groups, shares=(1.0,) * folds, seed=seed + attempt)
+                )
+            except ValueError:
+                continue
+    raise ValueError(
+        "two folds by group leave one without every class: give --validation_features, leave the "
+        "rarest class out, or merge it with another"
+    )

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import jax
-from tqdm import tqdm
 
 from examine_jax.common.atomic_files import write_text
+from examine_jax.common.progress import bar
 from examine_jax.training.devices import wait_for_all
 
 Record = dict[str, int | float]
@@ -22,10 +22,10 @@ Log = Callable[[Sequence[Record]], None]
 def open_log(
     workdir: pathlib.Path, done: int, total: int, *, tensorboard: bool, progress: bool
 ) -> Iterator[tuple[list[Record], Log]]:
-    """(history, log) of a run of `total` steps, `done` of which an earlier process has done.
+    """(history, log) of a run of `total` steps. An earlier process has computed the first `done`.
 
-    log(records) appends the records of the next steps to the history and to all outputs. Only the
-    first of several processes writes and shows them.
+    log(records) appends the records of the next steps to the history and to all outputs. Of several
+    processes, only the first one writes and shows them.
     """
     file = workdir / "metrics.jsonl"
     history = read_history(file, done)
@@ -38,15 +38,8 @@ def open_log(
         write_events = (
             stack.enter_context(event_file(workdir / "tensorboard", done)) if tensorboard else None
         )
-        bar = stack.enter_context(
-            tqdm(
-                total=total,
-                initial=done,
-                unit="step",
-                desc="training",
-                disable=not progress,
-                dynamic_ncols=True,
-            )
+        shown = stack.enter_context(
+            bar(total=total, initial=done, unit="step", desc="training", disable=not progress)
         )
 
         def log(records: Sequence[Record]) -> None:
@@ -56,18 +49,18 @@ def open_log(
                 write_events(records)
             if records:
                 last = records[-1]
-                shown = f"loss {last['loss']:.4f}, {last['images_per_second']:.0f} images/s"
-                bar.set_postfix_str(shown, refresh=False)
-                bar.update(len(records))
+                rate = f"loss {last['loss']:.4f}, {last['images_per_second']:.0f} images/s"
+                shown.set_postfix_str(rate, refresh=False)
+                shown.update(len(records))
 
         yield history, log
 
 
 def read_history(file: pathlib.Path, steps: int) -> list[Record]:
-    """The records of the first `steps` steps, one a line.
+    """The records of the first `steps` steps, one per line.
 
-    Reading ends at a line that is not JSON: a kill or a full disk has cut it short. NaN is stored
-    as null because JSON lacks NaN.
+    Reading stops at a line that is not JSON: a kill or a full disk truncated it. NaN is stored as
+    null, because JSON has no NaN.
     """
     records: list[Record] = []
     if not file.exists():
@@ -94,14 +87,14 @@ def append_history(file: pathlib.Path, records: Sequence[Record]) -> None:
     """Adds whole lines in one write.
 
     Raises:
-        OSError: the disk is full or the folder gone; one line that names the file.
+        OSError: the disk is full, or the folder is missing. The message names the file.
     """
     try:
         with file.open("ab") as stream:
             stream.write("".join(_line(record) for record in records).encode())
     except OSError as error:
         failure = type(error)(
-            f"cannot write {file}: {error.strerror or error}; make room and start the run again"
+            f"cannot write {file}: {error.strerror or error}; free space and start the run again"
         )
         failure.errno = error.errno
         raise failure from error
@@ -114,7 +107,9 @@ def _line(record: Record) -> str:
 
 @contextmanager
 def event_file(folder: pathlib.Path, done: int) -> Iterator[Callable[[Sequence[Record]], None]]:
-    """write(records) of a new event file; steps after `done` in older files become invalid.
+    """A function write(records) for a new event file. It makes later steps of older files invalid.
+
+    Later steps are those after `done`.
 
     Raises:
         ValueError: tensorboardX is not installed; it writes these files without TensorFlow.
@@ -123,7 +118,7 @@ def event_file(folder: pathlib.Path, done: int) -> Iterator[Callable[[Sequence[R
         from tensorboardX import SummaryWriter
     except ImportError as error:
         raise ValueError(
-            "TensorBoard's files need tensorboardX: pip install tensorboardX, or do without them"
+            "TensorBoard's files need tensorboardX: pip install tensorboardX, or turn them off"
         ) from error
 
     def write(records: Sequence[Record]) -> None:

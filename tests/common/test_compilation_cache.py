@@ -54,3 +54,12 @@ def test_a_folder_that_is_not_writable_is_not_used(tmp_path):
 def test_a_folder_chosen_before_stays(tmp_path):
     jax.config.update(NAMES[0], str(tmp_path / "theirs"))
     assert keep_compiled_programs(tmp_path / "ours") == tmp_path / "theirs"
+
+
+def test_where_the_user_has_no_home_nothing_is_kept(monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    pwd = pytest.importorskip("pwd")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)  # KeyError: an unknown user
+    assert keep_compiled_programs() is None
+    assert jax.config.jax_compilation_cache_dir is None

@@ -3,7 +3,11 @@
 import dataclasses
 import importlib
 import json
+import os
 import pathlib
+import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -16,7 +20,7 @@ from examine_jax.studies.examine.settings import examine_preset
 from examine_jax.studies.low_resource.settings import low_resource_preset
 from launch.command import DeviceFlags
 from launch.flags import changed, define, help_text, read
-from tests.support.commands import run, run_here
+from tests.support.commands import ROOT, run, run_here
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "version_0_1" / "flags.json"
 BEFORE: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text())
@@ -125,6 +129,36 @@ def test_a_wrong_value_is_answered_by_one_line_with_the_flags_name(
     assert len(lines) == 1, printed
     assert lines[0].startswith("examine-assess: ")
     assert answer in lines[0]
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu", "nonsense"])
+def test_a_platform_that_is_not_there_is_one_line(platform: str, tmp_path: pathlib.Path) -> None:
+    flags = ["--features=f.npy", f"--output={tmp_path / 's.csv'}"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "launch.score", *flags],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": platform},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 1
+    assert f"JAX_PLATFORMS={platform}: JAX finds no such device" in ended.stderr.splitlines()[-1]
+    assert "unset it" in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+
+
+def test_texts_name_only_flags_that_exist() -> None:
+    known = {flag for command in COMMANDS for flag in _flags_of(command)}
+    known |= {"help", "helpshort", "helpfull", "verbosity", "flagfile", "name"}  # --name=value
+    unknown = {
+        f"{file.name}: --{flag}"
+        for folder in ("examine_jax", "launch")
+        for file in (ROOT / folder).rglob("*.py")
+        for flag in re.findall(r"(?<![\w-])--(?:\[no\])?([a-z]\w+)", file.read_text())
+        if flag not in known
+    }
+    assert unknown == set()
 
 
 def test_absls_own_flags_still_work() -> None:

@@ -3,13 +3,13 @@
 import dataclasses
 import os
 import pathlib
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from examine_jax.common.progress import bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Shaped
 from examine_jax.features.feature_chunks import open_features
@@ -194,17 +194,17 @@ def _with_columns(
 @contextmanager
 def _progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on stderr for each valuer in turn, as a function of (valuer, done, total)."""
-    bars: dict[str, tqdm] = {}
+    bars: dict[str, Any] = {}
 
     def progress(name: str, done: int, total: int) -> None:
         if name not in bars:
-            for bar in bars.values():
-                bar.close()
-            bars[name] = tqdm(total=total, desc=name, file=sys.stderr)
+            for shown in bars.values():
+                shown.close()
+            bars[name] = bar(total=total, desc=name)
         bars[name].update(done - bars[name].n)
 
     try:
         yield progress
     finally:
-        for bar in bars.values():
-            bar.close()
+        for shown in bars.values():
+            shown.close()
