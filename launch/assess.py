@@ -15,6 +15,7 @@ from examine_jax.common.settings import setting
 
 from .command import choose_device, run
 from .flags import define, given, read, refuse_without_effect
+from .intensity import check_range
 
 if TYPE_CHECKING:
     from examine_jax.images import GaussianCorruption
@@ -46,6 +47,14 @@ class AssessFlags:
     encoder: str | None = setting(
         None, "A trained encoder's folder; nothing is trained.", metavar="PATH", main=True
     )
+    intensity_range: tuple[float, float] | None = setting(
+        None,
+        "Black and white of grey DICOM values, rescaled. If not given: by their windows.",
+        metavar="LOW,HIGH",
+    )
+    dicom_window: int | None = setting(
+        None, "Which of a DICOM file's windows. If not given: the first.", minimum=1
+    )
     steps: int | None = setting(
         None, "Training steps. If not given: the architecture's.", minimum=1, main=True
     )
@@ -59,8 +68,16 @@ class AssessFlags:
     )
 
     def __post_init__(self) -> None:
+        check_range(self.intensity_range)
         if self.features is not None:
-            for name in ("images", "pretrain_images", "encoder", "noise_levels"):
+            for name in (
+                "images",
+                "pretrain_images",
+                "encoder",
+                "intensity_range",
+                "dicom_window",
+                "noise_levels",
+            ):
                 if getattr(self, name) is not None:
                     raise ValueError(f"--features are made already: leave out --{name}")
         if self.encoder is not None and (
@@ -108,6 +125,8 @@ def _job(values: FlagValues) -> None:
             settings,
             pretrain_images=flags.pretrain_images,
             encoder=flags.encoder,
+            intensity_range=flags.intensity_range,
+            dicom_window=flags.dicom_window,
         )
         source = (
             "scikit-image's sample picture"

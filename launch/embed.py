@@ -15,6 +15,7 @@ from examine_jax.common.settings import setting
 
 from .command import choose_device, run
 from .flags import define, read
+from .intensity import check_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,18 @@ class EmbedFlags:
     pooling: Literal["mean", "class_token"] | None = setting(
         None, "How tokens become features. If not given: the encoder's.", main=True
     )
+    intensity_range: tuple[float, float] | None = setting(
+        None,
+        "Black and white of grey DICOM values, rescaled. If not given: as the encoder's training.",
+        metavar="LOW,HIGH",
+    )
+    dicom_window: int | None = setting(
+        None, "Which of a DICOM file's windows. If not given: as the encoder's training.", minimum=1
+    )
     batch_size: int = setting(64, "Images at once.", minimum=1, main=True)
+
+    def __post_init__(self) -> None:
+        check_range(self.intensity_range)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from examine_jax.common.settings import setting
 
 from .command import choose_device, run
 from .flags import define, read
+from .intensity import check_range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,12 @@ class PretrainFlags:
     on_demand: bool = setting(
         False, "Decode images while training, for sets larger than memory.", main=True
     )
+    intensity_range: tuple[float, float] | None = setting(
+        None,
+        "Black and white of grey DICOM values, rescaled. If not given: by their windows.",
+        metavar="LOW,HIGH",
+    )
+    dicom_window: int = setting(1, "Which of a DICOM file's windows.", minimum=1)
     labels: str | None = setting(
         None,
         "A .csv file of labels to report by. Only byol_sup trains with them.",
@@ -47,6 +54,9 @@ class PretrainFlags:
         100, "Steps between two evaluations of the features; 0: none.", minimum=0, main=True
     )
     tensorboard: bool = setting(False, "Write event files too (needs tensorboardX).", main=True)
+
+    def __post_init__(self) -> None:
+        check_range(self.intensity_range)
 
 
 def main() -> None:
@@ -78,6 +88,8 @@ def _job(values: FlagValues) -> None:
         settings,
         split=flags.split,
         on_demand=flags.on_demand,
+        intensity_range=flags.intensity_range,
+        dicom_window=flags.dicom_window,
         labels=flags.labels,
         image_column=flags.image_column,
         label_column=flags.label_column,

@@ -26,6 +26,8 @@ def train_and_save(
     architecture: str,
     names: Sequence[str] | None = None,
     bits_stored: int | None = None,
+    intensity_range: tuple[float, float] | None = None,
+    dicom_window: int = 1,
     observer: Observer | None = None,
     tensorboard: bool = False,
     progress: bool = True,
@@ -44,6 +46,7 @@ def train_and_save(
         names: the images' names, for messages.
         bits_stored: bits of the original images' values, which were scaled to 8 bits; None if
             unknown.
+        intensity_range, dicom_window: how DICOM values became 8 bits, for later images.
         observer, tensorboard, progress: as in `pretrain`.
 
     Returns:
@@ -72,6 +75,8 @@ def train_and_save(
         "steps": len(result.history),
         "final_loss": result.history[-1]["loss"],
         "bits_stored": bits_stored,
+        "intensity_range": intensity_range,
+        "dicom_window": dicom_window,
         "feature_mean": statistics.mean.tolist(),
         "feature_deviation": statistics.deviation.tolist(),
     }

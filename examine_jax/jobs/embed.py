@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import sys
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float, Shaped
 from examine_jax.encoders import load_encoder
 from examine_jax.images import SkippedImage, load_images
+from examine_jax.images.sources.load import dicom_settings
 from examine_jax.reporting.tables import write_skipped, write_table
 
 
@@ -37,6 +39,8 @@ def embedded(
     *,
     split: str | None = None,
     pooling: str | None = None,
+    intensity_range: tuple[float, float] | None = None,
+    dicom_window: int | None = None,
     batch_size: int = 64,
     progress: bool = True,
 ) -> EmbeddedImages:
@@ -54,8 +58,11 @@ def embedded(
             channels=trained.channels,
             split=split,
             bits_stored=trained.training.get("bits_stored"),
+            **dicom_settings(images, trained.training, intensity_range, dicom_window),
             on_progress=report,
         )
+    for note in found.notes if progress else ():
+        print(f"images: {note}", file=sys.stderr)
     with progress_bar("embedded", progress) as report:
         features = trained.embed(found.pixels, batch_size=batch_size, on_progress=report)
     return EmbeddedImages(features, found.pixels, found.names, found.skipped)
@@ -68,6 +75,8 @@ def embed_images(
     *,
     split: str | None = None,
     pooling: str | None = None,
+    intensity_range: tuple[float, float] | None = None,
+    dicom_window: int | None = None,
     batch_size: int = 64,
     progress: bool = True,
 ) -> tuple[Float[np.ndarray, "images features"], tuple[SkippedImage, ...]]:
@@ -83,6 +92,9 @@ def embed_images(
         output: .npy or .parquet.
         split: of a TFDS data set or an .npz file.
         pooling: "mean" or "class_token", of a vision transformer's tokens. None: the encoder's own.
+        intensity_range: (black, white) of grey DICOM values after rescaling, in place of their
+            windows. None: as in the encoder's training.
+        dicom_window: which of a DICOM file's windows. None: as in the encoder's training.
         batch_size: images at once.
         progress: show progress bars on stderr.
 
@@ -101,7 +113,14 @@ def embed_images(
     if not output.parent.is_dir():
         raise ValueError(f"{output} cannot be written: there is no folder {output.parent}")
     found = embedded(
-        images, encoder, split=split, pooling=pooling, batch_size=batch_size, progress=progress
+        images,
+        encoder,
+        split=split,
+        pooling=pooling,
+        intensity_range=intensity_range,
+        dicom_window=dicom_window,
+        batch_size=batch_size,
+        progress=progress,
     )
     if output.suffix == ".npy":
         write_table(

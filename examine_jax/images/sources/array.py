@@ -39,7 +39,6 @@ class ArraySource:
         return os.path.splitext(name)[1].lower() in (".npy", ".npz") and os.path.exists(name)
 
     def load(self, name: str, options: ReadOptions) -> ImageSet:
-        options.check_no_dicom(name)
         return load_array(
             name,
             image_size=options.image_size,

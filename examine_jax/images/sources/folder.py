@@ -39,6 +39,7 @@ class FolderSource:
     """A folder of image files."""
 
     on_demand: bool = True
+    dicom: bool = True
 
     def recognises(self, name: str) -> bool:
         return os.path.isdir(name)

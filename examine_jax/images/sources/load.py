@@ -1,7 +1,8 @@
 """Reads the images that a path or name stands for."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import shown
@@ -46,6 +47,7 @@ def load_images(
         ImportError: the package that reads the source is not installed.
     """
     reader, name = source_of(source)
+    check_dicom_settings(source, intensity_range, dicom_window)
     return reader.load(
         name,
         ReadOptions(
@@ -84,6 +86,7 @@ def stream_images(
         raise ValueError(
             f"{shown(name)}: only folders are read on demand; load it with load_images"
         )
+    check_dicom_settings(source, intensity_range, dicom_window)
     return reader.stream(
         name,
         ReadOptions(
@@ -99,3 +102,48 @@ def can_stream(source: str | os.PathLike[str]) -> bool:
         FileNotFoundError, ValueError: as `load_images`.
     """
     return source_of(source)[0].on_demand
+
+
+def can_hold_dicom(source: str | os.PathLike[str]) -> bool:
+    """Whether this source reads DICOM files, and so takes intensity_range and dicom_window.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_images`.
+    """
+    return bool(getattr(source_of(source)[0], "dicom", False))
+
+
+def dicom_settings(
+    source: str | os.PathLike[str],
+    training: Mapping[str, Any],
+    intensity_range: tuple[float, float] | None = None,
+    dicom_window: int | None = None,
+) -> dict[str, Any]:
+    """How `load_images` shows DICOM files for an encoder: as asked, else as in its training.
+
+    Args:
+        source: as in `load_images`.
+        training: what the encoder's folder says of its training.
+        intensity_range, dicom_window: what the user asks; None: as in the training.
+    """
+    if can_hold_dicom(source):
+        own = training.get("intensity_range")
+        if intensity_range is None and own is not None:
+            intensity_range = (float(own[0]), float(own[1]))
+        if dicom_window is None:
+            dicom_window = training.get("dicom_window")
+    return {"intensity_range": intensity_range, "dicom_window": dicom_window or 1}
+
+
+def check_dicom_settings(
+    source: str | os.PathLike[str],
+    intensity_range: tuple[float, float] | None,
+    dicom_window: int | None,
+) -> None:
+    """Raises ValueError if settings of DICOM files are given for a source that has none."""
+    given = intensity_range is not None or dicom_window not in (None, 1)
+    if given and not can_hold_dicom(source):
+        raise ValueError(
+            f"{shown(source)}: intensity_range and dicom_window are for DICOM files in folders; "
+            "leave them out"
+        )

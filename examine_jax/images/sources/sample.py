@@ -33,7 +33,6 @@ class SampleSource:
         return name in _NAMES
 
     def load(self, name: str, options: ReadOptions) -> ImageSet:
-        options.check_no_dicom(name)
         if options.split is not None:
             raise ValueError(f"{name} has no split {options.split!r}; leave it out")
         return sample_images(image_size=options.image_size, channels=options.channels)[

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from examine_jax.images.image_set import ImageSet
-from examine_jax.images.names import shown
 from examine_jax.images.streamed_images import StreamedImages
 
 
@@ -31,21 +30,14 @@ class ReadOptions:
     intensity_range: tuple[float, float] | None = None
     dicom_window: int = 1
 
-    def check_no_dicom(self, name: str) -> None:
-        """Raises ValueError if settings for DICOM files are given: this source has none."""
-        if self.intensity_range is not None or self.dicom_window != 1:
-            raise ValueError(
-                f"{shown(name)}: intensity_range and dicom_window are for DICOM files in folders; "
-                "leave them out"
-            )
-
 
 @runtime_checkable
 class Source(Protocol):
     """A kind of storage. A new one is a file with such a value, and a line in registry.py.
 
     A source of another package needs no line: its name is `package.module:attribute:rest`, where
-    the attribute is such a value and `rest` is what its methods get as `name`.
+    the attribute is such a value and `rest` is what its methods get as `name`. A source that reads
+    DICOM files has an attribute `dicom` that is True; others refuse the settings of those files.
 
     Attributes:
         on_demand: whether `stream` works.

@@ -31,7 +31,6 @@ class TFDSSource:
         return name.startswith(_PREFIX) or os.path.isfile(os.path.join(name, "dataset_info.json"))
 
     def load(self, name: str, options: ReadOptions) -> ImageSet:
-        options.check_no_dicom(name)
         return load_tfds(
             name.removeprefix(_PREFIX),
             options.split or "train",
@@ -41,7 +40,6 @@ class TFDSSource:
         )
 
     def stream(self, name: str, options: ReadOptions) -> StreamedImages:
-        options.check_no_dicom(name)
         return stream_tfds(
             name.removeprefix(_PREFIX),
             options.split or "train",
@@ -264,7 +262,8 @@ def _source(
             raise FileNotFoundError(
                 f"{where} is not prepared, and nothing is downloaded unasked; put its prepared "
                 "array_record folder at "
-                f"{builder.data_path}, name that folder itself, or ask for download=True"
+                f"{builder.data_path}, name that folder itself (--images=FOLDER), or call "
+                "load_tfds with download=True"
             ) from error
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"{where}, split {split!r}: {reason}") from error

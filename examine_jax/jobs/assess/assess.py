@@ -5,7 +5,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -39,6 +39,7 @@ from examine_jax.images import (
     load_images,
     sample_images,
 )
+from examine_jax.images.sources.load import check_dicom_settings, dicom_settings
 from examine_jax.images.sources.scan import check_workdir
 from examine_jax.models.architectures import ARCHITECTURES
 from examine_jax.models.architectures import architecture as named_architecture
@@ -156,6 +157,8 @@ def assess_images(
     *,
     pretrain_images: str | os.PathLike[str] | None = None,
     encoder: str | os.PathLike[str] | None = None,
+    intensity_range: tuple[float, float] | None = None,
+    dicom_window: int | None = None,
     progress: bool = True,
 ) -> Assessment:
     """Trains an encoder on images (or loads one), embeds the images and examines the features.
@@ -170,6 +173,10 @@ def assess_images(
         pretrain_images: the encoder is trained on these instead; the assessed images are then new
             to it.
         encoder: the folder of a trained encoder. Nothing is trained.
+        intensity_range: (black, white) of grey DICOM values after rescaling, in place of their
+            windows. None: as in the training of the given encoder, else as the files say.
+        dicom_window: which of a DICOM file's windows. None: as in the training of the given
+            encoder, else the first.
         progress: print the stages, their speed and the time left on stderr.
 
     Returns:
@@ -189,17 +196,23 @@ def assess_images(
         _check_fits(settings, trained)
         trained = trained if settings.pooling is None else trained.with_pooling(settings.pooling)
         method, training = trained.method, None
-    sources = {
+    sources: dict[str, Any] = {
         "images": _path(images),
         "pretrain_images": _path(pretrain_images),
         "encoder": _path(encoder),
     }
+    asked = {"intensity_range": intensity_range, "dicom_window": dicom_window}
+    sources |= {name: to_plain(value) for name, value in asked.items() if value is not None}
+    if images is None and pretrain_images is None:
+        check_dicom_settings("sample:training", intensity_range, dicom_window)
     check_or_write_config(workdir / "config.json", {**sources, "settings": to_plain(settings)})
     seconds: dict[str, float] = {}
     kind: Preprocessing = settings.preprocessing or "zscore"
 
     with _stage("read images", seconds, progress):
-        assessed, images_trained_on = _load(images, pretrain_images, method, trained, progress)
+        assessed, images_trained_on = _load(
+            images, pretrain_images, method, trained, asked, progress
+        )
     level, clean_mean = None, float(images_trained_on.pixels.mean()) / 255
     if settings.noise is not None:
         noisy, level = corrupt(assessed.pixels, settings.noise, seed=settings.seed, mean=clean_mean)
@@ -210,7 +223,14 @@ def assess_images(
         with _stage("train", seconds, progress):
             assert training is not None  # without a given encoder, `_method` returns it
             trained, loss = _train(
-                method, training, images_trained_on, clean_mean, settings, workdir, progress
+                method,
+                training,
+                images_trained_on,
+                clean_mean,
+                settings,
+                workdir,
+                asked,
+                progress,
             )
     with _stage("embed", seconds, progress):
         features = _embed(trained, assessed.pixels, progress)
@@ -306,7 +326,12 @@ def assess_features(
 
 
 def _load(
-    images: Any, pretrain_images: Any, method: Method, trained: Encoder | None, progress: bool
+    images: Any,
+    pretrain_images: Any,
+    method: Method,
+    trained: Encoder | None,
+    asked: Mapping[str, Any],
+    progress: bool,
 ) -> tuple[ImageSet, ImageSet]:
     """(the assessed images, the training images)"""
     size, channels = method.encoder.image_size, method.encoder.channels
@@ -315,7 +340,12 @@ def _load(
     def load(source: Any, bits: int | None) -> ImageSet:
         with progress_bar("images", progress) as report:
             found = load_images(
-                source, image_size=size, channels=channels, bits_stored=bits, on_progress=report
+                source,
+                image_size=size,
+                channels=channels,
+                bits_stored=bits,
+                **dicom_settings(source, trained.training if trained else {}, **asked),
+                on_progress=report,
             )
         for note in found.notes if progress else ():
             print(f"images: {note}", file=sys.stderr)
@@ -369,6 +399,7 @@ def _train(
     mean: float,
     settings: AssessSettings,
     workdir: pathlib.Path,
+    asked: Mapping[str, Any],
     progress: bool,
 ) -> tuple[Encoder, tuple[np.ndarray, np.ndarray]]:
     clean = images.pixels
@@ -391,6 +422,8 @@ def _train(
         architecture=settings.architecture,
         names=images.names,
         bits_stored=images.bits_stored,
+        intensity_range=asked["intensity_range"],
+        dicom_window=asked["dicom_window"] or 1,
         progress=progress,
     )
     steps = np.array([record["step"] for record in history])

@@ -274,6 +274,8 @@ def _settings(assessment: Assessment, settings: AssessSettings) -> Mapping[str, 
         }
     if assessment.images is not None and assessment.images.bits_stored is not None:
         described["bits per sample, scaled to 8"] = assessment.images.bits_stored
+    if assessment.images is not None and assessment.images.notes:
+        described["how images were read"] = "; ".join(assessment.images.notes)
     if settings.noise is not None:
         described["noise"] = to_plain(settings.noise)
     described |= {

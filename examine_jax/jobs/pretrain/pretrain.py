@@ -17,6 +17,7 @@ from examine_jax.encoders import Encoder
 from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.monitor import FeatureMonitor
 from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images, stream_images
+from examine_jax.images.sources.load import check_dicom_settings
 from examine_jax.images.sources.scan import check_workdir
 from examine_jax.labelled.tables import Labels, check_label_file, read_labels
 from examine_jax.models.architectures import ARCHITECTURES, Architecture
@@ -155,6 +156,8 @@ def train_encoder(
     *,
     split: str | None = None,
     on_demand: bool = False,
+    intensity_range: tuple[float, float] | None = None,
+    dicom_window: int = 1,
     labels: str | os.PathLike[str] | None = None,
     image_column: str = "image",
     label_column: str = "label",
@@ -173,6 +176,9 @@ def train_encoder(
         settings: what is trained and how.
         split: the split of a TFDS data set or an .npz file.
         on_demand: decodes images while training, for sets larger than memory.
+        intensity_range: (black, white) of grey DICOM values after rescaling, in place of their
+            windows. The encoder's folder keeps it for later images.
+        dicom_window: which of a DICOM file's windows; kept likewise.
         labels: a CSV file with labels of some or all images, used only for metrics (kNN accuracy,
             and whether extra positives are of the right class). Only "byol_sup" trains with labels;
             it needs one of each image.
@@ -193,6 +199,7 @@ def train_encoder(
         check_label_file(labels, image_column, label_column)
     with progress_bar("images", progress) as report:
         if images is None:
+            check_dicom_settings("sample:training", intensity_range, dicom_window)
             source: Any = sample_images(image_size=shape.image_size, channels=shape.channels)[0]
         else:
             read: Callable[..., Any] = stream_images if on_demand else load_images
@@ -201,8 +208,12 @@ def train_encoder(
                 image_size=shape.image_size,
                 channels=shape.channels,
                 split=split,
+                intensity_range=intensity_range,
+                dicom_window=dicom_window,
                 on_progress=report,
             )
+    for note in getattr(source, "notes", ()) if progress else ():
+        print(f"images: {note}", file=sys.stderr)
     pixels = source.pixels if isinstance(source, ImageSet) else source
     method, training = settings.resolve(len(pixels))
     if progress and settings.batch_size is None and training.batch_size == len(pixels):
@@ -231,6 +242,8 @@ def train_encoder(
         architecture=settings.architecture,
         names=source.names,
         bits_stored=getattr(source, "bits_stored", None),
+        intensity_range=intensity_range,
+        dicom_window=dicom_window,
         observer=None if monitor is None else monitor.observer(method),
         tensorboard=tensorboard,
         progress=progress,
