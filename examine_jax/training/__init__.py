@@ -1,1 +1,1 @@
-"""Training of any method: its shape, the step, the resumable loop, batches, optimisers."""
+"""Training of any method: the method's interface, the step, the resumable loop, optimisers."""

@@ -1,4 +1,4 @@
-"""Which images make up the batch of a step: a pure function of (seed, step)."""
+"""The images in the batch of each step: a pure function of (seed, step)."""
 
 import dataclasses
 import functools
@@ -8,23 +8,23 @@ import numpy as np
 
 from examine_jax.common.shapes import Int
 
-# It is folded into the seed's key: the order shares no random numbers with masks and augmentation.
+# Folded into the seed's key, so that the order is independent of masks and augmentation.
 _ORDER = 0x6F72
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchOrder:
-    """Each epoch is a new permutation of the images, cut into whole batches.
+    """The order of the images: each epoch is a new permutation, cut into full batches.
 
-    The images that are left over at an epoch's end (fewer than a batch) are dropped from that epoch
-    only. So every batch has the same shape, nothing recompiles, and no batch holds an image twice,
-    which would harm contrastive losses.
+    The images that remain at the end of an epoch (fewer than a batch) are left out of that epoch
+    only. So every batch has the same shape, and nothing is compiled again. No batch holds an image
+    twice, which would harm contrastive losses.
 
     Attributes:
         count: the number of images.
-        batch_size: images a batch, at most count.
+        batch_size: images per batch, at most count.
         seed: the seed of the run.
-        stream: the number of this order among several of one seed (one a phase).
+        stream: the number of the phase. Phases of one run have different orders.
     """
 
     count: int
@@ -44,7 +44,7 @@ class BatchOrder:
         return self.count // self.batch_size
 
     def indices(self, first_step: int, steps: int) -> Int[np.ndarray, "steps batch"]:
-        """Int32 indices of the batches of `steps` steps from `first_step` on."""
+        """The int32 indices of the images in `steps` batches, from step `first_step` on."""
         rows = []
         for step in range(first_step, first_step + steps):
             epoch, position = divmod(step, self.steps_per_epoch)

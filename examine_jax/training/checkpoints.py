@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole or not at all; the latest two are kept."""
+"""Checkpoints of a run: each is written completely or not at all; the latest two are kept."""
 
 import asyncio
 import errno
@@ -17,13 +17,13 @@ from examine_jax.common.shapes import PyTree
 from examine_jax.training.step import TrainState
 
 _KEPT = 2
-_BESIDE_ARRAYS = 1_000_000  # bytes of names, shapes and directories, at most
+_BESIDE_ARRAYS = 1_000_000  # upper limit on the bytes of names, shapes and directories
 
 
 class Checkpoints:
     """The folder of a run's checkpoints.
 
-    A context manager, because saves continue in the background until it closes.
+    It is a context manager: saves run in the background, and closing it waits for them.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -42,12 +42,12 @@ class Checkpoints:
         try:
             self._manager.close()
         except Exception:
-            if kind is None:  # otherwise it would hide the first error
+            if kind is None:  # an error in the block must not be hidden by this one
                 raise
 
     @property
     def latest_step(self) -> int | None:
-        """The step of the newest whole checkpoint, or None."""
+        """The step of the newest complete checkpoint, or None."""
         step: int | None = self._manager.latest_step()
         return step
 
@@ -55,7 +55,7 @@ class Checkpoints:
         """Copies the arrays, then writes the files in the background.
 
         Raises:
-            OSError: there is no room for it, or the checkpoint before could not be written.
+            OSError: the disk has too little space, or the previous checkpoint failed.
         """
         step = int(state.step)
         with self._failures():
@@ -74,12 +74,12 @@ class Checkpoints:
             self._manager.save(step, args=ocp.args.StandardSave(jax.tree.map(jnp.copy, flat)))
 
     def check(self) -> None:
-        """Raises an OSError if a background save has failed; does not wait."""
+        """Raises an OSError if a background save has failed. It does not wait for the save."""
         with self._failures():
             self._manager.check_for_errors()
 
     def wait(self) -> None:
-        """Waits until the last checkpoint is whole; raises as `check`."""
+        """Waits until the last checkpoint is complete; raises an OSError if it failed."""
         with self._failures():
             self._manager.wait_until_finished()
 
@@ -87,8 +87,8 @@ class Checkpoints:
     def _failures(self) -> Iterator[None]:
         try:
             yield
-        # The writer raises many classes: RuntimeError, ValueError, OSError, and CancelledError
-        # after another task's failure.
+        # The writer raises exceptions of many classes: RuntimeError, ValueError, OSError, and
+        # CancelledError if another of its tasks has failed.
         except (Exception, asyncio.CancelledError) as error:
             reason = str(error) or type(error).__name__
             raise self._failure(
@@ -98,13 +98,13 @@ class Checkpoints:
     def _failure(self, reason: str, number: int | None) -> OSError:
         whole = [int(entry.name) for entry in self._folder.iterdir() if entry.name.isdigit()]
         kept = (
-            f"that of step {max(whole)} is whole, the run goes on from there"
+            f"the one of step {max(whole)} is complete, and the run continues from it"
             if whole
-            else "there is no earlier one"
+            else "there is no earlier checkpoint"
         )
         error = OSError(
-            f"cannot write a checkpoint in {self._folder} ({reason}): make room and start the run "
-            f"again; {kept}"
+            f"cannot write a checkpoint in {self._folder} ({reason}): free space and start the "
+            f"run again; {kept}"
         )
         error.errno = number
         return error
@@ -113,7 +113,8 @@ class Checkpoints:
         """Reads the newest checkpoint into the template's structure.
 
         Raises:
-            ValueError: a parameter is missing, left over, or of another shape or dtype; names it.
+            ValueError: a parameter is missing, unknown, or has another shape or dtype. The message
+                names it.
         """
         step = self.latest_step
         wanted = _flat(template)
@@ -139,7 +140,7 @@ def compare(
 ) -> None:
     """Raises a ValueError that names the first parameter in which checkpoint and network differ.
 
-    The check precedes reading because partial restores can be silent.
+    The check comes before reading, because a partial restore may raise no error.
     """
     for name, leaf in wanted.items():
         expected = (tuple(leaf.shape), np.dtype(leaf.dtype))

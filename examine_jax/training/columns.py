@@ -13,13 +13,13 @@ from examine_jax.common.shapes import Array
 from examine_jax.training.method import IMAGE, Trainable, required_columns
 from examine_jax.training.settings import PretrainSettings
 
-INDEX = "index"  # added to every batch: the rows' numbers
-_FINGERPRINTED = 16  # rows of a column that is read on demand
+INDEX = "index"  # added to every batch: the row numbers
+_FINGERPRINTED = 16  # the number of rows that are hashed, if a column is read on demand
 
 
 @runtime_checkable
 class Column(Protocol):
-    """One value for each example: a NumPy array, or anything that reads rows on demand."""
+    """One value per example: a NumPy array, or an object that reads rows on demand."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -33,12 +33,12 @@ class Column(Protocol):
 
 Columns = Mapping[str, Column]
 Data = Column | Columns
-"""A training set: columns by name, or the images alone, which become the column "image"."""
+"""A training set: columns by name, or only the images, which become the column "image"."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RowSpec:
-    """Shape and type of one row of each column; a hashable value."""
+    """Shape and dtype of one row of each column; a hashable object."""
 
     columns: tuple[tuple[str, tuple[int, ...], str], ...]  # name, shape of a row, dtype
 
@@ -52,7 +52,7 @@ class RowSpec:
         )
 
     def batch_shapes(self, batch_size: int) -> dict[str, jax.ShapeDtypeStruct]:
-        """A batch's shapes and types, "index" included."""
+        """The shapes and dtypes of a batch, including "index"."""
         shapes = {
             name: jax.ShapeDtypeStruct((batch_size, *shape), dtype)
             for name, shape, dtype in self.columns
@@ -60,7 +60,7 @@ class RowSpec:
         return {**shapes, INDEX: jax.ShapeDtypeStruct((batch_size,), jnp.int32)}
 
     def example_batch(self, batch_size: int) -> dict[str, Array]:
-        """A batch of zeros, its index 0 to batch_size - 1."""
+        """A batch of zeros; its "index" is 0 to batch_size - 1."""
         zeros = {
             name: jnp.zeros(leaf.shape, leaf.dtype)
             for name, leaf in self.batch_shapes(batch_size).items()
@@ -69,9 +69,9 @@ class RowSpec:
 
 
 def dtype_of(column: Column) -> np.dtype:
-    """The type that a column has on the device: int64 and float64 become 32 bits wide.
+    """The dtype of a column on the device: int64 and float64 become int32 and float32.
 
-    Without a dtype it is uint8.
+    A column without a dtype counts as uint8.
     """
     return np.dtype(jax.dtypes.canonicalize_dtype(getattr(column, "dtype", np.uint8)))
 
@@ -79,7 +79,8 @@ def dtype_of(column: Column) -> np.dtype:
 def as_columns(data: Data) -> dict[str, Column]:
     """Columns by name.
 
-    Images alone become the column "image", arrays get the type that they have on the device.
+    If only images are given, they become the column "image". Arrays are converted to the dtype that
+    they have on the device.
     """
     named = dict(data) if isinstance(data, Mapping) else {IMAGE: data}
     return {name: _on_device_type(column) for name, column in named.items()}
@@ -98,13 +99,13 @@ def check_columns(sets: Sequence[Columns], method: Trainable, settings: Pretrain
     """Checks one training set for each phase.
 
     Raises:
-        ValueError: as many sets as phases are needed; a column that the method needs is missing;
-            columns of a set differ in length, those of two sets in shape; images are not uint8 [N,
-            H, W, C].
+        ValueError: the numbers of sets and phases differ; a column that the method needs is
+            missing; the columns of a set differ in length; the columns of two sets differ in shape;
+            images are not uint8 [N, H, W, C].
     """
     if len(sets) != len(settings.phases):
         raise ValueError(
-            f"train: {len(settings.phases)} phases need as many arrays of images, got {len(sets)}"
+            f"train: {len(settings.phases)} phases need one training set each, got {len(sets)}"
         )
     for columns in sets:
         for name in required_columns(method):
@@ -145,7 +146,7 @@ def _described(spec: RowSpec) -> str:
 
 
 def names_by_set(names: Any, sets: Sequence[Columns]) -> tuple[Sequence[str] | None, ...]:
-    """The images' names of each set: the given ones, else `names` of the column "image", if any."""
+    """The images' names for each set: `names`, or else those that the images hold, if any."""
     if names is None:
         return tuple(getattr(columns.get(IMAGE), "names", None) for columns in sets)
     lists = tuple(names) if len(sets) > 1 else (names,)
@@ -158,7 +159,7 @@ def names_by_set(names: Any, sets: Sequence[Columns]) -> tuple[Sequence[str] | N
 
 
 def fingerprints(sets: Sequence[Columns], method: Trainable) -> dict[str, Any]:
-    """The run's configuration of its training sets: only columns that change parameters count."""
+    """The training sets in the run's configuration: only columns that change the parameters."""
     needed = required_columns(method)
     found: dict[str, Any] = {}
     if IMAGE in needed:
@@ -170,7 +171,7 @@ def fingerprints(sets: Sequence[Columns], method: Trainable) -> dict[str, Any]:
 
 
 def fingerprint(column: Column) -> dict[str, Any]:
-    """Identifies a column: by all bytes of an array, by some rows of one that is read on demand."""
+    """Identifies a column by a hash: of a whole array, or of some rows that are read on demand."""
     if isinstance(column, np.ndarray):
         return {
             "shape": list(column.shape),

@@ -1,4 +1,4 @@
-"""Feeding of the steps: the whole training set on the devices, or batches read ahead."""
+"""The steps' data: the whole training set on the devices, or batches that are read ahead."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from examine_jax.training.devices import gather_all, local_rows, place_batch, re
 from examine_jax.training.method import IMAGE, Batch
 from examine_jax.training.step import Step, Steps, TrainState
 
-MOST_STEPS_A_DISPATCH = 64
+MOST_STEPS_PER_DISPATCH = 64
 _RESIDENT_SHARE = (
     0.4  # of a device's memory; the network, its optimiser and its activations need the rest
 )
@@ -22,17 +22,17 @@ _WORKERS = min(8, os.cpu_count() or 1)
 _DEPTH = 8  # batches read ahead
 
 StepMetrics = dict[str, np.ndarray]
-"""Metrics by name, each [n]: one value a step."""
+"""Metrics by name, each [n]: one value per step."""
 
 TrainSteps = Callable[[TrainState, np.ndarray], tuple[TrainState, StepMetrics]]
 """train_steps(state, indices [n, B]) -> (state, metrics).
 
-Successive calls take the batches of successive steps.
+Each call must pass the indices of the steps that follow those of the previous call.
 """
 
 
 def fits(columns: Columns, mesh: Mesh) -> bool:
-    """Whether the columns are arrays that take at most two fifths of each device's memory."""
+    """Whether all columns are arrays, and take at most two fifths of each device's memory."""
     arrays = [column for column in columns.values() if isinstance(column, np.ndarray)]
     if len(arrays) < len(columns):
         return False
@@ -49,7 +49,7 @@ def resident(run_steps: Steps, columns: Columns, mesh: Mesh, key: Array) -> Iter
     def train_steps(
         state: TrainState, indices: Int[np.ndarray, "steps batch"]
     ) -> tuple[TrainState, StepMetrics]:
-        padded = np.zeros((MOST_STEPS_A_DISPATCH, indices.shape[1]), np.int32)
+        padded = np.zeros((MOST_STEPS_PER_DISPATCH, indices.shape[1]), np.int32)
         padded[: len(indices)] = indices
         rows, count = replicate(mesh, (padded, np.int32(len(indices))))
         state, metrics = run_steps(state, on_devices, rows, count, key)
@@ -69,8 +69,8 @@ def streamed(
 ) -> Iterator[TrainSteps]:
     """Trains on batches that are read, decoded and copied ahead of their steps.
 
-    Each process reads the rows of a batch that its own devices train on. Images are read by
-    threads, other columns when their batch is placed.
+    Each process reads the rows of a batch that its own devices need. Threads read the images; the
+    other columns are read when their batch is copied to the devices.
 
     Args:
         batches: the indices of all steps to come.
@@ -86,9 +86,9 @@ def streamed(
             state: TrainState, indices: Int[np.ndarray, "steps batch"]
         ) -> tuple[TrainState, StepMetrics]:
             history = []
-            for _ in (
-                indices
-            ):  # nothing here waits for a step to end, so batches are copied while steps run
+            # Nothing in this loop waits for the end of a step, so batches are copied while steps
+            # run.
+            for _ in indices:
                 state, metrics = step(state, next(placed), key)
                 history.append(metrics)
             return state, {
@@ -102,7 +102,7 @@ def streamed(
 def _host_batches(
     columns: Columns, batches: Iterator[Int[np.ndarray, " batch"]]
 ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
-    """Batches on the host, by column name, in the order of their indices."""
+    """Batches on the host, as arrays by column name, in the order of `batches`."""
     others = {name: column for name, column in columns.items() if name != IMAGE}
 
     def rest(indices: np.ndarray) -> dict[str, np.ndarray]:
@@ -121,7 +121,7 @@ def _host_batches(
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches; each one is asked for before its predecessor is handed out."""
+    """The same batches; each batch is requested before the previous one is yielded."""
     waiting = None
     for batch in batches:
         if waiting is not None:
@@ -132,9 +132,9 @@ def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
 
 
 def _memory(device: jax.Device) -> int:
-    """Bytes of a device that this process may use.
+    """The number of bytes of a device's memory that this process may use.
 
-    A CPU's memory is divided among JAX's CPU devices.
+    The memory of the host is divided equally among JAX's CPU devices.
     """
     statistics = device.memory_stats() or {}
     if "bytes_limit" in statistics:

@@ -1,4 +1,4 @@
-"""A training run: from a training set to parameters, resumable at any moment."""
+"""A training run: it computes parameters from a training set, and continues after any kill."""
 
 import dataclasses
 import functools
@@ -34,7 +34,7 @@ from examine_jax.training.columns import (
 )
 from examine_jax.training.devices import data_mesh, gather_all, replicate, replicated, wait_for_all
 from examine_jax.training.feeding import (
-    MOST_STEPS_A_DISPATCH,
+    MOST_STEPS_PER_DISPATCH,
     StepMetrics,
     TrainSteps,
     fits,
@@ -60,7 +60,7 @@ from examine_jax.training.throughput import share_of_peak_a_rate
 
 __all__ = ["NonFiniteLossError", "Trained", "train"]
 
-_SECONDS_A_DISPATCH = 1.0  # how often the bar moves and a signal is answered
+_SECONDS_PER_DISPATCH = 1.0  # after each dispatch the bar moves and signals are handled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +68,12 @@ class Trained:
     """The result of a run.
 
     Attributes:
-        method, params, state: for the method's functions, or `save_encoder`.
-        history: one record a step: "step" (steps done, from 1), "loss", "gradient_norm",
-            "learning_rate", the method's own metrics, the observer's metrics, and three by the
-            clock: "seconds" since the run's (last) start, "images_per_second" and, on known GPUs,
-            "share_of_peak". All but these three are the same however often the run was interrupted.
+        method, params, state: the arguments of the method's functions and of `save_encoder`.
+        history: one record per step: "step" (the number of steps so far, from 1), "loss",
+            "gradient_norm", "learning_rate", the method's own metrics, the observer's metrics, and
+            three that depend on time: "seconds" since the (last) start of the run,
+            "images_per_second" and, on known GPUs, "share_of_peak". Interruptions change only
+            these three.
     """
 
     method: Trainable
@@ -95,44 +96,49 @@ def train(
 ) -> Trained:
     """Trains a method; the same call with the same workdir continues an interrupted run.
 
-    Parameters after k steps depend on the method, the settings and the training set alone. A run
+    Parameters after k steps depend only on the method, the settings and the training set. A run
     that is killed at any moment and started again ends with the same parameters (bitwise on a CPU)
-    as one that is never killed; a kill costs the work since the last checkpoint. SIGTERM saves and
-    exits with code 143; Ctrl-C saves and raises KeyboardInterrupt. JAX's 64-bit types are off while
-    it runs. All devices are used, those of all processes after
+    as one that is never killed. After a kill, the work since the last checkpoint is done again.
+    SIGTERM saves and exits with code 143; Ctrl-C saves and raises KeyboardInterrupt. JAX's 64-bit
+    types are off while it runs. All devices are used, those of all processes after
     `jax.distributed.initialize` (each process makes the same call, with a workdir that all share).
-    Another number of devices gives the same run up to rounding, also from its middle on.
+    Another number of devices gives the same run up to rounding, also if the number changes at a
+    restart.
 
     Args:
-        method: what is trained.
+        method: the method that is trained.
         data: the images, uint8 [N, H, W, C], or columns by name ({"image": ..., "label": ...}) of
-            one length. A batch has the rows of every column, and their numbers as "index". Arrays
-            stay on the devices if together they take at most two fifths of their memory; otherwise
-            batches are read ahead of the steps. Images may be anything with len(), .shape and
-            [int32 indices]. If settings.phases are several: a list or tuple of these, one a phase.
-        settings: how it is trained.
+            one length. A batch has rows of every column, and their numbers as "index". If all
+            columns are arrays that take at most two fifths of the devices' memory, they stay on the
+            devices; otherwise batches are read ahead of the steps. Images may be any object with
+            len(), .shape and [int32 indices]. For several phases: a list or tuple with one training
+            set per phase.
+        settings: the settings of the training.
         workdir: receives checkpoints/, metrics.jsonl and pretraining.json (the run's
             configuration).
-        names: the images' names, for messages; if phases are several, one list a phase.
-        observer: looks at the parameters at regular steps; it changes none.
+        names: the images' names, for messages; for several phases, one list per phase.
+        observer: is called with the parameters at regular steps; it does not change them.
         tensorboard: also writes the records to workdir/tensorboard as event files (needs
             tensorboardX).
-        checkpoint_seconds: time from one checkpoint to the next; the latest two are kept.
+        checkpoint_seconds: the time from one checkpoint to the next; the latest two are kept.
         progress: shows a bar on stderr with loss, images/s and remaining time.
 
     Returns:
-        Parameters, the method's state and the history, on this process's first device.
+        The parameters and the method's state, on this process's first device, and the history.
 
     Raises:
         ValueError: the training set or the settings cannot be used; a column that the method needs
             is missing; the workdir holds another run (the message names the fields that differ) or
-            a checkpoint of another architecture (names the parameter), or another process is
-            training in it.
-        NonFiniteLossError: a ValueError; the loss is NaN or infinite: which step, which images.
-        OSError: the workdir cannot be written; says from which checkpoint the run can continue.
-        KeyboardInterrupt: after Ctrl-C, once a checkpoint is saved; says how to go on.
+            a checkpoint of another architecture (the message names the parameter), or another
+            process is training in it.
+        NonFiniteLossError: a ValueError. The loss is NaN or infinite; the message names the step
+            and the images.
+        OSError: the workdir cannot be written; the message names the checkpoint from which the run
+            can continue.
+        KeyboardInterrupt: after Ctrl-C, when a checkpoint is saved; the message says how to
+            continue.
     """
-    # With 64-bit types, uniform and normal draws would be others, and so would be the parameters.
+    # With 64-bit types, uniform and normal draws differ, and so would the parameters.
     with jax.enable_x64(False):
         return _train(
             method,
@@ -210,7 +216,7 @@ def _train(
                 with _feed(
                     programs, columns, order, range(done - first, end - first), mesh, key
                 ) as train_steps:
-                    count = 1  # the first dispatch compiles; the second one times a step
+                    count = 1  # the first dispatch compiles; the second one measures a step's time
                     while done < end:
                         begin = time.monotonic()
                         until_due = end if observer is None else observer.steps_until_due(done)
@@ -235,10 +241,10 @@ def _train(
                             records[-1] |= observer.observe(done, state.params, state.method_state)
                         log(records)
                         affordable = int(
-                            _SECONDS_A_DISPATCH * len(indices) / max(now - begin, 1e-6)
+                            _SECONDS_PER_DISPATCH * len(indices) / max(now - begin, 1e-6)
                         )
-                        count = max(1, min(affordable, 4 * count, MOST_STEPS_A_DISPATCH))
-                        # All processes follow the first one's clock, and end if any of them gets
+                        count = max(1, min(affordable, 4 * count, MOST_STEPS_PER_DISPATCH))
+                        # All processes use the first one's clock, and all end if one of them gets
                         # SIGTERM.
                         decisions = gather_all(
                             count, now - last_saved > checkpoint_seconds, terminated.is_set()
@@ -264,22 +270,22 @@ def _train(
 class _Programs(NamedTuple):
     learning_rate: LearningRate
     start: Callable[[Array], TrainState]  # from the initial key
-    steps: Steps  # of columns on the devices
-    step: Step  # of columns that come in batches
+    steps: Steps  # for columns on the devices
+    step: Step  # for batches that are read ahead
 
 
 @functools.lru_cache(maxsize=8)
 def _programs(
     method: Trainable, settings: PretrainSettings, steps: tuple[int, ...], mesh: Mesh, row: RowSpec
 ) -> _Programs:
-    """The compiled programs, kept so that a run with another seed compiles nothing."""
+    """The compiled programs. They are cached, so a run with another seed compiles nothing."""
     learning_rate = settings.learning_rate(steps)
     optimiser = settings.optimiser.build(learning_rate)
 
     def start(key: Array) -> TrainState:
         return initial_state(method, optimiser, key, row.example_batch(settings.batch_size))
 
-    # It runs once, so compilation time matters more than its speed.
+    # `start` runs once, so its compilation time matters more than its speed.
     quickly = {"xla_backend_optimization_level": 0}
     return _Programs(
         learning_rate,
@@ -290,7 +296,7 @@ def _programs(
 
 
 def _keys(seed: int, mesh: Mesh) -> tuple[Array, Array]:
-    """(key of the steps, key of the initial parameters), on every device."""
+    """(key of the steps, key of the initial parameters), both on every device."""
     keys = jax.random.key_data(jax.random.split(jax.random.key(seed)))
     key, initial_key = (
         jax.random.wrap_key_data(replicate(mesh, data)) for data in np.asarray(keys)
@@ -308,7 +314,7 @@ def _feed(
 
 
 def _on_first_device(tree: PyTree) -> PyTree:
-    """The arrays on this process's first device, where other code's arrays are."""
+    """Copies the arrays to this process's first device, JAX's default."""
     return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
 
 
@@ -331,7 +337,7 @@ def _records(
 
 
 class _Termination:
-    """Whether the run shall end, and by which signal."""
+    """Whether a signal asks the run to end, and which signal."""
 
     def __init__(self) -> None:
         self.by: int | None = None
@@ -343,7 +349,7 @@ class _Termination:
         return self.by is not None
 
     def exception(self, done: int, total: int, workdir: pathlib.Path) -> BaseException:
-        """What ends the run, after a checkpoint."""
+        """The exception to raise after the checkpoint is saved."""
         if self.by != signal.SIGINT:
             return SystemExit(128 + signal.SIGTERM)
         return KeyboardInterrupt(
@@ -354,10 +360,10 @@ class _Termination:
 
 @contextmanager
 def _terminations() -> Iterator[_Termination]:
-    """An event that SIGTERM and Ctrl-C set, while inside.
+    """Inside the context, SIGTERM and Ctrl-C set the yielded object instead of ending the process.
 
-    A second Ctrl-C does not wait. Outside the main thread signals are left alone, and so is Ctrl-C
-    where the caller handles or ignores it.
+    A second Ctrl-C ends the process without waiting. Outside the main thread no signal handler is
+    changed. Ctrl-C is not changed either if the caller handles or ignores it.
     """
     terminated = _Termination()
     if threading.current_thread() is not threading.main_thread():
@@ -368,7 +374,7 @@ def _terminations() -> Iterator[_Termination]:
         terminated.set(number)
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            # Not print, which may be what the signal has interrupted.
+            # os.write instead of print, because the signal may have interrupted a print.
             os.write(2, b"\nsaving; Ctrl-C once more ends without it\n")
 
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, on_signal)}

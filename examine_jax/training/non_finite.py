@@ -1,4 +1,4 @@
-"""A loss that became NaN or infinite: which step, which images, what to try."""
+"""The error for a loss that is NaN or infinite. It names the step, the images and remedies."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ class NonFiniteLossError(ValueError):
     """The loss or its gradient became NaN or infinite.
 
     Attributes:
-        step: the step, from 1.
-        indices: the images of its batch.
-        names: their names; empty if the run has no names.
+        step: the number of the step, from 1.
+        indices: the indices of the images in its batch.
+        names: the names of these images; empty if the run has no names.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class NonFiniteLossError(ValueError):
 
 
 def first_non_finite(metrics: StepMetrics) -> int | None:
-    """The first step, from 0, whose loss or gradient is not finite; None if all are."""
+    """The index of the first step whose loss or gradient is not finite; None if all are finite."""
     bad = np.flatnonzero(~np.isfinite(metrics["loss"]) | ~np.isfinite(metrics["gradient_norm"]))
     return int(bad[0]) if bad.size else None
 
@@ -36,7 +36,7 @@ def first_non_finite(metrics: StepMetrics) -> int | None:
 def non_finite_error(
     metrics: StepMetrics, done: int, bad: int, indices: np.ndarray, names: Sequence[str] | None
 ) -> NonFiniteLossError:
-    """The error for step `bad` of a dispatch that began after `done` steps."""
+    """The error for step `bad` (from 0) of a dispatch that started after `done` steps."""
     values = {name: metrics[name][bad] for name in ("loss", "gradient_norm")}
     quantity, value = next(
         (name, value) for name, value in values.items() if not np.isfinite(value)

@@ -1,4 +1,4 @@
-"""Something that looks at a run at regular steps and changes nothing."""
+"""An observer: a function that a run calls at regular steps, and that does not change the run."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,12 +11,12 @@ Observe = Callable[[int, PyTree, PyTree], dict[str, float]]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Observer:
-    """A function that a run calls every so many steps and after its last one.
+    """A function that a run calls after every `every`-th step and after its last one.
 
-    The metrics that it returns join the record of that step.
+    The metrics that it returns are added to the record of that step.
 
     Attributes:
-        every: number of steps between two calls.
+        every: the number of steps from one call to the next.
         observe: the function.
     """
 
@@ -28,9 +28,9 @@ class Observer:
             raise ValueError(f"Observer: every must be at least 1, got {self.every}")
 
     def steps_until_due(self, done: int) -> int:
-        """Number of steps from step `done` to the next call."""
+        """The number of steps until the next call, after `done` steps."""
         return self.every - done % self.every
 
     def is_due(self, done: int, steps: int) -> bool:
-        """Whether a run of `steps` steps calls it after step `done`."""
+        """Whether a run of `steps` steps calls the function after step `done`."""
         return done % self.every == 0 or done >= steps

@@ -1,4 +1,4 @@
-"""Optimisers and their schedules, as values."""
+"""Optimisers and learning-rate schedules, as frozen dataclasses."""
 
 import dataclasses
 from typing import Any
@@ -11,7 +11,7 @@ from examine_jax.common.shapes import PyTree
 
 @dataclasses.dataclass(frozen=True)
 class LearningRate:
-    """An optax.Schedule that knows its largest value."""
+    """An optax.Schedule with its largest value, `peak`."""
 
     at: optax.Schedule
     peak: float
@@ -39,10 +39,11 @@ class WarmupCosine:
     """Rises linearly from zero to the peak, then falls as a cosine to zero.
 
     Attributes:
-        learning_rate: of a batch of 256 images; the peak is learning_rate * batch_size / 256.
-        warmup: the share of the steps that the rise takes (facebookresearch/mae: 40 of 800 epochs).
+        learning_rate: that for batches of 256 images; the peak is learning_rate * batch_size / 256.
+        warmup: the share of the steps in which the rate rises (facebookresearch/mae: 40 of 800
+            epochs).
 
-    Source: Goyal et al., arXiv:1706.02677, for the scaling with the batch.
+    Source: Goyal et al., arXiv:1706.02677, for the scaling with the batch size.
     """
 
     learning_rate: float = 1.5e-4
@@ -73,9 +74,10 @@ class AdamW:
     """AdamW with MAE's values: betas (.9, .95), weight decay .05 on matrices only.
 
     Attributes:
-        b1, b2, epsilon: of Adam.
-        weight_decay: decoupled, times the learning rate; none on biases, norms, tokens, positions.
-        clip_norm: the largest global norm of a gradient; None: no clipping.
+        b1, b2, epsilon: the parameters of Adam.
+        weight_decay: decoupled, and multiplied by the learning rate. Biases, norms, tokens and
+            positions have none.
+        clip_norm: gradients are clipped to this global norm; None: no clipping.
     """
 
     b1: float = 0.9
@@ -104,8 +106,9 @@ class Adam:
     """Adam with torch.optim.Adam's weight decay: an L2 term of the gradient of every parameter.
 
     Attributes:
-        b1, b2, epsilon: of Adam.
-        weight_decay: times the parameter, added to its gradient before the moments are taken.
+        b1, b2, epsilon: the parameters of Adam.
+        weight_decay: this factor times the parameter is added to its gradient, before the moments
+            are computed.
     """
 
     b1: float = 0.9
@@ -126,15 +129,16 @@ class LARS:
 
     The gradient g of a matrix w becomes
     (g + weight_decay w) * trust_coefficient |w| / |g + weight_decay w|. Biases, norms, tokens and
-    positions have neither decay nor adaptation. Momentum follows.
+    positions have neither decay nor adaptation. Momentum is applied afterwards.
 
     Attributes:
-        momentum: of the heavy ball.
-        weight_decay: an L2 term of the gradient (BYOL: 1.5e-6; VICReg, SimCLR: 1e-6).
-        trust_coefficient: the originals' eta.
-        rate_in_momentum: False: the learning rate scales the momentum buffer (deepmind-research's
-            BYOL, facebookresearch/vicreg); True: it scales what enters the buffer (SimCLR's TF2
-            code, optax.lars). They differ while the rate changes.
+        momentum: the decay factor of the momentum buffer.
+        weight_decay: an L2 term in the gradient (BYOL: 1.5e-6; VICReg, SimCLR: 1e-6).
+        trust_coefficient: called eta in the original codes.
+        rate_in_momentum: False: the learning rate multiplies the momentum buffer's value
+            (deepmind-research's BYOL, facebookresearch/vicreg). True: it multiplies each update
+            before it is added to the buffer (SimCLR's TF2 code, optax.lars). The two differ if the
+            rate changes.
 
     Source: You et al., arXiv:1708.03888.
     """
@@ -157,12 +161,12 @@ class LARS:
 
 @dataclasses.dataclass(frozen=True)
 class SGD:
-    """torch.optim.SGD: the rate outside the momentum buffer, decay on every parameter.
+    """torch.optim.SGD: the rate multiplies the momentum buffer; every parameter has weight decay.
 
     Attributes:
-        momentum: of the heavy ball; 0: none.
-        weight_decay: an L2 term of the gradient.
-        fixed_rate: top-level names of parameters that always have the peak rate (SimSiam's
+        momentum: the decay factor of the momentum buffer; 0: no momentum.
+        weight_decay: an L2 term in the gradient.
+        fixed_rate: top-level names of parameters whose learning rate is always the peak (SimSiam's
             "predictor").
     """
 
@@ -174,14 +178,13 @@ class SGD:
         """The optax transformation.
 
         Raises:
-            ValueError: fixed_rate is given and the schedule has no peak (is no LearningRate).
+            ValueError: fixed_rate is set, and the schedule is not a LearningRate, so has no peak.
         """
         rate: optax.GradientTransformation = optax.scale_by_learning_rate(schedule)
         if self.fixed_rate:
             if not isinstance(schedule, LearningRate):
                 raise ValueError(
-                    "SGD: fixed_rate needs a LearningRate, which knows its peak; got a plain "
-                    "schedule"
+                    "SGD: fixed_rate needs the peak of a LearningRate; got another schedule"
                 )
             rates = {"fixed": optax.scale_by_learning_rate(schedule.peak), "scheduled": rate}
             rate = optax.multi_transform(rates, self._labels)
@@ -208,7 +211,9 @@ Schedule = WarmupCosine | Constant
 
 
 def decayed(params: PyTree) -> PyTree:
-    """Whether a parameter has weight decay: those of two axes or more, but positions and tokens."""
+    """Whether each parameter has weight decay: those with two or more axes, except positions and
+    tokens.
+    """
 
     def is_decayed(path: tuple[jax.tree_util.DictKey, ...], leaf: Any) -> bool:
         name = str(path[-1].key) if path else ""

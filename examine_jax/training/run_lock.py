@@ -1,4 +1,4 @@
-"""A lock that keeps a second process out of a run, whose checkpoints it would overwrite."""
+"""A lock on a run: a second process in the same workdir would overwrite its checkpoints."""
 
 import pathlib
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ def run_lock(file: pathlib.Path) -> Iterator[None]:
     """Locks a run by its configuration file; the lock ends with the process.
 
     Raises:
-        ValueError: another process, or another thread of this one, holds it.
+        ValueError: another process, or another thread of this one, holds the lock.
     """
     try:
         import fcntl
-    except ImportError:  # not a Unix: there is no lock
+    except ImportError:  # no Unix system: runs are not locked
         yield
         return
     with file.open("rb") as stream:
@@ -22,9 +22,9 @@ def run_lock(file: pathlib.Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ValueError(
-                f"another process is training in {file.parent}; wait for its end, or choose "
-                "another workdir"
+                f"another process is training in {file.parent}; wait until it has ended, or "
+                "choose another workdir"
             ) from error
-        except OSError:  # a file system without locks
+        except OSError:  # the file system has no locks
             pass
         yield

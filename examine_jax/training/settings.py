@@ -10,7 +10,7 @@ from examine_jax.training.optimiser import AdamW, LearningRate, Optimiser, Sched
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """Training on one set of images, for a number of steps or of epochs of that set."""
+    """Training on one set of images, for a number of steps or a number of epochs of that set."""
 
     steps: int | None = None
     epochs: int | float | None = None
@@ -25,7 +25,7 @@ class Phase:
             )
 
     def count(self, steps_per_epoch: int) -> int:
-        """The number of steps."""
+        """The number of steps of the phase."""
         return (
             self.steps
             if self.steps is not None
@@ -39,16 +39,16 @@ class PretrainSettings:
 
     Attributes:
         phases: one or more phases, in order, each on its own images. EXAMINE's paper trains on
-            clean images first and on the mixed set afterwards.
-        batch_size: images a step; at most the number of images of every phase.
+            clean images first, and then on clean and noisy images.
+        batch_size: images per step; at most the number of images in the smallest phase.
         optimiser: the optimiser.
-        schedule: the learning rate by step.
+        schedule: the learning rate as a function of the step.
         phase_schedule: "continued": one schedule over all phases; "restarted": each phase warms up
             and decays by itself.
-        accumulate: the number of micro-batches of a batch. They are computed in turn and their
-            gradients averaged, so that only batch_size / accumulate images need memory at a time.
-            Losses that compare images, and batch norms, see one micro-batch at a time.
-        seed: of the initial parameters, the order of the images, masks and augmentation.
+        accumulate: the number of micro-batches per batch. They are computed one after another, and
+            their gradients are averaged. So only batch_size / accumulate images need memory at a
+            time. Losses that compare images, and batch norms, use one micro-batch at a time.
+        seed: determines the initial parameters, the order of the images, masks and augmentation.
     """
 
     phases: tuple[Phase, ...]
@@ -64,9 +64,8 @@ class PretrainSettings:
             raise ValueError("PretrainSettings: phases is empty; give at least one Phase")
         if self.accumulate < 1 or self.batch_size % self.accumulate:
             raise ValueError(
-                f"PretrainSettings: a batch of {self.batch_size} cannot be cut into "
-                f"{self.accumulate} equal micro-batches; "
-                "choose accumulate among the divisors of batch_size"
+                f"PretrainSettings: a batch of {self.batch_size} cannot be divided into "
+                f"{self.accumulate} equal micro-batches; accumulate must divide batch_size"
             )
         if self.phase_schedule not in ("continued", "restarted"):
             raise ValueError(
@@ -75,7 +74,7 @@ class PretrainSettings:
             )
 
     def learning_rate(self, steps: tuple[int, ...]) -> LearningRate:
-        """The learning rate of a run whose phases take `steps` steps each."""
+        """The learning rate of a run; `steps` holds the number of steps of each phase."""
         if self.phase_schedule == "continued":
             return self.schedule.build(self.batch_size, sum(steps))
         parts = [self.schedule.build(self.batch_size, count) for count in steps]

@@ -1,4 +1,4 @@
-"""One training step, and several in one dispatch: pure functions of arrays."""
+"""One training step, or several steps in one dispatch: pure functions of arrays."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -16,9 +16,9 @@ from examine_jax.training.method import Batch, Trainable
 
 
 class TrainState(NamedTuple):
-    """What the next step depends on, besides the seed and the training set."""
+    """Everything that the next step depends on, except the seed and the training set."""
 
-    step: Int[Array, ""]  # steps done
+    step: Int[Array, ""]  # the number of steps so far
     params: PyTree
     method_state: PyTree
     optimiser_state: PyTree
@@ -53,16 +53,16 @@ def make_step(
     "gradient_norm" and the method's own.
 
     With several micro-batches, gradients, losses and metrics are means over them. If the loss is a
-    mean over images, that gives the whole batch's gradient; losses that compare images, and batch
-    norms, see one micro-batch at a time. Micro-batch a draws from fold_in(fold_in(key, k), a); the
-    method's state passes through the micro-batches in turn.
+    mean over images, the mean gradient is that of the whole batch. Losses that compare images, and
+    batch norms, use one micro-batch at a time. Micro-batch a draws from fold_in(fold_in(key, k),
+    a). Each micro-batch receives the method's state from the previous one.
 
     Args:
         method: what is trained.
         optimiser: an optax transformation.
-        accumulate: the number of equal micro-batches of a batch.
-        mesh: a mesh of one axis over which every (micro-)batch is sharded; None: the batch stays
-            where it is.
+        accumulate: the number of equal micro-batches per batch.
+        mesh: a mesh of one axis over which every (micro-)batch is sharded; None: the batch is not
+            moved.
     """
     whole, updated = _gradient(method, mesh), _update(method, optimiser)
 
@@ -109,9 +109,9 @@ def make_compiled_step(
     accumulate: int = 1,
     mesh: Mesh | None = None,
 ) -> Step:
-    """As `make_step`, compiled; the state is donated.
+    """`make_step`, compiled. The state is donated.
 
-    On a CPU, each micro-batch of a method with convolutions is a dispatch of its own; see
+    On a CPU, if the method has convolutions, each micro-batch is a separate dispatch; see
     `make_steps`.
     """
     placed = None if mesh is None else replicated(mesh)
@@ -146,7 +146,7 @@ def step_by_parts(
     accumulate: int,
     mesh: Mesh | None,
 ) -> Step:
-    """As `make_compiled_step`, with one dispatch for each micro-batch and one for the update."""
+    """`make_compiled_step` with one dispatch per micro-batch and one for the update."""
     gradient_of, updated = _gradient(method, mesh), _update(method, optimiser)
 
     def part(
@@ -214,7 +214,7 @@ def _update(
 ) -> Callable[[TrainState, PyTree, Metrics], tuple[TrainState, Metrics]]:
     """(state, gradient, metrics) -> (state, metrics).
 
-    The given state has the method's state after the loss.
+    The method's state in `state` is the one that the loss returned.
     """
 
     def updated(
@@ -237,9 +237,9 @@ def _sharded(batch: Batch, mesh: Mesh | None) -> Batch:
 
 
 def _micro_batches(batch: Batch, accumulate: int, mesh: Mesh | None) -> Batch:
-    """[B, ...] as [B / accumulate, accumulate, ...].
+    """Reshapes [B, ...] to [B / accumulate, accumulate, ...].
 
-    A micro-batch has every `accumulate`-th image, so that no image moves to another device.
+    A micro-batch has every `accumulate`-th image, so that every image stays on its device.
     """
     parts: Batch = jax.tree.map(
         lambda x: x.reshape(-1, accumulate, *x.shape[1:]), _sharded(batch, mesh)
@@ -256,15 +256,17 @@ def make_steps(
 ) -> Steps:
     """Makes steps(state, columns, indices, count, key) -> (state, metrics): `count` compiled steps.
 
-    The columns [N, ...] are on the device; indices [M, B] int32 give the rows of each batch, and
-    the first `count` <= M batches are trained on. However a run is cut into dispatches, by
-    progress, checkpoints or a kill, the same compiled steps run and nothing recompiles. Metrics are
-    arrays [M], the first `count` filled. The state is donated.
+    The columns [N, ...] are on the device. indices [M, B] int32 holds the row numbers of each
+    batch; the function trains on the first `count` <= M batches. Progress, checkpoints or a kill
+    may divide a run into dispatches of any lengths: the same compiled steps run, and nothing is
+    compiled again. Metrics have at least `count` entries, of which the first `count` are valid. The
+    state is donated.
 
-    An accelerator runs all steps in one dispatch, a CPU one step a dispatch: inside a loop, XLA
-    compiles the gradients of convolutions for a CPU without its fast kernels, seventeen times
-    slower for a ResNet-18 (jax-ml/jax issue 12868), and a dispatch on a CPU costs little.
-    Micro-batches are a loop too; without convolutions they are faster inside it.
+    An accelerator runs all steps in one dispatch. A CPU runs one step per dispatch, for two
+    reasons. Inside a loop, XLA compiles the gradients of convolutions for a CPU without its fast
+    kernels: for a ResNet-18 they are seventeen times slower (jax-ml/jax issue 12868). And a
+    dispatch on a CPU takes little time. Micro-batches are a loop too. Without convolutions they are
+    faster inside the loop.
     """
     if jax.default_backend() == "cpu":
         return steps_one_by_one(
@@ -274,11 +276,11 @@ def make_steps(
 
 
 def steps_together(step: Step, mesh: Mesh | None) -> Steps:
-    """As `make_steps`, in one dispatch.
+    """`make_steps` with all steps in one dispatch.
 
     Args:
-        step: the step of `make_step` for the same mesh.
-        mesh: as there.
+        step: the result of `make_step` for the same mesh.
+        mesh: as for `make_step`.
     """
 
     def steps(
@@ -288,7 +290,7 @@ def steps_together(step: Step, mesh: Mesh | None) -> Steps:
         count: Int[Array, ""],
         key: Key[Array, ""],
     ) -> tuple[TrainState, dict[str, Float[Array, " most"]]]:
-        # The count is an argument of the program: another count does not recompile.
+        # `count` is an argument of the program, so another count needs no compilation.
         def body(i: Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
             state, history = carry
             state, metrics = step(state, _batch(columns, indices, i, mesh), key)
@@ -307,11 +309,11 @@ def steps_together(step: Step, mesh: Mesh | None) -> Steps:
 
 
 def steps_one_by_one(step: Step, mesh: Mesh | None) -> Steps:
-    """As `make_steps`, one dispatch a step, none of which waits for the one before.
+    """`make_steps` with one dispatch per step. No dispatch waits for the end of the previous one.
 
     Args:
-        step: the step of `make_compiled_step` for the same mesh.
-        mesh: as there.
+        step: the result of `make_compiled_step` for the same mesh.
+        mesh: as for `make_step`.
     """
     batch_of = jax.jit(functools.partial(_batch, mesh=mesh))
 

@@ -1,4 +1,4 @@
-"""How much of a GPU's peak a run uses."""
+"""The share of a GPU's peak floating-point rate that a run reaches."""
 
 import math
 
@@ -8,8 +8,9 @@ from examine_jax.training.columns import RowSpec
 from examine_jax.training.method import Trainable
 from examine_jax.training.step import TrainState
 
-# Dense peaks in TFLOP/s from NVIDIA's data sheets: (bfloat16, float32 through TF32, JAX's default
-# on these devices). The first name that is part of the device's name decides.
+# Peak rates without sparsity in TFLOP/s, from NVIDIA's data sheets: (bfloat16, float32 as TF32,
+# which is JAX's default on these devices). The first name that is part of the device's name is
+# used.
 _PEAKS = {
     "H100 PCIe": (756, 378),
     "H100 NVL": (835, 417),
@@ -26,9 +27,9 @@ _PEAKS = {
 
 
 def peak(device_kind: str, dtype: str) -> float | None:
-    """Peak floating-point operations a second of a device in "bfloat16" or "float32".
+    """The peak floating-point operations per second of a device, in "bfloat16" or "float32".
 
-    None if unknown (a CPU, say).
+    None if it is not known, as for a CPU.
     """
     for name, (bfloat16, float32) in _PEAKS.items():
         if name in device_kind:
@@ -39,10 +40,10 @@ def peak(device_kind: str, dtype: str) -> float | None:
 def operations_an_example(
     method: Trainable, state: TrainState, row: RowSpec, micro_batch: int
 ) -> float:
-    """Floating-point operations a step needs for one example's loss and gradient, counted by XLA.
+    """Floating-point operations per example for the loss and its gradient, counted by XLA.
 
-    Nothing is compiled. The optimiser is left out; what rematerialisation computes again counts
-    again.
+    Nothing is compiled. The optimiser is not counted. Operations that rematerialisation repeats are
+    counted each time.
     """
     params, method_state = (
         jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
@@ -60,9 +61,9 @@ def operations_an_example(
 def share_of_peak_a_rate(
     method: Trainable, state: TrainState, row: RowSpec, micro_batch: int, devices: list[jax.Device]
 ) -> float | None:
-    """The factor that turns examples a second into the share of the devices' peak.
+    """The factor from examples per second to the share of the devices' peak rate.
 
-    None if that is unknown.
+    None if the peak is not known.
     """
     most = peak(
         devices[0].device_kind, getattr(getattr(method, "encoder", None), "dtype", "float32")

@@ -280,7 +280,8 @@ def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(
         "File too large" in message or "CancelledError" in message
     )  # whichever of the writer's tasks is heard of first
     assert (
-        f"start the run again; that of step {whole} is whole, the run goes on from there" in message
+        f"start the run again; the one of step {whole} is complete, and the run continues from it"
+        in message
     )
     assert whole < steps
     resumed = pretrain(METHOD, images, settings(steps), tmp_path / "run", progress=False)
@@ -337,7 +338,7 @@ def test_a_checkpoint_without_room_is_not_begun(images, tmp_path, compilation_ca
     assert there == whole, "nothing half-written is left"
     assert message.startswith("cannot write a checkpoint"), done.stderr
     assert "MB are free" in message
-    assert f"that of step {max(whole, key=int)} is whole" in message
+    assert f"the one of step {max(whole, key=int)} is complete" in message
 
 
 def test_phases_train_on_their_own_images_and_resume(images, tmp_path, monkeypatch):

@@ -202,7 +202,7 @@ def test_parameters_of_a_fixed_rate_keep_the_peak():
 def test_a_fixed_rate_names_parameters_that_there_are():
     with pytest.raises(ValueError, match="'predictor'; there are: kernel, bias"):
         SGD(fixed_rate=("predictor",)).build(FALLING).init(START)
-    with pytest.raises(ValueError, match="knows its peak"):
+    with pytest.raises(ValueError, match="needs the peak"):
         SGD(fixed_rate=("predictor",)).build(lambda step: 0.1)
 
 
