@@ -6,6 +6,7 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
+import jax
 import numpy as np
 
 from examine_jax.common.atomic_files import replacing
@@ -18,6 +19,7 @@ from examine_jax.reporting.tables import SCORES_HEADER, rank_by_gap, write_table
 from examine_jax.scoring.chunks import examine_chunks, examine_new_chunks, summarise_chunks
 from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.groups import GroupExamination, examine_groups
+from examine_jax.scoring.leave_one_out import examine
 from examine_jax.scoring.spectrum import Newcomers
 from examine_jax.scoring.summary import SpectralSummary
 
@@ -111,6 +113,8 @@ def score_features(
 ) -> Examination | Newcomers | GroupExamination:
     """Scores features without holding them in memory, and writes the table.
 
+    Where there are no more rows than columns, they are held in memory and are less than D x D.
+
     After an error nothing is written.
 
     The table's columns are image, index, score, gap, error_bound, rank. Against a summary they are
@@ -133,9 +137,17 @@ def score_features(
     names = _names(settings, chunks)
     if settings.groups is not None:
         return _score_groups(settings, chunks, names, progress)
-    if settings.against is None:
+    if settings.against is None and chunks.rows <= chunks.width:
+        # The N x N side: the rows take less memory than a D x D matrix, and O(N^2 D) time.
+        found: Examination | Newcomers = jax.tree.map(
+            np.asarray, examine(_read(chunks, progress), center=settings.center)
+        )
+        header, columns = SCORES_HEADER, [found.score, found.gap, found.error_bound]
+        if settings.save_summary is not None:
+            summary = summarise_chunks(_WithProgress(chunks, "summarise", progress))
+    elif settings.against is None:
         summary = summarise_chunks(_WithProgress(chunks, "summarise", progress))
-        found: Examination | Newcomers = examine_chunks(
+        found = examine_chunks(
             _WithProgress(chunks, "score", progress), center=settings.center, summary=summary
         )
         header, columns = SCORES_HEADER, [found.score, found.gap, found.error_bound]
@@ -170,19 +182,26 @@ def _score_groups(
     groups = read_groups(
         settings.groups or "", chunks.rows, names, settings.image_column, settings.group_column
     )
-    features = np.empty((chunks.rows, chunks.width), chunks.dtype)
-    start = 0
-    for chunk in _WithProgress(chunks, "read", progress):
-        features[start : start + len(chunk)] = chunk
-        start += len(chunk)
     found = examine_groups(
-        features, groups.values, num_groups=len(groups.classes), center=settings.center
+        _read(chunks, progress),
+        groups.values,
+        num_groups=len(groups.classes),
+        center=settings.center,
     )
     gap = np.asarray(found.gap)
     images = np.bincount(groups.values, minlength=len(groups.classes))
     columns = [np.asarray(found.score), gap, np.asarray(found.error_bound), rank_by_gap(gap)]
     _write(settings.output, GROUPS_HEADER, [groups.classes, images, *columns])
     return found
+
+
+def _read(chunks: FeatureChunks, progress: bool) -> Float[np.ndarray, "rows width"]:
+    features = np.empty((chunks.rows, chunks.width), chunks.dtype)
+    start = 0
+    for chunk in _WithProgress(chunks, "read", progress):
+        features[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    return features
 
 
 def _write(

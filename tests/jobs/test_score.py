@@ -197,3 +197,25 @@ def test_groups_that_do_not_fit_the_rows_are_refused_and_nothing_is_written(
     with pytest.raises(ValueError, match=r"neither a summary"):
         _score(folder / "f.npy", folder / "s.csv", groups=groups, save_summary=folder / "c.npz")
     assert not (folder / "s.csv").exists()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("center", [False, True], ids=["as-is", "centred"])
+def test_few_rows_of_many_columns_are_scored_by_their_own_number(
+    tmp_path: pathlib.Path, center: bool, dtype: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = (np.random.default_rng(1).normal(size=(12, 300)) + 0.5).astype(dtype)
+    np.save(tmp_path / "f.npy", features)
+    found = _score(tmp_path / "f.npy", tmp_path / "s.csv", center=center)
+    exact, _ = reference_gaps(features, center)
+    assert np.asarray(found.gap).dtype == dtype
+    assert (np.abs(found.gap - exact) <= found.error_bound).all()
+    assert np.abs(found.gap - exact).max() <= 1e-6 * exact.max()
+    summary = tmp_path / "summary.npz"
+    again = _score(tmp_path / "f.npy", tmp_path / "t.csv", center=center, save_summary=summary)
+    np.testing.assert_array_equal(again.gap, found.gap)
+    assert int(SpectralSummary.load(summary).count) == 12
+    # No matrix of columns x columns is made, whose eigenvectors would take minutes.
+    monkeypatch.setattr("examine_jax.jobs.score.summarise_chunks", None)
+    assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
+    _score(tmp_path / "f.npy", tmp_path / "u.csv", center=center)
