@@ -144,6 +144,7 @@ def test_what_is_not_prepared_says_where_to_put_it_and_downloads_nothing(
     ) as failure:
         load_tfds("patch_camelyon", image_size=16, data_dir=tmp_path)
     assert str(tmp_path / "patch_camelyon" / "2.0.0") in str(failure.value)
+    assert "(--images=FOLDER)" in str(failure.value)
     assert not list(tmp_path.iterdir())
 
 
