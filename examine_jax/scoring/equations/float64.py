@@ -42,9 +42,9 @@ def with_float64(function: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def reduce_keeping_dtypes(value: Value) -> tuple[Callable[..., Value], tuple[Any, ...]]:
-    """The `__reduce__` of a tuple of arrays, after which each array has the dtype it had.
+    """The `__reduce__` of a tuple of arrays: unpickled arrays keep their dtypes.
 
-    JAX's own pickles of float64 arrays come back as float32 where its 64-bit types are off.
+    Without it, JAX restores pickled float64 arrays as float32 if its 64-bit types are off.
     """
     fields = jax.tree.map(
         lambda leaf: leaf if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf), tuple(value)
@@ -58,16 +58,16 @@ def _restored(kind: Callable[..., Value], fields: tuple[Any, ...]) -> Value:
 
 
 def check_float64(value: tuple[Any, ...]) -> None:
-    """Raises ValueError where an array in the (named) tuple is not float64.
+    """Raises a ValueError if an array in the (named) tuple is not float64.
 
-    Its numbers, and above all its error bounds, would be wrong without a sign of it.
+    Without this check, results and error bounds would be wrong without a warning.
     """
     for path, leaf in jax.tree_util.tree_flatten_with_path(value)[0]:
         dtype = getattr(leaf, "dtype", type(leaf).__name__)
         if dtype != np.float64:
             raise ValueError(
-                f"{type(value).__name__}: {jax.tree_util.keystr(path).lstrip('.')} is {dtype}, it "
-                "must be float64. It lost its accuracy on the way, such as in a checkpoint that "
-                "was restored while JAX's 64-bit types were off. Restore it within "
+                f"{type(value).__name__}: {jax.tree_util.keystr(path).lstrip('.')} is {dtype}; it "
+                "must be float64. A checkpoint, for example, loses float64 if it is restored while "
+                "JAX's 64-bit types are off. Restore it within "
                 "`with jax.enable_x64(True):`, or use SpectralSummary.save and load"
             )

@@ -41,7 +41,8 @@ class Rows(NamedTuple):
         axes: mesh axes over which the rows are sharded. Inside shard_map, `features` and `where`
             are those of one device.
         unscaled: True: rows are neither centred nor scaled; the caller scales the results.
-        mean_rest: [D] float64, the true mean less `mean`, which is rounded; None: not known.
+        mean_rest: [D] float64, the rounding error of `mean`: the exact mean minus `mean`. None: not
+            computed.
     """
 
     features: Array
@@ -213,8 +214,9 @@ def prepare(features: Array, where: Array | None, center: bool, axes: tuple[str,
         )
         return total / jnp.maximum(present, 1)
 
-    # The sum of rows far from the origin is rounded in proportion to their distance. The mean of
-    # what is left recovers that error, up to rounding in proportion to the rows' spread.
+    # The rounding error of the first mean is in proportion to the rows' distance from the origin.
+    # The mean of the centred rows is that error. Its own rounding is in proportion to the rows'
+    # spread.
     rows = rows._replace(mean=mean_of(rows))
     return rows._replace(mean_rest=mean_of(rows))
 
@@ -223,7 +225,7 @@ def mean_rounding(count: int, square: Array | float, present: Array) -> Array:
     """A bound on the error of the mean of `prepare`, its rest included (Euclidean norm).
 
     Args:
-        count: how many rows are summed.
+        count: the number of rows in the sum.
         square: the sum of the centred rows' squared lengths.
         present: the number of rows that are present.
     """
