@@ -10,7 +10,7 @@ import stat
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
@@ -18,12 +18,16 @@ from PIL.ExifTags import Base as ExifTag
 
 from examine_jax.common.shapes import Shaped
 from examine_jax.images.decoding.depth import float_problem, integer_problem, to_bytes
+from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.resize import luma, resize_image, resize_values
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
 Result = TypeVar("Result")
+
+_MOST_PAGES = 100_000  # that a TIFF may have: each becomes an image with a name
+_MOST_DAMAGED_FRAMES = 16  # of a DICOM file; one with more is skipped as a whole
 
 # Pillow reads others too, such as PostScript, which it passes to an interpreter.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
@@ -34,6 +38,8 @@ _DRAFT_MARGIN = 4
 
 # TIFF tags.
 _BITS_PER_SAMPLE, _PHOTOMETRIC_INTERPRETATION, _SAMPLE_FORMAT = 258, 262, 339
+_NEW_SUBFILE_TYPE = 254
+_SMALLER_COPY, _MASK = 1, 4  # bits of it
 _SAMPLE_KINDS = {
     1: "unsigned integer",
     2: "signed integer",
@@ -95,20 +101,29 @@ class ImageDecoder:
     grey_scale: GreyScale = BY_FILE
 
     def __call__(self, path: str, frame: int = 0) -> DecodedImage:
-        """Reads the image in a file, or one frame of a DICOM file.
+        """Reads the image in a file, or one frame of a DICOM file, or one page of a TIFF.
 
         Raises:
             UnreadableImage: the file cannot be read, for any reason.
         """
-        return self._decode(path, [frame])[0]
+        image = self._decode(path, [frame])[0]
+        if isinstance(image, UnreadableImage):
+            raise image
+        return image
 
-    def frames(self, path: str) -> list[DecodedImage]:
-        """Reads all frames of a DICOM file, or the one image of another.
+    def frames(self, path: str) -> list[DecodedImage | UnreadableImage]:
+        """Reads all frames of a DICOM file, all pages of a TIFF, or the one image of another.
+
+        Returns:
+            The images. In place of a frame or page that is damaged, while others are not: why.
 
         Raises:
-            UnreadableImage: the file cannot be read, for any reason.
+            UnreadableImage: no image of the file can be read, for any reason.
         """
-        return self._decode(path, None)
+        images = self._decode(path, None)
+        if all(isinstance(image, UnreadableImage) for image in images):
+            raise images[0]  # type: ignore[misc]
+        return images
 
     def read_header(self, path: str) -> tuple[int, bool, bool]:
         """Reads a file's header alone.
@@ -122,9 +137,18 @@ class ImageDecoder:
         """
         return self._opened(path, self._header)
 
-    def _decode(self, path: str, indices: list[int] | None) -> list[DecodedImage]:
-        def decode(stream: BinaryIO) -> list[DecodedImage]:
-            return self._dicom(stream, indices) if _is_dicom(stream) else [self._read(stream)]
+    def _decode(self, path: str, indices: list[int] | None) -> list[DecodedImage | UnreadableImage]:
+        def decode(stream: BinaryIO) -> list[DecodedImage | UnreadableImage]:
+            if _is_dicom(stream):
+                return self._dicom(stream, indices)
+            pages = _pages(self._open(stream))
+            self._check_held(len(pages if indices is None else indices))
+            if len(pages) == 1:
+                return [self._read(stream)]
+            return [
+                self._page(stream, pages[index])
+                for index in (range(len(pages)) if indices is None else indices)
+            ]
 
         return self._opened(path, decode)
 
@@ -159,10 +183,29 @@ class ImageDecoder:
             return dicom.frame_count(header), False, waits
         image = self._open(stream)
         _check_samples(image)
-        return 1, _is_deep(image) and image.mode != "F", False
+        pages, deep = _pages(image), False
+        for page in pages:
+            image.seek(page)
+            deep = deep or (_is_deep(image) and image.mode != "F")
+        return len(pages), deep, False
 
-    def _open(self, stream: BinaryIO) -> Image.Image:
-        image = Image.open(stream, formats=FORMATS)
+    def _check_held(self, frames: int) -> None:
+        if frames > 1 and self.image_size**2 * self.channels * frames > self.max_bytes:
+            raise UnreadableImage(
+                f"{frames} frames, which take more than max_bytes={self.max_bytes}"
+            )
+
+    def _page(self, stream: BinaryIO, page: int) -> DecodedImage | UnreadableImage:
+        """One page of several; a damaged one costs no other."""
+        try:
+            return self._read(stream, page)
+        except UnreadableImage as error:
+            return error
+        except Exception as error:
+            return UnreadableImage(_plain(error))
+
+    def _open(self, stream: BinaryIO, page: int = 0) -> Image.Image:
+        image = _opened(stream, page)
         width, height = image.size
         if width * height > self.max_pixels:
             raise UnreadableImage(
@@ -170,45 +213,54 @@ class ImageDecoder:
             )
         return image
 
-    def _read(self, stream: BinaryIO) -> DecodedImage:
-        image = self._open(stream)
+    def _read(self, stream: BinaryIO, page: int = 0) -> DecodedImage:
+        image = self._open(stream, page)
         width, height = image.size
         resized_up = min(width, height) < self.image_size
         with self.budget.claim(width * height):
             _check_samples(image)
             pixels, largest = (
-                self._deep(stream, image) if _is_deep(image) else (self._shallow(image), 255.0)
+                self._deep(stream, image, page)
+                if _is_deep(image)
+                else (self._shallow(image), 255.0)
             )
         return DecodedImage(pixels, largest, resized_up)
 
-    def _dicom(self, stream: BinaryIO, indices: list[int] | None) -> list[DecodedImage]:
+    def _dicom(
+        self, stream: BinaryIO, indices: list[int] | None
+    ) -> list[DecodedImage | UnreadableImage]:
         dicom = _dicom_reader()
         header = dicom.read_header(stream, self.max_pixels, self.max_bytes)
-        held = (
-            self.image_size**2
-            * self.channels
-            * (dicom.frame_count(header) if indices is None else len(indices))
-        )
-        if held > self.max_bytes:
-            raise UnreadableImage(
-                f"{dicom.frame_count(header)} frames, which take more than "
-                f"max_bytes={self.max_bytes}"
-            )
-        results = []
+        wanted = list(range(dicom.frame_count(header))) if indices is None else indices
+        self._check_held(len(wanted))
+        results: list[DecodedImage | UnreadableImage] = []
+        damaged = 0
         with self.budget.claim(header.Rows * header.Columns):
-            for frame in dicom.frames(stream, header, indices, self.grey_scale):
-                values = frame.values
-                resized_up = min(values.shape[:2]) < self.image_size
-                if frame.intensities is not None:
-                    pixels = resize_values(values, self.image_size)
-                    largest = values.max().item()
-                    results.append(DecodedImage(pixels, largest, resized_up, frame.intensities))
-                    continue
-                if values.shape[-1] == 3 and self.channels == 1:
-                    values = luma(values)
-                pixels = to_bytes(resize_values(values, self.image_size), 1.0)
-                results.append(DecodedImage(pixels, 255.0, resized_up))
+            while len(results) < len(wanted):
+                try:
+                    rest = wanted[len(results) :]
+                    for frame in dicom.frames(stream, header, rest, self.grey_scale):
+                        results.append(self._dicom_frame(frame))
+                except Exception as error:
+                    # Each attempt reads the file again, so a file has few.
+                    damaged += 1
+                    if len(wanted) == 1 or damaged > _MOST_DAMAGED_FRAMES:
+                        raise
+                    known = error if isinstance(error, UnreadableImage) else None
+                    results.append(known or UnreadableImage(_plain(error)))
         return results
+
+    def _dicom_frame(self, frame: Any) -> DecodedImage:
+        values = frame.values
+        resized_up = min(values.shape[:2]) < self.image_size
+        if frame.intensities is not None:
+            pixels = resize_values(values, self.image_size)
+            return DecodedImage(pixels, values.max().item(), resized_up, frame.intensities)
+        if values.shape[-1] == 3 and self.channels == 1:
+            values = luma(values)
+        return DecodedImage(
+            to_bytes(resize_values(values, self.image_size), 1.0), 255.0, resized_up
+        )
 
     def _shallow(self, image: Image.Image) -> Shaped[np.ndarray, "image_size image_size channels"]:
         # Mode None keeps the file's. Only JPEG has drafts.
@@ -227,10 +279,10 @@ class ImageDecoder:
         return np.asarray(image).reshape(self.image_size, self.image_size, -1)
 
     def _deep(
-        self, stream: BinaryIO, image: Image.Image
+        self, stream: BinaryIO, image: Image.Image, page: int
     ) -> tuple[Shaped[np.ndarray, "image_size image_size channels"], float]:
         if image.mode in ("RGB", "RGBA"):
-            image, values = _sixteen_bit_colour(stream)
+            image, values = _sixteen_bit_colour(stream, page)
         else:
             values = _array(image)[..., None]
         # Ask for the orientation after decoding: Pillow has then turned some images upright.
@@ -264,10 +316,37 @@ class ImageDecoder:
         ), float(largest)
 
 
+def _opened(stream: BinaryIO, page: int) -> Image.Image:
+    image = Image.open(stream, formats=FORMATS)
+    if page:
+        image.seek(page)
+    return image
+
+
+def _pages(image: Image.Image) -> list[int]:
+    """The pages of a TIFF that are images: no smaller copies of others, and no masks.
+
+    The page after which the file is damaged is the last one. Other formats have one page.
+    """
+    if image.format != "TIFF":
+        return [0]
+    pages = [0]
+    try:
+        for page in range(1, min(image.n_frames, _MOST_PAGES)):  # type: ignore[attr-defined]
+            image.seek(page)
+            kind = image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)  # type: ignore[attr-defined]
+            if not kind & (_SMALLER_COPY | _MASK):
+                pages.append(page)
+    except Exception:
+        pass
+    image.seek(0)
+    return pages
+
+
 def _is_dicom(stream: BinaryIO) -> bool:
-    beginning = stream.read(132)
+    beginning = stream.read(BEGINNING)
     stream.seek(0)
-    return beginning[128:] == b"DICM"
+    return is_dicom(beginning)
 
 
 def _dicom_reader() -> ModuleType:
@@ -323,14 +402,14 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _sixteen_bit_colour(
-    stream: BinaryIO,
+    stream: BinaryIO, page: int
 ) -> tuple[Image.Image, Shaped[np.ndarray, "height width 3"]]:
     """The decoded file, and its colours as uint16.
 
     Pillow keeps the upper 8 bits, which it finds by the byte order in the raw mode. Given the other
     order, the same decoder returns the lower 8 bits.
     """
-    image = Image.open(stream, formats=FORMATS)
+    image = _opened(stream, page)
     rawmode = _rawmode(image)
     if rawmode == "LA;16B":  # PNG: the bytes of grey and alpha lie like four channels.
         grey_high, grey_low, alpha_high, alpha_low = np.moveaxis(
@@ -353,7 +432,7 @@ def _sixteen_bit_colour(
         native = "L" if sys.byteorder == "little" else "B"
         order = native if order == "N" else order
         high = _samples(image, layout + order).astype(np.uint16)
-        low = _samples(Image.open(stream, formats=FORMATS), layout + ("B" if order == "L" else "L"))
+        low = _samples(_opened(stream, page), layout + ("B" if order == "L" else "L"))
         values = high << 8 | low
     else:
         raise UnreadableImage(f"16-bit samples laid out as {rawmode}; save it as 16-bit RGB")

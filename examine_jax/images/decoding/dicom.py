@@ -28,7 +28,14 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import iter_pixels
-from pydicom.uid import DeflatedExplicitVRLittleEndian, SegmentationStorage
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    SegmentationStorage,
+)
 
 from examine_jax.common.shapes import Num, Shaped
 from examine_jax.images.decoding.dicom_grey import display, rescaled, sharing
@@ -59,9 +66,11 @@ def read_header(stream: BinaryIO, max_pixels: int, max_bytes: int) -> pydicom.Da
     _check_deflated(stream, max_bytes)
     try:
         stream.seek(0)
-        header = pydicom.dcmread(stream, stop_before_pixels=True)
+        header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
     except InvalidDicomError:
         raise UnreadableImage("its content is no DICOM file that can be read") from None
+    if "TransferSyntaxUID" not in header.file_meta and not _has_preamble(stream):
+        header.file_meta.TransferSyntaxUID = _syntax_of_bare(header)
     if "Rows" not in header or "Columns" not in header:
         kind = header.get("SOPClassUID")
         raise UnreadableImage(
@@ -82,6 +91,19 @@ def read_header(stream: BinaryIO, max_pixels: int, max_bytes: int) -> pydicom.Da
         )
     _check_decoder(header)
     return header
+
+
+def _has_preamble(stream: BinaryIO) -> bool:
+    stream.seek(128)
+    return stream.read(4) == b"DICM"
+
+
+def _syntax_of_bare(header: pydicom.Dataset) -> UID:
+    """The transfer syntax of a data set without file meta information, as pydicom read it."""
+    implicit, little = header.original_encoding
+    if not little:
+        return ExplicitVRBigEndian
+    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
 
 
 def frame_count(header: pydicom.Dataset) -> int:
@@ -133,8 +155,12 @@ def frames(
     """
     stream.seek(0)
     deflated = header.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
-    # A deflated stream has no random access.
-    source = pydicom.dcmread(stream) if deflated else stream
+    # A deflated stream has no random access. A bare data set does not say how it is encoded.
+    whole = deflated or not _has_preamble(stream)
+    stream.seek(0)
+    source = pydicom.dcmread(stream, force=True) if whole else stream
+    if isinstance(source, pydicom.Dataset) and "TransferSyntaxUID" not in source.file_meta:
+        source.file_meta.TransferSyntaxUID = header.file_meta.TransferSyntaxUID
     with contextlib.closing(
         cast(Generator[np.ndarray, None, None], iter_pixels(source, indices=indices))
     ) as decoded:
@@ -146,15 +172,21 @@ def _next(decoded: Iterator[np.ndarray], header: pydicom.Dataset) -> Num[np.ndar
     try:
         return next(decoded)
     except StopIteration:
-        raise UnreadableImage(
-            f"truncated: its header declares {frame_count(header)} frames"
-        ) from None
+        raise UnreadableImage(_truncated(header)) from None
+    except ValueError as error:
+        if "cannot reshape" not in str(error) or frame_count(header) == 1:
+            raise
+        raise UnreadableImage(_truncated(header)) from error
     except AttributeError as error:
         if "Pixel Data" not in str(error) and "PixelData" not in str(error):
             raise
         raise UnreadableImage("a DICOM file without pixels; remove it") from error
     except RuntimeError as error:  # All installed packages failed.
         raise UnreadableImage(_undecodable(header, error)) from error
+
+
+def _truncated(header: pydicom.Dataset) -> str:
+    return f"truncated: its header declares {frame_count(header)} frames"
 
 
 def _frame(pixels: Num[np.ndarray, "..."], header: pydicom.Dataset, scale: GreyScale) -> Frame:

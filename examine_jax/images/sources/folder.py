@@ -97,15 +97,16 @@ def load_folder(
 
     Colours: grey is repeated to 3 channels; colour becomes grey by ITU-R 601 luma; CMYK is
     converted without its colour profile; transparent pixels are laid on white. EXIF orientation is
-    applied. Of several frames or pages of a file other than DICOM, the first is read.
+    applied. Of several frames of an animation, the first is read.
 
     Depth: integers of 16 bits (grey, RGB, with alpha) and floats become 8 bits by one rule for the
     whole folder, stated in images/decoding/depth.py. DICOM files (read where pydicom is installed)
     become 8 bits by their own modality LUT and window, as stated in images/decoding/dicom.py; those
     without a window, by the scale that they share (images/decoding/intensity.py). Each frame of a
-    DICOM file with several is an image, named `file.dcm[3]`.
+    DICOM file with several is an image, named `file.dcm[3]`, and so is each page of a TIFF, except
+    smaller copies and masks. A damaged frame or page costs no other.
 
-    Hidden files and files without an image's suffix are ignored. Files with one that cannot be read
+    DICOM files may have any name. Hidden files, texts and tables are ignored. All others
     (damaged, empty, mislabelled, too large, a pipe, a link to nothing, DICOM without pixels, ...)
     are listed in `skipped` with the reason. No file is changed, and only plain files are opened.
 
@@ -149,7 +150,7 @@ def load_folder(
         GreyScale(intensity_range, dicom_window),
     )
 
-    def decode(path: str) -> list[DecodedImage] | UnreadableImage:
+    def decode(path: str) -> list[DecodedImage | UnreadableImage] | UnreadableImage:
         try:
             return decoder.frames(path)
         except UnreadableImage as error:
@@ -180,9 +181,11 @@ def load_folder(
                     )
                 for frame, image in enumerate(result):
                     row = len(names)
-                    names.append(
-                        candidate.name if len(result) == 1 else f"{candidate.name}[{frame}]"
-                    )
+                    name = candidate.name if len(result) == 1 else f"{candidate.name}[{frame}]"
+                    if isinstance(image, UnreadableImage):
+                        skipped.append(SkippedImage(name, str(image)))
+                        continue
+                    names.append(name)
                     resized_up += image.resized_up
                     if image.intensities is not None:
                         sharing[row] = image, image.intensities
@@ -325,7 +328,11 @@ def _intensities(decoder: ImageDecoder, path: str) -> list[Intensities]:
         images = decoder.frames(path)
     except UnreadableImage:
         return []  # Reading the image gives the reason.
-    return [image.intensities for image in images if image.intensities is not None]
+    return [
+        image.intensities
+        for image in images
+        if isinstance(image, DecodedImage) and image.intensities is not None
+    ]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Finds the image files below a folder by name. Decodes nothing and opens only plain files."""
+"""Finds the image files below a folder by name, and DICOM files by content.
+
+Decodes nothing and opens only plain files.
+"""
 
 import collections
 import dataclasses
@@ -6,6 +9,7 @@ import json
 import os
 import stat
 
+from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown, unique_encodable
 
@@ -46,9 +50,31 @@ _NOT_READ = {
             (".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".pgm", ".ppm"),
             "not a format read here; save it as PNG",
         ),
+        (
+            (".npy", ".npz"),
+            "an array beside images; to read it, name the .npy or .npz file itself",
+        ),
+        (
+            (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"),
+            "an archive; unpack it to have its images read",
+        ),
+        (
+            (".mp4", ".avi", ".mov", ".mkv", ".mpg", ".mpeg", ".wmv"),
+            "a video; save its frames as PNG",
+        ),
     )
     for suffix in suffixes
 }
+
+# What lies beside images and holds none: it is counted, not listed.
+_COMPANIONS = frozenset(
+    {
+        "",
+        *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".html", ".css", ".md", ".rst"),
+        *(".pdf", ".doc", ".docx", ".xls", ".xlsx", ".parquet", ".yaml", ".yml", ".ini", ".toml"),
+        *(".log", ".py", ".ipynb", ".sh", ".m", ".r", ".db", ".sqlite", ".md5", ".sha256"),
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +97,8 @@ class Scan:
     Attributes:
         candidates: files that look like images.
         skipped: files and folders that are not read, with the reason.
-        other: suffix -> number of files that are no images.
+        other: suffix -> number of texts, tables, programs and files without a suffix, which are no
+            images.
     """
 
     candidates: tuple[Candidate, ...]
@@ -80,7 +107,10 @@ class Scan:
 
 
 def scan_folder(folder: str | os.PathLike[str]) -> Scan:
-    """Lists the image files below a folder. Names that begin with a dot are ignored.
+    """Lists the image files below a folder.
+
+    Names that begin with a dot, and what macOS adds to archives (__MACOSX), are ignored. A DICOM
+    file may have any name. Every other file is either listed as skipped or counted as `other`.
 
     Links to files and folders are followed, but no folder is entered twice: a link to a folder that
     is listed already (such as its own parent) is skipped with that reason. So are folders that
@@ -157,19 +187,19 @@ def _scan(folder: str | os.PathLike[str]) -> Scan:
             problems[below + "/"] = "a folder of results; its charts are no images to read"
             continue
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
             name = f"{below}/{entry.name}" if below else entry.name
             if entry.is_dir(follow_symlinks=False):
                 real.append(name)
             elif entry.is_symlink() and os.path.isdir(entry.path):
                 linked.append(name)
-            elif (suffix := _suffix(entry.name)) in IMAGE_SUFFIXES:
+            elif (suffix := _suffix(entry.name)) in IMAGE_SUFFIXES or _is_dicom(entry):
                 images[name] = entry.path
             elif suffix in _NOT_READ:
                 problems[name] = _NOT_READ[suffix]
-            elif _is_dicom(entry, suffix):
-                images[name] = entry.path
+            elif suffix not in _COMPANIONS:
+                problems[name] = "neither its name nor its content is that of an image read here"
             else:
                 other[suffix or "no suffix"] += 1
     safe = dict(zip([*images, *problems], unique_encodable([*images, *problems])))
@@ -211,14 +241,12 @@ def _holds_results(entries: list[os.DirEntry[str]]) -> bool:
     return False
 
 
-def _is_dicom(entry: os.DirEntry[str], suffix: str) -> bool:
-    """Whether a file is DICOM. Such files are often named by a number or a dotted identifier."""
-    if suffix and not suffix[1:].isdecimal():
-        return False
+def _is_dicom(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is DICOM. Such files often have a number or an identifier as their name."""
     try:
         if not stat.S_ISREG(os.stat(entry.path).st_mode):
             return False
         with open(entry.path, "rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
+            return is_dicom(stream.read(BEGINNING))
     except OSError:
         return False

@@ -254,7 +254,8 @@ def test_no_image_names_the_folder_and_what_was_found(tmp_path):
         load_folder(tmp_path, image_size=8)
     message = str(caught.value)
     assert "looked at 4 files" in message
-    assert "2 .txt, 1 .npz" in message
+    assert "not images by name: 2 .txt" in message
+    assert "images.npz: an array beside images" in message
     assert "'bad\\nname.png': its content is no PNG" in message
     assert "name the .npy or .npz file itself" in message
     assert "\n" not in message
@@ -319,3 +320,41 @@ def test_real_tiles_are_read_whole_with_their_known_duplicates(real_data):
     for index in (0, 100, 623):
         with Image.open(real_data / "cxr_kermany_test300" / images.names[index]) as image:
             np.testing.assert_array_equal(images.pixels[index], np.asarray(image.convert("RGB")))
+
+
+def test_every_page_of_a_tiff_is_an_image(tmp_path):
+    generator = np.random.default_rng(0)
+    pages = generator.integers(0, 256, (4, 12, 12), dtype=np.uint8)
+    deep = generator.integers(0, 2**16, (3, 12, 12, 3), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "b.tif", deep, photometric="rgb", byteorder=">")
+    with tifffile.TiffWriter(tmp_path / "c.tif") as writer:
+        writer.write(pages[0], photometric="minisblack")
+        writer.write(pages[0][::2, ::2], photometric="minisblack", subfiletype=1)  # a smaller copy
+        writer.write(pages[1], photometric="minisblack")
+    images = load_folder(tmp_path, image_size=12, channels=3, bits_stored=16)
+    names = [*(f"a.tif[{page}]" for page in range(4)), *(f"b.tif[{page}]" for page in range(3))]
+    assert images.names == (*names, "c.tif[0]", "c.tif[1]")
+    assert images.skipped == ()
+    np.testing.assert_array_equal(images.pixels[:4, ..., 0], pages)
+    np.testing.assert_array_equal(images.pixels[4:7], np.rint(deep / 257))
+    np.testing.assert_array_equal(images.pixels[7:, ..., 0], pages[:2])
+    streamed = stream_folder(tmp_path, image_size=12, channels=3, bits_stored=16)
+    assert streamed.names == images.names
+    np.testing.assert_array_equal(streamed[np.arange(9)], images.pixels)
+
+
+def test_a_torn_page_costs_no_other(tmp_path):
+    pages = np.random.default_rng(0).integers(0, 256, (3, 40, 40), dtype=np.uint8)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in pages:
+            writer.write(page, photometric="minisblack", compression="zlib", contiguous=False)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        start, size = file.pages[1].dataoffsets[0], file.pages[1].databytecounts[0]
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[start : start + size] = b"\xff" * size
+    (tmp_path / "a.tif").write_bytes(content)
+    images = load_folder(tmp_path, image_size=40, channels=1)
+    assert images.names == ("a.tif[0]", "a.tif[2]")
+    np.testing.assert_array_equal(images.pixels[..., 0], pages[::2])
+    assert [item.name for item in images.skipped] == ["a.tif[1]"]

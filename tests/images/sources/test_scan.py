@@ -90,6 +90,26 @@ def test_dicom_is_found_by_content_too_and_formats_not_read_are_reported(tmp_pat
     assert result.other == {"no suffix": 2}
 
 
+def test_what_is_not_read_is_listed_or_counted(tmp_path):
+    for name in [
+        *("images.npy", "more.zip", "film.mp4", "odd.xyz", "head.img"),
+        *("labels.csv", "readme.md", "__MACOSX/a.png", ".DS_Store", "seen.png"),
+    ]:
+        touch(tmp_path / name)
+    touch(tmp_path / "text.mr", b"\x08\0" + b"no DICOM " * 40)
+    touch(tmp_path / "short.mr", b"\x08\0\x05\0CS")
+    result = scan_folder(tmp_path)
+    assert names(result) == ["seen.png"]
+    reasons = {item.name: item.reason for item in result.skipped}
+    assert "name the .npy" in reasons["images.npy"]
+    assert "unpack it" in reasons["more.zip"]
+    assert "frames" in reasons["film.mp4"]
+    for name in ("odd.xyz", "head.img", "text.mr", "short.mr"):
+        assert "neither its name nor its content" in reasons[name]
+    assert len(reasons) == 7
+    assert result.other == {".csv": 1, ".md": 1}
+
+
 def test_a_folder_named_like_an_image_is_a_folder(tmp_path):
     touch(tmp_path / "slide.png/tile.png")
     assert names(scan_folder(tmp_path)) == ["slide.png/tile.png"]
