@@ -66,6 +66,16 @@ class Examination(NamedTuple):
         return reduce_keeping_dtypes(self)
 
 
+def underflow_bound(rows: Rows) -> Array:
+    """How far a gap may move because numbers below the dtype's normal range count as 0.
+
+    Devices read such features as 0. Each of the N D entries moves by less than the smallest normal
+    number, so each of the two singular values by at most sqrt(N D) times that.
+    """
+    tiny = float(np.finfo(rows_dtype(rows)).tiny)
+    return 2 * tiny * jnp.sqrt(rows.present * rows.features.shape[1])
+
+
 def examination_of(roots: Roots, first_value: Array, rows: Rows, path: Path) -> Examination:
     """The results from the roots t, in the features' units and dtype.
 
@@ -91,13 +101,13 @@ def examination_of(roots: Roots, first_value: Array, rows: Rows, path: Path) -> 
     bound += (
         gap * value_error / jnp.maximum(sigma * jnp.maximum(without, jnp.sqrt(value_error)), 1e-300)
     )
-    bound += 2 * float(np.finfo(dtype).eps) * gap + float(np.finfo(dtype).tiny) * rows.scale * (
-        gap > 0
-    )
+    bound += 2 * float(np.finfo(dtype).eps) * gap
     poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)  # an operation above may drop a NaN
     gap, bound, sigma, without = (
         (x + poison) / rows.scale for x in (gap, jnp.minimum(bound, sigma), sigma, without)
     )
+    lost = underflow_bound(rows)
+    bound += lost if rows.where is None else jnp.where(rows.where, lost, 0)
     diagnostics = Diagnostics(
         iterations=jnp.max(roots.steps).astype(jnp.int32),
         residual=roots.residual.astype(dtype),

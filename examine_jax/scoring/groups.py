@@ -25,7 +25,7 @@ from examine_jax.scoring.equations.float64 import reduce_keeping_dtypes, with_fl
 from examine_jax.scoring.equations.group_downdate import Groups, leave_out
 from examine_jax.scoring.equations.inputs import as_array, check_inputs, non_finite_rows
 from examine_jax.scoring.equations.rows import Rows, prepare, rows_dtype
-from examine_jax.scoring.examination import Diagnostics, Path, examination_of
+from examine_jax.scoring.examination import Diagnostics, Path, examination_of, underflow_bound
 from examine_jax.scoring.solvers.secular import CHEAP_PRODUCT
 
 # The result of a float32 Gram matrix is returned if every group's error bound is below these
@@ -186,9 +186,9 @@ def _examine(rows: Rows, ids: Array, num_groups: int) -> GroupExamination:
     quick = full(jnp.float32)
     largest = jnp.max(quick.gap)
     own = jnp.where(quick.gap > 0.01 * largest, _SHARE_OF_OWN * quick.gap, jnp.inf)
-    good = jnp.all(quick.error_bound <= jnp.minimum(own, _SHARE_OF_LARGEST * largest)) | jnp.isnan(
-        largest
-    )
+    good = jnp.all(
+        quick.error_bound <= jnp.minimum(own, _SHARE_OF_LARGEST * largest) + underflow_bound(rows)
+    ) | jnp.isnan(largest)
     result: GroupExamination = lax.cond(good, lambda: quick, lambda: full(jnp.float64))
     return result
 
@@ -212,6 +212,7 @@ def _of_system(
         epsilon,
     )
     # There is one root per group, not one per row, so the mask of rows does not apply.
-    return GroupExamination(
-        *examination_of(roots, system.values[0], rows._replace(where=None), path)
-    )
+    found = examination_of(roots, system.values[0], rows._replace(where=None), path)
+    empty = groups.starts[1 : groups.number + 1] == groups.starts[: groups.number]
+    bound = jnp.where(empty, 0, found.error_bound)
+    return GroupExamination(*found._replace(error_bound=bound + 0 * found.singular_value))

@@ -18,7 +18,7 @@ from examine_jax.scoring.equations.float64 import (
 from examine_jax.scoring.equations.inputs import as_array, non_finite_rows
 from examine_jax.scoring.equations.rows import Rows, map_blocks, rows_dtype, unit_scale
 from examine_jax.scoring.equations.secular_equation import Roots
-from examine_jax.scoring.examination import Examination, Path, examination_of
+from examine_jax.scoring.examination import Examination, Path, examination_of, underflow_bound
 from examine_jax.scoring.solvers.secular import solve_rows
 
 
@@ -223,9 +223,10 @@ def _newcomers_of(roots: Roots, scale: Array, spectrum: Spectrum, rows: Rows) ->
     bound = jnp.minimum(roots.bound / jnp.maximum(lowest + together, 1e-300), jnp.sqrt(roots.bound))
     # An error of k_1 moves both square roots together, so it changes only their difference.
     bound += jnp.minimum(gap * shift / jnp.maximum(sigma * together, 1e-300), jnp.sqrt(shift))
-    bound += 4 * float(np.finfo(dtype).eps) * gap + float(np.finfo(dtype).tiny) * scale * (gap > 0)
+    bound += 4 * float(np.finfo(dtype).eps) * gap
     poison = _finite(rows.features) * jnp.where(jnp.isnan(spectrum.scale), jnp.nan, 1)
     gap, bound, together = (x * poison / scale for x in (gap, bound, together))
+    bound += underflow_bound(rows._replace(present=spectrum.count + 1))
     sigma = jnp.sqrt(spectrum.system.values[0]) / spectrum.scale
     return Newcomers(
         score=jnp.exp(-gap).astype(dtype),

@@ -20,7 +20,7 @@ from examine_jax.scoring.equations.rows import (
     over_devices,
     true_on_all_devices,
 )
-from examine_jax.scoring.examination import Examination, Path, examination_of
+from examine_jax.scoring.examination import Examination, Path, examination_of, underflow_bound
 from examine_jax.scoring.solvers.secular import Secular
 
 _BLOCK = 8  # vectors per pass; 8 fill the SIMD registers, a ninth adds a third to the time
@@ -96,7 +96,8 @@ class AdaptiveSecular:
         quick = examination_of(roots, ritz.values[0], rows, Path.KRYLOV)
         largest = over_devices(rows, jnp.max(quick.gap), lax.pmax)
         own = jnp.where(quick.gap > 0.01 * largest, self.tolerance * quick.gap, jnp.inf)
-        within = jnp.all(quick.error_bound <= jnp.minimum(own, 0.1 * self.tolerance * largest))
+        allowed = jnp.minimum(own, 0.1 * self.tolerance * largest) + underflow_bound(rows)
+        within = jnp.all(quick.error_bound <= allowed)
         certified = true_on_all_devices(rows, within & (space.passes > 0))
         # With NaN features there is nothing to certify: both paths return NaN.
         result: Examination = lax.cond(

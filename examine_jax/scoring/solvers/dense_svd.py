@@ -8,7 +8,7 @@ from jax import lax
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.rows import Rows, block_of, rows_dtype
-from examine_jax.scoring.examination import Diagnostics, Examination, Path
+from examine_jax.scoring.examination import Diagnostics, Examination, Path, underflow_bound
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,16 +38,12 @@ class DenseSVD:
         without = lax.map(lambda i: largest(present & (indices != i)), indices)
         gap = jnp.maximum(sigma - without, 0)
         rounding = 4 * 2.0**-52 * (count * width) ** 0.5 * sigma
-        bound = (
-            rounding
-            + 2 * float(np.finfo(dtype).eps) * gap
-            + float(np.finfo(dtype).tiny) * rows.scale
-        )
-        bound = jnp.where(present, bound, 0)
+        bound = rounding + 2 * float(np.finfo(dtype).eps) * gap
         poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)
         gap, bound, sigma, without = (
             (x + poison) / rows.scale for x in (gap, bound, sigma, without)
         )
+        bound = jnp.where(present, bound + underflow_bound(rows), 0)
         return Examination(
             score=jnp.exp(-gap).astype(dtype),
             gap=gap.astype(dtype),

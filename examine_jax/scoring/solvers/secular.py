@@ -27,7 +27,7 @@ from examine_jax.scoring.equations.rows import (
     rows_dtype,
     true_on_all_devices,
 )
-from examine_jax.scoring.examination import Examination, Path, examination_of
+from examine_jax.scoring.examination import Examination, Path, examination_of, underflow_bound
 
 # Products of at most this many multiplications are computed in float64 directly: that takes less
 # time than checking a float32 result.
@@ -80,7 +80,9 @@ class Secular:
             jnp.minimum(_SHARE_OF_OWN * quick.gap, _SHARE_OF_LARGEST * largest),
             _SHARE_OF_LARGEST * largest,
         )
-        good = true_on_all_devices(rows, jnp.all(quick.error_bound <= allowed)) | jnp.isnan(largest)
+        good = true_on_all_devices(
+            rows, jnp.all(quick.error_bound <= allowed + underflow_bound(rows))
+        ) | jnp.isnan(largest)
         result: Examination = lax.cond(good, lambda: quick, lambda: self._full(rows, jnp.float64))
         return result
 
