@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from examine_jax.common.atomic_files import write_text
@@ -85,24 +85,27 @@ def from_plain(plain: Any, known: Sequence[type], where: str) -> Any:
         raise ValueError(f"{where}: {error}") from error
 
 
-def differences(there: Any, here: Any, path: str = "") -> list[str]:
+def differences(there: Any, here: Any, path: str = "", added: Collection[str] = ()) -> list[str]:
     """The differences of two plain values, one line "path: old there, new here" for each leaf.
 
     A key that one side lacks equals an empty value (None, [] or {}) on the other side: a run that
-    leaves a new field empty is the same run.
+    leaves a new field empty is the same run. Keys in `added`, which earlier versions did not write,
+    are not compared with a side that lacks them.
     """
     if isinstance(there, dict) and isinstance(here, dict):
         found = []
         for key in dict.fromkeys([*there, *here]):
             old, new = there.get(key, "nothing"), here.get(key, "nothing")
+            if key in added and key not in there:
+                continue
             if (key in there and key in here) or (there | here)[key] not in (None, [], {}):
-                found += differences(old, new, f"{path}.{key}" if path else str(key))
+                found += differences(old, new, f"{path}.{key}" if path else str(key), added)
         return found
     if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
         return [
             line
             for i, pair in enumerate(zip(there, here))
-            for line in differences(*pair, f"{path}[{i}]")
+            for line in differences(*pair, f"{path}[{i}]", added)
         ]
     return [] if there == here else [f"{path}: {_shortened(there)} there, {_shortened(here)} here"]
 
@@ -113,12 +116,15 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def check_or_write_config(file: pathlib.Path, configuration: dict[str, Any]) -> None:
+def check_or_write_config(
+    file: pathlib.Path, configuration: dict[str, Any], *, added: Collection[str] = ()
+) -> None:
     """Writes a run's configuration to `file`, or compares it with the file that exists.
 
     Args:
         file: in the run's workdir, which is made if it does not exist.
         configuration: plain values, as `to_plain` makes them.
+        added: keys that earlier versions did not write, as in `differences`.
 
     Raises:
         ValueError: the folder holds another run (the message names the settings that differ), or
@@ -136,7 +142,7 @@ def check_or_write_config(file: pathlib.Path, configuration: dict[str, Any]) -> 
         raise ValueError(
             f"{file} is not readable JSON ({error}); choose another workdir"
         ) from error
-    found = differences(there, json.loads(text))
+    found = differences(there, json.loads(text), added=added)
     if found:
         raise ValueError(
             f"{file.parent} holds another run ({'; '.join(found[:5])}); "

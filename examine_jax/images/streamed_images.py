@@ -25,6 +25,7 @@ class StreamedImages:
             the image.
         labels: as in `ImageSet`.
         skipped: files that were found and cannot be read.
+        files: the path of each image's file, where images are read from files.
     """
 
     names: tuple[str, ...]
@@ -32,6 +33,7 @@ class StreamedImages:
     read: Callable[[int], UInt8[np.ndarray, "height width stored"]]
     labels: Shaped[np.ndarray, "images ..."] | None = None
     skipped: tuple[SkippedImage, ...] = ()
+    files: tuple[str, ...] = ()
 
     dtype = np.dtype(np.uint8)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,6 +15,7 @@ from examine_jax.training.method import IMAGE, Trainable, required_columns
 from examine_jax.training.settings import PretrainSettings
 
 INDEX = "index"  # added to every batch: the row numbers
+FILES = "names_sizes_and_times"  # of a column's files; earlier versions did not write it
 _FINGERPRINTED = 16  # the number of rows that are hashed, if a column is read on demand
 
 
@@ -171,7 +173,10 @@ def fingerprints(sets: Sequence[Columns], method: Trainable) -> dict[str, Any]:
 
 
 def fingerprint(column: Column) -> dict[str, Any]:
-    """Identifies a column by a hash: of a whole array, or of some rows that are read on demand."""
+    """Identifies a column by a hash: of a whole array, or of some rows that are read on demand.
+
+    Images that are read from files are also identified by all files' names, sizes and times.
+    """
     if isinstance(column, np.ndarray):
         return {
             "shape": list(column.shape),
@@ -179,7 +184,19 @@ def fingerprint(column: Column) -> dict[str, Any]:
         }
     some = np.unique(np.linspace(0, len(column) - 1, _FINGERPRINTED).astype(np.int32))
     sample = np.ascontiguousarray(column[some])
-    return {
+    found = {
         "shape": [int(n) for n in column.shape],
         "sha256_of_some": hashlib.sha256(sample.data).hexdigest(),
     }
+    files: Sequence[str] = getattr(column, "files", ())
+    return found | ({FILES: _hash_of_files(column, files)} if files else {})
+
+
+def _hash_of_files(column: Column, files: Sequence[str]) -> str:
+    """A hash of the images' names and of their files' sizes and times of change."""
+    digest = hashlib.sha256()
+    # Without names, a folder may still be moved.
+    for name, path in zip(getattr(column, "names", map(os.path.basename, files)), files):
+        status = os.stat(path)
+        digest.update(f"{name}\0{status.st_size} {status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()

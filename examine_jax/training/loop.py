@@ -23,6 +23,7 @@ from examine_jax.common.shapes import Array, PyTree
 from examine_jax.training.batches import BatchOrder
 from examine_jax.training.checkpoints import Checkpoints
 from examine_jax.training.columns import (
+    FILES,
     Columns,
     Data,
     RowSpec,
@@ -189,6 +190,7 @@ def _train(
     check_or_write_config(
         workdir / "pretraining.json",
         {"method": to_plain(method), "settings": to_plain(settings), **fingerprints(sets, method)},
+        added=(FILES,),
     )
     if first_process:
         wait_for_all("workdir")

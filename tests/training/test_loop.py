@@ -14,8 +14,10 @@ import time
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from examine_jax.common.configuration import differences
+from examine_jax.images import stream_folder
 from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.pretraining import (
     MAE,
@@ -226,6 +228,31 @@ def test_ctrl_c_is_the_callers_own_where_he_handles_it(images, tmp_path):
         signal.signal(signal.SIGINT, before)
     assert taken
     assert len(run.history) == 2
+
+
+def test_a_run_on_demand_ends_where_a_file_has_changed(images, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for row in range(40):
+        Image.fromarray(images[row, ..., 0]).save(folder / f"{row:02d}.png")
+
+    def run():
+        streamed = stream_folder(folder, image_size=16, channels=1)
+        return pretrain(METHOD, streamed, settings(2), tmp_path / "run", progress=False)
+
+    first = run()
+    assert same(run().params, first.params)
+    configuration = tmp_path / "run" / "pretraining.json"
+    written = configuration.read_text()
+    # Row 1 is not among those whose pixels are compared.
+    Image.fromarray(255 - images[1, ..., 0]).save(folder / "01.png")
+    with pytest.raises(ValueError, match=r"holds another run .*names_sizes_and_times"):
+        run()
+    # Version 0.1 wrote no such entry, and its runs go on.
+    plain = json.loads(written)
+    del plain["images"][0]["names_sizes_and_times"]
+    configuration.write_text(json.dumps(plain))
+    assert same(run().params, first.params)
 
 
 @pytest.mark.parametrize("on_demand", [False, True])

@@ -319,6 +319,7 @@ def stream_folder(
         (image_size, image_size, channels),
         _FolderReader(decoder, tuple(places), shared_scales(sharing)),
         skipped=tuple(skipped),
+        files=tuple(path for path, _ in places),
     )
 
 

@@ -162,6 +162,10 @@ class _Joined:
     def shape(self) -> tuple[int, ...]:
         return (len(self), *self.parts[0].shape[1:])
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(file for part in self.parts for file in part.files)
+
     def __getitem__(self, indices: Int[np.ndarray, " batch"]) -> Shaped[np.ndarray, "batch h w c"]:
         starts = np.cumsum([0, *map(len, self.parts)])
         which = np.searchsorted(starts, indices, side="right") - 1
