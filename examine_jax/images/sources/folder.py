@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -25,6 +24,7 @@ from examine_jax.images.decoding.intensity import (
     shared_scales,
 )
 from examine_jax.images.decoding.parallel import Budget, in_order
+from examine_jax.images.decoding.quiet import quiet_libraries
 from examine_jax.images.decoding.resize import check_size
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import ImageSet, SkippedImage
@@ -165,10 +165,7 @@ def load_folder(
     report = on_progress or _no_progress
     report(0, total)
     Image.init()  # Load all plug-ins now, not in a thread that meets a rare format.
-    with warnings.catch_warnings():
-        # Pillow and pydicom warn of odd metadata and large images. What matters becomes a skipped
-        # file's reason.
-        warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
+    with quiet_libraries():
         for done, (candidate, result) in enumerate(
             zip(found.candidates, in_order(decode, (c.path for c in found.candidates))), 1
         ):
@@ -289,8 +286,7 @@ def stream_folder(
     report = on_progress or _no_progress
     report(0, total)
     Image.init()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")
+    with quiet_libraries():
         headers = in_order(read_header, (candidate.path for candidate in found.candidates))
         for done, (candidate, header) in enumerate(zip(found.candidates, headers), 1):
             report(done, total)
@@ -347,7 +343,9 @@ class _FolderReader:
     def __call__(self, row: int) -> UInt8[np.ndarray, "height width stored"]:
         path, frame = self.places[row]
         try:
-            return self._to_bytes(self.decoder(path, frame))
+            with quiet_libraries():
+                image = self.decoder(path, frame)
+            return self._to_bytes(image)
         except UnreadableImage as error:
             raise UnreadableImage(
                 f"{shown(path)}: {error}; remove the file or repair it"
