@@ -1,1 +1,1 @@
-"""The papers' studies, each of one shape: settings, study, page, published figures."""
+"""The papers' studies. All have the same files: settings, study, page, published figures."""

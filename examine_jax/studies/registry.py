@@ -1,8 +1,8 @@
-"""The studies. A new one is a folder here, with a function `run`, and a line in this table."""
+"""The studies by name. For a new study, add a folder with a function `run`, and a line here."""
 
 STUDIES = {
     "examine": "the EXAMINE paper: scores under noise, and choosing data by their values",
-    "byol_tracin": "BYOL with an extra positive chosen by influence, and its rivals",
+    "byol_tracin": "BYOL with an extra positive chosen by influence, compared with other methods",
     "low_resource": "DCL, SimCLR, SimSiam and VICReg on small labelled sets",
 }
-"""Each study's package and what it repeats."""
+"""The name of each study's package, and the experiments that it repeats."""

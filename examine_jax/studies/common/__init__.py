@@ -1,1 +1,1 @@
-"""What studies share: kept results, a control, the verdict, training lengths, rows of settings."""
+"""What studies share: stored results, a control, the verdict, training lengths, settings rows."""

@@ -4,16 +4,20 @@ import math
 
 
 def check_seeds(seeds: tuple[int, ...]) -> None:
-    """Raises:
-    ValueError: no seed, a negative one, or one given twice.
+    """Checks the seeds of a study.
+
+    Raises:
+        ValueError: there is no seed, a seed is negative, or a seed is given twice.
     """
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds {seeds}: give one at least, different ones from 0 up")
+        raise ValueError(f"seeds {seeds}: give at least one; all must be different, and 0 or more")
 
 
 def check_length(steps: int | None, minutes: float | None) -> None:
-    """Raises:
-    ValueError: both lengths of a training are given, or one is not positive.
+    """Checks the length of a study's trainings.
+
+    Raises:
+        ValueError: both `steps` and `minutes` are given, or one of them is not positive.
     """
     if steps is not None and minutes is not None:
         raise ValueError("give either steps or minutes of training")

@@ -1,4 +1,4 @@
-"""Colours alone, which a trained encoder has to beat."""
+"""A control: the colour statistics of the images, which a trained encoder should surpass."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ import numpy as np
 from examine_jax.common.shapes import Float, Int
 from examine_jax.evaluation.control_features import colour_statistics
 
-_BLOCK = 256  # images whose pixels are floats at a time
+_BLOCK = 256  # images that are converted to floats at a time
 
 
 def colour_features(
     pixels: Any, rows: Int[np.ndarray, " r"] | None = None
 ) -> Float[np.ndarray, "n d"]:
-    """Returns the colour statistics of images, computed a block at a time.
+    """Returns the colour statistics of images, computed block by block.
 
     Args:
         pixels: [N, H, W, C], or images that are read on demand.
-        rows: of these images; None: all.
+        rows: the row numbers of the images to use; None: all images.
     """
     if rows is None:
         rows = np.arange(len(pixels), dtype=np.int32)

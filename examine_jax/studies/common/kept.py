@@ -1,7 +1,7 @@
-"""Results kept in a study's folder: a file that exists is read, and nothing is computed again.
+"""Results stored in a study's folder: if a result's file exists, it is read, not computed again.
 
-Each file is written whole. If two processes compute the same result, the first one written wins and
-both read it.
+Each file is written completely or not at all. If two processes compute the same result, the file
+that is written first stays, and both processes read it.
 """
 
 import json as json_format
@@ -17,11 +17,11 @@ from examine_jax.common.shapes import Shaped
 
 
 def json(file: pathlib.Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Reads the JSON object in `file`; writes what `compute` returns if there is no file.
+    """Reads the JSON object in `file`. If there is no file, it first writes what `compute` returns.
 
     Raises:
         ValueError: the file holds no JSON object.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     if not file.exists():
         result = compute()
@@ -32,21 +32,21 @@ def json(file: pathlib.Path, compute: Callable[[], dict[str, Any]]) -> dict[str,
         stored = json_format.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(
-            f"{file} is not readable JSON ({error}); delete it, and it is computed anew"
+            f"{file} is not readable JSON ({error}); delete it, and it is computed again"
         ) from error
     if not isinstance(stored, dict):
-        raise ValueError(f"{file} holds no JSON object; delete it, and it is computed anew")
+        raise ValueError(f"{file} holds no JSON object; delete it, and it is computed again")
     return stored
 
 
 def arrays(
     file: pathlib.Path, compute: Callable[[], dict[str, Shaped[np.ndarray, "..."]]]
 ) -> dict[str, np.ndarray]:
-    """Reads the arrays in the .npz `file`; writes what `compute` returns if there is no file.
+    """Reads the arrays in the .npz `file`. If there is no file, it first writes those of `compute`.
 
     Raises:
-        ValueError: the file is no .npz file.
-        OSError: it cannot be written.
+        ValueError: the file is not a .npz file.
+        OSError: the file cannot be written.
     """
     if not file.exists():
         result = compute()
@@ -58,11 +58,11 @@ def arrays(
             return {name: stored[name] for name in stored.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{file} is not a readable .npz file ({error}); delete it, and it is computed anew"
+            f"{file} is not a readable .npz file ({error}); delete it, and it is computed again"
         ) from error
 
 
 def other_seeds(folder: pathlib.Path, seeds: Sequence[int]) -> tuple[int, ...]:
-    """Returns the seeds whose results lie in a study's folder and that are not among `seeds`."""
+    """Returns the seeds that have results in a study's folder and are not in `seeds`."""
     stored = (path.name.removeprefix("seed_") for path in folder.glob("seed_*"))
     return tuple(sorted({int(seed) for seed in stored if seed.isdecimal()} - set(seeds)))

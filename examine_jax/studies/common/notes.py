@@ -8,18 +8,17 @@ from examine_jax.studies.common import kept
 
 
 def note(text: str, progress: bool) -> None:
-    """Prints one line, if progress is wanted."""
+    """Prints one line if `progress` is True."""
     if progress:
         print(text, file=sys.stderr)
 
 
 def note_other_seeds(folder: pathlib.Path, seeds: Sequence[int], progress: bool) -> None:
-    """Says which seeds the folder holds that the page will lack, because they were not named."""
+    """Names seeds with results in the folder that are not in `seeds`, and so not on the page."""
     others = kept.other_seeds(folder, seeds)
     if others:
         note(
-            f"{folder} holds seeds {','.join(map(str, others))} too; the page shows the seeds that "
-            "are named: name all "
-            "of them in the last run (what is done is not done again)",
+            f"{folder} holds seeds {','.join(map(str, others))} too; the page shows only the seeds "
+            "that are named: name all of them in the last run (stored results are kept)",
             progress,
         )

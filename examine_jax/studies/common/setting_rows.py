@@ -1,4 +1,4 @@
-"""A study's settings as rows of its page; what the paper leaves open is marked."""
+"""A study's settings as rows of its page; settings that the paper does not state are marked."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,13 +11,13 @@ from examine_jax.common.settings import description
 def setting_rows(
     settings: Any, *, whole_open: Mapping[str, str] | None = None
 ) -> dict[str, object]:
-    """Returns rows of a settings dataclass: first what the paper leaves open, then the rest.
+    """Returns rows of a settings dataclass: first those that the paper does not state.
 
     Args:
-        settings: an instance; its fields, and those of settings inside it, say whether they are
-            open in the paper.
-        whole_open: fields whose values are settings of other rooms, all of which the paper leaves
-            open; with a line that explains each.
+        settings: an instance. Its fields, and those of the settings inside it, are marked with
+            `open_in_paper` if the paper does not state them.
+        whole_open: fields whose values are settings of other rooms, none of which the paper states;
+            each with a line that explains it.
     """
     rows = _open_rows(settings, "", whole_open or {})
     open_here = {row.removeprefix(_PREFIX) for row in rows}
@@ -28,7 +28,7 @@ def setting_rows(
 
 
 def in_words(value: Any) -> str:
-    """Returns a plain value (of `to_plain`) as text without brackets."""
+    """Returns a plain value (the result of `to_plain`) as text without brackets."""
     if isinstance(value, dict):
         return ", ".join(
             f"{name} {in_words(inner)}" for name, inner in value.items() if name != "type"

@@ -1,4 +1,4 @@
-"""How long a study's trainings are, and how long they took."""
+"""The length of a study's trainings in steps, and the time that they take."""
 
 import json
 import pathlib
@@ -25,10 +25,10 @@ def training_steps(
     steps: int | None,
     minutes: float | None,
 ) -> int:
-    """Returns `steps`, or the steps that `minutes` of computing allow, or the first phase's.
+    """Returns `steps`, or the number of steps in `minutes`, or the first phase's number of steps.
 
-    The time of a step is measured once and kept in `file`: all trainings that share the file have
-    equal lengths, also after a restart.
+    The time of a step is measured once and stored in `file`. So all trainings that share the file
+    have the same length, also after a restart.
     """
     if steps is not None:
         return steps
@@ -43,7 +43,10 @@ def training_steps(
 
 
 def seconds_a_step(method: Method, pixels: UInt8[np.ndarray, "n h w c"], batch_size: int) -> float:
-    """Times the loss and its gradients, nearly all of a step: CPU time on a CPU, else wall time."""
+    """Measures the seconds per step: CPU time on a CPU, else wall time.
+
+    Only the loss and its gradients are timed, which take nearly all of a step's time.
+    """
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     batch = {"image": pixels[:batch_size], "index": np.arange(batch_size, dtype=np.int32)}
     params, state = method.init(jax.random.key(0), batch)
@@ -58,8 +61,8 @@ def seconds_a_step(method: Method, pixels: UInt8[np.ndarray, "n h w c"], batch_s
 def trained_once(folder: pathlib.Path, train: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Returns the record in folder/training.json; runs `train` if there is none.
 
-    Checkpoints are several times as large as the encoder: they are removed once the record is
-    written.
+    When the record is written, the checkpoints are removed: they are several times as large as the
+    encoder.
     """
     record = kept.json(folder / "training.json", train)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -67,7 +70,7 @@ def trained_once(folder: pathlib.Path, train: Callable[[], dict[str, Any]]) -> d
 
 
 def training_record(workdir: pathlib.Path, seed: int, name: str) -> dict[str, Any]:
-    """Reads the record of a finished training in workdir/seed_S/NAME."""
+    """Reads the record of a finished training from workdir/seed_SEED/NAME."""
     record: dict[str, Any] = json.loads(
         (workdir / f"seed_{seed}" / name / "training.json").read_text()
     )
@@ -75,10 +78,10 @@ def training_record(workdir: pathlib.Path, seed: int, name: str) -> dict[str, An
 
 
 def training_watch() -> Callable[[Sequence[Mapping[str, int | float]]], dict[str, float]]:
-    """Starts timing; returns a function that summarises a training's history.
+    """Starts a clock; returns a function that summarises a training's history.
 
-    The summary has steps, final_loss, seconds and cpu_seconds. In a run that was killed, seconds
-    count from the last start.
+    The summary has steps, final_loss, seconds and cpu_seconds. If the run was killed, both times
+    count from its last start.
     """
     begin, cpu_begin = time.perf_counter(), time.process_time()
 

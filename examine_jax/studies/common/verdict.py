@@ -1,4 +1,4 @@
-"""Figures over seeds as text, and the verdict whether an encoder learned anything."""
+"""Figures over seeds as text, and a test of whether an encoder is better than its control."""
 
 from collections.abc import Sequence
 
@@ -6,17 +6,17 @@ import numpy as np
 
 
 def learned(values: Sequence[float], control: Sequence[float]) -> bool | None:
-    """Whether an encoder's figures are clearly above its control's.
+    """Whether an encoder's figures are above its control's by more than two standard errors.
 
-    True if mean(d) > 2 · sd(d) / sqrt(n), where d are the differences of the same seeds, and so of
-    the same split.
+    True if mean(d) > 2 · sd(d) / sqrt(n). d holds the n differences between encoder and control,
+    one per seed; both have the same split in a seed.
 
     Args:
-        values: one a seed.
-        control: random initialisation's of the same seeds, in the same order.
+        values: the encoder's figures, one per seed.
+        control: the untrained encoder's figures for the same seeds, in the same order.
 
     Returns:
-        None if fewer than two seeds are given: they have no standard error.
+        None for fewer than two seeds, which have no standard error.
     """
     if len(values) < 2:
         return None
@@ -25,6 +25,6 @@ def learned(values: Sequence[float], control: Sequence[float]) -> bool | None:
 
 
 def mean_sd(values: Sequence[float]) -> str:
-    """Mean ± standard deviation over seeds; of one seed, its value."""
+    """Mean ± standard deviation over seeds; for one seed, only its value."""
     deviation = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
     return f"{np.mean(values):.3f}{deviation}"

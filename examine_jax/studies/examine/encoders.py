@@ -1,4 +1,4 @@
-"""The encoders of EXAMINE's study, trained on clean and then on mixed images, and the controls."""
+"""The encoders of EXAMINE's study, trained on clean, then on mixed images; and the controls."""
 
 import dataclasses
 import pathlib
@@ -22,13 +22,13 @@ from examine_jax.studies.examine.settings import ExperimentSettings, TrainingPla
 
 Pixels = UInt8[np.ndarray, "n h w c"]
 Embed = Callable[[Pixels], Float[np.ndarray, "n d"]]
-_REFERENCE_IMAGES = 2000  # clean training images whose features define the controls' z-scores
+_REFERENCE_IMAGES = 2000  # clean training images that define the z-scores of the controls
 
 
 def embedder(encoder: Encoder, kind: Preprocessing) -> Embed:
-    """Returns the map from images to preprocessed features.
+    """Returns the function from images to preprocessed features.
 
-    Z-scores use the clean training images.
+    Z-scores use the mean and the standard deviation over the clean training images.
     """
     reference = None
     if kind == "zscore":
@@ -39,7 +39,7 @@ def embedder(encoder: Encoder, kind: Preprocessing) -> Embed:
 
 
 def controls(plan: TrainingPlan, clean: Pixels, kind: Preprocessing, seed: int) -> dict[str, Embed]:
-    """Returns what a trained encoder has to beat: the main encoder untrained, and colours alone."""
+    """Returns the controls: the main encoder without training, and the colour statistics."""
     method, _ = method_preset(plan.methods[0], plan.chosen(), preset=plan.presets[0])
     untrained = untrained_encoder(method, clean[:2], seed)
     some = clean[subset_indices(len(clean), _REFERENCE_IMAGES, seed)]
@@ -62,18 +62,18 @@ def train(
     seed: int,
     progress: bool,
 ) -> Encoder:
-    """Returns the encoder in workdir/seed_S/NAME; trains it first, or to its end, if necessary.
+    """Returns the encoder in workdir/seed_SEED/NAME. Trains it first, or continues its training.
 
     Args:
-        name: of the method.
+        name: the name of the method.
         pixels: the clean training images.
-        workdir: of all seeds.
-        settings: of the study.
-        seed: of the training and of its noise.
-        progress: show it on stderr.
+        workdir: the folder of the study.
+        settings: the settings of the study.
+        seed: the seed of the training and of its noise.
+        progress: shows the progress on stderr.
 
     Raises:
-        ValueError, OSError: as `pretraining.pretrain`.
+        ValueError, OSError: as for `pretraining.pretrain`.
     """
     folder = workdir / f"seed_{seed}" / name
 
@@ -98,7 +98,7 @@ def train(
 def resolve(
     name: str, pixels: Pixels, workdir: pathlib.Path, settings: ExperimentSettings, seed: int
 ) -> tuple[Method, PretrainSettings]:
-    """Returns the method and its training, which has equally many steps for all seeds."""
+    """Returns the method and its training settings. All seeds have the same number of steps."""
     plan = settings.training
     preset, chosen = plan.presets[plan.methods.index(name)], plan.chosen()
     method, training = method_preset(name, chosen, preset=preset, num_images=len(pixels))

@@ -1,4 +1,4 @@
-"""The page of EXAMINE's study: figures and tables of all seeds that are done."""
+"""The page of EXAMINE's study: figures and tables over all finished seeds."""
 
 import dataclasses
 import os
@@ -36,7 +36,7 @@ from examine_jax.valuation import (
     valuer_entry,
 )
 
-_AT_ONCE = 6  # lines in a figure
+_AT_ONCE = 6  # the largest number of lines in a figure
 
 
 def write_page(
@@ -52,14 +52,14 @@ def write_page(
 
     Args:
         workdir: an existing folder.
-        results: of each seed, one at least.
-        images: of the study.
-        settings: of the study.
-        source: where the images are from, for the reader.
-        device: where the results were computed, for the reader.
+        results: the results of each seed, at least one.
+        images: the images of the study.
+        settings: the settings of the study.
+        source: the name of the images' source, shown on the page.
+        device: the name of the device that computed the results, shown on the page.
 
     Raises:
-        OSError: a file cannot be written (which).
+        OSError: a file cannot be written; the message names it.
     """
     workdir = pathlib.Path(workdir)
     curves = _curves(results)
@@ -99,22 +99,22 @@ def _illustrations(
         "fig_2a": Illustration(
             f"Scores by noise level: {main} (Fig. 2a)",
             scores.score_distribution(np.exp(-gaps[main]), gaps[main], level),
-            f"All assessed images of {seeds}. The paper: scores of clean images near 1, falling "
-            "with the noise.",
+            f"All assessed images of {seeds}. In the paper, scores of clean images are near 1, and "
+            "scores fall with the noise.",
             "Distribution of scores and gaps by noise level",
         ),
         "fig_2b": Illustration(
             "Noise levels by encoder (Fig. 2b)",
             noise_level_panels(gaps, {name: level for name in gaps}),
-            f"Each image's gap, a large one for a low score, pooled over {seeds}; each encoder's "
-            "gaps over its largest. "
-            "The last panels are controls: the levels that they separate are not due to training.",
-            "Gaps by noise level, a panel an encoder",
+            f"The gap of each image, divided by the encoder's largest gap, for all images of "
+            f"{seeds}. A large gap is a low score. The last panels are controls: if these separate "
+            "the levels too, training is not the reason.",
+            "Gaps by noise level, one panel per encoder",
         ),
         "noise_separation": Illustration(
             "Separation of noise by encoder, in numbers (Fig. 2b)",
             separation_chart(_separations(results)),
-            "One dot per seed, a bar at the mean.",
+            "One dot per seed; the bar is the mean.",
             "Rank correlation and AUROC by encoder",
         ),
     }
@@ -123,14 +123,14 @@ def _illustrations(
         f"Means over {seeds}"
         + (", bands of one standard deviation" if len(results) > 1 else "")
         + "; "
-        f"the random line is the mean of {settings.curves.random_orders} orders a seed. "
-        "Good valuers are high in (a) and (d), low in (b) and (c)."
+        f"the random line is the mean of {settings.curves.random_orders} random orders per seed. "
+        "The curves of a good valuer are high in (a) and (d), and low in (b) and (c)."
     )
     made["fig_3"] = Illustration(
         "Choosing data by value (Fig. 3a to 3d)",
         valuation_curve_chart(curves, paper, settings.metric.replace("_", " ")),
         about,
-        "Four panels of accuracy while images are added or removed by value",
+        "Four panels: accuracy as images are added or removed in the order of their values",
     )
     others = {
         "label_free": (
@@ -158,8 +158,8 @@ def _illustrations(
         made["agreement"] = Illustration(
             "Agreement between valuers",
             rank_correlation_map(tuple(with_random[0]), agreement),
-            f"Spearman's rank correlation of the assessed images' values, the mean over {seeds}; "
-            "blank if a valuer gave all images the same value.",
+            f"Spearman's rank correlation of the assessed images' values, the mean over {seeds}. "
+            "A cell is blank if a valuer gave all images the same value.",
             "Heat map of rank correlations between valuers",
         )
     made["wrong_labels"] = Illustration(
@@ -167,10 +167,9 @@ def _illustrations(
         label_error_chart(
             {name: [one.detections[name] for one in results] for name in _main_detectors(results)}
         ),
-        f"{settings.mislabelled:.0%} of the assessed images get a wrong label, and all are valued "
-        "again. "
-        "Not one of the paper's experiments. "
-        "Valuers that see no labels cannot find them. The table shows all valuers.",
+        f"{settings.mislabelled:.0%} of the assessed images get a wrong label, and all images are "
+        "valued again. The paper does not have this experiment. Valuers that use no labels cannot "
+        "find wrong ones. The figure shows the best valuers and examine; the table shows all.",
         "Share of wrong labels found by share of images inspected",
     )
     made["running_times"] = Illustration(
@@ -178,16 +177,16 @@ def _illustrations(
         running_time_chart(
             {name: [max(one.seconds[name], 1e-6) for one in results] for name in settings.valuers}
         ),
-        "Time to value all assessed images, given their features; it includes compilation unless "
-        "an earlier seed compiled the same "
-        "programs. If a run was killed, the time counts from the last start.",
+        "The time to value all assessed images, without computing their features. It includes "
+        "compilation, unless an earlier seed has compiled the same programs. If a run was killed, "
+        "the time counts from the last start.",
         "Seconds of each valuer on a logarithmic axis",
     )
     return made
 
 
 def _main_detectors(results: Sequence[ExamineSeedResults]) -> list[str]:
-    """Returns the six valuers that find most wrong labels, examine among them."""
+    """Returns examine and the five other valuers that find the most wrong labels."""
     mean = {
         name: float(np.mean([one.detections[name].auroc for one in results]))
         for name in results[0].detections
@@ -253,31 +252,30 @@ def _tables(results: Sequence[ExamineSeedResults], curves: Curves) -> dict[str, 
         "noise_separation_by_valuer": Table(
             "Separation of noise levels by valuer",
             *by_valuer,
-            "How well low values of the main encoder's features separate the noise levels: 1 if "
-            "the order of the values is the order of "
-            "the noise, 0 (AUROC .5) if they are unrelated. Noise need not harm a classifier: "
-            "valuers that need labels answer another "
-            "question.",
+            "How well the values, computed from the main encoder's features, separate the noise "
+            "levels. The rank correlation is 1 if more noise always means a lower value, and 0 "
+            "(AUROC .5) if noise and value are unrelated. Valuers that need labels measure "
+            "something else: noise may leave a classifier as accurate as before.",
         ),
         "areas": Table(
             "Areas under the curves",
             *areas,
-            "The mean height of each curve: mean and standard deviation over the seeds, and the "
-            "number of seeds in which it is better than "
-            "the random order.",
+            "The area of a curve is its mean height. The table shows the mean and the standard "
+            "deviation over the seeds, and the number of seeds in which the area is better than "
+            "that of the random order.",
         ),
         "wrong_labels": Table(
             "Wrong labels",
             *wrong,
-            "A value's AUROC as a detector of wrong labels; one half is chance.",
+            "The AUROC of low values as a sign of wrong labels; .5 is chance.",
         ),
         "running_times": Table(
             "Running times",
             times,
             time_rows,
-            "The paper's times (section 4.4) are those of another machine and other code. Neither "
-            "includes the training of the encoder. "
-            "TMC's fits are counted as a loop would make them.",
+            "The paper's times (section 4.4) are from another machine and other code. Neither the "
+            "paper's times nor these include the training of the encoder. The fits of tmc_shapley "
+            "are the number that a loop without batching would make.",
         ),
         "training": Table(
             "Training",
@@ -321,16 +319,16 @@ def _warnings(
         if fewest[name] < count
     ]
     if smaller:
-        notes.append(f"Sets are smaller than asked for: {', '.join(smaller)}.")
+        notes.append(f"Some sets are smaller than the settings ask for: {', '.join(smaller)}.")
     if images.groups is None:
         notes.append(
-            "No groups are known: images of one patient or slide may lie in several sets, which "
-            "flatters every curve."
+            "No groups are known. Images of one patient or slide may be in several sets, which "
+            "makes every curve look better than it is."
         )
     if settings.valued_on == "validation":
         notes.append(
-            "The curves are measured on the images that define V: this flatters valuers that fit "
-            "models."
+            "The curves are measured on the images that define V. This makes valuers that fit "
+            "models look better than they are."
         )
     if len(results) < published.SEEDS:
         notes.append(

@@ -1,10 +1,10 @@
-"""What the EXAMINE paper (Huang, Lei & Li, 2022) prints about its own runs."""
+"""Figures that the EXAMINE paper (Huang, Lei & Li, 2022) reports."""
 
 VALUERS = ("examine", "loo", "tmc_shapley")
-"""The valuers of Fig. 3, beside a random order."""
+"""The valuers in Fig. 3, besides a random order."""
 
 SECONDS = {"examine": 23.0, "loo": 600.0, "tmc_shapley": 27_600.0}
-"""Section 4.4: the time to value 500 images, without training the encoder."""
+"""Section 4.4: the seconds to value 500 images, without the training of the encoder."""
 
 SEEDS = 5
-"""Repetitions of each experiment."""
+"""The number of repetitions of each experiment."""

@@ -1,4 +1,4 @@
-"""What one seed of EXAMINE's study yields."""
+"""The results of one seed of EXAMINE's study."""
 
 import dataclasses
 
@@ -14,14 +14,14 @@ class ExamineSeedResults:
     """Results of one repetition.
 
     Attributes:
-        seed: of the sets, the noise, the trainings and the valuers.
-        sizes: images of each set.
-        level: [A] the noise that was added to each assessed image.
+        seed: the seed of the sets, the noise, the trainings and the valuers.
+        sizes: the number of images in each set.
+        level: [A] the level of the noise that was added to each assessed image.
         gaps: [A] by encoder: the trained methods in their order, then the controls.
-        values: [A] by valuer, of the main encoder's features; higher is better.
-        seconds, fits: by valuer: the time it took and the models it fitted.
-        curves: by experiment and valuer, random included.
-        detections: of wrong labels, by valuer.
+        values: [A] by valuer, computed from the main encoder's features; higher is better.
+        seconds, fits: by valuer: its time, and the number of models that it fitted.
+        curves: by experiment and by valuer, including random.
+        detections: the curve of wrong labels found, by valuer.
         trainings: by method: steps, final_loss, seconds, cpu_seconds.
     """
 

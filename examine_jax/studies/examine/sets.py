@@ -1,4 +1,4 @@
-"""The images of EXAMINE's study: split and corrupted anew for every seed."""
+"""The images of EXAMINE's study. Each seed has its own split and its own noise."""
 
 import dataclasses
 
@@ -14,12 +14,12 @@ from examine_jax.studies.examine.settings import ExperimentSettings, NoiseSettin
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ExamineSplit:
-    """Row numbers of one seed's sets, ascending. No row and no group is in two of them.
+    """The row numbers of one seed's four sets, ascending. No row and no group is in two sets.
 
     Attributes:
-        pretraining, assessed, clean: [.] each.
-        valued_on, measured_on: of the validation set: the images that define V, and those that the
-            curves are measured on; the same images, or one half each.
+        pretraining, assessed, clean: three of the sets.
+        valued_on, measured_on: the validation set, which is the fourth: the images that define V,
+            and the images that the curves are measured on. Each is the whole set or one half of it.
     """
 
     pretraining: Int[np.ndarray, " p"]
@@ -30,10 +30,10 @@ class ExamineSplit:
 
 
 def divide(images: LabelledImages, settings: ExperimentSettings, seed: int) -> ExamineSplit:
-    """The four sets of a seed, each with all classes, groups whole.
+    """The four sets of a seed. Each has all classes, and all images of a group are in one set.
 
     Raises:
-        ValueError: too few images or groups of a class for four sets.
+        ValueError: a class has too few images or groups for four sets.
     """
     sizes = dataclasses.astuple(settings.sizes)
     parts = stratified_split(
@@ -56,7 +56,10 @@ def divide(images: LabelledImages, settings: ExperimentSettings, seed: int) -> E
 def noisy_assessed(
     pixels: UInt8[np.ndarray, "n h w c"], noise: NoiseSettings, seed: int, mean: float
 ) -> tuple[UInt8[np.ndarray, "n h w c"], Float[np.ndarray, " n"]]:
-    """The assessed images with their noise, and its level; `mean` is the clean training images'."""
+    """The assessed images with noise, and the noise levels.
+
+    `mean` is the mean of the clean training images.
+    """
     noisy, level = corrupt(
         pixels, _corruption(noise, noise.assessed, len(pixels), seed), seed=seed, mean=mean
     )
@@ -66,7 +69,7 @@ def noisy_assessed(
 def noisy_pretraining(
     pixels: UInt8[np.ndarray, "n h w c"], noise: NoiseSettings, seed: int, mean: float
 ) -> UInt8[np.ndarray, "n h w c"]:
-    """The mixed training set of the second phase."""
+    """The training set of the second phase: clean and noisy images."""
     stream = seed + MIXED_STREAM
     noisy, _ = corrupt(
         pixels, _corruption(noise, noise.pretraining, len(pixels), stream), seed=stream, mean=mean
@@ -75,13 +78,13 @@ def noisy_pretraining(
 
 
 def mean_of(pixels: UInt8[np.ndarray, "n h w c"]) -> float:
-    """m, in [0, 1]: of whole numbers, so that it is exact."""
+    """The mean m of all pixels, in [0, 1]. It is a quotient of exact integers."""
     return int(pixels.sum(dtype=np.int64)) / (255 * pixels.size)
 
 
 def _corruption(noise: NoiseSettings, portion: float, images: int, seed: int) -> GaussianCorruption:
     levels = noise.levels
-    if noise.division == "drawn":  # a level an image
+    if noise.division == "drawn":  # each image draws its own level
         count = max(1, round(portion * images))
         levels = tuple(np.random.default_rng(seed).choice(noise.levels, count).tolist())
     return GaussianCorruption(levels=levels, portion=portion, spread=noise.spread)

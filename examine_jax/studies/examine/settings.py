@@ -1,4 +1,4 @@
-"""Everything that EXAMINE's study depends on but the images; the defaults are the paper's."""
+"""The settings of EXAMINE's study; the defaults are the paper's values."""
 
 import dataclasses
 from typing import Literal
@@ -19,13 +19,15 @@ from examine_jax.valuation.metrics import METRICS, MetricName
 class SetSizes:
     """Images of the four disjoint sets (section 4.1).
 
-    If there are too few images, or groups do not come out even, all sets are smaller in proportion.
+    If there are too few images, or groups do not fit these sizes, all sets are smaller in
+    proportion.
 
     Attributes:
-        pretraining: to train encoders on.
-        assessed: to score and to value.
-        clean: to which assessed images are added in the experiments on choosing.
-        validation: to measure classifiers on.
+        pretraining: images that encoders are trained on.
+        assessed: images that are scored and valued.
+        clean: images that every classifier is trained on; the experiments on choosing add assessed
+            images to them.
+        validation: images that classifiers are measured on.
     """
 
     pretraining: int = 160_000
@@ -35,7 +37,7 @@ class SetSizes:
 
     def __post_init__(self) -> None:
         if min(dataclasses.astuple(self)) < 2:
-            raise ValueError(f"every set needs two images at least, got {self}")
+            raise ValueError(f"every set needs at least two images, got {self}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +45,14 @@ class NoiseSettings:
     """The corruption of the assessed and of the training images.
 
     Attributes:
-        levels: the paper's deltas.
-        assessed, pretraining: the shares that are corrupted: 400 of 500 and 60,000 of 160,000.
-        spread: what delta * m in N(delta, delta * m) is.
-        division: how the corrupted images divide over the levels: "even", or a level "drawn" for
-            each image.
-        training: "clean_then_mixed" (the paper's) or "clean".
-        clean_share: the share of the training on clean images.
+        levels: the noise levels delta of the corrupted images; the defaults are the paper's.
+        assessed, pretraining: the shares of these sets that are corrupted. The paper corrupts 400
+            of 500 and 60,000 of 160,000 images.
+        spread: whether delta * m in N(delta, delta * m) is a variance or a standard deviation.
+        division: "even": every level has the same number of corrupted images. "drawn": each image
+            draws its level.
+        training: "clean_then_mixed" (as in the paper) or "clean".
+        clean_share: the share of the training steps that use clean images only.
     """
 
     levels: tuple[float, ...] = LEVELS
@@ -76,9 +79,8 @@ class NoiseSettings:
             )
         if not (0 < self.assessed < 1 and 0 <= self.pretraining <= 1 and 0 < self.clean_share < 1):
             raise ValueError(
-                f"shares assessed {self.assessed} and clean_share {self.clean_share} must lie "
-                "between 0 and 1, "
-                f"pretraining {self.pretraining} may be either"
+                f"assessed {self.assessed} and clean_share {self.clean_share} must be above 0 and "
+                f"below 1; pretraining {self.pretraining} must be from 0 to 1"
             )
         for value, known in (
             (self.spread, ("variance", "standard_deviation")),
@@ -94,16 +96,15 @@ class TrainingPlan:
     """How encoders are trained.
 
     Attributes:
-        methods: the features of the first, the main one, are valued (Fig. 3); all are compared
-            (Fig. 2b).
-        presets: one for each method (`pretraining.preset_names`).
-        architecture: by name.
-        network: replaces the named architecture.
-        steps: of each training. None: the steps that `minutes` allow, or the preset's.
-        minutes: of computing in each training: CPU time on a CPU, wall time elsewhere. The time of
-            a step is measured once and kept, so that all seeds train for as many steps.
-        batch_size: None: the preset's. There are never more images in a batch than in the training
-            set.
+        methods: the first is the main method, whose features are valued (Fig. 3). All methods are
+            compared (Fig. 2b).
+        presets: one preset per method (`pretraining.preset_names`).
+        architecture: the name of the architecture.
+        network: an architecture that replaces the named one.
+        steps: steps per training. None: the number that fits into `minutes`, or the preset's.
+        minutes: computing time per training: CPU time on a CPU, wall time elsewhere. The time of a
+            step is measured once and stored, so that all seeds train for the same number of steps.
+        batch_size: images per batch, at most those of the training set. None: the preset's.
     """
 
     methods: tuple[str, ...] = setting(
@@ -143,7 +144,7 @@ class TrainingPlan:
         check_length(self.steps, self.minutes)
 
     def chosen(self) -> Architecture:
-        """Returns the architecture to train."""
+        """Returns the architecture that is trained."""
         return self.network or named_architecture(self.architecture)
 
 
@@ -154,22 +155,23 @@ def _known_valuers() -> tuple[str, ...]:
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentSettings:
-    """Settings of the whole study. Stored folders know this class by its name.
+    """The settings of the whole study. Stored folders contain this class's name.
 
     Attributes:
-        sizes, noise, training: which images are split off, corrupted and trained on.
-        preprocessing: of features before they are examined, valued and classified; z-scores use the
-            features of the clean training images.
-        valued_on: the images that define V of valuers that need labels. "validation": the whole
-            validation set, on which the curves are measured too. "half": one half of it (groups
-            whole); the curves are measured on the other.
-        valuers: beside random, which is always there.
-        model, metric: V: the model that is fitted, and the figure that says what it is worth.
-        permutations: of tmc_shapley, at most; it stops by DataShapley's rule.
+        sizes, noise, training: the sizes of the sets, their noise, and how encoders are trained.
+        preprocessing: is applied to features before they are examined, valued and classified.
+            Z-scores use the features of the clean training images.
+        valued_on: the images that define the utility V of valuers that need labels. "validation":
+            the whole validation set; the curves are measured on it too. "half": one half of it (a
+            group is in one half); the curves are measured on the other half.
+        valuers: the valuers besides random, which is always included.
+        model, metric: define V: the model that is fitted, and the metric of the fitted model.
+        permutations: the largest number of permutations of tmc_shapley, which stops by
+            DataShapley's rule.
         curves: the step and the ends of the curves.
-        mislabelled: the share of the assessed images that gets a wrong label; this experiment is
-            not the paper's.
-        seeds: each is a whole repetition: sets, noise, training, values. The paper has five.
+        mislabelled: the share of the assessed images that get a wrong label. The paper does not
+            have this experiment.
+        seeds: each seed is a full repetition: sets, noise, training, values. The paper has five.
     """
 
     sizes: SetSizes = dataclasses.field(default_factory=SetSizes)
@@ -205,7 +207,7 @@ class ExperimentSettings:
         unknown = [name for name in self.valuers if name not in known]
         if unknown or "examine" not in self.valuers or len(set(self.valuers)) < len(self.valuers):
             raise ValueError(
-                f"valuers {', '.join(self.valuers)}: examine and others, once each, out of "
+                f"valuers {', '.join(self.valuers)}: name examine and others, once each, out of "
                 f"{', '.join(known)}"
             )
         if self.preprocessing not in PREPROCESSINGS:
@@ -219,7 +221,7 @@ class ExperimentSettings:
         if not 0 < self.mislabelled < 0.5 or self.permutations < 1:
             raise ValueError(
                 f"mislabelled {self.mislabelled} must lie between 0 and .5, "
-                f"permutations {self.permutations} be at least 1"
+                f"permutations {self.permutations} must be at least 1"
             )
         check_seeds(self.seeds)
 
@@ -228,8 +230,8 @@ def examine_preset(name: str) -> ExperimentSettings:
     """Returns the settings of a preset.
 
     Args:
-        name: "paper": EXAMINE's sizes and training, for a GPU. "small": for two CPU cores and any
-            labelled folder of a few thousand images.
+        name: "paper": the paper's sizes and training, for a GPU. "small": for two CPU cores and
+            any labelled folder with a few thousand images.
 
     Raises:
         ValueError: there is no such preset.

@@ -1,4 +1,4 @@
-"""EXAMINE's study (sections 4.2 to 4.4), seed by seed; results are kept, never computed twice."""
+"""EXAMINE's study (sections 4.2 to 4.4), seed by seed. Stored results are not computed again."""
 
 import dataclasses
 import functools
@@ -39,15 +39,15 @@ def run(
     """Runs the study: reads the images, runs all seeds, and writes the page after each.
 
     A run that was killed continues when it is started again. Seeds, valuers and methods may be
-    added later in the same folder: they change no other result.
+    added to the same folder later; the other results do not change.
 
     Args:
-        settings: of the study (`examine_preset`).
+        settings: the settings of the study (`examine_preset`).
         source: the labelled images.
-        workdir: everything is written here; the page is experiments.html.
-        allow_long: value also if that is estimated to take more than a day.
-        device: what the page calls the device.
-        progress: show on stderr what is done and how far it is.
+        workdir: the folder of the study; the page is experiments.html.
+        allow_long: values images even if that takes more than a day by estimate.
+        device: the name of the device on the page.
+        progress: shows the progress on stderr.
 
     Returns:
         The results of each seed, in order.
@@ -83,13 +83,13 @@ def run(
 def check_folder(
     workdir: str | os.PathLike[str], images: LabelledImages, settings: ExperimentSettings
 ) -> None:
-    """Writes the study's settings to its folder, or compares them with those that are there.
+    """Writes the study's settings to its folder, or compares them with the stored ones.
 
-    Seeds, valuers and further methods are not compared: they may be added later.
+    Seeds, valuers and methods after the first are not compared, because they may be added later.
 
     Raises:
-        ValueError: the folder holds another study (which settings differ).
-        OSError: it cannot be written.
+        ValueError: the folder holds another study; the message names the settings that differ.
+        OSError: the folder cannot be written.
     """
     training = dataclasses.replace(
         settings.training,
@@ -112,15 +112,15 @@ def run_seed(
     allow_long: bool = False,
     progress: bool = True,
 ) -> ExamineSeedResults:
-    """Runs one repetition, in workdir/seed_S; one that was killed continues.
+    """Runs one repetition in workdir/seed_SEED, or continues it after a kill.
 
     Args:
-        images: all images, of the encoder's size.
-        workdir: of the study (`check_folder`).
-        settings: of the study.
-        seed: of the sets, the noise, the trainings and the valuers.
-        allow_long: value also if that is estimated to take more than a day.
-        progress: show on stderr what is done and how far it is.
+        images: all images, in the encoder's input size.
+        workdir: the folder of the study (`check_folder`).
+        settings: the settings of the study.
+        seed: the seed of the sets, the noise, the trainings and the valuers.
+        allow_long: values images even if that takes more than a day by estimate.
+        progress: shows the progress on stderr.
 
     Raises:
         ValueError, OSError: a one-line reason and remedy.
@@ -174,9 +174,8 @@ def run_seed(
     )
     detections = {}
     for name in settings.valuers:
-        needs_labels = valuer_entry(
-            name
-        ).needs_labels  # without labels, the values stay as they are
+        # Values of a valuer that uses no labels do not change.
+        needs_labels = valuer_entry(name).needs_labels
         record = (
             valued_by(of_seed, name, wrong_labels, "wrong_labels") if needs_labels else valued[name]
         )

@@ -1,4 +1,4 @@
-"""One seed's features, their values by each valuer, and the curves of choosing by these values."""
+"""One seed's features, their values by each valuer, and the curves of choosing by value."""
 
 import dataclasses
 import hashlib
@@ -24,12 +24,13 @@ class SeedFeatures:
     """A seed's sets and their features.
 
     Attributes:
-        images, split: all images, and which of them are in which set.
-        features: by set ("assessed", "clean", "valued_on", "measured_on"), of the main encoder.
-        folder: of this seed.
-        settings, seed: of the study.
-        allow_long: value also if that is estimated to take more than a day.
-        progress: show on stderr how far everything is.
+        images, split: all images, and the row numbers of each set.
+        features: the main encoder's, by set ("assessed", "clean", "valued_on", "measured_on").
+        folder: the folder of this seed.
+        settings: the settings of the study.
+        seed: the seed.
+        allow_long: values images even if that takes more than a day by estimate.
+        progress: shows the progress on stderr.
     """
 
     images: LabelledImages
@@ -42,11 +43,11 @@ class SeedFeatures:
     progress: bool
 
     def coded(self, which: str) -> CodedRows:
-        """Returns a set with its true labels."""
+        """Returns the features of a set with the true labels."""
         return CodedRows(self.features[which], self.images.labels[getattr(self.split, which)])
 
     def rows(self, which: str, labels: Int[np.ndarray, " n"]) -> LabelledRows:
-        """Returns a set with these labels."""
+        """Returns the features of a set with the given labels."""
         indices = getattr(self.split, which)
         groups = None if self.images.groups is None else self.images.groups[indices]
         names = tuple(self.images.names[i] for i in indices)
@@ -59,16 +60,16 @@ def valued_by(
     """Values the assessed images with these labels by one valuer.
 
     Args:
-        of_seed: the features.
-        name: of the valuer.
-        labels: of the assessed images, true or not.
-        stage: the folder, in the seed's, that keeps the result.
+        of_seed: the seed's features.
+        name: the name of the valuer.
+        labels: the labels of the assessed images, correct or not.
+        stage: the name of the subfolder for the result.
 
     Returns:
         values, standard_error, seconds, diagnostics.
 
     Raises:
-        ValueError: the valuer refuses the rows, or would take more than a day.
+        ValueError: the valuer cannot use the rows, or would take more than a day.
     """
     settings, folder = of_seed.settings, of_seed.folder / stage
     options = ValueSettings(
@@ -105,7 +106,7 @@ def valued_by(
 def curves_of(
     of_seed: SeedFeatures, values: dict[str, Float[np.ndarray, " n"]]
 ) -> dict[CurveKind, dict[str, Curve]]:
-    """Returns the curves of Fig. 3 of these values, measured on the set that the settings name."""
+    """Returns the curves of Fig. 3 for these values, measured on the set `measured_on`."""
     measured_on = of_seed.coded("measured_on")
     settings = of_seed.settings
     utility = Utility(measured_on.features, measured_on.labels, settings.model, settings.metric)
@@ -129,7 +130,7 @@ def curves_of(
             for kind, by_name in curves.items()
         }
 
-    # Other valuers, another file: a valuer may be added later in the same folder.
+    # The file name depends on the valuers, because valuers may be added to the folder later.
     which = hashlib.blake2b(",".join(values).encode(), digest_size=6).hexdigest()
     stored = kept.json(of_seed.folder / f"curves_{which}.json", compute)
     return {

@@ -130,7 +130,7 @@ def test_folders_have_their_classes_by_sub_folder(tmp_path: pathlib.Path) -> Non
         ({"methods": ("byol_tracin_pretrained",)}, "need a scorer"),
         ({"steps": 3, "minutes": 1.0}, "either steps or minutes"),
         ({"shares": (0.1, 1.5)}, "shares"),
-        ({"seeds": (0, 0)}, "different ones"),
+        ({"seeds": (0, 0)}, "all must be different"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes: dict[str, object], reason: str) -> None:

@@ -105,7 +105,7 @@ def test_the_paper_preset_has_the_papers_numbers() -> None:
         ({"valuers": ("loo",)}, "examine and others"),
         ({"valuers": ("examine", "nothing")}, "examine and others"),
         ({"valuers": ("examine", "random")}, "examine and others"),
-        ({"seeds": (0, 0)}, "different ones"),
+        ({"seeds": (0, 0)}, "all must be different"),
         ({"mislabelled": 0.6}, "between"),
     ],
 )
