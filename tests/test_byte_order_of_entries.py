@@ -28,6 +28,7 @@ from examine_jax.jobs.assess.assess import AssessSettings, assess_features
 from examine_jax.jobs.score import ScoreSettings, score_features
 from examine_jax.jobs.value.value import ValueFiles, value_files
 from examine_jax.labelled.labelled_rows import LabelledRows
+from examine_jax.training.devices import data_mesh, place_batch
 from examine_jax.valuation import ValueSettings, fit_logistic, value_features
 from examine_jax.valuation.registry import VALUERS
 from examine_jax.valuation.valuers.entry import ValidationSet, ValuerOptions
@@ -162,6 +163,7 @@ ENTRIES: dict[str, Callable[[Order], Any]] = {
     "noise_separation": lambda given: (
         noise_separation(given.number(FEATURES[:, 0]), given.number(LABELS)).auroc
     ),
+    "training batch": lambda given: place_batch(data_mesh(36), given.whole(LABELS), 36),
     "raw_pixels": lambda given: raw_pixels(
         given.number((np.abs(FEATURES) / 4).reshape(36, 2, 3, 1))
     ),

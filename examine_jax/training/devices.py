@@ -10,6 +10,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Array, Int, PyTree, Shaped
 
 _AXIS = "batch"
@@ -70,6 +71,7 @@ def place_batch(
 
     It is copied in the background.
     """
+    local = native(local)
     if jax.process_count() == 1:
         batch: Array = jax.device_put(local, sharded(mesh))
     else:
