@@ -9,6 +9,7 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations.jacobi import eigh
 from examine_jax.scoring.equations.rows import Rows, block_of, reduce_blocks
 
 LEAD = 8  # eigenvectors after the first whose coordinates are computed in float64
@@ -55,7 +56,7 @@ def decompose(matrix: Array) -> tuple[Array, Array]:
 
     Eigenvalues within rounding of 0 are set to 0.
     """
-    values, vectors = jnp.linalg.eigh(matrix)
+    values, vectors = eigh(matrix)
     noise = 2.0**-50 * matrix.shape[0] ** 0.5 * values[-1]
     # The square root of such a value would be far above rounding error. (The N x N Gram matrix of
     # centred rows always has one.)
@@ -217,7 +218,7 @@ def _norm(matrix: Array) -> Array:
 
 
 def _descending(matrix: Array) -> tuple[Array, Array]:
-    values, vectors = jnp.linalg.eigh((matrix + matrix.T) / 2)
+    values, vectors = eigh((matrix + matrix.T) / 2)
     return values[::-1], vectors[:, ::-1]
 
 

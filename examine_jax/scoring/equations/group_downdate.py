@@ -16,6 +16,7 @@ from jax import lax
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.eigensystem import LEAD, Eigensystem
+from examine_jax.scoring.equations.jacobi import eigh, largest_eigenvalue
 from examine_jax.scoring.equations.rows import Rows, block_rows, rows_at
 from examine_jax.scoring.equations.secular_equation import Roots
 
@@ -251,7 +252,7 @@ def _solve_pool(
     # The start is the best vector within the leading eigenvectors, so ties among them cost no
     # steps.
     lead_size = pool.lead.shape[1]
-    lead_vectors = jnp.linalg.eigh(jnp.diag(poles[:lead_size]) + pool.lead)[1][:, :, 0]
+    lead_vectors = jax.vmap(eigh)(jnp.diag(poles[:lead_size]) + pool.lead)[1][:, :, 0]
     vector = jnp.pad(lead_vectors, ((0, 0), (0, size - lead_size)))
     nothing = jnp.zeros_like(vector)
     start = _Search(
@@ -275,7 +276,7 @@ def _solve_pool(
         missing = jnp.sum(basis * basis, 2) < 0.5
         high = 4 * jnp.sum(jnp.abs(projected), (1, 2)) + floor
         projected += jnp.eye(3) * jnp.where(missing, high[:, None], 0)[:, None, :]
-        best = jnp.where(missing, 0, jnp.linalg.eigh(projected)[1][:, :, 0])
+        best = jnp.where(missing, 0, jax.vmap(eigh)(projected)[1][:, :, 0])
         combine = partial(jnp.einsum, "cb,cbn->cn")
         vector, image = _unit(combine(best, basis), combine(best, images))
         change = best.at[:, 0].set(0)
@@ -370,7 +371,7 @@ def _dense(
     if centred:
         left = rows.present - (groups.starts[group + 1] - groups.starts[group])
         part += total[:, None] * total[None, :] / jnp.maximum(left, 1)
-    remaining = jnp.linalg.eigvalsh(matrix - part)[-1]
+    remaining = largest_eigenvalue(matrix - part)
     largest = system.values[0]
     noise = 2.0**-50 * size**0.5 * largest
     t = jnp.clip(jnp.where(remaining < noise, largest, largest - remaining), 0, largest)

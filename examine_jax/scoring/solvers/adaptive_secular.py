@@ -11,6 +11,7 @@ from jax import lax
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations import secular_equation as equation
 from examine_jax.scoring.equations.eigensystem import LEAD, rounding
+from examine_jax.scoring.equations.jacobi import eigh
 from examine_jax.scoring.equations.rows import (
     Rows,
     block_of,
@@ -265,7 +266,7 @@ def _ritz(space: _Space, epsilon: float) -> _Ritz:
     basis = jnp.where(reached, space.basis.transpose(1, 0, 2).reshape(width, -1), 0)
     images = jnp.where(reached, space.images.transpose(1, 0, 2).reshape(width, -1), 0)
     projected = jnp.matmul(basis.T, images)
-    values, vectors = jnp.linalg.eigh((projected + projected.T) / 2)
+    values, vectors = eigh((projected + projected.T) / 2)
     values, vectors = jnp.maximum(values[::-1], 0), vectors[:, ::-1]
     lead = vectors[:, : 1 + LEAD]
     residual = jnp.matmul(images, lead) - jnp.matmul(basis, lead) * values[: 1 + LEAD]

@@ -7,6 +7,7 @@ import numpy as np
 from jax import lax
 
 from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations.jacobi import largest_singular_value
 from examine_jax.scoring.equations.rows import Rows, block_of, rows_dtype
 from examine_jax.scoring.examination import Diagnostics, Examination, Path, underflow_bound
 
@@ -32,7 +33,7 @@ class DenseSVD:
                 for _ in range(2):  # the second mean is the rounding of the first
                     mean = jnp.sum(kept, 0) / jnp.maximum(jnp.sum(left), 1)
                     kept = jnp.where(left[:, None], kept - mean, 0)
-            return jnp.linalg.svd(kept, compute_uv=False)[0]
+            return largest_singular_value(kept)
 
         sigma = largest(present)
         without = lax.map(lambda i: largest(present & (indices != i)), indices)

@@ -18,6 +18,7 @@ from examine_jax.scoring.equations.eigensystem import (
     rounding,
     scatter,
 )
+from examine_jax.scoring.equations.jacobi import eigh
 from examine_jax.scoring.equations.rows import Rows, row_at, rows_dtype
 from examine_jax.scoring.equations.secular_equation import Roots
 from examine_jax.scoring.examination import Examination, Path, examination_of
@@ -204,7 +205,7 @@ def _advance(operator: _Operator, column: _Column) -> _Column:
     projected = (projected + projected.T) / 2 + jnp.diag(
         jnp.where(missing, 4 * jnp.sum(jnp.abs(projected)), 0)
     )
-    best = jnp.linalg.eigh(projected)[1][:, 0]
+    best = eigh(projected)[1][:, 0]
     best = jnp.where(missing, 0, best)
     vector, image = _unit(best @ basis, best @ images)
     change = best.at[0].set(0)
