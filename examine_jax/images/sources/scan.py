@@ -143,8 +143,9 @@ def check_workdir(workdir: str | os.PathLike[str], *images: str | os.PathLike[st
         ValueError: the workdir is one of the folders.
     """
     for source in images:
-        both = source is not None and os.path.isdir(source) and os.path.isdir(workdir)
-        if both and os.path.samefile(source, workdir):
+        if source is None or not os.path.isdir(source) or not os.path.isdir(workdir):
+            continue
+        if os.path.samefile(source, workdir):
             raise ValueError(
                 f"the workdir {shown(workdir)} is the folder of the images, and its charts would "
                 "be read as images; name another workdir"
