@@ -184,6 +184,18 @@ def train_classifier(
             without an image.
         DivergedError: a ValueError; the loss is not finite.
     """
+    # With 64-bit types, uniform and normal draws would be others, and so would be the parameters.
+    with jax.enable_x64(False):
+        return _train(network, fixed, inputs, labels, training)
+
+
+def _train(
+    network: Network,
+    fixed: PyTree,
+    inputs: Any,
+    labels: Num[Array | np.ndarray, "n *classes"],
+    training: ClassifierTraining,
+) -> Classifier:
     targets, multilabel = as_targets(labels, network.num_classes)
     if len(targets) != len(inputs):
         raise ValueError(f"{len(inputs)} images have {len(targets)} labels; give one each")

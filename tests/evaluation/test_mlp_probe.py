@@ -167,3 +167,18 @@ def test_invalid_or_diverging_training_is_refused():
         ClassifierTraining(epochs=0, optimiser=Adam())
     with pytest.raises(ValueError, match="StepDecay"):
         StepDecay(0.0)
+
+
+def test_a_classifier_does_not_depend_on_64_bit_types():
+    rng = np.random.default_rng(5)
+    inputs = rng.normal(size=(32, 4)).astype(np.float32)
+    labels = np.arange(32) % 2
+
+    def losses():
+        training = ClassifierTraining(epochs=2, batch_size=16)
+        return train_classifier(HeadOnFeatures(_HEAD, 4, 2), {}, inputs, labels, training).losses
+
+    plain = losses()
+    with jax.enable_x64(True):
+        wide = losses()
+    np.testing.assert_array_equal(plain, wide)
