@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Array, Bool, Float
-from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.float64 import float64_types, with_float64
 from examine_jax.scoring.equations.inputs import non_finite_rows
 from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.spectrum import Newcomers, Spectrum
@@ -40,7 +40,7 @@ def summarise_chunks(chunks: Iterable[ArrayLike]) -> SpectralSummary:
     summary: SpectralSummary | None = None
     for block, where in _blocks(chunks):
         previous = summary
-        with jax.enable_x64(True):
+        with float64_types():
             summary = _first(block, where) if summary is None else _next(summary, block, where)
         # While one block is computed, the next is read. At most these two are in memory.
         if previous is not None:

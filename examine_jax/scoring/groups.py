@@ -21,7 +21,11 @@ from examine_jax.scoring.equations.eigensystem import (
     rounding,
     scatter,
 )
-from examine_jax.scoring.equations.float64 import reduce_keeping_dtypes, with_float64
+from examine_jax.scoring.equations.float64 import (
+    float64_types,
+    reduce_keeping_dtypes,
+    with_float64,
+)
 from examine_jax.scoring.equations.group_downdate import Groups, leave_out
 from examine_jax.scoring.equations.inputs import as_array, check_inputs, non_finite_rows
 from examine_jax.scoring.equations.rows import Rows, prepare, rows_dtype
@@ -108,7 +112,7 @@ def examine_groups(
     if not traced:
         _check_ids(ids, num_groups, mask)
     compute = _grouper(num_groups, bool(center), mask is not None)
-    with jax.enable_x64(True):
+    with float64_types():
         result = compute(matrix, ids) if mask is None else compute(matrix, ids, mask)
     if not traced and bool(jnp.isnan(result.singular_value)):
         raise ValueError(non_finite_rows(matrix, mask))

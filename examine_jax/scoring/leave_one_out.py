@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
 from examine_jax.scoring.equations.derivative import differentiable
-from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.float64 import float64_types, with_float64
 from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
 from examine_jax.scoring.equations.rows import prepare
 from examine_jax.scoring.equations.sharded import row_sharding, sharded_examiner
@@ -75,7 +75,7 @@ def examine(
     compute, compiled = _examiner(solver, bool(center), mask is not None, row_sharding(rows))
     if not traced:
         compute = compiled
-    with jax.enable_x64(True):  # or JAX would turn float64 NumPy features into float32
+    with float64_types():  # or JAX would turn float64 NumPy features into float32
         result = compute(rows) if mask is None else compute(rows, mask)
     if not traced and np.isnan(result.singular_value):
         raise ValueError(non_finite_rows(rows, mask))

@@ -12,6 +12,7 @@ from examine_jax.scoring.equations import newcomer_equation as equation
 from examine_jax.scoring.equations.eigensystem import Eigensystem, rounding
 from examine_jax.scoring.equations.float64 import (
     check_float64,
+    float64_types,
     reduce_keeping_dtypes,
     with_float64,
 )
@@ -89,7 +90,7 @@ class Spectrum(NamedTuple):
                 "leaving one out needs a corpus of at least two rows; this one has "
                 f"{int(self.count)}"
             )
-        with jax.enable_x64(True):
+        with float64_types():
             result = _examine(self, given)
         if not traced and bool(jnp.any(jnp.isnan(result.gap))):
             raise ValueError(non_finite_rows(given))
@@ -112,7 +113,7 @@ class Spectrum(NamedTuple):
         """
         given, traced = checked_rows(rows, self.system.values.shape[0])
         check_float64(self)
-        with jax.enable_x64(True):
+        with float64_types():
             result = _examine_new(self, given)
         if not traced and bool(jnp.any(jnp.isnan(result.gap))):
             raise ValueError(non_finite_rows(given))

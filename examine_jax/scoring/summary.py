@@ -18,6 +18,7 @@ from examine_jax.scoring.equations.eigensystem import (
 )
 from examine_jax.scoring.equations.float64 import (
     check_float64,
+    float64_types,
     reduce_keeping_dtypes,
     with_float64,
 )
@@ -74,7 +75,7 @@ class SpectralSummary(NamedTuple):
         rows, traced = checked_rows(features)
         mask = check_mask(where, rows.shape[0])
         traced |= isinstance(mask, jax.core.Tracer)
-        with jax.enable_x64(True):  # or JAX would turn float64 NumPy features into float32
+        with float64_types():  # or JAX would turn float64 NumPy features into float32
             summary = _of(rows) if mask is None else _of_masked(rows, mask)
         if not traced and bool(jnp.isnan(summary.scale)):
             raise ValueError(non_finite_rows(rows, mask))
@@ -97,7 +98,7 @@ class SpectralSummary(NamedTuple):
         self._check_width(other)
         check_float64(self)
         check_float64(other)
-        with jax.enable_x64(True):  # or JAX would turn float64 NumPy arrays into float32
+        with float64_types():  # or JAX would turn float64 NumPy arrays into float32
             return _merge(self, other)
 
     def remove(self, features: ArrayLike, where: ArrayLike | None = None) -> "SpectralSummary":
@@ -111,7 +112,7 @@ class SpectralSummary(NamedTuple):
         rows, _ = checked_rows(features, self.mean.shape[0])
         check_float64(self)
         taken = SpectralSummary.of(rows, where)
-        with jax.enable_x64(True):
+        with float64_types():
             left = _remove(self, taken)
         if not isinstance(left.count, jax.core.Tracer):
             _check_removal(self, taken, left)
@@ -123,7 +124,7 @@ class SpectralSummary(NamedTuple):
         It is computed once and scores any number of rows.
         """
         check_float64(self)
-        with jax.enable_x64(True):
+        with float64_types():
             return _spectrum(bool(center))(self)
 
     def examine(self, rows: ArrayLike, center: bool = False) -> Examination:
@@ -156,7 +157,7 @@ class SpectralSummary(NamedTuple):
         from examine_jax.scoring.summary_file import read_summary
 
         arrays = read_summary(path, cls._fields)
-        with jax.enable_x64(True):
+        with float64_types():
             return cls(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -12,7 +12,11 @@ from numpy.typing import ArrayLike
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.eigensystem import decompose, gram_of_rows, scatter
-from examine_jax.scoring.equations.float64 import reduce_keeping_dtypes, with_float64
+from examine_jax.scoring.equations.float64 import (
+    float64_types,
+    reduce_keeping_dtypes,
+    with_float64,
+)
 from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
 from examine_jax.scoring.equations.interlaced_roots import eigenvalue_drops
 from examine_jax.scoring.equations.rows import Rows, map_blocks, prepare, rows_dtype
@@ -114,7 +118,7 @@ def _run(
             f"k must be from 1 to min(N, D) = {size} for features of shape {matrix.shape}; got {k}"
         )
     compute = examiner(k, bool(center), mask is not None)
-    with jax.enable_x64(True):
+    with float64_types():
         result = compute(matrix) if mask is None else compute(matrix, mask)
     if not traced and bool(jnp.isnan(jax.tree.leaves(result)[0]).any()):
         raise ValueError(non_finite_rows(matrix, mask))

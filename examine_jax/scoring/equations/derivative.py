@@ -28,7 +28,7 @@ from jax import lax
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations import secular_equation as equation
 from examine_jax.scoring.equations.eigensystem import LEAD, decompose, gram_of_rows, scatter
-from examine_jax.scoring.equations.float64 import with_float64
+from examine_jax.scoring.equations.float64 import float64_types, with_float64
 from examine_jax.scoring.equations.rows import Rows, block_of, map_blocks, prepare, rows_dtype
 from examine_jax.scoring.examination import Diagnostics, Examination
 
@@ -89,7 +89,7 @@ def differentiable(compute: Callable[..., Examination], center: bool) -> Callabl
         features, *mask = primals
         # JAX may trace this rule later, outside the call of `examine`. Without 64-bit types it
         # would convert float64 features to float32.
-        with jax.enable_x64(True):
+        with float64_types():
             result = examination(*primals)
             change = jnp.asarray(tangents[0], result.gap.dtype)
             if mask:

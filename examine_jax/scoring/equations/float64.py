@@ -5,8 +5,9 @@ function is traced, so it is turned on around each trace: around the direct call
 batching by `vmap`, which happens later and outside the direct call (hence `custom_vmap`).
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import jax
@@ -18,6 +19,17 @@ Result = TypeVar("Result")
 Value = TypeVar("Value", bound=tuple[Any, ...])
 
 
+@contextlib.contextmanager
+def float64_types() -> Iterator[None]:
+    """64-bit types on, and NumPy's usual promotion of dtypes and ranks, whatever JAX's settings."""
+    with (
+        jax.enable_x64(True),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
+        yield
+
+
 def with_float64(function: Callable[..., Result]) -> Callable[..., Result]:
     """Jits `function(*arrays) -> pytree of arrays`; traces and batches it with 64-bit types on.
 
@@ -27,13 +39,13 @@ def with_float64(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @custom_vmap
     def call(*arguments: Any) -> Any:
-        with jax.enable_x64(True):
+        with float64_types():
             return compiled(*arguments)
 
     @call.def_vmap
     def batched(axis_size: int, in_batched: list[Any], *arguments: Any) -> Any:
         in_axes = jax.tree.map(lambda is_batched: 0 if is_batched else None, tuple(in_batched))
-        with jax.enable_x64(True):
+        with float64_types():
             out = jax.vmap(compiled, in_axes=in_axes, axis_size=axis_size)(*arguments)
         return out, jax.tree.map(lambda _: True, out)
 
@@ -53,7 +65,7 @@ def reduce_keeping_dtypes(value: Value) -> tuple[Callable[..., Value], tuple[Any
 
 
 def _restored(kind: Callable[..., Value], fields: tuple[Any, ...]) -> Value:
-    with jax.enable_x64(True):
+    with float64_types():
         return kind(*jax.tree.map(jnp.asarray, fields))
 
 
