@@ -107,7 +107,7 @@ def _examiner(
     """
     if sharding is not None:
         compute = sharded_examiner(solver, center, masked, *sharding)
-        return compute, compute
+        return differentiable(compute, center), compute
     if masked:
         compute = with_float64(
             lambda features, where: solver.solve(prepare(features, where, center))

@@ -29,6 +29,7 @@ from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations import secular_equation as equation
 from examine_jax.scoring.equations.eigensystem import LEAD, decompose, gram_of_rows, scatter
 from examine_jax.scoring.equations.float64 import float64_types, with_float64
+from examine_jax.scoring.equations.replicated import placed_like, replicated
 from examine_jax.scoring.equations.rows import Rows, block_of, map_blocks, prepare, rows_dtype
 from examine_jax.scoring.examination import Diagnostics, Examination
 
@@ -91,7 +92,8 @@ def differentiable(compute: Callable[..., Examination], center: bool) -> Callabl
         # would convert float64 features to float32.
         with float64_types():
             result = examination(*primals)
-            change = jnp.asarray(tangents[0], result.gap.dtype)
+            change = replicated(jnp.asarray(tangents[0], result.gap.dtype))
+            mask = [replicated(where) for where in mask]
             if mask:
                 change = jnp.where(mask[0][:, None], change, 0)
             if center:
@@ -104,15 +106,20 @@ def differentiable(compute: Callable[..., Examination], center: bool) -> Callabl
                 if mask:
                     change = jnp.where(mask[0][:, None], change, 0)
             sigma, gap = _tangents(vectors_of(*primals), change)
+            sigma, gap = placed_like(sigma, result.singular_value), placed_like(gap, result.gap)
+            zeros = [
+                placed_like(jnp.zeros_like(x), x)
+                for x in (result.error_bound, result.diagnostics.residual)
+            ]
             tangent = Examination(
                 score=-result.score * gap,
                 gap=gap,
                 singular_value=sigma,
                 loo_singular_values=sigma - gap,
-                error_bound=jnp.zeros_like(result.error_bound),
+                error_bound=zeros[0],
                 diagnostics=Diagnostics(
                     iterations=_no_tangent(result.diagnostics.iterations),
-                    residual=jnp.zeros_like(result.diagnostics.residual),
+                    residual=zeros[1],
                     path=_no_tangent(result.diagnostics.path),
                 ),
             )
@@ -122,7 +129,7 @@ def differentiable(compute: Callable[..., Examination], center: bool) -> Callabl
 
 
 def _no_tangent(integers: Array) -> Any:
-    return np.zeros(integers.shape, jax.dtypes.float0)
+    return placed_like(np.zeros(integers.shape, jax.dtypes.float0), integers)
 
 
 def _tangents(vectors: _Vectors, change: Array) -> tuple[Array, Array]:

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
 
+from examine_jax.scoring.equations.replicated import replicated, without_mesh
+
 Result = TypeVar("Result")
 Value = TypeVar("Value", bound=tuple[Any, ...])
 
@@ -30,17 +32,20 @@ def float64_types() -> Iterator[None]:
         yield
 
 
-def with_float64(function: Callable[..., Result]) -> Callable[..., Result]:
+def with_float64(
+    function: Callable[..., Result], *, gathers: bool = True
+) -> Callable[..., Result]:
     """Jits `function(*arrays) -> pytree of arrays`; traces and batches it with 64-bit types on.
 
-    The returned function has no derivative rule.
+    Arrays that are spread over a mesh are gathered first, unless `gathers` is False. The returned
+    function has no derivative rule.
     """
     compiled = jax.jit(function)
 
     @custom_vmap
     def call(*arguments: Any) -> Any:
         with float64_types():
-            return compiled(*arguments)
+            return without_mesh(compiled, arguments) if gathers else compiled(*arguments)
 
     @call.def_vmap
     def batched(axis_size: int, in_batched: list[Any], *arguments: Any) -> Any:
@@ -49,7 +54,14 @@ def with_float64(function: Callable[..., Result]) -> Callable[..., Result]:
             out = jax.vmap(compiled, in_axes=in_axes, axis_size=axis_size)(*arguments)
         return out, jax.tree.map(lambda _: True, out)
 
-    wrapped: Callable[..., Result] = functools.wraps(function)(call)
+    @functools.wraps(function)
+    def wrapped(*arguments: Any) -> Result:
+        if gathers:
+            with float64_types():
+                arguments = jax.tree.map(replicated, arguments)
+        result: Result = call(*arguments)
+        return result
+
     return wrapped
 
 

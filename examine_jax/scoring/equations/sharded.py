@@ -80,7 +80,8 @@ def sharded_examiner(
     # check_vma is off: with it, the initial zeros of every loop would have to be marked as varying
     # over the devices.
     compute = with_float64(
-        jax.shard_map(local, mesh=mesh, in_specs=inputs, out_specs=specs, check_vma=False)
+        jax.shard_map(local, mesh=mesh, in_specs=inputs, out_specs=specs, check_vma=False),
+        gathers=False,
     )
 
     def placed(*arguments: Any) -> Examination:
