@@ -1,6 +1,6 @@
-"""Data parallelism: batches are split over all devices, of one process or many.
+"""Data parallelism: each batch is split over all devices, of one process or of many.
 
-Each device has all parameters.
+Each device holds all parameters.
 """
 
 from typing import Any
@@ -19,36 +19,37 @@ _AXIS = "batch"
 def data_mesh(micro_batch: int) -> Mesh:
     """A mesh of one axis over the largest number of devices that divides a micro-batch evenly.
 
-    In one process that is one device for a prime number of images; with several processes it must
-    be all devices. Axes are Auto: XLA shards what is computed from a batch, so losses and batch
-    norms over the whole batch need no gather code.
+    In one process this may be few devices: only one, if a prime number of images exceeds the number
+    of devices. With several processes it must be all devices. The axis is Auto: XLA shards what is
+    computed from a batch. So losses and batch norms over the whole batch need no explicit gather.
 
     Raises:
-        ValueError: there are several processes and their devices do not divide the micro-batch.
+        ValueError: there are several processes, and the number of their devices does not divide the
+            micro-batch.
     """
     devices = jax.devices()
     if jax.process_count() > 1 and micro_batch % len(devices):
         raise ValueError(
-            f"{micro_batch} images a micro-batch (batch_size / accumulate) cannot be shared out "
-            f"among {len(devices)} devices of "
-            f"{jax.process_count()} processes; choose a multiple of {len(devices)}"
+            f"a micro-batch of {micro_batch} images (batch_size / accumulate) cannot be divided "
+            f"evenly among {len(devices)} devices of {jax.process_count()} processes; choose a "
+            f"multiple of {len(devices)}"
         )
     count = max(count for count in range(1, len(devices) + 1) if micro_batch % count == 0)
     return jax.make_mesh((count,), (_AXIS,), axis_types=(AxisType.Auto,), devices=devices[:count])
 
 
 def sharded(mesh: Mesh) -> NamedSharding:
-    """Each device has an equal part of the leading axis."""
+    """The sharding in which each device holds an equal part of the leading axis."""
     return NamedSharding(mesh, PartitionSpec(_AXIS))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Each device has the whole array."""
+    """The sharding in which each device holds the whole array."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
-    """Copies host arrays, the same in every process, to every device."""
+    """Copies host arrays to every device. They must be equal in all processes."""
     if jax.process_count() == 1:
         return jax.device_put(tree, replicated(mesh))
     return jax.tree.map(
@@ -58,7 +59,7 @@ def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
 
 
 def local_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, " local"]:
-    """The rows of a batch that this process feeds, ascending."""
+    """The rows of a batch that this process supplies to its devices, ascending."""
     slices = sharded(mesh).addressable_devices_indices_map((batch_size,)).values()
     bounds = sorted({index[0].indices(batch_size)[:2] for index in slices if index is not None})
     return np.concatenate([np.arange(*bound) for bound in bounds])
@@ -67,9 +68,9 @@ def local_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, " local"]:
 def place_batch(
     mesh: Mesh, local: Shaped[np.ndarray, "local ..."], batch_size: int
 ) -> Shaped[Array, "batch ..."]:
-    """The whole batch, of which this process gives its `local_rows`.
+    """The whole batch as a sharded array. This process supplies its `local_rows`.
 
-    It is copied in the background.
+    The copy runs in the background.
     """
     local = native(local)
     if jax.process_count() == 1:
@@ -82,9 +83,9 @@ def place_batch(
 
 
 def gather_all(*values: int | float) -> list[list[Any]]:
-    """Every process's numbers, [processes][values], so that all processes decide alike.
+    """The values of every process, [processes][values], so that all processes decide the same.
 
-    One process gets its values back as they are.
+    With one process, its values are returned unchanged.
     """
     if jax.process_count() == 1:
         return [list(values)]
@@ -95,6 +96,6 @@ def gather_all(*values: int | float) -> list[list[Any]]:
 
 
 def wait_for_all(name: str) -> None:
-    """Returns once every process has called it with this name."""
+    """Waits until every process has called this function with this name."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
