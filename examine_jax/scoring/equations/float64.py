@@ -32,9 +32,7 @@ def float64_types() -> Iterator[None]:
         yield
 
 
-def with_float64(
-    function: Callable[..., Result], *, gathers: bool = True
-) -> Callable[..., Result]:
+def with_float64(function: Callable[..., Result], *, gathers: bool = True) -> Callable[..., Result]:
     """Jits `function(*arrays) -> pytree of arrays`; traces and batches it with 64-bit types on.
 
     Arrays that are spread over a mesh are gathered first, unless `gathers` is False. The returned
