@@ -263,10 +263,15 @@ def _solve_pool(
         value = _dot(search.vector, search.image)
         residual = search.image - value[:, None] * search.vector
         direction = residual / jnp.maximum(jnp.maximum(poles, value[:, None]), floor)
+        direction, _unused = _unit(direction, direction)
         for _ in range(2):  # orthogonalising twice is enough (Kahan, Parlett)
             direction -= _dot(direction, search.vector)[:, None] * search.vector
             direction -= _dot(direction, search.step)[:, None] * search.step
+            kept = _dot(direction, direction)[:, None]
             direction, _unused = _unit(direction, direction)
+        # If the second time takes most of a unit vector, it is rounding within the span of the
+        # others (at an exact tie): no direction is left.
+        direction = jnp.where(kept > 0.25, direction, 0)
         basis = jnp.stack([search.vector, direction, search.step], 1)
         images = jnp.stack([search.image, apply(direction), search.step_image], 1)
         projected = jnp.sum(basis[:, :, None] * images[:, None], -1)

@@ -191,10 +191,15 @@ def _advance(operator: _Operator, column: _Column) -> _Column:
     row_steps = lengths * column.left_out / (operator.scale + tiny)
     residual = lengths * residual
     residual -= row_steps * _dot(column.left_out, residual) / (1 + _dot(column.left_out, row_steps))
+    residual, _unused = _unit(residual, residual)
     for _ in range(2):  # orthogonalising twice is enough (Kahan, Parlett)
         residual -= _dot(residual, column.vector) * column.vector
         residual -= _dot(residual, column.step) * column.step
+        kept = _dot(residual, residual)
         residual, _unused = _unit(residual, residual)
+    # If the second time takes most of a unit vector, it is rounding within the span of the others
+    # (at an exact tie): no direction is left.
+    residual = jnp.where(kept > 0.25, residual, 0)
     residual_image = _apply(operator, column.left_out, residual)
     basis = jnp.stack([column.vector, residual, column.step])
     images = jnp.stack([column.image, residual_image, column.step_image])
