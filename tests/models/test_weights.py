@@ -195,6 +195,43 @@ def test_configurations_that_cannot_be_read_are_refused(saved, changes, message)
         read_network(folder)
 
 
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("dinov2", "embeddings.register_tokens"),
+        ("vit", "vit.encoder.layer.0.attention.q_norm.weight"),
+        ("vit_mae", "vit.encoder.layer.2.layernorm_before.weight"),
+        ("resnet_basic", "resnet.encoder.stages.0.layers.0.attention.weight"),
+    ],
+)
+def test_a_tensor_that_is_not_used_is_refused_since_features_would_be_wrong(saved, name, tensor):
+    folder = saved(name)
+    read_network(folder)
+    with_tensors(folder, lambda t: t.update({tensor: np.ones((1, 4, 16), np.float32)}))
+    with pytest.raises(ValueError, match="tensors that this network does not use"):
+        read_network(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("dinov2", {"num_register_tokens": 4}),
+        ("vit", {"use_qk_norm": True}),
+        ("vit_mae", {"rope_theta": 100.0}),
+        ("resnet_basic", {"hidden_act": "silu"}),
+        ("resnet_basic", {"antialias": True}),
+    ],
+)
+def test_a_field_that_is_not_known_is_refused_unless_it_is_off(saved, name, field):
+    folder = saved(name)
+    with_configuration(folder, **dict.fromkeys(field, None))
+    if "hidden_act" not in field:
+        read_network(folder)
+    with_configuration(folder, **field)
+    with pytest.raises(ValueError, match=next(iter(field))):
+        read_network(folder)
+
+
 def test_half_precision_is_read_as_float32(saved, golden):
     folder = saved("vit")
     half = jnp.bfloat16

@@ -247,8 +247,9 @@ def stream_folder(
     find it.
 
     Args:
-        folder, image_size, channels, bits_stored, intensity_range, dicom_window, max_pixels,
-            max_bytes, on_progress: as in `load_folder`.
+        folder, image_size, channels, bits_stored: as in `load_folder`.
+        intensity_range, dicom_window: as in `load_folder`.
+        max_pixels, max_bytes, on_progress: as in `load_folder`.
 
     Returns:
         The images by index, and the skipped files.

@@ -2,10 +2,19 @@
 
 import json
 import pathlib
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 _LARGEST = 1 << 22  # bytes
+# Fields of transformers' configurations that change no feature of an encoder.
+_WITHOUT_EFFECT = re.compile(
+    "_.*|architectures|model_type|transformers_version|(torch_)?dtype|id2label|label2id|num_labels"
+    "|problem_type|finetuning_task|initializer_(range|factor)|.*dropout.*|drop_path_rate"
+    "|out_features|out_indices|stage_names|reshape_hidden_states|apply_layernorm|output_.*"
+    "|return_dict|use_cache|torchscript|tie_word_embeddings|use_mask_token|encoder_stride"
+    "|pooler_.*|decoder_.*|mask_ratio|norm_pix_loss|use_(return_dict|bfloat16)|.*loss.*"
+)
 
 
 def read_json(file: pathlib.Path) -> dict[str, Any]:
@@ -46,3 +55,21 @@ def whole_number(configuration: Mapping[str, Any], name: str, where: str) -> int
             "read)"
         )
     return value
+
+
+def refuse_unknown_fields(
+    configuration: Mapping[str, Any], known: Collection[str], where: str
+) -> None:
+    """Raises a ValueError if a field is set that is not known: it may change the features.
+
+    Args:
+        configuration: the file's content.
+        known: the fields that the reader takes into account.
+        where: the file, for the message.
+    """
+    for name, value in configuration.items():
+        if value and name not in known and not _WITHOUT_EFFECT.fullmatch(name):
+            raise ValueError(
+                f"{where}: the field {name} ({str(value)[:40]}) is not known here and may change "
+                "the features; such a network cannot be read"
+            )

@@ -38,10 +38,13 @@ class DINOv2Family:
             where,
             mlp_width=mlp_width,
             default_epsilon=1e-6,
+            further=frozenset({"use_swiglu_ffn", "mlp_ratio", "layerscale_value"}),
             pooling="class_token",
             mlp="swiglu" if swiglu else "gelu",
             layer_scale=layer_scale,
         )
         pixels = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
         names = _SWIGLU_NAMES if swiglu else _NAMES
-        return read_transformer(stored.tensors, config, names, "dinov2.", image_size, pixels)
+        network = read_transformer(stored.tensors, config, names, "dinov2.", image_size, pixels)
+        stored.tensors.refuse_unused(r"(dinov2\.)?embeddings\.mask_token|classifier\.")
+        return network

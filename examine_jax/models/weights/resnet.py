@@ -11,6 +11,7 @@ import numpy as np
 
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.resnet import ResNetConfig
+from examine_jax.models.weights.configuration import refuse_unknown_fields
 from examine_jax.models.weights.imported import (
     IMAGENET,
     UNCHANGED,
@@ -36,6 +37,13 @@ _FROM_TRANSFORMERS = (
 )
 
 
+# The tensors tell the sizes.
+_FIELDS = frozenset(
+    {"depths", "hidden_sizes", "embedding_size", "layer_type", "num_channels", "hidden_act"}
+    | {"downsample_in_bottleneck", "downsample_in_first_stage"}
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class ResNetFamily:
     """transformers' ResNet."""
@@ -49,6 +57,12 @@ class ResNetFamily:
         for field in ("downsample_in_bottleneck", "downsample_in_first_stage"):
             if stored.configuration.get(field):
                 raise ValueError(f"{stored.where}: {field} is set; such a ResNet cannot be read")
+        activation = stored.configuration.get("hidden_act", "relu")
+        if activation != "relu":
+            raise ValueError(
+                f"{stored.where}: hidden_act is {activation!r}; only 'relu' can be read"
+            )
+        refuse_unknown_fields(stored.configuration, _FIELDS, stored.where)
         pixels = stored.preprocessor_normalisation()
         return read_state_dict(with_torchvision_names(stored.tensors), image_size, pixels)
 
@@ -65,6 +79,8 @@ class TimmResNetFamily:
         )
 
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
+        if stored.configuration.get("model_args"):
+            raise ValueError(f"{stored.where}: model_args is set; such a ResNet cannot be read")
         settings = stored.configuration.get("pretrained_cfg")
         settings = settings if isinstance(settings, dict) else {}
         pixels = normalisation(
@@ -88,6 +104,7 @@ def read_state_dict(
     """
     config = resnet_config(tensors, image_size)
     params, stats = jax.tree.map(jnp.asarray, resnet_variables(tensors, config))
+    tensors.refuse_unused(r"(fc|classifier|head)\.")
     mean, deviation = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
     return ImportedNetwork(config, params, stats, mean, deviation)
 

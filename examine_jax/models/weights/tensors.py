@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 import shlex
 from collections.abc import Mapping
 
@@ -25,6 +26,7 @@ class Tensors:
 
     arrays: Mapping[str, np.ndarray]
     where: str
+    _taken: set[str] = dataclasses.field(default_factory=set, init=False, repr=False)
 
     def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """The tensor of this name and shape.
@@ -40,7 +42,25 @@ class Tensors:
                 f"{self.where}: the tensor {name} is {list(array.shape)}, the network asks for "
                 f"{list(shape)}"
             )
+        self._taken.add(name)
         return array
+
+    def refuse_unused(self, ignored: str) -> None:
+        """Raises a ValueError if a tensor was never taken: the network is then another one.
+
+        Args:
+            ignored: a pattern of names that do not contribute to the features, such as a
+                classifier's.
+        """
+        unused = sorted(
+            name for name in self.arrays if name not in self._taken and not re.match(ignored, name)
+        )
+        if unused:
+            more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""
+            raise ValueError(
+                f"{self.where} holds tensors that this network does not use: "
+                f"{', '.join(unused[:3])}{more}; its features would be wrong, so it is not read"
+            )
 
     def dense(self, name: str, inputs: int, outputs: int, bias: bool = True) -> PyTree:
         """A dense layer's parameters. PyTorch stores the kernel transposed."""

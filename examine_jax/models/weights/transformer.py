@@ -10,10 +10,16 @@ import numpy as np
 
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.vit import ViTConfig
-from examine_jax.models.weights.configuration import whole_number
+from examine_jax.models.weights.configuration import refuse_unknown_fields, whole_number
 from examine_jax.models.weights.imported import ImportedNetwork, PixelNormalisation
 from examine_jax.models.weights.positions import is_sincos, resample_positions
 from examine_jax.models.weights.tensors import Tensors
+
+# What `transformer_config` takes into account.
+_FIELDS = frozenset(
+    {"hidden_act", "hidden_size", "intermediate_size", "image_size", "patch_size", "num_channels"}
+    | {"num_hidden_layers", "num_attention_heads", "layer_norm_eps", "qkv_bias"}
+)
 
 
 class BlockNames(NamedTuple):
@@ -31,6 +37,7 @@ def transformer_config(
     *,
     mlp_width: int | None = None,
     default_epsilon: float = 1e-12,
+    further: frozenset[str] = frozenset(),
     **fields: Any,
 ) -> ViTConfig:
     """A ViTConfig from a config.json of transformers.
@@ -40,11 +47,13 @@ def transformer_config(
         where: its path, for messages.
         mlp_width: None: the field intermediate_size.
         default_epsilon: of layer norms, where the file has none.
+        further: fields of the file that the caller takes into account.
         fields: further fields of ViTConfig.
 
     Raises:
-        ValueError: a field is missing or unsupported.
+        ValueError: a field is missing, unsupported or unknown.
     """
+    refuse_unknown_fields(configuration, _FIELDS | further, where)
     activation = configuration.get("hidden_act", "gelu")
     if activation != "gelu" and fields.get("mlp") != "swiglu":
         raise ValueError(f"{where}: hidden_act is {activation!r}; only 'gelu' can be read")

@@ -36,9 +36,10 @@ class ViTFamily:
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
         pixels = stored.preprocessor_normalisation() or HALVES
         config = transformer_config(stored.configuration, stored.where, pooling="class_token")
-        return read_transformer(
-            with_names_on_disk(stored.tensors), config, VIT_NAMES, "vit.", image_size, pixels
-        )
+        tensors = with_names_on_disk(stored.tensors)
+        network = read_transformer(tensors, config, VIT_NAMES, "vit.", image_size, pixels)
+        tensors.refuse_unused(r"(vit\.)?(pooler\.|embeddings\.mask_token)|classifier\.|decoder\.")
+        return network
 
 
 def with_names_on_disk(tensors: Tensors) -> Tensors:

@@ -46,6 +46,7 @@ class ViTMAEFamily:
         network = read_transformer(
             tensors, config, VIT_NAMES, "vit.", image_size, pixels, fixed_positions=True
         )
+        tensors.refuse_unused(r"decoder\.")
         if network.encoder.image_size != config.image_size:
             return network
         return dataclasses.replace(network, decoder=_decoder(tensors, stored, config))
