@@ -5,6 +5,7 @@ reports is imported when first asked for.
 """
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from examine_jax.scoring import (
@@ -70,48 +71,53 @@ _LATER = {
 }
 
 __all__ = [
-    "MAE",
     "AdaptiveSecular",
-    "AssessSettings",
-    "Assessment",
     "DenseSVD",
     "Diagnostics",
-    "Encoder",
     "Examination",
-    "GaussianCorruption",
     "GroupExamination",
-    "ImageSet",
     "KyFanExamination",
     "MaskedPower",
     "Newcomers",
     "Path",
-    "PretrainSettings",
     "Secular",
     "SpectralSummary",
     "Spectrum",
-    "TrainedEncoder",
-    "TrainingSettings",
-    "assess_features",
-    "assess_images",
-    "corrupt",
-    "embed_images",
     "examine",
     "examine_chunks",
     "examine_groups",
     "examine_ky_fan",
     "examine_new_chunks",
-    "export_vit_mae",
     "leave_one_out_singular_values",
-    "load_encoder",
-    "load_images",
-    "method_preset",
-    "pretrain",
-    "sample_images",
-    "save_encoder",
     "summarise_chunks",
-    "train_encoder",
-    "write_assessment",
 ]
+
+# `from examine_jax import *` imports all of these names: without the extra `assess`, the scorer's.
+if all(importlib.util.find_spec(package) for package in ("flax", "optax", "PIL", "skimage")):
+    __all__ += [
+        "MAE",
+        "AssessSettings",
+        "Assessment",
+        "Encoder",
+        "GaussianCorruption",
+        "ImageSet",
+        "PretrainSettings",
+        "TrainedEncoder",
+        "TrainingSettings",
+        "assess_features",
+        "assess_images",
+        "corrupt",
+        "embed_images",
+        "export_vit_mae",
+        "load_encoder",
+        "load_images",
+        "method_preset",
+        "pretrain",
+        "sample_images",
+        "save_encoder",
+        "train_encoder",
+        "write_assessment",
+    ]
 
 
 def __getattr__(name: str) -> Any:
@@ -127,4 +133,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*__all__, *_LATER})

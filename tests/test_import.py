@@ -61,7 +61,23 @@ print(float(examine(np.eye(3, dtype=np.float32)).singular_value))
     assert in_a_new_process(code) == "1.0"
 
 
-@pytest.mark.parametrize("name", examine_jax.__all__)
+def test_a_star_import_works_where_nothing_else_is_installed() -> None:
+    code = f"""
+import sys
+for name in {[*HEAVY, "jaxtyping", "beartype"]!r}:
+    sys.modules.setdefault(name, None) if not name.startswith("scipy") else None
+from examine_jax import *
+print(examine.__name__, "load_encoder" in globals())
+"""
+    assert in_a_new_process(code) == "examine False"
+
+
+def test_a_star_import_has_every_name_where_all_is_installed() -> None:
+    assert {"examine", "load_encoder", "train_encoder"} <= set(examine_jax.__all__)
+    assert set(examine_jax.__all__) == set(dir(examine_jax))
+
+
+@pytest.mark.parametrize("name", dir(examine_jax))
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(examine_jax, name) is not None
 
