@@ -135,3 +135,10 @@ def test_where_values_are_tied_the_derivative_is_a_subgradient(center: bool) -> 
             # Singular values are convex: no subgradient promises more than the step brings.
             assert tangents.singular_value <= ahead[0] + 1e-12, name
             assert (tangents.loo_singular_values <= ahead[1:] + 1e-12).all(), name
+
+
+@pytest.mark.parametrize("second", [jax.hessian, lambda f: jax.jacrev(jax.grad(f))])
+def test_a_second_derivative_is_refused_with_the_reason(second) -> None:  # type: ignore[no-untyped-def]
+    features = SPECTRA["gaussian-50x50"][:6, :3].astype(np.float32)
+    with pytest.raises(ValueError, match="first derivatives only"):
+        second(lambda f: examine(f).gap.sum())(features)

@@ -75,9 +75,22 @@ def differentiable(compute: Callable[..., Examination], center: bool) -> Callabl
     and an element of the subdifferential. A singular value of 0 has derivative 0. `error_bound` and
     `diagnostics` are treated as constants.
     """
-    vectors_of = with_float64(
+    vectors_in_float64 = with_float64(
         lambda features, where=None: _vectors(prepare(features, where, center))
     )
+
+    @jax.custom_jvp
+    def vectors_of(*arguments: Any) -> _Vectors:
+        return vectors_in_float64(*arguments)
+
+    @vectors_of.defjvp
+    def no_second_derivative(
+        primals: tuple[Any, ...], tangents: tuple[Any, ...]
+    ) -> tuple[_Vectors, _Vectors]:
+        raise ValueError(
+            "examine has first derivatives only: a Hessian needs differences of gradients, for "
+            "instance of jax.grad"
+        )
 
     @jax.custom_jvp
     def examination(*arguments: Any) -> Examination:
