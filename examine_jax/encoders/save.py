@@ -194,6 +194,11 @@ def _read_tensors(file: pathlib.Path, wanted: dict[str, Any]) -> dict[str, np.nd
     try:
         with safe_open(file, framework="numpy") as stored:
             names = set(stored.keys())
+            if unused := sorted(names - wanted.keys()):
+                raise ValueError(
+                    f"{file} holds the tensor {unused[0]}, which the method in config.json does "
+                    "not use: the two files belong to different encoders"
+                )
             for name, leaf in wanted.items():
                 if name not in names:
                     raise ValueError(f"{file} lacks the tensor {name} {list(leaf.shape)}")

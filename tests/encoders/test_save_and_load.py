@@ -176,6 +176,10 @@ NAME = "params.encoder.block_0.expand.kernel"
         ),
         (edit_tensors(lambda t: t.pop(NAME)), f"lacks the tensor {NAME}"),
         (
+            edit_tensors(lambda t: t.update({"params.stranger": t[NAME]})),
+            "the tensor params.stranger, which the method in config.json does not use",
+        ),
+        (
             edit_tensors(lambda t: t.update({NAME: t[NAME].T.copy()})),
             rf"{NAME} is \[32, 16\], config.json asks for \[16, 32\]",
         ),
