@@ -146,6 +146,37 @@ def check_images(encoder: EncoderConfig, images: Any, what: str) -> None:
         )
 
 
+class TwoViewMethod:
+    """The functions that are the same in every method of two views; a base without fields.
+
+    A subclass is a frozen dataclass with the attributes below.
+    """
+
+    encoder: EncoderConfig
+    augmentation: TwoViews
+    pixels: PixelScale
+
+    def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
+        """The state, unchanged."""
+        return state
+
+    def embed(
+        self, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
+    ) -> Float[Array, "batch features"]:
+        """The encoder's features, without the heads."""
+        return embed(self.encoder, self.pixels, params, state, images)
+
+    def pictures(
+        self,
+        params: PyTree,
+        state: PyTree,
+        images: Shaped[Array, "k height width channels"],
+        key: Key[Array, ""],
+    ) -> tuple[Picture, ...]:
+        """Pairs of views."""
+        return view_pictures(self.augmentation, images, key)
+
+
 def view_pictures(
     augmentation: TwoViews, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
 ) -> tuple[Picture, ...]:

@@ -22,13 +22,13 @@ from examine_jax.pretraining.presets_shared import (
     imagenet,
     small_views,
 )
-from examine_jax.training.method import Batch, EncoderConfig, Method, Picture
+from examine_jax.training.method import Batch, EncoderConfig, Method
 from examine_jax.training.optimiser import LARS, WarmupCosine
 from examine_jax.training.settings import Phase, PretrainSettings
 
 
 @dataclasses.dataclass(frozen=True)
-class BYOL:
+class BYOL(two_views.TwoViewMethod):
     """Predicts a target network's projection of an image's other view; it needs no negatives.
 
     The target is a moving average of encoder and projector. As in deepmind-research's code, it
@@ -108,16 +108,6 @@ class BYOL:
         return dataclasses.replace(
             self, moving_average=dataclasses.replace(self.moving_average, steps=steps)
         )
-
-    def pictures(
-        self,
-        params: PyTree,
-        state: PyTree,
-        images: Shaped[Array, "k height width channels"],
-        key: Key[Array, ""],
-    ) -> tuple[Picture, ...]:
-        """Pairs of views."""
-        return two_views.view_pictures(self.augmentation, images, key)
 
     @property
     def _online(self) -> two_views.Chain:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
+from examine_jax.common.shapes import Array, Float, Key, PyTree
 from examine_jax.images.augmentation import TwoViews, low_resource_released_views, simclr_views
 from examine_jax.models.architectures import Architecture
 from examine_jax.models.heads import HeadConfig
@@ -21,13 +21,13 @@ from examine_jax.pretraining.presets_shared import (
     imagenet,
     small_views,
 )
-from examine_jax.training.method import Batch, EncoderConfig, Method, Picture
+from examine_jax.training.method import Batch, EncoderConfig, Method
 from examine_jax.training.optimiser import LARS, WarmupCosine
 from examine_jax.training.settings import Phase, PretrainSettings
 
 
 @dataclasses.dataclass(frozen=True)
-class SimCLR:
+class SimCLR(two_views.TwoViewMethod):
     """Identifies an image's other view among all other images of the batch.
 
     Attributes:
@@ -75,25 +75,6 @@ class SimCLR:
         z_first, z_second = of_first["projector"], of_second["projector"]
         loss = nt_xent(z_first, z_second, self.temperature, self.directions)
         return loss, ({"batch_stats": stats}, two_views.collapse_metrics(z_first, z_second))
-
-    def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
-        return state
-
-    def embed(
-        self, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
-    ) -> Float[Array, "batch features"]:
-        """The encoder's features, without the projector."""
-        return two_views.embed(self.encoder, self.pixels, params, state, images)
-
-    def pictures(
-        self,
-        params: PyTree,
-        state: PyTree,
-        images: Shaped[Array, "k height width channels"],
-        key: Key[Array, ""],
-    ) -> tuple[Picture, ...]:
-        """Pairs of views."""
-        return two_views.view_pictures(self.augmentation, images, key)
 
     @property
     def _chain(self) -> two_views.Chain:

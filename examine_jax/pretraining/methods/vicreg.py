@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
+from examine_jax.common.shapes import Array, Float, Key, PyTree
 from examine_jax.images.augmentation import TwoViews, low_resource_released_views, vicreg_views
 from examine_jax.models.architectures import Architecture
 from examine_jax.models.heads import HeadConfig
@@ -18,13 +18,13 @@ from examine_jax.pretraining.presets_shared import (
     imagenet,
     small_views,
 )
-from examine_jax.training.method import Batch, EncoderConfig, Method, Picture
+from examine_jax.training.method import Batch, EncoderConfig, Method
 from examine_jax.training.optimiser import LARS, WarmupCosine
 from examine_jax.training.settings import Phase, PretrainSettings
 
 
 @dataclasses.dataclass(frozen=True)
-class VICReg:
+class VICReg(two_views.TwoViewMethod):
     """Brings an image's views together while embedding coordinates keep varying, uncorrelated.
 
     Attributes:
@@ -85,25 +85,6 @@ class VICReg:
             {"batch_stats": stats},
             {**parts, **two_views.collapse_metrics(z_first, z_second)},
         )
-
-    def after_update(self, params: PyTree, state: PyTree, step: Shaped[Array, ""]) -> PyTree:
-        return state
-
-    def embed(
-        self, params: PyTree, state: PyTree, images: Shaped[Array, "batch height width channels"]
-    ) -> Float[Array, "batch features"]:
-        """The encoder's features, without the expander."""
-        return two_views.embed(self.encoder, self.pixels, params, state, images)
-
-    def pictures(
-        self,
-        params: PyTree,
-        state: PyTree,
-        images: Shaped[Array, "k height width channels"],
-        key: Key[Array, ""],
-    ) -> tuple[Picture, ...]:
-        """Pairs of views."""
-        return two_views.view_pictures(self.augmentation, images, key)
 
     @property
     def _chain(self) -> two_views.Chain:
