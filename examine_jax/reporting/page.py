@@ -70,9 +70,9 @@ class Report:
         headline: what was done and found, in plain language, for example by
             `headline.assessment_headline`.
         summary: the main numbers, shown large: {"images scored": "300", …}.
-        highest: the highest ranked images, smallest gap first. The table shows all of them, the
+        highest: those with the first ranks, smallest gap first. The table shows all of them, the
             gallery those with a thumbnail.
-        lowest: the lowest ranked images, largest gap first.
+        lowest: those with the last ranks, largest gap first.
         figures: in the order of the page.
         tables: further tables, for example the noise experiment's.
         duplicates: groups of names of identical images.
@@ -119,7 +119,7 @@ def ranked_images(
         pictured: the number of images with a thumbnail at each end.
 
     Returns:
-        The highest ranked images, smallest gap first, and the lowest ranked, largest gap first.
+        The images with the first ranks, smallest gap first, and those with the last, largest first.
 
     Raises:
         ValueError: there is not one name a row.

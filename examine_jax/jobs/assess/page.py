@@ -160,13 +160,13 @@ def _illustrations(
     }
     if assessment.images is not None:
         made["gallery"] = Illustration(
-            "Highest and lowest ranked images",
+            "The first and the last ranks",
             galleries.gallery(
                 assessment.images.pixels, assessment.names, score, gap, assessment.rank
             ),
             "Above: the smallest gaps (without the image, the top singular value changes least). "
             "Below: the largest.",
-            "Pictures of the highest and lowest ranked images with their names and scores",
+            "Pictures of the images with the first and the last ranks, their names and scores",
         )
     made["feature_map"] = Illustration(
         "Map of the features",
@@ -213,7 +213,7 @@ def _pictures_of_method(
         picture.name: Illustration(
             picture.title,
             galleries.image_rows({"original": images, **picture.rows}),
-            f"From the highest ranked image (left) to the lowest. {picture.caption}",
+            f"From rank 1 (left) to the last rank. {picture.caption}",
             picture.description,
         )
         for picture in made

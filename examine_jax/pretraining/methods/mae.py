@@ -184,7 +184,7 @@ class MAE:
             Picture(
                 "reconstructions",
                 "Reconstructions",
-                "Original, what the encoder saw, what was painted in.",
+                "The image, the patches that the encoder sees, and its reconstruction.",
                 "Images and reconstructions",
                 {"masked": masked, "reconstruction": painted},
             ),

@@ -32,7 +32,7 @@ def gallery(
     rank: Int[np.ndarray, " n"],
     count: int = 12,
 ) -> bytes:
-    """The `count` highest and the `count` lowest ranked images with their ranks, scores and gaps.
+    """The images with the `count` first and last ranks, with their scores and gaps.
 
     With fewer than 2 * count images, each is shown once; a single image is among the highest.
 
@@ -47,7 +47,7 @@ def gallery(
     order = np.argsort(rank, kind="stable")
     highest = order[: min(count, (len(order) + 1) // 2)]
     lowest = order[len(highest) :][::-1][:count]
-    blocks = [("Highest ranked", highest, BLUE), ("Lowest ranked", lowest, VERMILLION)]
+    blocks = [("First ranks", highest, BLUE), ("Last ranks", lowest, VERMILLION)]
     blocks = [block for block in blocks if len(block[1])]
     height = sum(_HEADING + _ROW * -(-len(chosen) // _COLUMNS) for _, chosen, _ in blocks)
     with style():
