@@ -134,9 +134,8 @@ def test_gallery_without_a_name_for_every_image_is_refused():
 @pytest.mark.parametrize(("count", "channels"), [(1, 3), (4, 1), (8, 3)])
 def test_reconstructions_are_drawn(count, channels):
     original = np.random.default_rng(0).random((count, 16, 16, channels)).astype(np.float32)
-    read_png(
-        galleries.reconstructions((original * 255).astype(np.uint8), original, original * 1.5 - 0.2)
-    )
+    rows = {"original": (original * 255).astype(np.uint8), "masked": original}
+    read_png(galleries.image_rows({**rows, "reconstruction": original * 1.5 - 0.2}))
 
 
 def test_original_images_are_above_their_reconstructions():
@@ -146,24 +145,22 @@ def test_original_images_are_above_their_reconstructions():
     made[..., 2] = 1
     first, second = np.zeros((2, 2, 4, 4, 3), np.float32)
     first[..., 1], second[..., 2] = 1, 1
-    for picture, colours in (
-        (galleries.before_and_after(original, made), ([255, 0, 0], [0, 0, 255])),
-        (galleries.view_pairs(original, first, second), ([255, 0, 0], [0, 255, 0], [0, 0, 255])),
+    for rows_of_images, colours in (
+        ({"original": original, "reconstruction": made}, ([255, 0, 0], [0, 0, 255])),
+        (
+            {"original": original, "first view": first, "second view": second},
+            ([255, 0, 0], [0, 255, 0], [0, 0, 255]),
+        ),
     ):
-        shown = read_png(picture, width=500)
+        shown = read_png(galleries.image_rows(rows_of_images), width=500)
         rows = [np.median(np.nonzero((shown == colour).all(axis=-1))[0]) for colour in colours]
         assert rows == sorted(set(rows)), "the rows are not in this order"
 
 
 def test_galleries_without_images_are_refused():
     nothing = np.zeros((0, 4, 4, 3))
-    for draw, rows in (
-        (galleries.reconstructions, 3),
-        (galleries.before_and_after, 2),
-        (galleries.view_pairs, 3),
-    ):
-        with pytest.raises(ValueError, match="no image to show; give at least one"):
-            draw(*[nothing] * rows)
+    with pytest.raises(ValueError, match="no image to show; give at least one"):
+        galleries.image_rows({"original": nothing, "reconstruction": nothing})
 
 
 @pytest.mark.parametrize("values", [[0.1, 0.2, 0.15], [0.3], [0.0, 0.0], [1.0, np.nan, 2.0]])

@@ -76,53 +76,16 @@ def gallery(
         return png(figure)
 
 
-def reconstructions(
-    original: Shaped[np.ndarray, "k h w c"],
-    masked: Shaped[np.ndarray, "k h w c"],
-    reconstruction: Shaped[np.ndarray, "k h w c"],
-) -> bytes:
-    """A masked autoencoder's input and reconstruction, a column an image.
-
-    Args:
-        original, masked, reconstruction: integers, or floats in [0, 1]; other values are clipped.
-
-    Raises:
-        ValueError: there is no image.
-    """
-    return image_rows({"original": original, "masked": masked, "reconstruction": reconstruction})
-
-
-def before_and_after(
-    original: Shaped[np.ndarray, "k h w c"], reconstruction: Shaped[np.ndarray, "k h w c"]
-) -> bytes:
-    """Images and an autoencoder's reconstructions, a column an image.
-
-    Args:
-        original, reconstruction: integers, or floats in [0, 1].
-
-    Raises:
-        ValueError: there is no image.
-    """
-    return image_rows({"original": original, "reconstruction": reconstruction})
-
-
-def view_pairs(
-    original: Shaped[np.ndarray, "k h w c"],
-    first: Shaped[np.ndarray, "k h2 w2 c"],
-    second: Shaped[np.ndarray, "k h2 w2 c"],
-) -> bytes:
-    """Images and two augmented views of each, a column an image.
-
-    Args:
-        original, first, second: integers, or floats in [0, 1].
-
-    Raises:
-        ValueError: there is no image.
-    """
-    return image_rows({"original": original, "first view": first, "second view": second})
-
-
 def image_rows(rows: Mapping[str, Shaped[np.ndarray, "k _ _ c"]]) -> bytes:
+    """Images and what was made of each, such as its reconstruction or its views: a column an image.
+
+    Args:
+        rows: the pictures [k, H, W, C] of each row under its label, the originals first. Integers,
+            or floats in [0, 1]; other values are clipped.
+
+    Raises:
+        ValueError: there is no image.
+    """
     original = next(iter(rows.values()))
     if len(original) == 0:
         raise ValueError("there is no image to show; give at least one")

@@ -138,11 +138,6 @@ def cosine_distances(features: Any) -> Any:
     return distances
 
 
-def cosine_similarities(features: Any) -> Any:
-    """[N, N] cosines of every pair of rows: one minus `cosine_distances`."""
-    return 1 - cosine_distances(features)
-
-
 def values_of_order(order: Int[np.ndarray, " n"]) -> Any:
     """[N] the first row of a greedy order is worth N, the last 1."""
     values = np.empty(len(order))
