@@ -26,11 +26,11 @@ TITLES = ("kNN, cosine", "kNN, z-scored", "kNN, Euclidean", "noise, rank correla
 def joined(files: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for file in files:
-        told = json.loads(pathlib.Path(file).read_text())
-        for name in told.keys() - {"records"}:
-            if found.setdefault(name, told[name]) != told[name]:
+        saved = json.loads(pathlib.Path(file).read_text())
+        for name in saved.keys() - {"records"}:
+            if found.setdefault(name, saved[name]) != saved[name]:
                 raise app.UsageError(f"{file}: its {name} differ from the other files'")
-        for seed, rows in told["records"].items():
+        for seed, rows in saved["records"].items():
             # A control may have been measured twice; the first stands.
             found.setdefault("records", {})[seed] = {
                 **rows,

@@ -181,12 +181,12 @@ def child_process(number: int, index: int, port: int) -> dict[str, Any]:
     count = min(_ROWS.value, 100_000)
     rows = features((count, _WIDTH), "encoder")
     mine = rows[index * count // number : (index + 1) * count // number]
-    spread = jax.make_array_from_process_local_data(
+    sharded = jax.make_array_from_process_local_data(
         NamedSharding(mesh, PartitionSpec("rows")), mine
     )
-    examine(spread, solver=Secular()).gap.block_until_ready()
+    examine(sharded, solver=Secular()).gap.block_until_ready()
     begin = time.perf_counter()
-    result = examine(spread, solver=Secular())
+    result = examine(sharded, solver=Secular())
     result.gap.block_until_ready()
     return {
         "seconds": time.perf_counter() - begin,
@@ -237,8 +237,8 @@ def main(_: list[str]) -> None:
         return
     pathlib.Path(_WORKDIR.value).mkdir(parents=True, exist_ok=True)
     output = pathlib.Path(_OUTPUT.value)
-    told = json.loads(output.read_text()) if output.exists() else {}
-    told["machine"] = {
+    record = json.loads(output.read_text()) if output.exists() else {}
+    record["machine"] = {
         "device": jax.devices()[0].device_kind,
         "cores": os.cpu_count(),
         "jax": jax.__version__,
@@ -253,9 +253,9 @@ def main(_: list[str]) -> None:
         },
     }
     for name in _ONLY.value:
-        told[name] = measurements[name]()
-        print(name, json.dumps(told[name]), flush=True)
-        write_text(output, json.dumps(told, indent=1) + "\n")
+        record[name] = measurements[name]()
+        print(name, json.dumps(record[name]), flush=True)
+        write_text(output, json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

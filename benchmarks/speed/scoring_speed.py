@@ -158,7 +158,7 @@ def solvers(rows: np.ndarray, ceiling: dict[str, float]) -> dict[str, Any]:
 
 
 def main(_: list[str]) -> None:
-    told: dict[str, Any] = {
+    record: dict[str, Any] = {
         "machine": {
             "device": str(jax.devices()[0].device_kind),
             "cores": os.cpu_count(),
@@ -169,17 +169,17 @@ def main(_: list[str]) -> None:
     }
     for text in _SIZES.value:
         size = tuple(map(int, text.split("x")))
-        entry = told["sizes"][text] = {"ceilings": ceilings(size[1])}
+        entry = record["sizes"][text] = {"ceilings": ceilings(size[1])}
         for spectrum in _SPECTRA.value:
             rows = features((size[0], size[1]), spectrum)
             entry[spectrum] = solvers(rows, entry["ceilings"])
-            write_text(pathlib.Path(_OUTPUT.value), json.dumps(told, indent=1) + "\n")
+            write_text(pathlib.Path(_OUTPUT.value), json.dumps(record, indent=1) + "\n")
             for name, values in entry[spectrum].items():
                 print(f"{text:12s} {spectrum:9s} {name:16s}", json.dumps(values), flush=True)
         if size[0] <= _MOST_ROWS_OF_MASKED_POWER:
             entry["loops, scaled from a few rows"] = loops(features((size[0], size[1]), "gaussian"))
             print(f"{text:12s}", json.dumps(entry["loops, scaled from a few rows"]), flush=True)
-        write_text(pathlib.Path(_OUTPUT.value), json.dumps(told, indent=1) + "\n")
+        write_text(pathlib.Path(_OUTPUT.value), json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
