@@ -129,16 +129,29 @@ def test_a_finished_run_comes_back_without_training(images, trained):
 
 CHILD = """
 import signal
+import pathlib
 import sys
+import time
 # A shell's background processes ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from test_loop import METHOD, settings
 from examine_jax.pretraining import pretrain
+from examine_jax.training.observer import Observer
+
+def wait(done, params, state):
+    # After 20 steps are recorded, so that no machine is too fast to be interrupted.
+    while done >= 40 and len(sys.argv) > 5 and not pathlib.Path(sys.argv[5]).exists():
+        time.sleep(0.002)
+    return {}
+
 try:
     images, run = np.load(sys.argv[2]), settings(int(sys.argv[4]))
-    pretrain(METHOD, images, run, sys.argv[3], checkpoint_seconds=0.0, progress=False)
+    pretrain(
+        METHOD, images, run, sys.argv[3],
+        observer=Observer(20, wait), checkpoint_seconds=0.0, progress=False,
+    )
 except OSError as error:
     # Not on stderr: the writer's threads end with the process and may write into the same line.
     print(error, flush=True)
@@ -146,21 +159,25 @@ except OSError as error:
 """
 
 
-def start_child(folder, images, steps, lines, environment, **pipes):
-    """A process that trains, once it has recorded that many steps."""
+def start_child(folder, images, steps, environment, *, held=False, **pipes):
+    """A process that trains, once it has recorded 20 steps.
+
+    If `held`, it waits at step 40 until there is a file folder/go.
+    """
     np.save(folder / "images.npy", images)
     arguments = [
         str(pathlib.Path(__file__).parent),
         str(folder / "images.npy"),
         str(folder / "run"),
         str(steps),
+        *([str(folder / "go")] if held else []),
     ]
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, *arguments], env={**os.environ, **environment}, **pipes
     )
     metrics = folder / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120
-    while not metrics.exists() or metrics.read_bytes().count(b"\n") < lines:
+    while not metrics.exists() or metrics.read_bytes().count(b"\n") < 20:
         assert child.poll() is None, "the run ended before it could be interrupted"
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -170,7 +187,7 @@ def start_child(folder, images, steps, lines, environment, **pipes):
 def test_a_run_killed_and_started_again_ends_with_the_same_parameters(
     images, trained, tmp_path, compilation_cache
 ):
-    child = start_child(tmp_path, images, STEPS, 20, compilation_cache)
+    child = start_child(tmp_path, images, STEPS, compilation_cache, held=True)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -188,7 +205,7 @@ def test_a_run_killed_and_started_again_ends_with_the_same_parameters(
 
 
 def test_sigterm_saves_and_exits(images, tmp_path, compilation_cache):
-    child = start_child(tmp_path, images, 100_000, 20, compilation_cache)
+    child = start_child(tmp_path, images, 100_000, compilation_cache)
     child.send_signal(signal.SIGTERM)
     assert child.wait(60) == 143
     recorded = (tmp_path / "run" / "metrics.jsonl").read_bytes().count(b"\n")
@@ -197,7 +214,7 @@ def test_sigterm_saves_and_exits(images, tmp_path, compilation_cache):
 
 def test_ctrl_c_saves_and_says_how_to_go_on(images, tmp_path, compilation_cache):
     child = start_child(
-        tmp_path, images, 100_000, 20, compilation_cache, stderr=subprocess.PIPE, text=True
+        tmp_path, images, 100_000, compilation_cache, stderr=subprocess.PIPE, text=True
     )
     child.send_signal(signal.SIGINT)
     errors = child.communicate(timeout=60)[1]
@@ -291,7 +308,7 @@ def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(
 ):
     steps = 120  # few enough that metrics.jsonl stays below the limit
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    child = start_child(tmp_path, images, steps, 1, compilation_cache, **pipes)
+    child = start_child(tmp_path, images, steps, compilation_cache, held=True, **pipes)
     checkpoints = tmp_path / "run" / "checkpoints"
     while not any(folder.name.isdigit() for folder in checkpoints.iterdir()):
         assert child.poll() is None
@@ -299,6 +316,7 @@ def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(
     # Files of this size and more cannot be written from now on: not a checkpoint, but the metrics
     # still.
     resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (30_000, 30_000))
+    (tmp_path / "go").touch()
     message, stderr = child.communicate(timeout=120)
     assert child.returncode == 1, stderr
     whole = max(int(folder.name) for folder in checkpoints.iterdir() if folder.name.isdigit())
