@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from examine_jax.common.shapes import Shaped, UInt8
+from examine_jax.common.shapes import Float, Shaped, UInt8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,8 @@ class ImageSet:
             them: value * 255 / (2**bits_stored - 1); else None. Pass it to the loader of the next
             folder for the same encoder.
         notes: what a user should know of how the images were read, one line each.
+        descriptions: float64 [N, K], what `describe` says of each image as it was stored, where
+            `load_images` was given one; else None.
     """
 
     names: tuple[str, ...]
@@ -48,6 +50,7 @@ class ImageSet:
     labels: Shaped[np.ndarray, "labelled ..."] | None = None
     bits_stored: int | None = None
     notes: tuple[str, ...] = ()
+    descriptions: Float[np.ndarray, "images numbers"] | None = None
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.pixels):
@@ -57,6 +60,11 @@ class ImageSet:
         if self.labels is not None and len(self.labels) != len(self.pixels):
             raise ValueError(
                 f"ImageSet: {len(self.labels)} labels for {len(self.pixels)} images; give one each"
+            )
+        if self.descriptions is not None and len(self.descriptions) != len(self.pixels):
+            raise ValueError(
+                f"ImageSet: {len(self.descriptions)} descriptions for {len(self.pixels)} images; "
+                "give one each"
             )
 
     def __len__(self) -> int:
@@ -70,6 +78,7 @@ class ImageSet:
             names=tuple(self.names[row] for row in rows),
             pixels=self.pixels[rows],
             labels=None if self.labels is None else self.labels[rows],
+            descriptions=None if self.descriptions is None else self.descriptions[rows],
         )
 
 

@@ -16,8 +16,15 @@ import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from PIL.ExifTags import Base as ExifTag
 
-from examine_jax.common.shapes import Shaped
+from examine_jax.common.shapes import Float, Shaped
 from examine_jax.images.decoding.depth import float_problem, integer_problem, to_bytes
+from examine_jax.images.decoding.describing import (
+    Describe,
+    DescribeFailed,
+    described,
+    provisional_bytes,
+    upright,
+)
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
 from examine_jax.images.decoding.parallel import Budget
@@ -48,6 +55,8 @@ _SAMPLE_KINDS = {
     6: "complex float",
 }
 
+_GREY_MODES = ("1", "L", "LA", "La")
+
 # EXIF orientation -> what turns the image upright.
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -70,12 +79,14 @@ class DecodedImage:
         largest: the largest value before resizing.
         resized_up: whether a side was shorter than asked for.
         intensities: of DICOM values that wait, what they say of the scale that they share.
+        description: what the decoder's `describe` says of the image before resizing.
     """
 
     pixels: Shaped[np.ndarray, "image_size image_size channels"]
     largest: float
     resized_up: bool
     intensities: Intensities | None = None
+    description: Float[np.ndarray, " numbers"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +101,7 @@ class ImageDecoder:
         max_bytes: files with more are refused.
         budget: bounds the decoded pixels that all threads together hold.
         grey_scale: how DICOM grey values become black to white.
+        describe: describes each image before resizing (describing.py); None: nothing does.
     """
 
     image_size: int
@@ -99,6 +111,7 @@ class ImageDecoder:
     max_bytes: int
     budget: Budget
     grey_scale: GreyScale = BY_FILE
+    describe: Describe | None = None
 
     def __call__(self, path: str, frame: int = 0) -> DecodedImage:
         """Reads the image in a file, or one frame of a DICOM file, or one page of a TIFF.
@@ -167,7 +180,7 @@ class ImageDecoder:
             # process, and some TIFFs are turned wrongly.
             with open(path, "rb") as stream:
                 return read(stream)
-        except UnreadableImage:
+        except (UnreadableImage, DescribeFailed):
             raise
         except UnidentifiedImageError:
             raise UnreadableImage(_unidentified(path)) from None
@@ -199,6 +212,8 @@ class ImageDecoder:
         """One page of several; a damaged one costs no other."""
         try:
             return self._read(stream, page)
+        except DescribeFailed:
+            raise
         except UnreadableImage as error:
             return error
         except Exception as error:
@@ -219,12 +234,12 @@ class ImageDecoder:
         resized_up = min(width, height) < self.image_size
         with self.budget.claim(width * height):
             _check_samples(image)
-            pixels, largest = (
+            pixels, largest, description = (
                 self._deep(stream, image, page)
                 if _is_deep(image)
-                else (self._shallow(image), 255.0)
+                else self._shallow(stream, image, page)
             )
-        return DecodedImage(pixels, largest, resized_up)
+        return DecodedImage(pixels, largest, resized_up, description=description)
 
     def _dicom(
         self, stream: BinaryIO, indices: list[int] | None
@@ -241,6 +256,8 @@ class ImageDecoder:
                     rest = wanted[len(results) :]
                     for frame in dicom.frames(stream, header, rest, self.grey_scale):
                         results.append(self._dicom_frame(frame))
+                except DescribeFailed:
+                    raise
                 except Exception as error:
                     # Each attempt reads the file again, so a file has few.
                     damaged += 1
@@ -253,34 +270,69 @@ class ImageDecoder:
     def _dicom_frame(self, frame: Any) -> DecodedImage:
         values = frame.values
         resized_up = min(values.shape[:2]) < self.image_size
+        description = self._described(values, 1.0, frame.intensities)
         if frame.intensities is not None:
             pixels = resize_values(values, self.image_size)
-            return DecodedImage(pixels, values.max().item(), resized_up, frame.intensities)
+            return DecodedImage(
+                pixels, values.max().item(), resized_up, frame.intensities, description
+            )
         if values.shape[-1] == 3 and self.channels == 1:
             values = luma(values)
         return DecodedImage(
-            to_bytes(resize_values(values, self.image_size), 1.0), 255.0, resized_up
+            to_bytes(resize_values(values, self.image_size), 1.0),
+            255.0,
+            resized_up,
+            description=description,
         )
 
-    def _shallow(self, image: Image.Image) -> Shaped[np.ndarray, "image_size image_size channels"]:
+    def _described(
+        self,
+        values: Shaped[np.ndarray, "height width stored"],
+        largest: float,
+        intensities: Intensities | None = None,
+        orientation: int = 1,
+    ) -> Float[np.ndarray, " numbers"] | None:
+        """What `describe` says of deep values."""
+        if self.describe is None:
+            return None
+        shown = provisional_bytes(values, largest, self.bits_stored, intensities)
+        return described(self.describe, upright(shown, orientation))
+
+    def _shallow(
+        self, stream: BinaryIO, image: Image.Image, page: int
+    ) -> tuple[
+        Shaped[np.ndarray, "image_size image_size channels"],
+        float,
+        Float[np.ndarray, " numbers"] | None,
+    ]:
+        description = None
+        if self.describe is not None:
+            whole, stored_grey = _laid_on_white(image), image.mode in _GREY_MODES
+            pixels = np.asarray(whole.convert("L" if stored_grey else "RGB"))
+            pixels = pixels.reshape(*pixels.shape[:2], -1)
+            description = described(self.describe, upright(pixels, _orientation(image)))
+            # Resized pixels are the same with a description as without: by a draft of its own.
+            if image.format == "JPEG" and min(image.size) >= 2 * _DRAFT_MARGIN * self.image_size:
+                image = self._open(stream, page)
         # Mode None keeps the file's. Only JPEG has drafts.
         image.draft(None, (_DRAFT_MARGIN * self.image_size,) * 2)
         image.load()
         orientation = _orientation(image)
-        grey = self.channels == 1 or image.mode in ("1", "L", "LA", "La")
-        if image.has_transparency_data:
-            image = image.convert("LA") if image.mode == "La" else image
-            image = image.convert("RGBA")
-            # The colour of transparent pixels is arbitrary; slides and figures are white there.
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        grey = self.channels == 1 or image.mode in _GREY_MODES
+        image = _laid_on_white(image)
         image = resize_image(image.convert("L" if grey else "RGB"), self.image_size)
         if orientation in _TRANSPOSITIONS:
             image = image.transpose(_TRANSPOSITIONS[orientation])
-        return np.asarray(image).reshape(self.image_size, self.image_size, -1)
+        pixels = np.asarray(image).reshape(self.image_size, self.image_size, -1)
+        return pixels, 255.0, description
 
     def _deep(
         self, stream: BinaryIO, image: Image.Image, page: int
-    ) -> tuple[Shaped[np.ndarray, "image_size image_size channels"], float]:
+    ) -> tuple[
+        Shaped[np.ndarray, "image_size image_size channels"],
+        float,
+        Float[np.ndarray, " numbers"] | None,
+    ]:
         if image.mode in ("RGB", "RGBA"):
             image, values = _sixteen_bit_colour(stream, page)
         else:
@@ -290,8 +342,15 @@ class ImageDecoder:
 
     def _resized(
         self, values: Shaped[np.ndarray, "height width stored"], orientation: int = 1
-    ) -> tuple[Shaped[np.ndarray, "image_size image_size channels"], float]:
-        """Deep values (uint16 or float32) resized, and the largest value before that."""
+    ) -> tuple[
+        Shaped[np.ndarray, "image_size image_size channels"],
+        float,
+        Float[np.ndarray, " numbers"] | None,
+    ]:
+        """Deep values (uint16 or float32) resized, and the largest value before that.
+
+        The third is their description.
+        """
         floating = values.dtype.kind == "f"
         smallest, largest = values.min().item(), values.max().item()
         problem = (
@@ -301,6 +360,7 @@ class ImageDecoder:
         )
         if problem:
             raise UnreadableImage(problem)
+        description = self._described(values, float(largest), orientation=orientation)
         values = values.astype(np.float32)
         if values.shape[-1] == 3 and self.channels == 1:
             values = luma(values)
@@ -311,9 +371,21 @@ class ImageDecoder:
                 for plane in np.moveaxis(values, -1, 0)
             ]
             values = np.stack([np.asarray(plane) for plane in planes], axis=-1)
-        return (
-            values if floating else np.clip(np.rint(values), 0, 65535).astype(np.uint16)
-        ), float(largest)
+        values = values if floating else np.clip(np.rint(values), 0, 65535).astype(np.uint16)
+        return values, float(largest), description
+
+
+def _laid_on_white(image: Image.Image) -> Image.Image:
+    """The image without transparency.
+
+    The colour of transparent pixels is arbitrary; slides and figures are white there.
+    """
+    image.load()
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("LA") if image.mode == "La" else image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
 def _opened(stream: BinaryIO, page: int) -> Image.Image:

@@ -17,6 +17,7 @@ from examine_jax.images.decoding.depth import (
     integer_problem,
     to_bytes,
 )
+from examine_jax.images.decoding.describing import Describe, described_here, stacked
 from examine_jax.images.decoding.parallel import in_order
 from examine_jax.images.decoding.resize import check_size, luma, resize_bytes, resize_values
 from examine_jax.images.image_set import ImageSet
@@ -46,6 +47,7 @@ class ArraySource:
             split=options.split,
             bits_stored=options.bits_stored,
             on_progress=options.on_progress,
+            describe=options.describe,
         )
 
     def stream(self, name: str, options: ReadOptions) -> StreamedImages:
@@ -61,6 +63,7 @@ def load_array(
     bits_stored: int | None = None,
     max_bytes: int = 2**35,
     on_progress: Callable[[int, int], None] | None = None,
+    describe: Describe | None = None,
 ) -> ImageSet:
     """Reads images from a .npy file or .npz archive. Unpickles nothing.
 
@@ -81,6 +84,7 @@ def load_array(
         bits_stored: as in `load_folder`; values that do not fit are an error here.
         max_bytes: a bound on the images' memory, both as stored and as returned.
         on_progress: called as `on_progress(images done, images in all)`.
+        describe: as in `load_images`. The scale of values of more than 8 bits is the file's.
 
     Returns:
         The images, with their labels where the archive has MedMNIST's keys.
@@ -113,8 +117,19 @@ def load_array(
     bits_stored, full_scale, notes = _full_scale(stacks, bits_stored)
 
     pixels = np.empty((total, image_size, image_size, channels), np.uint8)
+    descriptions: list[Float[np.ndarray, " numbers"]] = []
 
     def convert(
+        image: Shaped[np.ndarray, "height width stored"],
+    ) -> tuple[
+        UInt8[np.ndarray, "image_size image_size channels"], Float[np.ndarray, " numbers"] | None
+    ]:
+        if describe is None:
+            return resized(image), None
+        whole = image if image.dtype == np.uint8 else to_bytes(image, full_scale)
+        return resized(image), described_here(describe, np.ascontiguousarray(whole))
+
+    def resized(
         image: Shaped[np.ndarray, "height width stored"],
     ) -> UInt8[np.ndarray, "image_size image_size channels"]:
         if image.dtype == np.uint8 and image.shape[-1] <= channels:
@@ -127,8 +142,10 @@ def load_array(
     if on_progress:
         on_progress(0, total)
     images = (image for stack in stacks for block in stack.blocks() for image in block)
-    for row, result in enumerate(in_order(convert, images)):
-        pixels[row] = result
+    for row, (image, description) in enumerate(in_order(convert, images)):
+        pixels[row] = image
+        if description is not None:
+            descriptions.append(description)
         if on_progress:
             on_progress(row + 1, total)
     return ImageSet(
@@ -138,6 +155,7 @@ def load_array(
         labels=_labels(arrays, chosen, max_bytes),
         bits_stored=bits_stored,
         notes=notes,
+        descriptions=None if describe is None else stacked(descriptions),
     )
 
 

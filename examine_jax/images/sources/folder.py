@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from PIL import Image
 
-from examine_jax.common.shapes import UInt8
+from examine_jax.common.shapes import Float, UInt8
 from examine_jax.images.decoding.decoder import DecodedImage, ImageDecoder
 from examine_jax.images.decoding.depth import (
     FLOAT_TOLERANCE,
@@ -17,6 +17,7 @@ from examine_jax.images.decoding.depth import (
     float_note,
     to_bytes,
 )
+from examine_jax.images.decoding.describing import Describe, DescribeFailed, stacked
 from examine_jax.images.decoding.intensity import (
     GreyScale,
     Intensities,
@@ -54,6 +55,7 @@ class FolderSource:
             intensity_range=options.intensity_range,
             dicom_window=options.dicom_window,
             on_progress=options.on_progress,
+            describe=options.describe,
         )
 
     def stream(self, name: str, options: ReadOptions) -> StreamedImages:
@@ -88,6 +90,7 @@ def load_folder(
     max_pixels: int = 100_000_000,
     max_bytes: int = 2**30,
     on_progress: Callable[[int, int], None] | None = None,
+    describe: Describe | None = None,
 ) -> ImageSet:
     """Reads all PNG, JPEG, TIFF, BMP, WebP and DICOM files below a folder, in order of name.
 
@@ -125,6 +128,7 @@ def load_folder(
             million in any case.
         max_bytes: larger files are skipped.
         on_progress: called as `on_progress(files done, files in all)`, at 0 and after each file.
+        describe: as in `load_images`.
 
     Returns:
         The images, and the skipped files.
@@ -148,6 +152,7 @@ def load_folder(
         max_bytes,
         Budget(max_pixels),
         GreyScale(intensity_range, dicom_window),
+        describe,
     )
 
     def decode(path: str) -> list[DecodedImage | UnreadableImage] | UnreadableImage:
@@ -155,12 +160,15 @@ def load_folder(
             return decoder.frames(path)
         except UnreadableImage as error:
             return error
+        except DescribeFailed as failure:
+            raise failure.error from None
 
     pixels = np.empty((total, image_size, image_size, channels), np.uint8)
     names: list[str] = []
     skipped = list(found.skipped)
     deep: dict[int, DecodedImage] = {}  # Row -> an image that waits for the folder's full scale.
     sharing: dict[int, tuple[DecodedImage, Intensities]] = {}  # Row -> one that shares a scale.
+    descriptions: list[Float[np.ndarray, " numbers"]] = []
     resized_up = 0
     report = on_progress or _no_progress
     report(0, total)
@@ -183,6 +191,8 @@ def load_folder(
                         skipped.append(SkippedImage(name, str(image)))
                         continue
                     names.append(name)
+                    if image.description is not None:
+                        descriptions.append(image.description)
                     resized_up += image.resized_up
                     if image.intensities is not None:
                         sharing[row] = image, image.intensities
@@ -223,6 +233,7 @@ def load_folder(
         resized_up,
         bits_stored=bits_stored,
         notes=float_note(floats_full_scale, largest_float) + scale_notes(scales),
+        descriptions=None if describe is None else stacked(descriptions),
     )
 
 

@@ -1,9 +1,11 @@
 """Reads the images that a path or name stands for."""
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from examine_jax.images.decoding.describing import Describe, described_here, stacked
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import shown
 from examine_jax.images.sources.registry import source_of
@@ -21,6 +23,7 @@ def load_images(
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
+    describe: Describe | None = None,
 ) -> ImageSet:
     """Reads all images of a source into memory. Downloads nothing.
 
@@ -36,23 +39,47 @@ def load_images(
         intensity_range, dicom_window: how grey DICOM values become black to white; see
             `load_folder`. Other sources than folders refuse them.
         on_progress: called as `on_progress(images done, images in all)`.
+        describe: gets each image as it is stored, upright and before any resize, as uint8
+            [H, W, 1 or 3] from black (0) to white (255), and returns K numbers. It must be a
+            function of a module, or a frozen dataclass, because other threads and processes call
+            it, several at once; it must not change its array, and must bound its own cost on large
+            images. Values of more than 8 bits are shown as if the image were alone
+            (decoding/describing.py). The other results do not depend on it.
 
     Returns:
-        The images, their names, and the files that were skipped with their reasons.
+        The images, their names, and the files that were skipped with their reasons; with
+        `describe`, its results as `descriptions`, float64 [N, K].
 
     Raises:
         FileNotFoundError: nothing is there.
         ValueError: no source reads it, a split is asked of a folder, or as the source raises.
         OSError: as the source raises.
         ImportError: the package that reads the source is not installed.
+        Exception: whatever `describe` raises.
     """
     reader, name = source_of(source)
     check_dicom_settings(source, intensity_range, dicom_window)
-    return reader.load(
+    images = reader.load(
         name,
         ReadOptions(
-            image_size, channels, split, bits_stored, on_progress, intensity_range, dicom_window
+            image_size,
+            channels,
+            split,
+            bits_stored,
+            on_progress,
+            intensity_range,
+            dicom_window,
+            describe,
         ),
+    )
+    if describe is None or images.descriptions is not None:
+        return images
+    # A source of another package that does not know of descriptions.
+    note = "the source does not describe images as they are stored: they are described resized"
+    return dataclasses.replace(
+        images,
+        descriptions=stacked(tuple(described_here(describe, image) for image in images.pixels)),
+        notes=(*images.notes, note),
     )
 
 

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from examine_jax.images.decoding.describing import Describe, described_here, stacked
 from examine_jax.images.decoding.resize import check_size, resize_bytes
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.sources.source import ReadOptions
@@ -35,15 +36,17 @@ class SampleSource:
     def load(self, name: str, options: ReadOptions) -> ImageSet:
         if options.split is not None:
             raise ValueError(f"{name} has no split {options.split!r}; leave it out")
-        return sample_images(image_size=options.image_size, channels=options.channels)[
-            _NAMES.index(name)
-        ]
+        return sample_images(
+            image_size=options.image_size, channels=options.channels, describe=options.describe
+        )[_NAMES.index(name)]
 
     def stream(self, name: str, options: ReadOptions) -> StreamedImages:
         raise ValueError(f"{name} is read whole; load it with load_images")
 
 
-def sample_images(*, image_size: int, channels: int = 3) -> tuple[ImageSet, ImageSet]:
+def sample_images(
+    *, image_size: int, channels: int = 3, describe: Describe | None = None
+) -> tuple[ImageSet, ImageSet]:
     """Two sets of tiles of 64 x 64 pixels from disjoint regions of the picture, resized.
 
     Names give the region and the tile's upper left corner: `sample/assessed/row060_col316.png`. The
@@ -52,6 +55,7 @@ def sample_images(*, image_size: int, channels: int = 3) -> tuple[ImageSet, Imag
     Args:
         image_size: rows and columns of the result.
         channels: 1 (grey) or 3 (colour).
+        describe: as in `load_images`.
 
     Returns:
         1350 training images, and 494 images to assess.
@@ -62,14 +66,15 @@ def sample_images(*, image_size: int, channels: int = 3) -> tuple[ImageSet, Imag
     """
     check_size(image_size, channels)
     with Image.open(_picture()) as image:
+        stored = np.asarray(image.convert("RGB"))
         picture = np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(
             image.height, image.width, channels
         )
+    training, assessed = range(0, _BOUNDARY), range(_BOUNDARY, picture.shape[1])
+    describing = None if describe is None else (describe, stored)
     return (
-        _tiles(picture, "training", range(0, _BOUNDARY), _TRAINING_STRIDE, image_size),
-        _tiles(
-            picture, "assessed", range(_BOUNDARY, picture.shape[1]), _ASSESSED_STRIDE, image_size
-        ),
+        _tiles(picture, "training", training, _TRAINING_STRIDE, image_size, describing),
+        _tiles(picture, "assessed", assessed, _ASSESSED_STRIDE, image_size, describing),
     )
 
 
@@ -88,13 +93,27 @@ def _picture() -> pathlib.Path:
 
 
 def _tiles(
-    picture: np.ndarray, region: str, columns: range, stride: int, image_size: int
+    picture: np.ndarray,
+    region: str,
+    columns: range,
+    stride: int,
+    image_size: int,
+    describing: tuple[Describe, np.ndarray] | None,
 ) -> ImageSet:
     corners = [
         (row, column)
         for row in range(0, picture.shape[0] - _TILE + 1, stride)
         for column in range(columns.start, columns.stop - _TILE + 1, stride)
     ]
+    descriptions = None
+    if describing is not None:
+        describe, stored = describing
+        descriptions = stacked(
+            [
+                described_here(describe, stored[row : row + _TILE, column : column + _TILE])
+                for row, column in corners
+            ]
+        )
     return ImageSet(
         names=tuple(f"sample/{region}/row{row:03}_col{column:03}.png" for row, column in corners),
         pixels=np.stack(
@@ -104,4 +123,5 @@ def _tiles(
             ]
         ),
         resized_up=len(corners) if image_size > _TILE else 0,
+        descriptions=descriptions,
     )

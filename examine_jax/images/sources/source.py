@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+from examine_jax.images.decoding.describing import Describe
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.streamed_images import StreamedImages
 
@@ -20,6 +21,9 @@ class ReadOptions:
         on_progress: called as `on_progress(images done, images in all)`.
         intensity_range: (black, white) of grey DICOM values; None: as their files say.
         dicom_window: which of a DICOM file's windows; 1 is the first.
+        describe: gets each image as it is stored, before any resize; its results become
+            `ImageSet.descriptions` (decoding/describing.py). Where a source returns none,
+            `load_images` describes the images that it returns.
     """
 
     image_size: int
@@ -29,6 +33,7 @@ class ReadOptions:
     on_progress: Callable[[int, int], None] | None = None
     intensity_range: tuple[float, float] | None = None
     dicom_window: int = 1
+    describe: Describe | None = None
 
 
 @runtime_checkable

@@ -5,11 +5,12 @@ import os
 import pathlib
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from examine_jax.common.shapes import UInt8
+from examine_jax.common.shapes import Float, UInt8
+from examine_jax.images.decoding.describing import Describe, described_here, stacked
 from examine_jax.images.decoding.parallel import in_order
 from examine_jax.images.decoding.resize import check_size, resize_bytes, to_grey
 from examine_jax.images.image_set import ImageSet
@@ -37,6 +38,7 @@ class TFDSSource:
             image_size=options.image_size,
             channels=options.channels,
             on_progress=options.on_progress,
+            describe=options.describe,
         )
 
     def stream(self, name: str, options: ReadOptions) -> StreamedImages:
@@ -60,6 +62,7 @@ def load_tfds(
     label_feature: str | None = "label",
     max_bytes: int = 2**35,
     on_progress: Callable[[int, int], None] | None = None,
+    describe: Describe | None = None,
 ) -> ImageSet:
     """Reads a split of a TFDS data set into memory.
 
@@ -80,6 +83,7 @@ def load_tfds(
         label_feature: the feature that holds whole numbers as labels; None: read no labels.
         max_bytes: a bound on the resized images' memory.
         on_progress: called as `on_progress(images done, images in all)`.
+        describe: as in `load_images`.
 
     Returns:
         The images, with their labels.
@@ -92,7 +96,9 @@ def load_tfds(
         ImportError: tensorflow-datasets, array-record or grain is missing.
     """
     source, where = _source(dataset, split, data_dir, download)
-    reader = _Reader(source, where, split, image_size, channels, image_feature, label_feature)
+    reader = _Reader(
+        source, where, split, image_size, channels, image_feature, label_feature, describe
+    )
     total = len(source)
     needed = total * image_size * image_size * channels
     if needed > max_bytes:
@@ -103,12 +109,15 @@ def load_tfds(
         )
     pixels = np.empty((total, image_size, image_size, channels), np.uint8)
     labels = np.empty(total, np.int64)
+    descriptions: list[Float[np.ndarray, " numbers"]] = []
     resized_up = 0
     if on_progress:
         on_progress(0, total)
-    for row, (image, label, up) in enumerate(in_order(reader.record, range(total))):
-        pixels[row], labels[row] = image, label
-        resized_up += up
+    for row, record in enumerate(in_order(reader.record, range(total))):
+        pixels[row], labels[row] = record.image, record.label
+        resized_up += record.resized_up
+        if record.description is not None:
+            descriptions.append(record.description)
         if on_progress:
             on_progress(row + 1, total)
     return ImageSet(
@@ -116,6 +125,7 @@ def load_tfds(
         pixels,
         resized_up=resized_up,
         labels=None if label_feature is None else labels,
+        descriptions=None if describe is None else stacked(descriptions),
     )
 
 
@@ -143,7 +153,7 @@ def stream_tfds(
         FileNotFoundError, ValueError, ImportError: as `load_tfds`.
     """
     source, where = _source(dataset, split, data_dir, download)
-    reader = _Reader(source, where, split, image_size, channels, image_feature, None)
+    reader = _Reader(source, where, split, image_size, channels, image_feature, None, None)
     return StreamedImages(reader.names(), (image_size, image_size, channels), reader.image)
 
 
@@ -152,6 +162,15 @@ class _Records(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, row: int, /) -> Any: ...
+
+
+class _Record(NamedTuple):
+    """One decoded record."""
+
+    image: UInt8[np.ndarray, "image_size image_size channels"]
+    label: int
+    resized_up: bool
+    description: Float[np.ndarray, " numbers"] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,6 +184,7 @@ class _Reader:
     channels: int
     image_feature: str
     label_feature: str | None
+    describe: Describe | None
 
     def __post_init__(self) -> None:
         check_size(self.image_size, self.channels)
@@ -176,12 +196,10 @@ class _Reader:
         return tuple(f"{self.split}[{row}]" for row in range(len(self.source)))
 
     def image(self, row: int) -> UInt8[np.ndarray, "image_size image_size channels"]:
-        return self.record(row)[0]
+        return self.record(row).image
 
-    def record(
-        self, row: int
-    ) -> tuple[UInt8[np.ndarray, "image_size image_size channels"], int, bool]:
-        """(image, label, whether it was resized up)."""
+    def record(self, row: int) -> _Record:
+        """One record, decoded, described and resized."""
         try:
             record = self.source[row]
         except Exception as error:  # The readers below raise anything for a damaged file.
@@ -217,10 +235,12 @@ class _Reader:
                 )
             label = int(value)
         up = min(image.shape[:2]) < self.image_size
+        description = None if self.describe is None else described_here(self.describe, image)
         if image.shape[-1] > self.channels:
             image = to_grey(image)
         pixels = resize_bytes(image, self.image_size)
-        return np.broadcast_to(pixels, (*pixels.shape[:2], self.channels)), label, up
+        shape = (*pixels.shape[:2], self.channels)
+        return _Record(np.broadcast_to(pixels, shape), label, up, description)
 
     def _feature(self, record: Mapping[str, Any], name: str) -> Any:
         if name not in record:
