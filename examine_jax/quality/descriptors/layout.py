@@ -1,0 +1,99 @@
+"""Where light and dark lie: from block means, a picture's small copy."""
+
+import functools
+import math
+
+import numpy as np
+
+from examine_jax.common.shapes import Float, Int, Shaped
+
+BLOCK = 8
+_ANGLES = 8
+
+
+def block_means(plane: Shaped[np.ndarray, "h w"]) -> Float[np.ndarray, "p q"]:
+    """Means of 8 x 8 blocks. What is left over at the right and lower edge does not count.
+
+    A side below 8 is one block.
+    """
+    sides = [max(side // BLOCK, 1) for side in plane.shape]
+    block = [min(side, BLOCK) for side in plane.shape]
+    inner = plane[: sides[0] * block[0], : sides[1] * block[1]]
+    rows = inner.reshape(sides[0], block[0], -1).sum(axis=1, dtype=np.int32)
+    return rows.reshape(sides[0], sides[1], block[1]).sum(axis=2) / (block[0] * block[1])
+
+
+def middle(values: Float[np.ndarray, "..."]) -> float:
+    """The upper median, without NumPy's cost for small arrays."""
+    return float(np.sort(values, axis=None)[values.size // 2])
+
+
+def coherence(means: Float[np.ndarray, "p q"]) -> float:
+    """How much the large gradients agree in direction: 0 none, 1 a single straight edge.
+
+    Source: the structure tensor's coherence, Bigün and Granlund, ICCV 1987.
+    """
+    if min(means.shape) < 3:
+        return 0.0
+    across = means[1:-1, 2:] - means[1:-1, :-2]
+    down = means[2:, 1:-1] - means[:-2, 1:-1]
+    xx, yy, xy = (across * across).sum(), (down * down).sum(), (across * down).sum()
+    total = xx + yy
+    return float(math.hypot(xx - yy, 2 * xy) / total) if total > 1e-9 else 0.0
+
+
+def dark_band(means: Float[np.ndarray, "p q"]) -> float:
+    """How much darker than the median the darkest straight line across is, in grey levels.
+
+    Lines of 8 directions with at least half as many blocks as the longest. A fold, a pen stroke or
+    a border is such a line.
+    """
+    return middle(means) - float(_line_means(means).min())
+
+
+def centre_minus_border(means: Float[np.ndarray, "p q"]) -> float:
+    """The mean of the central half of the sides less that of the rest, in grey levels."""
+    height, width = means.shape
+    if min(height, width) < 4:
+        return 0.0
+    centre = means[height // 4 : height - height // 4, width // 4 : width - width // 4]
+    rest = means.sum() - centre.sum()
+    return float(centre.mean() - rest / (means.size - centre.size))
+
+
+def straight_step(grey: Int[np.ndarray, "h w"]) -> float:
+    """The largest step between means of adjacent rows or columns, over the median step.
+
+    A seam of stitched tiles, a collimator's edge or a frame is such a step. The median step counts
+    as a quarter of a grey level at least.
+    """
+    found = 1.0
+    for axis in (0, 1):
+        number = grey.shape[axis]
+        sums = grey.sum(axis=axis, dtype=np.int32)  # exact for sides below 8 million
+        steps = np.sort(np.abs(sums[1:] - sums[:-1])) / number
+        if len(steps) > 2:
+            found = max(found, float(steps[-1] / max(steps[len(steps) // 2], 0.25)))
+    return found
+
+
+def _line_means(means: Float[np.ndarray, "p q"]) -> Float[np.ndarray, " lines"]:
+    lines, counts = _lines(means.shape)
+    sums = np.bincount(lines, weights=np.tile(means.ravel(), _ANGLES), minlength=len(counts))
+    keep = counts >= counts.max() / 2
+    return sums[keep] / counts[keep]
+
+
+@functools.lru_cache(maxsize=64)
+def _lines(shape: tuple[int, int]) -> tuple[Int[np.ndarray, " places"], Int[np.ndarray, " lines"]]:
+    """The line of each block in each direction, and how many blocks a line has."""
+    rows, columns = np.indices(shape)
+    found, first = [], 0
+    for turn in range(_ANGLES):
+        angle = math.pi * turn / _ANGLES
+        place = np.rint(rows * math.cos(angle) + columns * math.sin(angle)).astype(np.int64).ravel()
+        place -= place.min()
+        found.append(place + first)
+        first += int(place.max()) + 1
+    lines = np.concatenate(found)
+    return lines, np.bincount(lines, minlength=first)
