@@ -28,7 +28,7 @@ def lettering(text: str, height: int) -> Float[np.ndarray, "h w"]:
     smooth = letters.resize((width, height), Image.Resampling.BICUBIC)
     values = np.asarray(smooth, np.float64) / 255
     if height <= letters.height:
-        return np.clip(1.5 * values, 0, 1)
+        return np.clip(1.2 * values, 0, 1)
     return np.clip((values - 0.3) / 0.3, 0, 1)
 
 
