@@ -1,12 +1,15 @@
-"""A self-contained HTML page of results: pictures are embedded, there are no scripts or requests.
+"""A self-contained HTML page of results: pictures are embedded, and nothing is requested.
 
-jinja2 escapes every text, and the page's Content-Security-Policy allows only inline styles and
-inline pictures, so a file name is never more than text.
+jinja2 escapes every text. The page's Content-Security-Policy allows inline styles, inline pictures
+and one script, which it names by its digest: the page's own, which sorts and filters tables and
+opens pictures large. So a file name is never more than text.
 """
 
 import base64
 import dataclasses
+import hashlib
 import importlib.metadata
+import importlib.resources
 import io
 import os
 import platform
@@ -25,6 +28,7 @@ from examine_jax.reporting.tables import Skipped
 # The page lists this many skipped files or duplicates; the CSV files list all.
 _MOST_LISTED = 100
 _THUMBNAIL = 160
+_LARGEST_SIDE = 480
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +66,67 @@ class Table:
 
 
 @dataclasses.dataclass(frozen=True)
+class PicturedImage:
+    """An image with its picture.
+
+    Attributes:
+        name: the image's.
+        label: short, shown large, such as "1" for the first to label.
+        lines: what is known of it, shown small.
+        picture: a PNG or JPEG, from `picture`; None: no picture is shown.
+    """
+
+    name: str
+    label: str
+    lines: tuple[str, ...] = ()
+    picture: bytes | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FindingGroup:
+    """All images with one finding.
+
+    Attributes:
+        title: of the finding, such as "blurred".
+        meaning: one sentence: what was measured, and what else can look like it.
+        count: the number of images that have it.
+        images: some of them, the clearest first.
+    """
+
+    title: str
+    meaning: str
+    count: int
+    images: tuple[PicturedImage, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """The first two sections of the page.
+
+    Attributes:
+        usability: a paragraph: how many images to look at, and why.
+        selection: a paragraph: which images to label, and what they cover.
+        asked: whether the user gave a budget; otherwise the chosen images are a suggestion.
+        findings: one group a finding, most images first.
+        finding_rows: for each finding: its title, images, share, threshold and the reason for it.
+        chosen: the first images to label, in order.
+        coverage: the chart of what the chosen images cover.
+        to_label: all chosen images as a table.
+        all_images: all images as a table.
+    """
+
+    usability: str
+    selection: str
+    asked: bool
+    findings: tuple[FindingGroup, ...] = ()
+    finding_rows: tuple[tuple[str, ...], ...] = ()
+    chosen: tuple[PicturedImage, ...] = ()
+    coverage: Illustration | None = None
+    to_label: Table | None = None
+    all_images: Table | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """The content of the page.
 
@@ -80,6 +145,9 @@ class Report:
         warnings: what the reader should know before relying on the results, a sentence each.
         settings: every setting that the results depend on, for example encoder, solver and seeds.
         versions: of the software, from `package_versions`.
+        decision: which images to look at and which to label; None: the page has no such sections.
+        ranking: a paragraph about this run's ranking.
+        privacy: what the pictures show, if they must be protected.
     """
 
     title: str
@@ -94,6 +162,16 @@ class Report:
     warnings: tuple[str, ...] = ()
     settings: Mapping[str, object] = dataclasses.field(default_factory=dict)
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    decision: Decision | None = None
+    ranking: str = ""
+    privacy: str = ""
+
+
+# For `Report.privacy`.
+PATIENTS_PIXELS = (
+    "This page contains pictures of the images, so patients' data may be in it, and file names may "
+    "identify patients. Keep it where the images may be kept."
+)
 
 
 def ranked_images(
@@ -162,6 +240,21 @@ def thumbnail(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
     return stream.getvalue()
 
 
+def picture(pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
+    """The image as a file of at most 480 pixels a side: PNG if it is small, otherwise JPEG.
+
+    Grey is repeated; channels beyond the third are dropped.
+    """
+    image = Image.fromarray(np.round(as_rgb(pixels) * 255).astype(np.uint8))
+    stream = io.BytesIO()
+    if max(image.size) <= _THUMBNAIL:  # JPEG would blur the pixels of an image this small
+        image.save(stream, format="PNG", optimize=True)
+    else:
+        image.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE), Image.Resampling.LANCZOS)
+        image.save(stream, format="JPEG", quality=90)
+    return stream.getvalue()
+
+
 def package_versions() -> dict[str, str]:
     """The versions of Python, this library and the installed libraries that determine results."""
     versions = {"python": platform.python_version()}
@@ -185,6 +278,16 @@ def package_versions() -> dict[str, str]:
 
 def render_report(report: Report) -> str:
     """The page as HTML."""
+    return render("report.html", {"report": report, "most_listed": _MOST_LISTED})
+
+
+def render(template: str, content: Mapping[str, object]) -> str:
+    """A page of the package's templates as HTML, with the script that sorts and filters tables.
+
+    Args:
+        template: the file name in templates/.
+        content: what the template names.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("examine_jax.reporting", "templates"),
         autoescape=True,
@@ -195,10 +298,13 @@ def render_report(report: Report) -> str:
     environment.filters["name"] = _name
     environment.filters["attribute"] = _attribute
     environment.filters["is_wide"] = _is_wide
-    environment.filters["data_uri"] = lambda png: (
-        "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    environment.filters["data_uri"] = _data_uri
+    templates = importlib.resources.files("examine_jax.reporting") / "templates"
+    script = (templates / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    page = environment.get_template(template).render(
+        **content, script=markupsafe.Markup(script), script_source=f"'sha256-{digest}'"
     )
-    page = environment.get_template("report.html").render(report=report, most_listed=_MOST_LISTED)
     return page.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
@@ -219,6 +325,11 @@ def _name(name: str) -> markupsafe.Markup:
 def _attribute(text: str) -> markupsafe.Markup:
     """Escaped text; carriage returns become references, or browsers would read line feeds."""
     return markupsafe.Markup(str(markupsafe.escape(text)).replace("\r", "&#13;"))
+
+
+def _data_uri(picture: bytes) -> str:
+    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode("ascii")
 
 
 def _is_wide(png: bytes) -> bool:

@@ -1,6 +1,8 @@
 """The page is self-contained and shows hostile names as text."""
 
 import base64
+import dataclasses
+import hashlib
 import html.parser
 import io
 import types
@@ -54,6 +56,49 @@ def _report(names, **changes):
     return reporting.Report(**{**values, "highest": highest, "lowest": lowest, **changes})
 
 
+def _decision(names):
+    pictured = tuple(reporting.PicturedImage(name, name, names, _PIXEL) for name in names)
+    table = reporting.Table(names[6], names, (names,), names[7])
+    return reporting.Decision(
+        usability=names[6],
+        selection=names[6],
+        asked=True,
+        findings=tuple(reporting.FindingGroup(name, name, 2, pictured) for name in names),
+        finding_rows=(names[:5], names[5:10]),
+        chosen=pictured,
+        coverage=reporting.Illustration(names[6], _PIXEL, names[6], names[6]),
+        to_label=table,
+        all_images=table,
+    )
+
+
+def test_a_suggestion_is_no_order_to_label():
+    asked = reporting.Decision("u", "s", True)
+    for decision, title in ((asked, "What to label first"), (None, "What to label")):
+        decision = decision or dataclasses.replace(asked, asked=False)
+        text = reporting.render_report(_report(["a", "b"], decision=decision))
+        assert f"<h2>2. {title}</h2>" in text
+        assert "3. EXAMINE" in text
+
+
+def test_the_page_says_look_and_never_discard():
+    text = _Page(reporting.render_report(_report(["a", "b"], decision=_decision(("x",) * 10)))).text
+    assert "Nothing is deleted" in text
+    assert "can be a rare disease" in text
+    for word in ("discard", "delete them", "remove them", "throw"):
+        assert word not in text.lower()
+
+
+def test_a_picture_is_exact_if_it_is_small_and_otherwise_at_most_480_pixels():
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 1), dtype=np.uint8)
+    small = Image.open(io.BytesIO(reporting.picture(pixels)))
+    np.testing.assert_array_equal(np.asarray(small)[:, :, 0], pixels[:, :, 0])
+    large = Image.open(io.BytesIO(reporting.picture(np.full((1000, 500, 3), 200, np.uint8))))
+    assert large.format == "JPEG"
+    assert large.size == (240, 480)
+    assert not large.getexif()
+
+
 def test_hostile_names_are_text_everywhere():
     skipped = tuple(
         types.SimpleNamespace(name=name, reason=f"cannot read {name}") for name in HOSTILE_NAMES
@@ -70,11 +115,15 @@ def test_hostile_names_are_text_everywhere():
         warnings=HOSTILE_NAMES,
         settings={name: name for name in HOSTILE_NAMES},
         versions={name: name for name in HOSTILE_NAMES},
+        decision=_decision(HOSTILE_NAMES),
+        ranking=HOSTILE_NAMES[6],
+        privacy=HOSTILE_NAMES[6],
     )
     text = reporting.render_report(report)
     page = _Page(text)
     tags = {tag for tag, _ in page.elements}
-    assert not tags & {"script", "b", "iframe", "link", "object", "base", "form"}
+    assert not tags & {"b", "iframe", "link", "object", "base", "form"}
+    assert [tag for tag, _ in page.elements].count("script") == 1
     for tag, attributes in page.elements:
         assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
         if tag == "img":
@@ -98,7 +147,14 @@ def test_page_neither_needs_nor_allows_outside_resources():
         if attributes.get("http-equiv") == "Content-Security-Policy"
     ]
     assert len(policies) == 1
-    for rule in ("default-src 'none'", "img-src data:", "style-src 'unsafe-inline'"):
+    script = text.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    for rule in (
+        "default-src 'none'",
+        "img-src data:",
+        "style-src 'unsafe-inline'",
+        f"script-src 'sha256-{digest}';",
+    ):
         assert rule in policies[0]
     assert "http://" not in text
     assert "https://" not in text
@@ -110,7 +166,7 @@ def test_gallery_and_rankings_show_names_scores_and_pictures():
     names = [f"image {index}.png" for index in range(100)]
     page = _Page(reporting.render_report(_report(names)))
     assert page.names[:24] == names[:12] + names[:-13:-1]
-    assert page.names[24:] == names[:20] + names[:-21:-1]
+    assert page.names[24:64] == names[:20] + names[:-21:-1]
     pictures = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
     assert len(pictures) == 24
     opened = Image.open(io.BytesIO(base64.b64decode(pictures[0].partition(",")[2])))

@@ -9,7 +9,13 @@ from examine_jax.common.atomic_files import write_bytes
 from examine_jax.common.configuration import to_plain
 from examine_jax.jobs.pretrain.pretrain import TrainedEncoder, TrainingSettings
 from examine_jax.reporting.charts import galleries, training_curves
-from examine_jax.reporting.page import Illustration, Report, package_versions, write_report
+from examine_jax.reporting.page import (
+    PATIENTS_PIXELS,
+    Illustration,
+    Report,
+    package_versions,
+    write_report,
+)
 from examine_jax.reporting.tables import write_skipped
 from examine_jax.training.method import pictures
 
@@ -71,6 +77,7 @@ def write_training(
                 "training": to_plain(trained.settings),
             },
             versions=package_versions(),
+            privacy=PATIENTS_PIXELS,
         ),
     )
     return page

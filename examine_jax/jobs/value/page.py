@@ -7,12 +7,11 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import jinja2
 import numpy as np
 
 from examine_jax.common.atomic_files import write_text
 from examine_jax.reporting.charts.drawing import BLUE, new_figure, plain, png, style
-from examine_jax.reporting.page import package_versions
+from examine_jax.reporting.page import package_versions, render
 from examine_jax.reporting.tables import write_table
 from examine_jax.valuation import FeatureValues, ValueSettings
 
@@ -89,7 +88,8 @@ def write_values(
     about = {"source": source, "validation": validation, "settings": dataclasses.asdict(settings)}
     write_text(workdir / "config.json", json.dumps(about, indent=2) + "\n")
     page = workdir / "values.html"
-    write_text(page, _render(_page(found, settings, names, source, validation, device)))
+    about_page = _page(found, settings, names, source, validation, device)
+    write_text(page, render("valuation.html", {"page": about_page}))
     return page
 
 
@@ -195,15 +195,3 @@ def _figure(found: FeatureValues) -> str:
             axes.grid(axis="y")
         figure.supxlabel("rows, lowest value first", fontsize=9)
         return "data:image/png;base64," + base64.b64encode(png(figure)).decode("ascii")
-
-
-def _render(page: _Page) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("examine_jax.reporting", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template("valuation.html").render(page=page)
-    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
