@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from examine_jax.evaluation.coverage import coverage_curve
 from examine_jax.evaluation.noise_separation import noise_separation
 from examine_jax.reporting.charts import (
     galleries,
@@ -15,6 +16,7 @@ from examine_jax.reporting.charts import (
     singular_values,
     training_curves,
 )
+from examine_jax.reporting.charts.coverage import coverage_chart
 from examine_jax.reporting.tables import rank_by_gap
 from tests.support.names import HOSTILE_NAMES
 from tests.support.pictures import read_png
@@ -229,3 +231,10 @@ def test_tables_need_numpy_alone():
         "assert not {'matplotlib', 'jinja2', 'PIL', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_the_coverage_curve_is_drawn(count):
+    features = np.random.default_rng(0).normal(size=(90, 4))
+    picture = coverage_chart(coverage_curve(features, np.arange(count), "none"), "$k$-means")
+    assert read_png(picture)

@@ -1,0 +1,101 @@
+"""How much of a set lies near its chosen images, against images drawn at random."""
+
+import dataclasses
+
+import numpy as np
+
+from examine_jax.common.shapes import Bool, Float, Int, Num
+from examine_jax.features.preprocessing import Preprocessing
+from examine_jax.selection.points import Points, points_of
+
+_ROWS_AT_ONCE = 256
+_MOST_COUNTS = 60
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CoverageCurve:
+    """The share of the usable images that lie within a distance of a chosen or labelled image.
+
+    Attributes:
+        counts: [C] ascending from 1: after so many chosen images.
+        share: [C] of the usable images.
+        random: [draws, C] the same for images drawn at random.
+        radius: the distance: after all draws, half of the images lie within it, in the median
+            draw.
+    """
+
+    counts: Int[np.ndarray, " c"]
+    share: Float[np.ndarray, " c"]
+    random: Float[np.ndarray, "draws c"]
+    radius: float
+
+
+def coverage_curve(
+    features: Num[np.ndarray, "n d"],
+    chosen: Int[np.ndarray, " k"],
+    preprocessing: Preprocessing,
+    *,
+    usable: Bool[np.ndarray, " n"] | None = None,
+    labelled: Int[np.ndarray, " labelled"] | None = None,
+    draws: int = 5,
+    rows: int = 2000,
+    seed: int = 0,
+) -> CoverageCurve:
+    """The coverage of the first k chosen images, for each k.
+
+    Args:
+        features: [N, D].
+        chosen: the chosen images in order.
+        preprocessing: of the features before distances are taken, as in `selection.select`.
+        usable: [N] the images that are to be covered, and from which the random ones are drawn.
+        labelled: indices of images that are labelled already; they cover too.
+        draws: the number of random orders.
+        rows: at most so many usable images are looked at, evenly spread over the set.
+        seed: of the random orders.
+
+    Returns:
+        The curve.
+
+    Raises:
+        ValueError: no image is chosen.
+    """
+    if not len(chosen):
+        raise ValueError("coverage_curve needs at least one chosen image")
+    labelled = np.empty(0, np.int64) if labelled is None else labelled
+    can = np.ones(len(features), bool) if usable is None else usable
+    pool = np.union1d(np.flatnonzero(can), np.union1d(labelled, chosen))
+    place = np.full(len(features), -1)
+    place[pool] = np.arange(len(pool))
+    points = points_of(features, pool, preprocessing)
+    covered = np.flatnonzero(can)
+    covered = covered[
+        np.linspace(0, len(covered) - 1, min(rows, len(covered))).round().astype(np.int64)
+    ]
+    own = points.take(place[covered])
+    before = _nearest_so_far(own, points.take(place[labelled]))
+    start = before[:, -1] if len(labelled) else np.full(len(own), np.inf)
+
+    open_images = np.setdiff1d(np.flatnonzero(can), labelled)
+    generator = np.random.default_rng(seed)
+    orders = [generator.permutation(open_images)[: len(chosen)] for _ in range(draws)]
+    found = [
+        np.minimum(_nearest_so_far(own, points.take(place[order])), start[:, None])
+        for order in (chosen, *orders)
+    ]
+    radius = float(np.median([np.median(one[:, -1]) for one in found[1:]]))
+    counts = np.unique(np.geomspace(1, len(chosen), _MOST_COUNTS).round().astype(np.int64))
+    shares = np.stack([(one[:, counts - 1] <= radius).mean(axis=0) for one in found])
+    return CoverageCurve(counts, shares[0], shares[1:], radius * points.unit)
+
+
+def _nearest_so_far(points: Points, chosen: Points) -> Float[np.ndarray, "n k"]:
+    """[i, k] the distance of point i to the nearest of the first k + 1 chosen ones, in steps."""
+    nearest = np.empty((len(points), len(chosen)), np.float32)
+    others = chosen.rows.astype(np.float32).T
+    for start in range(0, len(points), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        # Exact: products of points are whole numbers below 2^24.
+        products = points.rows[part].astype(np.float32) @ others
+        squares = points.squares[part, None] + chosen.squares[None] - 2 * products.astype(np.int64)
+        nearest[part] = np.sqrt(np.minimum.accumulate(squares, axis=1))
+    return nearest

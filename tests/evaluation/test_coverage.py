@@ -1,0 +1,61 @@
+"""The coverage curve against plain distances."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import cdist
+
+from examine_jax.evaluation.coverage import coverage_curve
+
+
+def _plain_share(features, order, covered, radius, labelled=()):
+    """The share of `covered` within the radius of the first k of `order`, for each k."""
+    near = cdist(features[covered], features[[*labelled, *order]])
+    nearest = np.minimum.accumulate(near, axis=1)[:, len(labelled) :]
+    return (nearest <= radius).mean(axis=0)
+
+
+@pytest.mark.parametrize("labelled", [(), (3, 40)])
+def test_shares_are_those_of_plain_distances(labelled):
+    generator = np.random.default_rng(0)
+    features = generator.normal(size=(120, 5))
+    usable = generator.random(120) < 0.8
+    usable[[3, 40]] = True
+    chosen = np.setdiff1d(np.flatnonzero(usable), labelled)[10:40]
+    curve = coverage_curve(
+        features, chosen, "none", usable=usable, labelled=np.array(labelled, np.int64)
+    )
+    covered = np.flatnonzero(usable)
+    # Distances are rounded to the grid of `points_of`, so an image at the very radius may differ.
+    expected = _plain_share(features, chosen, covered, curve.radius, labelled)[curve.counts - 1]
+    np.testing.assert_allclose(curve.share, expected, atol=2.1 / len(covered))
+    assert curve.random.shape == (5, len(curve.counts))
+    assert (np.diff(curve.random, axis=1) >= 0).all()
+    assert np.median(curve.random[:, -1]) == pytest.approx(0.5, abs=2 / len(covered))
+
+
+def test_a_medoid_of_each_cluster_covers_all_of_it():
+    generator = np.random.default_rng(1)
+    centres = 100 * np.eye(6)
+    features = np.repeat(centres, 30, axis=0) + generator.normal(size=(180, 6))
+    curve = coverage_curve(features, np.arange(6) * 30, "none")
+    assert curve.counts.tolist() == [1, 2, 3, 4, 5, 6]
+    assert curve.share[-1] > curve.random[:, -1].mean()
+
+
+def test_large_sets_are_sampled_and_the_result_repeats():
+    features = np.random.default_rng(2).normal(size=(3000, 4)).astype(np.float32)
+    curves = [coverage_curve(features, np.arange(300), "l2", rows=500) for _ in range(2)]
+    np.testing.assert_array_equal(curves[0].share, curves[1].share)
+    assert len(curves[0].counts) <= 60
+    assert curves[0].counts[-1] == 300
+
+
+def test_equal_images_are_all_covered_by_one():
+    curve = coverage_curve(np.ones((10, 3)), np.array([4]), "l2")
+    assert curve.share.tolist() == [1.0]
+    assert curve.radius == 0
+
+
+def test_nothing_chosen_is_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        coverage_curve(np.ones((10, 3)), np.array([], np.int64), "l2")
