@@ -1,11 +1,12 @@
 """Work in threads on all cores: Pillow and NumPy release the interpreter's lock."""
 
+import collections
 import concurrent.futures
 import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -22,15 +23,22 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`map(function, items)` in threads: results in order, a bounded number in memory."""
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], at_once: int = _ITEMS_AT_ONCE
+) -> Generator[Result]:
+    """`map(function, items)` in threads: results in order, at most `at_once` of them in memory."""
     pool = concurrent.futures.ThreadPoolExecutor(
         min(available_cores(), 16), thread_name_prefix="images"
     )
     remaining = iter(items)
+    waiting = collections.deque(
+        pool.submit(function, item) for item in itertools.islice(remaining, at_once)
+    )
     try:
-        while block := list(itertools.islice(remaining, _ITEMS_AT_ONCE)):
-            yield from pool.map(function, block)
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))
+            yield result
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -47,7 +55,14 @@ class Budget:
         self._changed = threading.Condition()
 
     @contextlib.contextmanager
-    def claim(self, amount: int) -> Iterator[None]:
+    def claim(self, amount: int, work: int | None = None) -> Iterator[None]:
+        """Holds an amount while the block runs.
+
+        Args:
+            amount: pixels that are held at once.
+            work: pixels that are decoded one after the other; None: as many. It bounds nothing
+                here. A worker process gets time for it (limits.py).
+        """
         with self._changed:
             self._changed.wait_for(
                 lambda: self._claimed == 0 or self._claimed + amount <= self._limit

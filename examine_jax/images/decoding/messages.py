@@ -1,0 +1,123 @@
+"""Messages between this process and its workers: JSON and the bytes of arrays, no pickle.
+
+A message is the length of its JSON text (4 bytes, little-endian), the text, and the arrays that it
+names, one after the other.
+"""
+
+import dataclasses
+import importlib
+import json
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from examine_jax.images.decoding.unreadable import UnreadableImage
+
+_LENGTH = struct.Struct("<I")
+_MOST_TEXT = 2**28  # bytes
+
+_DTYPES = frozenset({"bool", "uint8", "uint16", "int16", "int32", "int64", "float32", "float64"})
+
+# The bytes that follow, of exactly this number.
+Receive = Callable[[memoryview], None]
+
+
+class DamagedMessage(Exception):
+    """The bytes are no message: the other process is out of order."""
+
+
+def pack(value: Any) -> list[bytes | memoryview]:
+    """A message as buffers to be sent one after the other.
+
+    Args:
+        value: None, Booleans, numbers, text, lists, tuples, dictionaries, arrays,
+            `UnreadableImage`, dataclasses of this package, and these within one another.
+    """
+    arrays: list[memoryview] = []
+    text = json.dumps(_plain(value, arrays)).encode("ascii")
+    return [_LENGTH.pack(len(text)), text, *arrays]
+
+
+def unpack(receive: Receive) -> Any:
+    """The next message.
+
+    Args:
+        receive: fills a buffer with the bytes that come next.
+
+    Raises:
+        DamagedMessage: the bytes are no message.
+        Exception: what `receive` raises.
+    """
+    (length,) = _LENGTH.unpack(_received(receive, _LENGTH.size))
+    if length > _MOST_TEXT:
+        raise DamagedMessage(f"a message of {length} bytes")
+    try:
+        return _restored(json.loads(_received(receive, length)), receive)
+    except (ValueError, KeyError, TypeError, ImportError, AttributeError, RecursionError) as error:
+        raise DamagedMessage(str(error)) from error
+
+
+def _received(receive: Receive, length: int) -> bytearray:
+    content = bytearray(length)
+    receive(memoryview(content))
+    return content
+
+
+def _plain(value: Any, arrays: list[memoryview]) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray):
+        if value.size:
+            arrays.append(memoryview(np.ascontiguousarray(value)).cast("B"))
+        return {"is": "array", "dtype": value.dtype.name, "shape": value.shape}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        items = [_plain(item, arrays) for item in value]
+        return items if isinstance(value, list) else {"is": "tuple", "items": items}
+    if isinstance(value, dict):
+        held = [[_plain(key, arrays), _plain(item, arrays)] for key, item in value.items()]
+        return {"is": "dictionary", "items": held}
+    if isinstance(value, UnreadableImage):
+        return {"is": "unreadable", "reason": str(value)}
+    if dataclasses.is_dataclass(value) and _sent(type(value).__module__):
+        fields = {
+            field.name: _plain(getattr(value, field.name), arrays)
+            for field in dataclasses.fields(value)
+        }
+        kind = type(value)
+        return {"is": "dataclass", "of": [kind.__module__, kind.__name__], "fields": fields}
+    raise TypeError(f"a {type(value).__name__} cannot be sent to another process")
+
+
+def _sent(module: str) -> bool:
+    """Whether dataclasses of a module are sent: those of decoding alone."""
+    return module.startswith(f"{__package__}.")
+
+
+def _restored(plain: Any, receive: Receive) -> Any:
+    if isinstance(plain, list):
+        return [_restored(item, receive) for item in plain]
+    if not isinstance(plain, dict):
+        return plain
+    kind = plain["is"]
+    if kind == "array":
+        if plain["dtype"] not in _DTYPES:
+            raise DamagedMessage(f"an array of {plain['dtype']}")
+        array = np.empty(plain["shape"], plain["dtype"])
+        if array.size:
+            receive(memoryview(array.reshape(-1)).cast("B"))
+        return array
+    if kind == "tuple":
+        return tuple(_restored(item, receive) for item in plain["items"])
+    if kind == "dictionary":
+        return {_restored(key, receive): _restored(item, receive) for key, item in plain["items"]}
+    if kind == "unreadable":
+        return UnreadableImage(plain["reason"])
+    module, name = plain["of"]
+    if kind != "dataclass" or not _sent(module):
+        raise DamagedMessage(f"a {kind} of {module}")
+    fields = {key: _restored(item, receive) for key, item in plain["fields"].items()}
+    return getattr(importlib.import_module(module), name)(**fields)

@@ -1,0 +1,168 @@
+"""Decodes files in worker processes: a file that ends its decoder costs itself alone.
+
+Where processes cannot be used, files are decoded in this process's threads, and a note says so.
+The results are the same.
+"""
+
+import dataclasses
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from PIL import Image
+
+from examine_jax.images.decoding import file_tasks
+from examine_jax.images.decoding.decoder import DecodedImage, FileHeader, ImageDecoder
+from examine_jax.images.decoding.describing import DescribeFailed
+from examine_jax.images.decoding.file_tasks import header_and_sharing
+from examine_jax.images.decoding.limits import Limits
+from examine_jax.images.decoding.parallel import available_cores, in_order
+from examine_jax.images.decoding.quiet import quiet_libraries
+from examine_jax.images.decoding.unreadable import UnreadableImage
+from examine_jax.images.decoding.worker_pool import NoWorkers, Task, call, problem_of
+
+# Files that a worker gets at a time: fewer where they are large, so that all share the work.
+_FILES_AT_ONCE = 16
+_BYTES_AT_ONCE = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class ProtectedDecoder:
+    """`ImageDecoder` in worker processes.
+
+    Attributes:
+        decoder: decodes, in the workers or here.
+        settings: its settings, as workers get them; None: files are decoded here.
+        notes: why they are decoded here.
+        limits: of one file.
+    """
+
+    decoder: ImageDecoder
+    settings: dict[str, Any] | None
+    notes: tuple[str, ...]
+    limits: Limits = dataclasses.field(default_factory=Limits)
+
+    @classmethod
+    def of(cls, decoder: ImageDecoder) -> "ProtectedDecoder":
+        """A decoder in workers where they can be used, else in threads."""
+        try:
+            describe = file_tasks.by_name(decoder.describe)
+        except ValueError as error:
+            return cls(decoder, None, (_note(str(error)),))
+        settings = {
+            field.name: getattr(decoder, field.name)
+            for field in dataclasses.fields(decoder)
+            if field.name not in ("budget", "describe")
+        }
+        protected = cls(decoder, {**settings, "describe": describe}, ())
+        if problem := problem_of(protected._task("frames")):
+            return cls(decoder, None, (_note(problem),))
+        return protected
+
+    def frames(
+        self, paths: Sequence[str]
+    ) -> Iterator[list[DecodedImage | UnreadableImage] | UnreadableImage]:
+        """The images of each file, in order, or why none can be read.
+
+        Raises:
+            Exception: what the describing function raises.
+        """
+        return self._in_order("frames", paths, self.decoder.frames)
+
+    def headers(
+        self, paths: Sequence[str]
+    ) -> Iterator[tuple[FileHeader, list[DecodedImage]] | UnreadableImage]:
+        """`file_tasks.header_and_sharing` of each file, in order, or why it cannot be read."""
+        return self._in_order("header", paths, functools.partial(header_and_sharing, self.decoder))
+
+    def images(self, places: Sequence[tuple[str, int]]) -> Iterator[DecodedImage | UnreadableImage]:
+        """Images by path and frame, in order, or why they cannot be read."""
+        return self._in_order("image", places, lambda place: self.decoder(*place))
+
+    def image(self, path: str, frame: int) -> DecodedImage:
+        """One image of a file. Several threads may ask at once.
+
+        Raises:
+            UnreadableImage: it cannot be read.
+        """
+        if self.settings is None:
+            return self.decoder(path, frame)
+        items = [((path, frame), _size(path))]
+        try:
+            (found,) = call(self._task("image"), items, self.decoder.budget, threading.Event())
+        except NoWorkers:
+            return self.decoder(path, frame)
+        if isinstance(found, UnreadableImage):
+            raise found
+        image: DecodedImage = found
+        return image
+
+    def _task(self, name: str) -> Task:
+        return Task(f"{file_tasks.__name__}:{name}", self.settings, self.limits)
+
+    def _in_order(
+        self, name: str, items: Sequence[Any], here: Callable[[Any], Any]
+    ) -> Iterator[Any]:
+        def read_here(item: Any) -> Any:
+            try:
+                return here(item)
+            except UnreadableImage as error:
+                return error
+            except DescribeFailed as failure:
+                raise failure.error from None
+
+        if self.settings is None:
+            Image.init()  # Load all plug-ins now, not in a thread that meets a rare format.
+            with quiet_libraries():
+                yield from in_order(read_here, items)
+            return
+        task, stopped = self._task(name), threading.Event()
+
+        def read(block: list[tuple[Any, int]]) -> list[Any]:
+            try:
+                found = call(task, block, self.decoder.budget, stopped)
+            except NoWorkers:  # There were some when the work began.
+                return [read_here(item) for item, _ in block]
+            for row, (item, _) in enumerate(block):
+                if isinstance(found[row], str) and found[row] == file_tasks.DESCRIBE_FAILED:
+                    found[row] = read_here(item)  # Raises it with its own type and traceback.
+            return found
+
+        blocks = in_order(read, _blocks(items), at_once=4 * available_cores())
+        try:
+            for block in blocks:
+                yield from block
+        finally:
+            stopped.set()
+            blocks.close()
+
+
+def _blocks(items: Sequence[Any]) -> Iterator[list[tuple[Any, int]]]:
+    most = max(1, min(_FILES_AT_ONCE, len(items) // (4 * available_cores())))
+    block: list[tuple[Any, int]] = []
+    held = 0
+    for item in items:
+        size = _size(item if isinstance(item, str) else item[0])
+        block.append((item, size))
+        held += size
+        if len(block) >= most or held >= _BYTES_AT_ONCE:
+            yield block
+            block, held = [], 0
+    if block:
+        yield block
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0  # Reading the file gives the reason.
+
+
+def _note(problem: str) -> str:
+    return (
+        f"files are decoded without worker processes ({problem}); a file that crashes its decoder "
+        "ends this process"
+    )

@@ -1,0 +1,177 @@
+"""A worker process that ends costs one item."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from examine_jax.images.decoding.limits import Limits
+from examine_jax.images.decoding.parallel import Budget
+from examine_jax.images.decoding.unreadable import UnreadableImage
+from examine_jax.images.decoding.worker_pool import CalledOff, NoWorkers, Task, call, problem_of
+
+ACT = "tests.support.hostile_tasks:act"
+QUICK = Limits(seconds=0.3, waiting_seconds=0.2, memory=2**27)
+
+
+def results(*items: str, limits: Limits = QUICK, sizes: int = 0) -> list[object]:
+    task = Task(ACT, {"a": 1}, limits)
+    return call(task, [(item, sizes) for item in items], Budget(10**8), threading.Event())
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ("abort", r"the decoder crashed on this file \(SIGABRT\)"),
+        ("segfault", r"the decoder crashed on this file \(SIGSEGV\)"),
+        ("exit", r"the decoder crashed on this file \(status 3\)"),
+        ("spin", r"decoding did not end within 0\.3 s of computing"),
+        ("allocate", r"decoding needed more than 128 MiB of memory"),
+    ],
+)
+def test_what_ends_a_worker_costs_one_item(item: str, reason: str) -> None:
+    before, ended, after = results("good", item, "good")
+    assert before[1:] == after[1:] == [{"a": 1}, "good"]
+    assert isinstance(ended, UnreadableImage)
+    with pytest.raises(UnreadableImage, match=reason):
+        raise ended
+
+
+def test_a_decoder_that_waits_for_ever_costs_one_item() -> None:
+    limits = Limits(seconds=0.01, waiting_seconds=0.3)
+    ended, after = results("sleep", "good", limits=limits)
+    assert str(ended) == "decoding did not end within 0.3 s"
+    assert after[2] == "good"
+
+
+def test_an_item_that_a_damaged_worker_fails_on_gets_a_second_one(tmp_path: pathlib.Path) -> None:
+    assert results(f"first:{tmp_path / 'once'}") == ["second"]
+
+
+def test_workers_are_kept_and_what_they_print_goes_nowhere(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    first, printed = results("good", "print")
+    (again,) = results("good")
+    assert first[0] == printed[0] == again[0]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_claim_raises_the_limit_on_memory() -> None:
+    (refused,) = results("claim:1000", sizes=10**6)
+    assert isinstance(refused, UnreadableImage)
+    (granted,) = results("claim:10000000", sizes=10**6)
+    np.testing.assert_array_equal(granted, [1, 1, 1])
+
+
+def test_limits_grow_with_bytes_and_pixels_and_not_by_a_header_that_lies() -> None:
+    limits = Limits()
+    assert limits.time_for(1000, 0) < 5
+    assert limits.time_for(1000, 10**9) < 5
+    assert limits.time_for(10**6, 10**7) == 14.5
+    assert limits.memory_for(0, 10**9) == 2**30
+    assert limits.memory_for(10**6, 10**7) == 2**30 + 2 * 10**6 + 32 * 10**7
+
+
+def test_an_error_of_the_task_is_raised() -> None:
+    with pytest.raises(RuntimeError, match="KeyError: 'nothing'"):
+        results("raise:nothing")
+
+
+def test_a_task_that_a_worker_cannot_do_says_why() -> None:
+    for name, reason in (
+        ("tests.support.hostile_tasks:broken", "no such codec"),
+        ("tests.support.nothing:at_all", "No module named"),
+    ):
+        task = Task(name, None)
+        problem = problem_of(task)
+        assert problem is not None
+        assert reason in problem
+        with pytest.raises(NoWorkers, match=reason):
+            call(task, [("good", 0)], Budget(1), threading.Event())
+    assert problem_of(Task(ACT, None)) is None
+
+
+def test_without_an_interpreter_there_are_no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from examine_jax.images.decoding import worker_pool
+
+    monkeypatch.setattr(worker_pool, "_idle", worker_pool._Idle())
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    problem = problem_of(Task(ACT, None))
+    assert problem is not None
+    assert "no process can be started" in problem
+
+
+def test_work_that_is_called_off_ends_at_once() -> None:
+    stopped = threading.Event()
+    task = Task(ACT, None)
+    threading.Timer(0.3, stopped.set).start()
+    with pytest.raises(CalledOff):
+        call(task, [("sleep", 0)], Budget(1), stopped)
+
+
+def test_workers_import_no_jax_for_files_and_the_library_where_it_is_asked_for() -> None:
+    # A worker of its own: others have done other tasks.
+    program = """
+        import threading
+        from examine_jax.images.decoding.parallel import Budget
+        from examine_jax.images.decoding.worker_pool import Task, call
+        task = Task("tests.support.hostile_tasks:act", None)
+        settings = {"image_size": 8, "channels": 3, "bits_stored": None, "max_pixels": 10,
+                    "max_bytes": 10, "describe": None}
+        frames = Task("examine_jax.images.decoding.file_tasks:frames", settings)
+        call(frames, [("nowhere.png", 0)], Budget(1), threading.Event())
+        items = [("modules:jax", 0), ("modules:jaxlib", 0), ("modules:PIL", 0)]
+        jax, jaxlib, pillow = call(task, items, Budget(1), threading.Event())
+        assert jax == jaxlib == [], jax
+        assert pillow
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _alive(process: int) -> bool:
+    try:
+        status = pathlib.Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc to find processes")
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGINT])
+def test_a_parent_that_ends_leaves_no_worker(ended_by: signal.Signals) -> None:
+    # No guard of __name__: a worker does not import the program that starts it.
+    program = """
+        import threading
+        from examine_jax.images.decoding.parallel import Budget
+        from examine_jax.images.decoding.worker_pool import Task, call
+        task = Task("tests.support.hostile_tasks:act", None)
+        ((process, *_),) = call(task, [("good", 0)], Budget(1), threading.Event())
+        print(process, flush=True)
+        call(task, [("sleep", 0)], Budget(1), threading.Event())
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert _alive(worker)
+        parent.send_signal(ended_by)
+        parent.wait(30)
+    deadline = time.monotonic() + 30
+    while _alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _alive(worker)
