@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
 from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations import double_double, moments
+from examine_jax.scoring.equations.double_double import Pair
 from examine_jax.scoring.equations.eigensystem import (
     Eigensystem,
     decompose,
@@ -23,14 +25,17 @@ from examine_jax.scoring.equations.float64 import (
     with_float64,
 )
 from examine_jax.scoring.equations.inputs import check_mask, non_finite_rows
-from examine_jax.scoring.equations.rows import mean_rounding, prepare
+from examine_jax.scoring.equations.moments import Moments
+from examine_jax.scoring.equations.rows import prepare
 from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.spectrum import Newcomers, Spectrum, checked_rows
 
-_EPSILON = 2.0**-52
 # A removal is refused if rounding errors exceed this share of the remaining scatter's trace: the
 # errors of gaps would exceed 1e-6 of the largest gap.
 _MOST_ROUNDING = 1e-10
+# The summary of so few rows is computed as exactly as that of one row, row by row.
+_FEW_ROWS = 64
+_FEW_PRODUCTS = 2**18  # N D^2
 
 
 class SpectralSummary(NamedTuple):
@@ -40,6 +45,10 @@ class SpectralSummary(NamedTuple):
     independent of JAX's own 64-bit setting. It passes through jit, vmap and scan. There, an error
     that depends on values gives NaN instead of an exception.
 
+    Mean and scatter are kept with their rounding errors, to about 106 bits. So a window may slide
+    over a stream: single rows (and small sets of rows) are added and removed millions of times,
+    and errors do not build up.
+
     Attributes:
         count: [] the number of rows.
         mean: [D] the mean of the rows times `scale`.
@@ -47,6 +56,12 @@ class SpectralSummary(NamedTuple):
         scale: [] a power of two that brings the largest entry to 1..2, so that nothing overflows.
         mean_error: [] the error of the mean is at most this (Euclidean norm).
         scatter_error: [] the error of the scatter is at most this (spectral norm).
+        mean_rest: [D] the mean's rounding error: mean + mean_rest is more exact.
+        scatter_rest: [D, D] the scatter's rounding error.
+        rest_errors: [2] the errors of mean + mean_rest and of scatter + scatter_rest are at most
+            these.
+
+    The last three may be None: then mean and scatter are all that is known.
 
     Source: Chan, Golub & LeVeque, Updating formulae and a pairwise algorithm for computing sample
         variances, 1979.
@@ -58,6 +73,9 @@ class SpectralSummary(NamedTuple):
     scale: Array
     mean_error: Array
     scatter_error: Array
+    mean_rest: Array | None = None
+    scatter_rest: Array | None = None
+    rest_errors: Array | None = None
 
     @classmethod
     def of(cls, features: ArrayLike, where: ArrayLike | None = None) -> "SpectralSummary":
@@ -99,7 +117,7 @@ class SpectralSummary(NamedTuple):
         check_float64(self)
         check_float64(other)
         with float64_types():  # or JAX would turn float64 NumPy arrays into float32
-            return _merge(self, other)
+            return _merge(_with_rest(self), _with_rest(other))
 
     def remove(self, features: ArrayLike, where: ArrayLike | None = None) -> "SpectralSummary":
         """The summary of the corpus without these rows.
@@ -113,7 +131,7 @@ class SpectralSummary(NamedTuple):
         check_float64(self)
         taken = SpectralSummary.of(rows, where)
         with float64_types():
-            left = _remove(self, taken)
+            left = _remove(_with_rest(self), taken)
         if not isinstance(left.count, jax.core.Tracer):
             _check_removal(self, taken, left)
         return left
@@ -125,7 +143,7 @@ class SpectralSummary(NamedTuple):
         """
         check_float64(self)
         with float64_types():
-            return _spectrum(bool(center))(self)
+            return _spectrum(bool(center))(_with_rest(self))
 
     def examine(self, rows: ArrayLike, center: bool = False) -> Examination:
         """`spectrum(center).examine(rows)`, for rows that are in the corpus."""
@@ -144,7 +162,8 @@ class SpectralSummary(NamedTuple):
         from examine_jax.scoring.summary_file import write_summary
 
         check_float64(self)
-        write_summary(path, self._asdict())
+        with float64_types():
+            write_summary(path, _with_rest(self)._asdict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "SpectralSummary":
@@ -156,9 +175,9 @@ class SpectralSummary(NamedTuple):
         """
         from examine_jax.scoring.summary_file import read_summary
 
-        arrays = read_summary(path, cls._fields)
+        arrays = read_summary(path, cls._fields[:_REQUIRED], cls._fields[_REQUIRED:])
         with float64_types():
-            return cls(**{name: jnp.asarray(array) for name, array in arrays.items()})
+            return _with_rest(cls(**{name: jnp.asarray(array) for name, array in arrays.items()}))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies keep float64, whatever JAX's own 64-bit setting."""
@@ -202,39 +221,76 @@ def _cancelled(left: SpectralSummary) -> Array:
     return (left.count >= 2) & (left.scatter_error > _MOST_ROUNDING * _trace(left))
 
 
+_REQUIRED = 6  # the fields without a default
+
+
+def _with_rest(summary: SpectralSummary) -> SpectralSummary:
+    """The summary with its last fields, if it was made or saved without them."""
+    if all(value is not None for value in summary):
+        return summary
+    return summary._replace(
+        mean_rest=jnp.zeros_like(summary.mean),
+        scatter_rest=jnp.zeros_like(summary.scatter),
+        rest_errors=jnp.stack([summary.mean_error, summary.scatter_error]),
+    )
+
+
+def _moments(summary: SpectralSummary) -> Moments:
+    assert summary.mean_rest is not None
+    assert summary.scatter_rest is not None
+    assert summary.rest_errors is not None
+    return Moments(
+        summary.count,
+        Pair(summary.mean, summary.mean_rest),
+        Pair(summary.scatter, summary.scatter_rest),
+        summary.rest_errors[0],
+        summary.rest_errors[1],
+    )
+
+
+def _summary(found: Moments, scale: Array, poison: Array | float = 0.0) -> SpectralSummary:
+    mean, scatter = found.mean, found.scatter
+    # Whoever compares the scatter with a sum of float64 products has that sum's rounding too.
+    of_products = rounding(len(mean.high), 1) * jnp.trace(scatter.high)
+    return SpectralSummary(
+        found.count + poison,
+        mean.high + poison,
+        scatter.high + poison,
+        scale,
+        found.mean_error + moments.length(mean.low) + poison,
+        found.scatter_error + of_products + poison,
+        mean.low + poison,
+        scatter.low + poison,
+        jnp.stack([found.mean_error, found.scatter_error]) + poison,
+    )
+
+
 def summarise_rows(features: Array, where: Array | None) -> SpectralSummary:
     """The summary of rows; traced with 64-bit types on."""
-    rows = prepare(features, where, center=True)
-    assert rows.mean is not None
-    assert rows.mean_rest is not None
-    matrix = scatter(rows, jnp.float64)
-    width, number = features.shape[1], features.shape[0]
-    mean = rows.mean + rows.mean_rest
-    several = rows.present > 1
-    # The scatter about a mean with an error of e is too large by N e e'.
-    centring_error = mean_rounding(number, jnp.trace(matrix), rows.present)
-    scatter_error = rounding(width, number) * jnp.trace(matrix) + rows.present * centring_error**2
-    # The stored mean is rounded once more. A single row is its own mean exactly.
-    mean_error = jnp.where(several, centring_error + _EPSILON * _length(mean), 0)
-    matrix = jnp.where(several | jnp.isnan(rows.scale), matrix, 0)
+    number, width = features.shape
+    rows = prepare(features, where, center=False)
     poison = jnp.where(jnp.isnan(rows.scale), jnp.nan, 0)
-    return SpectralSummary(
+    if number == 1 or (number <= _FEW_ROWS and number * width**2 <= _FEW_PRODUCTS):
+        return _summary(moments.of_few_rows(rows), rows.scale, poison)
+    mean, mean_error = moments.mean_of(rows)
+    matrix = scatter(rows._replace(mean=mean.high, mean_rest=mean.low), jnp.float64)
+    several = rows.present > 1
+    scatter_error = rounding(width, number) * jnp.trace(matrix) + rows.present * mean_error**2
+    found = Moments(
         rows.present,
-        mean + poison,
-        matrix + poison,
-        rows.scale,
-        mean_error + poison,
-        jnp.where(several, scatter_error, 0) + poison,
+        mean,
+        double_double.exact(jnp.where(several, matrix, 0)),
+        jnp.where(several, mean_error, 0),  # a single row is its own mean exactly
+        jnp.where(several, scatter_error, 0),
     )
+    return _summary(found, rows.scale, poison)
 
 
 _of: Callable[..., SpectralSummary] = with_float64(lambda features: summarise_rows(features, None))
 _of_masked: Callable[..., SpectralSummary] = with_float64(summarise_rows)
 
 
-def _at_one_scale(
-    one: SpectralSummary, other: SpectralSummary
-) -> tuple[SpectralSummary, SpectralSummary]:
+def _at_one_scale(one: SpectralSummary, other: SpectralSummary) -> tuple[Moments, Moments, Array]:
     """Both summaries at the scale of the one with the larger entries; zeros have no scale."""
 
     def nothing(summary: SpectralSummary) -> Array:
@@ -242,48 +298,25 @@ def _at_one_scale(
 
     scale = jnp.minimum(one.scale, other.scale)
     scale = jnp.where(nothing(one), other.scale, jnp.where(nothing(other), one.scale, scale))
-    return _scaled(one, scale), _scaled(other, scale)
+    return _scaled(one, scale), _scaled(other, scale), scale
 
 
-def _scaled(summary: SpectralSummary, scale: Array) -> SpectralSummary:
+def _scaled(summary: SpectralSummary, scale: Array) -> Moments:
     ratio = scale / summary.scale  # a power of two: exact
-    return SpectralSummary(
-        summary.count,
-        summary.mean * ratio,
-        summary.scatter * ratio * ratio,
-        scale,
-        summary.mean_error * ratio,
-        summary.scatter_error * ratio * ratio,
+    found = _moments(summary)
+    return Moments(
+        found.count,
+        Pair(*(part * ratio for part in found.mean)),
+        Pair(*(part * ratio * ratio for part in found.scatter)),
+        found.mean_error * ratio,
+        found.scatter_error * ratio * ratio,
     )
-
-
-def _length(vector: Array) -> Array:
-    return jnp.sqrt(jnp.sum(vector**2))
 
 
 def merged(one: SpectralSummary, other: SpectralSummary) -> SpectralSummary:
     """The summary of two corpora together; traced with 64-bit types on."""
-    one, other = _at_one_scale(one, other)
-    count = one.count + other.count
-    share, other_share = (x.count / jnp.maximum(count, 1) for x in (one, other))
-    weight = share * other.count
-    apart = other.mean - one.mean
-    # In this form, exchanging the two summaries gives bitwise the same result.
-    mean = one.mean * share + other.mean * other_share
-    matrix = (one.scatter + other.scatter) + weight * jnp.outer(apart, apart)
-    lengths = _length(one.mean) + _length(other.mean)
-    apart_error = one.mean_error + other.mean_error + _EPSILON * _length(apart)
-    return SpectralSummary(
-        count,
-        mean,
-        matrix,
-        one.scale,
-        one.mean_error * share + other.mean_error * other_share + 2 * _EPSILON * lengths,
-        one.scatter_error
-        + other.scatter_error
-        + weight * (2 * _length(apart) + apart_error) * apart_error
-        + 4 * _EPSILON * jnp.trace(matrix),
-    )
+    first, second, scale = _at_one_scale(one, other)
+    return _summary(moments.together(first, second), scale)
 
 
 _merge: Callable[..., SpectralSummary] = with_float64(merged)
@@ -291,46 +324,18 @@ _merge: Callable[..., SpectralSummary] = with_float64(merged)
 
 @with_float64
 def _remove(whole: SpectralSummary, part: SpectralSummary) -> SpectralSummary:
-    whole, part = _at_one_scale(whole, part)
-    count = whole.count - part.count
-    share, part_share = (x.count / jnp.maximum(count, 1) for x in (whole, part))
-    weight = part_share * whole.count
-    apart = part.mean - whole.mean
-    mean = whole.mean - apart * part_share
-    matrix = whole.scatter - part.scatter - weight * jnp.outer(apart, apart)
-    apart_error = whole.mean_error + part.mean_error + _EPSILON * _length(apart)
-    mean_error = (
-        whole.mean_error * share
-        + part.mean_error * part_share
-        + 4 * _EPSILON * _length(apart) * part_share
-    )
-    scatter_error = (
-        whole.scatter_error
-        + part.scatter_error
-        + weight * (2 * _length(apart) + apart_error) * apart_error
-        + 4 * _EPSILON * (_trace(whole) + _trace(part))
-    )
-    # The scatter of one row is 0, and so is the mean of no rows. A negative count gives NaN.
-    poison = jnp.where(count < 0, jnp.nan, 0)
-    some, several = count > 0, count > 1
-    return SpectralSummary(
-        count + poison,
-        jnp.where(some, mean, 0) + poison,
-        jnp.where(several, matrix, 0) + poison,
-        whole.scale,
-        jnp.where(some, mean_error + 2 * _EPSILON * _length(mean), 0) + poison,
-        jnp.where(several, scatter_error, 0) + poison,
-    )
+    all_, gone, scale = _at_one_scale(whole, part)
+    left = moments.without(all_, gone)
+    # A negative count gives NaN.
+    return _summary(left, scale, jnp.where(left.count < 0, jnp.nan, 0))
 
 
 def _eigendecomposition(summary: SpectralSummary, center: bool) -> Spectrum:
-    matrix, error = summary.scatter, summary.scatter_error
-    if not center:
-        matrix = matrix + summary.count * jnp.outer(summary.mean, summary.mean)
-        length = _length(summary.mean)
-        error = error + summary.count * (2 * length + summary.mean_error) * summary.mean_error
-    values, vectors = decompose(matrix)
-    shift = error + rounding(matrix.shape[0], 1) * jnp.sum(values)
+    found = _moments(summary)
+    matrix, error = (found.scatter, found.scatter_error) if center else moments.gram(found)
+    values, vectors = decompose(matrix.high)
+    size = len(summary.mean)
+    shift = error + moments.length(matrix.low) + rounding(size, 1) * jnp.sum(values)
     system = Eigensystem(values, vectors, shift, rotation_bound(shift, values))
     mean, row_error = (
         (summary.mean, summary.mean_error) if center else (None, jnp.zeros_like(summary.mean_error))

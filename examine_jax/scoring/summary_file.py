@@ -35,9 +35,14 @@ def write_summary(path: str | os.PathLike[str], arrays: dict[str, object]) -> No
 
 
 def read_summary(
-    path: str | os.PathLike[str], names: tuple[str, ...]
+    path: str | os.PathLike[str], names: tuple[str, ...], later: tuple[str, ...] = ()
 ) -> dict[str, Float[np.ndarray, "..."]]:
     """Reads the arrays of these names and checks that they fit one another.
+
+    Args:
+        path: the file.
+        names: arrays that every file holds.
+        later: arrays that files of earlier versions lack. A file holds all of them or none.
 
     Raises:
         ValueError: the file is not a summary, has another version, or is truncated or damaged; or
@@ -48,7 +53,7 @@ def read_summary(
     # point anywhere.
     with open(path, "rb") as stream:
         try:
-            arrays = _read(stream, names)
+            arrays = _read(stream, names, later)
         # Whatever zipfile, struct and numpy raise for bytes that somebody damaged or made up.
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
@@ -58,7 +63,9 @@ def read_summary(
     return arrays
 
 
-def _read(stream: BinaryIO, names: tuple[str, ...]) -> dict[str, Float[np.ndarray, "..."]]:
+def _read(
+    stream: BinaryIO, names: tuple[str, ...], later: tuple[str, ...]
+) -> dict[str, Float[np.ndarray, "..."]]:
     with zipfile.ZipFile(stream) as archive:
         held = {name.removesuffix(".npy") for name in archive.namelist()}
         if _VERSION_NAME not in held:
@@ -70,9 +77,14 @@ def _read(stream: BinaryIO, names: tuple[str, ...]) -> dict[str, Float[np.ndarra
             raise ValueError(
                 f"its format is version {float(version):g}; this program reads version {VERSION}"
             )
+        if held & set(later):
+            names += later
         missing = sorted(set(names) - held)
         if missing:
             raise ValueError(f"the array {missing[0]} is missing")
+        # A damaged name would otherwise make a file look like one of an earlier version.
+        if len(archive.namelist()) != len(names) + 1:
+            raise ValueError("the archive holds more than a summary")
         arrays = {name: _array(archive, name) for name in names}
     _check(arrays)
     return arrays
@@ -102,10 +114,20 @@ def _array(archive: zipfile.ZipFile, name: str) -> Float[np.ndarray, "..."]:
     return np.frombuffer(content, "<f8").astype(np.float64).reshape(shape)
 
 
+def _shapes(width: int) -> dict[str, tuple[int, ...]]:
+    return {
+        "mean": (width,),
+        "mean_rest": (width,),
+        "scatter": (width, width),
+        "scatter_rest": (width, width),
+        "rest_errors": (2,),
+    }
+
+
 def _check(arrays: dict[str, Float[np.ndarray, "..."]]) -> None:
     width = arrays["mean"].size
     for name, array in arrays.items():
-        expected = {"mean": (width,), "scatter": (width, width)}.get(name, ())
+        expected = _shapes(width).get(name, ())
         if array.shape != expected or width < 1:
             raise ValueError(
                 f"{name} has shape {array.shape}, which does not fit a mean of {width} columns"
@@ -120,14 +142,14 @@ def _check(arrays: dict[str, Float[np.ndarray, "..."]]) -> None:
     scale = arrays["scale"]
     if scale < np.finfo(np.float64).tiny or np.frexp(scale)[0] != 0.5:
         raise ValueError(f"the scale {arrays['scale']:g} is not a power of two")
-    if arrays["mean_error"] < 0 or arrays["scatter_error"] < 0:
+    bounds = {name: array for name, array in arrays.items() if "error" in name}
+    if any((bound < 0).any() for bound in bounds.values()):
         raise ValueError("an error bound is negative")
-    for name, limit in (
-        ("mean", _LARGEST),
-        ("mean_error", _LARGEST),
-        ("scatter", _LARGEST**2 * max(float(count), 1)),
-        ("scatter_error", _LARGEST**2 * max(float(count), 1)),
-    ):
+    of_products = _LARGEST**2 * max(float(count), 1)
+    limits = {"mean": _LARGEST, "mean_error": _LARGEST, "scatter": of_products} | {
+        name: of_products for name in bounds if name != "mean_error"
+    }
+    for name, limit in limits.items():
         if np.abs(arrays[name]).max() > limit:
             raise ValueError(f"{name} is larger than that of any rows of this scale")
     diagonal, error = np.diagonal(scatter), float(arrays["scatter_error"])
@@ -138,3 +160,7 @@ def _check(arrays: dict[str, Float[np.ndarray, "..."]]) -> None:
         raise ValueError("the scatter has a negative eigenvalue, as that of no rows has")
     if not np.allclose(scatter, scatter.T, rtol=1e-9, atol=1e-9 * np.abs(scatter).max()):
         raise ValueError("the scatter is not symmetric")
+    for name in arrays:
+        whole = np.abs(arrays[name.removesuffix("_rest")])
+        if name.endswith("_rest") and (np.abs(arrays[name]) > np.spacing(whole)).any():
+            raise ValueError(f"{name} is larger than a rounding error")
