@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 
-_LIBRARIES = ("PIL", "pydicom")
+_LIBRARIES = ("PIL", "pydicom", "tifffile")
 
 _lock = threading.Lock()
 _readers = 0
@@ -15,7 +15,7 @@ _outer = contextlib.ExitStack()
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Inside, Pillow and pydicom neither warn nor log; for all threads, until the last one leaves.
+    """Inside, the libraries neither warn nor log; for all threads, until the last one leaves.
 
     They warn of odd metadata and large images. What matters becomes a skipped file's reason.
     """

@@ -1,12 +1,24 @@
 """Antialiased resizing to a square, by Pillow.
 
 The whole image is squashed to the square: nothing at its edges is lost, and its aspect is not kept.
+
+Large images are resized in bands of rows. Pillow reduces the columns first and the rows then, so
+the columns of each band can be reduced by themselves: the result is the same, bit by bit.
 """
+
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
 
-from examine_jax.common.shapes import Float, UInt8
+from examine_jax.common.shapes import Float, Num, UInt8
+
+# Pixels of a band: few enough for little memory, so many that most images are one band.
+BAND_PIXELS = 4_000_000
+
+# Pillow's picture between the two axes has the final columns and all rows. Of a narrow image with
+# more of them, the rows are reduced first.
+_MOST_BETWEEN = 50_000_000
 
 
 def check_size(image_size: int, channels: int) -> None:
@@ -19,7 +31,51 @@ def check_size(image_size: int, channels: int) -> None:
 
 def resize_image(image: Image.Image, image_size: int) -> Image.Image:
     """Pillow's Lanczos resize, antialiased. An image of that size is returned unchanged."""
+    if _rows_first(*image.size, image_size):
+        image = image.resize((image.width, image_size), Image.Resampling.LANCZOS)
     return image.resize((image_size, image_size), Image.Resampling.LANCZOS)
+
+
+def resize_bands(
+    bands: Iterable[Num[np.ndarray, "rows width channels"]],
+    height: int,
+    width: int,
+    image_size: int,
+) -> Num[np.ndarray, "image_size image_size channels"]:
+    """`resize_bytes` or `resize_values` of an image of `height` rows in bands from the top down.
+
+    Each band is used once, before the next one is asked for.
+    """
+    parts: list[np.ndarray] = []
+    columns = width if _rows_first(width, height, image_size) else image_size
+    for band in bands:
+        if len(band) == height:
+            return (resize_bytes if band.dtype == np.uint8 else resize_values)(band, image_size)
+        parts.append(_by_channels(band, (columns, len(band))))
+    tall = np.concatenate(parts)
+    parts.clear()
+    return _by_channels(_by_channels(tall, (columns, image_size)), (image_size, image_size))
+
+
+def _rows_first(width: int, height: int, image_size: int) -> bool:
+    return width < image_size and height * image_size > _MOST_BETWEEN
+
+
+def _by_channels(
+    values: Num[np.ndarray, "height width channels"], size: tuple[int, int]
+) -> Num[np.ndarray, "rows columns channels"]:
+    """Resizes bytes, or floats channel by channel, to (columns, rows)."""
+    if values.shape[:2] == size[::-1]:
+        return values
+    if values.dtype == np.uint8:
+        image = Image.fromarray(
+            np.ascontiguousarray(values[..., 0] if values.shape[-1] == 1 else values)
+        )
+        return np.asarray(image.resize(size, Image.Resampling.LANCZOS)).reshape(*size[::-1], -1)
+    planes = (Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(values, -1, 0))
+    return np.stack(
+        [np.asarray(plane.resize(size, Image.Resampling.LANCZOS)) for plane in planes], axis=-1
+    )
 
 
 def resize_bytes(

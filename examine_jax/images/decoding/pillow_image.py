@@ -1,0 +1,186 @@
+"""Reads PNG, JPEG, BMP and WebP by Pillow; PNGs of 16 bits with every bit."""
+
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+from PIL.ExifTags import Base as ExifTag
+
+from examine_jax.common.shapes import Num, Shaped, UInt8
+from examine_jax.images.decoding.raster import Raster
+from examine_jax.images.decoding.resize import BAND_PIXELS, resize_bands, resize_image
+from examine_jax.images.decoding.unreadable import UnreadableImage
+
+# Pillow reads others too, such as PostScript, which it passes to an interpreter. TIFF has a reader
+# of its own (tiff.py).
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+
+# JPEG decodes to a half, quarter or eighth in a fraction of the time. From 4 times the final size
+# on, the difference is invisible.
+_DRAFT_MARGIN = 4
+
+_GREY_MODES = ("1", "L", "LA", "La")
+
+_WHITE = 65535  # at 16 bits
+
+
+def open_image(stream: BinaryIO, max_pixels: int) -> Image.Image:
+    """Reads the header.
+
+    Raises:
+        UnreadableImage: the image has more than `max_pixels`.
+        PIL.UnidentifiedImageError: it is none of these formats.
+    """
+    stream.seek(0)
+    image = Image.open(stream, formats=FORMATS)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnreadableImage(
+            f"{width} x {height} pixels in its header, more than max_pixels={max_pixels}"
+        )
+    key = image.info.get("transparency")
+    if image.format == "PNG" and isinstance(key, int):
+        # Pillow compares the key, as it is stored, with values that it has scaled to 8 bits.
+        image.info["transparency"] = key * {"L;2": 85, "L;4": 17}.get(_rawmode(image), 1)
+    return image
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether it has more than 8 bits a sample."""
+    return image.format == "PNG" and (image.mode.startswith("I") or ";16" in _rawmode(image))
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1 (upright) where it is missing or damaged."""
+    try:
+        return int(image.getexif().get(ExifTag.Orientation, 1))
+    except Exception:
+        return 1
+
+
+def bytes_of(image: Image.Image) -> UInt8[np.ndarray, "height width channels"]:
+    """An image of 8 bits as it is stored, grey or RGB, with transparent pixels on white."""
+    image.load()
+    mode = "L" if image.mode in _GREY_MODES else "RGB"
+    pixels = np.empty((image.height, image.width, len(mode)), np.uint8)
+    top = 0
+    for band in _bands(image, mode):
+        pixels[top : top + len(band)] = band
+        top += len(band)
+    return pixels
+
+
+def resized_bytes(
+    stream: BinaryIO, image: Image.Image, image_size: int, channels: int
+) -> tuple[UInt8[np.ndarray, "image_size image_size channels"], int]:
+    """An image of 8 bits, resized but not turned, and its orientation.
+
+    The result does not depend on whether the image is decoded already.
+    """
+    if image.format == "JPEG" and min(image.size) >= 2 * _DRAFT_MARGIN * image_size:
+        # By a draft of its own. Mode None keeps the file's.
+        if not image.tile:  # type: ignore[attr-defined]
+            image = open_image(stream, image.width * image.height)
+        image.draft(None, (_DRAFT_MARGIN * image_size,) * 2)
+    image.load()
+    mode = "L" if channels == 1 or image.mode in _GREY_MODES else "RGB"
+    width, height = image.size
+    if width * height <= BAND_PIXELS:
+        resized = np.asarray(resize_image(_converted(image, mode), image_size))
+        pixels = resized.reshape(image_size, image_size, -1)
+    else:
+        pixels = resize_bands(_bands(image, mode), height, width, image_size)
+    return pixels, orientation(image)
+
+
+def read_deep(stream: BinaryIO, image: Image.Image, max_pixels: int) -> Raster:
+    """A PNG of 16 bits.
+
+    Pillow keeps the upper 8 bits of colours, which it finds by the byte order in the raw mode.
+    Given the other order, the same decoder returns the lower 8 bits.
+    """
+    width, height = image.size
+    rawmode = _rawmode(image)
+    key = image.info.get("transparency")
+    turned = orientation(image)
+    if image.mode == "I;16":
+        channels, colours, layouts = 1, 1, [None]
+    elif rawmode == "LA;16B":  # The bytes of grey and alpha lie like four channels.
+        channels, colours, layouts = 2, 1, ["RGBA"]
+    elif rawmode in ("RGB;16B", "RGBA;16B"):
+        channels, colours, layouts = len(image.mode), 3, [rawmode, rawmode[:-1] + "L"]
+    else:
+        raise UnreadableImage(f"16-bit samples laid out as {rawmode}; save it as 16-bit RGB")
+
+    def bands() -> Iterator[Num[np.ndarray, "rows width channels"]]:
+        images = [_decoded(open_image(stream, max_pixels), layout) for layout in layouts]
+        rows = max(1, BAND_PIXELS // width)
+        for top in range(0, height, rows):
+            box = (0, top, width, min(top + rows, height))
+            parts = [np.asarray(part.crop(box)) for part in images]
+            if len(parts) == 2:
+                values = parts[0].astype(np.uint16) << 8 | parts[1]
+            elif channels == 2:
+                wide = parts[0].astype(np.uint16)
+                values = wide[..., 0::2] << 8 | wide[..., 1::2]
+            else:
+                values = parts[0][..., None]
+            if channels > colours:
+                yield _on_white(values[..., :colours], values[..., colours:])
+            elif key is not None:
+                clear = (values == np.asarray(key)).all(-1, keepdims=True)
+                yield np.where(clear, np.uint16(_WHITE), values)
+            else:
+                yield values
+
+    return Raster(height, width, turned, True, colours, bands)
+
+
+def _on_white(
+    colours: Shaped[np.ndarray, "rows width colours"], alpha: Shaped[np.ndarray, "rows width 1"]
+) -> Shaped[np.ndarray, "rows width colours"]:
+    if alpha.min() == _WHITE:
+        return colours
+    part = alpha / np.float32(_WHITE)
+    return np.rint(colours * part + _WHITE * (1 - part)).astype(np.uint16)
+
+
+def _bands(image: Image.Image, mode: str) -> Iterator[UInt8[np.ndarray, "rows width channels"]]:
+    width, height = image.size
+    rows = max(1, BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        band = image if bottom - top == height else image.crop((0, top, width, bottom))
+        yield np.asarray(_converted(band, mode)).reshape(bottom - top, width, -1)
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """In a mode, without transparency.
+
+    The colour of transparent pixels is arbitrary; slides and figures are white there.
+    """
+    if image.has_transparency_data:
+        image = image.convert("LA") if image.mode == "La" else image
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _rawmode(image: Image.Image) -> str:
+    """The layout of the file's samples, in Pillow's notation: "RGB;16B"."""
+    arguments = image.tile[0].args if image.tile else ""  # type: ignore[attr-defined]
+    return str(arguments[0] if isinstance(arguments, tuple | list) and arguments else arguments)
+
+
+def _decoded(image: Image.Image, rawmode: str | None) -> Image.Image:
+    """Decodes the image, with another layout of its samples if one is named."""
+    if rawmode is not None:
+        image.tile = [  # type: ignore[attr-defined]
+            tile._replace(
+                args=(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple | list) else rawmode
+            )
+            for tile in image.tile  # type: ignore[attr-defined]
+        ]
+    image.load()
+    return image
