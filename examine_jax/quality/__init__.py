@@ -1,5 +1,7 @@
 """What pixels and features say about the usability of images."""
 
 from examine_jax.quality.description import DESCRIPTORS, describe
+from examine_jax.quality.findings import Findings, find
+from examine_jax.quality.measures import FINDINGS
 
-__all__ = ["DESCRIPTORS", "describe"]
+__all__ = ["DESCRIPTORS", "FINDINGS", "Findings", "describe", "find"]

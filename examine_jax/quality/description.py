@@ -28,11 +28,14 @@ from examine_jax.quality.descriptors.layout import (
     centre_minus_border,
     coherence,
     dark_band,
+    empty_share,
     middle,
+    seam,
     straight_step,
 )
 from examine_jax.quality.descriptors.perceptual_hash import difference_hash
 from examine_jax.quality.descriptors.tone import (
+    clipped_share,
     contrast,
     entropy,
     histogram,
@@ -62,6 +65,7 @@ DESCRIPTORS: tuple[str, ...] = (
     "contrast",
     "entropy",
     "overexposed_share",
+    "clipped_share",
     "underexposed_share",
     "contrast_blurred",
     "darkest_block",
@@ -71,6 +75,8 @@ DESCRIPTORS: tuple[str, ...] = (
     "saturated_band",
     "centre_minus_border",
     "straight_step",
+    "seam",
+    "empty_share",
     "saturation",
     "saturation_p95",
     "saturation_p99",
@@ -169,6 +175,7 @@ def _tones(grey: Int[np.ndarray, "h w"], planes: UInt8[np.ndarray, "c h w"]) -> 
         contrast(counts),
         entropy(counts),
         overexposed_share(_lowest(planes)),
+        clipped_share(_highest(planes)),
         underexposed_share(_highest(planes)),
     ]
 
@@ -186,6 +193,8 @@ def _layout(grey: Int[np.ndarray, "h w"], planes: UInt8[np.ndarray, "c h w"]) ->
         0.0 if spread is None else dark_band(-spread),
         centre_minus_border(means),
         straight_step(grey),
+        seam(grey),
+        empty_share(grey),
     ]
 
 

@@ -9,6 +9,7 @@ from examine_jax.common.shapes import Float, Int, Shaped
 
 BLOCK = 8
 _ANGLES = 8
+_EMPTY = 8
 
 
 def block_means(plane: Shaped[np.ndarray, "h w"]) -> Float[np.ndarray, "p q"]:
@@ -21,6 +22,21 @@ def block_means(plane: Shaped[np.ndarray, "h w"]) -> Float[np.ndarray, "p q"]:
     inner = plane[: sides[0] * block[0], : sides[1] * block[1]]
     rows = inner.reshape(sides[0], block[0], -1).sum(axis=1, dtype=np.int32)
     return rows.reshape(sides[0], sides[1], block[1]).sum(axis=2) / (block[0] * block[1])
+
+
+def empty_share(plane: Shaped[np.ndarray, "h w"]) -> float:
+    """The share of 8 x 8 blocks within which grey levels differ by less than 8: nothing is there.
+
+    Glass, air and a frame's black are empty; so are parts of a very blurred picture.
+    """
+    sides = [max(side // BLOCK, 1) for side in plane.shape]
+    block = [min(side, BLOCK) for side in plane.shape]
+    inner = plane[: sides[0] * block[0], : sides[1] * block[1]]
+    rows = inner.reshape(sides[0], block[0], -1)
+    shape = sides[0], sides[1], block[1]
+    highest = rows.max(axis=1).reshape(shape).max(axis=2)
+    lowest = rows.min(axis=1).reshape(shape).min(axis=2)
+    return np.count_nonzero(highest - lowest < _EMPTY) / highest.size
 
 
 def middle(values: Float[np.ndarray, "..."]) -> float:
@@ -74,6 +90,20 @@ def straight_step(grey: Int[np.ndarray, "h w"]) -> float:
         steps = np.sort(np.abs(sums[1:] - sums[:-1])) / number
         if len(steps) > 2:
             found = max(found, float(steps[-1] / max(steps[len(steps) // 2], 0.25)))
+    return found
+
+
+def seam(grey: Int[np.ndarray, "h w"]) -> float:
+    """How much two adjacent rows or columns differ at most, over the median of all such pairs.
+
+    The difference is the mean absolute one. Where two pictures meet, textures do not go on, even if
+    both are equally bright. The median counts as half a grey level at least.
+    """
+    found = 1.0
+    for axis, steps in ((0, grey[:, 1:] - grey[:, :-1]), (1, grey[1:] - grey[:-1])):
+        sums = np.sort(np.abs(steps).sum(axis=axis, dtype=np.int32)) / grey.shape[axis]
+        if len(sums) > 2:
+            found = max(found, float(sums[-1] / max(sums[len(sums) // 2], 0.5)))
     return found
 
 

@@ -44,6 +44,11 @@ def overexposed_share(lowest: UInt8[np.ndarray, "..."]) -> float:
     return np.count_nonzero(lowest >= 255 - CLIPPED) / lowest.size
 
 
+def clipped_share(highest: UInt8[np.ndarray, "..."]) -> float:
+    """The share of pixels of which some channel is within 5 of 255."""
+    return np.count_nonzero(highest >= 255 - CLIPPED) / highest.size
+
+
 def underexposed_share(highest: UInt8[np.ndarray, "..."]) -> float:
     """The share of pixels that are black: the highest of their channels is within 5 of 0."""
     return np.count_nonzero(highest <= CLIPPED) / highest.size

@@ -1,0 +1,244 @@
+"""The table of damage: what is measured for each finding, and which findings make it unusable."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from examine_jax.common.shapes import Float
+from examine_jax.quality.descriptors.colour import HUES
+
+Columns = Mapping[str, Float[np.ndarray, " n"]]
+
+# Does the finding alone make an image unusable? The others are findings to look at: a rare disease
+# is unlike all others, and a copy is as good as its original.
+FINDINGS: MappingProxyType[str, bool] = MappingProxyType(
+    {
+        "blank": True,
+        "blurred": True,
+        "noisy": True,
+        "compressed": True,
+        "overexposed": True,
+        "underexposed": True,
+        "odd_colour": True,
+        "dark_band": True,
+        "straight_edge": False,
+        "odd_layout": False,
+        "unlike_others": False,
+        "duplicate": False,
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """One number of an image that is high when the image is damaged, and its threshold's rule.
+
+    The threshold is the typical value plus `deviations` robust deviations, but at least `visible`.
+
+    Attributes:
+        name: of the value and the threshold.
+        finding: what an image above the threshold is called; a key of `FINDINGS`.
+        value: from the named columns of descriptions to [N]; higher is worse.
+        deviations: how many robust standard deviations above the typical value are odd.
+        floor: the least standard deviation: smaller differences mean nothing.
+        visible: below this value nobody sees damage, whatever the set's other images are like.
+        certain: from this value on an image is damaged, even if all others are so too.
+        among_alike: compares with the images of most similar colour, brightness and contrast, not
+            with the whole set: what exceeds their median is added to the set's. The kind of picture
+            says much of its detail, but the damage leaves colour and brightness as they are.
+        long_tail: most values are 0 and some are large. The 90% quantile counts for the deviation.
+        reason: why this is damage, in plain words.
+    """
+
+    name: str
+    finding: str
+    value: Callable[[Columns], Float[np.ndarray, " n"]]
+    deviations: float
+    floor: float
+    reason: str
+    visible: float = -np.inf
+    certain: float = np.inf
+    among_alike: bool = False
+    long_tail: bool = False
+
+
+def detail(columns: Columns) -> Float[np.ndarray, " n"]:
+    """The logarithm of the Laplacian's variance, less what rounding to grey levels adds."""
+    return _log_variance(columns["laplacian_variance"])
+
+
+def fineness(columns: Columns) -> Float[np.ndarray, " n"]:
+    """How much of the detail is fine: detail at full size over that at a quarter of it, as logs."""
+    return detail(columns) - _log_variance(columns["laplacian_variance_quarter"])
+
+
+def lack_of_detail(columns: Columns) -> Float[np.ndarray, " n"]:
+    """The mean of lacking detail and lacking fineness: blur lowers both, low contrast only one."""
+    return -(detail(columns) + fineness(columns)) / 2
+
+
+def distant_hues(columns: Columns) -> Float[np.ndarray, " n"]:
+    """The share of pixels whose hue lies 90 degrees or more from the picture's commonest hue."""
+    shares = np.stack([columns[name] for name in HUES], axis=1)
+    ranges = np.arange(len(HUES))
+    away = np.abs(ranges - shares.argmax(axis=1)[:, None])
+    away = np.minimum(away, len(HUES) - away)
+    return (shares * (away >= 3)).sum(axis=1)
+
+
+def _log_variance(variance: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    # Rounding errors have variance 1/12; the mask's squares sum to 20.
+    return np.log(np.maximum(variance - 20 / 12, 0) + 0.5)
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        "lack_of_entropy",
+        "blank",
+        lambda columns: 8 - columns["entropy"],
+        deviations=5.0,
+        floor=0.2,
+        visible=3.0,
+        certain=7.0,
+        reason="few grey levels: glass, air or a covered lens",
+    ),
+    Measure(
+        "empty_share",
+        "blank",
+        lambda columns: columns["empty_share"],
+        deviations=6.0,
+        floor=0.05,
+        visible=0.5,
+        certain=0.98,
+        long_tail=True,
+        reason="most of the picture is of one tone",
+    ),
+    Measure(
+        "lack_of_detail",
+        "blurred",
+        lack_of_detail,
+        deviations=3.5,
+        floor=0.35,
+        among_alike=True,
+        reason="less fine detail than in pictures of like colour, brightness and contrast",
+    ),
+    Measure(
+        "noise_floor",
+        "noisy",
+        lambda columns: columns["noise_floor"],
+        deviations=6.0,
+        floor=0.5,
+        visible=4.0,
+        among_alike=True,
+        reason="noise where the picture is flattest, in grey levels",
+    ),
+    Measure(
+        "colour_noise",
+        "noisy",
+        lambda columns: columns["colour_noise"],
+        deviations=8.0,
+        floor=0.5,
+        visible=5.0,
+        among_alike=True,
+        reason="noise in the difference of red and green, in grey levels",
+    ),
+    Measure(
+        "block_edges",
+        "compressed",
+        lambda columns: columns["block_edges"],
+        deviations=4.5,
+        floor=0.03,
+        visible=1.3,
+        certain=4.0,
+        reason="steps at the edges of JPEG's 8 x 8 blocks over those elsewhere",
+    ),
+    Measure(
+        "overexposed_share",
+        "overexposed",
+        lambda columns: columns["overexposed_share"],
+        deviations=6.0,
+        floor=0.015,
+        visible=0.08,
+        certain=0.9,
+        long_tail=True,
+        reason="share of white pixels",
+    ),
+    Measure(
+        "clipped_share",
+        "overexposed",
+        lambda columns: columns["clipped_share"],
+        deviations=6.0,
+        floor=0.1,
+        visible=0.5,
+        long_tail=True,
+        reason="share of pixels of which a channel is at its end",
+    ),
+    Measure(
+        "darkness",
+        "underexposed",
+        lambda columns: np.log(256 / (columns["brightness_p95"] + 1)),
+        deviations=4.0,
+        floor=0.08,
+        visible=float(np.log(256 / 105)),
+        certain=float(np.log(256 / 16)),
+        reason="how far the brightest twentieth is from white, as the logarithm of the ratio",
+    ),
+    Measure(
+        "black_share",
+        "odd_colour",
+        lambda columns: columns["black_share"],
+        deviations=4.0,
+        floor=0.001,
+        visible=0.004,
+        long_tail=True,
+        reason="share of black pixels: ink, dust or a bubble's edge",
+    ),
+    Measure(
+        "distant_hues",
+        "odd_colour",
+        distant_hues,
+        deviations=5.0,
+        floor=0.005,
+        visible=0.03,
+        long_tail=True,
+        reason="share of pixels of a hue far from the picture's own: ink",
+    ),
+    Measure(
+        "dark_band",
+        "dark_band",
+        lambda columns: columns["dark_band"],
+        deviations=5.5,
+        floor=3.0,
+        visible=40.0,
+        reason="a straight line across that is darker than the rest, in grey levels: fold or pen",
+    ),
+    Measure(
+        "straight_step",
+        "straight_edge",
+        lambda columns: np.log(columns["straight_step"]),
+        deviations=5.0,
+        floor=0.15,
+        visible=float(np.log(12)),
+        reason="a step along a whole row or column: seam, frame or collimator",
+    ),
+    Measure(
+        "bright_border",
+        "odd_layout",
+        lambda columns: -columns["centre_minus_border"],
+        deviations=4.5,
+        floor=3.0,
+        visible=10.0,
+        reason="a border brighter than the centre, in grey levels, unlike the set's other images",
+    ),
+    Measure(
+        "dark_border",
+        "odd_layout",
+        lambda columns: columns["centre_minus_border"],
+        deviations=4.5,
+        floor=3.0,
+        visible=50.0,
+        reason="a border darker than the centre, in grey levels, unlike the set's other images",
+    ),
+)

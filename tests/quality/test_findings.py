@@ -1,0 +1,174 @@
+"""Damage is found in synthetic sets, clean images are left alone, and awkward sets are answered."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from sklearn.metrics import roc_auc_score
+
+from examine_jax.images.artefacts.registry import named_artefact
+from examine_jax.quality import DESCRIPTORS, FINDINGS, describe, find
+
+RANDOM = np.random.default_rng(0)
+SIDE = 48
+
+
+def textures(count: int, tint: tuple[int, int, int], seed: int) -> np.ndarray:
+    """Smooth textures of one colour with fine grain, like tissue."""
+    draws = np.random.default_rng(seed)
+    coarse = gaussian_filter(draws.normal(size=(count, SIDE, SIDE)), (0, 4, 4))
+    fine = gaussian_filter(draws.normal(size=(count, SIDE, SIDE)), (0, 0.8, 0.8))
+    grey = 20 * coarse / coarse.std() + draws.uniform(6, 12, (count, 1, 1)) * fine / fine.std()
+    pixels = np.array(tint) + draws.normal(0, 5, (count, 1, 1, 1)) + grey[..., None]
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+PURPLE, PINK = textures(150, (170, 110, 180), 1), textures(100, (220, 150, 190), 2)
+CLEAN = np.concatenate([PURPLE, PINK])
+DESCRIBED = np.stack([describe(image) for image in CLEAN])
+DAMAGE = {
+    "defocus": "blurred",
+    "noise": "noisy",
+    "jpeg": "compressed",
+    "overexposed": "overexposed",
+    "underexposed": "underexposed",
+    "blank": "blank",
+}
+
+
+def with_damage(kind: str, rows: range) -> np.ndarray:
+    described = DESCRIBED.copy()
+    artefact = named_artefact(kind, 0.8)
+    for row in rows:
+        described[row] = describe(artefact.apply(CLEAN[row], row))
+    return described
+
+
+@pytest.mark.parametrize(("kind", "finding"), DAMAGE.items())
+def test_damage_is_found_and_named(kind: str, finding: str) -> None:
+    damaged = range(0, 250, 25)
+    found = find(with_damage(kind, damaged))
+    truth = np.isin(np.arange(250), damaged)
+    assert sum(finding in found.findings[row] for row in damaged) >= 9
+    assert not found.usable[truth].sum() > 1
+    assert found.usable[~truth].mean() > 0.985
+    assert roc_auc_score(truth, found.outlier) > 0.97
+
+
+def test_a_quarter_of_damaged_images_that_are_alike_does_not_become_usual() -> None:
+    damaged = np.arange(250) % 4 == 0
+    found = find(with_damage("defocus", range(0, 250, 4)))
+    assert (~found.usable[damaged]).mean() > 0.9
+    assert found.usable[~damaged].mean() > 0.98
+
+
+def test_clean_images_are_left_alone() -> None:
+    found = find(DESCRIBED)
+    assert found.usable.mean() >= 0.99
+    assert sum(map(bool, found.findings)) <= 5
+
+
+def test_the_order_of_images_does_not_matter() -> None:
+    order = RANDOM.permutation(250)
+    first, second = (
+        find(with_damage("noise", range(20))),
+        find(with_damage("noise", range(20))[order]),
+    )
+    np.testing.assert_array_equal(first.usable[order], second.usable)
+    np.testing.assert_allclose(first.outlier[order], second.outlier, rtol=1e-9)
+
+
+def test_values_at_the_threshold_or_above_have_the_finding() -> None:
+    found = find(with_damage("noise", range(20)))
+    threshold, reason = found.thresholds["noise_floor"]
+    assert reason
+    above = found.values["noise_floor"] >= threshold
+    assert all("noisy" in found.findings[row] for row in np.flatnonzero(above))
+    assert above[:20].mean() > 0.9
+    assert set(found.values) == set(found.thresholds)
+
+
+def test_with_clean_references_a_wholly_blurred_set_is_found() -> None:
+    blurred = with_damage("defocus", range(100))[:100]
+    assert find(blurred).usable.mean() > 0.9
+    assert find(blurred, reference=DESCRIBED[100:]).usable.mean() < 0.1
+
+
+def test_each_group_has_its_own_measure() -> None:
+    dark = np.stack([describe(image // 4) for image in CLEAN[:100]])
+    both = np.concatenate([DESCRIBED, dark])
+    groups = ["light"] * 250 + ["dark"] * 100
+    assert find(both, groups=groups).usable.mean() > 0.98
+    with pytest.raises(ValueError, match="groups; give one each"):
+        find(both, groups=groups[1:])
+
+
+def test_features_find_what_descriptors_cannot() -> None:
+    features = RANDOM.normal(size=(250, 8)) * np.arange(1, 9)
+    features[7] = 60
+    found = find(DESCRIBED, features=features)
+    assert found.findings[7] == ("unlike_others",)
+    assert found.usable[7]
+    assert found.outlier.argmax() == 7
+
+
+def test_copies_are_found_and_the_first_usable_one_is_kept() -> None:
+    images = CLEAN.copy()
+    images[20], images[30] = images[10], np.clip(images[10].astype(int) + 2, 0, 255)
+    described = np.stack([describe(image) for image in images])
+    found = find(described, pixels=images)
+    assert list(np.flatnonzero(found.duplicates_of >= 0)) == [20, 30]
+    assert list(found.duplicates_of[[20, 30]]) == [10, 10]
+    assert found.usable[[10, 20, 30]].all()
+    assert found.findings[20] == ("duplicate",)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12])
+def test_few_images_are_judged_by_what_is_certain(count: int) -> None:
+    described = DESCRIBED[:count].copy()
+    assert find(described).usable.all()
+    described[0] = describe(np.full((SIDE, SIDE, 3), 255, np.uint8))
+    found = find(described, features=RANDOM.normal(size=(count, 4)))
+    assert list(found.usable) == [False] + [True] * (count - 1)
+    assert "blank" in found.findings[0]
+    assert np.isfinite(found.outlier).all()
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_set_of_constant_images_is_unusable(level: int) -> None:
+    described = np.stack([describe(np.full((9, 9, 1), level, np.uint8))] * 60)
+    found = find(described, features=np.zeros((60, 3)))
+    assert not found.usable.any()
+    assert list(found.duplicates_of) == [-1] + [0] * 59
+    assert np.isfinite(found.outlier).all()
+
+
+def test_one_image_of_its_kind_is_to_be_looked_at_only() -> None:
+    grey = CLEAN[:1].mean(axis=3, keepdims=True).astype(np.uint8)
+    described = DESCRIBED.copy()
+    described[0] = describe(grey[0])
+    assert find(described).usable[0]
+
+
+def test_grey_and_colour_images_may_be_mixed() -> None:
+    grey = np.stack([describe(image[..., :1]) for image in CLEAN[:100]])
+    assert find(np.concatenate([DESCRIBED[100:], grey])).usable.mean() > 0.98
+
+
+def test_unfit_arrays_are_refused() -> None:
+    with pytest.raises(ValueError, match="descriptions is empty"):
+        find(np.empty((0, len(DESCRIPTORS))))
+    features = np.zeros((250, 3))
+    features[[3, 8]] = np.nan
+    with pytest.raises(ValueError, match="rows 3, 8"):
+        find(DESCRIBED, features=features)
+    with pytest.raises(ValueError, match="249 rows of features"):
+        find(DESCRIBED, features=features[1:])
+    with pytest.raises(ValueError, match="columns"):
+        find(DESCRIBED[:, 1:])
+    with pytest.raises(ValueError, match="reference is empty"):
+        find(DESCRIBED, reference=DESCRIBED[:0])
+
+
+def test_strange_images_and_copies_stay_usable() -> None:
+    assert not FINDINGS["unlike_others"]
+    assert not FINDINGS["duplicate"]
