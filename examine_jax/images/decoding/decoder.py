@@ -7,16 +7,15 @@ content, and the size in the header is checked before anything is decoded.
 import dataclasses
 import os
 import stat
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
-from PIL.ExifTags import Base as ExifTag
+from PIL import Image, UnidentifiedImageError
 
-from examine_jax.common.shapes import Float, Shaped
+from examine_jax.common.shapes import Float, Num, Shaped
+from examine_jax.images.decoding import pillow_image
 from examine_jax.images.decoding.depth import float_problem, integer_problem, to_bytes
 from examine_jax.images.decoding.describing import (
     Describe,
@@ -28,45 +27,19 @@ from examine_jax.images.decoding.describing import (
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
 from examine_jax.images.decoding.parallel import Budget
-from examine_jax.images.decoding.resize import luma, resize_image, resize_values
+from examine_jax.images.decoding.raster import Raster
+from examine_jax.images.decoding.resize import (
+    BAND_PIXELS,
+    luma,
+    resize_bands,
+    resize_values,
+    to_grey,
+)
+from examine_jax.images.decoding.series_windows import Slice
+from examine_jax.images.decoding.tiff_directory import image_directories, is_tiff
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
 Result = TypeVar("Result")
-
-_MOST_PAGES = 100_000  # that a TIFF may have: each becomes an image with a name
-_MOST_DAMAGED_FRAMES = 16  # of a DICOM file; one with more is skipped as a whole
-
-# Pillow reads others too, such as PostScript, which it passes to an interpreter.
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
-
-# JPEG decodes to a half, quarter or eighth in a fraction of the time. From 4 times the final size
-# on, the difference is invisible.
-_DRAFT_MARGIN = 4
-
-# TIFF tags.
-_BITS_PER_SAMPLE, _PHOTOMETRIC_INTERPRETATION, _SAMPLE_FORMAT = 258, 262, 339
-_NEW_SUBFILE_TYPE = 254
-_SMALLER_COPY, _MASK = 1, 4  # bits of it
-_SAMPLE_KINDS = {
-    1: "unsigned integer",
-    2: "signed integer",
-    3: "float",
-    5: "complex integer",
-    6: "complex float",
-}
-
-_GREY_MODES = ("1", "L", "LA", "La")
-
-# EXIF orientation -> what turns the image upright.
-_TRANSPOSITIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +53,7 @@ class DecodedImage:
         resized_up: whether a side was shorter than asked for.
         intensities: of DICOM values that wait, what they say of the scale that they share.
         description: what the decoder's `describe` says of the image before resizing.
+        slice: of DICOM, what it says of its series' window.
     """
 
     pixels: Shaped[np.ndarray, "image_size image_size channels"]
@@ -87,6 +61,26 @@ class DecodedImage:
     resized_up: bool
     intensities: Intensities | None = None
     description: Float[np.ndarray, " numbers"] | None = None
+    slice: Slice | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FileHeader:
+    """What a file's header says of its images.
+
+    Attributes:
+        images: how many it declares.
+        deep: they are integers of more than 8 bits, which wait for a full scale.
+        waits: they wait for a scale that they share.
+        missing: why images are not there, by their index.
+        slices: of DICOM, what each image says of its series' window.
+    """
+
+    images: int
+    deep: bool
+    waits: bool = False
+    missing: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    slices: tuple[Slice | None, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,12 +132,8 @@ class ImageDecoder:
             raise images[0]  # type: ignore[misc]
         return images
 
-    def read_header(self, path: str) -> tuple[int, bool, bool]:
+    def read_header(self, path: str) -> FileHeader:
         """Reads a file's header alone.
-
-        Returns:
-            The number of images in the file, whether they are integers of more than 8 bits, which
-            wait for a full scale, and whether they wait for a scale that they share.
 
         Raises:
             UnreadableImage: the file cannot be read, for any reason.
@@ -152,16 +142,13 @@ class ImageDecoder:
 
     def _decode(self, path: str, indices: list[int] | None) -> list[DecodedImage | UnreadableImage]:
         def decode(stream: BinaryIO) -> list[DecodedImage | UnreadableImage]:
-            if _is_dicom(stream):
+            beginning = stream.read(BEGINNING)
+            stream.seek(0)
+            if is_dicom(beginning):
                 return self._dicom(stream, indices)
-            pages = _pages(self._open(stream))
-            self._check_held(len(pages if indices is None else indices))
-            if len(pages) == 1:
-                return [self._read(stream)]
-            return [
-                self._page(stream, pages[index])
-                for index in (range(len(pages)) if indices is None else indices)
-            ]
+            if is_tiff(beginning):
+                return self._tiff(stream, indices)
+            return [self._picture(stream)]
 
         return self._opened(path, decode)
 
@@ -183,24 +170,46 @@ class ImageDecoder:
         except (UnreadableImage, DescribeFailed):
             raise
         except UnidentifiedImageError:
-            raise UnreadableImage(_unidentified(path)) from None
+            raise UnreadableImage(
+                "its content is no PNG, JPEG, TIFF, BMP, WebP or DICOM image that can be read"
+            ) from None
         # Damaged files raise anything: SyntaxError, IndexError, zlib.error, MemoryError and more.
         except Exception as error:
             raise UnreadableImage(_plain(error)) from error
 
-    def _header(self, stream: BinaryIO) -> tuple[int, bool, bool]:
-        if _is_dicom(stream):
-            dicom = _dicom_reader()
-            header = dicom.read_header(stream, self.max_pixels, self.max_bytes)
-            waits = dicom.waits_for_scale(header, self.grey_scale)
-            return dicom.frame_count(header), False, waits
-        image = self._open(stream)
-        _check_samples(image)
-        pages, deep = _pages(image), False
-        for page in pages:
-            image.seek(page)
-            deep = deep or (_is_deep(image) and image.mode != "F")
-        return len(pages), deep, False
+    def _header(self, stream: BinaryIO) -> FileHeader:
+        beginning = stream.read(BEGINNING)
+        stream.seek(0)
+        if is_dicom(beginning):
+            file = _dicom_reader().read_header(stream, self.max_pixels, self.max_bytes)
+            missing = file.missing()
+            if len(missing) == file.frame_count:
+                raise UnreadableImage(missing[0])
+            return FileHeader(
+                file.frame_count,
+                False,
+                file.waits_for_scale(self.grey_scale),
+                missing,
+                file.slices(self.grey_scale),
+            )
+        if is_tiff(beginning):
+            return self._tiff_header(stream)
+        image = pillow_image.open_image(stream, self.max_pixels)
+        return FileHeader(1, pillow_image.is_deep(image))
+
+    def _tiff_header(self, stream: BinaryIO) -> FileHeader:
+        directories, read = self._directories(stream)
+        deep, missing = False, dict[int, str]()
+        for index, directory in enumerate(directories):
+            try:
+                deep = read(directory).deep or deep
+            except UnreadableImage as error:
+                missing[index] = str(error)
+            except Exception as error:
+                missing[index] = _plain(error)
+        if len(missing) == len(directories):
+            raise UnreadableImage(missing[0])
+        return FileHeader(len(directories), deep, missing=missing)
 
     def _check_held(self, frames: int) -> None:
         if frames > 1 and self.image_size**2 * self.channels * frames > self.max_bytes:
@@ -208,73 +217,143 @@ class ImageDecoder:
                 f"{frames} frames, which take more than max_bytes={self.max_bytes}"
             )
 
-    def _page(self, stream: BinaryIO, page: int) -> DecodedImage | UnreadableImage:
-        """One page of several; a damaged one costs no other."""
-        try:
-            return self._read(stream, page)
-        except DescribeFailed:
-            raise
-        except UnreadableImage as error:
-            return error
-        except Exception as error:
-            return UnreadableImage(_plain(error))
+    def _directories(self, stream: BinaryIO) -> tuple[list[int], Callable[[int], Raster]]:
+        """The directories of a TIFF's images, and what reads the image of one."""
+        tiff = _tiff_reader()
+        directories = image_directories(stream)
+        file = tiff.open_tiff(stream)
 
-    def _open(self, stream: BinaryIO, page: int = 0) -> Image.Image:
-        image = _opened(stream, page)
-        width, height = image.size
-        if width * height > self.max_pixels:
-            raise UnreadableImage(
-                f"{width} x {height} pixels in its header, more than max_pixels={self.max_pixels}"
+        def read(directory: int) -> Raster:
+            return tiff.read_tiff(
+                stream, file, directory, self.max_pixels, self.max_bytes, self.bits_stored
             )
-        return image
 
-    def _read(self, stream: BinaryIO, page: int = 0) -> DecodedImage:
-        image = self._open(stream, page)
+        return directories, read
+
+    def _tiff(
+        self, stream: BinaryIO, indices: list[int] | None
+    ) -> list[DecodedImage | UnreadableImage]:
+        directories, read = self._directories(stream)
+        wanted = directories if indices is None else [directories[index] for index in indices]
+        self._check_held(len(wanted))
+        results: list[DecodedImage | UnreadableImage] = []
+        for directory in wanted:
+            try:
+                results.append(self._raster(read(directory)))
+            except DescribeFailed:
+                raise
+            # A damaged page costs no other.
+            except UnreadableImage as error:
+                results.append(error)
+            except Exception as error:
+                results.append(UnreadableImage(_plain(error)))
+        return results
+
+    def _picture(self, stream: BinaryIO) -> DecodedImage:
+        """A PNG, JPEG, BMP or WebP."""
+        image = pillow_image.open_image(stream, self.max_pixels)
+        if pillow_image.is_deep(image):
+            return self._raster(pillow_image.read_deep(stream, image, self.max_pixels))
         width, height = image.size
-        resized_up = min(width, height) < self.image_size
+        description = None
         with self.budget.claim(width * height):
-            _check_samples(image)
-            pixels, largest, description = (
-                self._deep(stream, image, page)
-                if _is_deep(image)
-                else self._shallow(stream, image, page)
+            if self.describe is not None:
+                whole = pillow_image.bytes_of(image)
+                turned = upright(whole, pillow_image.orientation(image))
+                description = described(self.describe, turned)
+            pixels, orientation = pillow_image.resized_bytes(
+                stream, image, self.image_size, self.channels
             )
-        return DecodedImage(pixels, largest, resized_up, description=description)
+        return DecodedImage(
+            upright(pixels, orientation),
+            255.0,
+            min(width, height) < self.image_size,
+            description=description,
+        )
+
+    def _raster(self, raster: Raster) -> DecodedImage:
+        size = raster.height, raster.width
+        found = _Found(None if self.describe is None else size)
+        with self.budget.claim(raster.height * raster.width):
+            pixels = resize_bands(
+                self._prepared(found.watched(raster.bands())), *size, self.image_size
+            )
+            if found.kind == "f":
+                problem = float_problem(found.smallest, found.largest)
+            elif found.final:
+                problem = integer_problem(int(found.smallest), int(found.largest), None)
+            else:
+                problem = integer_problem(int(found.smallest), int(found.largest), self.bits_stored)
+            if problem:
+                raise UnreadableImage(problem)
+            description = self._described_in_bands(found, raster.orientation)
+        if found.kind != "f" and pixels.dtype != np.uint8:
+            pixels = np.clip(np.rint(pixels), 0, 65535).astype(np.uint16)
+        return DecodedImage(
+            upright(pixels, raster.orientation),
+            255.0 if found.final else float(found.largest),
+            min(size) < self.image_size,
+            description=description,
+        )
+
+    def _prepared(
+        self, bands: Iterator[Num[np.ndarray, "rows width channels"]]
+    ) -> Iterator[Num[np.ndarray, "rows width channels"]]:
+        """Bands as they are resized: bytes or float32, and grey where that is asked for."""
+        for band in bands:
+            to_one = band.shape[-1] == 3 and self.channels == 1
+            if band.dtype.itemsize == 1:
+                # Signed bytes are plain bytes unless one is negative, which is refused later.
+                plain = band.view(np.uint8)
+                yield to_grey(plain) if to_one else plain
+            else:
+                with np.errstate(over="ignore"):  # Infinity is refused later.
+                    values = band.astype(np.float32)
+                yield luma(values) if to_one else values
+
+    def _described_in_bands(
+        self, found: "_Found", orientation: int
+    ) -> Float[np.ndarray, " numbers"] | None:
+        """What `describe` says of an image; its memory is that of its bytes."""
+        if self.describe is None or found.whole is None:
+            return None
+        shown = found.whole
+        if not found.final:
+            shown = np.empty(found.whole.shape, np.uint8)
+            rows = max(1, BAND_PIXELS // found.whole.shape[1])
+            for top in range(0, len(shown), rows):
+                band = found.whole[top : top + rows]
+                shown[top : top + rows] = provisional_bytes(
+                    band, float(found.largest), self.bits_stored
+                )
+            found.whole = None
+        return described(self.describe, upright(shown.view(np.uint8), orientation))
 
     def _dicom(
         self, stream: BinaryIO, indices: list[int] | None
     ) -> list[DecodedImage | UnreadableImage]:
-        dicom = _dicom_reader()
-        header = dicom.read_header(stream, self.max_pixels, self.max_bytes)
-        wanted = list(range(dicom.frame_count(header))) if indices is None else indices
-        self._check_held(len(wanted))
+        file = _dicom_reader().read_header(stream, self.max_pixels, self.max_bytes)
+        count = file.frame_count if indices is None else len(indices)
+        self._check_held(count)
         results: list[DecodedImage | UnreadableImage] = []
-        damaged = 0
-        with self.budget.claim(header.Rows * header.Columns):
-            while len(results) < len(wanted):
-                try:
-                    rest = wanted[len(results) :]
-                    for frame in dicom.frames(stream, header, rest, self.grey_scale):
-                        results.append(self._dicom_frame(frame))
-                except DescribeFailed:
-                    raise
-                except Exception as error:
-                    # Each attempt reads the file again, so a file has few.
-                    damaged += 1
-                    if len(wanted) == 1 or damaged > _MOST_DAMAGED_FRAMES:
-                        raise
-                    known = error if isinstance(error, UnreadableImage) else None
-                    results.append(known or UnreadableImage(_plain(error)))
+        with self.budget.claim(file.frame_size, work=file.frame_size * count):
+            for frame in file.frames(indices, self.grey_scale):
+                if not isinstance(frame, Exception):
+                    results.append(self._dicom_frame(frame))
+                elif isinstance(frame, UnreadableImage):
+                    results.append(frame)
+                else:
+                    results.append(UnreadableImage(_plain(frame)))
         return results
 
     def _dicom_frame(self, frame: Any) -> DecodedImage:
         values = frame.values
         resized_up = min(values.shape[:2]) < self.image_size
-        description = self._described(values, 1.0, frame.intensities)
+        description = self._described(values, frame.intensities)
         if frame.intensities is not None:
             pixels = resize_values(values, self.image_size)
             return DecodedImage(
-                pixels, values.max().item(), resized_up, frame.intensities, description
+                pixels, values.max().item(), resized_up, frame.intensities, description, frame.slice
             )
         if values.shape[-1] == 3 and self.channels == 1:
             values = luma(values)
@@ -283,142 +362,57 @@ class ImageDecoder:
             255.0,
             resized_up,
             description=description,
+            slice=frame.slice,
         )
 
     def _described(
-        self,
-        values: Shaped[np.ndarray, "height width stored"],
-        largest: float,
-        intensities: Intensities | None = None,
-        orientation: int = 1,
+        self, values: Shaped[np.ndarray, "height width stored"], intensities: Intensities | None
     ) -> Float[np.ndarray, " numbers"] | None:
-        """What `describe` says of deep values."""
+        """What `describe` says of a DICOM frame."""
         if self.describe is None:
             return None
-        shown = provisional_bytes(values, largest, self.bits_stored, intensities)
-        return described(self.describe, upright(shown, orientation))
-
-    def _shallow(
-        self, stream: BinaryIO, image: Image.Image, page: int
-    ) -> tuple[
-        Shaped[np.ndarray, "image_size image_size channels"],
-        float,
-        Float[np.ndarray, " numbers"] | None,
-    ]:
-        description = None
-        if self.describe is not None:
-            whole, stored_grey = _laid_on_white(image), image.mode in _GREY_MODES
-            pixels = np.asarray(whole.convert("L" if stored_grey else "RGB"))
-            pixels = pixels.reshape(*pixels.shape[:2], -1)
-            description = described(self.describe, upright(pixels, _orientation(image)))
-            # Resized pixels are the same with a description as without: by a draft of its own.
-            if image.format == "JPEG" and min(image.size) >= 2 * _DRAFT_MARGIN * self.image_size:
-                image = self._open(stream, page)
-        # Mode None keeps the file's. Only JPEG has drafts.
-        image.draft(None, (_DRAFT_MARGIN * self.image_size,) * 2)
-        image.load()
-        orientation = _orientation(image)
-        grey = self.channels == 1 or image.mode in _GREY_MODES
-        image = _laid_on_white(image)
-        image = resize_image(image.convert("L" if grey else "RGB"), self.image_size)
-        if orientation in _TRANSPOSITIONS:
-            image = image.transpose(_TRANSPOSITIONS[orientation])
-        pixels = np.asarray(image).reshape(self.image_size, self.image_size, -1)
-        return pixels, 255.0, description
-
-    def _deep(
-        self, stream: BinaryIO, image: Image.Image, page: int
-    ) -> tuple[
-        Shaped[np.ndarray, "image_size image_size channels"],
-        float,
-        Float[np.ndarray, " numbers"] | None,
-    ]:
-        if image.mode in ("RGB", "RGBA"):
-            image, values = _sixteen_bit_colour(stream, page)
-        else:
-            values = _array(image)[..., None]
-        # Ask for the orientation after decoding: Pillow has then turned some images upright.
-        return self._resized(values, _orientation(image))
-
-    def _resized(
-        self, values: Shaped[np.ndarray, "height width stored"], orientation: int = 1
-    ) -> tuple[
-        Shaped[np.ndarray, "image_size image_size channels"],
-        float,
-        Float[np.ndarray, " numbers"] | None,
-    ]:
-        """Deep values (uint16 or float32) resized, and the largest value before that.
-
-        The third is their description.
-        """
-        floating = values.dtype.kind == "f"
-        smallest, largest = values.min().item(), values.max().item()
-        problem = (
-            float_problem(smallest, largest)
-            if floating
-            else integer_problem(smallest, largest, self.bits_stored)
+        return described(
+            self.describe, provisional_bytes(values, 1.0, self.bits_stored, intensities)
         )
-        if problem:
-            raise UnreadableImage(problem)
-        description = self._described(values, float(largest), orientation=orientation)
-        values = values.astype(np.float32)
-        if values.shape[-1] == 3 and self.channels == 1:
-            values = luma(values)
-        values = resize_values(values, self.image_size)
-        if orientation in _TRANSPOSITIONS:
-            planes = [
-                Image.fromarray(plane).transpose(_TRANSPOSITIONS[orientation])
-                for plane in np.moveaxis(values, -1, 0)
-            ]
-            values = np.stack([np.asarray(plane) for plane in planes], axis=-1)
-        values = values if floating else np.clip(np.rint(values), 0, 65535).astype(np.uint16)
-        return values, float(largest), description
 
 
-def _laid_on_white(image: Image.Image) -> Image.Image:
-    """The image without transparency.
+class _Found:
+    """What is found in an image's bands while they pass.
 
-    The colour of transparent pixels is arbitrary; slides and figures are white there.
+    Attributes:
+        smallest, largest: of all values.
+        kind: NumPy's letter of their type: "u", "i" or "f".
+        final: they are bytes.
+        whole: all of them, where the image's size was given.
     """
-    image.load()
-    if not image.has_transparency_data:
-        return image
-    image = image.convert("LA") if image.mode == "La" else image
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
+    def __init__(self, size: tuple[int, int] | None):
+        self.smallest: float = float("inf")
+        self.largest: float = float("-inf")
+        self.kind = "u"
+        self.final = False
+        self.whole: Num[np.ndarray, "height width channels"] | None = None
+        self._size = size
 
-def _opened(stream: BinaryIO, page: int) -> Image.Image:
-    image = Image.open(stream, formats=FORMATS)
-    if page:
-        image.seek(page)
-    return image
-
-
-def _pages(image: Image.Image) -> list[int]:
-    """The pages of a TIFF that are images: no smaller copies of others, and no masks.
-
-    The page after which the file is damaged is the last one. Other formats have one page.
-    """
-    if image.format != "TIFF":
-        return [0]
-    pages = [0]
-    try:
-        for page in range(1, min(image.n_frames, _MOST_PAGES)):  # type: ignore[attr-defined]
-            image.seek(page)
-            kind = image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)  # type: ignore[attr-defined]
-            if not kind & (_SMALLER_COPY | _MASK):
-                pages.append(page)
-    except Exception:
-        pass
-    image.seek(0)
-    return pages
-
-
-def _is_dicom(stream: BinaryIO) -> bool:
-    beginning = stream.read(BEGINNING)
-    stream.seek(0)
-    return is_dicom(beginning)
+    def watched(
+        self, bands: Iterator[Num[np.ndarray, "rows width channels"]]
+    ) -> Iterator[Num[np.ndarray, "rows width channels"]]:
+        top = 0
+        for band in bands:
+            self.kind, self.final = band.dtype.kind, band.dtype.itemsize == 1
+            if band.dtype == np.uint8:
+                self.smallest, self.largest = 0, 255
+            else:
+                smallest, largest = band.min().item(), band.max().item()
+                # A NaN stays.
+                self.smallest = self.smallest if self.smallest <= smallest else smallest
+                self.largest = self.largest if self.largest >= largest else largest
+            if self._size is not None:
+                if self.whole is None:
+                    self.whole = np.empty((*self._size, band.shape[-1]), band.dtype)
+                self.whole[top : top + len(band)] = band
+            top += len(band)
+            yield band
 
 
 def _dicom_reader() -> ModuleType:
@@ -431,125 +425,21 @@ def _dicom_reader() -> ModuleType:
     return dicom
 
 
-def _rawmode(image: Image.Image) -> str:
-    """The layout of the file's samples, in Pillow's notation: "RGB;16B"."""
-    arguments = image.tile[0].args if image.tile else ""  # type: ignore[attr-defined]
-    return str(arguments[0] if isinstance(arguments, tuple | list) and arguments else arguments)
-
-
-def _is_deep(image: Image.Image) -> bool:
-    return (
-        image.mode.startswith("I")
-        or image.mode == "F"
-        or (image.mode in ("RGB", "RGBA") and ";16" in _rawmode(image))
-    )
-
-
-def _check_samples(image: Image.Image) -> None:
-    """Refuses TIFFs that Pillow reads wrongly."""
-    tags = getattr(image, "tag_v2", None)
-    if tags is None:
-        return
-    bits = tags.get(_BITS_PER_SAMPLE, (1,))
-    if max(bits) > 8 and not _is_deep(image) and ";16" not in _rawmode(image):
-        raise UnreadableImage(
-            "a TIFF of more than 8 bits a sample with each channel by itself; save it with "
-            "interleaved channels"
-        )
-    if _is_deep(image) and tags.get(_PHOTOMETRIC_INTERPRETATION) == 0:
-        raise UnreadableImage(
-            "a TIFF of more than 8 bits a sample whose 0 is white; save it with 0 as black"
-        )
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1 (upright) where it is missing or damaged.
-
-    Pillow turns TIFFs itself and then gives 1.
-    """
+def _tiff_reader() -> ModuleType:
     try:
-        return int(image.getexif().get(ExifTag.Orientation, 1))
-    except Exception:
-        return 1
-
-
-def _sixteen_bit_colour(
-    stream: BinaryIO, page: int
-) -> tuple[Image.Image, Shaped[np.ndarray, "height width 3"]]:
-    """The decoded file, and its colours as uint16.
-
-    Pillow keeps the upper 8 bits, which it finds by the byte order in the raw mode. Given the other
-    order, the same decoder returns the lower 8 bits.
-    """
-    image = _opened(stream, page)
-    rawmode = _rawmode(image)
-    if rawmode == "LA;16B":  # PNG: the bytes of grey and alpha lie like four channels.
-        grey_high, grey_low, alpha_high, alpha_low = np.moveaxis(
-            _samples(image, "RGBA"), -1, 0
-        ).astype(np.uint16)
-        grey, alpha = grey_high << 8 | grey_low, alpha_high << 8 | alpha_low
-        values = np.stack([grey, grey, grey, alpha], axis=-1)
-    elif rawmode in (
-        "RGB;16L",
-        "RGB;16B",
-        "RGB;16N",
-        "RGBX;16L",
-        "RGBX;16B",
-        "RGBX;16N",
-        "RGBA;16L",
-        "RGBA;16B",
-        "RGBA;16N",
-    ):
-        layout, order = rawmode[:-1], rawmode[-1]
-        native = "L" if sys.byteorder == "little" else "B"
-        order = native if order == "N" else order
-        high = _samples(image, layout + order).astype(np.uint16)
-        low = _samples(_opened(stream, page), layout + ("B" if order == "L" else "L"))
-        values = high << 8 | low
-    else:
-        raise UnreadableImage(f"16-bit samples laid out as {rawmode}; save it as 16-bit RGB")
-    if values.shape[-1] == 3:
-        return image, values
-    colour, alpha = values[..., :3], values[..., 3:].astype(np.float32) / 65535
-    if alpha.min() == 1:
-        return image, colour
-    return image, np.rint(colour * alpha + 65535 * (1 - alpha)).astype(np.uint16)
-
-
-def _unidentified(path: str) -> str:
-    """Why Pillow does not recognise a file: an unsupported TIFF, or no image at all."""
-    try:
-        with open(path, "rb") as stream:
-            tags = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
-            stream.seek(tags.next)
-            tags.load(stream)
-        bits, kind = tags[_BITS_PER_SAMPLE], tags.get(_SAMPLE_FORMAT, (1,))[0]
-        samples = f"{len(bits)} x {bits[0]}-bit {_SAMPLE_KINDS[kind]} samples"
-        advice = "save it as 8- or 16-bit grey or RGB, or as float32 grey"
-        return f"a TIFF of {samples}, which is not read; {advice}"
-    except Exception:  # no TIFF, or one so damaged that its tags cannot be read
-        return "its content is no PNG, JPEG, TIFF, BMP, WebP or DICOM image that can be read"
-
-
-def _samples(image: Image.Image, rawmode: str) -> Shaped[np.ndarray, "height width channels"]:
-    """Decodes the image with another layout of its samples."""
-    tiles = image.tile  # type: ignore[attr-defined]
-    image.tile = [  # type: ignore[attr-defined]
-        tile._replace(
-            args=(rawmode, *tile.args[1:]) if isinstance(tile.args, tuple | list) else rawmode
-        )
-        for tile in tiles
-    ]
-    return _array(image)
-
-
-def _array(image: Image.Image) -> Shaped[np.ndarray, "height width ..."]:
-    image.load()  # First: loading turns a TIFF upright, and NumPy would ask for the shape before.
-    return np.asarray(image)
+        from examine_jax.images.decoding import tiff
+    except ImportError:
+        raise UnreadableImage(
+            "a TIFF, which is read by the packages tifffile and imagecodecs; pip install tifffile "
+            "imagecodecs"
+        ) from None
+    return tiff
 
 
 def _plain(error: Exception) -> str:
     """An error as one short line."""
+    if isinstance(error, MemoryError):
+        return "decoding needs more memory than a file of its size may take; it is damaged"
     message = " ".join(
         (error.strerror or str(error) if isinstance(error, OSError) else str(error)).split()
     )

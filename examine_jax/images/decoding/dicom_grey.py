@@ -11,10 +11,13 @@ import numpy as np
 
 from examine_jax.common.shapes import Float, Num
 from examine_jax.images.decoding.intensity import GreyScale
+from examine_jax.images.decoding.series_windows import SLICED, Slice, Window
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
 # Rescaled values -> 0 (black) to 1 (white).
 Display = Callable[[Num[np.ndarray, "..."]], Float[np.ndarray, "..."]]
+
+GREY = ("MONOCHROME1", "MONOCHROME2")
 
 # The range of 12 bits in Hounsfield units: air is -1000, the densest bone about 3000.
 _HOUNSFIELD = -1024.0, 3071.0
@@ -43,9 +46,10 @@ def rescaled(
 def display(header: Any, scale: GreyScale) -> Display | None:
     """How rescaled values become black to white; None: by the scale that they share.
 
-    The first of these that there is: the range that the user names, a VOI LUT, a window, the
-    default range of CT (Hounsfield units) or PET (standardised uptake values), the range of the
-    modality LUT, the range of up to 8 unsigned bits that are not rescaled.
+    The first of these that there is: the range that the user names, a VOI LUT, the series' common
+    window, a window, the default range of CT (Hounsfield units) or PET (standardised uptake
+    values), the range of the modality LUT, the range of up to 8 unsigned bits that are not
+    rescaled.
 
     Raises:
         UnreadableImage: more than 16 bits without a scale, or a window function that is not known.
@@ -55,8 +59,11 @@ def display(header: Any, scale: GreyScale) -> Display | None:
     if table := _table(header.get("VOILUTSequence"), scale.window, header):
         look_up, white = table
         return lambda values: look_up(values) / white
+    own = slice_of(header, scale)
+    if window := scale.series.get(own.series) if own else None:
+        return _window_function(window)
     if window := _window(header, scale.window):
-        return window
+        return _window_function(window)
     modality = header.get("Modality")
     table = _table(header.get("ModalityLUTSequence"), 1, header)
     hounsfield = header.PixelRepresentation or _numbers(header, "RescaleIntercept")
@@ -110,18 +117,31 @@ def _numbers(header: Any, name: str) -> list[float]:
     return [math.nan if one in (None, "") else float(one) for one in values]
 
 
-def _window(header: Any, which: int) -> Display | None:
+def slice_of(header: Any, scale: GreyScale) -> Slice | None:
+    """What an image says of its series' window; None: it is no slice, or its window has no say."""
+    series = header.get("SeriesInstanceUID")
+    if scale.intensity_range is not None or not series or header.get("Modality") not in SLICED:
+        return None
+    if header.get("PhotometricInterpretation") not in GREY:
+        return None
+    if _table(header.get("VOILUTSequence"), scale.window, header):
+        return None
+    return Slice(str(series), _window(header, scale.window))
+
+
+def _window(header: Any, which: int) -> Window | None:
     """The window of this number, or the first where it is missing or no window (width 0)."""
     centres, widths = _numbers(header, "WindowCenter"), _numbers(header, "WindowWidth")
+    function = str(header.get("VOILUTFunction") or "LINEAR").strip().upper()
     pairs = list(zip(centres, widths))
     for centre, width in [*pairs[which - 1 : which], *pairs]:
         if math.isfinite(centre) and math.isfinite(width) and width > 0:
-            return _window_function(header.get("VOILUTFunction") or "LINEAR", centre, width)
+            return Window(centre, width, function)
     return None
 
 
-def _window_function(function: str, centre: float, width: float) -> Display:
-    function = function.strip().upper()
+def _window_function(window: Window) -> Display:
+    centre, width, function = window.centre, window.width, window.function
     if function == "SIGMOID":  # C.11.2.1.3.1. The clip keeps exp finite.
         return lambda values: 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))
     # C.11.2.1.2.1: LINEAR is for widths from 1.
@@ -138,35 +158,46 @@ def _window_function(function: str, centre: float, width: float) -> Display:
 
 
 def _table(items: Any, which: int, header: Any) -> tuple[Display, float] | None:
-    """(what looks values up, the largest possible output) of a lookup table; None: there is none.
-
-    Values before the first entry become the first, values after the last entry the last.
-    """
+    """(what looks values up, the largest possible output) of a lookup table; None: no table."""
     if not items:
         return None
     item = items[which - 1 if which <= len(items) else 0]
     if item.get("LUTDescriptor") is None or item.get("LUTData") is None:
         return None
     count, first, bits = (int(value) for value in item.LUTDescriptor)
-    entries = _entries(item.LUTData, count or 2**16, bits, header)
-    white = 2.0 ** max(bits, int(entries.max()).bit_length()) - 1
-
-    def look_up(values: Num[np.ndarray, "..."]) -> Num[np.ndarray, "..."]:
-        # 16 bits hold the first value: of values below 0, it is signed.
-        start = first - 2**16 if first >= 2**15 and values.min() < 0 else first
-        index = np.rint(values).astype(np.int64) - start
-        return entries[np.clip(index, 0, len(entries) - 1)]
-
-    return look_up, white
+    table = entries(item.LUTData, count or 2**16, bits, header)
+    white = 2.0 ** max(bits, int(table.max()).bit_length()) - 1
+    return lambda values: look_up(values, table, first), white
 
 
-def _entries(data: Any, count: int, bits: int, header: Any) -> Num[np.ndarray, "entries"]:
+def look_up(
+    values: Num[np.ndarray, "..."], table: Num[np.ndarray, "entries"], first: int
+) -> Num[np.ndarray, "..."]:
+    """A table's entries of these values.
+
+    Values before the first entry become the first, values after the last entry the last.
+
+    Args:
+        values: whole numbers, or numbers that are rounded.
+        table: entries.
+        first: the value of the first entry.
+    """
+    # 16 bits hold the first value: of values below 0, it is signed.
+    start = first - 2**16 if first >= 2**15 and values.min() < 0 else first
+    index = np.rint(values).astype(np.int64) - start
+    return table[np.clip(index, 0, len(table) - 1)]
+
+
+def entries(data: Any, count: int, bits: int, header: Any) -> Num[np.ndarray, "entries"]:
     """A table's entries: of 16 bits, or of 8 bits, which may lie two in 16."""
+    little = header.file_meta.TransferSyntaxUID.is_little_endian
     if isinstance(data, bytes):
         if len(data) < 2 * count:
             found = np.frombuffer(data, np.uint8)
+            if not little:
+                found = np.frombuffer(data[: len(data) // 2 * 2], np.uint16).byteswap()
+                found = found.view(np.uint8)
         else:
-            little = header.file_meta.TransferSyntaxUID.is_little_endian
             found = np.frombuffer(data[: 2 * count], "<u2" if little else ">u2")
     else:
         found = np.atleast_1d(np.asarray(data, np.int64))

@@ -19,6 +19,7 @@ import numpy as np
 
 from examine_jax.common.shapes import Float, Num, UInt8
 from examine_jax.images.decoding.depth import bits_that_hold, to_bytes
+from examine_jax.images.decoding.series_windows import Window
 
 # Values kept of each image, at evenly spaced ranks.
 _KEPT = 1024
@@ -34,10 +35,12 @@ class GreyScale:
         intensity_range: (black, white) of all grey values after rescaling, in place of windows and
             shared scales; None: each file's window, or the scale that it shares.
         window: which of a file's windows; 1 is the first. A file with fewer uses its first.
+        series: by the identifier of a series, the window that its slices share in place of theirs.
     """
 
     intensity_range: tuple[float, float] | None = None
     window: int = 1
+    series: Mapping[str, Window] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         given = self.intensity_range

@@ -2,10 +2,9 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from PIL import Image
 
 from examine_jax.common.shapes import Float, UInt8
 from examine_jax.images.decoding.decoder import DecodedImage, ImageDecoder
@@ -17,16 +16,17 @@ from examine_jax.images.decoding.depth import (
     float_note,
     to_bytes,
 )
-from examine_jax.images.decoding.describing import Describe, DescribeFailed, stacked
+from examine_jax.images.decoding.describing import Describe, stacked
 from examine_jax.images.decoding.intensity import (
     GreyScale,
     Intensities,
     scale_notes,
     shared_scales,
 )
-from examine_jax.images.decoding.parallel import Budget, in_order
-from examine_jax.images.decoding.quiet import quiet_libraries
+from examine_jax.images.decoding.parallel import Budget
+from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.resize import check_size
+from examine_jax.images.decoding.series_windows import Slice, common_windows, window_notes
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import ImageSet, SkippedImage
 from examine_jax.images.names import shown
@@ -105,7 +105,8 @@ def load_folder(
     Depth: integers of 16 bits (grey, RGB, with alpha) and floats become 8 bits by one rule for the
     whole folder, stated in images/decoding/depth.py. DICOM files (read where pydicom is installed)
     become 8 bits by their own modality LUT and window, as stated in images/decoding/dicom.py; those
-    without a window, by the scale that they share (images/decoding/intensity.py). Each frame of a
+    without a window, by the scale that they share (images/decoding/intensity.py). Slices of one
+    series whose windows differ share one (images/decoding/series_windows.py). Each frame of a
     DICOM file with several is an image, named `file.dcm[3]`, and so is each page of a TIFF, except
     smaller copies and masks. A damaged frame or page costs no other.
 
@@ -155,52 +156,43 @@ def load_folder(
         describe,
     )
 
-    def decode(path: str) -> list[DecodedImage | UnreadableImage] | UnreadableImage:
-        try:
-            return decoder.frames(path)
-        except UnreadableImage as error:
-            return error
-        except DescribeFailed as failure:
-            raise failure.error from None
-
+    protected = ProtectedDecoder.of(decoder)
     pixels = np.empty((total, image_size, image_size, channels), np.uint8)
     names: list[str] = []
     skipped = list(found.skipped)
     deep: dict[int, DecodedImage] = {}  # Row -> an image that waits for the folder's full scale.
     sharing: dict[int, tuple[DecodedImage, Intensities]] = {}  # Row -> one that shares a scale.
     descriptions: list[Float[np.ndarray, " numbers"]] = []
+    slices: dict[int, tuple[str, int, Slice]] = {}  # Row -> path and frame, and what it says.
     resized_up = 0
     report = on_progress or _no_progress
     report(0, total)
-    Image.init()  # Load all plug-ins now, not in a thread that meets a rare format.
-    with quiet_libraries():
-        for done, (candidate, result) in enumerate(
-            zip(found.candidates, in_order(decode, (c.path for c in found.candidates))), 1
-        ):
-            if isinstance(result, UnreadableImage):
-                skipped.append(SkippedImage(candidate.name, str(result)))
-            else:
-                if len(result) > 1:  # Growing in place copies nothing.
-                    pixels.resize(
-                        (len(pixels) + len(result) - 1, *pixels.shape[1:]), refcheck=False
-                    )
-                for frame, image in enumerate(result):
-                    row = len(names)
-                    name = candidate.name if len(result) == 1 else f"{candidate.name}[{frame}]"
-                    if isinstance(image, UnreadableImage):
-                        skipped.append(SkippedImage(name, str(image)))
-                        continue
-                    names.append(name)
-                    if image.description is not None:
-                        descriptions.append(image.description)
-                    resized_up += image.resized_up
-                    if image.intensities is not None:
-                        sharing[row] = image, image.intensities
-                    elif image.pixels.dtype == np.uint8:
-                        pixels[row] = image.pixels
-                    else:
-                        deep[row] = image
-            report(done, total)
+    results = protected.frames([candidate.path for candidate in found.candidates])
+    for done, (candidate, result) in enumerate(zip(found.candidates, results), 1):
+        if isinstance(result, UnreadableImage):
+            skipped.append(SkippedImage(candidate.name, str(result)))
+        else:
+            if len(result) > 1:  # Growing in place copies nothing.
+                pixels.resize((len(pixels) + len(result) - 1, *pixels.shape[1:]), refcheck=False)
+            for frame, image in enumerate(result):
+                row = len(names)
+                name = candidate.name if len(result) == 1 else f"{candidate.name}[{frame}]"
+                if isinstance(image, UnreadableImage):
+                    skipped.append(SkippedImage(name, str(image)))
+                    continue
+                names.append(name)
+                if image.description is not None:
+                    descriptions.append(image.description)
+                resized_up += image.resized_up
+                if image.slice is not None:
+                    slices[row] = candidate.path, frame, image.slice
+                if image.intensities is not None:
+                    sharing[row] = image, image.intensities
+                elif image.pixels.dtype == np.uint8:
+                    pixels[row] = image.pixels
+                else:
+                    deep[row] = image
+        report(done, total)
     skipped.sort(key=lambda item: item.name)
     if not names:
         raise ValueError(_nothing_read(folder, found, skipped))
@@ -223,6 +215,15 @@ def load_folder(
             image.pixels,
             2.0**bits_stored - 1 if bits_stored and row in integers else floats_full_scale,
         )
+    by_series = _by_series(decoder, [own for _, _, own in slices.values()])
+    again = {
+        row: (path, frame)
+        for row, (path, frame, own) in slices.items()
+        if _in_series(by_series, own)
+    }
+    for row, image in zip(again, _decoded_again(by_series, list(again.values()))):
+        sharing.pop(row, None)
+        pixels[row] = image.pixels
     scales = shared_scales(intensities for _, intensities in sharing.values())
     for row, (image, intensities) in sharing.items():
         pixels[row] = intensities.to_bytes(image.pixels, scales[intensities.shared_by])
@@ -232,7 +233,10 @@ def load_folder(
         tuple(skipped),
         resized_up,
         bits_stored=bits_stored,
-        notes=float_note(floats_full_scale, largest_float) + scale_notes(scales),
+        notes=protected.notes
+        + float_note(floats_full_scale, largest_float)
+        + scale_notes(scales)
+        + window_notes(by_series.grey_scale.series),
         descriptions=None if describe is None else stacked(descriptions),
     )
 
@@ -251,11 +255,11 @@ def stream_folder(
 ) -> StreamedImages:
     """The images that `load_folder` reads, under the same names, each decoded when it is asked for.
 
-    Every file's header is read once, now; files that are no images are skipped with their reason. A
-    file whose header is sound and whose pixels are damaged raises when it is read, and the message
-    names it. Images of more than 8 bits need their full scale beforehand: `bits_stored` for
-    integers; floats must be in [0, 1]. DICOM files that share a scale are decoded once, now, to
-    find it.
+    Every file's header is read once, now; files that are no images, and frames that are missing,
+    are skipped with their reason. A file whose header is sound and whose pixels are damaged raises
+    when it is read, and the message names it. Images of more than 8 bits need their full scale
+    beforehand: `bits_stored` for integers; floats must be in [0, 1]. DICOM files that share a scale
+    are decoded once, now, to find it.
 
     Args:
         folder, image_size, channels, bits_stored: as in `load_folder`.
@@ -283,81 +287,90 @@ def stream_folder(
         GreyScale(intensity_range, dicom_window),
     )
 
-    def read_header(path: str) -> tuple[int, bool, list[Intensities]] | UnreadableImage:
-        try:
-            frames, deep, waits = decoder.read_header(path)
-        except UnreadableImage as error:
-            return error
-        return frames, deep, _intensities(decoder, path) if waits else []
-
     names: list[str] = []
     places: list[tuple[str, int]] = []  # Row -> path and frame.
     skipped = list(found.skipped)
-    sharing: list[Intensities] = []
+    sharing: list[tuple[Intensities, Slice | None]] = []
+    slices: list[Slice] = []
     total = len(found.candidates)
     report = on_progress or _no_progress
     report(0, total)
-    Image.init()
-    with quiet_libraries():
-        headers = in_order(read_header, (candidate.path for candidate in found.candidates))
-        for done, (candidate, header) in enumerate(zip(found.candidates, headers), 1):
-            report(done, total)
-            if isinstance(header, UnreadableImage):
-                skipped.append(SkippedImage(candidate.name, str(header)))
-                continue
-            frames, deep, intensities = header
-            sharing += intensities
-            if deep and bits_stored is None:
-                raise ValueError(
-                    f"{shown(candidate.path)} has more than 8 bits a sample, and images read on "
-                    "demand need their full "
-                    "scale beforehand; name bits_stored (8 to 16)"
-                )
-            names += (
-                [candidate.name]
-                if frames == 1
-                else [f"{candidate.name}[{frame}]" for frame in range(frames)]
+    protected = ProtectedDecoder.of(decoder)
+    headers = protected.headers([candidate.path for candidate in found.candidates])
+    for done, (candidate, header) in enumerate(zip(found.candidates, headers), 1):
+        report(done, total)
+        if isinstance(header, UnreadableImage):
+            skipped.append(SkippedImage(candidate.name, str(header)))
+            continue
+        file, waiting = header
+        sharing += [(i.intensities, i.slice) for i in waiting if i.intensities is not None]
+        if file.deep and bits_stored is None:
+            raise ValueError(
+                f"{shown(candidate.path)} has more than 8 bits a sample, and images read on "
+                "demand need their full "
+                "scale beforehand; name bits_stored (8 to 16)"
             )
-            places += [(candidate.path, frame) for frame in range(frames)]
+        for frame in range(file.images):
+            name = candidate.name if file.images == 1 else f"{candidate.name}[{frame}]"
+            if frame in file.missing:
+                skipped.append(SkippedImage(name, file.missing[frame]))
+                continue
+            names.append(name)
+            places.append((candidate.path, frame))
+            if file.slices and (own := file.slices[frame]):
+                slices.append(own)
     skipped.sort(key=lambda item: item.name)
     if not names:
         raise ValueError(_nothing_read(folder, found, skipped))
+    decoder = _by_series(decoder, slices)
+    scales = shared_scales(
+        intensities for intensities, own in sharing if not _in_series(decoder, own)
+    )
     return StreamedImages(
         tuple(names),
         (image_size, image_size, channels),
-        _FolderReader(decoder, tuple(places), shared_scales(sharing)),
+        _FolderReader(ProtectedDecoder.of(decoder), tuple(places), scales),
         skipped=tuple(skipped),
         files=tuple(path for path, _ in places),
     )
 
 
-def _intensities(decoder: ImageDecoder, path: str) -> list[Intensities]:
-    """What a DICOM file's images say of the scale that they share; nothing where it is damaged."""
-    try:
-        images = decoder.frames(path)
-    except UnreadableImage:
-        return []  # Reading the image gives the reason.
-    return [
-        image.intensities
-        for image in images
-        if isinstance(image, DecodedImage) and image.intensities is not None
-    ]
+def _by_series(decoder: ImageDecoder, slices: Iterable[Slice]) -> ImageDecoder:
+    """The decoder that shows the slices of a series by one window."""
+    scale = dataclasses.replace(decoder.grey_scale, series=common_windows(slices))
+    return dataclasses.replace(decoder, grey_scale=scale)
+
+
+def _in_series(decoder: ImageDecoder, own: Slice | None) -> bool:
+    """Whether this decoder shows a slice by its series' window."""
+    return own is not None and own.series in decoder.grey_scale.series
+
+
+def _decoded_again(
+    decoder: ImageDecoder, places: Sequence[tuple[str, int]]
+) -> Iterator[DecodedImage]:
+    """Images by path and frame that were decoded before."""
+    protected = ProtectedDecoder.of(dataclasses.replace(decoder, describe=None))
+    for (path, _), image in zip(places, protected.images(places)):
+        if isinstance(image, UnreadableImage):
+            raise UnreadableImage(
+                f"{shown(path)}: {image}; it changed while the folder was read, so read it again"
+            )
+        yield image
 
 
 @dataclasses.dataclass(frozen=True)
 class _FolderReader:
     """Row -> pixels."""
 
-    decoder: ImageDecoder
+    protected: ProtectedDecoder
     places: tuple[tuple[str, int], ...]
     scales: Mapping[str, tuple[float, float]]
 
     def __call__(self, row: int) -> UInt8[np.ndarray, "height width stored"]:
         path, frame = self.places[row]
         try:
-            with quiet_libraries():
-                image = self.decoder(path, frame)
-            return self._to_bytes(image)
+            return self._to_bytes(self.protected.image(path, frame))
         except UnreadableImage as error:
             raise UnreadableImage(
                 f"{shown(path)}: {error}; remove the file or repair it"
@@ -372,7 +385,7 @@ class _FolderReader:
         if image.pixels.dtype == np.uint8:
             return image.pixels
         if image.pixels.dtype == np.uint16:
-            return to_bytes(image.pixels, 2.0 ** (self.decoder.bits_stored or 16) - 1)
+            return to_bytes(image.pixels, 2.0 ** (self.protected.decoder.bits_stored or 16) - 1)
         if image.largest > 1 + FLOAT_TOLERANCE:
             raise UnreadableImage(
                 f"floats up to {image.largest:g}, where images read on demand are in [0, 1]"

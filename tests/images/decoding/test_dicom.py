@@ -240,10 +240,10 @@ def test_deflated_files_are_read_and_deflated_bombs_are_not(tmp_path: pathlib.Pa
         + pydicom.filereader.read_file_meta_info(tmp_path / "a.dcm").FileMetaInformationGroupLength
     )
     deflater = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
-    bomb = b"".join(deflater.compress(bytes(2**20)) for _ in range(200)) + deflater.flush()
+    bomb = b"".join(deflater.compress(bytes(2**20)) for _ in range(12)) + deflater.flush()
     (tmp_path / "bomb.dcm").write_bytes(content[:start] + bomb)
     with pytest.raises(UnreadableImage, match="when inflated"):
-        decoder(64)(str(tmp_path / "bomb.dcm"))
+        decoder(64, max_bytes=10**7)(str(tmp_path / "bomb.dcm"))
 
 
 @pytest.mark.parametrize(
@@ -251,17 +251,11 @@ def test_deflated_files_are_read_and_deflated_bombs_are_not(tmp_path: pathlib.Pa
     [
         ("rtplan.dcm", r"without pixels \(RT Plan Storage\)"),
         ("reportsi.dcm", "without pixels"),
-        ("MR_truncated.dcm", "damaged"),
-        ("JPEGLSNearLossless_08.dcm", r"JPEG-LS .* install one of: .*pyjpegls"),
-        (
-            "SC_rgb_jpeg_gdcm.dcm",
-            r"JPEG Lossless.* install one of: .*requires python-gdcm>=.*pylibjpeg-libjpeg",
-        ),
-        ("JPGExtended.dcm", r"12-bit precision.*another package may: .*pylibjpeg-libjpeg"),
+        ("MR_truncated.dcm", "truncated: its header declares more pixels"),
         ("rtdose_1frame.dcm", "32 bits a sample and no window"),
     ],
 )
-def test_what_cannot_be_read_says_why_and_which_package_would(name: str, reason: str) -> None:
+def test_what_cannot_be_read_says_why(name: str, reason: str) -> None:
     with pytest.raises(UnreadableImage, match=reason):
         decoder(64)(str(SHIPPED / name))
 
@@ -313,6 +307,9 @@ def test_frames_that_are_missing_or_torn_cost_no_other(tmp_path: pathlib.Path) -
     ]
     for item in images.skipped:
         assert item.reason == "truncated: its header declares 5 frames"
+    streamed = stream_folder(tmp_path, image_size=64, channels=1)
+    assert (streamed.names, streamed.skipped) == (images.names, images.skipped)
+    assert np.array_equal(streamed[np.arange(6)], images.pixels)
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
@@ -358,7 +355,7 @@ def test_a_video_is_refused_by_the_name_of_its_encoding(tmp_path: pathlib.Path) 
     uid = b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\0"
     assert uid in content
     (tmp_path / "a.dcm").write_bytes(content.replace(uid, b"\x02\x00\x10\x00UI\x18\x00" + video))
-    with pytest.raises(UnreadableImage, match=r"MPEG2.*does not read"):
+    with pytest.raises(UnreadableImage, match=r"MPEG2.*not read; export it as PNG"):
         decoder(64)(str(tmp_path / "a.dcm"))
 
 
