@@ -34,20 +34,18 @@ if TYPE_CHECKING:
     from examine_jax.encoders import Encoder, load_encoder, save_encoder
     from examine_jax.encoders.save import export_vit_mae
     from examine_jax.images import GaussianCorruption, ImageSet, corrupt, load_images, sample_images
-    from examine_jax.jobs.assess.assess import (
-        Assessment,
-        AssessSettings,
-        assess_features,
-        assess_images,
-    )
+    from examine_jax.jobs.assess.assess import assess_features, assess_images
+    from examine_jax.jobs.assess.assessment import Assessment
     from examine_jax.jobs.assess.page import write_assessment
+    from examine_jax.jobs.assess.settings import AssessSettings
     from examine_jax.jobs.embed import embed_images
     from examine_jax.jobs.pretrain.pretrain import TrainedEncoder, TrainingSettings, train_encoder
     from examine_jax.pretraining import MAE, PretrainSettings, method_preset, pretrain
+    from examine_jax.selection import Selection, select
 
 _LATER = {
-    "AssessSettings": "examine_jax.jobs.assess.assess",
-    "Assessment": "examine_jax.jobs.assess.assess",
+    "AssessSettings": "examine_jax.jobs.assess.settings",
+    "Assessment": "examine_jax.jobs.assess.assessment",
     "assess_features": "examine_jax.jobs.assess.assess",
     "assess_images": "examine_jax.jobs.assess.assess",
     "write_assessment": "examine_jax.jobs.assess.page",
@@ -67,6 +65,8 @@ _LATER = {
     "load_encoder": "examine_jax.encoders",
     "method_preset": "examine_jax.pretraining",
     "pretrain": "examine_jax.pretraining",
+    "Selection": "examine_jax.selection",
+    "select": "examine_jax.selection",
     "save_encoder": "examine_jax.encoders",
 }
 
@@ -81,6 +81,7 @@ __all__ = [
     "Newcomers",
     "Path",
     "Secular",
+    "Selection",
     "SpectralSummary",
     "Spectrum",
     "examine",
@@ -89,6 +90,7 @@ __all__ = [
     "examine_ky_fan",
     "examine_new_chunks",
     "leave_one_out_singular_values",
+    "select",
     "summarise_chunks",
 ]
 

@@ -1,0 +1,1 @@
+"""The ways to choose images, one file each. `registry` lists them."""

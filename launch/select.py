@@ -1,0 +1,39 @@
+"""Chooses the images to label from features: together they represent all usable images.
+
+python -m launch.select --features=F.npy --budget=200 --output=to_label.csv
+python -m launch.select --features=F.npy --budget=2% --groups=G.csv --per_group=1 --output=T.csv
+python -m launch.select --features=F.npy --budget=200 --labelled=to_label.csv --output=next.csv
+"""
+
+import sys
+
+from absl.flags import FlagValues
+
+from .command import choose_device, run
+from .flags import define, read
+
+
+def main() -> None:
+    run("examine-select", __doc__, define_flags, _job)
+
+
+def define_flags(values: FlagValues) -> None:
+    from examine_jax.jobs.select import SelectSettings
+
+    define(values, SelectSettings)
+
+
+def _job(values: FlagValues) -> None:
+    from examine_jax.jobs.select import SelectSettings, select_features
+
+    settings = read(values, SelectSettings)
+    choose_device(values)
+    found = select_features(settings)
+    print(
+        f"{len(found.indices)} of {found.num_usable} usable images chosen; see {settings.output}",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    main()
