@@ -49,7 +49,7 @@ ARTEFACTS: MappingProxyType[str, type[Artefact]] = MappingProxyType(
 
 _CAMERA = ("defocus", "motion", "jpeg", "noise", "overexposed", "underexposed")
 
-# What happens to pictures of each kind.
+# What happens to pictures of each kind, and to pictures of any kind.
 SUITED: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
     {
         "histology": (
@@ -59,6 +59,7 @@ SUITED: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
         "dermoscopy": ("pen", "bubbles", "dust", *_CAMERA),
         "x_ray": ("collimation", "markers", "inverted", "rotated", *_CAMERA),
         "ultrasound": ("overlay", "jpeg", "noise", "defocus", "overexposed", "underexposed"),
+        "any": _CAMERA,
     }
 )
 

@@ -244,7 +244,7 @@ def test_strengths_out_of_range_are_refused(strength):
 
 def test_the_registry_is_complete():
     assert {name for names in SUITED.values() for name in names} == set(ARTEFACTS)
-    assert set(SUITED) == {"histology", "dermoscopy", "x_ray", "ultrasound"}
+    assert set(SUITED) == {"histology", "dermoscopy", "x_ray", "ultrasound", "any"}
     assert all(dataclasses.is_dataclass(kind) and kind.__doc__ for kind in ARTEFACTS.values())
     assert all("Source:" in (kind.__doc__ or "") for kind in ARTEFACTS.values())
     with pytest.raises(ValueError, match="unknown artefact 'pens'"):
