@@ -9,7 +9,6 @@ the header says.
 """
 
 import dataclasses
-import importlib.util
 import re
 from collections.abc import Callable
 from typing import Any
@@ -119,7 +118,11 @@ def decode(
 
 
 def _has_imagecodecs() -> bool:
-    return importlib.util.find_spec("imagecodecs") is not None
+    try:
+        import imagecodecs  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _codec(syntax: UID, samples: int) -> Callable[[bytes], Num[np.ndarray, "..."]]:
@@ -129,9 +132,10 @@ def _codec(syntax: UID, samples: int) -> Callable[[bytes], Num[np.ndarray, "..."
         return imagecodecs.jpeg2k_decode
     if syntax in JPEG_LS:
         return imagecodecs.jpegls_decode
+    if samples != 3:
+        return imagecodecs.jpeg8_decode
     # Equal colour spaces: the samples as they are, without a conversion.
-    same = {"colorspace": "RGB", "outcolorspace": "RGB"} if samples == 3 else {}
-    return lambda frame: imagecodecs.jpeg8_decode(frame, **same)
+    return lambda frame: imagecodecs.jpeg8_decode(frame, colorspace="RGB", outcolorspace="RGB")
 
 
 def _as_stored(

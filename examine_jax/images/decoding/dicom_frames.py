@@ -95,7 +95,7 @@ def find_frames(stream: BinaryIO, header: pydicom.Dataset, count: int) -> PixelD
     if syntax == DeflatedExplicitVRLittleEndian:
         return _inflated(stream, header, count)
     little = syntax.is_little_endian
-    tag, representation, length = _element(stream, little, header.original_encoding[0])
+    tag, representation, length = _element(stream, little, bool(header.original_encoding[0]))
     if tag in _FLOATS:
         raise UnreadableImage(
             "DICOM pixels in floating point, which are not read; export it as 16-bit TIFF"

@@ -193,18 +193,17 @@ def entries(data: Any, count: int, bits: int, header: Any) -> Num[np.ndarray, "e
     little = header.file_meta.TransferSyntaxUID.is_little_endian
     if isinstance(data, bytes):
         if len(data) < 2 * count:
-            found = np.frombuffer(data, np.uint8)
             if not little:
-                found = np.frombuffer(data[: len(data) // 2 * 2], np.uint16).byteswap()
-                found = found.view(np.uint8)
+                data = np.frombuffer(data[: len(data) // 2 * 2], np.uint16).byteswap().tobytes()
+            found = np.frombuffer(data, np.uint8).astype(np.int64)
         else:
-            found = np.frombuffer(data[: 2 * count], "<u2" if little else ">u2")
+            found = np.frombuffer(data[: 2 * count], "<u2" if little else ">u2").astype(np.int64)
     else:
         found = np.atleast_1d(np.asarray(data, np.int64))
         if bits <= 8 and len(found) < count <= 2 * len(found):
-            found = found.astype("<u2").view(np.uint8)
+            found = found.astype("<u2").view(np.uint8).astype(np.int64)
     if len(found) < count:
         raise UnreadableImage(
             f"a DICOM lookup table of {len(found)} entries, where its header says {count}"
         )
-    return found[:count].astype(np.int64)
+    return found[:count]
