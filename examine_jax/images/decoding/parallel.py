@@ -24,9 +24,22 @@ def available_cores() -> int:
 
 
 def in_order(
-    function: Callable[[Item], Result], items: Iterable[Item], at_once: int = _ITEMS_AT_ONCE
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    at_once: int = _ITEMS_AT_ONCE,
+    stopped: threading.Event | None = None,
 ) -> Generator[Result]:
-    """`map(function, items)` in threads: results in order, at most `at_once` of them in memory."""
+    """`map(function, items)` in threads, in order.
+
+    Args:
+        function: called in several threads at once.
+        items: taken a few ahead.
+        at_once: bounds the results in memory.
+        stopped: is set when no more results are wanted, before the threads are waited for.
+
+    Yields:
+        The results.
+    """
     pool = concurrent.futures.ThreadPoolExecutor(
         min(available_cores(), 16), thread_name_prefix="images"
     )
@@ -40,6 +53,8 @@ def in_order(
             waiting.extend(pool.submit(function, item) for item in itertools.islice(remaining, 1))
             yield result
     finally:
+        if stopped is not None:
+            stopped.set()
         pool.shutdown(cancel_futures=True)
 
 

@@ -4,6 +4,7 @@ Where processes cannot be used, files are decoded in this process's threads, and
 The results are the same.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -26,6 +27,7 @@ from examine_jax.images.decoding.worker_pool import NoWorkers, Task, call, probl
 # Files that a worker gets at a time: fewer where they are large, so that all share the work.
 _FILES_AT_ONCE = 16
 _BYTES_AT_ONCE = 2**20
+_FEW_FILES = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +91,7 @@ class ProtectedDecoder:
         """
         if self.settings is None:
             return self.decoder(path, frame)
-        items = [((path, frame), _size(path))]
+        items = [(_absolute((path, frame)), _size(path))]
         try:
             (found,) = call(self._task("image"), items, self.decoder.budget, threading.Event())
         except NoWorkers:
@@ -130,28 +132,32 @@ class ProtectedDecoder:
                     found[row] = read_here(item)  # Raises it with its own type and traceback.
             return found
 
-        blocks = in_order(read, _blocks(items), at_once=4 * available_cores())
-        try:
+        with contextlib.closing(
+            in_order(read, _blocks(items), 4 * available_cores(), stopped)
+        ) as blocks:
             for block in blocks:
                 yield from block
-        finally:
-            stopped.set()
-            blocks.close()
 
 
 def _blocks(items: Sequence[Any]) -> Iterator[list[tuple[Any, int]]]:
-    most = max(1, min(_FILES_AT_ONCE, len(items) // (4 * available_cores())))
+    few = len(items) < _FEW_FILES  # One worker does: another would take longer to start.
+    most = _FEW_FILES if few else min(_FILES_AT_ONCE, 1 + len(items) // (4 * available_cores()))
     block: list[tuple[Any, int]] = []
     held = 0
     for item in items:
         size = _size(item if isinstance(item, str) else item[0])
-        block.append((item, size))
+        block.append((_absolute(item), size))
         held += size
         if len(block) >= most or held >= _BYTES_AT_ONCE:
             yield block
             block, held = [], 0
     if block:
         yield block
+
+
+def _absolute(item: Any) -> Any:
+    """A path, or a path and frame, by the path from the root: a worker has a folder of its own."""
+    return os.path.abspath(item) if isinstance(item, str) else (os.path.abspath(item[0]), item[1])
 
 
 def _size(path: str) -> int:

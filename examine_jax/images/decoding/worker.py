@@ -6,6 +6,7 @@ the item that it works on. It imports neither jax nor anything else that its tas
 """
 
 import contextlib
+import functools
 import importlib
 import importlib.machinery
 import importlib.util
@@ -30,6 +31,13 @@ _IDLE_SECONDS = 60.0
 
 # How often a worker looks whether its parent lives.
 _LOOK_SECONDS = 1.0
+
+# Buffers that are sent at once; systems allow 16 at least.
+_MOST_BUFFERS = 16
+
+# Results are held back while they are fewer bytes and younger than this.
+_HELD_BYTES = 2**18
+_HELD_SECONDS = 0.02
 
 # Claims of fewer pixels are not worth a message.
 _SMALL_CLAIM = 2_000_000
@@ -60,8 +68,10 @@ def postpone(name: str, folder: pathlib.Path) -> None:
 class Connection:
     """Messages from and to the parent."""
 
-    def __init__(self, reading: int, writing: int):
-        self._reading, self._writing = reading, writing
+    def __init__(self, reading: int, writing: int, starts: int):
+        self._reading, self._writing, self._starts = reading, writing, starts
+        self._held_back: list[bytes | memoryview] = []
+        self._sent_at = 0.0
 
     def fill(self, buffer: memoryview) -> None:
         """Reads as many bytes as the buffer holds."""
@@ -75,13 +85,29 @@ class Connection:
             held += count
 
     def send(self, buffers: list[bytes | memoryview]) -> None:
+        """Sends at once what was held back, and these."""
+        rest = [memoryview(buffer) for buffer in [*self._held_back, *buffers]]
+        self._held_back, self._sent_at = [], time.monotonic()
         try:
-            for buffer in buffers:
-                rest = memoryview(buffer)
-                while len(rest):
-                    rest = rest[os.write(self._writing, rest) :]
+            while rest:
+                sent = os.writev(self._writing, rest[:_MOST_BUFFERS])
+                while rest and sent >= len(rest[0]):
+                    sent -= len(rest.pop(0))
+                if sent:
+                    rest[0] = rest[0][sent:]
         except BrokenPipeError:
             _leave()
+
+    def send_soon(self, buffers: list[bytes | memoryview]) -> None:
+        """Sends these now, or with the next ones: a busy parent is woken less often."""
+        self._held_back += buffers
+        many = sum(map(len, self._held_back)) >= _HELD_BYTES
+        if many or time.monotonic() - self._sent_at >= _HELD_SECONDS:
+            self.send([])
+
+    def say_started(self) -> None:
+        """Tells that the next item begins, before it can end the process. The parent may look."""
+        os.write(self._starts, b"s")
 
 
 def _leave() -> NoReturn:
@@ -124,19 +150,25 @@ class Item:
         yield
 
     def end(self) -> None:
+        """Lifts the limits, for what follows the item."""
         signal.setitimer(signal.ITIMER_PROF, 0)
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
+@functools.cache
+def _memory_file() -> int | None:
+    try:
+        return os.open("/proc/self/statm", os.O_RDONLY)
+    except OSError:
+        return None
+
+
 def _held_memory() -> int:
     """The process's address space in bytes; 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", "rb") as stream:
-            return int(stream.read().split()[0]) * resource.getpagesize()
-    except OSError:
-        return 0
+    file = _memory_file()
+    return 0 if file is None else int(os.pread(file, 64, 0).split()[0]) * resource.getpagesize()
 
 
 def _function(name: str) -> Callable[..., Any]:
@@ -163,6 +195,7 @@ def _work(connection: Connection, messages: types.ModuleType) -> NoReturn:
             continue
         connection.send(messages.pack({"prepared": True}))
         for item, size in request["items"]:
+            connection.say_started()
             current = Item(size, request["limits"], ask)
             try:
                 reply = {"value": function(item, current)}
@@ -171,13 +204,14 @@ def _work(connection: Connection, messages: types.ModuleType) -> NoReturn:
             except Exception:
                 reply = {"failed": traceback.format_exc()}
             current.end()
-            connection.send(messages.pack(reply))
+            connection.send_soon(messages.pack(reply))
+        connection.send([])
 
 
 def main() -> NoReturn:
     """Serves the parent until it ends, or has had nothing to do for a while."""
     # What a library prints must not get between the messages.
-    reading, writing = os.dup(0), os.dup(1)
+    reading, writing, starts = os.dup(0), os.dup(1), os.dup(2)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
@@ -195,7 +229,7 @@ def main() -> NoReturn:
     del sys.modules["jaxtyping"]
     messages = importlib.import_module("examine_jax.images.decoding.messages")
     importlib.import_module("examine_jax.images.decoding.limits")
-    _work(Connection(reading, writing), messages)
+    _work(Connection(reading, writing, starts), messages)
 
 
 if __name__ == "__main__":

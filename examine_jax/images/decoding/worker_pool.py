@@ -27,9 +27,18 @@ from examine_jax.images.decoding.unreadable import UnreadableImage
 
 _PROGRAM = pathlib.Path(__file__).with_name("worker.py")
 
+# A worker uses one core: others use the rest, and threads would take address space.
+_ONE_THREAD = {
+    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "TIFFFILE_NUM_THREADS"), "1"),
+    "MALLOC_ARENA_MAX": "2",
+}
+
 # Linux: room for several results, so that a worker need not wait until they are read.
 _PIPE_BYTES = 2**20
 _SET_PIPE_SIZE = 1031
+
+# Small messages are read several at a time.
+_AHEAD_BYTES = 2**16
 
 # A worker starts in a third of a second where the machine is not busy.
 _START_SECONDS = 120.0
@@ -73,9 +82,10 @@ class _Worker:
     """One process and the pipes to and from it."""
 
     def __init__(self) -> None:
-        # Before anything of the library is imported, the worker needs what this process can import.
+        self.started_by = _identity()
+        # What this process can import; `describe` may be anywhere.
         known = json.dumps([os.path.abspath(path) for path in sys.path])
-        variables = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        variables = {**os.environ, **_ONE_THREAD}
         try:
             if not sys.executable:
                 raise OSError("this process does not know its Python interpreter")
@@ -83,7 +93,7 @@ class _Worker:
                 [sys.executable, "-P", str(_PROGRAM), known],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 bufsize=0,
                 env=variables,
             )
@@ -91,12 +101,18 @@ class _Worker:
             raise NoWorkers(f"no process can be started: {error}") from error
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._starts = self.process.stderr.fileno()
+        os.set_blocking(self._starts, False)
         self._writing = self.process.stdin.fileno()
         self._reading = self.process.stdout.fileno()
         self._poll = select.poll()
         self._poll.register(self._reading, select.POLLIN)
+        os.set_blocking(self._reading, False)
         self._deadline = float("inf")
         self._stopped: threading.Event | None = None
+        self._ahead = bytearray(_AHEAD_BYTES)  # What was read beyond what was asked for:
+        self._unread = memoryview(self._ahead)[:0]  # this part of it.
         with contextlib.suppress(ImportError, OSError):
             import fcntl
 
@@ -124,31 +140,51 @@ class _Worker:
             raise _Ended from error
 
     def _fill(self, buffer: memoryview) -> None:
-        held = 0
+        held = min(len(buffer), len(self._unread))
+        buffer[:held] = self._unread[:held]
+        self._unread = self._unread[held:]
         while held < len(buffer):
-            if not self._poll.poll(_LOOK_SECONDS * 1000):
-                if self._stopped is not None and self._stopped.is_set():
-                    raise _Ended
-                if time.monotonic() > self._deadline:
-                    raise _Overdue
+            try:
+                count = os.readv(self._reading, [buffer[held:], self._ahead])
+            except BlockingIOError:
+                self._wait()
                 continue
-            count = os.readv(self._reading, [buffer[held:]])
             if not count:
                 raise _Ended
-            held += count
+            beyond = max(0, count - (len(buffer) - held))
+            self._unread = memoryview(self._ahead)[:beyond]
+            held += count - beyond
+
+    def _wait(self) -> None:
+        while not self._poll.poll(_LOOK_SECONDS * 1000):
+            if self._stopped is not None and self._stopped.is_set():
+                raise _Ended
+            if time.monotonic() > self._deadline:
+                raise _Overdue
+
+    def started(self) -> int:
+        """How many items the worker began since this was asked last."""
+        try:
+            return len(os.read(self._starts, _AHEAD_BYTES))
+        except OSError:
+            return 0
 
     def end(self) -> int:
         """Ends the process, and returns how it ended."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         # One that ended by itself says by which signal; it is gone when its pipes are closed.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(0.1)
         self.process.kill()
         code = self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
         return code
+
+
+def _identity() -> tuple[Any, ...]:
+    """What a worker shares with the process that starts it: rights, and what can be imported."""
+    return os.geteuid(), os.getegid(), tuple(sys.path)
 
 
 class _Idle:
@@ -164,7 +200,7 @@ class _Idle:
                 if not self._workers:
                     break
                 worker = self._workers.pop()
-            if worker.process.poll() is None:
+            if worker.process.poll() is None and worker.started_by == _identity():
                 return worker
             worker.end()
         return _Worker()
@@ -222,47 +258,48 @@ def call(
         CalledOff: `stopped` is set.
         RuntimeError: the task raised an error.
     """
-    results: list[Any] = []
-    ended_before, lost_before = False, False
+    found: dict[int, Any] = {}
+    crashed: set[int] = set()
+    lost = False
     while True:
         if stopped.is_set():
             raise CalledOff
+        missing = [index for index in range(len(items)) if index not in found]
+        wanted = [items[index] for index in missing]
         worker = _idle.take()
-        before, prepared = len(results), False
+        begun = 0
         try:
-            _prepare(worker, task, items[before:], stopped)
-            prepared = True
-            for result in _results(worker, task, items[before:], budget, stopped):
-                results.append(result)
-                ended_before = False
-        except _Overdue:
-            worker.end()
-            results.append(UnreadableImage(_waited(task.limits)))
-            ended_before = False
-        except _Ended:
+            _prepare(worker, task, wanted, stopped)
+            for index, result in zip(missing, _results(worker, task, wanted, budget, stopped)):
+                found[index] = result
+        except (_Overdue, _Ended) as ending:
+            begun = worker.started()
             code = worker.end()
             if stopped.is_set():
                 raise CalledOff from None
-            if not prepared:  # One that had no work for long may end as it gets some.
-                if lost_before:
+            if not begun:  # One that had no work for long may end as it gets some.
+                if lost:
                     raise NoWorkers(f"worker processes end at once ({_ending(code)})") from None
-                lost_before = True
+                lost = True
+                continue
+            index = missing[begun - 1]
+            found.pop(index, None)
+            if isinstance(ending, _Overdue):
+                found[index] = UnreadableImage(_waited(task.limits))
             elif code == -signal.SIGPROF:
-                results.append(UnreadableImage(_computed(task.limits)))
-                ended_before = False
-            # An earlier item may have damaged the worker, so an item gets a second one, its own.
-            elif ended_before:
-                results.append(UnreadableImage(_crashed(code)))
-                ended_before = False
-            else:
-                ended_before = True
+                found[index] = UnreadableImage(_computed(task.limits))
+            elif index in crashed:
+                found[index] = UnreadableImage(_crashed(code))
+            # An earlier item may have damaged the worker, so an item gets a second one.
+            crashed.add(index)
         except BaseException:
             worker.end()
             raise
         else:
+            worker.started()
             _idle.give_back(worker)
-        if prepared and len(results) == len(items):
-            return results
+        if len(found) == len(items):
+            return [found[index] for index in range(len(items))]
 
 
 def _prepare(
