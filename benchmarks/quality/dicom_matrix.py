@@ -29,6 +29,9 @@ from examine_jax.images import load_folder
 
 SIZE = 24
 
+# Levels of 255 by which the nearest level differs from the exact value, and rounding.
+_EXACT = 0.51
+
 NATIVE = (
     uid.ImplicitVRLittleEndian,
     uid.ExplicitVRLittleEndian,
@@ -61,7 +64,7 @@ class Cell:
     tags: dict[str, object]
     frames: tuple[bytes, ...] | None = None
     native: bytes = b""
-    tolerance: float = 0.51
+    tolerance: float = _EXACT
     representation: str = "OW"
 
 
@@ -562,7 +565,7 @@ def _expected(cell: Cell) -> Iterator[tuple[np.ndarray, tuple[float, float] | No
         return
     low, high = float(values.min()), float(values.max())
     ranges = {(low, high)}
-    if cell.tolerance < 1 and high > 1:
+    if cell.tolerance <= _EXACT and high > 1:
         middle = np.rint((low + high) / 2)
         ranges.add((float(max(low, middle - 127)), float(min(high, middle + 128))))
     for black, white in ranges:

@@ -185,7 +185,7 @@ def test_the_advice_installs_what_decodes() -> None:
     )
     extra = ADVICE.split("[")[1].split("]")[0]
     needed = project["project"]["optional-dependencies"][extra]
-    assert [item.split(">")[0] for item in needed] == ["imagecodecs", "pydicom"]
+    assert [item.split(">")[0] for item in needed] == ["imagecodecs", "pillow", "pydicom"]
     assert project["project"]["name"] in ADVICE
 
 
