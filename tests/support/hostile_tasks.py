@@ -53,3 +53,10 @@ def act(settings: Any) -> Callable[[Any, Any], Any]:
 
 def broken(settings: Any) -> Any:
     raise LookupError("no such codec")
+
+
+def mean_unless_white(pixels: np.ndarray) -> np.ndarray:
+    """Describes an image; a white one ends the process."""
+    if pixels.min() == 255:
+        os.abort()
+    return np.array([pixels.mean()])

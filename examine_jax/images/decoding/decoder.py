@@ -239,7 +239,9 @@ class ImageDecoder:
         results: list[DecodedImage | UnreadableImage] = []
         for directory in wanted:
             try:
-                results.append(self._raster(read(directory)))
+                raster = read(directory)
+                with self.budget.claim(raster.height * raster.width):
+                    results.append(self._raster(raster))
             except DescribeFailed:
                 raise
             # A damaged page costs no other.
@@ -252,11 +254,11 @@ class ImageDecoder:
     def _picture(self, stream: BinaryIO) -> DecodedImage:
         """A PNG, JPEG, BMP or WebP."""
         image = pillow_image.open_image(stream, self.max_pixels)
-        if pillow_image.is_deep(image):
-            return self._raster(pillow_image.read_deep(stream, image, self.max_pixels))
         width, height = image.size
         description = None
         with self.budget.claim(width * height):
+            if pillow_image.is_deep(image):
+                return self._raster(pillow_image.read_deep(stream, image, self.max_pixels))
             if self.describe is not None:
                 whole = pillow_image.bytes_of(image)
                 turned = upright(whole, pillow_image.orientation(image))
@@ -274,19 +276,16 @@ class ImageDecoder:
     def _raster(self, raster: Raster) -> DecodedImage:
         size = raster.height, raster.width
         found = _Found(None if self.describe is None else size)
-        with self.budget.claim(raster.height * raster.width):
-            pixels = resize_bands(
-                self._prepared(found.watched(raster.bands())), *size, self.image_size
-            )
-            if found.kind == "f":
-                problem = float_problem(found.smallest, found.largest)
-            elif found.final:
-                problem = integer_problem(int(found.smallest), int(found.largest), None)
-            else:
-                problem = integer_problem(int(found.smallest), int(found.largest), self.bits_stored)
-            if problem:
-                raise UnreadableImage(problem)
-            description = self._described_in_bands(found, raster.orientation)
+        pixels = resize_bands(self._prepared(found.watched(raster.bands())), *size, self.image_size)
+        if found.kind == "f":
+            problem = float_problem(found.smallest, found.largest)
+        elif found.final:
+            problem = integer_problem(int(found.smallest), int(found.largest), None)
+        else:
+            problem = integer_problem(int(found.smallest), int(found.largest), self.bits_stored)
+        if problem:
+            raise UnreadableImage(problem)
+        description = self._described_in_bands(found, raster.orientation)
         if found.kind != "f" and pixels.dtype != np.uint8:
             pixels = np.clip(np.rint(pixels), 0, 65535).astype(np.uint16)
         return DecodedImage(

@@ -209,7 +209,12 @@ def load_folder(
     try:
         floats_full_scale = float_full_scale(largest_float)
     except ValueError as error:
-        raise ValueError(f"{shown(folder)}: {error}") from error
+        row = next(
+            row
+            for row, image in deep.items()
+            if row not in integers and image.largest == largest_float
+        )
+        raise ValueError(f"{shown(folder)}: {shown(names[row])}: {error}") from error
     for row, image in deep.items():
         pixels[row] = to_bytes(
             image.pixels,

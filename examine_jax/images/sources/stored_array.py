@@ -5,11 +5,13 @@ into memory: one that shrinks meanwhile would kill the process.
 """
 
 import dataclasses
+import errno
 import io
 import lzma
 import math
 import os
 import stat
+import struct
 import warnings
 import zipfile
 import zlib
@@ -31,6 +33,9 @@ _DAMAGED = (
     EOFError,
     NotImplementedError,
     RuntimeError,
+    UnicodeDecodeError,
+    OverflowError,
+    struct.error,
 )
 
 
@@ -143,7 +148,12 @@ def _opened(path: str, key: str | None) -> io.BufferedIOBase:
     if key is None:
         return open(path, "rb")
     with zipfile.ZipFile(path) as archive:  # The opened member keeps the file open.
-        return cast(io.BufferedIOBase, archive.open(f"{key}.npy"))
+        try:
+            return cast(io.BufferedIOBase, archive.open(f"{key}.npy"))
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise zipfile.BadZipFile(f"{key}.npy begins before the file") from error
 
 
 def _header(path: str, key: str | None) -> StoredArray:

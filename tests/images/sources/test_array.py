@@ -396,3 +396,12 @@ def test_a_pipe_is_never_opened_and_a_missing_file_is_missing(tmp_path):
         load_array(tmp_path / "pipe.npy", image_size=8)
     with pytest.raises(FileNotFoundError):
         load_array(tmp_path / "missing.npy", image_size=8)
+
+
+def test_an_archive_whose_directory_points_before_the_file_is_damaged(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 4, 4), np.uint8))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    del content[40:80]  # The directory now lies before where the end of the archive says.
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.npz: neither a \.npy file nor a readable"):
+        load_array(tmp_path / "a.npz", image_size=4)
