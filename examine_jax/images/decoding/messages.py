@@ -70,7 +70,7 @@ def _plain(value: Any, arrays: list[memoryview]) -> Any:
         return value
     if isinstance(value, np.ndarray):
         if value.size:
-            arrays.append(memoryview(np.ascontiguousarray(value)).cast("B"))
+            arrays.append(np.ascontiguousarray(value).data.cast("B"))
         return {"is": "array", "dtype": value.dtype.name, "shape": value.shape}
     if isinstance(value, np.generic):
         return value.item()
@@ -108,7 +108,7 @@ def _restored(plain: Any, receive: Receive) -> Any:
             raise DamagedMessage(f"an array of {plain['dtype']}")
         array = np.empty(plain["shape"], plain["dtype"])
         if array.size:
-            receive(memoryview(array.reshape(-1)).cast("B"))
+            receive(array.reshape(-1).data.cast("B"))
         return array
     if kind == "tuple":
         return tuple(_restored(item, receive) for item in plain["items"])

@@ -1,15 +1,15 @@
 """A folder of image files, read into memory or decoded on demand."""
 
 import dataclasses
+import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from examine_jax.common.shapes import Float, UInt8
+from examine_jax.common.shapes import Float
 from examine_jax.images.decoding.decoder import DecodedImage, ImageDecoder
 from examine_jax.images.decoding.depth import (
-    FLOAT_TOLERANCE,
     bits_that_hold,
     check_bits_stored,
     float_full_scale,
@@ -26,11 +26,18 @@ from examine_jax.images.decoding.intensity import (
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.resize import check_size
-from examine_jax.images.decoding.series_windows import Slice, common_windows, window_notes
+from examine_jax.images.decoding.series_windows import Slice, window_notes
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import ImageSet, SkippedImage
 from examine_jax.images.names import shown
-from examine_jax.images.sources.scan import Scan, scan_folder
+from examine_jax.images.sources.folder_reading import (
+    by_series,
+    in_series,
+    no_progress,
+    nothing_read,
+)
+from examine_jax.images.sources.folder_stream import stream_folder
+from examine_jax.images.sources.scan import scan_folder
 from examine_jax.images.sources.source import ReadOptions
 from examine_jax.images.streamed_images import StreamedImages
 
@@ -110,6 +117,11 @@ def load_folder(
     DICOM file with several is an image, named `file.dcm[3]`, and so is each page of a TIFF, except
     smaller copies and masks. A damaged frame or page costs no other.
 
+    Files are decoded in worker processes. One that crashes its decoder, computes for more than
+    3.5 s (and 1 s a megabyte and megapixel), or needs more than 1 GiB beyond what its pixels take
+    costs itself alone (images/decoding/limits.py; the system has to support limits on memory, as
+    Linux does). Where no process can be started, threads decode, and a note says so.
+
     DICOM files may have any name. Hidden files, texts and tables are ignored. All others
     (damaged, empty, mislabelled, too large, a pipe, a link to nothing, DICOM without pixels, ...)
     are listed in `skipped` with the reason. No file is changed, and only plain files are opened.
@@ -165,7 +177,7 @@ def load_folder(
     descriptions: list[Float[np.ndarray, " numbers"]] = []
     slices: dict[int, tuple[str, int, Slice]] = {}  # Row -> path and frame, and what it says.
     resized_up = 0
-    report = on_progress or _no_progress
+    report = on_progress or no_progress
     report(0, total)
     results = protected.frames([candidate.path for candidate in found.candidates])
     for done, (candidate, result) in enumerate(zip(found.candidates, results), 1):
@@ -195,7 +207,7 @@ def load_folder(
         report(done, total)
     skipped.sort(key=lambda item: item.name)
     if not names:
-        raise ValueError(_nothing_read(folder, found, skipped))
+        raise ValueError(nothing_read(folder, found, skipped))
     integers = {row: image for row, image in deep.items() if image.pixels.dtype == np.uint16}
     if integers:
         bits_stored = bits_stored or bits_that_hold(
@@ -220,13 +232,13 @@ def load_folder(
             image.pixels,
             2.0**bits_stored - 1 if bits_stored and row in integers else floats_full_scale,
         )
-    by_series = _by_series(decoder, [own for _, _, own in slices.values()])
+    shown_by = by_series(decoder, [own for _, _, own in slices.values()])
     again = {
         row: (path, frame)
         for row, (path, frame, own) in slices.items()
-        if _in_series(by_series, own)
+        if in_series(shown_by, own)
     }
-    for row, image in zip(again, _decoded_again(by_series, list(again.values()))):
+    for row, image in zip(again, _decoded_again(shown_by, list(again.values()))):
         sharing.pop(row, None)
         pixels[row] = image.pixels
     scales = shared_scales(intensities for _, intensities in sharing.values())
@@ -241,183 +253,24 @@ def load_folder(
         notes=protected.notes
         + float_note(floats_full_scale, largest_float)
         + scale_notes(scales)
-        + window_notes(by_series.grey_scale.series),
+        + window_notes(shown_by.grey_scale.series),
         descriptions=None if describe is None else stacked(descriptions),
     )
-
-
-def stream_folder(
-    folder: str | os.PathLike[str],
-    *,
-    image_size: int,
-    channels: int = 3,
-    bits_stored: int | None = None,
-    intensity_range: tuple[float, float] | None = None,
-    dicom_window: int = 1,
-    max_pixels: int = 100_000_000,
-    max_bytes: int = 2**30,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> StreamedImages:
-    """The images that `load_folder` reads, under the same names, each decoded when it is asked for.
-
-    Every file's header is read once, now; files that are no images, and frames that are missing,
-    are skipped with their reason. A file whose header is sound and whose pixels are damaged raises
-    when it is read, and the message names it. Images of more than 8 bits need their full scale
-    beforehand: `bits_stored` for integers; floats must be in [0, 1]. DICOM files that share a scale
-    are decoded once, now, to find it.
-
-    Args:
-        folder, image_size, channels, bits_stored: as in `load_folder`.
-        intensity_range, dicom_window: as in `load_folder`.
-        max_pixels, max_bytes, on_progress: as in `load_folder`.
-
-    Returns:
-        The images by index, and the skipped files.
-
-    Raises:
-        ValueError: no image could be read, an argument is out of range, or integers of more than 8
-            bits without `bits_stored`.
-        OSError: as `load_folder`.
-    """
-    check_size(image_size, channels)
-    check_bits_stored(bits_stored)
-    found = scan_folder(folder)
-    decoder = ImageDecoder(
-        image_size,
-        channels,
-        bits_stored,
-        max_pixels,
-        max_bytes,
-        Budget(max_pixels),
-        GreyScale(intensity_range, dicom_window),
-    )
-
-    names: list[str] = []
-    places: list[tuple[str, int]] = []  # Row -> path and frame.
-    skipped = list(found.skipped)
-    sharing: list[tuple[Intensities, Slice | None]] = []
-    slices: list[Slice] = []
-    total = len(found.candidates)
-    report = on_progress or _no_progress
-    report(0, total)
-    protected = ProtectedDecoder.of(decoder)
-    headers = protected.headers([candidate.path for candidate in found.candidates])
-    for done, (candidate, header) in enumerate(zip(found.candidates, headers), 1):
-        report(done, total)
-        if isinstance(header, UnreadableImage):
-            skipped.append(SkippedImage(candidate.name, str(header)))
-            continue
-        file, waiting = header
-        sharing += [(i.intensities, i.slice) for i in waiting if i.intensities is not None]
-        if file.deep and bits_stored is None:
-            raise ValueError(
-                f"{shown(candidate.path)} has more than 8 bits a sample, and images read on "
-                "demand need their full "
-                "scale beforehand; name bits_stored (8 to 16)"
-            )
-        for frame in range(file.images):
-            name = candidate.name if file.images == 1 else f"{candidate.name}[{frame}]"
-            if frame in file.missing:
-                skipped.append(SkippedImage(name, file.missing[frame]))
-                continue
-            names.append(name)
-            places.append((candidate.path, frame))
-            if file.slices and (own := file.slices[frame]):
-                slices.append(own)
-    skipped.sort(key=lambda item: item.name)
-    if not names:
-        raise ValueError(_nothing_read(folder, found, skipped))
-    decoder = _by_series(decoder, slices)
-    scales = shared_scales(
-        intensities for intensities, own in sharing if not _in_series(decoder, own)
-    )
-    return StreamedImages(
-        tuple(names),
-        (image_size, image_size, channels),
-        _FolderReader(ProtectedDecoder.of(decoder), tuple(places), scales),
-        skipped=tuple(skipped),
-        files=tuple(path for path, _ in places),
-    )
-
-
-def _by_series(decoder: ImageDecoder, slices: Iterable[Slice]) -> ImageDecoder:
-    """The decoder that shows the slices of a series by one window."""
-    scale = dataclasses.replace(decoder.grey_scale, series=common_windows(slices))
-    return dataclasses.replace(decoder, grey_scale=scale)
-
-
-def _in_series(decoder: ImageDecoder, own: Slice | None) -> bool:
-    """Whether this decoder shows a slice by its series' window."""
-    return own is not None and own.series in decoder.grey_scale.series
 
 
 def _decoded_again(
     decoder: ImageDecoder, places: Sequence[tuple[str, int]]
 ) -> Iterator[DecodedImage]:
-    """Images by path and frame that were decoded before."""
+    """Images by path and frame that were decoded before. Frames of one file are neighbours."""
     protected = ProtectedDecoder.of(dataclasses.replace(decoder, describe=None))
-    for (path, _), image in zip(places, protected.images(places)):
-        if isinstance(image, UnreadableImage):
-            raise UnreadableImage(
-                f"{shown(path)}: {image}; it changed while the folder was read, so read it again"
-            )
-        yield image
-
-
-@dataclasses.dataclass(frozen=True)
-class _FolderReader:
-    """Row -> pixels."""
-
-    protected: ProtectedDecoder
-    places: tuple[tuple[str, int], ...]
-    scales: Mapping[str, tuple[float, float]]
-
-    def __call__(self, row: int) -> UInt8[np.ndarray, "height width stored"]:
-        path, frame = self.places[row]
-        try:
-            return self._to_bytes(self.protected.image(path, frame))
-        except UnreadableImage as error:
-            raise UnreadableImage(
-                f"{shown(path)}: {error}; remove the file or repair it"
-            ) from error
-
-    def _to_bytes(self, image: DecodedImage) -> UInt8[np.ndarray, "height width stored"]:
-        if image.intensities is not None:
-            scale = self.scales.get(image.intensities.shared_by)
-            if scale is None:
-                raise UnreadableImage("its values changed since the folder was listed")
-            return image.intensities.to_bytes(image.pixels, scale)
-        if image.pixels.dtype == np.uint8:
-            return image.pixels
-        if image.pixels.dtype == np.uint16:
-            return to_bytes(image.pixels, 2.0 ** (self.protected.decoder.bits_stored or 16) - 1)
-        if image.largest > 1 + FLOAT_TOLERANCE:
-            raise UnreadableImage(
-                f"floats up to {image.largest:g}, where images read on demand are in [0, 1]"
-            )
-        return to_bytes(image.pixels, 1.0)
-
-
-def _nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[SkippedImage]) -> str:
-    """What was found in a folder without a readable image, as one message."""
-    message = f"no readable image in {shown(folder)}"
-    looked_at = len(skipped) + sum(found.other.values())
-    if not looked_at:
-        kinds = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
-        return f"{message}: it holds no files; name a folder with {kinds} images"
-    message += f": looked at {looked_at} file{'s' * (looked_at > 1)}"
-    if found.other:
-        most = sorted(found.other.items(), key=lambda item: (-item[1], item[0]))[:3]
-        listed = ", ".join(f"{count} {shown(suffix)}" for suffix, count in most)
-        message += f", not images by name: {listed}"
-    if skipped:
-        message += f", {len(skipped)} not readable: " + "; ".join(
-            f"{shown(item.name)}: {item.reason}" for item in skipped[:3]
-        )
-    if found.other.keys() & {".npy", ".npz"}:
-        message += "; to read an array, name the .npy or .npz file itself"
-    return message
-
-
-def _no_progress(done: int, total: int) -> None:
-    pass
+    paths = list(dict.fromkeys(path for path, _ in places))
+    by_path = itertools.groupby(places, key=lambda place: place[0])
+    for (path, frames), images in zip(by_path, protected.frames(paths)):
+        for _, frame in frames:
+            image = images if isinstance(images, UnreadableImage) else images[frame]
+            if isinstance(image, UnreadableImage):
+                raise UnreadableImage(
+                    f"{shown(path)}: {image}; it changed while the folder was read, so read it "
+                    "again"
+                )
+            yield image

@@ -1,0 +1,47 @@
+"""What loading a folder and streaming it have in common."""
+
+import dataclasses
+import os
+from collections.abc import Iterable
+
+from examine_jax.images.decoding.decoder import ImageDecoder
+from examine_jax.images.decoding.series_windows import Slice, common_windows
+from examine_jax.images.image_set import SkippedImage
+from examine_jax.images.names import shown
+from examine_jax.images.sources.scan import Scan
+
+
+def by_series(decoder: ImageDecoder, slices: Iterable[Slice]) -> ImageDecoder:
+    """The decoder that shows the slices of a series by one window."""
+    scale = dataclasses.replace(decoder.grey_scale, series=common_windows(slices))
+    return dataclasses.replace(decoder, grey_scale=scale)
+
+
+def in_series(decoder: ImageDecoder, own: Slice | None) -> bool:
+    """Whether this decoder shows a slice by its series' window."""
+    return own is not None and own.series in decoder.grey_scale.series
+
+
+def nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[SkippedImage]) -> str:
+    """What was found in a folder without a readable image, as one message."""
+    message = f"no readable image in {shown(folder)}"
+    looked_at = len(skipped) + sum(found.other.values())
+    if not looked_at:
+        kinds = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
+        return f"{message}: it holds no files; name a folder with {kinds} images"
+    message += f": looked at {looked_at} file{'s' * (looked_at > 1)}"
+    if found.other:
+        most = sorted(found.other.items(), key=lambda item: (-item[1], item[0]))[:3]
+        listed = ", ".join(f"{count} {shown(suffix)}" for suffix, count in most)
+        message += f", not images by name: {listed}"
+    if skipped:
+        message += f", {len(skipped)} not readable: " + "; ".join(
+            f"{shown(item.name)}: {item.reason}" for item in skipped[:3]
+        )
+    if found.other.keys() & {".npy", ".npz"}:
+        message += "; to read an array, name the .npy or .npz file itself"
+    return message
+
+
+def no_progress(done: int, total: int) -> None:
+    """Takes the place of a report that nobody asked for."""
