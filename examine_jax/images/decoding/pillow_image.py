@@ -95,7 +95,7 @@ def resized_bytes(
 
 
 def read_deep(stream: BinaryIO, image: Image.Image, max_pixels: int) -> Raster:
-    """A PNG of 16 bits.
+    """Decodes a PNG of 16 bits whose header is `image`.
 
     Pillow keeps the upper 8 bits of colours, which it finds by the byte order in the raw mode.
     Given the other order, the same decoder returns the lower 8 bits.
@@ -103,29 +103,37 @@ def read_deep(stream: BinaryIO, image: Image.Image, max_pixels: int) -> Raster:
     width, height = image.size
     rawmode = _rawmode(image)
     key = image.info.get("transparency")
-    turned = orientation(image)
+
+    def decoded(layout: str | None) -> Image.Image:
+        return _decoded(open_image(stream, max_pixels), layout)
+
     if image.mode == "I;16":
-        channels, colours, layouts = 1, 1, [None]
+        channels, colours, layout = 1, 1, None
     elif rawmode == "LA;16B":  # The bytes of grey and alpha lie like four channels.
-        channels, colours, layouts = 2, 1, ["RGBA"]
+        channels, colours, layout = 2, 1, "RGBA"
     elif rawmode in ("RGB;16B", "RGBA;16B"):
-        channels, colours, layouts = len(image.mode), 3, [rawmode, rawmode[:-1] + "L"]
+        channels, colours, layout = len(image.mode), 3, rawmode
     else:
         raise UnreadableImage(f"16-bit samples laid out as {rawmode}; save it as 16-bit RGB")
+    first = decoded(layout)
+    turned = orientation(first)  # Pillow decodes a PNG to find it.
+    if colours == 3:
+        # An array takes less than Pillow's image, which pads RGB to four bytes.
+        upper = np.empty((height, width, channels), np.uint8)
+        for top, part in _parts(first):
+            upper[top : top + len(part)] = part
+        del first
+        first = decoded(rawmode[:-1] + "L")
 
     def bands() -> Iterator[Num[np.ndarray, "rows width channels"]]:
-        images = [_decoded(open_image(stream, max_pixels), layout) for layout in layouts]
-        rows = max(1, BAND_PIXELS // width)
-        for top in range(0, height, rows):
-            box = (0, top, width, min(top + rows, height))
-            parts = [np.asarray(part.crop(box)) for part in images]
-            if len(parts) == 2:
-                values = parts[0].astype(np.uint16) << 8 | parts[1]
+        for top, part in _parts(first):
+            if colours == 3:
+                values = upper[top : top + len(part)].astype(np.uint16) << 8 | part
             elif channels == 2:
-                wide = parts[0].astype(np.uint16)
+                wide = part.astype(np.uint16)
                 values = wide[..., 0::2] << 8 | wide[..., 1::2]
             else:
-                values = parts[0][..., None]
+                values = part[..., None]
             if channels > colours:
                 yield _on_white(values[..., :colours], values[..., colours:])
             elif key is not None:
@@ -135,6 +143,14 @@ def read_deep(stream: BinaryIO, image: Image.Image, max_pixels: int) -> Raster:
                 yield values
 
     return Raster(height, width, turned, True, colours, bands)
+
+
+def _parts(image: Image.Image) -> Iterator[tuple[int, Shaped[np.ndarray, "rows width ..."]]]:
+    """The first row of each band of a decoded image, and its values."""
+    rows = max(1, BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        yield top, np.asarray(image.crop(box))
 
 
 def _on_white(

@@ -14,7 +14,7 @@ from PIL import Image
 from examine_jax.common.shapes import Float, Num, UInt8
 
 # Pixels of a band: few enough for little memory, so many that most images are one band.
-BAND_PIXELS = 4_000_000
+BAND_PIXELS = 1_000_000
 
 # Pillow's picture between the two axes has the final columns and all rows. Of a narrow image with
 # more of them, the rows are reduced first.

@@ -98,17 +98,24 @@ def sample_bands(
     """
     segments = _segments(page)
     height, width = page.imagelength, page.imagewidth
+    limit = max(1, BAND_PIXELS // width)
+    if segments.across * segments.planes == 1 and segments.height > limit and not _is_plain(page):
+        # Each strip is a picture of its own: its rows are given as they lie there.
+        for index in range(segments.down):
+            rows = min(segments.height, height - index * segments.height)
+            strip = _decoded(stream, page, segments, index, rows, width)
+            for top in range(0, rows, limit):
+                yield strip[top : top + limit]
+        return
     step = 1 if _is_plain(page) else segments.height
-    rows = max(step, BAND_PIXELS // width // step * step)
+    rows = max(step, limit // step * step)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         band = np.empty((bottom - top, width, segments.planes * segments.samples), page.dtype)
         for plane in range(segments.planes):
             target = band[..., plane * segments.samples : (plane + 1) * segments.samples]
-            if _is_plain(page):
-                _copy_plain(stream, page, segments, plane, top, target)
-            else:
-                _copy_decoded(stream, page, segments, plane, top, target)
+            copy = _copy_plain if _is_plain(page) else _copy_decoded
+            copy(stream, page, segments, plane, top, target)
         yield band
 
 
@@ -168,24 +175,31 @@ def _copy_decoded(
     top: int,
     target: Shaped[np.ndarray, "rows width samples"],
 ) -> None:
-    tables = {"jpegtables": page.jpegtables} if page.compression in (_JPEG, _JPEG_AS_DNG) else {}
     for row in range(top // segments.height, math.ceil((top + len(target)) / segments.height)):
         for column in range(segments.across):
             index = (plane * segments.down + row) * segments.across + column
-            data = _read(stream, page.dataoffsets[index], page.databytecounts[index])
-            if not data:
-                raise UnreadableImage("damaged: a strip or tile of 0 bytes")
-            _check_encoded(page, segments, data)
-            decoded = page.decode(data, index, **tables)[0][0]
-            if decoded.dtype != page.dtype:
-                raise UnreadableImage(
-                    f"damaged: a TIFF of {page.dtype} samples whose strips hold {decoded.dtype}"
-                )
             y, x = row * segments.height - top, column * segments.width
             place = target[y : y + segments.height, x : x + segments.width]
-            if decoded.shape[0] < place.shape[0] or decoded.shape[1] < place.shape[1]:
-                raise UnreadableImage("truncated: a strip or tile that lacks rows or columns")
-            place[...] = decoded[: place.shape[0], : place.shape[1]]
+            place[...] = _decoded(stream, page, segments, index, *place.shape[:2])
+
+
+def _decoded(
+    stream: BinaryIO, page: TiffPage, segments: _Segments, index: int, rows: int, columns: int
+) -> Shaped[np.ndarray, "rows columns samples"]:
+    """The part of one strip or tile that is in the image."""
+    data = _read(stream, page.dataoffsets[index], page.databytecounts[index])
+    if not data:
+        raise UnreadableImage("damaged: a strip or tile of 0 bytes")
+    _check_encoded(page, segments, data)
+    tables = {"jpegtables": page.jpegtables} if page.compression in (_JPEG, _JPEG_AS_DNG) else {}
+    decoded = page.decode(data, index, **tables)[0][0]
+    if decoded.dtype != page.dtype:
+        raise UnreadableImage(
+            f"damaged: a TIFF of {page.dtype} samples whose strips hold {decoded.dtype}"
+        )
+    if decoded.shape[0] < rows or decoded.shape[1] < columns:
+        raise UnreadableImage("truncated: a strip or tile that lacks rows or columns")
+    return decoded[:rows, :columns]
 
 
 def _read(stream: BinaryIO, offset: int, size: int) -> bytes:

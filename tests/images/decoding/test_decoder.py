@@ -82,7 +82,11 @@ def test_modes_are_converted_as_pillow_does(tmp_path, picture, mode, channels):
     pixels = decoder(channels=channels)(str(path)).pixels
     with Image.open(path) as image:
         expected = resized(image.convert("L" if channels == 1 else "RGB"))
-    np.testing.assert_array_equal(np.broadcast_to(pixels, expected.shape), expected)
+    # YCbCr becomes grey by way of RGB, as JPEG does; Pillow takes Y.
+    tolerance = 2 if (mode, channels) == ("YCbCr", 1) else 0
+    np.testing.assert_allclose(
+        np.broadcast_to(pixels, expected.shape).astype(int), expected, atol=tolerance
+    )
 
 
 @pytest.mark.parametrize("case", ["RGBA", "LA", "palette", "RGB key", "L key"])
@@ -278,34 +282,20 @@ def write_tiff(path, values, **options):
             "values from -5 to -5: only 0 to 65535",
         ),
         (lambda path: write_tiff(path, np.full((30, 30), 70000, np.int32)), "values from 70000"),
-        (lambda path: write_tiff(path, np.full((30, 30), 3e9, np.uint32)), "values from -"),
+        (lambda path: write_tiff(path, np.full((30, 30), 3e9, np.uint32)), "from 3000000000"),
         (lambda path: write_tiff(path, np.full((30, 30), np.nan, np.float32)), "NaN or infinity"),
         (
             lambda path: write_tiff(path, np.full((30, 30), -0.5, np.float32)),
             "only [0, 1] or [0, 255]",
         ),
         (
-            lambda path: write_tiff(path, np.full((30, 30), 0.5, np.float64)),
-            "a TIFF of 1 x 64-bit float samples",
-        ),
-        (
-            lambda path: write_tiff(path, np.full((30, 30, 3), 0.5, np.float32)),
-            "a TIFF of 3 x 32-bit float samples",
-        ),
-        (
             lambda path: write_tiff(path, np.full((30, 30), 1j, np.complex64)),
-            "a TIFF of 1 x 64-bit complex float samples",
+            "a TIFF of complex samples",
         ),
-        (lambda path: path.write_bytes(b"II*\0\x08\0\0\0\xff\xff"), "its content is no PNG"),
+        (lambda path: path.write_bytes(b"II*\0\x08\0\0\0\xff\xff"), "a TIFF of 65535 tags"),
         (
-            lambda path: write_tiff(path, np.ones((30, 30), np.uint16), photometric="miniswhite"),
+            lambda path: write_tiff(path, np.ones((30, 30), np.float32), photometric="miniswhite"),
             "0 is white",
-        ),
-        (
-            lambda path: write_tiff(
-                path, np.ones((3, 30, 30), np.uint16), photometric="rgb", planarconfig="separate"
-            ),
-            "interleaved channels",
         ),
         (lambda path: path.write_bytes(b""), "empty: 0 bytes"),
         (lambda path: path.write_bytes(b"this is no image\n" * 9), "its content is no PNG"),
