@@ -16,8 +16,8 @@ own values (shared and per-frame functional groups). A frame that is damaged or 
 other.
 """
 
-import copy
 import dataclasses
+import functools
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
@@ -55,6 +55,9 @@ _META_START = 128 + 4 + 12
 # Objects whose pixels are masks.
 _NO_IMAGES = (SegmentationStorage,)
 
+# Groups with what a frame needs: its modality, its series, its pixels, and the units of PET.
+_FRAME_GROUPS = frozenset({0x0008, 0x0020, 0x0028, 0x0054})
+
 _FRAME_SEQUENCES = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 
 
@@ -87,15 +90,21 @@ class DicomFile:
 
     def slices(self, scale: GreyScale) -> tuple[Slice | None, ...]:
         """What each frame says of its series' window."""
-        return tuple(slice_of(_of_frame(self.header, i), scale) for i in range(self.frame_count))
+        found = tuple(slice_of(header, scale) for header in self._own_headers)
+        return found if len(found) == self.frame_count else found * self.frame_count
 
     def waits_for_scale(self, scale: GreyScale) -> bool:
         """Whether `frames` may yield values that wait for the scale that they share."""
         if self.header.get("PhotometricInterpretation") not in GREY:
             return False
+        return any(display(header, scale) is None for header in self._own_headers)
+
+    @functools.cached_property
+    def _own_headers(self) -> tuple[pydicom.Dataset, ...]:
+        """The headers of frames that differ; one, where all frames have the same."""
         own = self.header.get("PerFrameFunctionalGroupsSequence")
         count = self.frame_count if own else 1
-        return any(display(_of_frame(self.header, i), scale) is None for i in range(count))
+        return tuple(_of_frame(self.header, index) for index in range(count))
 
     def frames(
         self, indices: Sequence[int] | None = None, scale: GreyScale = BY_FILE
@@ -253,8 +262,13 @@ def _grey(
 
 def _of_frame(header: pydicom.Dataset, index: int) -> pydicom.Dataset:
     """The header of one frame. It differs from the file's in enhanced multi-frame files alone."""
-    groups: list[Any] = list(header.get("SharedFunctionalGroupsSequence") or [])[:1]
-    groups += list(header.get("PerFrameFunctionalGroupsSequence") or [])[index : index + 1]
+    groups: list[Any] = []
+    for sequence, number in (
+        (header.get("SharedFunctionalGroupsSequence"), 0),
+        (header.get("PerFrameFunctionalGroupsSequence"), index),
+    ):
+        if sequence and number < len(sequence):
+            groups.append(sequence[number])
     found = [
         item
         for group in groups
@@ -263,7 +277,10 @@ def _of_frame(header: pydicom.Dataset, index: int) -> pydicom.Dataset:
     ]
     if not found:
         return header
-    result = copy.copy(header)
+    # A copy of a pydicom data set shares its elements with it.
+    result = pydicom.Dataset()
+    result.update({tag: element for tag, element in header.items() if tag.group in _FRAME_GROUPS})
+    result.file_meta = header.file_meta
     for item in found:
         result.update(item)
     return result

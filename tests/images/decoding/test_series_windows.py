@@ -47,7 +47,7 @@ def test_the_note_names_the_series() -> None:
 pydicom = pytest.importorskip("pydicom", reason="DICOM needs examine-jax[dicom]")
 
 from examine_jax.images import load_folder, stream_folder
-from tests.images.decoding.test_dicom import grey
+from tests.images.decoding.test_dicom import decoder, grey
 
 RAMP = (np.add.outer(np.arange(32), np.arange(32)) * 16).astype(np.uint16)  # 0 to 992
 
@@ -131,6 +131,22 @@ def test_frames_of_an_enhanced_file_are_slices(tmp_path: pathlib.Path) -> None:
     grey(12, np.stack([RAMP] * 3), **own).save_as(tmp_path / "a.dcm")
     pixels, _ = read(tmp_path)
     assert np.abs(pixels - shown(400, 700)).max() <= 1
+
+
+def test_a_frame_without_a_window_has_none_of_its_neighbours(tmp_path: pathlib.Path) -> None:
+    groups = [pydicom.Dataset() for _ in range(3)]
+    item = pydicom.Dataset()
+    item.WindowCenter, item.WindowWidth = 300, 500
+    groups[0].FrameVOILUTSequence = [item]
+    own = {"PerFrameFunctionalGroupsSequence": groups, "SeriesInstanceUID": "1.2.3"}
+    grey(12, np.stack([RAMP] * 3), **own).save_as(tmp_path / "a.dcm")
+    for slices in (slices_of(tmp_path), slices_of(tmp_path)):
+        assert slices[0] == Slice("1.2.3", window(300, 500, "LINEAR"))
+        assert slices[1:] == (Slice("1.2.3", None),) * 2
+
+
+def slices_of(folder: pathlib.Path) -> tuple[Slice | None, ...]:
+    return decoder(32).read_header(str(folder / "a.dcm")).slices
 
 
 def test_inverted_slices_stay_inverted(tmp_path: pathlib.Path) -> None:
