@@ -171,7 +171,7 @@ def _native_bytes(values: np.ndarray, syntax: uid.UID, representation: str) -> b
     return content
 
 
-def _run_lengths(values: np.ndarray, tags: dict) -> bytes:
+def run_lengths(values: np.ndarray, tags: dict) -> bytes:
     return RLELosslessEncoder.encode(
         values.astype(values.dtype.newbyteorder("<")).tobytes(),
         rows=values.shape[0],
@@ -200,7 +200,7 @@ def _grey_cells(bits: int, signed: bool, photometric: str, count: int) -> Iterat
                 native=_native_bytes(values, syntax, representation),
                 representation=representation,
             )
-    runs = tuple(_run_lengths(frame, tags) for frame in values)
+    runs = tuple(run_lengths(frame, tags) for frame in values)
     yield Cell(_name(uid.RLELossless, *parts), uid.RLELossless, values, tags, runs)
     for syntax, encode in _lossless_codecs(bits).items():
         encoded = tuple(encode(frame, index) for index, frame in enumerate(values))
@@ -282,7 +282,7 @@ def _colour_cells(bits: int, planar: int, count: int) -> Iterator[Cell]:
                 content = _native_bytes(laid, syntax, representation)
                 name = _name(syntax, *parts, representation)
                 yield Cell(name, syntax, rgb, tags, None, content, off, representation)
-        runs = tuple(_run_lengths(frame, tags) for frame in stored)
+        runs = tuple(run_lengths(frame, tags) for frame in stored)
         yield Cell(_name(uid.RLELossless, *parts), uid.RLELossless, rgb, tags, runs, b"", off)
         if planar:
             continue
@@ -438,7 +438,7 @@ def _palettes(count: int) -> Iterator[Cell]:
                     yield Cell(cell_name, syntax, rgb, tags, None, content)
                     continue
                 encode = (
-                    (lambda values, _, tags=tags: _run_lengths(values, tags))
+                    (lambda values, _, tags=tags: run_lengths(values, tags))
                     if syntax == uid.RLELossless
                     else _lossless_codecs(8)[syntax]
                 )

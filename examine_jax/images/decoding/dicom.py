@@ -27,7 +27,6 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.utils import as_pixel_options
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -38,7 +37,12 @@ from pydicom.uid import (
 )
 
 from examine_jax.common.shapes import Num, Shaped
-from examine_jax.images.decoding.dicom_codecs import check_decodable, decode
+from examine_jax.images.decoding.dicom_codecs import (
+    check_decodable,
+    decode,
+    decoder_options,
+    stored_bits,
+)
 from examine_jax.images.decoding.dicom_colour import colour, palette_colour
 from examine_jax.images.decoding.dicom_frames import PixelData, find_frames
 from examine_jax.images.decoding.dicom_grey import GREY, display, rescaled, sharing, slice_of
@@ -144,17 +148,12 @@ class DicomFile:
         return Frame(colour(pixels, photometric, int(header.BitsStored)))
 
     def _uncompressed(self, index: int) -> tuple[Num[np.ndarray, "..."], str]:
-        options: dict[str, Any] = as_pixel_options(
-            self.header,
-            number_of_frames=self.frame_count,
-            pixel_keyword="PixelData",
-            pixel_vr=self.pixels.representation,
-        )
+        options = decoder_options(self.header, self.frame_count, self.pixels.representation)
         self.pixels.stream.seek(self.pixels.offset)
         values, found = get_decoder(self.header.file_meta.TransferSyntaxUID).as_array(
             self.pixels.stream, index=index, raw=True, **options
         )
-        return values, str(found["photometric_interpretation"])
+        return stored_bits(values, self.header), str(found["photometric_interpretation"])
 
     def _truncated(self) -> str:
         if self.frame_count == 1:

@@ -171,9 +171,7 @@ def _by_pydicom(
 ) -> tuple[Num[np.ndarray, "height width ..."], str]:
     syntax = header.file_meta.TransferSyntaxUID
     decoder = _decoder(syntax)
-    options: dict[str, Any] = as_pixel_options(header)
-    options.pop("extended_offsets", None)
-    options |= {"number_of_frames": 1, "pixel_keyword": "PixelData", "pixel_vr": "OB"}
+    options = decoder_options(header, 1, "OB")
     if decoder is None:
         raise UnreadableImage(f"DICOM pixels encoded as {syntax.name}; to read them {ADVICE}")
     try:
@@ -184,7 +182,39 @@ def _by_pydicom(
         raise UnreadableImage(
             f"DICOM pixels encoded as {syntax.name} could not be decoded ({reason}){others}"
         ) from error
-    return values, str(found["photometric_interpretation"])
+    return stored_bits(values, header), str(found["photometric_interpretation"])
+
+
+def decoder_options(header: pydicom.Dataset, count: int, representation: str) -> dict[str, Any]:
+    """pydicom's options to decode so many frames to the values as they lie in the file."""
+    options: dict[str, Any] = as_pixel_options(header)
+    options.pop("extended_offsets", None)
+    options.setdefault("planar_configuration", 0)
+    return options | {
+        "number_of_frames": count,
+        "pixel_keyword": "PixelData",
+        "pixel_vr": representation,
+        "correct_unused_bits": False,
+    }
+
+
+def stored_bits(values: Num[np.ndarray, "..."], header: pydicom.Dataset) -> Num[np.ndarray, "..."]:
+    """The bits of each value that are its own; others may hold overlays.
+
+    They are the lowest. Where the header says that they are higher (HighBit), and higher bits are
+    in use, it is right.
+    """
+    bits, allocated = int(header.BitsStored), 8 * values.dtype.itemsize
+    if bits >= allocated or values.dtype.kind not in "iu" or header.BitsAllocated == 1:
+        return values
+    plain = values.astype(values.dtype.newbyteorder("=")).view(f"u{values.dtype.itemsize}")
+    highest = int(header.get("HighBit") or 0)
+    if bits <= highest < allocated and (plain >> bits).any():
+        plain = plain >> (highest + 1 - bits)
+    # Up to the sign bit and down again.
+    plain = plain << (allocated - bits)
+    signed = bool(header.PixelRepresentation)
+    return plain.view(f"{'i' if signed else 'u'}{values.dtype.itemsize}") >> (allocated - bits)
 
 
 def _decoder(syntax: UID) -> Decoder | None:

@@ -1,5 +1,6 @@
 """Compressed DICOM: a sample of the matrix, and headers and codestreams that disagree."""
 
+import dataclasses
 import pathlib
 import tomllib
 from collections.abc import Iterator
@@ -196,3 +197,47 @@ def test_without_imagecodecs_pillow_decodes_what_it_can(
     whole = decoder(SIZE)(str(tmp_path / "a.dcm")).pixels
     monkeypatch.setattr(dicom_codecs, "_has_imagecodecs", lambda: False)
     assert np.array_equal(decoder(SIZE)(str(tmp_path / "a.dcm")).pixels, whole)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("shift", [0, 2, 4])
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, uid.RLELossless])
+def test_stored_bits_lie_where_the_header_says(
+    tmp_path: pathlib.Path, syntax: uid.UID, shift: int, signed: bool
+) -> None:
+    """12 bits in 16; the other bits hold overlays."""
+    name = f"12 {'signed' if signed else 'unsigned'} MONOCHROME2 1"
+    cell = next(
+        cell
+        for cell in cells()
+        if cell.syntax == syntax and cell.name.startswith(f"{syntax.keyword} {name}")
+    )
+    overlay = np.random.default_rng(0).integers(0, 2**16, cell.values.shape[1:], dtype=np.uint16)
+    own = np.uint16(0xFFF << shift)
+    shifted = (cell.values[0].view(np.uint16) << shift & own) | (overlay & ~own)
+    tags = cell.tags | {"HighBit": 11 + shift}
+    changed = dataclasses.replace(
+        cell,
+        tags=tags,
+        native=shifted.tobytes(),
+        frames=(dicom_matrix.run_lengths(shifted, tags),) if cell.frames else None,
+    )
+    write(changed, tmp_path / "a.dcm")
+    assert problem(changed, tmp_path / "a.dcm", read) == ""
+
+
+def test_a_high_bit_that_no_value_uses_is_wrong(tmp_path: pathlib.Path) -> None:
+    name = "ExplicitVRLittleEndian 12 unsigned MONOCHROME2 1"
+    cell = next(cell for cell in cells() if cell.name.startswith(name))
+    changed = dataclasses.replace(cell, tags=cell.tags | {"HighBit": 15})
+    write(changed, tmp_path / "a.dcm")
+    assert problem(changed, tmp_path / "a.dcm", read) == ""
+
+
+def test_colours_without_a_planar_configuration_are_interleaved(tmp_path: pathlib.Path) -> None:
+    name = "ExplicitVRLittleEndian 8 RGB planar 0 1"
+    cell = next(cell for cell in cells() if cell.name.startswith(name))
+    tags = {tag: value for tag, value in cell.tags.items() if tag != "PlanarConfiguration"}
+    changed = dataclasses.replace(cell, tags=tags)
+    write(changed, tmp_path / "a.dcm")
+    assert problem(changed, tmp_path / "a.dcm", read) == ""
