@@ -15,9 +15,11 @@ from examine_jax.quality.descriptors.colour import (
 )
 from examine_jax.quality.descriptors.detail import (
     block_edges,
+    edge_strength,
     flat_share,
     half_size,
     laplacian_variance,
+    least_directional_variance,
     noise_by_block,
     noise_level,
     noise_mask,
@@ -30,8 +32,7 @@ from examine_jax.quality.descriptors.layout import (
     dark_band,
     empty_share,
     middle,
-    seam,
-    straight_step,
+    straight_steps,
 )
 from examine_jax.quality.descriptors.perceptual_hash import difference_hash
 from examine_jax.quality.descriptors.tone import (
@@ -51,7 +52,9 @@ DESCRIPTORS: tuple[str, ...] = (
     "laplacian_variance",
     "laplacian_variance_half",
     "laplacian_variance_quarter",
+    "least_directional_variance",
     "tenengrad",
+    "edge_strength",
     "noise_level",
     "noise_floor",
     "detail_peak",
@@ -75,7 +78,8 @@ DESCRIPTORS: tuple[str, ...] = (
     "saturated_band",
     "centre_minus_border",
     "straight_step",
-    "seam",
+    "texture_step",
+    "step_agreement",
     "empty_share",
     "saturation",
     "saturation_p95",
@@ -152,7 +156,9 @@ def _detail(grey: Int[np.ndarray, "..."]) -> list[float]:
         laplacian_variance(grey),
         laplacian_variance(half),
         laplacian_variance(half_size(half)),
+        least_directional_variance(grey),
         tenengrad(grey),
+        edge_strength(grey),
         noise_level(mask),
         float(blocks[len(blocks) // 10]),
         float(blocks[len(blocks) * 9 // 10]),
@@ -192,8 +198,7 @@ def _layout(grey: Int[np.ndarray, "h w"], planes: UInt8[np.ndarray, "c h w"]) ->
         dark_band(means),
         0.0 if spread is None else dark_band(-spread),
         centre_minus_border(means),
-        straight_step(grey),
-        seam(grey),
+        *straight_steps(grey),
         empty_share(grey),
     ]
 

@@ -15,6 +15,8 @@ _BITS = 3
 _COMPARED = 32
 # Means, spreads and colour differences of copies differ by so many grey levels at most.
 _LEVELS = 6.0
+# Where no pixels confirm it: pictures of one part of the body share most bits of their hashes.
+_BITS_ALONE, _LEVELS_ALONE = 1, 1.0
 _CORRELATION = 0.98
 # Below this contrast after a blur of 8 pixels, a hash is of noise alone.
 _LEAST_CONTRAST = 3.0
@@ -27,9 +29,10 @@ def duplicates_of(
 ) -> Int[np.ndarray, " n"]:
     """The image that is kept in place of each copy, -1 for images that are no copies.
 
-    Two images are copies if their hashes differ in at most 3 of 64 bits and their brightness,
-    contrast and colours by at most 6 grey levels; with pixels, these must correlate by 0.98 too. Of
-    a group of copies the first usable one is kept. Turned and mirrored copies are not found.
+    Two images are copies if their hashes differ in at most 3 of 64 bits, their brightness, contrast
+    and colours by at most 6 grey levels, and if their pixels correlate by 0.98. Without pixels, in
+    at most 1 bit and 1 grey level. Of a group of copies the first usable one is kept. Turned and
+    mirrored copies are not found.
 
     Args:
         columns: of the descriptions, by name.
@@ -44,7 +47,10 @@ def duplicates_of(
     flat = columns["contrast_blurred"] < _LEAST_CONTRAST
     every = np.stack(list(columns.values()), axis=1)
     equal = (every[first] == every[second]).all(axis=1)
-    near = (np.abs(looks[first] - looks[second]) <= _LEVELS).all(axis=1)
+    levels = _LEVELS if pixels is not None else _LEVELS_ALONE
+    near = (np.abs(looks[first] - looks[second]) <= levels).all(axis=1)
+    if pixels is None:
+        near &= differing_bits(hashes[first], hashes[second]) <= _BITS_ALONE
     near &= ~flat[first] & ~flat[second]
     keep = equal | near
     first, second, equal = first[keep], second[keep], equal[keep]

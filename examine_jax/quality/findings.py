@@ -12,18 +12,24 @@ from examine_jax.quality.duplicates import duplicates_of
 from examine_jax.quality.measures import FINDINGS, MEASURES, Columns, Measure
 from examine_jax.quality.outliers import (
     appearance,
+    decorrelated,
     distance_to_kth,
     kind_of_picture,
     principal_coordinates,
     strangest,
 )
-from examine_jax.quality.populations import above_alike, centre_and_deviation
+from examine_jax.quality.populations import (
+    FEWEST_OF_KIND,
+    above_alike,
+    centre_and_deviation,
+    kinds,
+)
 
 # Fewer images say nothing of what is usual: only what is certain of one image alone is found.
 _FEWEST = 10
-# A group of fewer images is judged by the whole set.
-_FEWEST_OF_GROUP = 50
-_STRANGE = {"unlike_others": 6.0, "unlike_features": 6.0}
+_STRANGE = {"unlike_others": 4.25, "unlike_features": 4.25}
+# So many deviations of a distance weigh as much as a measure's threshold in the outlier value.
+_WEIGHT = 3.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,6 +109,8 @@ def find(
     values = {name: np.zeros(count) for name in (*(m.name for m in MEASURES), *_STRANGE)}
     excesses = {name: np.zeros(count) for name in values}
     thresholds: dict[str, tuple[float, str]] = {}
+    if groups is None and added is None:
+        groups = kinds(columns)
     for rows in _populations(groups, count):
         judged = described[rows] if added is None else np.concatenate([described[rows], added])
         usual = np.arange(len(judged)) if added is None else np.arange(len(rows), len(judged))
@@ -113,7 +121,7 @@ def find(
             values[measure.name][rows] = value[: len(rows)]
             excesses[measure.name][rows] = excess[: len(rows)]
             thresholds.setdefault(measure.name, (threshold, measure.reason))
-        looks = [("unlike_others", appearance(part, usual), usual)]
+        looks = [("unlike_others", decorrelated(appearance(part, usual), usual), usual)]
         if embedded is not None:
             own = np.arange(len(rows))
             looks.append(("unlike_features", principal_coordinates(embedded[rows], own), own))
@@ -136,7 +144,12 @@ def find(
     found["duplicate"] = copies >= 0
     return Findings(
         usable=usable,
-        outlier=strangest(list(excesses.values())),
+        outlier=strangest(
+            [
+                excess * (_STRANGE[name] / _WEIGHT if name in _STRANGE else 1)
+                for name, excess in excesses.items()
+            ]
+        ),
         findings=tuple(
             tuple(name for name in FINDINGS if found[name][row]) for row in range(count)
         ),
@@ -153,7 +166,7 @@ def _measured(
     usual: Int[np.ndarray, " m"],
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], float]:
     """The values, what share of the way from usual to the threshold they are, the threshold."""
-    value = measure.value(columns)
+    value = measure.value(columns, usual)
     if measure.among_alike:
         value = np.median(value[usual]) + above_alike(value, place, usual)
     deviations = _widened(measure.deviations, usual)
@@ -189,14 +202,14 @@ def _widened(deviations: float, usual: Int[np.ndarray, " m"]) -> float:
 def _populations(
     groups: Shaped[np.ndarray, " grouped"] | Sequence[object] | None, count: int
 ) -> list[Int[np.ndarray, " m"]]:
-    """Rows to judge together, the most first. Groups of fewer than 50 are judged as one."""
+    """Rows to judge together, the most first. Groups of fewer than 50 are joined to the largest."""
     if groups is None:
         return [np.arange(count)]
     if len(groups) != count:
         raise ValueError(f"{count} descriptions, but {len(groups)} groups; give one each")
     codes = np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
     sizes = np.bincount(codes)
-    codes[sizes[codes] < _FEWEST_OF_GROUP] = len(sizes)
+    codes[sizes[codes] < FEWEST_OF_KIND] = sizes.argmax()
     parts = [np.flatnonzero(codes == code) for code in np.unique(codes)]
     return sorted(parts, key=len, reverse=True)
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from examine_jax.common.shapes import Float
+from examine_jax.common.shapes import Float, Int
 from examine_jax.quality.descriptors.colour import HUES
 
 Columns = Mapping[str, Float[np.ndarray, " n"]]
@@ -23,6 +23,7 @@ FINDINGS: MappingProxyType[str, bool] = MappingProxyType(
         "underexposed": True,
         "odd_colour": True,
         "dark_band": True,
+        "foreign_object": False,
         "straight_edge": False,
         "odd_layout": False,
         "unlike_others": False,
@@ -40,7 +41,8 @@ class Measure:
     Attributes:
         name: of the value and the threshold.
         finding: what an image above the threshold is called; a key of `FINDINGS`.
-        value: from the named columns of descriptions to [N]; higher is worse.
+        value: from the named columns of descriptions, and the indices of those that say what is
+            usual, to [N]; higher is worse.
         deviations: how many robust standard deviations above the typical value are odd.
         floor: the least standard deviation: smaller differences mean nothing.
         visible: below this value nobody sees damage, whatever the set's other images are like.
@@ -54,7 +56,7 @@ class Measure:
 
     name: str
     finding: str
-    value: Callable[[Columns], Float[np.ndarray, " n"]]
+    value: Callable[[Columns, Int[np.ndarray, " m"]], Float[np.ndarray, " n"]]
     deviations: float
     floor: float
     reason: str
@@ -75,29 +77,69 @@ def fineness(columns: Columns) -> Float[np.ndarray, " n"]:
 
 
 def lack_of_detail(columns: Columns) -> Float[np.ndarray, " n"]:
-    """The mean of lacking detail and lacking fineness: blur lowers both, low contrast only one."""
-    return -(detail(columns) + fineness(columns)) / 2
+    """The mean of lacking detail and lacking fineness: blur lowers both, low contrast only one.
+
+    In the direction of least detail: motion leaves the detail across it.
+    """
+    least = _log_variance(columns["least_directional_variance"], squares=6.0)
+    return _log_variance(columns["laplacian_variance_quarter"]) / 2 - least
 
 
 def distant_hues(columns: Columns) -> Float[np.ndarray, " n"]:
     """The share of pixels whose hue lies 90 degrees or more from the picture's commonest hue."""
     shares = np.stack([columns[name] for name in HUES], axis=1)
     ranges = np.arange(len(HUES))
-    away = np.abs(ranges - shares.argmax(axis=1)[:, None])
-    away = np.minimum(away, len(HUES) - away)
-    return (shares * (away >= 3)).sum(axis=1)
+    return (shares * (_apart(ranges, shares.argmax(axis=1)[:, None]) >= 3)).sum(axis=1)
 
 
-def _log_variance(variance: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    # Rounding errors have variance 1/12; the mask's squares sum to 20.
-    return np.log(np.maximum(variance - 20 / 12, 0) + 0.5)
+def foreign_hues(columns: Columns, usual: Int[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
+    """The share of pixels whose hue lies 90 degrees or more from all hues common in the set.
+
+    A hue is common if a hundredth of the pixels have it in a tenth of the usual images.
+    """
+    shares = np.stack([columns[name] for name in HUES], axis=1)
+    common = np.flatnonzero(np.quantile(shares[usual], 0.9, axis=0) >= 0.01)
+    ranges = np.arange(len(HUES))
+    foreign = (_apart(ranges[:, None], common) >= 3).all(axis=1)
+    return (shares * foreign).sum(axis=1)
+
+
+def smooth_outlines(columns: Columns) -> Float[np.ndarray, " n"]:
+    """Coarse detail over the finest, as logarithms: what is drawn or smooth has no grain."""
+    return _log_variance(columns["laplacian_variance_quarter"]) - 2 * _log_grain(columns)
+
+
+def hard_edges(columns: Columns) -> Float[np.ndarray, " n"]:
+    """The strength of the strongest edges over the finest detail, as logarithms."""
+    return np.log(columns["edge_strength"] + 1) - _log_grain(columns)
+
+
+def _log_grain(columns: Columns) -> Float[np.ndarray, " n"]:
+    return np.log(columns["noise_level"] + 0.3)
+
+
+def _apart(first: Int[np.ndarray, "..."], second: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
+    """The distance of two hues on the circle, in ranges of 30 degrees."""
+    distance = np.abs(first - second)
+    return np.minimum(distance, len(HUES) - distance)
+
+
+def _log_variance(
+    variance: Float[np.ndarray, " n"], squares: float = 20.0
+) -> Float[np.ndarray, " n"]:
+    """The logarithm of a filtered picture's variance, less what rounding to grey levels adds.
+
+    Rounding errors have variance 1/12. `squares` is the sum of the mask's squares: 20 for the
+    Laplacian, 6 for a second difference.
+    """
+    return np.log(np.maximum(variance - squares / 12, 0) + squares / 40)
 
 
 MEASURES: tuple[Measure, ...] = (
     Measure(
         "lack_of_entropy",
         "blank",
-        lambda columns: 8 - columns["entropy"],
+        lambda columns, usual: 8 - columns["entropy"],
         deviations=5.0,
         floor=0.2,
         visible=3.0,
@@ -107,7 +149,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "empty_share",
         "blank",
-        lambda columns: columns["empty_share"],
+        lambda columns, usual: columns["empty_share"],
         deviations=6.0,
         floor=0.05,
         visible=0.5,
@@ -118,16 +160,16 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "lack_of_detail",
         "blurred",
-        lack_of_detail,
-        deviations=3.5,
-        floor=0.35,
+        lambda columns, usual: lack_of_detail(columns),
+        deviations=4.0,
+        floor=0.3,
         among_alike=True,
         reason="less fine detail than in pictures of like colour, brightness and contrast",
     ),
     Measure(
         "noise_floor",
         "noisy",
-        lambda columns: columns["noise_floor"],
+        lambda columns, usual: columns["noise_floor"],
         deviations=6.0,
         floor=0.5,
         visible=4.0,
@@ -137,7 +179,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "colour_noise",
         "noisy",
-        lambda columns: columns["colour_noise"],
+        lambda columns, usual: columns["colour_noise"],
         deviations=8.0,
         floor=0.5,
         visible=5.0,
@@ -147,7 +189,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "block_edges",
         "compressed",
-        lambda columns: columns["block_edges"],
+        lambda columns, usual: columns["block_edges"],
         deviations=4.5,
         floor=0.03,
         visible=1.3,
@@ -157,7 +199,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "overexposed_share",
         "overexposed",
-        lambda columns: columns["overexposed_share"],
+        lambda columns, usual: columns["overexposed_share"],
         deviations=6.0,
         floor=0.015,
         visible=0.08,
@@ -168,7 +210,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "clipped_share",
         "overexposed",
-        lambda columns: columns["clipped_share"],
+        lambda columns, usual: columns["clipped_share"],
         deviations=6.0,
         floor=0.1,
         visible=0.5,
@@ -178,7 +220,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "darkness",
         "underexposed",
-        lambda columns: np.log(256 / (columns["brightness_p95"] + 1)),
+        lambda columns, usual: np.log(256 / (columns["brightness_p95"] + 1)),
         deviations=4.0,
         floor=0.08,
         visible=float(np.log(256 / 105)),
@@ -188,8 +230,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "black_share",
         "odd_colour",
-        lambda columns: columns["black_share"],
-        deviations=4.0,
+        lambda columns, usual: columns["black_share"],
+        deviations=7.0,
         floor=0.001,
         visible=0.004,
         long_tail=True,
@@ -198,18 +240,45 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "distant_hues",
         "odd_colour",
-        distant_hues,
+        lambda columns, usual: distant_hues(columns),
         deviations=5.0,
         floor=0.005,
-        visible=0.03,
+        visible=0.1,
         long_tail=True,
         reason="share of pixels of a hue far from the picture's own: ink",
     ),
     Measure(
+        "foreign_hues",
+        "odd_colour",
+        foreign_hues,
+        deviations=5.0,
+        floor=0.004,
+        visible=0.02,
+        long_tail=True,
+        reason="share of pixels of a hue far from all that are common in the set: ink",
+    ),
+    Measure(
+        "smooth_outlines",
+        "foreign_object",
+        lambda columns, usual: smooth_outlines(columns),
+        deviations=3.5,
+        floor=0.3,
+        reason="coarse edges without grain: bubbles, dust, letters, or a much compressed picture",
+    ),
+    Measure(
+        "hard_edges",
+        "foreign_object",
+        lambda columns, usual: hard_edges(columns),
+        deviations=3.5,
+        floor=0.15,
+        among_alike=True,
+        reason="edges stronger than in pictures of like colour, brightness and contrast and grain",
+    ),
+    Measure(
         "dark_band",
         "dark_band",
-        lambda columns: columns["dark_band"],
-        deviations=5.5,
+        lambda columns, usual: columns["dark_band"],
+        deviations=6.0,
         floor=3.0,
         visible=40.0,
         reason="a straight line across that is darker than the rest, in grey levels: fold or pen",
@@ -217,8 +286,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "straight_step",
         "straight_edge",
-        lambda columns: np.log(columns["straight_step"]),
-        deviations=5.0,
+        lambda columns, usual: np.log(columns["straight_step"]),
+        deviations=6.0,
         floor=0.15,
         visible=float(np.log(12)),
         reason="a step along a whole row or column: seam, frame or collimator",
@@ -226,8 +295,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "bright_border",
         "odd_layout",
-        lambda columns: -columns["centre_minus_border"],
-        deviations=4.5,
+        lambda columns, usual: -columns["centre_minus_border"],
+        deviations=5.5,
         floor=3.0,
         visible=10.0,
         reason="a border brighter than the centre, in grey levels, unlike the set's other images",
@@ -235,8 +304,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure(
         "dark_border",
         "odd_layout",
-        lambda columns: columns["centre_minus_border"],
-        deviations=4.5,
+        lambda columns, usual: columns["centre_minus_border"],
+        deviations=5.5,
         floor=3.0,
         visible=50.0,
         reason="a border darker than the centre, in grey levels, unlike the set's other images",

@@ -28,6 +28,43 @@ def laplacian_variance(grey: Shaped[np.ndarray, "*crops h w"]) -> float:
     return _variance(across + down)
 
 
+def least_directional_variance(grey: Shaped[np.ndarray, "*crops h w"]) -> float:
+    """The variance of second differences in the direction of 4 where it is least.
+
+    Across, down and along both diagonals, the latter's steps being longer. Motion blurs pictures in
+    one direction only. A picture below 3 x 3 gets 0.
+
+    Source: the directional parts of the modified Laplacian, Nayar and Nakagawa, "Shape from focus",
+    IEEE PAMI 16(8), 1994.
+    """
+    grey = _signed(grey)
+    if min(grey.shape[-2:]) < 3:
+        return 0.0
+    centre = 2 * grey[..., 1:-1, 1:-1]
+    ends = (
+        (grey[..., 1:-1, :-2], grey[..., 1:-1, 2:]),
+        (grey[..., :-2, 1:-1], grey[..., 2:, 1:-1]),
+        (grey[..., :-2, :-2], grey[..., 2:, 2:]),
+        (grey[..., :-2, 2:], grey[..., 2:, :-2]),
+    )
+    # The mean of second differences is near 0: its square hardly counts.
+    return min(_sum_of_squares(one + other - centre) for one, other in ends) / centre.size
+
+
+def edge_strength(grey: Shaped[np.ndarray, "*crops h w"], share: float = 0.99) -> float:
+    """The gradient that so large a share of the pixels does not exceed, in grey levels a pixel.
+
+    Central differences, the sum of their sizes across and down.
+    """
+    grey = _signed(grey)
+    if min(grey.shape[-2:]) < 3:
+        return 0.0
+    steps = np.abs(grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2])
+    steps += np.abs(grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1])
+    counts = np.cumsum(np.bincount(steps.ravel(), minlength=511))
+    return float(np.searchsorted(counts, share * counts[-1])) / 2
+
+
 def tenengrad(grey: Shaped[np.ndarray, "*crops h w"]) -> float:
     """The mean squared gradient by Sobel's filters, each divided by 8: low for blurred pictures.
 
