@@ -1,13 +1,13 @@
-"""Assesses a folder of unlabelled images: which are worth labelling?
+"""Says which unlabelled images to look at and which to label first, and scores all by EXAMINE.
 
-python -m launch.assess --images=DIR --workdir=OUT
+python -m launch.assess --images=DIR --workdir=OUT --budget=200
 python -m launch.assess --features=F.npy --workdir=OUT  (features from any encoder)
 """
 
 import dataclasses
 import pathlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from absl.flags import FlagValues
 
@@ -19,7 +19,7 @@ from .intensity import check_range
 
 if TYPE_CHECKING:
     from examine_jax.images import GaussianCorruption
-    from examine_jax.jobs.assess.assess import AssessSettings
+    from examine_jax.jobs.assess.settings import AssessSettings
     from examine_jax.pretraining import PretrainSettings
 
 
@@ -46,6 +46,16 @@ class AssessFlags:
     )
     encoder: str | None = setting(
         None, "A trained encoder's folder; nothing is trained.", metavar="PATH", main=True
+    )
+    hand_over: tuple[Literal["list", "label_studio", "fiftyone", "png"], ...] | None = setting(
+        None,
+        "With --budget, write the chosen images as to_label.txt, Label Studio tasks, a FiftyOne "
+        "data set, and a folder of PNG files. If not given: list, and label_studio where browsers "
+        "can show the files.",
+        metavar="NAME,NAME",
+    )
+    keep_originals: bool = setting(
+        False, "With --budget, copy the chosen files as they are, with their metadata."
     )
     intensity_range: tuple[float, float] | None = setting(
         None,
@@ -99,9 +109,10 @@ def main() -> None:
 
 def define_flags(values: FlagValues) -> None:
     from examine_jax.images import GaussianCorruption
-    from examine_jax.jobs.assess.assess import AssessSettings
+    from examine_jax.jobs.assess.settings import AssessSettings, DecisionSettings
 
     define(values, AssessFlags)
+    define(values, DecisionSettings)
     define(values, AssessSettings)
     define(values, GaussianCorruption, names={"spread": "noise_spread"}, only=["spread"])
 
@@ -112,17 +123,19 @@ def _job(values: FlagValues) -> None:
     device = choose_device(values)
     from examine_jax.jobs.assess.assess import assess_features, assess_images
     from examine_jax.jobs.assess.page import write_assessment
+    from examine_jax.jobs.assess.settings import DecisionSettings
 
-    settings = _settings(values, flags)
+    settings, decision = _settings(values, flags), read(values, DecisionSettings)
     workdir = pathlib.Path(flags.workdir)
     if flags.features is not None:
-        assessment = assess_features(flags.features, workdir, settings)
+        assessment = assess_features(flags.features, workdir, settings, decision)
         source = f"the file {pathlib.Path(flags.features).name}"
     else:
         assessment = assess_images(
             flags.images,
             workdir,
             settings,
+            decision,
             pretrain_images=flags.pretrain_images,
             encoder=flags.encoder,
             intensity_range=flags.intensity_range,
@@ -133,10 +146,23 @@ def _job(values: FlagValues) -> None:
             if flags.images is None
             else pathlib.Path(flags.images).name
         )
-    page = write_assessment(workdir, assessment, settings, source=source, device=device)
+    page = write_assessment(
+        workdir,
+        assessment,
+        settings,
+        decision,
+        source=source,
+        device=device,
+        folder=flags.images,
+        hand_over_as=flags.hand_over,
+        keep_originals=flags.keep_originals,
+    )
     skipped = 0 if assessment.images is None else len(assessment.images.skipped)
     left_out = f", {skipped} skipped (see skipped.csv)" if skipped else ""
-    print(f"{len(assessment.names)} scored{left_out}; open {page}", file=sys.stderr)
+    chosen = 0 if assessment.selection is None else len(assessment.selection.indices)
+    to_label = f", {chosen} to label (see to_label.csv)" if assessment.asked else ""
+    count = len(assessment.names)
+    print(f"{count} scored{left_out}{to_label}; open {page}", file=sys.stderr)
 
 
 def _check_effects(values: FlagValues, flags: AssessFlags) -> None:
@@ -144,19 +170,32 @@ def _check_effects(values: FlagValues, flags: AssessFlags) -> None:
     training = ("method", "architecture", "image_size", "channels", "steps", "batch_size")
     noise = ("noise_training", "noise_spread")
     if flags.features is not None:
-        refuse_without_effect(values, (*training, "pooling", *noise), "--features are made already")
+        refuse_without_effect(
+            values,
+            (*training, "pooling", *noise),
+            "--features are made already",
+        )
+        refuse_without_effect(
+            values,
+            ("hand_over", "keep_originals", "reference_images"),
+            "--features are no images that can be handed over",
+        )
     if flags.encoder is not None:
         refuse_without_effect(
             values,
             (*training, "noise_training"),
             "--encoder is trained already and has its own image size and channels",
         )
+    if values["budget"].value is None:
+        refuse_without_effect(
+            values, ("hand_over", "keep_originals"), "without --budget nothing is handed over"
+        )
     if flags.noise_levels is None:
         refuse_without_effect(values, noise, "without --noise_levels no noise is added")
 
 
 def _settings(values: FlagValues, flags: AssessFlags) -> "AssessSettings":
-    from examine_jax.jobs.assess.assess import AssessSettings
+    from examine_jax.jobs.assess.settings import AssessSettings
 
     return read(
         values, AssessSettings, training=_training(values, flags), noise=_noise(values, flags)
@@ -164,7 +203,7 @@ def _settings(values: FlagValues, flags: AssessFlags) -> "AssessSettings":
 
 
 def _training(values: FlagValues, flags: AssessFlags) -> "PretrainSettings | None":
-    from examine_jax.jobs.assess.assess import AssessSettings
+    from examine_jax.jobs.assess.settings import AssessSettings
     from examine_jax.pretraining import Phase
     from examine_jax.pretraining.recipes import recipe
 

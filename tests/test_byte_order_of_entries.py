@@ -24,7 +24,8 @@ from examine_jax.influence.last_layer import (
     last_layer_self_influence,
     last_layer_tracin,
 )
-from examine_jax.jobs.assess.assess import AssessSettings, assess_features
+from examine_jax.jobs.assess.assess import assess_features
+from examine_jax.jobs.assess.settings import AssessSettings
 from examine_jax.jobs.score import ScoreSettings, score_features
 from examine_jax.jobs.value.value import ValueFiles, value_files
 from examine_jax.labelled.labelled_rows import LabelledRows

@@ -22,7 +22,9 @@ from examine_jax.common.atomic_files import write_array, write_text
 from examine_jax.evaluation.noise_experiment import LEVELS
 from examine_jax.evaluation.noise_separation import NoiseSeparation, mean_over_seeds
 from examine_jax.images import GaussianCorruption
-from examine_jax.jobs.assess.assess import Assessment, AssessSettings, assess_images
+from examine_jax.jobs.assess.assess import assess_images
+from examine_jax.jobs.assess.assessment import Assessment
+from examine_jax.jobs.assess.settings import AssessSettings
 from examine_jax.pretraining import Phase
 from examine_jax.pretraining.recipes import recipe
 from examine_jax.reporting.page import package_versions

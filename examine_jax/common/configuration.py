@@ -117,7 +117,11 @@ def _shortened(value: Any) -> str:
 
 
 def check_or_write_config(
-    file: pathlib.Path, configuration: dict[str, Any], *, added: Collection[str] = ()
+    file: pathlib.Path,
+    configuration: dict[str, Any],
+    *,
+    added: Collection[str] = (),
+    replaceable: Collection[str] = (),
 ) -> None:
     """Writes a run's configuration to `file`, or compares it with the file that exists.
 
@@ -125,6 +129,7 @@ def check_or_write_config(
         file: in the run's workdir, which is made if it does not exist.
         configuration: plain values, as `to_plain` makes them.
         added: keys that earlier versions did not write, as in `differences`.
+        replaceable: top-level keys that may differ; the file then gets their new values.
 
     Raises:
         ValueError: the folder holds another run (the message names the settings that differ), or
@@ -142,9 +147,14 @@ def check_or_write_config(
         raise ValueError(
             f"{file} is not readable JSON ({error}); choose another workdir"
         ) from error
-    found = differences(there, json.loads(text), added=added)
+    here = json.loads(text)
+    replaced = {key: here.pop(key, None) for key in replaceable}
+    before = {key: there.pop(key, None) for key in replaceable if isinstance(there, dict)}
+    found = differences(there, here, added=added)
     if found:
         raise ValueError(
             f"{file.parent} holds another run ({'; '.join(found[:5])}); "
             "choose another workdir or the same settings"
         )
+    if before != replaced:
+        write_text(file, json.dumps(there | replaced, indent=2) + "\n")

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 
 from examine_jax.common.shapes import Bool, Float, Int, Num
-from examine_jax.features.preprocessing import Preprocessing
-from examine_jax.selection.points import Points, points_of
+from examine_jax.features.preprocessing import Preprocessing, preprocess
 
 _ROWS_AT_ONCE = 256
 _MOST_COUNTS = 60
+_ROUNDING = 1e-5  # relative: of distances that are equal but for rounding
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,36 +66,42 @@ def coverage_curve(
     pool = np.union1d(np.flatnonzero(can), np.union1d(labelled, chosen))
     place = np.full(len(features), -1)
     place[pool] = np.arange(len(pool))
-    points = points_of(features, pool, preprocessing)
+    points = preprocess(np.asarray(features)[pool].astype(np.float64), preprocessing)
+    points -= points.mean(axis=0)
     covered = np.flatnonzero(can)
     covered = covered[
         np.linspace(0, len(covered) - 1, min(rows, len(covered))).round().astype(np.int64)
     ]
-    own = points.take(place[covered])
-    before = _nearest_so_far(own, points.take(place[labelled]))
-    start = before[:, -1] if len(labelled) else np.full(len(own), np.inf)
+    own = points[place[covered]]
+    start = np.full(len(own), np.inf)
+    if len(labelled):
+        start = _nearest_so_far(own, points[place[labelled]])[:, -1]
 
     open_images = np.setdiff1d(np.flatnonzero(can), labelled)
     generator = np.random.default_rng(seed)
     orders = [generator.permutation(open_images)[: len(chosen)] for _ in range(draws)]
     found = [
-        np.minimum(_nearest_so_far(own, points.take(place[order])), start[:, None])
+        np.minimum(_nearest_so_far(own, points[place[order]]), start[:, None])
         for order in (chosen, *orders)
     ]
     radius = float(np.median([np.median(one[:, -1]) for one in found[1:]]))
     counts = np.unique(np.geomspace(1, len(chosen), _MOST_COUNTS).round().astype(np.int64))
-    shares = np.stack([(one[:, counts - 1] <= radius).mean(axis=0) for one in found])
-    return CoverageCurve(counts, shares[0], shares[1:], radius * points.unit)
+    shares = np.stack(
+        [(one[:, counts - 1] <= radius * (1 + _ROUNDING)).mean(axis=0) for one in found]
+    )
+    return CoverageCurve(counts, shares[0], shares[1:], radius)
 
 
-def _nearest_so_far(points: Points, chosen: Points) -> Float[np.ndarray, "n k"]:
-    """[i, k] the distance of point i to the nearest of the first k + 1 chosen ones, in steps."""
+def _nearest_so_far(
+    points: Float[np.ndarray, "n d"], chosen: Float[np.ndarray, "k d"]
+) -> Float[np.ndarray, "n k"]:
+    """[i, k] the distance of point i to the nearest of the first k + 1 chosen ones."""
     nearest = np.empty((len(points), len(chosen)), np.float32)
-    others = chosen.rows.astype(np.float32).T
+    lengths = np.square(chosen).sum(axis=1)
     for start in range(0, len(points), _ROWS_AT_ONCE):
-        part = slice(start, start + _ROWS_AT_ONCE)
-        # Exact: products of points are whole numbers below 2^24.
-        products = points.rows[part].astype(np.float32) @ others
-        squares = points.squares[part, None] + chosen.squares[None] - 2 * products.astype(np.int64)
-        nearest[part] = np.sqrt(np.minimum.accumulate(squares, axis=1))
+        part = points[start : start + _ROWS_AT_ONCE]
+        squares = np.square(part).sum(axis=1)[:, None] + lengths - 2 * part @ chosen.T
+        nearest[start : start + len(part)] = np.sqrt(
+            np.maximum(np.minimum.accumulate(squares, axis=1), 0)
+        )
     return nearest

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 import re
 from collections.abc import Sequence
 
@@ -29,10 +30,12 @@ class StoredImages:
     decoding/describing.py states.
 
     Attributes:
+        folder: that holds them.
         places: the path and the frame of each image, by name.
         bits_stored, intensity_range, dicom_window: as in `load_folder`.
     """
 
+    folder: pathlib.Path
     places: dict[str, tuple[str, int]]
     bits_stored: int | None = None
     intensity_range: tuple[float, float] | None = None
@@ -67,7 +70,7 @@ class StoredImages:
                 places[name] = (paths[name], 0)
             elif frame is not None and frame[1] in paths:
                 places[name] = (paths[frame[1]], int(frame[2]))
-        return cls(places, bits_stored, intensity_range, dicom_window)
+        return cls(pathlib.Path(folder), places, bits_stored, intensity_range, dicom_window)
 
     def read(self, name: str) -> UInt8[np.ndarray, "height width channels"]:
         """The pixels [H, W, 1 or 3] of one image.

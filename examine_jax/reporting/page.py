@@ -88,7 +88,7 @@ class FindingGroup:
 
     Attributes:
         title: of the finding, such as "blurred".
-        meaning: one sentence: what was measured, and what else can look like it.
+        meaning: one sentence: what else can look like it.
         count: the number of images that have it.
         images: some of them, the clearest first.
     """
@@ -108,7 +108,8 @@ class Decision:
         selection: a paragraph: which images to label, and what they cover.
         asked: whether the user gave a budget; otherwise the chosen images are a suggestion.
         findings: one group a finding, most images first.
-        finding_rows: for each finding: its title, images, share, threshold and the reason for it.
+        finding_rows: for each finding: its title, images, share, what becomes of them, the
+            threshold and what it means.
         chosen: the first images to label, in order.
         coverage: the chart of what the chosen images cover.
         to_label: all chosen images as a table.

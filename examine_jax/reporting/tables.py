@@ -22,11 +22,35 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from examine_jax.common.atomic_files import replacing
-from examine_jax.common.shapes import Float, Int
+from examine_jax.common.shapes import Bool, Float, Int
 
-SCORES_HEADER = ("image", "index", "score", "gap", "error_bound", "rank")
+SCORES_HEADER = (
+    "image",
+    "index",
+    "score",
+    "gap",
+    "error_bound",
+    "rank",
+    "usable",
+    "outlier",
+    "findings",
+)
 NOISE_LEVELS_HEADER = ("image", "index", "level", "score", "gap", "rank")
 SKIPPED_HEADER = ("image", "reason")
+
+
+@runtime_checkable
+class Usability(Protocol):
+    """What was found in each of N images, such as `quality.Findings`."""
+
+    @property
+    def usable(self) -> Bool[np.ndarray, " n"]: ...
+
+    @property
+    def outlier(self) -> Float[np.ndarray, " n"]: ...
+
+    @property
+    def findings(self) -> Sequence[Sequence[str]]: ...
 
 
 @runtime_checkable
@@ -63,11 +87,16 @@ def write_scores(
     gap: Float[np.ndarray, " n"],
     error_bound: Float[np.ndarray, " n"],
     rank: Int[np.ndarray, " n"],
+    usability: Usability | None = None,
 ) -> None:
     """Writes scores.csv: a row an image, in the order of the features; `index` starts at 0.
 
+    `usable` is 1 or 0, `outlier` higher for stranger images, and `findings` are names with a ;
+    between them. All three are empty without `usability`.
+
     Raises:
-        ValueError: there is not one name a row, or `rank` is not a permutation of 1 to N.
+        ValueError: there is not one name a row, `usability` is of other images, or `rank` is not a
+            permutation of 1 to N.
         OSError: as `atomic_files.replacing`.
     """
     _check_names(names, len(rank))
@@ -79,8 +108,21 @@ def write_scores(
         _digits(gap),
         _digits(error_bound),
         rank.tolist(),
+        *_usability_columns(usability, len(rank)),
     )
     write_table(path, SCORES_HEADER, zip(*columns, strict=True))
+
+
+def _usability_columns(usability: Usability | None, num_rows: int) -> Sequence[Sequence[object]]:
+    if usability is None:
+        return (("",) * num_rows,) * 3
+    if not len(usability.usable) == len(usability.findings) == num_rows:
+        raise ValueError(f"there are findings for {len(usability.usable)} of {num_rows} images")
+    return (
+        usability.usable.astype(int).tolist(),
+        _digits(usability.outlier),
+        [";".join(names) for names in usability.findings],
+    )
 
 
 def write_noise_levels(

@@ -60,7 +60,12 @@ def test_every_readable_image_is_scored_and_the_rest_is_listed_with_reasons(
     finished: pathlib.Path,
 ) -> None:
     rows = read(finished / "scores.csv")
-    assert list(rows[0]) == ["image", "index", "score", "gap", "error_bound", "rank"]
+    assert list(rows[0]) == [
+        *("image", "index", "score", "gap", "error_bound", "rank"),
+        *("usable", "outlier", "findings"),
+    ]
+    assert {row["usable"] for row in rows} <= {"0", "1"}
+    assert all(float(row["outlier"]) >= 0 for row in rows)
     assert len(rows) == 16
     assert {'<b>&"quoted".png', "日本.png", "sub/deep.png", "=SUM(A1).png"} <= {
         row["image"] for row in rows

@@ -46,7 +46,10 @@ def _report(names: tuple[str, ...]) -> reporting.Report:
         selection="Label.",
         asked=True,
         findings=(reporting.FindingGroup("blurred", "It is.", count, pictured[:2]),),
-        finding_rows=(("blurred", "2", "1%", "3", "why"), ("blank", "11", "2%", "-1e3", "why")),
+        finding_rows=(
+            ("blurred", "2", "1%", "left out", "3", "why"),
+            ("blank", "11", "2%", "stay", "-1e3", "why"),
+        ),
         chosen=pictured,
         to_label=reporting.Table("All", ("image", "covers", "group"), rows),
     )
@@ -94,7 +97,7 @@ def test_a_table_sorts_by_a_column_as_numbers_and_back(shown: Any) -> None:
     assert shown.locator("#label th[aria-sort]").get_attribute("aria-sort") == "ascending"
     shown.keyboard.press("Enter")
     assert [int(cell) for cell in _column(shown, 2)] == values[::-1]
-    shown.locator("#look table button", has_text="threshold").first.click()
+    shown.locator("#look table button", has_text="threshold").click()
     first = shown.locator("#look table tbody tr").first.text_content()
     assert "-1e3" in first
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from examine_jax.evaluation.noise_separation import noise_separation
 from examine_jax.reporting import page as reporting
-from examine_jax.reporting.headline import assessment_headline
+from examine_jax.reporting.headline import decision_headline, ranking_paragraph
 from examine_jax.reporting.tables import rank_by_gap
 from tests.support.names import HOSTILE_NAMES
 
@@ -238,19 +238,33 @@ def test_versions_include_the_main_libraries():
     assert {"python", "jax", "numpy"} <= set(versions)
 
 
-def test_headline_counts_what_stands_out():
-    gap = np.random.default_rng(0).normal(1.0, 0.01, 1000)
-    gap[:7] = 3.0
-    text = assessment_headline(
+def test_headline_says_what_to_do():
+    text = decision_headline(
         source="the folder scans",
-        encoder="an encoder",
-        gap=gap,
+        count=1000,
+        to_look_at={"blurred": 8, "blank": 3},
+        to_look_at_in_all=10,
+        to_label=40,
         num_skipped=1,
         num_duplicate_groups=2,
     )
-    assert text.startswith("1,000 images from the folder scans were described by an encoder")
+    assert text.startswith("1,000 images from the folder scans. Look at 10 of them before")
+    assert "(8 blurred, 3 blank)" in text
+    assert "Label the 40 images" in text
     assert "1 file could not be read" in text
     assert "2 groups of exact duplicates" in text
+
+
+def test_headline_of_a_clean_set_without_a_budget_asks_for_nothing():
+    text = decision_headline(source="x", count=1, to_look_at={}, to_look_at_in_all=0, to_label=0)
+    assert text == "1 image from x."
+
+
+def test_ranking_paragraph_counts_what_stands_out():
+    gap = np.random.default_rng(0).normal(1.0, 0.01, 1000)
+    gap[:7] = 3.0
+    text = ranking_paragraph(encoder="an encoder", gap=gap)
+    assert text.startswith("The images were described by an encoder")
     found = int(text.partition(" images stand out")[0].rpartition("; ")[2])
     expected = (gap > np.median(gap) + 3 * 1.4826 * np.median(np.abs(gap - np.median(gap)))).sum()
     assert found == expected
@@ -260,15 +274,15 @@ def test_headline_counts_what_stands_out():
     "gap",
     [np.zeros(3), np.array([0.5]), np.array([-1e-7, 0.0, 1.0]), np.array([1.0, 1.0, 1.0, 9.0])],
 )
-def test_headline_handles_extreme_gaps(gap):
-    text = assessment_headline(source="x", encoder="y", gap=gap)
+def test_ranking_paragraph_handles_extreme_gaps(gap):
+    text = ranking_paragraph(encoder="y", gap=gap)
     assert "nan" not in text
     assert "inf" not in text
 
 
-def test_headline_reports_the_noise_experiment():
+def test_ranking_paragraph_reports_the_noise_experiment():
     level = np.repeat([0.0, 0.5, 1.0], 10)
     separation = noise_separation(level + 0.01 * np.arange(30), level)
-    text = assessment_headline(source="x", encoder="y", gap=level, separation=separation)
+    text = ranking_paragraph(encoder="y", gap=level, separation=separation)
     assert "AUROC of 1.000" in text
     assert "δ = 1" in text

@@ -27,13 +27,36 @@ def test_scores_have_the_documented_columns_and_exact_values(dtype, tmp_path):
     names = [f"image {index}" for index in range(count)]
     tables.write_scores(tmp_path / "scores.csv", names, score, gap, bound, tables.rank_by_gap(gap))
     header, *rows = _read(tmp_path / "scores.csv")
-    assert header == ["image", "index", "score", "gap", "error_bound", "rank"]
+    assert header == [
+        *("image", "index", "score", "gap", "error_bound", "rank"),
+        *("usable", "outlier", "findings"),
+    ]
     columns = list(zip(*rows, strict=True))
     assert list(columns[0]) == names
     assert list(map(int, columns[1])) == list(range(count))
     for column, values in ((2, score), (3, gap), (4, bound)):
         np.testing.assert_array_equal(np.array(columns[column], dtype=dtype), values)
     np.testing.assert_array_equal(np.array(columns[5], dtype=int), rankdata(gap, method="ordinal"))
+
+
+def test_usability_is_written_beside_the_scores(tmp_path):
+    gap = np.array([0.2, 0.1])
+    found = types.SimpleNamespace(
+        usable=np.array([True, False]),
+        outlier=np.array([0.5, 1 / 3]),
+        findings=((), ("blurred", "noisy")),
+    )
+    columns = (["a", "b"], gap, gap, gap, np.array([2, 1]))
+    tables.write_scores(tmp_path / "s.csv", *columns, found)
+    assert [row[6:] for row in _read(tmp_path / "s.csv")[1:]] == [
+        ["1", "0.5", ""],
+        ["0", str(1 / 3), "blurred;noisy"],
+    ]
+    tables.write_scores(tmp_path / "s.csv", *columns)
+    assert [row[6:] for row in _read(tmp_path / "s.csv")[1:]] == [["", "", ""]] * 2
+    found.usable = np.array([True])
+    with pytest.raises(ValueError, match="findings for 1 of 2"):
+        tables.write_scores(tmp_path / "s.csv", *columns, found)
 
 
 def test_half_precision_is_written_as_float32(tmp_path):
@@ -54,7 +77,7 @@ def test_hostile_names_come_back_from_csv_unchanged(tmp_path):
     )
     rows = _read(tmp_path / "s.csv")
     assert [row[0] for row in rows[1:]] == list(HOSTILE_NAMES)
-    assert {len(row) for row in rows} == {6}
+    assert {len(row) for row in rows} == {9}
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1))

@@ -1,7 +1,8 @@
 """Writes an assessment's files: tables, features, pictures and the page."""
 
+import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import jax
 import numpy as np
@@ -10,7 +11,16 @@ from examine_jax.common.atomic_files import write_array, write_bytes
 from examine_jax.common.configuration import to_plain
 from examine_jax.common.shapes import Int, UInt8
 from examine_jax.encoders import Encoder
-from examine_jax.jobs.assess.assess import Assessment, AssessSettings
+from examine_jax.jobs.assess.assessment import Assessment
+from examine_jax.jobs.assess.decision import decision_of
+from examine_jax.jobs.assess.looking import findings_by_name, in_words, number_to_look_at
+from examine_jax.jobs.assess.settings import DECISION_DEFAULTS, AssessSettings, DecisionSettings
+from examine_jax.jobs.assess.to_label import (
+    number_to_label,
+    shown_pixels,
+    stored_images,
+    write_chosen,
+)
 from examine_jax.reporting.charts import (
     galleries,
     principal_components,
@@ -19,8 +29,9 @@ from examine_jax.reporting.charts import (
     singular_values,
     training_curves,
 )
-from examine_jax.reporting.headline import assessment_headline
+from examine_jax.reporting.headline import decision_headline, ranking_paragraph
 from examine_jax.reporting.page import (
+    PATIENTS_PIXELS,
     Illustration,
     Report,
     Table,
@@ -44,11 +55,17 @@ def write_assessment(
     workdir: pathlib.Path,
     assessment: Assessment,
     settings: AssessSettings,
+    decision: DecisionSettings = DECISION_DEFAULTS,
     *,
     source: str,
     device: str,
+    folder: str | os.PathLike[str] | None = None,
+    hand_over_as: Collection[str] | None = None,
+    keep_originals: bool = False,
 ) -> pathlib.Path:
-    """Writes scores.csv, features.npy, skipped.csv, the figures as PNG and report.html.
+    """Writes scores.csv, to_label.csv, features.npy, skipped.csv, the figures and report.html.
+
+    Without a budget there is no to_label.csv, and one of an earlier run is removed.
 
     Each file is written whole or not at all.
 
@@ -56,8 +73,13 @@ def write_assessment(
         workdir: an existing folder.
         assessment: the results.
         settings: the settings of the assessment.
+        decision: how the images to label were chosen.
         source: the name of the images' source, for the page.
         device: the name of the device, for the page.
+        folder: the folder of the images, if they are in one: pictures are then shown and handed
+            over at their full size. Otherwise as the encoder saw them.
+        hand_over_as: the formats of the images to label, as in `hand_over`.
+        keep_originals: as in `hand_over`.
 
     Returns:
         The page's path.
@@ -69,7 +91,17 @@ def write_assessment(
     gap, score = np.asarray(found.gap), np.asarray(found.score)
     bound = np.asarray(found.error_bound)
     write_array(workdir / "features.npy", assessment.features)
-    write_scores(workdir / "scores.csv", assessment.names, score, gap, bound, assessment.rank)
+    write_scores(
+        workdir / "scores.csv",
+        assessment.names,
+        score,
+        gap,
+        bound,
+        assessment.rank,
+        assessment.findings,
+    )
+    stored = stored_images(assessment, folder)
+    write_chosen(workdir, assessment, stored, hand_over_as, keep_originals)
     skipped = () if assessment.images is None else assessment.images.skipped
     write_skipped(workdir / "skipped.csv", skipped)
     tables: tuple[Table, ...] = ()
@@ -101,26 +133,44 @@ def write_assessment(
         pixels=None if assessment.images is None else assessment.images.pixels,
         level=assessment.level,
     )
-    skipped = () if assessment.images is None else assessment.images.skipped
     page = workdir / "report.html"
     write_report(
         page,
         Report(
             title="Image assessment" if assessment.images is not None else "Feature assessment",
-            headline=assessment_headline(
+            headline=decision_headline(
                 source=source,
-                encoder=_encoder_in_words(assessment),
-                gap=gap,
+                count=len(gap),
+                to_look_at={
+                    in_words(name): len(indices)
+                    for name, indices in findings_by_name(assessment).items()
+                },
+                to_look_at_in_all=number_to_look_at(assessment),
+                to_label=number_to_label(assessment),
                 num_skipped=len(skipped),
                 num_duplicate_groups=len(assessment.duplicates),
+            ),
+            ranking=ranking_paragraph(
+                encoder=_encoder_in_words(assessment),
+                gap=gap,
                 separation=assessment.separations.get("trained encoder"),
             ),
+            decision=decision_of(assessment, decision, shown_pixels(assessment, stored)),
+            privacy=PATIENTS_PIXELS if assessment.images is not None else "",
             summary={
-                "images scored" if assessment.images is not None else "rows scored": str(len(gap)),
+                "images" if assessment.images is not None else "rows": f"{len(gap):,}",
+                **(
+                    {"to look at": f"{number_to_look_at(assessment):,}"}
+                    if assessment.findings is not None
+                    else {}
+                ),
+                **(
+                    {"to label first": f"{number_to_label(assessment):,}"}
+                    if assessment.asked
+                    else {}
+                ),
                 "files skipped": str(len(skipped)),
                 "groups of exact duplicates": str(len(assessment.duplicates)),
-                "device": device,
-                "time": f"{sum(assessment.seconds.values()):.0f} s",
             },
             highest=highest,
             lowest=lowest,
@@ -132,7 +182,7 @@ def write_assessment(
             ),
             skipped=skipped,
             warnings=_warnings(assessment, gap, bound),
-            settings=_settings(assessment, settings),
+            settings={"device": device, **_settings(assessment, settings)},
             versions=package_versions(),
         ),
     )

@@ -1,6 +1,5 @@
 """The coverage curve: how much of the set lies near the images chosen so far."""
 
-import numpy as np
 from matplotlib import ticker
 
 from examine_jax.evaluation.coverage import CoverageCurve

@@ -1,0 +1,157 @@
+"""The decision of the main job: which images are usable, and which of these to label."""
+
+import dataclasses
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from examine_jax.common.shapes import Bool, Float, Int, Shaped
+from examine_jax.images import ImageSet
+from examine_jax.jobs.assess.settings import DecisionSettings
+from examine_jax.jobs.select import read_listed
+from examine_jax.labelled.tables import read_column
+from examine_jax.quality import Findings, describe, find
+from examine_jax.selection import Random, Selection, select
+from examine_jax.selection.arguments import groups_of
+from examine_jax.selection.pool import most_of
+
+_SUGGESTED = 16
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Known:
+    """What the user's tables say of the images.
+
+    Attributes:
+        groups: [N], each image's patient, slide or the like, as text; None: not known.
+        labelled: indices of the images that are labelled already.
+    """
+
+    groups: Shaped[np.ndarray, " n"] | None
+    labelled: Int[np.ndarray, " labelled"]
+
+
+def read_known(decision: DecisionSettings, count: int, names: Sequence[str] | None) -> Known:
+    """Reads the table of labelled images and that of groups.
+
+    If the table of labelled images has a column `label`, rows without a label are ignored. That of
+    groups has a column `group`.
+
+    Args:
+        decision: names the tables.
+        count: the number of images.
+        names: of the images; None: the tables have a column `index`.
+
+    Raises:
+        ValueError: an unknown image, an image without a group, or no such column.
+        OSError: a file cannot be read.
+    """
+    groups = None
+    if decision.groups is not None:
+        groups = read_column(decision.groups, count, "group", names).astype(str)
+        missing = np.flatnonzero(groups == "")
+        if len(missing):
+            example = f"row {missing[0]}" if names is None else repr(names[missing[0]])
+            raise ValueError(
+                f"{os.fspath(decision.groups)} has no group for {len(missing)} of {count} images, "
+                f"such as {example}: add them"
+            )
+    labelled = np.empty(0, np.int64)
+    if decision.labelled is not None:
+        labelled = read_listed(decision.labelled, count, names)
+    return Known(groups, labelled)
+
+
+def check_budget(decision: DecisionSettings, count: int, known: Known) -> None:
+    """Refuses a budget that cannot be met even if every image is usable.
+
+    Raises:
+        ValueError: as `select`.
+    """
+    if decision.budget is not None:
+        select(
+            np.arange(count, dtype=np.float32)[:, None],
+            decision.budget,
+            groups=known.groups,
+            per_group=decision.per_group,
+            labelled=known.labelled,
+            strategy=Random(preprocessing="none"),
+        )
+
+
+def find_unusable(
+    images: ImageSet,
+    features: Float[np.ndarray, "n d"],
+    reference: Float[np.ndarray, "m k"] | None,
+    *,
+    changed: bool,
+) -> Findings:
+    """What is found in the images.
+
+    Args:
+        images: the assessed images.
+        features: of the encoder.
+        reference: descriptions of clean reference images, or None.
+        changed: whether the pixels were changed after they were described.
+    """
+    descriptions = images.descriptions
+    if changed or descriptions is None:
+        descriptions = np.stack([describe(pixels) for pixels in images.pixels])
+    return find(descriptions, pixels=images.pixels, features=features, reference=reference)
+
+
+def choose(
+    features: Float[np.ndarray, "n d"],
+    decision: DecisionSettings,
+    known: Known,
+    findings: Findings | None,
+    seed: int,
+) -> Selection | None:
+    """The images to label: as many as the budget, or a few as a suggestion.
+
+    Of near copies, one may be chosen.
+
+    Returns:
+        The selection. None: there is no budget, and no image can be chosen.
+
+    Raises:
+        ValueError: as `select`; the message names the unusable images if these are why.
+    """
+    usable = None if findings is None else findings.usable & (findings.duplicates_of < 0)
+    if decision.budget is not None:
+        try:
+            return _selected(features, decision.budget, decision, known, usable, seed)
+        except ValueError as error:
+            out = 0 if usable is None else int((~usable).sum())
+            if not out:
+                raise
+            raise ValueError(
+                f"{error} ({out} of {len(features)} images are no use or copies: run without "
+                "--budget to see which and why)"
+            ) from error
+    open_images = np.ones(len(features), bool) if usable is None else usable.copy()
+    open_images[known.labelled] = False
+    group, left = groups_of(known.groups, decision.per_group, len(features), known.labelled)
+    most = min(_SUGGESTED, most_of(group[open_images], left))
+    return _selected(features, str(most), decision, known, usable, seed) if most else None
+
+
+def _selected(
+    features: Float[np.ndarray, "n d"],
+    budget: str,
+    decision: DecisionSettings,
+    known: Known,
+    usable: Bool[np.ndarray, " n"] | None,
+    seed: int,
+) -> Selection:
+    return select(
+        features,
+        budget,
+        usable=usable,
+        groups=known.groups,
+        per_group=decision.per_group,
+        labelled=known.labelled,
+        strategy=decision.strategy,
+        key=seed,
+    )

@@ -1,0 +1,173 @@
+"""How the main job reads images, trains its encoder and embeds."""
+
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from examine_jax.common.progress import progress_bar
+from examine_jax.common.shapes import Float, UInt8
+from examine_jax.encoders import Encoder
+from examine_jax.encoders.train import train_and_save
+from examine_jax.evaluation.noise_experiment import clean_then_mixed, mixed_training_set
+from examine_jax.features.preprocessing import FeatureStatistics
+from examine_jax.images import ImageSet, load_images, sample_images
+from examine_jax.images.decoding.describing import Describe
+from examine_jax.images.sources.load import dicom_settings
+from examine_jax.jobs.assess.settings import AssessSettings
+from examine_jax.models.architectures import architecture as named_architecture
+from examine_jax.pretraining import Method, PretrainSettings, method_preset
+from examine_jax.pretraining.recipes import recipe
+from examine_jax.quality import describe
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LoadedSets:
+    """All images of a run.
+
+    Attributes:
+        assessed: the images to assess, with descriptions.
+        training: the images to train on.
+        reference: [M, K] descriptions of clean reference images, if there are any.
+    """
+
+    assessed: ImageSet
+    training: ImageSet
+    reference: Float[np.ndarray, "m k"] | None
+
+
+def load_sets(
+    images: Any,
+    pretrain_images: Any,
+    method: Method,
+    trained: Encoder | None,
+    asked: Mapping[str, Any],
+    progress: bool,
+    *,
+    reference_images: Any = None,
+) -> LoadedSets:
+    """Reads all images that the job needs; those that are assessed are described as stored."""
+    size, channels = method.encoder.image_size, method.encoder.channels
+    bits = None if trained is None else trained.training.get("bits_stored")
+
+    def load(
+        source: Any, bits: int | None, describe: Describe | None = None, unit: str = "images"
+    ) -> ImageSet:
+        with progress_bar(unit, progress) as report:
+            found = load_images(
+                source,
+                image_size=size,
+                channels=channels,
+                bits_stored=bits,
+                **dicom_settings(source, trained.training if trained else {}, **asked),
+                describe=describe,
+                on_progress=report,
+            )
+        for note in found.notes if progress else ():
+            print(f"images: {note}", file=sys.stderr)
+        return found
+
+    if images is None:
+        training, assessed = sample_images(image_size=size, channels=channels, describe=describe)
+    else:
+        assessed = load(images, bits, describe)
+        training = assessed
+    if pretrain_images is not None:
+        training = load(pretrain_images, bits)
+        if images is not None and training.bits_stored != assessed.bits_stored:
+            # Both sets need the training set's scale.
+            assessed = load(images, training.bits_stored, describe)
+    if len(assessed) < 2:
+        raise ValueError(f"{images} holds one readable image; leaving one out needs at least two")
+    reference = None
+    if reference_images is not None:
+        reference = load(reference_images, assessed.bits_stored, describe, "reference images")
+    return LoadedSets(assessed, training, None if reference is None else reference.descriptions)
+
+
+def check_fits(settings: AssessSettings, trained: Encoder) -> None:
+    """Refuses another image size or number of channels than the given encoder's."""
+    for name in ("image_size", "channels"):
+        asked, own = getattr(settings, name), getattr(trained, name)
+        if asked not in (None, own):
+            raise ValueError(f"{name} {asked}, but the encoder has {own}: leave {name} out")
+
+
+def method_and_training(settings: AssessSettings) -> tuple[Method, PretrainSettings]:
+    """The method, and the training settings before the number of images is known."""
+    chosen = named_architecture(
+        settings.architecture, image_size=settings.image_size, channels=settings.channels
+    )
+    if settings.pooling is not None:
+        encoder: Any = chosen.encoder
+        if not hasattr(encoder, "pooling"):
+            raise ValueError(
+                f"pooling needs a vision transformer's tokens: {settings.architecture} has none"
+            )
+        chosen = dataclasses.replace(
+            chosen, encoder=dataclasses.replace(encoder, pooling=settings.pooling)
+        )
+    training = settings.training or recipe(settings.architecture, settings.method)
+    method, _ = method_preset(settings.method, chosen, steps=training.phases[0].steps)
+    return method, training
+
+
+def train_encoder(
+    method: Method,
+    training: PretrainSettings,
+    images: ImageSet,
+    mean: float,
+    settings: AssessSettings,
+    workdir: pathlib.Path,
+    asked: Mapping[str, Any],
+    progress: bool,
+) -> tuple[Encoder, tuple[np.ndarray, np.ndarray]]:
+    clean = images.pixels
+    training = dataclasses.replace(
+        training, batch_size=min(training.batch_size, len(clean)), seed=settings.seed
+    )
+    sets = [clean]
+    if (
+        settings.noise is not None
+        and settings.noise_training == "clean_then_mixed"
+        and len(training.phases) == 1
+    ):
+        sets.append(mixed_training_set(clean, settings.noise, mean, settings.seed))
+        training = dataclasses.replace(training, phases=clean_then_mixed(training.phases[0]))
+    encoder, history = train_and_save(
+        method,
+        sets,
+        training,
+        workdir,
+        architecture=settings.architecture,
+        names=images.names,
+        bits_stored=images.bits_stored,
+        intensity_range=asked["intensity_range"],
+        dicom_window=asked["dicom_window"] or 1,
+        progress=progress,
+    )
+    steps = np.array([record["step"] for record in history])
+    losses = np.array([record["loss"] for record in history], np.float64)
+    return encoder, (steps, losses)
+
+
+def training_statistics(encoder: Encoder) -> FeatureStatistics | None:
+    """The feature statistics in the encoder's folder; None if it was trained elsewhere."""
+    try:
+        mean, deviation = (
+            np.array(encoder.training[key], np.float64)
+            for key in ("feature_mean", "feature_deviation")
+        )
+    except KeyError:
+        return None
+    return FeatureStatistics(mean, deviation)
+
+
+def embedded(
+    encoder: Encoder, pixels: UInt8[np.ndarray, "n h w c"], progress: bool
+) -> Float[np.ndarray, "n d"]:
+    with progress_bar("embedded", progress) as report:
+        return encoder.embed(pixels, on_progress=report)

@@ -1,0 +1,92 @@
+"""Writes the images to label: the table, and the files for labelling tools."""
+
+import os
+import pathlib
+from collections.abc import Collection
+
+import numpy as np
+
+from examine_jax.common.shapes import UInt8
+from examine_jax.images.sources.folder import FolderSource
+from examine_jax.images.sources.load import dicom_settings
+from examine_jax.images.sources.registry import source_of
+from examine_jax.images.stored_images import StoredImages
+from examine_jax.jobs.assess.assessment import Assessment
+from examine_jax.jobs.assess.decision import chosen_images
+from examine_jax.jobs.assess.looking import PixelsOf
+from examine_jax.jobs.select import write_to_label
+from examine_jax.reporting.hand_over.chosen import ChosenImage, ChosenImages
+from examine_jax.reporting.hand_over.registry import hand_over
+
+
+def write_chosen(
+    workdir: pathlib.Path,
+    assessment: Assessment,
+    stored: StoredImages | None,
+    formats: Collection[str] | None,
+    keep_originals: bool,
+) -> None:
+    table = workdir / "to_label.csv"
+    if assessment.selection is None or not assessment.asked:
+        table.unlink(missing_ok=True)
+        hand_over(workdir, None)
+        return
+    names = assessment.names if assessment.images is not None else None
+    write_to_label(table, assessment.selection, names, assessment.groups)
+    images = assessment.images
+    if images is None:
+        return
+    files = {}
+    if stored is not None:
+        files = {
+            name: pathlib.Path(path)
+            for name, (path, _) in stored.places.items()
+            if stored.shown_by_browsers(name)
+        }
+
+    def pixels(image: ChosenImage) -> UInt8[np.ndarray, "h w c"]:
+        own = images.pixels[image.index]
+        return own if stored is None else stored.read_or(image.name, own)
+
+    root = workdir if stored is None else stored.folder
+    chosen = ChosenImages(chosen_images(assessment, files), pixels, root)
+    hand_over(workdir, chosen, formats, keep_originals=keep_originals)
+
+
+def stored_images(
+    assessment: Assessment, folder: str | os.PathLike[str] | None
+) -> StoredImages | None:
+    """The images at their full size; None where the assessed ones are in no folder, or changed."""
+    if assessment.images is None or assessment.level is not None:
+        return None
+    if (
+        folder is None
+        or not os.path.isdir(folder)
+        or not isinstance(source_of(folder)[0], FolderSource)
+    ):
+        return None
+    training = {} if assessment.encoder is None else assessment.encoder.training
+    return StoredImages.of(
+        folder,
+        assessment.names,
+        bits_stored=assessment.images.bits_stored,
+        **dicom_settings(folder, training),
+    )
+
+
+def shown_pixels(assessment: Assessment, stored: StoredImages | None) -> PixelsOf | None:
+    images = assessment.images
+    if images is None:
+        return None
+
+    def pixels(index: int) -> UInt8[np.ndarray, "h w c"]:
+        own = images.pixels[index]
+        return own if stored is None else stored.read_or(images.names[index], own)
+
+    return pixels
+
+
+def number_to_label(assessment: Assessment) -> int:
+    if assessment.selection is None or not assessment.asked:
+        return 0
+    return len(assessment.selection.indices)
