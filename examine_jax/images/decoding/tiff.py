@@ -9,15 +9,15 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms
-from tifffile import TIFF, TiffFile, TiffPage
+from tifffile import TiffFile, TiffPage
 
 from examine_jax.common.shapes import Num, Shaped, UInt8
 from examine_jax.images.decoding.raster import Raster
 from examine_jax.images.decoding.tiff_samples import check_samples, sample_bands
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
-# Every format that some maker builds upon TIFF is read as the plain TIFF that it is.
-_NO_VENDORS = {f"is_{name}": False for name in TIFF.FILE_FLAGS if name not in ("frame", "virtual")}
+# Formats that are built upon TIFF and lay out their pages otherwise are read as the TIFF they are.
+_NO_VENDORS = {"is_lsm": False, "is_ndpi": False, "is_scanimage": False}
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _CIELAB, _ICCLAB = 8, 9
@@ -65,8 +65,10 @@ def read_tiff(
     Raises:
         UnreadableImage: the image is not read; says what it is.
     """
-    stream.seek(directory)
-    page = TiffPage(file, 0)
+    page = file.pages.first
+    if page.offset != directory:
+        stream.seek(directory)
+        page = TiffPage(file, 0)
     height, width = page.imagelength, page.imagewidth
     if width * height > max_pixels:
         raise UnreadableImage(
