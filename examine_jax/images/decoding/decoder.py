@@ -419,7 +419,7 @@ def _dicom_reader() -> ModuleType:
         from examine_jax.images.decoding import dicom
     except ImportError:
         raise UnreadableImage(
-            "a DICOM file, which is read by the package pydicom; pip install pydicom"
+            "a DICOM file, which is read by the package pydicom; pip install 'examine-jax[dicom]'"
         ) from None
     return dicom
 

@@ -378,5 +378,5 @@ def test_without_pydicom_the_reason_names_it(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delattr(examine_jax.images.decoding, "dicom", raising=False)
     monkeypatch.delitem(sys.modules, "examine_jax.images.decoding.dicom", raising=False)
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(UnreadableImage, match="pip install pydicom"):
+    with pytest.raises(UnreadableImage, match=r"pydicom; pip install 'examine-jax\[dicom\]'"):
         decoder(64)(str(SHIPPED / "MR_small.dcm"))
