@@ -1,6 +1,7 @@
 """Balanced accuracy against labels."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -16,7 +17,7 @@ from examine_jax.reporting.charts.drawing import (
 )
 from examine_jax.studies.budget.rows import Curve
 
-_DASHES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)))
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)))
 
 
 def budget_chart(

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -37,7 +37,7 @@ from examine_jax.studies.budget.pools import (
 )
 from examine_jax.studies.budget.results import BudgetResult, UsabilityResult
 from examine_jax.studies.budget.settings import COLOURS, BudgetSettings
-from examine_jax.studies.budget.usability import usable_images
+from examine_jax.studies.budget.usability import described, usable_images
 from examine_jax.studies.common import kept
 from examine_jax.studies.common.notes import note, note_other_seeds
 
@@ -82,11 +82,20 @@ def run(
     splits = {seed: divide(images, settings, seed) for seed in settings.seeds}
     check_folder(workdir, settings, images, given)
     note_other_seeds(workdir, settings.seeds, progress)
+    clean_descriptions = functools.cache(lambda: described(images.pixels))  # for all seeds
     results: list[Result] = []
     for seed, split in splits.items():
         for condition in conditions(settings):
             results += run_pool(
-                images, split, workdir, settings, condition, seed, given=given, progress=progress
+                images,
+                split,
+                workdir,
+                settings,
+                condition,
+                seed,
+                clean_descriptions,
+                given=given,
+                progress=progress,
             )
         page = write_page(
             workdir, results, images, settings, device=device or jax.default_backend()
@@ -129,6 +138,7 @@ def run_pool(
     settings: BudgetSettings,
     condition: Condition,
     seed: int,
+    clean_descriptions: Callable[[], Float[np.ndarray, "n k"]],
     *,
     given: Encoder | None = None,
     progress: bool = True,
@@ -142,6 +152,7 @@ def run_pool(
         settings: of the study.
         condition: whether the pool has artefacts.
         seed: of the split, the artefacts, the trainings and the random choices.
+        clean_descriptions: gives those of all images (`quality.describe`).
         given: a trained encoder, in place of all trainings.
         progress: show on stderr what is done.
     """
@@ -154,6 +165,13 @@ def run_pool(
             return pixels, np.full(len(pixels), -1)
         return spoilt(pixels, settings, seed)
 
+    @functools.cache
+    def descriptions() -> Float[np.ndarray, "p k"]:
+        pixels, kind = pool()
+        found = clean_descriptions()[split.pool].copy()
+        found[kind >= 0] = described(pixels[kind >= 0])
+        return found
+
     for name in encoders_of(settings, given):
         own = home / name
         features = functools.cache(
@@ -163,7 +181,7 @@ def run_pool(
         )
         found = kept.json(
             own / "usability.json",
-            functools.partial(_usability, pool, features, settings),
+            functools.partial(_usability, pool, descriptions, features, settings),
         )
         may = np.array(found["usable"], bool) & ~np.array(found["copy"], bool)
         yield UsabilityResult(
@@ -229,9 +247,11 @@ def _features(
     return kept.arrays(folder / "features.npz", compute)
 
 
-def _usability(pool: Any, features: Any, settings: BudgetSettings) -> dict[str, Any]:
+def _usability(
+    pool: Any, descriptions: Any, features: Any, settings: BudgetSettings
+) -> dict[str, Any]:
     pixels, kind = pool()
-    usable, copy = usable_images(pixels, features()["pool"])
+    usable, copy = usable_images(descriptions(), pixels, features()["pool"])
     names = SUITED[settings.artefacts]
     return {
         "usable": usable.astype(int).tolist(),
