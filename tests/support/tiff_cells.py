@@ -67,8 +67,16 @@ def all_tiffs() -> Iterator[Cell]:
     yield from special_tiffs()
 
 
-def plain_tiffs() -> Iterator[Cell]:
-    """Samples x channels x order x layout x planes x compression, and BigTIFF for some."""
+def plain_tiffs(step: int = 1) -> Iterator[Cell]:
+    """Samples x channels x order x layout x planes x compression, and BigTIFF for some.
+
+    Every `step`-th of them.
+    """
+    for kind in itertools.islice(_plain_kinds(), 0, None, step):
+        yield _plain(*kind)
+
+
+def _plain_kinds() -> Iterator[tuple[str, str, str, str, str, int, bool, bool]]:
     for samples, channels, order, layout, compression in itertools.product(
         SAMPLES, CHANNELS, "<>", LAYOUTS, COMPRESSIONS
     ):
@@ -80,9 +88,7 @@ def plain_tiffs() -> Iterator[Cell]:
         for predictor in predictors:
             for planar in (False, True) if CHANNELS[channels] > 1 else (False,):
                 for big in (False, True) if layout == "tiles" else (False,):
-                    yield _plain(
-                        samples, channels, order, layout, compression, predictor, planar, big
-                    )
+                    yield samples, channels, order, layout, compression, predictor, planar, big
 
 
 def _plain(

@@ -2,8 +2,9 @@
 
 The whole image is squashed to the square: nothing at its edges is lost, and its aspect is not kept.
 
-Large images are resized in bands of rows. Pillow reduces the columns first and the rows then, so
-the columns of each band can be reduced by themselves: the result is the same, bit by bit.
+Large images are resized in bands of rows: a resize treats columns and rows apart, so the columns of
+each band are reduced first, and then all rows. Where Pillow takes the other order, as for tall
+images, bytes differ by their rounding between the two.
 """
 
 from collections.abc import Iterable

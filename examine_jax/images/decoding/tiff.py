@@ -13,11 +13,8 @@ from tifffile import TiffFile, TiffPage
 
 from examine_jax.common.shapes import Num, Shaped, UInt8
 from examine_jax.images.decoding.raster import Raster
-from examine_jax.images.decoding.tiff_samples import check_samples, sample_bands
+from examine_jax.images.decoding.tiff_samples import check_samples, sample_bands, sample_type
 from examine_jax.images.decoding.unreadable import UnreadableImage
-
-# Formats that are built upon TIFF and lay out their pages otherwise are read as the TIFF they are.
-_NO_VENDORS = {"is_lsm": False, "is_ndpi": False, "is_scanimage": False}
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _CIELAB, _ICCLAB = 8, 9
@@ -43,7 +40,8 @@ _JPEG, _JPEG_AS_DNG, _WEBP, _JPEG_2000_YCBCR = 7, 33007, 50001, 33003
 def open_tiff(stream: BinaryIO) -> TiffFile:
     """A TIFF for `read_tiff`."""
     stream.seek(0)
-    return TiffFile(stream, _multifile=False, **_NO_VENDORS)
+    # Formats that are built upon TIFF and lay out pages otherwise are read as the TIFF they are.
+    return TiffFile(stream, _multifile=False, is_lsm=False, is_ndpi=False, is_scanimage=False)
 
 
 def read_tiff(
@@ -76,7 +74,7 @@ def read_tiff(
         )
     check_samples(page, max_bytes)
     convert, channels = _conversion(page, bits_stored)
-    kind, bits = page.dtype.kind, page.bitspersample
+    kind, bits = sample_type(page).kind, page.bitspersample
     photometric = _photometric(page)
 
     def bands() -> Iterator[Num[np.ndarray, "rows width channels"]]:
@@ -101,14 +99,19 @@ def _photometric(page: TiffPage) -> int:
     return int(page.photometric)
 
 
+def _name(photometric: int) -> str:
+    return str(getattr(photometric, "name", photometric))
+
+
 def _conversion(
     page: TiffPage, bits_stored: int | None
 ) -> tuple[Callable[[Shaped[np.ndarray, "rows width samples"]], np.ndarray], int]:
     """What turns samples into grey or RGB, and how many channels that has."""
     photometric = _photometric(page)
     if photometric not in _COLOURS:
-        name = getattr(page.photometric, "name", str(photometric))
-        raise UnreadableImage(f"a TIFF of {name} samples, which are not read; save it as RGB")
+        raise UnreadableImage(
+            f"a TIFF of {_name(page.photometric)} samples, which are not read; save it as RGB"
+        )
     colours = _COLOURS[photometric]
     if page.samplesperpixel < colours:
         raise UnreadableImage(
@@ -118,10 +121,10 @@ def _conversion(
     alpha, associated = _alpha(page, photometric, colours)
     if photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
         return _grey_or_rgb(page, photometric, alpha, associated, bits_stored), colours
-    if page.dtype.kind not in "bu":
+    if sample_type(page).kind not in "bu":
         raise UnreadableImage(
-            f"a TIFF of {page.dtype} samples as {page.photometric.name}, which are not read; save "
-            "it as RGB"
+            f"a TIFF of {page.dtype} samples as {_name(page.photometric)}, which are not read; "
+            "save it as RGB"
         )
     to_rgb = {
         _PALETTE: _palette,
@@ -165,7 +168,7 @@ def _grey_or_rgb(
     bits_stored: int | None,
 ) -> Callable[[Shaped[np.ndarray, "rows width samples"]], np.ndarray]:
     colours, inverted = _COLOURS[photometric], photometric == _WHITE_IS_ZERO
-    kind, bits = page.dtype.kind, page.bitspersample
+    kind, bits = sample_type(page).kind, page.bitspersample
     if inverted and kind not in "bu":
         raise UnreadableImage(
             f"a TIFF of {page.dtype} samples whose 0 is white; save it with 0 as black"

@@ -8,7 +8,7 @@ import dataclasses
 import io
 import math
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -58,8 +58,7 @@ def check_samples(page: TiffPage, max_bytes: int) -> None:
     if page.sampleformat in (5, 6):
         raise UnreadableImage("a TIFF of complex samples, which are not read; save real ones")
     if page.dtype is None or isinstance(page.bitspersample, tuple):
-        bits = page.bitspersample
-        bits = "/".join(map(str, bits)) if isinstance(bits, tuple) else str(bits)
+        bits = "/".join(map(str, np.atleast_1d(page.bitspersample)))
         raise UnreadableImage(
             f"a TIFF of {bits}-bit samples, which are not read; save 8 or 16 bits"
         )
@@ -85,6 +84,11 @@ def check_samples(page: TiffPage, max_bytes: int) -> None:
         raise UnreadableImage(
             f"a TIFF of strips or tiles of {decoded} bytes, more than max_bytes={max_bytes}"
         )
+
+
+def sample_type(page: TiffPage) -> "np.dtype[Any]":
+    """The type of a page's samples in memory."""
+    return np.dtype(page.dtype)
 
 
 def sample_bands(
@@ -155,7 +159,7 @@ def _copy_plain(
     top: int,
     target: Shaped[np.ndarray, "rows width samples"],
 ) -> None:
-    stored = page.dtype.newbyteorder(page.parent.byteorder)
+    stored = sample_type(page).newbyteorder(page.parent.byteorder)
     row_bytes = page.imagewidth * segments.samples * stored.itemsize
     done = 0
     while done < len(target):
@@ -192,7 +196,7 @@ def _decoded(
         raise UnreadableImage("damaged: a strip or tile of 0 bytes")
     _check_encoded(page, segments, data)
     tables = {"jpegtables": page.jpegtables} if page.compression in (_JPEG, _JPEG_AS_DNG) else {}
-    decoded = page.decode(data, index, **tables)[0][0]
+    decoded = np.asarray(page.decode(data, index, **tables)[0])[0]
     if decoded.dtype != page.dtype:
         raise UnreadableImage(
             f"damaged: a TIFF of {page.dtype} samples whose strips hold {decoded.dtype}"

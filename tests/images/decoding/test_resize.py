@@ -3,7 +3,13 @@ import pytest
 import skimage
 from PIL import Image
 
-from examine_jax.images.decoding.resize import luma, resize_bytes, resize_values
+from examine_jax.images.decoding.resize import (
+    luma,
+    resize_bands,
+    resize_bytes,
+    resize_image,
+    resize_values,
+)
 
 
 @pytest.mark.parametrize("shape", [(31, 57, 1), (57, 31, 3), (9, 9, 3), (16, 16, 3), (1, 1, 1)])
@@ -45,3 +51,30 @@ def test_luma_is_pillows():
     pixels = np.random.default_rng(4).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     expected = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)
     np.testing.assert_allclose(luma(pixels.astype(np.float32))[..., 0], expected, atol=0.51)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("shape", [(57, 31, 3), (31, 57, 1), (16, 40, 1), (40, 16, 3)])
+def test_bands_give_what_the_whole_gives(dtype, shape):
+    values = np.random.default_rng(5).integers(60, 190, shape).astype(dtype)
+    whole = (resize_bytes if dtype == np.uint8 else resize_values)(values, 16)
+    for rows in (1, 7, 1000):
+        bands = (values[top : top + rows] for top in range(0, shape[0], rows))
+        # Pillow may take the axes in the other order, and rounds bytes between them.
+        np.testing.assert_allclose(
+            resize_bands(bands, *shape[:2], 16).astype(float),
+            whole,
+            atol=2 if dtype == np.uint8 else 1e-4,
+        )
+
+
+def test_a_narrow_image_of_very_many_rows_takes_no_more_memory_than_its_own():
+    rows = 400_000  # At 256 columns, 100 MB.
+    values = np.full((rows, 1, 1), 77, np.uint8)
+    values[rows // 2 :] = 99
+    expected = np.repeat([77, 99], 128)
+    image = resize_image(Image.fromarray(values[..., 0]), 256)
+    parts = [values[: rows // 3], values[rows // 3 :]]
+    for resized in (np.asarray(image), resize_bands(iter(parts), rows, 1, 256)[..., 0]):
+        np.testing.assert_allclose(resized[:120, 5], expected[:120])
+        np.testing.assert_allclose(resized[136:, 200], expected[136:])
