@@ -23,6 +23,11 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def most_threads() -> int:
+    """The threads that `in_order` uses: more would wait for one another."""
+    return min(available_cores(), 16)
+
+
 def in_order(
     function: Callable[[Item], Result],
     items: Iterable[Item],
@@ -40,9 +45,7 @@ def in_order(
     Yields:
         The results.
     """
-    pool = concurrent.futures.ThreadPoolExecutor(
-        min(available_cores(), 16), thread_name_prefix="images"
-    )
+    pool = concurrent.futures.ThreadPoolExecutor(most_threads(), thread_name_prefix="images")
     remaining = iter(items)
     waiting = collections.deque(
         pool.submit(function, item) for item in itertools.islice(remaining, at_once)

@@ -19,13 +19,13 @@ from examine_jax.images.decoding.decoder import DecodedImage, FileHeader, ImageD
 from examine_jax.images.decoding.describing import DescribeFailed
 from examine_jax.images.decoding.file_tasks import header_and_sharing
 from examine_jax.images.decoding.limits import Limits
-from examine_jax.images.decoding.parallel import available_cores, in_order
+from examine_jax.images.decoding.parallel import in_order, most_threads
 from examine_jax.images.decoding.quiet import quiet_libraries
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.decoding.worker_pool import NoWorkers, Task, call, problem_of
 
 # Files that a worker gets at a time: fewer where they are large, so that all share the work.
-_FILES_AT_ONCE = 16
+_FILES_AT_ONCE = 64
 _BYTES_AT_ONCE = 2**20
 _FEW_FILES = 32
 
@@ -133,7 +133,7 @@ class ProtectedDecoder:
             return found
 
         with contextlib.closing(
-            in_order(read, _blocks(items), 4 * available_cores(), stopped)
+            in_order(read, _blocks(items), 2 * most_threads() + 1, stopped)
         ) as blocks:
             for block in blocks:
                 yield from block
@@ -141,7 +141,7 @@ class ProtectedDecoder:
 
 def _blocks(items: Sequence[Any]) -> Iterator[list[tuple[Any, int]]]:
     few = len(items) < _FEW_FILES  # One worker does: another would take longer to start.
-    most = _FEW_FILES if few else min(_FILES_AT_ONCE, 1 + len(items) // (4 * available_cores()))
+    most = _FEW_FILES if few else min(_FILES_AT_ONCE, 1 + len(items) // (4 * most_threads()))
     block: list[tuple[Any, int]] = []
     held = 0
     for item in items:

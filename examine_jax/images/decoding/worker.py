@@ -11,6 +11,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import json
+import math
 import os
 import pathlib
 import resource
@@ -20,7 +21,6 @@ import sys
 import threading
 import time
 import traceback
-import types
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -35,9 +35,15 @@ _LOOK_SECONDS = 1.0
 # Buffers that are sent at once; systems allow 16 at least.
 _MOST_BUFFERS = 16
 
-# Results are held back while they are fewer bytes and younger than this.
-_HELD_BYTES = 2**18
+# Replies are held back while they are fewer, and younger than this.
+_HELD_REPLIES = 16
 _HELD_SECONDS = 0.02
+
+# Limits on memory that differ by less are taken as one: setting one takes time.
+_MEMORY_STEP = 2**25
+
+# What the limits of this process are set to: kind -> (soft, hard).
+_limits_now: dict[int, tuple[int, int]] = {}
 
 # Claims of fewer pixels are not worth a message.
 _SMALL_CLAIM = 2_000_000
@@ -70,11 +76,15 @@ class Connection:
 
     def __init__(self, reading: int, writing: int, starts: int):
         self._reading, self._writing, self._starts = reading, writing, starts
-        self._held_back: list[bytes | memoryview] = []
+        self._messages: Any = importlib.import_module("examine_jax.images.decoding.messages")
+        self._replies: list[dict[str, Any]] = []
         self._sent_at = 0.0
 
-    def fill(self, buffer: memoryview) -> None:
-        """Reads as many bytes as the buffer holds."""
+    def receive(self) -> Any:
+        """The next message."""
+        return self._messages.unpack(self._fill)
+
+    def _fill(self, buffer: memoryview) -> None:
         held = 0
         while held < len(buffer):
             if not select.select([self._reading], [], [], _IDLE_SECONDS)[0]:
@@ -84,10 +94,9 @@ class Connection:
                 _leave()
             held += count
 
-    def send(self, buffers: list[bytes | memoryview]) -> None:
-        """Sends at once what was held back, and these."""
-        rest = [memoryview(buffer) for buffer in [*self._held_back, *buffers]]
-        self._held_back, self._sent_at = [], time.monotonic()
+    def send(self, value: Any) -> None:
+        """Sends a message."""
+        rest = [memoryview(buffer) for buffer in self._messages.pack(value)]
         try:
             while rest:
                 sent = os.writev(self._writing, rest[:_MOST_BUFFERS])
@@ -98,12 +107,19 @@ class Connection:
         except BrokenPipeError:
             _leave()
 
-    def send_soon(self, buffers: list[bytes | memoryview]) -> None:
-        """Sends these now, or with the next ones: a busy parent is woken less often."""
-        self._held_back += buffers
-        many = sum(map(len, self._held_back)) >= _HELD_BYTES
-        if many or time.monotonic() - self._sent_at >= _HELD_SECONDS:
-            self.send([])
+    def reply(self, reply: dict[str, Any]) -> None:
+        """Sends a reply now, or with the next ones: a busy parent is woken less often."""
+        self._replies.append(reply)
+        late = time.monotonic() - self._sent_at >= _HELD_SECONDS
+        if late or len(self._replies) >= _HELD_REPLIES:
+            self.send_replies()
+
+    def send_replies(self) -> None:
+        """Sends the replies that were held back."""
+        replies, self._replies = self._replies, []
+        if replies:
+            self.send({"replies": replies})
+        self._sent_at = time.monotonic()
 
     def say_started(self) -> None:
         """Tells that the next item begins, before it can end the process. The parent may look."""
@@ -126,35 +142,45 @@ class Item:
 
     def __init__(self, size: int, limits: Any, ask: Callable[[int], None]):
         self._size, self._limits, self._ask = size, limits, ask
-        self._pixels = 0
-        self._held = _held_memory()
-        self.limit()
+        self._work, self._at_once = 0, 0  # pixels
+        self._held, self._computed = _held_memory(), time.process_time()
+        self._limit()
 
-    def limit(self) -> None:
+    def _limit(self) -> None:
         """Sets the process's limits for the pixels that are known of."""
-        signal.setitimer(signal.ITIMER_PROF, self._limits.time_for(self._size, self._pixels))
-        allowed = self._held + self._limits.memory_for(self._size, self._pixels)
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        if hard != resource.RLIM_INFINITY:
-            allowed = min(allowed, hard)
-        with contextlib.suppress(ValueError, OSError):  # No such limit on this system.
-            resource.setrlimit(resource.RLIMIT_AS, (allowed, hard))
+        seconds = self._limits.time_for(self._size, self._work)
+        _lower(resource.RLIMIT_CPU, math.ceil(self._computed + seconds), 0)
+        memory = self._limits.memory_for(self._size, self._at_once)
+        _lower(resource.RLIMIT_AS, self._held + memory, _MEMORY_STEP)
 
     @contextlib.contextmanager
     def claim(self, amount: int, work: int | None = None) -> Iterator[None]:
         """As `Budget.claim`. The claim ends with the item."""
-        self._pixels += max(amount, work or 0)
-        self.limit()
+        self._work += max(amount, work or 0)
+        self._at_once = max(amount, self._at_once)
+        self._limit()
         if amount > _SMALL_CLAIM:
             self._ask(amount)
         yield
 
-    def end(self) -> None:
-        """Lifts the limits, for what follows the item."""
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+
+def _lower(kind: int, limit: int, step: int) -> None:
+    """Sets a limit of this process, unless it is set to nearly that already."""
+    soft, hard = _limits_now.get(kind) or resource.getrlimit(kind)
+    wanted = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    if soft != resource.RLIM_INFINITY and abs(soft - wanted) <= step:
+        return
+    with contextlib.suppress(ValueError, OSError):  # No such limit on this system.
+        resource.setrlimit(kind, (wanted, hard))
+        _limits_now[kind] = wanted, hard
+
+
+def _lift_limits() -> None:
+    """For what follows the items."""
+    for kind, (_, hard) in _limits_now.items():
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+            resource.setrlimit(kind, (hard, hard))
+    _limits_now.clear()
 
 
 @functools.cache
@@ -177,23 +203,24 @@ def _function(name: str) -> Callable[..., Any]:
     return found
 
 
-def _work(connection: Connection, messages: types.ModuleType) -> NoReturn:
+def _work(connection: Connection) -> NoReturn:
     def ask(amount: int) -> None:
-        connection.send(messages.pack({"claim": amount}))
-        messages.unpack(connection.fill)
+        connection.send_replies()
+        connection.send({"claim": amount})
+        connection.receive()
 
     known: tuple[str, Any] | None = None
     while True:
-        request = messages.unpack(connection.fill)
+        request = connection.receive()
         try:
             if known != (request["task"], request["settings"]):
                 known = request["task"], request["settings"]
                 function = _function(known[0])(known[1])
         except Exception as error:
             known = None
-            connection.send(messages.pack({"unprepared": f"{type(error).__name__}: {error}"}))
+            connection.send({"unprepared": f"{type(error).__name__}: {error}"})
             continue
-        connection.send(messages.pack({"prepared": True}))
+        connection.send({"prepared": True})
         for item, size in request["items"]:
             connection.say_started()
             current = Item(size, request["limits"], ask)
@@ -203,9 +230,9 @@ def _work(connection: Connection, messages: types.ModuleType) -> NoReturn:
                 reply = {"exhausted": True}
             except Exception:
                 reply = {"failed": traceback.format_exc()}
-            current.end()
-            connection.send_soon(messages.pack(reply))
-        connection.send([])
+            connection.reply(reply)
+        _lift_limits()
+        connection.send_replies()
 
 
 def main() -> NoReturn:
@@ -216,7 +243,7 @@ def main() -> NoReturn:
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent ends its workers.
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     known = json.loads(sys.argv[1])
@@ -227,9 +254,7 @@ def main() -> NoReturn:
     sys.modules["jaxtyping"] = None  # type: ignore[assignment]
     importlib.import_module("examine_jax.common.shapes")
     del sys.modules["jaxtyping"]
-    messages = importlib.import_module("examine_jax.images.decoding.messages")
-    importlib.import_module("examine_jax.images.decoding.limits")
-    _work(Connection(reading, writing, starts), messages)
+    _work(Connection(reading, writing, starts))
 
 
 if __name__ == "__main__":

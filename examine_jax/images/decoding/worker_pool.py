@@ -6,6 +6,7 @@ packs. The workers are kept between calls; one without work ends after a minute,
 this process.
 """
 
+import collections
 import contextlib
 import dataclasses
 import json
@@ -225,7 +226,7 @@ if hasattr(os, "register_at_fork"):
 
 def problem_of(task: Task) -> str | None:
     """Why worker processes cannot be used for a task here; None: they can."""
-    if not hasattr(select, "poll") or not hasattr(signal, "setitimer"):
+    if not hasattr(select, "poll") or not hasattr(signal, "SIGXCPU"):
         return "this system has no limits on a process's time"
     if not _PROGRAM.is_file():
         return f"{_PROGRAM} is no file"
@@ -286,7 +287,7 @@ def call(
             found.pop(index, None)
             if isinstance(ending, _Overdue):
                 found[index] = UnreadableImage(_waited(task.limits))
-            elif code == -signal.SIGPROF:
+            elif code == -signal.SIGXCPU:
                 found[index] = UnreadableImage(_computed(task.limits))
             elif index in crashed:
                 found[index] = UnreadableImage(_crashed(code))
@@ -331,14 +332,19 @@ def _results(
         seconds = task.limits.waiting_seconds + 10 * task.limits.time_for(size, pixels)
         return worker.receive(seconds, stopped)
 
+    replies: collections.deque[dict[str, Any]] = collections.deque()
     for _, size in items:
         with contextlib.ExitStack() as claims:
-            reply, pixels = receive(0, size), 0
-            while "claim" in reply:
-                claims.enter_context(budget.claim(reply["claim"]))
-                worker.send(True)
-                pixels += reply["claim"]
-                reply = receive(pixels, size)
+            pixels = 0
+            while not replies:
+                message = receive(pixels, size)
+                if "claim" in message:
+                    claims.enter_context(budget.claim(message["claim"]))
+                    worker.send(True)
+                    pixels += message["claim"]
+                else:
+                    replies.extend(message["replies"])
+        reply = replies.popleft()
         if "failed" in reply:
             raise RuntimeError(f"{task.name} failed in a worker process:\n{reply['failed']}")
         if "exhausted" in reply:

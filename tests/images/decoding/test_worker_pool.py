@@ -18,7 +18,7 @@ from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.decoding.worker_pool import CalledOff, NoWorkers, Task, call, problem_of
 
 ACT = "tests.support.hostile_tasks:act"
-QUICK = Limits(seconds=0.3, waiting_seconds=0.2, memory=2**27)
+QUICK = Limits(seconds=0.3, memory=2**27)
 
 
 def results(*items: str, limits: Limits = QUICK, sizes: int = 0) -> list[object]:
