@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 from tifffile import TiffPage
@@ -26,6 +27,7 @@ _FAX = (2, 3, 4)
 _BOUNDED = (5, 8, 32946, 50013, 32773, 34925, 50000)  # LZW, deflate, PackBits, LZMA, Zstandard
 _READ = (_NONE, _JPEG, _JPEG_AS_DNG, _WEBP, *_JPEG_2000, *_FAX, *_BOUNDED)
 _PREDICTORS = (1, 2, 3)
+_LAB = (8, 9, 10)
 
 _WHOLE_BYTES = (8, 16, 32, 64)
 
@@ -195,8 +197,16 @@ def _decoded(
     if not data:
         raise UnreadableImage("damaged: a strip or tile of 0 bytes")
     _check_encoded(page, segments, data)
-    tables = {"jpegtables": page.jpegtables} if page.compression in (_JPEG, _JPEG_AS_DNG) else {}
-    decoded = np.asarray(page.decode(data, index, **tables)[0])[0]
+    jpeg = page.compression in (_JPEG, _JPEG_AS_DNG)
+    if jpeg and page.photometric in _LAB and segments.samples == 3:
+        # tifffile's decoder would take these three channels for YCbCr.
+        as_they_are = {"colorspace": "RGB", "outcolorspace": "RGB"}
+        decoded = imagecodecs.jpeg_decode(data, tables=page.jpegtables, **as_they_are)
+    else:
+        tables = {"jpegtables": page.jpegtables} if jpeg else {}
+        decoded = np.asarray(page.decode(data, index, **tables)[0])[0]
+    if page.compression in _FAX and decoded.dtype == np.uint8:
+        decoded = decoded != 0
     if decoded.dtype != page.dtype:
         raise UnreadableImage(
             f"damaged: a TIFF of {page.dtype} samples whose strips hold {decoded.dtype}"

@@ -50,6 +50,35 @@ def test_a_sample_of_the_file_matrix_has_the_right_values(tmp_path, cells, step)
     assert not wrong
 
 
+@pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
+@pytest.mark.parametrize("white_at_zero", [False, True])
+def test_faxes_are_read_as_libtiff_does(tmp_path, compression, white_at_zero):
+    path = str(tmp_path / "image.tif")
+    page = np.zeros((SIZE, SIZE), bool)
+    page[5:20, 7:30] = page[25:, ::3] = True
+    tags = {262: 0 if white_at_zero else 1}
+    Image.fromarray(page).save(path, compression=compression, tiffinfo=tags)
+    with Image.open(path) as image:
+        right = np.asarray(image.convert("L"))
+    assert 0 < right.mean() < 255
+    np.testing.assert_array_equal(decoder()(path).pixels[..., 0], right)
+
+
+@pytest.mark.parametrize("mode", ["LAB", "CMYK", "YCbCr", "RGB", "L"])
+def test_jpeg_keeps_the_channels_that_it_holds(tmp_path, mode):
+    """JPEG data do not say of what their channels are; the TIFF does."""
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE]
+    plain = np.stack([rows * 4 + 60, columns * 2 + 5, 90 - rows - columns, rows * 3], -1)
+    samples = plain[..., : len(Image.new(mode, (1, 1)).getbands())].astype(np.uint8)
+    image = Image.frombytes(mode, (SIZE, SIZE), samples.tobytes())
+    read = []
+    for name in ("raw", "jpeg"):
+        path = str(tmp_path / f"{name}.tif")
+        image.save(path, compression=name, **({"quality": 99} if name == "jpeg" else {}))
+        read.append(decoder()(path).pixels.astype(int))
+    assert np.abs(read[0] - read[1]).mean() < 2
+
+
 def ramp(dtype=np.uint16, samples=1, largest=4095):
     rows, columns = np.mgrid[0:SIZE, 0:SIZE]
     values = ((rows * SIZE + columns) * largest // SIZE**2).astype(dtype)
