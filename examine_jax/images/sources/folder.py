@@ -234,9 +234,7 @@ def load_folder(
         )
     shown_by = by_series(decoder, [own for _, _, own in slices.values()])
     again = {
-        row: (path, frame)
-        for row, (path, frame, own) in slices.items()
-        if in_series(shown_by, own)
+        row: (path, frame) for row, (path, frame, own) in slices.items() if in_series(shown_by, own)
     }
     for row, image in zip(again, _decoded_again(shown_by, list(again.values()))):
         sharing.pop(row, None)

@@ -9,7 +9,7 @@ import numpy as np
 from examine_jax.common.shapes import UInt8
 from examine_jax.images.decoding.decoder import DecodedImage, ImageDecoder
 from examine_jax.images.decoding.depth import FLOAT_TOLERANCE, check_bits_stored, to_bytes
-from examine_jax.images.decoding.intensity import GreyScale, shared_scales
+from examine_jax.images.decoding.intensity import GreyScale, Intensities, shared_scales
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.resize import check_size
