@@ -16,8 +16,9 @@ from pydicom import uid
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import Decoder
 
-from benchmarks.quality import dicom_matrix
-from benchmarks.quality.dicom_matrix import SIZE, Cell, cells, problem, write
+from benchmarks.quality import dicom_cells
+from benchmarks.quality.dicom_cells import SIZE, Cell, write
+from benchmarks.quality.dicom_matrix import cells, problem
 from examine_jax.images.decoding import dicom_codecs
 from examine_jax.images.decoding.decoder import DecodedImage, ImageDecoder
 from examine_jax.images.decoding.dicom_codecs import ADVICE, check_decodable
@@ -29,7 +30,7 @@ from tests.images.decoding.test_dicom import SHIPPED, decoder
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 SYNTAXES = (
-    *dicom_matrix.NATIVE,
+    *dicom_cells.NATIVE,
     *dicom_codecs.JPEG,
     *dicom_codecs.JPEG_LS,
     *dicom_codecs.JPEG_2000,
@@ -220,7 +221,7 @@ def test_stored_bits_lie_where_the_header_says(
         cell,
         tags=tags,
         native=shifted.tobytes(),
-        frames=(dicom_matrix.run_lengths(shifted, tags),) if cell.frames else None,
+        frames=(dicom_cells.run_lengths(shifted, tags),) if cell.frames else None,
     )
     write(changed, tmp_path / "a.dcm")
     assert problem(changed, tmp_path / "a.dcm", read) == ""

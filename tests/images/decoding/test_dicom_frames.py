@@ -12,7 +12,7 @@ import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from benchmarks.quality.dicom_matrix import grey_values
+from benchmarks.quality.dicom_cells import grey_values
 from examine_jax.images.decoding.decoder import DecodedImage
 from tests.images.decoding.test_dicom import decoder, grey
 
