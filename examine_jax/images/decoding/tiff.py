@@ -84,11 +84,17 @@ def read_tiff(
     return Raster(
         height,
         width,
-        int(page.tags.valueof(_ORIENTATION, 1)),
+        _orientation(page),
         kind in "iu" and bits > 8 and photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB),
         channels,
         bands,
     )
+
+
+def _orientation(page: TiffPage) -> int:
+    """1 (upright) where it is missing or damaged."""
+    value = page.tags.valueof(_ORIENTATION, 1)
+    return int(value) if isinstance(value, int) else 1
 
 
 def _photometric(page: TiffPage) -> int:

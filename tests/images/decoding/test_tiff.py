@@ -79,6 +79,13 @@ def test_jpeg_keeps_the_channels_that_it_holds(tmp_path, mode):
     assert np.abs(read[0] - read[1]).mean() < 2
 
 
+def test_a_damaged_orientation_costs_no_image(tmp_path):
+    path = tmp_path / "image.tif"
+    for values in ([0], [99], [6, 6]):
+        path.write_bytes(tiff_bytes(ramp(), 16, 1, tags={274: values}))
+        np.testing.assert_array_equal(decoder()(str(path)).pixels, ramp())
+
+
 def ramp(dtype=np.uint16, samples=1, largest=4095):
     rows, columns = np.mgrid[0:SIZE, 0:SIZE]
     values = ((rows * SIZE + columns) * largest // SIZE**2).astype(dtype)
