@@ -33,6 +33,41 @@ def test_laplacian_variance_is_scipys() -> None:
     assert detail.laplacian_variance(GREY) == pytest.approx(laplacian.var(), rel=1e-12)
 
 
+def test_motion_lowers_detail_in_its_direction_alone() -> None:
+    grey = GREY.astype(float)
+    masks = [np.zeros((3, 3)) for _ in range(4)]
+    for mask, ends in zip(
+        masks, [((1, 0), (1, 2)), ((0, 1), (2, 1)), ((0, 0), (2, 2)), ((0, 2), (2, 0))]
+    ):
+        mask[1, 1] = -2
+        for end in ends:
+            mask[end] = 1
+    squares = [(inner(scipy.ndimage.correlate(grey, mask)) ** 2).mean() for mask in masks]
+    variance, least = detail.laplacian_and_least_directional_variance(GREY)
+    assert variance == detail.laplacian_variance(GREY)
+    assert least == pytest.approx(min(squares), rel=1e-12)
+    moved = np.rint(scipy.ndimage.uniform_filter1d(grey, 5, axis=1)).astype(np.uint8)
+    assert detail.laplacian_and_least_directional_variance(moved)[1] < 0.1 * least
+
+
+def test_edge_strength_is_numpys_gradient() -> None:
+    down, across = np.gradient(GREY.astype(float))
+    expected = np.quantile(inner(abs(across) + abs(down)), 0.99, method="inverted_cdf")
+    assert detail.edge_strength(GREY) == pytest.approx(expected)
+
+
+def test_empty_blocks_are_those_of_one_tone() -> None:
+    picture = GREY.copy()
+    picture[:, :16] = 100
+    assert layout.empty_share(picture) == pytest.approx(2 / 5)
+
+
+def test_a_seam_is_a_straight_step() -> None:
+    seamed = GREY.astype(np.int16) // 8
+    seamed[16:] += 60
+    assert layout.straight_step(seamed) > 3 * layout.straight_step(GREY.astype(np.int16) // 8)
+
+
 def test_tenengrad_is_scipys_sobel() -> None:
     grey = GREY.astype(float)
     across, down = (inner(scipy.ndimage.sobel(grey, axis)) / 8 for axis in (0, 1))

@@ -11,6 +11,9 @@ import numpy as np
 from examine_jax.common.shapes import Float, Int, Shaped
 
 _BLOCK = 8  # a JPEG block's side
+_INNER, _BEFORE, _AFTER = slice(1, -1), slice(None, -2), slice(2, None)
+_AXES = (((_INNER, _BEFORE), (_INNER, _AFTER)), ((_BEFORE, _INNER), (_AFTER, _INNER)))
+_DIAGONALS = (((_BEFORE, _BEFORE), (_AFTER, _AFTER)), ((_BEFORE, _AFTER), (_AFTER, _BEFORE)))
 
 
 def laplacian_variance(grey: Shaped[np.ndarray, "*crops h w"]) -> float:
@@ -20,35 +23,30 @@ def laplacian_variance(grey: Shaped[np.ndarray, "*crops h w"]) -> float:
 
     Source: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000.
     """
-    grey = _signed(grey)
     if min(grey.shape[-2:]) < 3:
         return 0.0
-    across = _second_difference(grey[..., 1:-1, :], -1)
-    down = _second_difference(grey[..., 1:-1], -2)
+    across, down = _second_differences(_signed(grey), _AXES)
     return _variance(across + down)
 
 
-def least_directional_variance(grey: Shaped[np.ndarray, "*crops h w"]) -> float:
-    """The variance of second differences in the direction of 4 where it is least.
+def laplacian_and_least_directional_variance(
+    grey: Shaped[np.ndarray, "*crops h w"],
+) -> tuple[float, float]:
+    """`laplacian_variance`, and the mean square of second differences where it is least.
 
-    Across, down and along both diagonals, the latter's steps being longer. Motion blurs pictures in
+    Of 4 directions: across, down and along both diagonals, whose steps are longer. Motion blurs in
     one direction only. A picture below 3 x 3 gets 0.
 
     Source: the directional parts of the modified Laplacian, Nayar and Nakagawa, "Shape from focus",
     IEEE PAMI 16(8), 1994.
     """
-    grey = _signed(grey)
     if min(grey.shape[-2:]) < 3:
-        return 0.0
-    centre = 2 * grey[..., 1:-1, 1:-1]
-    ends = (
-        (grey[..., 1:-1, :-2], grey[..., 1:-1, 2:]),
-        (grey[..., :-2, 1:-1], grey[..., 2:, 1:-1]),
-        (grey[..., :-2, :-2], grey[..., 2:, 2:]),
-        (grey[..., :-2, 2:], grey[..., 2:, :-2]),
-    )
-    # The mean of second differences is near 0: its square hardly counts.
-    return min(_sum_of_squares(one + other - centre) for one, other in ends) / centre.size
+        return 0.0, 0.0
+    grey = _signed(grey)
+    across, down = _second_differences(grey, _AXES)
+    diagonals = _second_differences(grey, _DIAGONALS)
+    least = min(_sum_of_squares(differences) for differences in (across, down, *diagonals))
+    return _variance(across + down), least / across.size
 
 
 def edge_strength(grey: Shaped[np.ndarray, "*crops h w"], share: float = 0.99) -> float:
@@ -59,8 +57,9 @@ def edge_strength(grey: Shaped[np.ndarray, "*crops h w"], share: float = 0.99) -
     grey = _signed(grey)
     if min(grey.shape[-2:]) < 3:
         return 0.0
-    steps = np.abs(grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2])
-    steps += np.abs(grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1])
+    across = grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2]
+    down = grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1]
+    steps = np.abs(across, out=across) + np.abs(down, out=down)
     counts = np.cumsum(np.bincount(steps.ravel(), minlength=511))
     return float(np.searchsorted(counts, share * counts[-1])) / 2
 
@@ -101,7 +100,7 @@ def noise_level(mask: Int[np.ndarray, "*crops h w"]) -> float:
     """
     if mask.size == 0:
         return 0.0
-    return _level(int(np.abs(mask).sum(dtype=np.int64)) / mask.size)
+    return _level(int(np.add.reduce(np.abs(mask), axis=None, dtype=np.int64)) / mask.size)
 
 
 def noise_by_block(mask: Int[np.ndarray, "*crops h w"]) -> Float[np.ndarray, " blocks"]:
@@ -174,6 +173,18 @@ def _signed(grey: Shaped[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
     return grey if grey.dtype == np.int16 else grey.astype(np.int16)
 
 
+def _second_differences(
+    grey: Int[np.ndarray, "..."], directions: tuple[tuple[tuple[slice, slice], ...], ...]
+) -> list[Int[np.ndarray, "..."]]:
+    twice = grey[..., 1:-1, 1:-1] << 1
+    found = []
+    for one, other in directions:
+        total = grey[..., one[0], one[1]] + grey[..., other[0], other[1]]
+        total -= twice
+        found.append(total)
+    return found
+
+
 def _second_difference(values: Shaped[np.ndarray, "..."], axis: int) -> Int[np.ndarray, "..."]:
     if axis == -1:
         return values[..., :-2] - 2 * values[..., 1:-1] + values[..., 2:]
@@ -181,16 +192,15 @@ def _second_difference(values: Shaped[np.ndarray, "..."], axis: int) -> Int[np.n
 
 
 def _sum_of_squares(values: Int[np.ndarray, "..."]) -> int:
-    # |Sobel| is below 1,021 and |Laplacian| below 1,021: squares fit in int32.
-    wide = values.astype(np.int32)
-    wide *= wide
-    return int(wide.sum(dtype=np.int64))
+    # Exact in any order: whole numbers below 2^53. No BLAS, whose threads wait for one another.
+    wide = values.ravel().astype(np.float64)
+    return int(np.einsum("i,i->", wide, wide))
 
 
 def _variance(values: Int[np.ndarray, "..."]) -> float:
     if not values.size:
         return 0.0
-    total = int(values.sum(dtype=np.int64))
+    total = int(np.add.reduce(values, axis=None, dtype=np.int64))
     # Of whole numbers: exact.
     return (_sum_of_squares(values) * values.size - total**2) / values.size**2
 
