@@ -1,4 +1,4 @@
-"""examine_jax: says which unlabelled medical images are worth labelling.
+"""examine_jax: which unlabelled medical images are no use, which to label, and scores of all.
 
 The scorer is here at once and needs jax and numpy alone; what trains, reads images or writes
 reports is imported when first asked for.

@@ -1,4 +1,4 @@
-"""Scores features of any size: which rows are worth labelling?
+"""Scores features of any size by EXAMINE.
 
 python -m launch.score --features=PATH --output=FILE
 python -m launch.score --features=PATH --groups=GROUPS.csv --output=FILE  (leaves out patients)
