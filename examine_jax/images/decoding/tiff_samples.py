@@ -200,8 +200,9 @@ def _decoded(
     jpeg = page.compression in (_JPEG, _JPEG_AS_DNG)
     if jpeg and page.photometric in _LAB and segments.samples == 3:
         # tifffile's decoder would take these three channels for YCbCr.
-        as_they_are = {"colorspace": "RGB", "outcolorspace": "RGB"}
-        decoded = imagecodecs.jpeg_decode(data, tables=page.jpegtables, **as_they_are)
+        decoded = imagecodecs.jpeg_decode(
+            data, tables=page.jpegtables, colorspace="RGB", outcolorspace="RGB"
+        )
     else:
         tables = {"jpegtables": page.jpegtables} if jpeg else {}
         decoded = np.asarray(page.decode(data, index, **tables)[0])[0]
