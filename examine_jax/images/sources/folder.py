@@ -109,7 +109,7 @@ def load_folder(
     converted without its colour profile; transparent pixels are laid on white. EXIF orientation is
     applied. Of several frames of an animation, the first is read.
 
-    Depth: integers of more than 8 bits and floats, of any channels, become 8 bits by one rule for the
+    Depth: integers of more than 8 bits and floats (any channels) become 8 bits by one rule for the
     whole folder, stated in images/decoding/depth.py. DICOM files (read where pydicom is installed)
     become 8 bits by their own modality LUT and window, as stated in images/decoding/dicom.py; those
     without a window, by the scale that they share (images/decoding/intensity.py). Slices of one
