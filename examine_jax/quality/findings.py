@@ -27,7 +27,7 @@ from examine_jax.quality.populations import (
 
 # Fewer images say nothing of what is usual: only what is certain of one image alone is found.
 _FEWEST = 10
-_STRANGE = {"unlike_others": 4.25, "unlike_features": 4.25}
+_STRANGE = {"unlike_others": 4.5, "unlike_features": 4.5}
 # So many deviations of a distance weigh as much as a measure's threshold in the outlier value.
 _WEIGHT = 3.0
 
