@@ -30,7 +30,8 @@ from examine_jax.scoring.equations.group_downdate import Groups, leave_out
 from examine_jax.scoring.equations.inputs import as_array, check_inputs, non_finite_rows
 from examine_jax.scoring.equations.rows import Rows, prepare, rows_dtype
 from examine_jax.scoring.examination import Diagnostics, Path, examination_of, underflow_bound
-from examine_jax.scoring.solvers.secular import CHEAP_PRODUCT
+from examine_jax.scoring.padding import next_size, pad, pad_vector, trim
+from examine_jax.scoring.solvers.secular import CHEAP_PRODUCT, full_path_limits
 
 # The result of a float32 Gram matrix is returned if every group's error bound is below these
 # shares: of the largest gap, and of the group's own gap.
@@ -111,12 +112,17 @@ def examine_groups(
     _check_groups(ids, matrix.shape[0], num_groups)
     if not traced:
         _check_ids(ids, num_groups, mask)
-    compute = _grouper(num_groups, bool(center), mask is not None)
+    padded = pad(matrix, mask, None if traced else full_path_limits(matrix.shape[1]))
+    size = len(padded.rows)
+    # Groups without rows are added in the same way.
+    groups = num_groups if size == len(matrix) else next_size(num_groups)
+    compute = _grouper(groups, bool(center), padded.where is not None)
+    masks = () if padded.where is None else (padded.where,)
     with float64_types():
-        result = compute(matrix, ids) if mask is None else compute(matrix, ids, mask)
+        result = compute(padded.rows, pad_vector(ids, size), *masks)
     if not traced and bool(jnp.isnan(result.singular_value)):
         raise ValueError(non_finite_rows(matrix, mask))
-    return result
+    return trim(result, groups, num_groups)
 
 
 def _check_groups(group_ids: jax.Array | np.ndarray, count: int, num_groups: int) -> None:

@@ -15,9 +15,10 @@ from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
 from examine_jax.scoring.equations.rows import prepare
 from examine_jax.scoring.equations.sharded import row_sharding, sharded_examiner
 from examine_jax.scoring.examination import Examination
+from examine_jax.scoring.padding import pad
 from examine_jax.scoring.solvers.adaptive_secular import AdaptiveSecular
 from examine_jax.scoring.solvers.secular import CHEAP_PRODUCT, Secular
-from examine_jax.scoring.solvers.solver import Solver
+from examine_jax.scoring.solvers.solver import Solver, row_limits
 
 
 def examine(
@@ -47,8 +48,9 @@ def examine(
         solver: `Secular()`, `AdaptiveSecular()`, `MaskedPower()`, `DenseSVD()` or your own
             `Solver`. None: `default_solver` chooses by shape and dtype.
         center: subtract the rows' mean. When a row is left out, the mean is that of the other rows.
-        where: [N] bool, True for rows that are present; the others may hold any values. Sets of
-            different sizes that are padded to one shape share a compilation.
+        where: [N] bool, True for rows that are present; the others may hold any values. Under jit,
+            sets of different sizes that are padded to one shape share a compilation. (Outside of
+            jit, rows are padded so that many different N share a few compilations.)
 
     Returns:
         `Examination`, in float64 for float64 features, else in float32.
@@ -72,14 +74,16 @@ def examine(
         raise ValueError(
             f"solver must be a solver such as Secular() or MaskedPower(), got {solver!r}"
         )
-    compute, compiled = _examiner(solver, bool(center), mask is not None, row_sharding(rows))
+    padded = pad(rows, mask, row_limits(solver, rows.shape[1]))
+    masked = padded.where is not None
+    compute, compiled = _examiner(solver, bool(center), masked, row_sharding(padded.rows))
     if not traced:
         compute = compiled
     with float64_types():  # or JAX would turn float64 NumPy features into float32
-        result = compute(rows) if mask is None else compute(rows, mask)
+        result = compute(padded.rows, padded.where) if masked else compute(padded.rows)
     if not traced and np.isnan(result.singular_value):
         raise ValueError(non_finite_rows(rows, mask))
-    return result
+    return padded.trim(result)
 
 
 def default_solver(shape: tuple[int, ...], dtype: DTypeLike) -> Solver:

@@ -20,6 +20,7 @@ from examine_jax.scoring.equations.inputs import as_array, non_finite_rows
 from examine_jax.scoring.equations.rows import Rows, map_blocks, rows_dtype, unit_scale
 from examine_jax.scoring.equations.secular_equation import Roots
 from examine_jax.scoring.examination import Examination, Path, examination_of, underflow_bound
+from examine_jax.scoring.padding import pad_by_repeating
 from examine_jax.scoring.solvers.secular import solve_rows
 
 
@@ -90,9 +91,10 @@ class Spectrum(NamedTuple):
                 "leaving one out needs a corpus of at least two rows; this one has "
                 f"{int(self.count)}"
             )
+        padded = pad_by_repeating(given)
         with float64_types():
-            result = _examine(self, given)
-        if not traced and bool(jnp.any(jnp.isnan(result.gap))):
+            result = padded.trim(_examine(self, padded.rows))
+        if not traced and bool(np.isnan(result.gap).any()):
             raise ValueError(non_finite_rows(given))
         return result
 
@@ -113,9 +115,10 @@ class Spectrum(NamedTuple):
         """
         given, traced = checked_rows(rows, self.system.values.shape[0])
         check_float64(self)
+        padded = pad_by_repeating(given)
         with float64_types():
-            result = _examine_new(self, given)
-        if not traced and bool(jnp.any(jnp.isnan(result.gap))):
+            result = padded.trim(_examine_new(self, padded.rows))
+        if not traced and bool(np.isnan(result.gap).any()):
             raise ValueError(non_finite_rows(given))
         return result
 

@@ -28,6 +28,7 @@ from examine_jax.scoring.equations.inputs import check_mask, non_finite_rows
 from examine_jax.scoring.equations.moments import Moments
 from examine_jax.scoring.equations.rows import prepare
 from examine_jax.scoring.examination import Examination
+from examine_jax.scoring.padding import pad
 from examine_jax.scoring.spectrum import Newcomers, Spectrum, checked_rows
 
 # A removal is refused if rounding errors exceed this share of the remaining scatter's trace: the
@@ -93,8 +94,13 @@ class SpectralSummary(NamedTuple):
         rows, traced = checked_rows(features)
         mask = check_mask(where, rows.shape[0])
         traced |= isinstance(mask, jax.core.Tracer)
+        width = rows.shape[1]
+        padded = pad(rows, mask, (1, _FEW_ROWS, _FEW_PRODUCTS // width**2))
         with float64_types():  # or JAX would turn float64 NumPy features into float32
-            summary = _of(rows) if mask is None else _of_masked(rows, mask)
+            if padded.where is None:
+                summary = _of(padded.rows)
+            else:
+                summary = _of_masked(padded.rows, padded.where)
         if not traced and bool(jnp.isnan(summary.scale)):
             raise ValueError(non_finite_rows(rows, mask))
         return summary

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from numpy.typing import ArrayLike
 
@@ -20,6 +21,7 @@ from examine_jax.scoring.equations.float64 import (
 from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
 from examine_jax.scoring.equations.interlaced_roots import eigenvalue_drops
 from examine_jax.scoring.equations.rows import Rows, map_blocks, prepare, rows_dtype
+from examine_jax.scoring.padding import pad
 
 Results = TypeVar("Results")
 
@@ -117,12 +119,14 @@ def _run(
         raise ValueError(
             f"k must be from 1 to min(N, D) = {size} for features of shape {matrix.shape}; got {k}"
         )
-    compute = examiner(k, bool(center), mask is not None)
+    padded = pad(matrix, mask, (matrix.shape[1],))
+    compute = examiner(k, bool(center), padded.where is not None)
+    masks = () if padded.where is None else (padded.where,)
     with float64_types():
-        result = compute(matrix) if mask is None else compute(matrix, mask)
-    if not traced and bool(jnp.isnan(jax.tree.leaves(result)[0]).any()):
+        result = compute(padded.rows, *masks)
+    if not traced and bool(np.isnan(jax.tree.leaves(result)[0]).any()):
         raise ValueError(non_finite_rows(matrix, mask))
-    return result
+    return padded.trim(result)
 
 
 @functools.cache

@@ -22,7 +22,7 @@ from examine_jax.scoring.equations.rows import (
     true_on_all_devices,
 )
 from examine_jax.scoring.examination import Examination, Path, examination_of, underflow_bound
-from examine_jax.scoring.solvers.secular import Secular
+from examine_jax.scoring.solvers.secular import Secular, full_path_limits
 
 _BLOCK = 8  # vectors per pass; 8 fill the SIMD registers, a ninth adds a third to the time
 _SAMPLE = 32  # one row in 32 is sampled for the start
@@ -83,11 +83,14 @@ class AdaptiveSecular:
                 f"AdaptiveSecular: max_passes must be from 2 to 32, got {self.max_passes!r}"
             )
 
+    def row_limits(self, width: int) -> tuple[int, ...]:
+        return *full_path_limits(width), self._fewest() - 1
+
     def solve(self, rows: Rows) -> Examination:
         """The examination of scaled rows; traced with 64-bit types on."""
         count, width = rows.total, rows.features.shape[1]
         full = Secular().solve
-        if rows.features.dtype == jnp.float64 or min(count, width) < 2 * _BLOCK * self.max_passes:
+        if rows.features.dtype == jnp.float64 or min(count, width) < self._fewest():
             # float64 features need a smaller error than 1e-5. For a small matrix, `Secular` takes
             # less time than one pass.
             return full(rows)
@@ -105,6 +108,10 @@ class AdaptiveSecular:
             certified | jnp.isnan(rows.scale), lambda: quick, lambda: full(rows)
         )
         return result
+
+    def _fewest(self) -> int:
+        """The fewest rows and columns for which passes save time."""
+        return 2 * _BLOCK * self.max_passes
 
 
 class _Space(NamedTuple):

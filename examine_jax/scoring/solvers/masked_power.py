@@ -70,6 +70,9 @@ class MaskedPower:
                 f"MaskedPower: max_iterations must be at least 1, got {self.max_iterations!r}"
             )
 
+    def row_limits(self, width: int) -> tuple[int, ...]:
+        return (width,)
+
     def solve(self, rows: Rows) -> Examination:
         """The examination of scaled rows; traced with 64-bit types on."""
         count, width = rows.features.shape

@@ -38,6 +38,11 @@ _SHARE_OF_LARGEST = 1e-6
 _SHARE_OF_OWN = 1e-5
 
 
+def full_path_limits(width: int) -> tuple[int, ...]:
+    """The numbers of rows up to which an N x N Gram matrix and float64 products are used."""
+    return width, CHEAP_PRODUCT // width**2
+
+
 @dataclasses.dataclass(frozen=True)
 class Secular:
     """All N leave-one-out values from one eigendecomposition and N roots.
@@ -65,6 +70,9 @@ class Secular:
     def __post_init__(self) -> None:
         if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ValueError(f"Secular: tolerance must be between 0 and 1, got {self.tolerance!r}")
+
+    def row_limits(self, width: int) -> tuple[int, ...]:
+        return full_path_limits(width)
 
     def solve(self, rows: Rows) -> Examination:
         """The examination of scaled rows; traced with 64-bit types on."""

@@ -17,11 +17,24 @@ class Solver(Protocol):
     sums and maxima over rows with the functions of `equations.rows`. If the array is sharded, it
     receives on each device the rows of that device. Without the attribute, a solver receives all
     rows, gathered on every device.
+
+    A solver may have a method `row_limits(width)`, see below.
     """
 
     def solve(self, rows: Rows) -> Examination: ...
 
     def __hash__(self) -> int: ...
+
+
+def row_limits(solver: Solver, width: int) -> tuple[int, ...] | None:
+    """The numbers of rows at which the solver computes otherwise, for so many columns.
+
+    A solver with a method `row_limits(width)` may be given more rows, masked out, up to the next
+    limit. None: the solver has no such method, and its rows are not padded.
+    """
+    method = getattr(solver, "row_limits", None)
+    limits: tuple[int, ...] | None = None if method is None else method(width)
+    return limits
 
 
 def sums_over_devices(solver: Solver) -> bool:

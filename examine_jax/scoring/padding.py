@@ -1,0 +1,128 @@
+"""Pads rows to a few sizes, so that direct calls with many different N share compiled programs.
+
+A program is compiled for one shape, which takes seconds and memory. Calls from a user's own jit,
+and arrays that are spread over devices, are not padded: there, the user chooses the shapes.
+"""
+
+from typing import NamedTuple, TypeVar
+
+import jax
+import numpy as np
+
+from examine_jax.scoring.equations.float64 import float64_types
+
+_SIZES = 2  # per power of two
+_FEWEST_ROWS = 16
+# Multiplications. A call with more is not padded: there, padded rows would cost time.
+_CHEAP_CALL = 2**26
+
+Results = TypeVar("Results")
+
+
+class Padded(NamedTuple):
+    """Rows, mask and the number of rows that were given; `rows` may be as they were given."""
+
+    rows: jax.Array | np.ndarray
+    where: jax.Array | np.ndarray | None
+    number: int
+
+    def trim(self, results: Results) -> Results:
+        """The results of the given rows; arrays without a row axis stay as they are."""
+        return trim(results, self.rows.shape[0], self.number)
+
+
+def pad(
+    rows: jax.Array | np.ndarray,
+    where: jax.Array | np.ndarray | None,
+    limits: tuple[int, ...] | None,
+) -> Padded:
+    """Rows [N, D] and their mask, with rows of zeros that are masked out.
+
+    Args:
+        rows: [N, D].
+        where: [N] bool or None.
+        limits: numbers of rows at which the computation changes; padding crosses none of them.
+            None: rows are not padded.
+    """
+    count = rows.shape[0]
+    if limits is None or not _can_be_padded(rows) or (where is not None and not _here(where)):
+        return Padded(rows, where, count)
+    size = padded_count(count, limits)
+    # Calls that need no padding are masked too: else each size would have two programs.
+    mask = np.zeros(size, bool)
+    mask[:count] = True if where is None else np.asarray(where)
+    return Padded(_extended(rows, size, repeat=False), mask, count)
+
+
+def pad_by_repeating(rows: jax.Array | np.ndarray) -> Padded:
+    """Rows [M, D], the last of them repeated, for computations of each row alone."""
+    count = rows.shape[0]
+    if not _can_be_padded(rows):
+        return Padded(rows, None, count)
+    return Padded(_extended(rows, padded_count(count), repeat=True), None, count)
+
+
+def pad_vector(values: jax.Array | np.ndarray, size: int) -> jax.Array | np.ndarray:
+    """Values [N] with zeros up to `size`."""
+    if values.shape[0] == size:
+        return values
+    extended = np.zeros(size, values.dtype)
+    extended[: values.shape[0]] = np.asarray(values)
+    return extended
+
+
+def trim(results: Results, size: int, count: int) -> Results:
+    """The first `count` entries of every array that is not a single number."""
+    if size == count:
+        return results
+    leaves, structure = jax.tree.flatten(results)
+    with float64_types():
+        # NumPy cuts the arrays: JAX would compile a program for each size.
+        cut = jax.device_put(
+            [np.asarray(leaf)[:count] if leaf.ndim else leaf for leaf in leaves],
+            [leaf.sharding if leaf.committed else None for leaf in leaves],
+        )
+    trimmed: Results = jax.tree.unflatten(structure, cut)
+    return trimmed
+
+
+def padded_count(count: int, limits: tuple[int, ...] = ()) -> int:
+    """The number of rows to which `count` rows are padded."""
+    size = max(next_size(count), _FEWEST_ROWS)
+    return min([size, *(limit for limit in limits if count <= limit)])
+
+
+def next_size(count: int) -> int:
+    """The next number from `count` up that is 2^k or 1.5 times 2^k."""
+    step = max((1 << max(count - 1, 1).bit_length() - 1) // _SIZES, 1)
+    return -(-count // step) * step
+
+
+def _here(array: jax.Array | np.ndarray) -> bool:
+    """Whether the array has values, and these are in one place."""
+    if isinstance(array, jax.core.Tracer):
+        return False
+    return not isinstance(array, jax.Array) or len(array.sharding.device_set) == 1
+
+
+def _can_be_padded(rows: jax.Array | np.ndarray) -> bool:
+    return _here(rows) and rows.size * min(rows.shape) <= _CHEAP_CALL
+
+
+def _extended(rows: jax.Array | np.ndarray, size: int, *, repeat: bool) -> jax.Array | np.ndarray:
+    count = rows.shape[0]
+    if size == count:
+        return rows
+    if isinstance(rows, jax.Array) and next(iter(rows.sharding.device_set)).platform != "cpu":
+        mode = "edge" if repeat else "constant"
+        return jax.numpy.pad(rows, ((0, size - count), (0, 0)), mode=mode)
+    # NumPy, because JAX would compile a program for each size.
+    given = np.asarray(rows)
+    extended = np.empty((size, given.shape[1]), given.dtype)
+    extended[:count] = given
+    extended[count:] = given[-1] if repeat else 0
+    if not isinstance(rows, jax.Array) or not rows.committed:
+        return extended
+    with float64_types():
+        on_device: jax.Array = jax.device_put(extended, rows.sharding)
+    return on_device
