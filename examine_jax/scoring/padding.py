@@ -113,7 +113,7 @@ def _extended(rows: jax.Array | np.ndarray, size: int, *, repeat: bool) -> jax.A
     count = rows.shape[0]
     if size == count:
         return rows
-    if isinstance(rows, jax.Array) and next(iter(rows.sharding.device_set)).platform != "cpu":
+    if isinstance(rows, jax.Array) and rows.devices().pop().platform != "cpu":
         mode = "edge" if repeat else "constant"
         return jax.numpy.pad(rows, ((0, size - count), (0, 0)), mode=mode)
     # NumPy, because JAX would compile a program for each size.
