@@ -4,24 +4,18 @@ Facility location, MaxHerding and ProbCover are this with three different simila
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable
+import itertools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from examine_jax.common.shapes import Array, Int
-from examine_jax.selection.distances import Blocks, padded, squared_distances, wide_types
+from examine_jax.common.shapes import Array, Bool, Int
+from examine_jax.selection.covered import MOST_QUERIES, Covered, Similarity
 from examine_jax.selection.points import Points
 from examine_jax.selection.pool import Allowance, Choice, Pool, most_of
 
-# A similarity is a whole number from 0 on, made of an exact squared distance and a parameter.
-Similarity = Callable[[Array, Array], Array]
-
-_FIRST = 256  # candidates whose first gain is computed at a time
 _AGAIN = (16, 64, 256)  # candidates whose gain is computed again at a time
+_ROWS_AT_ONCE = 8192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +51,8 @@ def greedy_cover(
     parameter: int,
     sampling: Sampling,
     key: Array,
+    *,
+    medoid_first: bool = False,
 ) -> Choice:
     """Chooses rows one by one: next is the one that adds most to the pool's coverage.
 
@@ -67,11 +63,11 @@ def greedy_cover(
     Args:
         pool: of images.
         budget: how many to choose.
-        similarity: a function of (squared distances, parameter): whole numbers from 0 on,
-            no greater than `Points.far`.
+        similarity: a function of (squared distances, parameter): int32 from 0 on.
         parameter: of the similarity, such as a radius.
         sampling: how much of a large pool is looked at.
         key: of the samples.
+        medoid_first: as in `cover`.
 
     Returns:
         The rows, fewer than the budget if no other row covers anything more. If the pool was
@@ -85,7 +81,13 @@ def greedy_cover(
     """
     if len(pool) <= sampling.exact_rows:
         rows = cover(
-            pool, budget, similarity, parameter, np.flatnonzero(pool.open), np.arange(len(pool))
+            pool,
+            budget,
+            similarity,
+            parameter,
+            np.flatnonzero(pool.open),
+            np.arange(len(pool)),
+            medoid_first,
         )
         return Choice(rows, {"candidates": float(pool.open.sum()), "covered": float(len(pool))})
     # Of all rows, not of the open ones: a second round draws the same sample as one long round.
@@ -99,7 +101,7 @@ def greedy_cover(
         size *= 2
     num_covered = max(sampling.covered, 8 * (budget + len(pool.labelled)))
     covered = np.sort(order[::-1][:num_covered])
-    rows = cover(pool, budget, similarity, parameter, candidates, covered)
+    rows = cover(pool, budget, similarity, parameter, candidates, covered, medoid_first)
     return Choice(
         rows,
         {
@@ -117,6 +119,7 @@ def cover(
     parameter: int,
     candidates: Int[np.ndarray, " candidates"],
     covered: Int[np.ndarray, " covered"],
+    medoid_first: bool = False,
 ) -> Int[np.ndarray, " chosen"]:
     """The greedy choice among some rows of the pool that covers some of its rows.
 
@@ -126,144 +129,79 @@ def cover(
         similarity, parameter: as in `greedy_cover`.
         candidates: the rows that may be chosen, ascending.
         covered: the rows that are to be covered.
+        medoid_first: the first choice is known to be the medoid, if nothing is labelled.
 
     Returns:
         The chosen rows of the pool, in order.
     """
-    state = _Covered(pool.points.take(covered), similarity, parameter)
-    for start in range(0, len(pool.labelled), _FIRST):
-        state.add(pool.points.take(pool.labelled[start : start + _FIRST]))
-    allowance = Allowance(pool)
     own = pool.points.take(candidates)
-    bounds = np.full(len(candidates), -1, np.int64)
-    can = np.flatnonzero(allowance.open[candidates])
-    total = len(can) + budget * _FIRST
-    for start in range(0, len(can), _FIRST):
-        some = can[start : start + _FIRST]
-        bounds[some] = state.gains(own.take(some), _FIRST)
-        # The first pass is most of the work: it counts as choices that are under way.
-        pool.on_progress(start * budget // total, budget)
+    state = Covered(pool.points.take(covered), own, similarity, parameter)
+    for start in range(0, len(pool.labelled), MOST_QUERIES):
+        state.add_all(pool.points.take(pool.labelled[start : start + MOST_QUERIES]))
+    allowance = Allowance(pool)
     place_of = np.full(len(pool), -1, np.int64)
     place_of[candidates] = np.arange(len(candidates))
-    known = np.zeros(len(candidates), np.int64)
-    known[can] = 0
+    bounds = np.full(len(candidates), -1, np.int64)
+    can = allowance.open[candidates]
     chosen: list[int] = []
+
+    def take(place: int) -> None:
+        row = int(candidates[place])
+        chosen.append(row)
+        closed = place_of[allowance.take(row)]
+        closed = closed[closed >= 0]
+        bounds[closed], can[closed] = -1, False
+        state.add(place)
+
+    if medoid_first and can.any() and not len(pool.labelled):
+        take(_medoid(own, can, pool.points.take(covered)))
+    known = np.full(len(candidates), state.step)
+    to_do = np.flatnonzero(can)
+    total = len(to_do) + budget * MOST_QUERIES
+    # The first pass is most of the work: it counts as choices that are under way.
+    bounds[to_do] = state.first_gains(
+        to_do, lambda done: pool.on_progress(done * budget // total, budget)
+    )
     while len(chosen) < min(budget, len(candidates)):
-        best = _best(state, own, bounds, known, len(chosen))
+        best = _best(state, bounds, known)
         if bounds[best] <= 0:
             break
-        row = int(candidates[best])
-        chosen.append(row)
-        places = place_of[allowance.take(row)]
-        bounds[places[places >= 0]] = -1
-        state.add(own.take(np.array([best])))
-        pool.on_progress((len(can) + len(chosen) * _FIRST) * budget // total, budget)
+        take(best)
+        pool.on_progress((len(to_do) + len(chosen) * MOST_QUERIES) * budget // total, budget)
     return np.array(chosen, np.int64)
 
 
+def _medoid(candidates: Points, can: Bool[np.ndarray, " candidates"], covered: Points) -> int:
+    """The candidate whose squared distances to the covered points have the least sum."""
+    total = covered.rows.sum(axis=0, dtype=np.int64)
+    sums = np.empty(len(candidates), np.int64)
+    for start in range(0, len(candidates), _ROWS_AT_ONCE):
+        rows = candidates.rows[start : start + _ROWS_AT_ONCE].astype(np.int64)
+        sums[start : start + len(rows)] = np.einsum("nd,d->n", rows, total)
+    # Less what is the same for all candidates: the covered points' own squares.
+    cost = len(covered) * candidates.squares.astype(np.int64) - 2 * sums
+    return int(np.argmin(np.where(can, cost, np.iinfo(np.int64).max)))
+
+
 def _best(
-    state: "_Covered",
-    own: Points,
+    state: Covered,
     bounds: Int[np.ndarray, " candidates"],
     known: Int[np.ndarray, " candidates"],
-    step: int,
 ) -> int:
     """The candidate with the greatest gain, the first of equals. Lowers `bounds` on the way.
 
     `known` says at which step each bound was the gain.
     """
-    for size in (*_AGAIN, *(_AGAIN[-1] for _ in range(len(bounds)))):
+    for size in itertools.chain(_AGAIN, itertools.repeat(_AGAIN[-1])):
         best = int(np.argmax(bounds))
-        if known[best] == step or bounds[best] <= 0:
+        if known[best] == state.step or bounds[best] <= 0:
             return best
-        stale = np.flatnonzero((known < step) & (bounds >= _kth_largest(bounds, size)))
+        stale = np.flatnonzero((known < state.step) & (bounds >= _kth_largest(bounds, size)))
         some = stale[np.argsort(-bounds[stale], kind="stable")[:size]]
-        bounds[some] = state.gains(own.take(some), size)
-        known[some] = step
-    return int(np.argmax(bounds))
+        bounds[some] = state.renewed(some, bounds[some], known[some])
+        known[some] = state.step
+    raise AssertionError("the loop ends by itself")
 
 
 def _kth_largest(values: Int[np.ndarray, " n"], k: int) -> int:
     return int(np.partition(values, -k)[-k]) if k < len(values) else 0
-
-
-class _Covered:
-    """The rows that are to be covered, and their similarity to the most similar chosen row."""
-
-    def __init__(self, points: Points, similarity: Similarity, parameter: int):
-        self._blocks = Blocks.of(points)
-        self._similarity, self._parameter = similarity, points.squares.dtype.type(parameter)
-        # Nothing raises the similarity of the rows that only fill a block.
-        self._best = self._blocks.filled(0, int(np.iinfo(points.squares.dtype).max))
-
-    def gains(self, queries: Points, size: int) -> Int[np.ndarray, " q"]:
-        """What each of at most `size` points would add to the coverage."""
-        rows = np.zeros((size, queries.rows.shape[1]), queries.rows.dtype)
-        rows[: len(queries)] = queries.rows
-        with wide_types():
-            found = _gains(
-                self._blocks.rows,
-                self._blocks.squares,
-                self._best,
-                rows,
-                padded(queries.squares, size, 0),
-                self._parameter,
-                similarity=self._similarity,
-            )
-            return np.asarray(found)[: len(queries)]
-
-    def add(self, queries: Points) -> None:
-        """These points are chosen."""
-        size = 1 if len(queries) == 1 else _FIRST
-        # Repeating a point changes nothing.
-        places = np.minimum(np.arange(size), len(queries) - 1)
-        own = queries.take(places)
-        with wide_types():
-            self._best = _add(
-                self._best,
-                self._blocks.rows,
-                self._blocks.squares,
-                own.rows,
-                own.squares,
-                self._parameter,
-                similarity=self._similarity,
-            )
-
-
-@functools.partial(jax.jit, static_argnames="similarity")
-def _gains(
-    rows: Int[Array, "blocks block d"],
-    squares: Int[Array, "blocks block"],
-    best: Int[Array, "blocks block"],
-    queries: Int[Array, "q d"],
-    query_squares: Int[Array, " q"],
-    parameter: Int[Array, ""],
-    *,
-    similarity: Similarity,
-) -> Int[Array, " q"]:
-    def of_block(block: tuple[Array, Array, Array]) -> Array:
-        own, own_squares, covered = block
-        distance = squared_distances(own, own_squares, queries, query_squares)
-        raised = jnp.maximum(similarity(distance, parameter) - covered[None], 0)
-        return raised.astype(jnp.int64).sum(axis=1)
-
-    return lax.map(of_block, (rows, squares, best)).sum(axis=0)
-
-
-@functools.partial(jax.jit, static_argnames="similarity", donate_argnums=0)
-def _add(
-    best: Int[Array, "blocks block"],
-    rows: Int[Array, "blocks block d"],
-    squares: Int[Array, "blocks block"],
-    queries: Int[Array, "q d"],
-    query_squares: Int[Array, " q"],
-    parameter: Int[Array, ""],
-    *,
-    similarity: Similarity,
-) -> Int[Array, "blocks block"]:
-    def of_block(block: tuple[Array, Array, Array]) -> Array:
-        own, own_squares, covered = block
-        distance = squared_distances(own, own_squares, queries, query_squares)
-        return jnp.maximum(covered, similarity(distance, parameter).max(axis=0))
-
-    return lax.map(of_block, (rows, squares, best))

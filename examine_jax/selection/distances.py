@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,10 +50,10 @@ class Blocks:
             len(points),
         )
 
-    def filled(self, value: int, padding: int) -> Int[Array, "blocks block"]:
+    def filled(self, value: int, padding: int, dtype: Any = np.int32) -> Int[Array, "blocks block"]:
         """One number a point: `value`, and `padding` after the last point."""
         shape = self.squares.shape
-        flat = np.full(shape[0] * shape[1], padding, self.squares.dtype)
+        flat = np.full(shape[0] * shape[1], padding, dtype)
         flat[: self.count] = value
         return spread(flat.reshape(shape))
 
@@ -70,6 +71,16 @@ def spread(array: np.ndarray) -> Array:
             return jnp.asarray(array)
         mesh = Mesh(np.array(devices), ("rows",))
         return jax.device_put(array, NamedSharding(mesh, PartitionSpec(None, "rows")))
+
+
+def empty_table(blocks: int, columns: int, block: int) -> Int[Array, "blocks columns block"]:
+    """Zeros, int32, spread over the devices as the rows of blocks are."""
+    devices = jax.local_devices()
+    if len(devices) == 1:
+        return jnp.zeros((blocks, columns, block), jnp.int32)
+    mesh = Mesh(np.array(devices), ("rows",))
+    where = NamedSharding(mesh, PartitionSpec(None, None, "rows"))
+    return jnp.zeros((blocks, columns, block), jnp.int32, device=where)
 
 
 def wide_types() -> contextlib.AbstractContextManager[None]:
@@ -187,7 +198,7 @@ def nearer(
 def host_squared_distances(points: Points, others: Points) -> Int[np.ndarray, "n m"]:
     """Exact squared distances of a few points, by NumPy: no program is compiled."""
     # Exact as on the devices.
-    real = np.float32 if points.rows.dtype == np.int16 else np.float64
+    real: Any = np.float32 if points.rows.dtype == np.int16 else np.float64
     products = points.rows.astype(real) @ others.rows.astype(real).T
     return (
         points.squares[:, None] + others.squares[None] - 2 * products.astype(points.squares.dtype)

@@ -35,7 +35,7 @@ def farthest_first(pool: Pool, budget: int) -> Int[np.ndarray, " chosen"]:
     The first is the row nearest to the pool's mean, if nothing is labelled.
     """
     allowance, blocks = Allowance(pool), Blocks.of(pool.points)
-    distance = blocks.filled(pool.points.far, -1)
+    distance = blocks.filled(pool.points.far, -1, pool.points.squares.dtype)
     for row in pool.labelled.tolist():
         distance = _with(distance, blocks, pool, row)
     chosen: list[int] = []

@@ -110,7 +110,7 @@ def points_of(
 
 def points_of_rows(rows: Int[np.ndarray, "n d"], unit: float) -> Points:
     """Points of rows that are on the grid already: int16 or int32, as in `Points`."""
-    wide = np.int32 if rows.dtype == np.int16 else np.int64
+    wide: Any = np.int32 if rows.dtype == np.int16 else np.int64
     squares = np.empty(len(rows), wide)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         block = rows[start : start + _ROWS_AT_ONCE].astype(wide)

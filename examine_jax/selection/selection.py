@@ -196,13 +196,14 @@ def _with_duplicates(
 ) -> Int[np.ndarray, " wanted"]:
     """The choice filled up by images that equal a chosen or labelled one, by index."""
     still = left - np.bincount(group[chosen], minlength=len(left))
-    rest, can = [], open_images & ~mask_of(chosen, len(open_images))
+    rest: list[int] = []
+    can = open_images & ~mask_of(chosen, len(open_images))
     for image in np.flatnonzero(can):
         if len(chosen) + len(rest) == wanted:
             break
         if still[group[image]] > 0:
             still[group[image]] -= 1
-            rest.append(image)
+            rest.append(int(image))
     return np.concatenate([chosen, np.array(rest, np.int64)])
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+
 from examine_jax.common.shapes import Array, Int, Key
 from examine_jax.features.preprocessing import Preprocessing
 from examine_jax.selection.coverage import ALL_PAIRS_IF_FEW, Sampling, greedy_cover
@@ -28,9 +30,14 @@ class FacilityLocation:
 
     def choose(self, pool: Pool, budget: int, key: Key[Array, ""]) -> Choice:
         """The greedy choice, in order: the first k rows are the greedy choice of k."""
-        return greedy_cover(pool, budget, closeness, pool.points.far, self.sampling, key)
+        far = pool.points.far
+        return greedy_cover(pool, budget, closeness, far, self.sampling, key, medoid_first=True)
 
 
 def closeness(distance: Int[Array, "q n"], far: Int[Array, ""]) -> Int[Array, "q n"]:
-    """The parameter, a number greater than any squared distance, less the squared distance."""
-    return far - distance
+    """The parameter, a number greater than any squared distance, less the squared distance.
+
+    Of the fine grid's 44 bits, the last 13 are dropped.
+    """
+    unused = 13 if distance.dtype == jnp.int64 else 0
+    return ((far - distance) >> unused).astype(jnp.int32)

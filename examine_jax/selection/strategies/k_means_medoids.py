@@ -43,7 +43,8 @@ class KMeansMedoids:
 
     def choose(self, pool: Pool, budget: int, key: Key[Array, ""]) -> Choice:
         """One image of each cluster; fewer where groups allow none of a cluster."""
-        seeds = greedy_cover(pool, budget, closeness, pool.points.far, self.sampling, key)
+        far = pool.points.far
+        seeds = greedy_cover(pool, budget, closeness, far, self.sampling, key, medoid_first=True)
         if len(pool) > self.sampling.exact_rows:
             order = np.asarray(jax.random.permutation(key, len(pool)))
             size = max(self.sampling.covered, 8 * (budget + len(pool.labelled)))
@@ -58,7 +59,7 @@ class KMeansMedoids:
             fixed=len(pool.labelled),
         )
         medoids = _medoids(pool, centres, len(pool.labelled))
-        rows = cover(pool, budget, closeness, pool.points.far, np.sort(medoids), covered)
+        rows = cover(pool, budget, closeness, far, np.sort(medoids), covered, medoid_first=True)
         return Choice(rows, seeds.facts)
 
 

@@ -60,4 +60,4 @@ def kernel(distance: Int[Array, "q n"], halving: Int[Array, ""]) -> Int[Array, "
     part = (rest << _BITS) // jnp.maximum(halving >> shift, 1)
     # 2^-x is about 1 - x (0.6716 - 0.1716 x) on [0, 1]: exact at both ends and in the middle.
     falls = (part * (2751 - ((703 * part) >> _BITS))) >> _BITS
-    return (4096 - falls) >> jnp.minimum(halvings, 31)
+    return ((4096 - falls) >> jnp.minimum(halvings, 31)).astype(jnp.int32)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.common.shapes import Array, Int, Key
@@ -85,4 +86,4 @@ class ProbCover:
 
 def within(distance: Int[Array, "q n"], square: Int[Array, ""]) -> Int[Array, "q n"]:
     """1 within the radius, else 0."""
-    return (distance <= square).astype(distance.dtype)
+    return (distance <= square).astype(jnp.int32)
