@@ -24,17 +24,8 @@ import numpy as np
 from examine_jax.common.atomic_files import replacing
 from examine_jax.common.shapes import Bool, Float, Int
 
-SCORES_HEADER = (
-    "image",
-    "index",
-    "score",
-    "gap",
-    "error_bound",
-    "rank",
-    "usable",
-    "outlier",
-    "findings",
-)
+SCORES_HEADER = ("image", "index", "score", "gap", "error_bound", "rank")
+USABILITY_HEADER = ("usable", "outlier", "findings")
 NOISE_LEVELS_HEADER = ("image", "index", "level", "score", "gap", "rank")
 SKIPPED_HEADER = ("image", "reason")
 
@@ -110,7 +101,7 @@ def write_scores(
         rank.tolist(),
         *_usability_columns(usability, len(rank)),
     )
-    write_table(path, SCORES_HEADER, zip(*columns, strict=True))
+    write_table(path, (*SCORES_HEADER, *USABILITY_HEADER), zip(*columns, strict=True))
 
 
 def _usability_columns(usability: Usability | None, num_rows: int) -> Sequence[Sequence[object]]:

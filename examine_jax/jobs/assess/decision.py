@@ -138,7 +138,8 @@ def _selection(assessment: Assessment, settings: DecisionSettings) -> str:
             "they stop."
         )
     if settings.per_group is not None:
-        sentences.append(f"At most {settings.per_group} of one group are labelled.")
+        are = "is" if settings.per_group == 1 else "are"
+        sentences.append(f"At most {settings.per_group} of a group {are} labelled.")
     return " ".join(sentences)
 
 

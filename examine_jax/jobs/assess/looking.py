@@ -106,7 +106,7 @@ def finding_rows(assessment: Assessment) -> tuple[tuple[str, ...], ...]:
                 in_words(name),
                 f"{len(indices):,}",
                 f"{len(indices) / len(assessment.names):.1%}",
-                "left out" if FINDINGS.get(name, True) else "once" if name == _COPY else "stay",
+                _consequence(name),
                 "; ".join(f"{in_words(one)} from {value:.3g}" for one, value, _ in measured),
                 "; ".join(dict.fromkeys(reason for *_, reason in measured)),
             )
@@ -115,12 +115,20 @@ def finding_rows(assessment: Assessment) -> tuple[tuple[str, ...], ...]:
 
 
 def finding_groups(assessment: Assessment, pixels_of: PixelsOf | None) -> tuple[FindingGroup, ...]:
-    """The images of each finding, some of them with pictures."""
+    """The images of each finding, some of them with pictures.
+
+    Damaged images are shown under the damage alone: another finding shows those that stay in the
+    choice.
+    """
     found = assessment.findings
     if found is None:
         return ()
     groups = []
     for name, indices in findings_by_name(assessment).items():
+        if not FINDINGS.get(name, True):
+            indices = indices[found.usable[indices]]
+            if not len(indices):
+                continue
         shown = tuple(
             PicturedImage(
                 assessment.names[index],
@@ -128,7 +136,8 @@ def finding_groups(assessment: Assessment, pixels_of: PixelsOf | None) -> tuple[
                 _lines(assessment, name, index),
                 picture(pixels_of(index)),
             )
-            for index in (indices[:_PICTURED].tolist() if pixels_of else ())
+            for index in indices[:_PICTURED].tolist()
+            if pixels_of is not None
         )
         groups.append(FindingGroup(in_words(name), _ALSO.get(name, ""), len(indices), shown))
     return tuple(groups)
@@ -137,6 +146,12 @@ def finding_groups(assessment: Assessment, pixels_of: PixelsOf | None) -> tuple[
 def in_words(name: str) -> str:
     """A finding's or measure's name as the page shows it."""
     return name.replace("_", " ")
+
+
+def _consequence(name: str) -> str:
+    if FINDINGS.get(name, True):
+        return "left out"
+    return "one of them" if name == _COPY else "stay, if not damaged"
 
 
 def _lines(assessment: Assessment, name: str, index: int) -> tuple[str, ...]:
