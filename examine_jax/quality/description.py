@@ -35,6 +35,7 @@ from examine_jax.quality.descriptors.layout import (
     straight_step,
 )
 from examine_jax.quality.descriptors.perceptual_hash import difference_hash
+from examine_jax.quality.descriptors.thumbnail import PACKED, pack, thumbnail
 from examine_jax.quality.descriptors.tone import (
     clipped_share,
     contrast,
@@ -88,6 +89,7 @@ DESCRIPTORS: tuple[str, ...] = (
     *HUES,
     "hash_first",
     "hash_second",
+    *(f"thumbnail_{number}" for number in range(PACKED)),
 )
 
 # Tones, colours and layout are read from every s-th pixel, so that at most so many are read.
@@ -142,6 +144,7 @@ def describe(pixels: UInt8[np.ndarray, "h w c"]) -> Float[np.ndarray, " k"]:
             *_layout(grey),
             *_colours(*map(_thinned, (coarse, highest, lowest))),
             *map(float, difference_hash(_thinned(grey))),
+            *pack(thumbnail(_thinned(grey))),
         ],
         np.float64,
     )

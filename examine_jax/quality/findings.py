@@ -15,6 +15,7 @@ from examine_jax.quality.outliers import (
     decorrelated,
     distance_to_kth,
     kind_of_picture,
+    layout,
     principal_coordinates,
     strangest,
 )
@@ -27,7 +28,7 @@ from examine_jax.quality.populations import (
 
 # Fewer images say nothing of what is usual: only what is certain of one image alone is found.
 _FEWEST = 10
-_STRANGE = {"unlike_others": 4.5, "unlike_features": 4.5}
+_STRANGE = {"unlike_others": 4.5, "unlike_layout": 4.5, "unlike_features": 4.5}
 # So many deviations of a distance weigh as much as a measure's threshold in the outlier value.
 _WEIGHT = 3.0
 
@@ -121,7 +122,10 @@ def find(
             values[measure.name][rows] = value[: len(rows)]
             excesses[measure.name][rows] = excess[: len(rows)]
             thresholds.setdefault(measure.name, (threshold, measure.reason))
-        looks = [("unlike_others", decorrelated(appearance(part, usual), usual), usual)]
+        looks = [
+            ("unlike_others", decorrelated(appearance(part, usual), usual), usual),
+            ("unlike_layout", layout(part), usual),
+        ]
         if embedded is not None:
             own = np.arange(len(rows))
             looks.append(("unlike_features", principal_coordinates(embedded[rows], own), own))

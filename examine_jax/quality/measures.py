@@ -81,8 +81,12 @@ def lack_of_detail(columns: Columns) -> Float[np.ndarray, " n"]:
 
     In the direction of least detail: motion leaves the detail across it.
     """
-    least = _log_variance(columns["least_directional_variance"], squares=6.0)
-    return _log_variance(columns["laplacian_variance_quarter"]) / 2 - least
+    return _log_variance(columns["laplacian_variance_quarter"]) / 2 - least_detail(columns)
+
+
+def least_detail(columns: Columns) -> Float[np.ndarray, " n"]:
+    """The logarithm of the detail in the direction that has least."""
+    return _log_variance(columns["least_directional_variance"], squares=6.0)
 
 
 def distant_hues(columns: Columns) -> Float[np.ndarray, " n"]:
@@ -165,6 +169,15 @@ MEASURES: tuple[Measure, ...] = (
         floor=0.3,
         among_alike=True,
         reason="less fine detail than in pictures of like colour, brightness and contrast",
+    ),
+    Measure(
+        "lack_of_finest_detail",
+        "blurred",
+        lambda columns, usual: -least_detail(columns),
+        deviations=4.5,
+        floor=0.4,
+        among_alike=True,
+        reason="as lack_of_detail, for blur so strong that coarse detail is gone too",
     ),
     Measure(
         "noise_floor",

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from examine_jax.common.shapes import Float, Int
+from examine_jax.quality.descriptors.thumbnail import PACKED, unpack
 from examine_jax.quality.measures import Columns, detail, fineness, hard_edges, lack_of_detail
 from examine_jax.quality.populations import centre_and_deviation
 
@@ -63,6 +64,12 @@ def appearance(
         ],
         usual,
     )
+
+
+def layout(columns: Columns) -> Float[np.ndarray, "n 64"]:
+    """The thumbnails' grey levels: where light and dark lie."""
+    packed = np.stack([columns[f"thumbnail_{number}"] for number in range(PACKED)], axis=1)
+    return unpack(packed).astype(np.float64)
 
 
 def distance_to_kth(

@@ -12,7 +12,7 @@ import skimage.filters
 import skimage.measure
 
 from examine_jax.quality import DESCRIPTORS, describe
-from examine_jax.quality.descriptors import colour, detail, layout, perceptual_hash, tone
+from examine_jax.quality.descriptors import colour, detail, layout, perceptual_hash, thumbnail, tone
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (32, 41)).astype(np.uint8)
@@ -153,6 +153,15 @@ def test_each_hue_counts_in_its_range(range_: int) -> None:
 def test_block_means_are_scikit_images() -> None:
     expected = skimage.measure.block_reduce(GREY[:, :40], 8, np.mean)
     np.testing.assert_allclose(layout.block_means(GREY), expected)
+
+
+def test_thumbnails_are_cells_means_and_survive_packing() -> None:
+    small = thumbnail.thumbnail(GREY[:, :40])
+    means = skimage.measure.block_reduce(GREY[:, :40], (4, 5), np.mean)
+    np.testing.assert_array_equal(small, np.floor(means))
+    np.testing.assert_array_equal(thumbnail.unpack(thumbnail.pack(small)[None])[0], small.ravel())
+    white = np.full((8, 8), 255, np.uint8)
+    np.testing.assert_array_equal(thumbnail.unpack(thumbnail.pack(white)[None])[0], [255] * 64)
 
 
 def test_a_band_in_any_direction_is_dark() -> None:

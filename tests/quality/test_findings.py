@@ -122,6 +122,16 @@ def test_copies_are_found_and_the_first_usable_one_is_kept() -> None:
     assert found.findings[20] == ("duplicate",)
 
 
+def test_an_image_of_another_layout_is_unlike_others() -> None:
+    shade = np.linspace(-60, 60, SIDE)[:, None, None]
+    images = np.clip(CLEAN + shade, 0, 255).astype(np.uint8)
+    described = np.stack([describe(image) for image in images])
+    described[3] = describe(images[3, ::-1])
+    found = find(described)
+    assert found.findings[3] == ("unlike_others",)
+    assert sum("unlike_others" in names for names in found.findings) <= 3
+
+
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
 def test_few_images_are_judged_by_what_is_certain(count: int) -> None:
     described = DESCRIBED[:count].copy()
