@@ -229,3 +229,79 @@ def test_a_table_of_unknown_images_or_a_budget_too_large_ends_before_any_trainin
     assert "above the 38" in refused(*flags, f"--labelled={tmp_path / 'l.csv'}")
     assert not (tmp_path / "o" / "checkpoints").exists()
     assert "without --budget" in refused(*flags[:2], "--hand_over=png")
+
+
+ENCODER = pathlib.Path(__file__).parents[1] / "golden" / "version_0_1" / "mae"
+
+
+def _saved(folder: pathlib.Path, images: dict[str, np.ndarray]) -> pathlib.Path:
+    folder.mkdir()
+    for name, pixels in images.items():
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+def test_if_no_image_is_usable_the_page_says_so_and_a_budget_is_refused(
+    tmp_path: pathlib.Path,
+) -> None:
+    images = _saved(
+        tmp_path / "images",
+        {f"{i}.png": np.full((30, 30, 3), 20 * i + 9, np.uint8) for i in range(12)},
+    )
+    flags = (f"--images={images}", f"--encoder={ENCODER}", f"--workdir={tmp_path / 'o'}")
+    assert "none of the 12 images is usable" in refused(*flags, "--budget=2")
+    done(*flags)
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "No image is left to label" in page
+    assert {row["usable"] for row in read(tmp_path / "o" / "scores.csv")} == {"0"}
+    assert len(list(images.iterdir())) == 12
+
+
+def test_two_images_and_grey_beside_colour_are_assessed(tmp_path: pathlib.Path) -> None:
+    generator = np.random.default_rng(0)
+    images = _saved(
+        tmp_path / "images",
+        {
+            "grey.png": generator.integers(0, 256, (40, 30), np.uint8),
+            "colour.png": generator.integers(0, 256, (30, 40, 3), np.uint8),
+        },
+    )
+    done(
+        f"--images={images}",
+        f"--encoder={ENCODER}",
+        f"--workdir={tmp_path / 'o'}",
+        "--budget=100%",
+        "--hand_over=png",
+    )
+    order = {row["image"]: int(row["order"]) for row in read(tmp_path / "o" / "to_label.csv")}
+    modes = {}
+    for name in ("grey.png", "colour.png"):
+        with Image.open(tmp_path / "o" / "to_label" / f"{order[name]:04}.png") as picture:
+            modes[name] = picture.mode
+    assert modes == {"grey.png": "L", "colour.png": "RGB"}
+
+
+def test_an_image_alone_of_its_kind_is_to_be_looked_at(
+    tmp_path: pathlib.Path,
+) -> None:
+    generator = np.random.default_rng(0)
+    colour = np.array([180, 120, 160])
+
+    def tissue(scale: int) -> np.ndarray:
+        side = 48 // scale
+        texture = generator.normal(0, 25, (side, side, 1)).repeat(scale, 0).repeat(scale, 1)
+        return np.clip(colour + texture, 0, 255).astype(np.uint8)
+
+    images = {f"{i:02}.png": tissue(2) for i in range(40)}
+    images["rare.png"] = np.roll(tissue(2), 1, axis=2)  # another stain, sharp and well exposed
+    done(
+        f"--images={_saved(tmp_path / 'images', images)}",
+        f"--encoder={ENCODER}",
+        f"--workdir={tmp_path / 'o'}",
+        "--budget=2",
+    )
+    rare = next(row for row in read(tmp_path / "o" / "scores.csv") if row["image"] == "rare.png")
+    assert "unlike_others" in rare["findings"].split(";")
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "rare disease" in page
+    assert "discard" not in page
