@@ -22,7 +22,7 @@ _ROWS_AT_ONCE = 8192
 class Sampling:
     """How much of a large pool a greedy choice looks at.
 
-    A choice among N images compares N x N pairs, which takes minutes for 65,536 images and days for
+    A choice among N images compares N x N pairs, which takes minutes for 32,768 images and days for
     a million. Beyond `exact_rows`, candidates are drawn from the pool, and so are the images that
     are to be covered.
 
@@ -32,9 +32,9 @@ class Sampling:
         covered: how many images are drawn that are to be covered; at least 8 a choice are.
     """
 
-    exact_rows: int = 65_536
-    candidates: int = 65_536
-    covered: int = 131_072
+    exact_rows: int = 32_768
+    candidates: int = 16_384
+    covered: int = 32_768
 
     def __post_init__(self) -> None:
         if min(self.exact_rows, self.candidates, self.covered) < 1:
@@ -204,4 +204,5 @@ def _best(
 
 
 def _kth_largest(values: Int[np.ndarray, " n"], k: int) -> int:
-    return int(np.partition(values, -k)[-k]) if k < len(values) else 0
+    """0 if it is below 0: such rows may not be chosen, and are never looked at again."""
+    return max(0, int(np.partition(values, -k)[-k])) if k < len(values) else 0

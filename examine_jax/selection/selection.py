@@ -89,7 +89,8 @@ def select(
             any number.
         labelled: images that are labelled already, by index or as a mask [N]. They are not chosen
             again, and represent what they are near to: the choice goes on where they stop.
-        strategy: how to choose. None: `KMeansMedoids()`, the best one in our benchmark.
+        strategy: how to choose. None: `KMeansMedoids()`, the medoids of k-means clusters of the
+            standardised features: the best one in our benchmark.
         key: of random choices: a JAX key, or a number. None: 0.
         on_progress: is called now and then with (images chosen, budget).
 

@@ -1,5 +1,6 @@
 """`select`: what it refuses, what it promises of every strategy, and awkward inputs."""
 
+import dataclasses
 import os
 import pathlib
 import subprocess
@@ -40,7 +41,7 @@ def test_what_every_strategy_promises(name: str) -> None:
         groups=groups,
         per_group=1,
         labelled=labelled,
-        strategy=STRATEGIES[name](),
+        strategy=dataclasses.replace(STRATEGIES[name](), preprocessing="l2"),
         key=3,
     )
     chosen = found.indices
@@ -91,7 +92,7 @@ def test_the_first_k_of_many_cover_nearly_as_well_as_a_choice_of_k(name: str) ->
         distance = np.square(unit[:, None] - unit[indices][None]).sum(axis=2)
         return float(distance.min(axis=1).sum())
 
-    strategy = STRATEGIES[name]()
+    strategy = dataclasses.replace(STRATEGIES[name](), preprocessing="l2")
     many = select(FEATURES, 40, strategy=strategy).indices
     for k in (5, 10, 20):
         assert cost(many[:k]) < 1.3 * cost(select(FEATURES, k, strategy=strategy).indices)

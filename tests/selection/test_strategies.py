@@ -106,7 +106,7 @@ def test_examine_is_the_order_of_the_gap() -> None:
 
 
 def test_k_means_medoids_are_as_near_as_scikit_learns_clusters() -> None:
-    found = select(FEATURES, 12, strategy=KMeansMedoids())
+    found = select(FEATURES, 12, strategy=KMeansMedoids(preprocessing="l2"))
     theirs = KMeans(12, n_init=20, random_state=0).fit(UNIT)
     medoids = [
         np.flatnonzero(theirs.labels_ == own)[
@@ -143,8 +143,10 @@ def test_random_differs_by_key_alone() -> None:
 
 @pytest.mark.parametrize("strategy", [FacilityLocation, KMeansMedoids])
 def test_a_sampled_choice_is_nearly_as_good_and_goes_on(strategy: type) -> None:
-    sampled = strategy(sampling=Sampling(exact_rows=10, candidates=60, covered=90))
-    exact = select(FEATURES, 10, strategy=strategy())
+    sampled = strategy(
+        preprocessing="l2", sampling=Sampling(exact_rows=10, candidates=60, covered=90)
+    )
+    exact = select(FEATURES, 10, strategy=strategy(preprocessing="l2"))
     found = select(FEATURES, 10, strategy=sampled)
     assert np.square(found.distance).mean() < 1.2 * np.square(exact.distance).mean()
     assert found.facts["covered"] == 90

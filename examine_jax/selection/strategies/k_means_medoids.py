@@ -33,7 +33,7 @@ class KMeansMedoids:
         segmentation via contrastive learning and diversity-based sampling, 2022.
     """
 
-    preprocessing: Preprocessing = "l2"
+    preprocessing: Preprocessing = "zscore"
     iterations: int = 20
     sampling: Sampling = ALL_PAIRS_IF_FEW
 
