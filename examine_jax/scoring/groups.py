@@ -17,6 +17,7 @@ from examine_jax.scoring.equations.eigensystem import (
     Eigensystem,
     exact_eigensystem,
     gram_of_rows,
+    orthogonal_to_ones,
     refined_eigensystem,
     rounding,
     scatter,
@@ -177,7 +178,8 @@ def _examine(rows: Rows, ids: Array, num_groups: int) -> GroupExamination:
         matrix = gram_of_rows(rows)
         system = exact_eigensystem(matrix, width)
         # Rows with N columns that have the same Gram matrix as the given rows.
-        root = jnp.matmul(system.vectors * jnp.sqrt(system.values), system.vectors.T)
+        left = orthogonal_to_ones(rows, system.vectors)
+        root = jnp.matmul(left * jnp.sqrt(system.values), system.vectors.T)
         small = Rows(root, None, jnp.ones((), jnp.float64), None, rows.present)
         return _of_system(rows, small, system, matrix, groups, Path.FULL_FLOAT64)
 

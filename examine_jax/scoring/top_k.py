@@ -12,7 +12,12 @@ from jax import lax
 from numpy.typing import ArrayLike
 
 from examine_jax.common.shapes import Array
-from examine_jax.scoring.equations.eigensystem import decompose, gram_of_rows, scatter
+from examine_jax.scoring.equations.eigensystem import (
+    decompose,
+    gram_of_rows,
+    orthogonal_to_ones,
+    scatter,
+)
 from examine_jax.scoring.equations.float64 import (
     float64_types,
     reduce_keeping_dtypes,
@@ -211,6 +216,7 @@ def _map_coordinates(
 
     if count <= width:
         values, left = decompose(gram_of_rows(rows))
+        left = orthogonal_to_ones(rows, left)
         coordinates = Rows(left * jnp.sqrt(values), None, jnp.float64(1), None, rows.present)
         return map_blocks(coordinates, of_block, jnp.float64), values
     values, vectors = decompose(scatter(rows, jnp.float64))

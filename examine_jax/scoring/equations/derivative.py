@@ -27,7 +27,13 @@ from jax import lax
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations import secular_equation as equation
-from examine_jax.scoring.equations.eigensystem import LEAD, decompose, gram_of_rows, scatter
+from examine_jax.scoring.equations.eigensystem import (
+    LEAD,
+    decompose,
+    gram_of_rows,
+    orthogonal_to_ones,
+    scatter,
+)
 from examine_jax.scoring.equations.float64 import float64_types, with_float64
 from examine_jax.scoring.equations.replicated import placed_like, replicated
 from examine_jax.scoring.equations.rows import Rows, block_of, map_blocks, prepare, rows_dtype
@@ -169,7 +175,8 @@ def _vectors(rows: Rows) -> _Vectors:
     dtype = rows_dtype(rows)
     if count <= width:
         values, left = decompose(gram_of_rows(rows))
-        found = _without(left * jnp.sqrt(values), values, rows.downdate)
+        of_rows = orthogonal_to_ones(rows, left) * jnp.sqrt(values)
+        found = _without(of_rows, values, rows.downdate)
         # v_j = F' u_j / sqrt(k_j); where k_j is 0, v_j is not needed.
         weights = left * jnp.where(values > 0, 1 / jnp.sqrt(jnp.where(values > 0, values, 1)), 0)
         basis = jnp.matmul(block_of(rows, 0, count, jnp.float64).T, weights)

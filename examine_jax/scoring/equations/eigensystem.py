@@ -226,3 +226,23 @@ def gram_of_rows(rows: Rows) -> Array:
     """F F', [N, N] float64; used where there are no more rows than columns."""
     block = block_of(rows, 0, rows.features.shape[0], jnp.float64)
     return jnp.matmul(block, block.T)
+
+
+def orthogonal_to_ones(rows: Rows, left: Array) -> Array:
+    """Vectors [N, m] without their part along the vector of ones, if rows are centred.
+
+    Leaving out row i of centred rows projects their Gram matrix G to the complement of the unit
+    vector w_i = sqrt(N/(N-1)) (e_i - 1/N). For exact eigenvectors u_j with k_j > 0, u_j'w_i is
+    sqrt(N/(N-1)) u_ij, because G has the vector of ones in its null space. An error E of G mixes
+    that vector into a u_j of small k_j, by ||E|| / k_j. Without this part, u_j'w_i is exact for
+    G + E, so the error of every leave-one-out eigenvalue is at most ||E||.
+
+    Args:
+        rows: [N, D].
+        left: [N, m] eigenvectors of G, or other vectors of the rows.
+    """
+    if rows.mean is None:
+        return left
+    present = jnp.ones(left.shape[:1], bool) if rows.where is None else rows.where
+    mean = jnp.sum(jnp.where(present[:, None], left, 0), 0) / jnp.maximum(rows.present, 1)
+    return jnp.where(present[:, None], left - mean, left)

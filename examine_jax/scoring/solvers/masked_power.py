@@ -15,6 +15,7 @@ from examine_jax.scoring.equations.eigensystem import (
     Eigensystem,
     exact_eigensystem,
     gram_of_rows,
+    orthogonal_to_ones,
     rounding,
     scatter,
 )
@@ -81,7 +82,8 @@ class MaskedPower:
         if rows.total <= width:
             matrix = gram_of_rows(rows)
             system = exact_eigensystem(matrix, width)
-            root = jnp.matmul(system.vectors * jnp.sqrt(system.values), system.vectors.T)
+            left = orthogonal_to_ones(rows, system.vectors)
+            root = jnp.matmul(left * jnp.sqrt(system.values), system.vectors.T)
 
             def row(index: Array) -> Array:
                 return root[index]

@@ -15,6 +15,7 @@ from examine_jax.scoring.equations.eigensystem import (
     Eigensystem,
     exact_eigensystem,
     gram_of_rows,
+    orthogonal_to_ones,
     refined_eigensystem,
     rounding,
     scatter,
@@ -99,7 +100,7 @@ class Secular:
         tolerance = self.tolerance or (4e-16 if rows.features.dtype == jnp.float64 else 1e-10)
         if count <= width:
             system = exact_eigensystem(gram_of_rows(rows), width)
-            roots = equation.solve(*_of_left_vectors(system, rows.downdate), tolerance)
+            roots = equation.solve(*_of_left_vectors(rows, system), tolerance)
             path = Path.FULL_FLOAT64
         else:
             matrix = scatter(rows, dtype)
@@ -120,11 +121,11 @@ def _poles(values: Array) -> tuple[Array, Array]:
 
 
 def _of_left_vectors(
-    system: Eigensystem, downdate: Array | float
+    rows: Rows, system: Eigensystem
 ) -> tuple[equation.Coordinates, equation.Errors]:
     """Coordinates z_ij = sqrt(k_j) u_ij of all rows, from an N x N Gram matrix with vectors u_j."""
-    values = system.values
-    squares = system.vectors**2 * (values * downdate)
+    values, downdate = system.values, rows.downdate
+    squares = orthogonal_to_ones(rows, system.vectors) ** 2 * (values * downdate)
     rest = jnp.pad(squares[:, 1:], ((0, 0), (0, max(0, LEAD + 1 - squares.shape[1] + 1))))
     lead_poles, tail_poles = _poles(values)
     coordinates = equation.Coordinates(
