@@ -50,7 +50,8 @@ class Measure:
         among_alike: compares with the images of most similar colour, brightness and contrast, not
             with the whole set: what exceeds their median is added to the set's. The kind of picture
             says much of its detail, but the damage leaves colour and brightness as they are.
-        long_tail: most values are 0 and some are large. The 90% quantile counts for the deviation.
+        long_tail: most values are low and some clean ones are high. The 90% quantile counts for the
+            deviation.
         reason: why this is damage, in plain words.
     """
 
@@ -274,16 +275,18 @@ MEASURES: tuple[Measure, ...] = (
         "smooth_outlines",
         "foreign_object",
         lambda columns, usual: smooth_outlines(columns),
-        deviations=3.75,
+        deviations=3.25,
         floor=0.3,
+        long_tail=True,
         reason="coarse edges without grain: bubbles, dust, letters, or a much compressed picture",
     ),
     Measure(
         "hard_edges",
         "foreign_object",
         lambda columns, usual: hard_edges(columns),
-        deviations=4.25,
+        deviations=3.5,
         floor=0.15,
+        long_tail=True,
         among_alike=True,
         reason="edges stronger than in pictures of like colour, brightness and contrast and grain",
     ),
