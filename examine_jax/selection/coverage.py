@@ -196,7 +196,9 @@ def _best(
         best = int(np.argmax(bounds))
         if known[best] == state.step or bounds[best] <= 0:
             return best
-        stale = np.flatnonzero((known < state.step) & (bounds >= _kth_largest(bounds, size)))
+        # Those that must not be chosen, and those that add nothing any more, are never looked at.
+        least = max(_kth_largest(bounds, size), 1)
+        stale = np.flatnonzero((known < state.step) & (bounds >= least))
         some = stale[np.argsort(-bounds[stale], kind="stable")[:size]]
         bounds[some] = state.renewed(some, bounds[some], known[some])
         known[some] = state.step

@@ -57,6 +57,27 @@ def test_facility_location_is_the_plain_greedy_choice(labelled: tuple[int, ...])
     assert found.indices.tolist() == expected
 
 
+def test_facility_location_keeps_to_the_groups_as_a_plain_loop_does() -> None:
+    group = np.arange(150) % 25
+    similarity = 4 - SQUARES
+    best, chosen = np.zeros(150), []
+    for _ in range(50):
+        gain = np.maximum(similarity - best, 0).sum(axis=1)
+        full = np.bincount(group[chosen], minlength=25) >= 2 if chosen else np.zeros(25, bool)
+        gain[full[group]] = -1
+        gain[chosen] = -1
+        chosen.append(int(gain.argmax()))
+        best = np.maximum(best, similarity[chosen[-1]])
+    found = select(FEATURES, 50, strategy=FacilityLocation(), groups=group, per_group=2)
+    assert found.indices.tolist() == chosen
+
+
+@pytest.mark.parametrize("budget", [28, 70, 150])
+def test_as_many_candidates_as_choices(budget: int) -> None:
+    for strategy in (KMeansMedoids(), FacilityLocation(), TypiClust(), MaxHerding()):
+        assert len(set(select(FEATURES, budget, strategy=strategy).indices)) == budget
+
+
 def test_max_herding_is_the_plain_greedy_choice_of_a_gaussian_kernel() -> None:
     similarity = np.exp(-SQUARES / 0.5**2)
     found = select(FEATURES, 20, strategy=MaxHerding(width=0.5)).indices
