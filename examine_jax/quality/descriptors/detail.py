@@ -11,6 +11,8 @@ import numpy as np
 from examine_jax.common.shapes import Float, Int, Shaped
 
 _BLOCK = 8  # a JPEG block's side
+# The noise's deviation over the mean size of the mask's result, for normal noise.
+_LEVEL = math.sqrt(math.pi / 2) / 6
 _INNER, _BEFORE, _AFTER = slice(1, -1), slice(None, -2), slice(2, None)
 _AXES = (((_INNER, _BEFORE), (_INNER, _AFTER)), ((_BEFORE, _INNER), (_AFTER, _INNER)))
 _DIAGONALS = (((_BEFORE, _BEFORE), (_AFTER, _AFTER)), ((_BEFORE, _AFTER), (_AFTER, _BEFORE)))
@@ -100,7 +102,7 @@ def noise_level(mask: Int[np.ndarray, "*crops h w"]) -> float:
     """
     if mask.size == 0:
         return 0.0
-    return _level(int(np.add.reduce(np.abs(mask), axis=None, dtype=np.int64)) / mask.size)
+    return _LEVEL * int(np.add.reduce(np.abs(mask), axis=None, dtype=np.int64)) / mask.size
 
 
 def noise_by_block(mask: Int[np.ndarray, "*crops h w"]) -> Float[np.ndarray, " blocks"]:
@@ -118,7 +120,7 @@ def noise_by_block(mask: Int[np.ndarray, "*crops h w"]) -> Float[np.ndarray, " b
     inner = np.abs(mask[..., : height * _BLOCK, : width * _BLOCK])
     rows = inner.reshape(-1, _BLOCK, width * _BLOCK).sum(axis=1, dtype=np.int32)
     blocks = rows.reshape(-1, width, _BLOCK).sum(axis=2)
-    return _level(np.sort(blocks, axis=None) / _BLOCK**2)
+    return _LEVEL * np.sort(blocks, axis=None) / _BLOCK**2
 
 
 def flat_share(mask: Int[np.ndarray, "*crops h w"]) -> float:
@@ -203,7 +205,3 @@ def _variance(values: Int[np.ndarray, "..."]) -> float:
     total = int(np.add.reduce(values, axis=None, dtype=np.int64))
     # Of whole numbers: exact.
     return (_sum_of_squares(values) * values.size - total**2) / values.size**2
-
-
-def _level(mean: float | Float[np.ndarray, "..."]) -> float | Float[np.ndarray, "..."]:
-    return math.sqrt(math.pi / 2) / 6 * mean
