@@ -171,6 +171,32 @@ def test_a_second_round_goes_on_where_the_first_stopped(
     assert rounds[0] == rounds[1] + rounds[2]
 
 
+def test_a_pilot_says_what_served_and_counts_as_labelled(
+    features: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    labels = [f"{row},{'abcd'[row // 15]}" for row in range(0, 60, 2)]
+    (tmp_path / "pilot.csv").write_text("\n".join(["index,label", *labels]) + "\n")
+    done(
+        f"--features={features / 'f.npy'}",
+        f"--workdir={tmp_path / 'o'}",
+        f"--pilot={tmp_path / 'pilot.csv'}",
+        "--budget=5",
+    )
+    assert all(int(row["index"]) % 2 for row in read(tmp_path / "o" / "to_label.csv"))
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "pilot of 30 labelled images of 4 classes" in page
+    assert "What more labels would buy" in page
+    assert (tmp_path / "o" / "learning_curve.png").is_file()
+    for labels, message in (
+        (["0,a", "1,a"], "1 class"),
+        (["0,a", "1,a", "2,b"], "needs 5 of each"),
+        (["77,a"], "index '77'"),
+    ):
+        (tmp_path / "pilot.csv").write_text("\n".join(["index,label", *labels]) + "\n")
+        flags = (f"--workdir={tmp_path / 'p'}", f"--pilot={tmp_path / 'pilot.csv'}")
+        assert message in refused(f"--features={features / 'f.npy'}", *flags)
+
+
 def test_no_more_of_a_group_than_asked(features: pathlib.Path, tmp_path: pathlib.Path) -> None:
     done(
         f"--features={features / 'f.npy'}",

@@ -29,6 +29,7 @@ from examine_jax.jobs.assess.encoding import (
     train_encoder,
     training_statistics,
 )
+from examine_jax.jobs.assess.pilot import judge
 from examine_jax.jobs.assess.settings import (
     ASSESS_DEFAULTS,
     DECISION_DEFAULTS,
@@ -148,6 +149,10 @@ def assess_images(
             assessed, scored, sets.reference, changed=settings.noise is not None
         )
         selection = choose(scored, decision, known, findings, settings.seed)
+    pilot = None
+    if known.pilot is not None:
+        with _stage("pilot", seconds, progress):
+            pilot = judge(known.pilot, scored, assessed.pixels, known.groups, settings.seed)
     separations = {}
     if level is not None:
         with _stage("controls", seconds, progress):
@@ -179,6 +184,7 @@ def assess_images(
         asked=decision.budget is not None,
         groups=known.groups,
         labelled=known.labelled,
+        pilot=pilot,
         seconds=seconds,
     )
 
@@ -234,6 +240,10 @@ def assess_features(
         examination = _examine(array, settings)
     with _stage("decide", seconds, progress):
         selection = choose(array, decision, known, None, settings.seed)
+    pilot = None
+    if known.pilot is not None:
+        with _stage("pilot", seconds, progress):
+            pilot = judge(known.pilot, array, None, known.groups, settings.seed)
     return Assessment(
         names=tuple(f"row {index}" for index in range(len(array))),
         features=array,
@@ -244,6 +254,7 @@ def assess_features(
         asked=decision.budget is not None,
         groups=known.groups,
         labelled=known.labelled,
+        pilot=pilot,
         seconds=seconds,
     )
 
@@ -256,7 +267,7 @@ def _check_or_write_config(
 ) -> None:
     """Refuses another run's workdir. The decision may change: nothing is trained again for it."""
     decided = {name: value for name, value in to_plain(decision).items() if name != "type"}
-    for name in ("labelled", "groups", "reference_images"):
+    for name in ("labelled", "groups", "pilot", "reference_images"):
         decided[name] = _path(getattr(decision, name))
     check_or_write_config(
         workdir / "config.json",

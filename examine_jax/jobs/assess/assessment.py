@@ -7,6 +7,7 @@ import numpy as np
 from examine_jax.common.shapes import Float, Int, Shaped
 from examine_jax.encoders import Encoder
 from examine_jax.evaluation.noise_separation import NoiseSeparation
+from examine_jax.evaluation.pilot import PilotResult
 from examine_jax.features.preprocessing import Preprocessing
 from examine_jax.images import ImageSet
 from examine_jax.quality import Findings
@@ -38,6 +39,7 @@ class Assessment:
         asked: whether a budget was given. Otherwise the selection is a suggestion.
         groups: [N], each image's group as text, or None.
         labelled: indices of the images that are labelled already.
+        pilot: what a pilot of labelled images says, if one was given.
         seconds: the time of each stage.
     """
 
@@ -59,4 +61,5 @@ class Assessment:
     labelled: Int[np.ndarray, " labelled"] = dataclasses.field(
         default_factory=lambda: np.empty(0, np.int64)
     )
+    pilot: PilotResult | None = None
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)

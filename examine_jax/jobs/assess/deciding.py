@@ -8,6 +8,7 @@ import numpy as np
 
 from examine_jax.common.shapes import Bool, Float, Int, Shaped
 from examine_jax.images import ImageSet
+from examine_jax.jobs.assess.pilot import PilotLabels, read_pilot
 from examine_jax.jobs.assess.settings import DecisionSettings
 from examine_jax.jobs.select import read_listed
 from examine_jax.labelled.tables import read_column
@@ -26,10 +27,12 @@ class Known:
     Attributes:
         groups: [N], each image's patient, slide or the like, as text; None: not known.
         labelled: indices of the images that are labelled already.
+        pilot: the labels of some of them, by which the choice is judged; None: there is no pilot.
     """
 
     groups: Shaped[np.ndarray, " n"] | None
     labelled: Int[np.ndarray, " labelled"]
+    pilot: PilotLabels | None = None
 
 
 def read_known(decision: DecisionSettings, count: int, names: Sequence[str] | None) -> Known:
@@ -57,10 +60,11 @@ def read_known(decision: DecisionSettings, count: int, names: Sequence[str] | No
                 f"{os.fspath(decision.groups)} has no group for {len(missing)} of {count} images, "
                 f"such as {example}: add them"
             )
-    labelled = np.empty(0, np.int64)
+    pilot = None if decision.pilot is None else read_pilot(decision.pilot, count, names)
+    labelled = np.empty(0, np.int64) if pilot is None else pilot.indices
     if decision.labelled is not None:
         labelled = read_listed(decision.labelled, count, names)
-    return Known(groups, labelled)
+    return Known(groups, labelled, pilot)
 
 
 def check_budget(decision: DecisionSettings, count: int, known: Known) -> None:

@@ -14,6 +14,7 @@ from examine_jax.jobs.assess.looking import (
     in_words,
     usability_paragraph,
 )
+from examine_jax.jobs.assess.pilot import pilot_sentence
 from examine_jax.jobs.assess.settings import DecisionSettings
 from examine_jax.reporting.charts.coverage import coverage_chart
 from examine_jax.reporting.hand_over.chosen import ChosenImage
@@ -137,6 +138,8 @@ def _selection(assessment: Assessment, settings: DecisionSettings) -> str:
             f"{len(assessment.labelled):,} images are labelled already: the choice goes on where "
             "they stop."
         )
+    if assessment.pilot is not None:
+        sentences.append(pilot_sentence(assessment.pilot))
     if settings.per_group is not None:
         are = "is" if settings.per_group == 1 else "are"
         sentences.append(f"At most {settings.per_group} of a group {are} labelled.")

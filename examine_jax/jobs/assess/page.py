@@ -14,6 +14,7 @@ from examine_jax.encoders import Encoder
 from examine_jax.jobs.assess.assessment import Assessment
 from examine_jax.jobs.assess.decision import decision_of
 from examine_jax.jobs.assess.looking import findings_by_name, in_words, number_to_look_at
+from examine_jax.jobs.assess.pilot import pilot_figure, pilot_tables
 from examine_jax.jobs.assess.settings import DECISION_DEFAULTS, AssessSettings, DecisionSettings
 from examine_jax.jobs.assess.to_label import (
     number_to_label,
@@ -121,6 +122,8 @@ def write_assessment(
         tables = (
             Table("How well the gap tells the noise levels", header, rows, _ABOUT_SEPARATION),
         )
+    if assessment.pilot is not None:
+        tables = (*pilot_tables(assessment.pilot), *tables)
     illustrations = _illustrations(assessment, gap, score)
     for name, illustration in illustrations.items():
         write_bytes(workdir / f"{name}.png", illustration.png)
@@ -218,6 +221,8 @@ def _illustrations(
             "Below: the largest.",
             "Pictures of the images with the first and the last ranks, their names and scores",
         )
+    if assessment.pilot is not None:
+        made["learning_curve"] = pilot_figure(assessment.pilot)
     made["feature_map"] = Illustration(
         "Map of the features",
         principal_components.principal_component_map(assessment.features, gap),

@@ -113,6 +113,12 @@ class DecisionSettings:
         minimum=1,
         metavar="M",
     )
+    pilot: str | os.PathLike[str] | None = setting(
+        None,
+        "A CSV file with labels of some images: says which strategy would have served, and what "
+        "more labels would buy. These images count as labelled if --labelled is not given.",
+        metavar="FILE",
+    )
     reference_images: str | os.PathLike[str] | None = setting(
         None, "Clean images: whether an image is usable is judged by these.", metavar="PATH"
     )
