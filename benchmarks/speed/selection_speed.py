@@ -35,31 +35,35 @@ _WIDTH, _K = 192, 200
 
 def main(arguments: list[str]) -> None:
     del arguments
-    runs = {}
-    for rows in sorted({int(text) for text in (*_ROWS.value, *_COMPARED.value)}):
+    runs: dict[int, dict[str, dict[str, float]]] = {}
+    compared = {int(text) for text in _COMPARED.value}
+    for rows in sorted({*compared, *map(int, _ROWS.value)}):
         features = _features(rows)
         _ours(features)  # compiles
         chosen, seconds = _timed(lambda features=features: _ours(features))
-        runs[rows] = {
-            "examine_jax": {"cpu_seconds": seconds, "objective": _objective(features, chosen)}
-        }
-        print(rows, runs[rows], flush=True)
-        if str(rows) in _COMPARED.value:
+        runs[rows] = {"examine_jax": _result(features, chosen, seconds)}
+        _write(runs)
+        if rows in compared:
             similarity = _similarity(features)
             for name, library in (("submodlib", _submodlib), ("apricot", _apricot)):
                 chosen, seconds = library(similarity)
-                runs[rows][name] = {
-                    "cpu_seconds": seconds,
-                    "objective": _objective(features, chosen),
-                }
-                print(rows, name, runs[rows][name], flush=True)
+                runs[rows][name] = _result(features, chosen, seconds)
+                _write(runs)
+
+
+def _result(features: np.ndarray, chosen: np.ndarray, seconds: float) -> dict[str, float]:
+    return {"cpu_seconds": seconds, "objective": _objective(features, chosen)}
+
+
+def _write(runs: dict[int, dict[str, dict[str, float]]]) -> None:
+    """Writes what is done so far: the last runs may take long."""
     record = {
         "what": f"facility location: {_K} of N rows of {_WIDTH} float32 features in 50 clusters",
         "runs": runs,
         "device": str(jax.devices()[0]),
         "versions": package_versions(),
     }
-    print(json.dumps(record, indent=1))
+    print(json.dumps(runs), flush=True)
     if _OUTPUT.value:
         write_text(pathlib.Path(_OUTPUT.value), json.dumps(record, indent=1) + "\n")
 
