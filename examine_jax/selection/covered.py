@@ -173,16 +173,16 @@ class Covered:
     def add_all(self, queries: Points) -> None:
         """These points, at most 256, are chosen before the first step."""
         self._add(queries, 1 if len(queries) == 1 else MOST_QUERIES)
-        self._seen = np.asarray(self._best).ravel()[: len(self._points)]
+        self._seen = np.array(self._best).ravel()[: len(self._points)]
 
     def add(self, place: int) -> None:
         """This candidate is chosen: one step."""
         self._add(self._candidates.take(np.array([place])), 1)
-        seen = np.asarray(self._best).ravel()[: len(self._points)]
+        seen = np.array(self._best).ravel()[: len(self._points)]  # a copy: it is donated
         rows = np.flatnonzero(seen != self._seen)
         self._changes.append((rows, self._seen[rows], seen[rows]))
         self._ends.append(self._ends[-1] + len(rows))
-        self._seen = seen.copy()
+        self._seen = seen
 
     def _add(self, queries: Points, size: int) -> None:
         # Repeating a point changes nothing.

@@ -55,7 +55,9 @@ class Blocks:
         shape = self.squares.shape
         flat = np.full(shape[0] * shape[1], padding, dtype)
         flat[: self.count] = value
-        return spread(flat.reshape(shape))
+        with wide_types():
+            # A copy: what is donated later must not be NumPy's memory.
+            return jnp.copy(spread(flat.reshape(shape)))
 
 
 def _power_of_two(count: int) -> int:

@@ -43,7 +43,7 @@ def farthest_first(pool: Pool, budget: int) -> Int[np.ndarray, " chosen"]:
         if not chosen and not len(pool.labelled):
             row = int(np.argmin(np.where(allowance.open, pool.points.squares, pool.points.far)))
         else:
-            near = np.asarray(distance).ravel()[: len(pool)]
+            near = np.array(distance).ravel()[: len(pool)]
             row = int(np.argmax(np.where(allowance.open, near, -1)))
         allowance.take(row)
         chosen.append(row)
