@@ -10,7 +10,8 @@ from PIL import Image
 
 from examine_jax.selection import select
 from tests.support.commands import run_here
-from tests.support.tiny_architecture import TINY
+
+ENCODER = pathlib.Path(__file__).parents[1] / "golden" / "version_0_1" / "mae"
 
 
 def read(file: pathlib.Path) -> list[dict[str, str]]:
@@ -50,9 +51,7 @@ def assessed(folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> 
     done(
         f"--images={folder}",
         f"--workdir={workdir}",
-        f"--architecture={TINY}",
-        "--steps=1",
-        "--batch_size=8",
+        f"--encoder={ENCODER}",
         "--budget=6",
     )
     return workdir
@@ -97,15 +96,14 @@ def test_by_default_a_list_and_tasks_are_handed_over(
     assert not (assessed / "fiftyone").exists()
 
 
-def test_another_budget_trains_nothing_again(assessed: pathlib.Path, folder: pathlib.Path) -> None:
+def test_another_budget_may_be_given_in_the_same_workdir(
+    assessed: pathlib.Path, folder: pathlib.Path
+) -> None:
     scores = (assessed / "scores.csv").read_bytes()
-    trained = (assessed / "metrics.jsonl").read_bytes()
     flags = (
         f"--images={folder}",
         f"--workdir={assessed}",
-        f"--architecture={TINY}",
-        "--steps=1",
-        "--batch_size=8",
+        f"--encoder={ENCODER}",
     )
     done(*flags, "--budget=25%", "--hand_over=png,fiftyone")
     chosen = read(assessed / "to_label.csv")
@@ -116,7 +114,6 @@ def test_another_budget_trains_nothing_again(assessed: pathlib.Path, folder: pat
     assert len(chosen) == round(0.25 * usable)
     assert json.loads((assessed / "config.json").read_text())["decision"]["budget"] == "25%"
     assert (assessed / "scores.csv").read_bytes() == scores
-    assert (assessed / "metrics.jsonl").read_bytes() == trained
     for row in chosen:
         with Image.open(assessed / "to_label" / f"{int(row['order']):04}.png") as picture:
             own = np.asarray(picture)
@@ -155,20 +152,20 @@ def test_given_features_are_chosen_from_and_say_nothing_of_usability(
 def test_a_second_round_goes_on_where_the_first_stopped(
     features: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    common = (f"--features={features / 'f.npy'}", "--strategy=facility_location")
-    done(*common, f"--workdir={tmp_path / 'all'}", "--budget=8")
-    done(*common, f"--workdir={tmp_path / 'one'}", "--budget=3")
+    first = [7, 22, 3]
+    lines = ["order,image,index", *(f"{i},row {row},{row}" for i, row in enumerate(first, 1))]
+    (tmp_path / "to_label.csv").write_text("\n".join(lines) + "\n")
     done(
-        *common,
+        f"--features={features / 'f.npy'}",
         f"--workdir={tmp_path / 'two'}",
-        "--budget=5",
-        f"--labelled={tmp_path / 'one' / 'to_label.csv'}",
+        "--budget=4",
+        f"--labelled={tmp_path / 'to_label.csv'}",
     )
-    rounds = [
-        [int(row["index"]) for row in read(tmp_path / name / "to_label.csv")]
-        for name in ("all", "one", "two")
-    ]
-    assert rounds[0] == rounds[1] + rounds[2]
+    chosen = [int(row["index"]) for row in read(tmp_path / "two" / "to_label.csv")]
+    found = select(np.load(features / "f.npy"), 4, labelled=first, key=0)
+    assert chosen == found.indices.tolist()
+    assert not set(chosen) & set(first)
+    assert "3 images are labelled already" in (tmp_path / "two" / "report.html").read_text()
 
 
 def test_a_pilot_says_what_served_and_counts_as_labelled(
@@ -255,9 +252,6 @@ def test_a_table_of_unknown_images_or_a_budget_too_large_ends_before_any_trainin
     assert "above the 38" in refused(*flags, f"--labelled={tmp_path / 'l.csv'}")
     assert not (tmp_path / "o" / "checkpoints").exists()
     assert "without --budget" in refused(*flags[:2], "--hand_over=png")
-
-
-ENCODER = pathlib.Path(__file__).parents[1] / "golden" / "version_0_1" / "mae"
 
 
 def _saved(folder: pathlib.Path, images: dict[str, np.ndarray]) -> pathlib.Path:
