@@ -285,6 +285,41 @@ def _low_resource(folder: str, *, with_settings: bool) -> list[str]:
     return _table(titles, rows())
 
 
+# What K labels buy.
+
+
+def budget_histology() -> list[str]:
+    return _budget("histology")
+
+
+def budget_dermoscopy() -> list[str]:
+    return _budget("dermoscopy")
+
+
+def budget_x_ray() -> list[str]:
+    return _budget("x_ray")
+
+
+def _budget(name: str) -> list[str]:
+    """Random's accuracy, and what every other choice is above it on the same pool."""
+    folder = f"2026-11-29-selection/{name}"
+    gains = {
+        tuple(row[column] for column in ("pool", "encoder", "choice")): row
+        for row in _csv(f"{folder}/against_random.csv")
+    }
+    found = _csv(f"{folder}/curves.csv")
+    budgets = [column for column in found[0] if "%" in column]
+    encoders = {"given": "`simclr`"}
+
+    def rows() -> Iterator[Sequence[str]]:
+        for row in found:
+            key = tuple(row[column] for column in ("pool", "encoder", "choice"))
+            encoder = encoders.get(row["encoder"], row["encoder"])
+            yield (row["pool"], encoder, row["choice"], *(gains.get(key, row)[b] for b in budgets))
+
+    return _table(("pool", "encoder", "choice", *budgets), rows())
+
+
 def batch_sizes() -> list[str]:
     found = _csv("2026-11-22-low-resource/batch_sizes.csv")
     sizes = list(dict.fromkeys(row["batch size"] for row in found))
@@ -559,6 +594,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     for function in (
         *(noise_separation, noise_separation_by_encoder, learning, values, mislabelled),
         *(low_resource, low_resource_dermoscopy, batch_sizes, byol_tracin, byol_tracin_cost),
+        *(budget_histology, budget_dermoscopy, budget_x_ray),
         *(
             accuracy,
             bounds,

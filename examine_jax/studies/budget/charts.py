@@ -95,5 +95,11 @@ def budget_chart(
         for axes in panels:
             for handle, text in zip(*axes.get_legend_handles_labels()):
                 named.setdefault(text, handle)
-        figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=4)
+        figure.legend(
+            list(named.values()),
+            list(named),
+            loc="outside lower center",
+            ncols=4,
+            handlelength=3.6,
+        )
         return png(figure)
