@@ -100,13 +100,16 @@ def distant_hues(columns: Columns) -> Float[np.ndarray, " n"]:
 def foreign_hues(columns: Columns, usual: Int[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
     """The share of pixels whose hue lies 90 degrees or more from all hues common in the set.
 
-    A hue is common if a hundredth of the pixels have it in a tenth of the usual images.
+    A hue is common if a hundredth of the pixels have it in a tenth of the usual images. A picture
+    that is mostly of foreign hues is no picture with ink on it but one of another kind, such as
+    another stain: it is 0 here.
     """
     shares = np.stack([columns[name] for name in HUES], axis=1)
     common = np.flatnonzero(np.quantile(shares[usual], 0.9, axis=0) >= 0.01)
     ranges = np.arange(len(HUES))
     foreign = (_apart(ranges[:, None], common) >= 3).all(axis=1)
-    return (shares * foreign).sum(axis=1)
+    share = (shares * foreign).sum(axis=1)
+    return np.where(share > 0.5, 0.0, share)
 
 
 def smooth_outlines(columns: Columns) -> Float[np.ndarray, " n"]:

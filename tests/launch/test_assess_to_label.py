@@ -322,6 +322,7 @@ def test_an_image_alone_of_its_kind_is_to_be_looked_at(
     )
     rare = next(row for row in read(tmp_path / "o" / "scores.csv") if row["image"] == "rare.png")
     assert "unlike_others" in rare["findings"].split(";")
+    assert rare["usable"] == "1"
     page = (tmp_path / "o" / "report.html").read_text()
     assert "rare disease" in page
     assert "discard" not in page

@@ -133,6 +133,15 @@ def test_an_image_of_another_layout_is_unlike_others() -> None:
     assert sum("unlike_others" in names for names in found.findings) <= 3
 
 
+def test_a_whole_image_of_another_stain_is_looked_at_and_stays_usable() -> None:
+    described = DESCRIBED.copy()
+    described[5] = describe(np.roll(CLEAN[5], 1, axis=2))  # sharp and well exposed, but blue
+    found = find(described)
+    assert "unlike_others" in found.findings[5]
+    assert found.usable[5]
+    assert found.outlier.argmax() == 5
+
+
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
 def test_few_images_are_judged_by_what_is_certain(count: int) -> None:
     described = DESCRIBED[:count].copy()
