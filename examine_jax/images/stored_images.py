@@ -112,5 +112,11 @@ class StoredImages:
 
     def shown_by_browsers(self, name: str) -> bool:
         """Whether the image is a file of its own that a browser shows as it is."""
-        path = self.places.get(name, ("", 0))[0]
-        return path.lower().endswith(_SHOWN_BY_BROWSERS) and not _FRAME.fullmatch(name)
+        own = self.own_file(name)
+        return own is not None and own.name.lower().endswith(_SHOWN_BY_BROWSERS)
+
+    def own_file(self, name: str) -> pathlib.Path | None:
+        """The file that holds this image alone; None: there is none."""
+        if name not in self.places or _FRAME.fullmatch(name):
+            return None
+        return pathlib.Path(self.places[name][0])

@@ -1,5 +1,6 @@
 """The chosen images reach the tools in which they are labelled, in order and without metadata."""
 
+import csv
 import json
 import pathlib
 import urllib.parse
@@ -79,7 +80,6 @@ def test_pictures_are_exact_and_without_names_or_metadata(tmp_path: pathlib.Path
     workdir, images = tmp_path / "o", tmp_path / "images"
     workdir.mkdir()
     (workdir / "to_label").mkdir()
-    (workdir / "to_label" / "0099.png").write_text("of an earlier run")
     (workdir / "to_label" / "notes.txt").write_text("the user's own")
     chosen = _chosen(images, FILE_NAMES, files=True)
     assert hand_over(workdir, chosen, ["png", "label_studio"]) == ("label_studio", "png")
@@ -128,7 +128,99 @@ def test_lists_of_an_earlier_choice_do_not_stay(tmp_path: pathlib.Path) -> None:
     assert hand_over(tmp_path, None) == ()
     left = {file.name for file in tmp_path.rglob("*") if file.is_file()}
     assert not left & {"to_label.txt", "label_studio.json", "data.json", "labels.json"}
-    assert "0001.png" in left
+    assert not left & {"0001.png", "to_label_pictures.csv"}
+
+
+def test_a_rerun_keeps_the_users_annotations(tmp_path: pathlib.Path) -> None:
+    chosen = _chosen(tmp_path / "images", FILE_NAMES, files=True)
+    hand_over(tmp_path, chosen, ["png"])
+    folder = tmp_path / "to_label"
+    own = {
+        "0001.txt": b"0 .5 .5 .1 .1",
+        "0001.json": b"{}",
+        "0002.xml": b"<a/>",
+        "0003.png": b"drawn on",
+    }
+    for name, content in own.items():
+        (folder / name).write_bytes(content)
+    more = ("more.jpg",)
+    for again in (chosen, chosen, _chosen(tmp_path / "images", FILE_NAMES + more, files=True)):
+        hand_over(tmp_path, again, ["png"])
+        assert {name: (folder / name).read_bytes() for name in own} == own
+    assert (folder / "0005.png").is_file()
+    hand_over(tmp_path, chosen, ["list"])
+    assert {file.name for file in folder.iterdir()} == {*own, "0001.png", "0002.png", "0004.png"}
+    other = _chosen(tmp_path / "images", FILE_NAMES[::-1], files=True)
+    for formats in (["png"], ["list"]):
+        with pytest.raises(ValueError, match=r"another choice \(0001.json, 0001.txt, 0002.xml, "):
+            hand_over(tmp_path, other, formats)
+    hand_over(tmp_path, None)
+    assert {name: (folder / name).read_bytes() for name in own} == own
+    assert (folder / "0001.png").is_file()
+
+
+def test_a_file_that_no_run_wrote_is_not_overwritten(tmp_path: pathlib.Path) -> None:
+    chosen = _chosen(tmp_path / "images", FILE_NAMES, files=True)
+    (tmp_path / "to_label").mkdir()
+    (tmp_path / "to_label" / "0002.png").write_text("the user's")
+    hand_over(tmp_path, chosen, ["list"])
+    with pytest.raises(ValueError, match=r"0002\.png"):
+        hand_over(tmp_path, chosen, ["png"])
+    assert (tmp_path / "to_label" / "0002.png").read_text() == "the user's"
+    assert len(list((tmp_path / "to_label").iterdir())) == 1
+
+
+def test_no_picture_of_an_old_choice_lies_beside_a_new_list(tmp_path: pathlib.Path) -> None:
+    chosen = _chosen(tmp_path / "images", FILE_NAMES, files=True)
+    hand_over(tmp_path, chosen, ["png"])
+    with (tmp_path / "to_label_pictures.csv").open(newline="", encoding="utf-8") as stream:
+        table = list(csv.DictReader(stream))
+    assert [row["file"] for row in table] == ["0001.png", "0002.png", "0003.png", "0004.png"]
+    assert [row["image"] for row in table] == list(FILE_NAMES)
+    assert [row["index"] for row in table] == ["10", "20", "30", "40"]
+    swapped = (FILE_NAMES[0], *FILE_NAMES[:0:-1])
+    hand_over(tmp_path, _chosen(tmp_path / "images", swapped, files=True), ["list"])
+    left = {file.name for file in (tmp_path / "to_label").iterdir()}
+    assert left == {"0001.png", "0003.png"}  # the first and the middle one are where they were
+
+
+def test_a_killed_run_leaves_nothing_that_cannot_be_replaced(tmp_path: pathlib.Path) -> None:
+    chosen = _chosen(tmp_path / "images", FILE_NAMES, files=True)
+
+    def killed(image: ChosenImage) -> np.ndarray:
+        if image.order == 3:
+            raise KeyboardInterrupt
+        return _pixels(image.order)
+
+    with pytest.raises(KeyboardInterrupt):
+        hand_over(tmp_path, ChosenImages(chosen.images, killed, chosen.root), ["png"])
+    hand_over(tmp_path, _chosen(tmp_path / "images", FILE_NAMES[::-1], files=True), ["png"])
+    assert len(list((tmp_path / "to_label").iterdir())) == 4
+
+
+def test_a_table_that_names_other_files_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "0001.png").write_text("outside")
+    lines = "file,image,index,sha256\n../0001.png,a,0,\n"
+    (tmp_path / "to_label_pictures.csv").write_text(lines)
+    with pytest.raises(ValueError, match=r"lists '\.\./0001\.png'"):
+        hand_over(tmp_path, None)
+    assert (tmp_path / "0001.png").is_file()
+
+
+def test_originals_that_browsers_do_not_show_are_copied_with_a_picture_for_the_tools(
+    tmp_path: pathlib.Path,
+) -> None:
+    file = tmp_path / "IM.dcm"
+    file.write_bytes(b"not decoded here")
+    image = ChosenImage(1, "IM.dcm", 0, "", 1, "", file, shown=False)
+    chosen = ChosenImages((image,), lambda _: _pixels(1), tmp_path)
+    assert hand_over(tmp_path, chosen, keep_originals=True) == ("list", "png")
+    assert [one.name for one in (tmp_path / "to_label").iterdir()] == ["0001.dcm"]
+    hand_over(tmp_path, chosen, ["label_studio"], keep_originals=True)
+    written = sorted(one.name for one in (tmp_path / "to_label").iterdir())
+    assert written == ["0001.dcm", "0001.png"]
+    assert (tmp_path / "to_label" / "0001.dcm").read_bytes() == file.read_bytes()
+    assert "to_label/0001.png" in (tmp_path / "label_studio.json").read_text()
 
 
 @pytest.mark.parametrize("name", FORMATS)

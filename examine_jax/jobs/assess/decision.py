@@ -77,13 +77,13 @@ def decision_of(
 
 
 def chosen_images(
-    assessment: Assessment, files: Mapping[str, pathlib.Path] | None = None
+    assessment: Assessment, files: Mapping[str, tuple[pathlib.Path, bool]] | None = None
 ) -> tuple[ChosenImage, ...]:
     """The images to label, in order.
 
     Args:
         assessment: the results.
-        files: the file of each image that has one of its own, by name.
+        files: by name, of each image that has one: its own file, and whether browsers show it.
     """
     selection = assessment.selection
     if selection is None:
@@ -97,7 +97,7 @@ def chosen_images(
             "" if groups is None else str(groups[index]),
             covers,
             names[nearest] if nearest >= 0 else "",
-            (files or {}).get(names[index]),
+            *(files or {}).get(names[index], (None, True)),
         )
         for order, (index, covers, nearest) in enumerate(
             zip(

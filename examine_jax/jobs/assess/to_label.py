@@ -26,31 +26,35 @@ def write_chosen(
     formats: Collection[str] | None,
     keep_originals: bool,
 ) -> None:
+    """Writes to_label.csv and the files for labelling tools, or removes those of an earlier run.
+
+    Raises:
+        ValueError: as `hand_over`; nothing is written then.
+        OSError: a file cannot be written.
+    """
     table = workdir / "to_label.csv"
     if assessment.selection is None or not assessment.asked:
         table.unlink(missing_ok=True)
         hand_over(workdir, None)
         return
     names = assessment.names if assessment.images is not None else None
-    write_to_label(table, assessment.selection, names, assessment.groups)
     images = assessment.images
-    if images is None:
-        return
-    files = {}
-    if stored is not None:
-        files = {
-            name: pathlib.Path(path)
-            for name, (path, _) in stored.places.items()
-            if stored.shown_by_browsers(name)
-        }
+    if images is not None:
+        files = {}
+        if stored is not None:
+            for name in assessment.names:
+                own = stored.own_file(name)
+                if own is not None:
+                    files[name] = (own, stored.shown_by_browsers(name))
 
-    def pixels(image: ChosenImage) -> UInt8[np.ndarray, "h w c"]:
-        own = images.pixels[image.index]
-        return own if stored is None else stored.read_or(image.name, own)
+        def pixels(image: ChosenImage) -> UInt8[np.ndarray, "h w c"]:
+            own = images.pixels[image.index]
+            return own if stored is None else stored.read_or(image.name, own)
 
-    root = workdir if stored is None else stored.folder
-    chosen = ChosenImages(chosen_images(assessment, files), pixels, root)
-    hand_over(workdir, chosen, formats, keep_originals=keep_originals)
+        root = workdir if stored is None else stored.folder
+        chosen = ChosenImages(chosen_images(assessment, files), pixels, root)
+        hand_over(workdir, chosen, formats, keep_originals=keep_originals)
+    write_to_label(table, assessment.selection, names, assessment.groups)
 
 
 def stored_images(

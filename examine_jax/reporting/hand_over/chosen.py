@@ -22,6 +22,7 @@ class ChosenImage:
         nearest_chosen: the name of the nearest image that was chosen before it, or is labelled;
             "" if there is none.
         file: the image's own file; None: it has none that holds this image alone.
+        shown: whether a browser shows the file as it is.
     """
 
     order: int
@@ -31,6 +32,7 @@ class ChosenImage:
     covers: int
     nearest_chosen: str
     file: pathlib.Path | None = None
+    shown: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,6 @@ class ChosenImages:
     root: pathlib.Path
 
     @property
-    def have_files(self) -> bool:
-        """Whether each image has a file of its own below the root."""
-        return all(image.file is not None for image in self.images)
+    def are_shown(self) -> bool:
+        """Whether each image has a file of its own below the root that a browser shows."""
+        return all(image.file is not None and image.shown for image in self.images)

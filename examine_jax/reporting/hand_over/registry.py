@@ -7,7 +7,11 @@ from typing import Protocol
 from examine_jax.reporting.hand_over.chosen import ChosenImages
 from examine_jax.reporting.hand_over.fiftyone import FiftyOne
 from examine_jax.reporting.hand_over.label_studio import LabelStudio
-from examine_jax.reporting.hand_over.pictures import write_pictures
+from examine_jax.reporting.hand_over.pictures import (
+    check_pictures,
+    remove_pictures,
+    write_pictures,
+)
 from examine_jax.reporting.hand_over.plain_list import PlainList
 
 PNG = "png"
@@ -49,7 +53,8 @@ def hand_over(
 ) -> tuple[str, ...]:
     """Writes the chosen images in some formats, and removes lists of other formats.
 
-    Such a list of an earlier run might name other images. Pictures stay where they are.
+    Such a list of an earlier run might name other images. Pictures of an earlier run that have
+    another number now are removed. Files that no run wrote stay as they are.
 
     A format that points to files gets pictures (`png`) too if some images have no file of their own
     that a browser can show.
@@ -65,19 +70,24 @@ def hand_over(
         The formats that were written.
 
     Raises:
+        ValueError: as `check_pictures`.
         OSError: a file cannot be written.
     """
     asked: set[str] = set()
+    points = False
     if chosen is not None:
         light = {name for name, one in FORMATS.items() if not one.needs_files}
-        if chosen.have_files:
+        if chosen.are_shown:
             light.add("label_studio")
         asked = light if formats is None else set(formats)
         points = any(name in asked and one.needs_files for name, one in FORMATS.items())
-        if keep_originals or (points and not chosen.have_files):
+        if keep_originals or (points and not chosen.are_shown):
             asked.add(PNG)
+        check_pictures(workdir, chosen, asked=PNG in asked)
     if chosen is not None and PNG in asked:
-        chosen = write_pictures(workdir, chosen, keep_originals=keep_originals)
+        chosen = write_pictures(workdir, chosen, keep_originals=keep_originals, shown=points)
+    else:
+        remove_pictures(workdir, chosen)
     for name, one in FORMATS.items():
         if chosen is not None and name in asked:
             one.write(workdir, chosen)
