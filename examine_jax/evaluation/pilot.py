@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from examine_jax.common.shapes import Float, Int, Num, Shaped
 from examine_jax.evaluation.metrics import balanced_accuracy
+from examine_jax.features.preprocessing import FeatureStatistics, preprocess
 from examine_jax.labelled.splits import stratified_split
 from examine_jax.selection import (
     FacilityLocation,
@@ -314,9 +315,7 @@ def _accuracies(
 ) -> Float[np.ndarray, " budgets"]:
     """Of the first so many images that a strategy chooses."""
     own = features[train].astype(np.float64)
-    mean, deviation = own.mean(axis=0), own.std(axis=0)
-    deviation = np.where(deviation > 1e-6 * max(float(deviation.max()), 1e-30), deviation, np.inf)
-    scaled = (features.astype(np.float64) - mean) / deviation
+    scaled = preprocess(features.astype(np.float64), "zscore", FeatureStatistics.of(own))
     key = jax.random.fold_in(jax.random.key(settings.seed), split)
     # The first k of a choice are a choice of k, as they are for who stops early.
     order = train[select(features[train], int(budgets[-1]), strategy=strategy, key=key).indices]

@@ -62,11 +62,19 @@ def preprocess(
             f"{features.shape[1]}; "
             "take both from the same encoder"
         )
-    # A constant feature carries no information. In float32 its deviation is rounding, not exactly
-    # 0.
-    floor = 1e-6 * max(
-        float(np.max(reference.deviation, initial=0)), float(np.finfo(np.float32).tiny)
-    )
-    varies = reference.deviation > floor
-    scale = np.where(varies, 1 / np.where(varies, reference.deviation, 1), 0)
+    scale = inverse_deviations(reference.mean, reference.deviation)
     return ((features - reference.mean) * scale).astype(features.dtype)
+
+
+def inverse_deviations(
+    mean: Float[np.ndarray, " d"], deviation: Float[np.ndarray, " d"]
+) -> Float[np.ndarray, " d"]:
+    """1 / deviation of each column, and 0 for constant ones, which carry no information.
+
+    The deviation of a constant column in float32 is rounding, not exactly 0. So a column is
+    constant if its deviation is at most a millionth of its own mean's magnitude. Other columns do
+    not matter: each may have its own unit.
+    """
+    floor = 1e-6 * np.maximum(np.abs(mean), float(np.finfo(np.float32).tiny))
+    varies = deviation > floor
+    return np.where(varies, 1 / np.where(varies, deviation, 1), 0)

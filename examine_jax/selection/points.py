@@ -15,7 +15,7 @@ import numpy as np
 from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Bool, Float, Int, Num
 from examine_jax.features.centring import power_of_two_scale
-from examine_jax.features.preprocessing import PREPROCESSINGS, Preprocessing
+from examine_jax.features.preprocessing import PREPROCESSINGS, Preprocessing, inverse_deviations
 
 # The greatest length of a point. Many points: its square is 2^24, the longest whole number that
 # float32 holds with all smaller ones. Few points: the sum of four squares of it over all points
@@ -24,6 +24,8 @@ _LENGTH, _FINE_LENGTH = 2**12, 2**20
 _FINE_ROWS = 16_384
 # Longer rows than so many median lengths are shortened: one freak must not make all others equal.
 _MEDIANS = 8
+# So often are they left out of the mean, until none is left out anew.
+_ROUNDS = 4
 _ROWS_AT_ONCE = 4096
 
 
@@ -74,7 +76,8 @@ def points_of(
     The features are preprocessed, moved to their mean and scaled, none of which changes which of
     two distances is the longer; then they are rounded to the grid. The grid's step is 2^-20 of the
     greatest distance from the mean for up to 16,384 rows, and 1/4096 of it for more. Rows that are
-    more than 8 times as far from the mean as the median row are first moved to that distance.
+    more than 8 times as far from the mean as the median row are first moved to that distance. With
+    "none" they are left out of the mean, too: one huge entry does not make all other rows equal.
 
     Args:
         features: [N, D], an array or a memory map. It is read in blocks.
@@ -91,10 +94,15 @@ def points_of(
     if preprocessing not in PREPROCESSINGS:
         raise ValueError(f"preprocessing {preprocessing!r} is none of {', '.join(PREPROCESSINGS)}")
     prepare = _Preparation.of(features, rows, preprocessing)
-    lengths = np.empty(len(rows))
-    for start, block in _blocks(features, rows):
-        lengths[start : start + len(block)] = _lengths(prepare(block))
+    lengths = _lengths_of(features, rows, prepare)
     longest = _limit(lengths)
+    for _ in range(_ROUNDS if preprocessing == "none" else 0):
+        within = rows[lengths <= longest]
+        if len(within) == len(rows):
+            break
+        prepare = prepare.moved_to(features, within)
+        lengths = _lengths_of(features, rows, prepare)
+        longest = _limit(lengths)
     width = features.shape[1]
     # Rounding lengthens a row by half the diagonal of a cell at most.
     fine = len(rows) <= _FINE_ROWS
@@ -150,7 +158,9 @@ def first_equals(points: Points) -> Int[np.ndarray, " n"]:
 class _Preparation:
     """Preprocessing and centring, of blocks of rows in float64."""
 
-    scale: float  # a power of two by which features are multiplied first: no square overflows
+    # Powers of two by which features are multiplied first, so that no square overflows or vanishes:
+    # one for all, or one a column where columns have no common unit.
+    scale: float | Float[np.ndarray, " d"]
     mean: Float[np.ndarray, " d"]
     factor: Float[np.ndarray, " d"]
     kind: Preprocessing
@@ -163,33 +173,36 @@ class _Preparation:
         preprocessing: Preprocessing,
     ) -> "_Preparation":
         width = features.shape[1]
-        largest = 0.0
+        largest = np.zeros(width)
         for _, block in _blocks(features, rows):
-            largest = max(largest, float(np.abs(block.astype(np.float64)).max(initial=0)))
-        # Rows of unit length and standardised columns have no unit, so neither needs the scale.
-        first = cls(power_of_two_scale(largest), np.zeros(width), np.ones(width), preprocessing)
-        total = np.zeros(width)
-        for _, block in _blocks(features, rows):
-            total += first(block).sum(axis=0)
-        centred = dataclasses.replace(first, mean=total / max(len(rows), 1))
-        if preprocessing == "none":
-            return centred
-        if preprocessing == "l2":
+            np.maximum(largest, np.abs(block.astype(np.float64)).max(axis=0), out=largest)
+        scale: Any = power_of_two_scale(float(largest.max(initial=0)))
+        if preprocessing == "zscore":
+            scale = np.array([power_of_two_scale(float(column)) for column in largest])
+        first = cls(scale, np.zeros(width), np.ones(width), preprocessing)
+        centred = first.moved_to(features, rows)
+        if preprocessing != "zscore":
             return centred
         squares = np.zeros(width)
         for _, block in _blocks(features, rows):
             squares += np.square(centred(block)).sum(axis=0)
         deviation = np.sqrt(squares / max(len(rows), 1))
-        # Of a constant column the deviation is rounding, not exactly 0.
-        varies = deviation > 1e-6 * max(float(deviation.max(initial=0)), 1e-30)
-        return dataclasses.replace(
-            centred, factor=np.where(varies, 1 / np.where(varies, deviation, 1), 0)
-        )
+        return dataclasses.replace(centred, factor=inverse_deviations(centred.mean, deviation))
+
+    def moved_to(
+        self, features: Num[np.ndarray, "n d"], rows: Int[np.ndarray, " some"]
+    ) -> "_Preparation":
+        """Centred at the mean of these rows."""
+        about_zero = dataclasses.replace(self, mean=np.zeros_like(self.mean))
+        total = np.zeros(len(self.mean))
+        for _, block in _blocks(features, rows):
+            total += about_zero(block).sum(axis=0)
+        return dataclasses.replace(self, mean=total / max(len(rows), 1))
 
     @property
     def features_scale(self) -> float:
         """By which distances between rows of "none" are scaled; 1 where rows have no unit."""
-        return self.scale if self.kind == "none" else 1.0
+        return float(self.scale) if self.kind == "none" else 1.0
 
     def __call__(self, block: Num[np.ndarray, "rows d"]) -> Float[np.ndarray, "rows d"]:
         exact = block.astype(np.float64) * self.scale
@@ -206,6 +219,15 @@ def _or_one(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
 
 def _lengths(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     return np.sqrt(np.einsum("nd,nd->n", rows, rows))
+
+
+def _lengths_of(
+    features: Any, rows: Int[np.ndarray, " n"], prepare: _Preparation
+) -> Float[np.ndarray, " n"]:
+    lengths = np.empty(len(rows))
+    for start, block in _blocks(features, rows):
+        lengths[start : start + len(block)] = _lengths(prepare(block))
+    return lengths
 
 
 def _limit(lengths: Float[np.ndarray, " n"]) -> float:

@@ -57,6 +57,16 @@ def test_groups_are_kept_whole_and_the_same_call_gives_the_same() -> None:
     np.testing.assert_array_equal(first.curve.low, second.curve.low)
 
 
+def test_a_columns_unit_does_not_matter() -> None:
+    good, kind = _pilot()
+    strategies = {"random": Random(preprocessing="zscore")}
+    plain, scaled = (
+        evaluate_pilot({"good": rows}, kind, strategies=strategies, settings=SETTINGS)
+        for rows in (good, good * [1, 1e8, 1])
+    )
+    np.testing.assert_allclose(plain.accuracy, scaled.accuracy, atol=1e-6)
+
+
 def test_a_power_law_is_found_as_scipy_finds_it() -> None:
     labels = np.array([10, 20, 40, 80, 160])
     random = np.random.default_rng(3)

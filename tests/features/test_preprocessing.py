@@ -39,6 +39,13 @@ def test_a_constant_feature_becomes_zero() -> None:
     assert (preprocess(np.zeros((5, 3), np.float32), "zscore") == 0).all()
 
 
+@pytest.mark.parametrize("unit", [3e6, 1e-9, 1e30])
+def test_a_columns_unit_drops_no_other_column(unit: float) -> None:
+    features = np.random.default_rng(4).normal(size=(20, 3))
+    expected = preprocess(features, "zscore")
+    np.testing.assert_allclose(preprocess(features * [1, unit, 1], "zscore"), expected)
+
+
 @pytest.mark.parametrize("kind", ["none", "l2", "zscore"])
 def test_the_dtype_is_kept_and_the_input_is_not_changed(kind: str) -> None:
     before = FEATURES.copy()

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 import examine_jax
-from examine_jax.selection import STRATEGIES, Choice, FacilityLocation, Random, select, strategy_of
+from examine_jax.selection import (
+    STRATEGIES,
+    Choice,
+    FacilityLocation,
+    KMeansMedoids,
+    Random,
+    select,
+    strategy_of,
+)
 
 NAMES = tuple(STRATEGIES)
 ON_DEVICES = ("k_means_medoids", "k_centre")
@@ -206,6 +214,25 @@ def test_two_images_a_huge_one_and_tiny_ones(name: str) -> None:
         found = select(features, 8, strategy=strategy)
         assert len(set(found.indices)) == 8
         assert np.isfinite(found.distance).all()
+
+
+@pytest.mark.parametrize("unit", [3e6, 1e-9, 1e200])
+def test_with_zscore_a_columns_unit_does_not_matter(unit: float) -> None:
+    strategy = KMeansMedoids()
+    assert strategy.preprocessing == "zscore"
+    features = FEATURES.astype(np.float64)
+    expected = select(features, 8, strategy=strategy).indices
+    features[:, 5] *= unit
+    np.testing.assert_array_equal(select(features, 8, strategy=strategy).indices, expected)
+
+
+@pytest.mark.parametrize("preprocessing", ["none", "l2", "zscore"])
+def test_one_huge_entry_does_not_make_all_other_images_equal(preprocessing: str) -> None:
+    features = _clusters(80).astype(np.float64)
+    strategy = KMeansMedoids(preprocessing=preprocessing)
+    features[40, 3] = 1e9
+    found = select(features, 8, strategy=strategy)
+    assert found.facts["duplicates"] == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
