@@ -28,6 +28,9 @@ def matrix_of(features: Any) -> np.ndarray:
         raise ValueError(
             f"features have the shape {list(found.shape)}: give one row an image, [images, columns]"
         )
+    # bfloat16 and the like are of kind "V", but JAX knows them as floating.
+    if found.dtype.kind not in "biuf" and not jnp.issubdtype(found.dtype, jnp.floating):
+        raise ValueError(f"features have the dtype {found.dtype}: give real numbers, as float32")
     return found
 
 
@@ -80,15 +83,41 @@ def groups_of(
     if per_group is not None:
         if groups is None:
             raise ValueError("per_group limits the images of a group: give groups too")
-        if isinstance(per_group, bool) or int(per_group) != per_group or per_group < 1:
+        whole = isinstance(per_group, (int, np.integer)) and not isinstance(per_group, bool)
+        if not whole or per_group < 1:
             raise ValueError(f"per_group must be a whole number from 1 on, got {per_group!r}")
     if groups is not None and np.shape(groups) != (count,):
         raise ValueError(f"groups have the shape {list(np.shape(groups))} for {count} images")
     if groups is None or per_group is None:
         return np.zeros(count, np.int64), np.array([count])
-    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    # A list of texts and None stays as it is; as a plain array, None would become a text.
+    given = groups if isinstance(groups, (np.ndarray, jax.Array)) else np.array(groups, object)
+    missing = np.array([_is_missing(value) for value in np.asarray(given).tolist()])
+    if missing.any():
+        raise ValueError(
+            f"groups of rows {some_of(np.flatnonzero(missing))} are missing: name the group of "
+            "each image; an image that belongs to none gets a name of its own"
+        )
+    _, group = np.unique(_comparable(np.asarray(given)), return_inverse=True)
     taken = np.bincount(group[known], minlength=int(group.max()) + 1)
     return group.astype(np.int64), np.maximum(int(per_group) - taken, 0)
+
+
+def _is_missing(value: Any) -> bool:
+    # NaN and NaT differ from themselves, pandas' NA from everything.
+    return value is None or (isinstance(value, str) and not value.strip()) or not _is_itself(value)
+
+
+def _is_itself(value: Any) -> bool:
+    try:
+        return bool(value == value)
+    except TypeError:  # pandas' NA is neither equal nor unequal
+        return False
+
+
+def _comparable(groups: np.ndarray) -> np.ndarray:
+    """Objects as the array NumPy makes of them: numbers and texts mixed become texts."""
+    return np.asarray(groups.tolist()) if groups.dtype == object else groups
 
 
 def some_of(values: Int[np.ndarray, " some"]) -> str:

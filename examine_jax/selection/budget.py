@@ -27,7 +27,8 @@ def number_of_images(budget: int | float | str | np.integer, usable: int) -> int
     A share is rounded to the nearest whole number, but is at least one image.
 
     Args:
-        budget: a whole number, a share as a float from 0 to 1, or either as text ("200", "2%").
+        budget: a whole number, a share as a float above 0 and up to 1 (1.0 is all images), or
+            either as text ("200", "2%").
         usable: the number of usable images, of which a share is taken.
 
     Raises:
@@ -36,7 +37,7 @@ def number_of_images(budget: int | float | str | np.integer, usable: int) -> int
     if isinstance(budget, str):
         budget = parse_budget(budget)
     remedy = "give a whole number of images from 1 on, or a share between 0 and 1 (2% is 0.02)"
-    if isinstance(budget, bool):
+    if isinstance(budget, (bool, np.bool_)):
         raise ValueError(f"budget {budget!r} is no number: {remedy}")
     try:
         count = operator.index(budget)  # type: ignore[arg-type]

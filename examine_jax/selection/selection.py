@@ -82,11 +82,11 @@ def select(
     Args:
         features: [N, D] of an encoder. Preprocessing is the strategy's.
         budget: how many images to choose: a whole number, a share of the usable images as a float
-            between 0 and 1, or text ("200", "2%").
+            above 0 and up to 1 (1.0 is all of them), or text ("200", "2%").
         usable: [N] False for images that are not chosen and not represented. None: all are usable.
         groups: [N] the patient, slide or the like of each image, numbers or texts.
         per_group: the most images of one group that are chosen or labelled; needs `groups`. None:
-            any number.
+            any number. Every image then needs a group: None and NaN are refused.
         labelled: images that are labelled already, by index or as a mask [N]. They are not chosen
             again, and represent what they are near to: the choice goes on where they stop.
         strategy: how to choose. None: `KMeansMedoids()`, the medoids of k-means clusters of the
@@ -108,6 +108,10 @@ def select(
     can = usable_of(usable, count)
     known = labelled_of(labelled, count)
     strategy = KMeansMedoids() if strategy is None else strategy
+    if isinstance(strategy, type):
+        raise ValueError(
+            f"strategy {strategy.__name__} is a class: give a value of it, {strategy.__name__}()"
+        )
     if not isinstance(strategy, Strategy):
         raise ValueError(
             f"strategy {strategy!r} is no strategy: it needs `preprocessing` and `choose`, as "

@@ -1,6 +1,7 @@
 """`select`: what it refuses, what it promises of every strategy, and awkward inputs."""
 
 import dataclasses
+import inspect
 import os
 import pathlib
 import subprocess
@@ -20,6 +21,8 @@ from examine_jax.selection import (
     select,
     strategy_of,
 )
+from examine_jax.selection.arguments import groups_of, matrix_of
+from examine_jax.selection.budget import number_of_images
 
 NAMES = tuple(STRATEGIES)
 ON_DEVICES = ("k_means_medoids", "k_centre")
@@ -146,7 +149,8 @@ for name in {ON_DEVICES!r}:
 
 
 @pytest.mark.parametrize(
-    ("budget", "number"), [(7, 7), (np.int32(7), 7), (0.02, 4), ("2%", 4), ("9", 9), (1e-9, 1)]
+    ("budget", "number"),
+    [(7, 7), (np.int32(7), 7), (0.02, 4), ("2%", 4), ("9", 9), (1e-9, 1), (1.0, 200)],
 )
 def test_budgets(budget: object, number: int) -> None:
     assert len(select(FEATURES, budget, strategy=Random()).indices) == number
@@ -180,6 +184,12 @@ REFUSED = [
     ({"budget": 3, "groups": np.arange(9), "per_group": 1}, "groups have the shape"),
     ({"budget": 3, "features": _with_nan()}, "features of rows 3, 77 are not finite"),
     ({"budget": 3, "features": FEATURES[0]}, "features have the shape"),
+    ({"budget": 3, "features": FEATURES.astype(complex)}, "features have the dtype complex128"),
+    ({"budget": 3, "strategy": Random}, r"strategy Random is a class: give a value of it, Random"),
+    ({"budget": 3, "groups": [None, *"ab" * 99, None], "per_group": 1}, "rows 0, 199 are missing"),
+    ({"budget": 3, "groups": [np.nan, *range(199)], "per_group": 1}, "rows 0 are missing"),
+    ({"budget": 3, "groups": np.r_[np.arange(199), np.nan], "per_group": 1}, "rows 199 are"),
+    ({"budget": 3, "groups": ["", *"ab" * 99, "a"], "per_group": 1}, "rows 0 are missing"),
 ]
 
 
@@ -188,6 +198,28 @@ def test_refusals(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         select(**{"features": FEATURES, **arguments})
     assert "\n" not in str(caught.value)
+
+
+MISTYPED = [
+    (matrix_of, (FEATURES.astype(str),), "features have the dtype <U"),
+    (matrix_of, (FEATURES.astype(object),), "features have the dtype object"),
+    (number_of_images, (np.True_, 5), "is no number"),
+    (groups_of, (np.arange(5), np.inf, 5, np.array([0])), "per_group must be"),
+    (groups_of, (np.arange(5), "2", 5, np.array([0])), "per_group must be"),
+]
+
+
+@pytest.mark.parametrize(("function", "arguments", "message"), MISTYPED)
+def test_refusals_of_what_the_types_forbid(function, arguments, message) -> None:  # type: ignore
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(function)(*arguments)
+
+
+def test_groups_of_numbers_and_texts_and_features_of_bfloat16() -> None:
+    groups = [1, "a"] * 100
+    found = select(FEATURES, 2, groups=groups, per_group=1, strategy=Random())
+    assert len({groups[image] for image in found.indices}) == 2
+    assert len(select(jax.numpy.asarray(FEATURES, "bfloat16"), 3, strategy=Random()).indices) == 3
 
 
 def test_features_of_unusable_images_may_be_anything() -> None:
