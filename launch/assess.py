@@ -160,9 +160,11 @@ def _job(values: FlagValues) -> None:
     skipped = 0 if assessment.images is None else len(assessment.images.skipped)
     left_out = f", {skipped} skipped (see skipped.csv)" if skipped else ""
     chosen = 0 if assessment.selection is None else len(assessment.selection.indices)
-    to_label = f", {chosen} to label (see to_label.csv)" if assessment.asked else ""
+    to_label = f", {chosen} to label (see to_label.csv)" if chosen and assessment.asked else ""
     count = len(assessment.names)
     print(f"{count} scored{left_out}{to_label}; open {page}", file=sys.stderr)
+    if assessment.unmet:
+        raise ValueError(f"nothing is chosen: {assessment.unmet}; {page} says which and why")
 
 
 def _check_effects(values: FlagValues, flags: AssessFlags) -> None:
@@ -186,6 +188,13 @@ def _check_effects(values: FlagValues, flags: AssessFlags) -> None:
             (*training, "noise_training"),
             "--encoder is trained already and has its own image size and channels",
         )
+    tables = ("labelled", "groups", "pilot")
+    if all(values[name].value is None for name in tables):
+        refuse_without_effect(values, ("image_column",), "no table of images is given")
+    if values["labelled"].value is None and values["pilot"].value is None:
+        refuse_without_effect(values, ("label_column",), "no table of labels is given")
+    if values["groups"].value is None:
+        refuse_without_effect(values, ("group_column",), "no table of groups is given")
     if values["budget"].value is None:
         refuse_without_effect(
             values, ("hand_over", "keep_originals"), "without --budget nothing is handed over"

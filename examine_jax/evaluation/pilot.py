@@ -223,6 +223,26 @@ def evaluate_pilot(
     )
 
 
+def check_pilot(
+    labels: Shaped[np.ndarray, " labels"],
+    groups: Shaped[np.ndarray, " groups"] | None = None,
+    settings: PilotSettings | None = None,
+) -> None:
+    """Refuses labels that `evaluate_pilot` would refuse whatever the features are.
+
+    Args:
+        labels: the class of each image.
+        groups: as in `evaluate_pilot`.
+        settings: as in `evaluate_pilot`.
+
+    Raises:
+        ValueError: as `evaluate_pilot`; the message names the class.
+    """
+    settings = settings or PilotSettings()
+    splits = _splits(labels, groups, settings)
+    _budgets(len(np.unique(labels)), min(len(train) for train, _ in splits), settings.budgets)
+
+
 def learning_curve(
     labels: Int[np.ndarray, " budgets"],
     accuracy: Float[np.ndarray, "budgets splits"],
@@ -280,7 +300,9 @@ def _values(
 
 
 def _splits(
-    codes: Int[np.ndarray, " n"], groups: Shaped[np.ndarray, " n"] | None, settings: PilotSettings
+    codes: Shaped[np.ndarray, " n"],
+    groups: Shaped[np.ndarray, " n"] | None,
+    settings: PilotSettings,
 ) -> list[tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]]]:
     found = []
     for repeat in range(settings.repeats):

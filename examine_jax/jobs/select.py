@@ -219,7 +219,10 @@ def read_listed(
             )
     place = {name: index for index, name in enumerate(names or ())}
     found: dict[int, int] = {}
-    for line, cells in csv_rows(path, {"index" if by_index else image_column: None}):
+    columns = {"index" if by_index else image_column: None}
+    if label_column in header:
+        columns[label_column] = None
+    for line, cells in csv_rows(path, columns):
         if label_column in header and is_missing(cells[label_column]):
             continue
         where = f"{os.fspath(path)}, line {line}"
@@ -285,7 +288,9 @@ def _usable(
 ) -> Bool[np.ndarray, " n"] | None:
     if settings.usable is None:
         return None
-    found = read_column(settings.usable, rows, "usable", names, settings.image_column)
+    found = read_column(
+        settings.usable, rows, "usable", names, settings.image_column, column_flag=None
+    )
     _refuse_missing(settings.usable, found, "usable")
     texts = np.char.lower(found.astype(str))
     yes = np.isin(texts, ("1", "1.0", "true"))

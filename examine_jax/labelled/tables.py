@@ -114,7 +114,7 @@ def read_column(
     names: Sequence[str] | None = None,
     image_column: str = "image",
     *,
-    column_flag: str = "label_column",
+    column_flag: str | None = "label_column",
 ) -> Shaped[np.ndarray, " rows"]:
     """One entry for each row of a matrix: a .npy array [N], or a CSV file's column as text.
 
@@ -129,7 +129,7 @@ def read_column(
         column: the header of the column to read.
         names: of the rows' images, or None.
         image_column: the header of the column that names images.
-        column_flag: the command's flag for `column`, for messages.
+        column_flag: the command's flag for `column`, for messages; None: there is none.
 
     Raises:
         ValueError: another ending, another number of entries, no such column, an index or image
@@ -224,7 +224,7 @@ def _keyed(
     names: Sequence[str] | None,
     image_column: str,
     column: str,
-    column_flag: str,
+    column_flag: str | None,
     *,
     partial: bool,
 ) -> list[str]:
@@ -263,7 +263,7 @@ def _by_name(
     names: Sequence[str],
     image_column: str,
     column: str,
-    column_flag: str,
+    column_flag: str | None,
     *,
     partial: bool,
     others: bool = False,

@@ -165,6 +165,17 @@ def test_a_second_round_goes_on_where_the_first_stopped(
     found = select(np.load(features / "f.npy"), 4, labelled=first, key=0)
     assert chosen == found.indices.tolist()
     assert not set(chosen) & set(first)
+    table = tmp_path / "two" / "to_label.csv"
+    before = table.read_bytes()
+    for flag in ("labelled", "pilot", "groups"):
+        line = refused(
+            f"--features={features / 'f.npy'}",
+            f"--workdir={tmp_path / 'two'}",
+            "--budget=4",
+            f"--{flag}={tmp_path / 'one' / '..' / 'two' / 'to_label.csv'}",
+        )
+        assert "own to_label.csv" in line
+        assert table.read_bytes() == before
     assert "3 images are labelled already" in (tmp_path / "two" / "report.html").read_text()
 
 
@@ -192,6 +203,26 @@ def test_a_pilot_says_what_served_and_counts_as_labelled(
         (tmp_path / "pilot.csv").write_text("\n".join(["index,label", *labels]) + "\n")
         flags = (f"--workdir={tmp_path / 'p'}", f"--pilot={tmp_path / 'pilot.csv'}")
         assert message in refused(f"--features={features / 'f.npy'}", *flags)
+
+
+def test_a_pilot_that_cannot_be_judged_ends_before_any_training(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    labels = [
+        f"{row:02}.png,{'benign' if row % 2 else 'malignant'},p{row % 4}" for row in range(20)
+    ]
+    table = tmp_path / "pilot.csv"
+    table.write_text("\n".join(["file,kind,patient", *labels]) + "\n")
+    flags = (f"--images={folder}", f"--workdir={tmp_path / 'o'}", f"--pilot={table}")
+    assert "name another by --label_column" in refused(*flags)
+    columns = ("--image_column=file", "--label_column=kind", "--group_column=patient")
+    assert "leave out --group_column" in refused(*flags, *columns)
+    rest = [f"{row:02}.png,,q{row}" for row in range(20, 40)]
+    groups = tmp_path / "groups.csv"
+    groups.write_text("\n".join(["file,kind,patient", *labels, *rest]) + "\n")
+    line = refused(*flags, *columns, f"--groups={groups}")
+    assert "pilot.csv: class benign has 10 images in 2 groups" in line
+    assert not (tmp_path / "o" / "checkpoints").exists()
 
 
 def test_no_more_of_a_group_than_asked(features: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -270,6 +301,10 @@ def test_if_no_image_is_usable_the_page_says_so_and_a_budget_is_refused(
     )
     flags = (f"--images={images}", f"--encoder={ENCODER}", f"--workdir={tmp_path / 'o'}")
     assert "none of the 12 images is usable" in refused(*flags, "--budget=2")
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "No images were chosen: none of the 12 images is usable" in page
+    assert len(read(tmp_path / "o" / "scores.csv")) == 12
+    assert not (tmp_path / "o" / "to_label.csv").exists()
     done(*flags)
     page = (tmp_path / "o" / "report.html").read_text()
     assert "No image is left to label" in page

@@ -26,6 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         "unknown.csv": ["image", "a/31.png", "b/1.png"],
         "twice.csv": ["index", "1", "1"],
         "far.csv": ["index", "60"],
+        "short.csv": ["index,label", "1,a", "2"],
+        "other.csv": ["index,use", "1,1"],
     }
     for name, lines in tables.items():
         (folder / name).write_text("\n".join(lines) + "\n")
@@ -98,6 +100,8 @@ REFUSED = [
     (["--budget=2", "--per_group=1"], "--groups=FILE"),
     (["--budget=2", "--labelled={}/unknown.csv"], "no image 'b/1.png'"),
     (["--budget=2", "--labelled={}/twice.csv"], "a second row"),
+    (["--budget=2", "--labelled={}/short.csv"], "short.csv, line 3 is cut short"),
+    (["--budget=2", "--usable={}/other.csv"], "'usable' is absent; the columns are index, use"),
     (["--budget=2", "--labelled={}/far.csv"], "'60' is none of 0 to 59"),
     (["--budget=2", "--features={}/bad.npy"], "features of rows 4, 9 are not finite"),
     (["--budget=2", "--strategy=best"], "unknown strategy 'best'"),
@@ -115,6 +119,7 @@ def test_an_error_is_one_line_and_nothing_is_written(folder: pathlib.Path) -> No
         assert len(lines) == 1, errors
         assert lines[0].startswith("examine-select: ")
         assert reason in lines[0], flags
+        assert "--label_column" not in lines[0]
     assert not (folder / "x.csv").exists()
 
 

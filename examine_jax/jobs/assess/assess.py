@@ -20,7 +20,14 @@ from examine_jax.images import corrupt, exact_duplicates
 from examine_jax.images.sources.load import check_dicom_settings
 from examine_jax.images.sources.scan import check_workdir
 from examine_jax.jobs.assess.assessment import Assessment
-from examine_jax.jobs.assess.deciding import check_budget, choose, find_unusable, read_known
+from examine_jax.jobs.assess.deciding import (
+    UnmetBudget,
+    check_budget,
+    check_not_written,
+    choose,
+    find_unusable,
+    read_known,
+)
 from examine_jax.jobs.assess.encoding import (
     check_fits,
     embedded,
@@ -76,16 +83,17 @@ def assess_images(
         progress: print the stages, their speed and the time left on stderr.
 
     Returns:
-        The assessment.
+        The assessment. A budget above the images that are usable is stated in it.
 
     Raises:
         ValueError: no readable image, fewer than two images, settings that do not fit, a budget
-            that cannot be met, or a workdir that holds another run. The message is one line with
-            the reason and a remedy.
+            above all images, a pilot that cannot be judged, a table that the run itself writes, or
+            a workdir that holds another run. The message is one line with the reason and a remedy.
         OSError: a file cannot be read or written.
     """
     workdir = pathlib.Path(workdir)
     check_workdir(workdir, images, pretrain_images, decision.reference_images)
+    check_not_written(workdir, decision)
     trained = None if encoder is None else load_encoder(encoder)
     if trained is None:
         method, training = method_and_training(settings)
@@ -117,7 +125,7 @@ def assess_images(
             reference_images=decision.reference_images,
         )
     assessed, images_trained_on = sets.assessed, sets.training
-    known = read_known(decision, len(assessed), assessed.names)
+    known = read_known(decision, len(assessed), assessed.names, seed=settings.seed)
     check_budget(decision, len(assessed), known)
     level, clean_mean = None, float(images_trained_on.pixels.mean()) / 255
     if settings.noise is not None:
@@ -148,7 +156,11 @@ def assess_images(
         findings = find_unusable(
             assessed, scored, sets.reference, changed=settings.noise is not None
         )
-        selection = choose(scored, decision, known, findings, settings.seed)
+        selection, unmet = None, ""
+        try:
+            selection = choose(scored, decision, known, findings, settings.seed)
+        except UnmetBudget as error:
+            unmet = str(error)
     pilot = None
     if known.pilot is not None:
         with _stage("pilot", seconds, progress):
@@ -182,6 +194,7 @@ def assess_images(
         findings=findings,
         selection=selection,
         asked=decision.budget is not None,
+        unmet=unmet,
         groups=known.groups,
         labelled=known.labelled,
         pilot=pilot,
@@ -217,6 +230,7 @@ def assess_features(
         OSError: a file cannot be read or written.
     """
     file = pathlib.Path(features)
+    check_not_written(pathlib.Path(workdir), decision, features)
     if settings.noise is not None:
         raise ValueError(
             "noise levels need images, but features are given; leave --noise_levels out"
@@ -234,7 +248,7 @@ def assess_features(
     kind: Preprocessing = settings.preprocessing or "none"
     if array.dtype.kind == "f" and array.ndim == 2:
         array = preprocess(array, kind)
-    known = read_known(decision, len(array), None)
+    known = read_known(decision, len(array), None, seed=settings.seed)
     seconds: dict[str, float] = {}
     with _stage("score", seconds, progress):
         examination = _examine(array, settings)

@@ -37,6 +37,7 @@ class Assessment:
             features.
         selection: the images to label; None: none can be chosen.
         asked: whether a budget was given. Otherwise the selection is a suggestion.
+        unmet: why the budget cannot be met; "": it is met, or there is none.
         groups: [N], each image's group as text, or None.
         labelled: indices of the images that are labelled already.
         pilot: what a pilot of labelled images says, if one was given.
@@ -57,6 +58,7 @@ class Assessment:
     findings: Findings | None = None
     selection: Selection | None = None
     asked: bool = False
+    unmet: str = ""
     groups: Shaped[np.ndarray, " n"] | None = None
     labelled: Int[np.ndarray, " labelled"] = dataclasses.field(
         default_factory=lambda: np.empty(0, np.int64)

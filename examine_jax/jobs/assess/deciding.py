@@ -2,13 +2,14 @@
 
 import dataclasses
 import os
+import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from examine_jax.common.shapes import Bool, Float, Int, Shaped
 from examine_jax.images import ImageSet
-from examine_jax.jobs.assess.pilot import PilotLabels, read_pilot
+from examine_jax.jobs.assess.pilot import PilotLabels, check_judgeable, read_pilot
 from examine_jax.jobs.assess.settings import DecisionSettings
 from examine_jax.jobs.select import read_listed
 from examine_jax.labelled.tables import read_column
@@ -18,6 +19,20 @@ from examine_jax.selection.arguments import groups_of
 from examine_jax.selection.pool import most_of
 
 _SUGGESTED = 16
+# The tables and arrays that a run writes into its workdir.
+WRITTEN = (
+    "features.npy",
+    "noise_levels.csv",
+    "noise_separation.csv",
+    "scores.csv",
+    "skipped.csv",
+    "to_label.csv",
+    "to_label_pictures.csv",
+)
+
+
+class UnmetBudget(ValueError):
+    """A budget above the usable images, although not above all of them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -35,24 +50,57 @@ class Known:
     pilot: PilotLabels | None = None
 
 
-def read_known(decision: DecisionSettings, count: int, names: Sequence[str] | None) -> Known:
-    """Reads the table of labelled images and that of groups.
+def check_not_written(
+    workdir: pathlib.Path,
+    decision: DecisionSettings,
+    features: str | os.PathLike[str] | None = None,
+) -> None:
+    """Refuses to read a file that the run replaces or removes.
 
-    If the table of labelled images has a column `label`, rows without a label are ignored. That of
-    groups has a column `group`.
+    Raises:
+        ValueError: such a file is given, as to_label.csv of the first round for the second one.
+    """
+    written = {os.path.realpath(workdir / name): name for name in WRITTEN}
+    given = {
+        "features": features,
+        **{name: getattr(decision, name) for name in ("labelled", "groups", "pilot")},
+    }
+    for flag, path in given.items():
+        if path is not None and os.path.realpath(path) in written:
+            raise ValueError(
+                f"--{flag}={os.fspath(path)} would be overwritten by this run's own "
+                f"{written[os.path.realpath(path)]}: name another workdir, or copy the file first"
+            )
+
+
+def read_known(
+    decision: DecisionSettings, count: int, names: Sequence[str] | None, *, seed: int = 0
+) -> Known:
+    """Reads the tables of labelled images, of groups and of the pilot.
+
+    If the table of labelled images has a column of labels, rows without a label are ignored.
 
     Args:
         decision: names the tables.
         count: the number of images.
         names: of the images; None: the tables have a column `index`.
+        seed: of the pilot's folds.
 
     Raises:
-        ValueError: an unknown image, an image without a group, or no such column.
+        ValueError: an unknown image, an image without a group, no such column, or a pilot that
+            cannot be judged.
         OSError: a file cannot be read.
     """
     groups = None
     if decision.groups is not None:
-        groups = read_column(decision.groups, count, "group", names).astype(str)
+        groups = read_column(
+            decision.groups,
+            count,
+            decision.group_column,
+            names,
+            decision.image_column,
+            column_flag="group_column",
+        ).astype(str)
         missing = np.flatnonzero(groups == "")
         if len(missing):
             example = f"row {missing[0]}" if names is None else repr(names[missing[0]])
@@ -60,10 +108,14 @@ def read_known(decision: DecisionSettings, count: int, names: Sequence[str] | No
                 f"{os.fspath(decision.groups)} has no group for {len(missing)} of {count} images, "
                 f"such as {example}: add them"
             )
-    pilot = None if decision.pilot is None else read_pilot(decision.pilot, count, names)
+    columns = {"image_column": decision.image_column, "label_column": decision.label_column}
+    pilot = None
+    if decision.pilot is not None:
+        pilot = read_pilot(decision.pilot, count, names, **columns)
+        check_judgeable(decision.pilot, pilot, groups, seed)
     labelled = np.empty(0, np.int64) if pilot is None else pilot.indices
     if decision.labelled is not None:
-        labelled = read_listed(decision.labelled, count, names)
+        labelled = read_listed(decision.labelled, count, names, **columns)
     return Known(groups, labelled, pilot)
 
 
@@ -120,7 +172,8 @@ def choose(
         The selection. None: there is no budget, and no image can be chosen.
 
     Raises:
-        ValueError: as `select`; the message names the unusable images if these are why.
+        UnmetBudget: the budget is above the usable images.
+        ValueError: as `select`.
     """
     usable = None if findings is None else findings.usable & (findings.duplicates_of < 0)
     if decision.budget is not None:
@@ -130,9 +183,8 @@ def choose(
             out = 0 if usable is None else int((~usable).sum())
             if not out:
                 raise
-            raise ValueError(
-                f"{error} ({out} of {len(features)} images are no use or copies: run without "
-                "--budget to see which and why)"
+            raise UnmetBudget(
+                f"{error} ({out} of {len(features)} images are no use or copies)"
             ) from error
     open_images = np.ones(len(features), bool) if usable is None else usable.copy()
     open_images[known.labelled] = False

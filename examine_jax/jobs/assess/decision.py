@@ -113,6 +113,11 @@ def chosen_images(
 
 def _selection(assessment: Assessment, settings: DecisionSettings) -> str:
     selection = assessment.selection
+    if assessment.unmet:
+        return (
+            f"No images were chosen: {assessment.unmet}. Look at the images above, and give the "
+            "same command with a smaller --budget; nothing is trained again."
+        )
     if selection is None:
         return "No image is left to label: look at the images above."
     count = len(selection.indices)

@@ -8,7 +8,13 @@ import numpy as np
 
 from examine_jax.common.shapes import Float, Int, Shaped, UInt8
 from examine_jax.evaluation.control_features import colour_statistics
-from examine_jax.evaluation.pilot import Compared, PilotResult, PilotSettings, evaluate_pilot
+from examine_jax.evaluation.pilot import (
+    Compared,
+    PilotResult,
+    PilotSettings,
+    check_pilot,
+    evaluate_pilot,
+)
 from examine_jax.jobs.select import read_listed
 from examine_jax.labelled.tables import read_column
 from examine_jax.reporting.charts.learning_curve import learning_curve_chart
@@ -24,22 +30,29 @@ class PilotLabels:
 
 
 def read_pilot(
-    path: str | os.PathLike[str], count: int, names: Sequence[str] | None
+    path: str | os.PathLike[str],
+    count: int,
+    names: Sequence[str] | None,
+    *,
+    image_column: str = "image",
+    label_column: str = "label",
 ) -> PilotLabels:
-    """Reads the pilot's labels from a CSV file with `image` (or `index`) and `label`.
+    """Reads the pilot's labels from a CSV file with names (or a column `index`) and labels.
 
     Args:
         path: the file; rows without a label are ignored.
         count: the number of images.
         names: of the images; None: the file has a column `index`.
+        image_column: the header of the column that names images.
+        label_column: the header of the column of labels.
 
     Raises:
         ValueError: an unknown image, no such column, one class alone, or a class with fewer images
             than a cross-validation has folds.
         OSError: the file cannot be read.
     """
-    texts = read_column(path, count, "label", names).astype(str)
-    indices = read_listed(path, count, names)
+    texts = read_column(path, count, label_column, names, image_column).astype(str)
+    indices = read_listed(path, count, names, image_column=image_column, label_column=label_column)
     classes, sizes = np.unique(texts[indices], return_counts=True)
     where, folds = os.fspath(path), PilotSettings().folds
     if len(classes) < 2:
@@ -50,6 +63,24 @@ def read_pilot(
             f"pilot needs {folds} of each class for its cross-validation"
         )
     return PilotLabels(indices, texts[indices])
+
+
+def check_judgeable(
+    path: str | os.PathLike[str],
+    pilot: PilotLabels,
+    groups: Shaped[np.ndarray, " n"] | None,
+    seed: int,
+) -> None:
+    """Refuses early a pilot that `judge` would refuse whatever the features are.
+
+    Raises:
+        ValueError: as `check_pilot`; the message names the file.
+    """
+    own = None if groups is None else groups[pilot.indices]
+    try:
+        check_pilot(pilot.labels, own, PilotSettings(seed=seed))
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
 def judge(

@@ -123,6 +123,16 @@ class DecisionSettings:
         None, "Clean images: whether an image is usable is judged by these.", metavar="PATH"
     )
 
+    image_column: str = setting(
+        "image", "The header of the names' column in these tables.", metavar="NAME"
+    )
+    group_column: str = setting("group", "The header of the groups' column.", metavar="NAME")
+    label_column: str = setting(
+        "label",
+        "The header of the labels' column. If --labelled has it, rows without a label are ignored.",
+        metavar="NAME",
+    )
+
     def __post_init__(self) -> None:
         if self.budget is not None:
             number_of_images(self.budget, usable=1)  # refuses what is wrong for any set
