@@ -7,10 +7,12 @@ from types import MappingProxyType
 import numpy as np
 
 from examine_jax.common.shapes import Bool, Float, Int, Num, Shaped, UInt8
+from examine_jax.quality.alone import alone_of_its_kind
 from examine_jax.quality.description import DESCRIPTORS
 from examine_jax.quality.duplicates import duplicates_of
 from examine_jax.quality.measures import FINDINGS, MEASURES, Columns, Measure
 from examine_jax.quality.outliers import (
+    DECIMALS,
     appearance,
     decorrelated,
     distance_to_kth,
@@ -38,12 +40,14 @@ class Findings:
     """What was found. Row i belongs to image i. Nothing here deletes an image.
 
     Attributes:
-        usable: no finding of damage.
+        usable: no finding of damage, or none but relative ones of an image alone of its kind.
         outlier: how strange the image is, 0 and up: higher is stranger, about 1 at the thresholds.
         findings: names of `FINDINGS`, in that order; empty where nothing was found.
         values: what was measured, by name; higher is worse.
         thresholds: (value, reason) by the same names. From the value on, an image has the finding.
             With groups, the value is that of the largest group.
+        limits: each image's own threshold, by the same names: an image has the finding exactly
+            where the value is at least the limit. Infinite: it is not judged by the value.
         duplicates_of: the index of the image that is kept in this one's place; -1: it is no copy.
     """
 
@@ -52,6 +56,7 @@ class Findings:
     findings: tuple[tuple[str, ...], ...]
     values: MappingProxyType[str, Float[np.ndarray, " n"]]
     thresholds: MappingProxyType[str, tuple[float, str]]
+    limits: MappingProxyType[str, Float[np.ndarray, " n"]]
     duplicates_of: Int[np.ndarray, " n"]
 
 
@@ -72,18 +77,21 @@ def find(
     certainly damaged are found: all of one tone, or black.
 
     A finding of damage makes an image unusable. Being unlike all others or a copy does not: see
-    `FINDINGS`.
+    `FINDINGS`. Nor does a relative finding where nothing usual is of the image's kind, as where one
+    grey image lies among colour ones: it is to be looked at.
 
     Args:
         descriptions: a row of `describe` for each image, in order.
         pixels: the images at the encoder's size, to compare possible copies.
         features: an encoder's, a row for each image. They say more of what is unlike all others.
-        reference: descriptions of clean images. If given, these say what is usual, not the set.
+        reference: descriptions of at least 10 clean images. If given, these say what is usual, not
+            the set.
         groups: each image's kind (modality, scanner). A group of 50 images or more is judged by
             itself.
 
     Raises:
-        ValueError: there are no images; rows differ in number; a value is not finite.
+        ValueError: there are no images; rows differ in number; a value is not finite; fewer than 10
+            reference images.
 
     Source: median and median absolute deviation as in Leys et al., "Detecting outliers", Journal of
     Experimental Social Psychology 49(4), 2013.
@@ -101,6 +109,11 @@ def find(
     added = None
     if reference is not None:
         added = _checked(reference, "reference", None)
+        if len(added) < _FEWEST:
+            raise ValueError(
+                f"{len(added)} reference images: give at least {_FEWEST}; fewer do not say what is "
+                "usual"
+            )
         if added.shape[1] != described.shape[1]:
             raise ValueError(
                 f"reference has {added.shape[1]} columns, descriptions {described.shape[1]}"
@@ -109,7 +122,9 @@ def find(
     excesses: dict[str, np.ndarray] = {}
     values = {name: np.zeros(count) for name in (*(m.name for m in MEASURES), *_STRANGE)}
     excesses = {name: np.zeros(count) for name in values}
+    limits = {name: np.full(count, np.inf) for name in values}
     thresholds: dict[str, tuple[float, str]] = {}
+    damaged = np.zeros(count, bool)
     if groups is None and added is None:
         groups = kinds(columns)
     for rows in _populations(groups, count):
@@ -117,10 +132,17 @@ def find(
         usual = np.arange(len(judged)) if added is None else np.arange(len(rows), len(judged))
         part = _columns(judged)
         place = kind_of_picture(part, usual)
+        alone = alone_of_its_kind(part, usual)
         for measure in MEASURES:
             value, excess, threshold = _measured(measure, part, place, usual)
+            if measure.of_colour:
+                excess = np.where(alone.grey, 0.0, excess)
+            if FINDINGS[measure.finding]:
+                relative = alone.relative(measure.finding) & (value < measure.certain)
+                damaged[rows] |= ((excess >= 1) & ~relative)[: len(rows)]
             values[measure.name][rows] = value[: len(rows)]
             excesses[measure.name][rows] = excess[: len(rows)]
+            limits[measure.name][rows] = _limits(value, excess, threshold)[: len(rows)]
             thresholds.setdefault(measure.name, (threshold, measure.reason))
         looks = [
             ("unlike_others", decorrelated(appearance(part, usual), usual), usual),
@@ -133,9 +155,10 @@ def find(
             value, excess, threshold = _strange(where, among, _STRANGE[name])
             values[name][rows] = value[: len(rows)]
             excesses[name][rows] = excess[: len(rows)]
+            limits[name][rows] = _limits(value, excess, threshold)[: len(rows)]
             thresholds.setdefault(name, (threshold, "distance to the nearest usual images"))
     if embedded is None:
-        for table in (values, excesses):
+        for table in (values, excesses, limits):
             del table["unlike_features"]
     found = {name: np.zeros(count, bool) for name in FINDINGS}
     for measure in MEASURES:
@@ -143,7 +166,7 @@ def find(
     for name in _STRANGE:
         if name in excesses:
             found["unlike_others"] |= excesses[name] >= 1
-    usable = ~np.any([found[name] for name, damages in FINDINGS.items() if damages], axis=0)
+    usable = ~damaged
     copies = duplicates_of(columns, usable, pixels)
     found["duplicate"] = copies >= 0
     return Findings(
@@ -159,6 +182,7 @@ def find(
         ),
         values=MappingProxyType(values),
         thresholds=MappingProxyType(thresholds),
+        limits=MappingProxyType(limits),
         duplicates_of=copies,
     )
 
@@ -173,6 +197,7 @@ def _measured(
     value = measure.value(columns, usual)
     if measure.among_alike:
         value = np.median(value[usual]) + above_alike(value, place, usual)
+    value = np.round(value, DECIMALS)
     deviations = _widened(measure.deviations, usual)
     centre, deviation = centre_and_deviation(
         value[usual], measure.floor, deviations=deviations, long_tail=measure.long_tail
@@ -191,11 +216,18 @@ def _strange(
     """As `_measured`, of the logarithm of the distance to the nearest usual images."""
     if len(usual) < _FEWEST:
         return np.zeros(len(place)), np.zeros(len(place)), np.inf
-    value = np.log(distance_to_kth(place, usual) + 0.1)
+    value = np.round(np.log(distance_to_kth(place, usual) + 0.1), DECIMALS)
     deviations = _widened(deviations, usual)
     centre, deviation = centre_and_deviation(value[usual], 0.05, deviations=deviations)
     threshold = centre + deviations * deviation
     return value, (value - centre) / (threshold - centre), threshold
+
+
+def _limits(
+    value: Float[np.ndarray, " n"], excess: Float[np.ndarray, " n"], threshold: float
+) -> Float[np.ndarray, " n"]:
+    """The threshold; infinite where a value at the threshold or above is no finding."""
+    return np.where((value >= threshold) & (excess < 1), np.inf, threshold)
 
 
 def _widened(deviations: float, usual: Int[np.ndarray, " m"]) -> float:

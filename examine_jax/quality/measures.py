@@ -50,6 +50,7 @@ class Measure:
         among_alike: compares with the images of most similar colour, brightness and contrast, not
             with the whole set: what exceeds their median is added to the set's. The kind of picture
             says much of its detail, but the damage leaves colour and brightness as they are.
+        of_colour: says nothing of a grey image among colour ones.
         long_tail: most values are low and some clean ones are high. The 90% quantile counts for the
             deviation.
         reason: why this is damage, in plain words.
@@ -64,6 +65,7 @@ class Measure:
     visible: float = -np.inf
     certain: float = np.inf
     among_alike: bool = False
+    of_colour: bool = False
     long_tail: bool = False
 
 
@@ -251,6 +253,7 @@ MEASURES: tuple[Measure, ...] = (
         deviations=10.0,
         floor=0.0006,
         visible=0.004,
+        of_colour=True,
         long_tail=True,
         reason="share of black pixels: ink, dust or a bubble's edge",
     ),

@@ -13,6 +13,8 @@ _FARTHEST = 8.0
 # Distances are to at most so many images, drawn once: enough to say what is usual.
 _MOST_USUAL = 5_000
 _BLOCK = 4096
+# Values are rounded before they are compared and written: their last digits depend on the machine.
+DECIMALS = 6
 _KEPT, _STEPS, _SHRUNK = 0.75, 15, 0.05
 
 
@@ -119,9 +121,9 @@ def decorrelated(
         covariance = np.einsum("ki,kj->ij", kept - mean, kept - mean) / count
         eigenvalues, axes = np.linalg.eigh(covariance + shrunk * np.eye(place.shape[1]))
         turn = axes / np.sqrt(eigenvalues)
-        whitened = (points - mean) @ turn
-        distances = np.einsum("ij,ij->i", whitened, whitened)
-    return (place - mean) @ turn
+        whitened = np.einsum("nd,dk->nk", points - mean, turn)
+        distances = np.round(np.einsum("ij,ij->i", whitened, whitened), DECIMALS)
+    return np.einsum("nd,dk->nk", place - mean, turn)
 
 
 def principal_coordinates(
@@ -138,16 +140,30 @@ def principal_coordinates(
     if largest > 0:
         values = values / largest
     count = int(np.clip(len(usual) // 10, 1, min(32, values.shape[1])))
-    covariance = values[usual].T @ values[usual] / len(usual)
+    covariance = _exact_squares(values[usual]) / len(usual)
     eigenvalues, axes = np.linalg.eigh(covariance)
     kept = axes[:, ::-1][:, :count]
     floor = float(np.sqrt(max(eigenvalues[-count], 0.0))) / 3 + 1e-12
-    return _scaled([(column, floor) for column in (values @ kept).T], usual)
+    along = np.einsum("nd,dk->nk", values, kept)
+    return _scaled([(column, floor) for column in along.T], usual)
+
+
+def _exact_squares(values: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "d d"]:
+    """values' values, of entries from -1 to 1, rounded to 2^-20.
+
+    Then each block's product is a sum of whole numbers below 2^53, which float64 holds with all
+    digits: it is the same in any order of summation.
+    """
+    total = np.zeros((values.shape[1], values.shape[1]))
+    for start in range(0, len(values), _BLOCK):
+        whole = np.rint(values[start : start + _BLOCK] * 2.0**20)
+        total += whole.T @ whole
+    return total / 2.0**40
 
 
 def strangest(values: list[Float[np.ndarray, " n"]]) -> Float[np.ndarray, " n"]:
     """One value from several that are each 1 at their threshold: the 4-norm, near the largest."""
-    return np.power(sum(np.maximum(value, 0.0) ** 4 for value in values), 0.25)
+    return np.round(np.power(sum(np.maximum(value, 0.0) ** 4 for value in values), 0.25), DECIMALS)
 
 
 def _scaled(

@@ -120,7 +120,9 @@ class DecisionSettings:
         metavar="FILE",
     )
     reference_images: str | os.PathLike[str] | None = setting(
-        None, "Clean images: whether an image is usable is judged by these.", metavar="PATH"
+        None,
+        "At least 10 clean images: whether an image is usable is judged by these.",
+        metavar="PATH",
     )
 
     image_column: str = setting(
