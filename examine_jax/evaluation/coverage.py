@@ -20,8 +20,9 @@ class CoverageCurve:
         counts: [C] ascending from 1: after so many chosen images.
         share: [C] of the usable images.
         random: [draws, C] the same for images drawn at random.
-        radius: the distance: after all draws, half of the images lie within it, in the median
-            draw.
+        radius: the distance: half of the images that are neither drawn nor labelled lie within it
+            of one that is, in the median draw. 0: no image is left over, or half of them are copies
+            of drawn ones.
     """
 
     counts: Int[np.ndarray, " c"]
@@ -84,7 +85,12 @@ def coverage_curve(
         np.minimum(_nearest_so_far(own, points[place[order]]), start[:, None])
         for order in (chosen, *orders)
     ]
-    radius = float(np.median([np.median(one[:, -1]) for one in found[1:]]))
+    halves = []
+    for order, one in zip(orders, found[1:], strict=True):
+        others = ~np.isin(covered, np.union1d(order, labelled))
+        if others.any():
+            halves.append(np.median(one[others, -1]))
+    radius = float(np.median(halves)) if halves else 0.0
     counts = np.unique(np.geomspace(1, len(chosen), _MOST_COUNTS).round().astype(np.int64))
     shares = np.stack(
         [(one[:, counts - 1] <= radius * (1 + _ROUNDING)).mean(axis=0) for one in found]
@@ -95,8 +101,14 @@ def coverage_curve(
 def _nearest_so_far(
     points: Float[np.ndarray, "n d"], chosen: Float[np.ndarray, "k d"]
 ) -> Float[np.ndarray, "n k"]:
-    """[i, k] the distance of point i to the nearest of the first k + 1 chosen ones."""
+    """[i, k] the distance of point i to the nearest of the first k + 1 chosen ones.
+
+    That of equal points is exactly 0, as it is not after rounding.
+    """
     nearest = np.empty((len(points), len(chosen)), np.float32)
+    first: dict[bytes, int] = {}
+    for place, one in enumerate(chosen + 0.0):  # -0.0 becomes 0.0
+        first.setdefault(one.tobytes(), place)
     lengths = np.square(chosen).sum(axis=1)
     for start in range(0, len(points), _ROWS_AT_ONCE):
         part = points[start : start + _ROWS_AT_ONCE]
@@ -104,4 +116,7 @@ def _nearest_so_far(
         nearest[start : start + len(part)] = np.sqrt(
             np.maximum(np.minimum.accumulate(squares, axis=1), 0)
         )
+        for row, point in enumerate(part + 0.0, start):
+            place = first.get(point.tobytes(), len(chosen))
+            nearest[row, place:] = 0
     return nearest

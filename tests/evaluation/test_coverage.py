@@ -31,7 +31,8 @@ def test_shares_are_those_of_plain_distances(labelled):
     np.testing.assert_allclose(curve.share, expected)
     assert curve.random.shape == (5, len(curve.counts))
     assert (np.diff(curve.random, axis=1) >= 0).all()
-    assert np.median(curve.random[:, -1]) == pytest.approx(0.5, abs=2 / len(covered))
+    half = (1 + (30 + len(labelled)) / len(covered)) / 2  # of the others, and the drawn ones
+    assert np.median(curve.random[:, -1]) == pytest.approx(half, abs=2 / len(covered))
 
 
 def test_a_medoid_of_each_cluster_covers_all_of_it():
@@ -55,6 +56,25 @@ def test_equal_images_are_all_covered_by_one():
     curve = coverage_curve(np.ones((10, 3)), np.array([4]), "l2")
     assert curve.share.tolist() == [1.0]
     assert curve.radius == 0
+
+
+@pytest.mark.parametrize("count", [40, 60, 79])
+def test_the_radius_is_that_of_images_that_were_not_drawn(count):
+    features = np.random.default_rng(3).normal(size=(80, 64)) + 1000
+    curve = coverage_curve(features, np.arange(count), "none")
+    apart = cdist(features, features)
+    assert curve.radius >= 0.99 * np.sort(apart, axis=1)[:, 1].min()
+    assert curve.share[-1] >= count / 80
+    assert (curve.random[:, -1] >= count / 80).all()
+
+
+def test_an_image_and_its_copies_are_at_distance_0():
+    points = 1e3 * np.random.default_rng(4).normal(size=(5, 8))
+    for chosen in (np.arange(0, 150, 30), np.arange(150)):
+        curve = coverage_curve(np.repeat(points, 30, axis=0), chosen, "none")
+        assert curve.share[-1] == 1
+    assert curve.radius == 0
+    assert (curve.random[:, -1] == 1).all()
 
 
 def test_nothing_chosen_is_refused():

@@ -69,6 +69,7 @@ def test_unusable_images_are_named_and_not_to_be_labelled(assessed: pathlib.Path
     assert page.index("Images to look at") < page.index("What to label first")
     assert page.index("What to label first") < page.index("s ranking, and what")
     assert "patients" in page
+    assert "How much of the set the chosen images stand for" in page
 
 
 def test_the_table_is_what_select_chooses(assessed: pathlib.Path) -> None:
@@ -328,6 +329,9 @@ def test_two_images_and_grey_beside_colour_are_assessed(tmp_path: pathlib.Path) 
         "--budget=100%",
         "--hand_over=png",
     )
+    page = (tmp_path / "o" / "report.html").read_text()
+    assert "at least half of the images that can be labelled" in page
+    assert "How much of the set the chosen images stand for" not in page
     order = {row["image"]: int(row["order"]) for row in read(tmp_path / "o" / "to_label.csv")}
     modes = {}
     for name in ("grey.png", "colour.png"):

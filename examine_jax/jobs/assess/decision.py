@@ -145,6 +145,11 @@ def _selection(assessment: Assessment, settings: DecisionSettings) -> str:
         )
     if assessment.pilot is not None:
         sentences.append(pilot_sentence(assessment.pilot))
+    if _coverage_says_nothing(assessment):
+        sentences.append(
+            "These are at least half of the images that can be labelled, so there is no chart of "
+            "how many others they stand for."
+        )
     if settings.per_group is not None:
         are = "is" if settings.per_group == 1 else "are"
         sentences.append(f"At most {settings.per_group} of a group {are} labelled.")
@@ -164,9 +169,21 @@ def strategy_name(selection: Selection) -> str:
     return type(selection.strategy).__name__
 
 
+def _coverage_says_nothing(assessment: Assessment) -> bool:
+    """Whether at least half of the images that can be labelled are chosen."""
+    selection, found = assessment.selection, assessment.findings
+    if selection is None:
+        return False
+    left = np.ones(len(assessment.names), bool)
+    if found is not None:
+        left = found.usable & (found.duplicates_of < 0)
+    left[assessment.labelled] = False
+    return 2 * len(selection.indices) >= int(left.sum())
+
+
 def _coverage(assessment: Assessment) -> Illustration | None:
     selection = assessment.selection
-    if selection is None:
+    if selection is None or _coverage_says_nothing(assessment):
         return None
     curve = coverage_curve(
         assessment.features,
@@ -175,13 +192,15 @@ def _coverage(assessment: Assessment) -> Illustration | None:
         usable=None if assessment.findings is None else assessment.findings.usable,
         labelled=assessment.labelled,
     )
+    if curve.radius == 0:  # half of the images are copies
+        return None
     share, random = curve.share[-1], curve.random[:, -1].mean()
     return Illustration(
         "How much of the set the chosen images stand for",
         coverage_chart(curve, strategy_name(selection)),
         "An image counts as covered if a labelled image lies within a distance of "
         f"{curve.radius:.3g} in the encoder's features. The distance is such that images drawn at "
-        "random, as many as were chosen, cover about half of the set. The chosen images cover "
+        "random, as many as were chosen, cover half of the others. The chosen images cover "
         f"{share:.0%}, random ones {random:.0%} (line: the mean of five draws; band: all five). "
         "Coverage of features is no proof that a classifier will be better.",
         f"Share of covered images by number of labelled images: {share:.0%} at the end, at random "
