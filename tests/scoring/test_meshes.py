@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.scoring.mesh_process import COMPUTATIONS, ROWS
+from tests.support.devices import ENOUGH_THREADS
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 
@@ -19,7 +20,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     subprocess.run(
         [sys.executable, "-m", "tests.scoring.mesh_process", str(file)],
         cwd=CHECKOUT,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", **ENOUGH_THREADS},
         check=True,
         timeout=600,
     )

@@ -14,6 +14,7 @@ import pytest
 
 from examine_jax.scoring import Path
 from tests.scoring.sharded_process import TALL, WIDE
+from tests.support.devices import ENOUGH_THREADS
 from tests.support.spectra import reference_gaps
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
@@ -27,7 +28,7 @@ def _start(folder: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
         str(folder),
         *map(str, arguments),
     ]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", **ENOUGH_THREADS}
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, cwd=CHECKOUT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True

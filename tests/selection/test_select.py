@@ -23,6 +23,7 @@ from examine_jax.selection import (
 )
 from examine_jax.selection.arguments import groups_of, matrix_of
 from examine_jax.selection.budget import number_of_images
+from tests.support.devices import ENOUGH_THREADS
 
 NAMES = tuple(STRATEGIES)
 ON_DEVICES = ("k_means_medoids", "k_centre")
@@ -136,6 +137,7 @@ for name in {ON_DEVICES!r}:
         timeout=300,
         env={
             **os.environ,
+            **ENOUGH_THREADS,
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": "--xla_force_host_platform_device_count=4"
             " --xla_backend_optimization_level=0",

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests.support.devices import ENOUGH_THREADS
 from tests.training.sharded_process import ACROSS_PROCESSES, RESUMED, RUNS, STEPS
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
@@ -24,7 +25,7 @@ def _start(folder: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
         str(folder),
         *map(str, arguments),
     ]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICKLY}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICKLY, **ENOUGH_THREADS}
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, cwd=CHECKOUT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
