@@ -227,7 +227,8 @@ def _limits(
     value: Float[np.ndarray, " n"], excess: Float[np.ndarray, " n"], threshold: float
 ) -> Float[np.ndarray, " n"]:
     """The threshold; infinite where a value at the threshold or above is no finding."""
-    return np.where((value >= threshold) & (excess < 1), np.inf, threshold)
+    limits = np.where((value >= threshold) & (excess < 1), np.inf, threshold)
+    return np.where(excess >= 1, np.minimum(limits, value), limits)  # but for rounding the same
 
 
 def _widened(deviations: float, usual: Int[np.ndarray, " m"]) -> float:

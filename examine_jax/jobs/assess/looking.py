@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from examine_jax.common.shapes import Bool, Int, UInt8
+from examine_jax.common.shapes import Bool, Float, Int, UInt8
 from examine_jax.jobs.assess.assessment import Assessment
 from examine_jax.quality import FINDINGS, Findings
 from examine_jax.quality.measures import MEASURES
@@ -25,6 +25,8 @@ _ALSO = {
     "overexposed": "A large white object looks like this too.",
     "underexposed": "A dark organ on a dark ground looks like this too.",
     "odd_colour": "Pigment, another stain and a drain look like this too.",
+    "foreign_object": "A sharp outline without grain, as of a lumen or a bone, looks like this too: "
+    "these images stay in the choice.",
     "dark_band": "A vessel, a bone and a hair look like this too.",
     "straight_edge": "Only a sign of a seam, frame or collimator: these images stay in the choice.",
     "odd_layout": "Another view or magnification looks like this: these images stay in the choice.",
@@ -100,14 +102,21 @@ def finding_rows(assessment: Assessment) -> tuple[tuple[str, ...], ...]:
         return ()
     rows = []
     for name, indices in findings_by_name(assessment).items():
-        measured = [(one, *found.thresholds[one]) for one in _measures(name, found)]
+        measured = [
+            (one, found.limits[one][indices], found.thresholds[one][1])
+            for one in _measures(name, found)
+        ]
         rows.append(
             (
                 in_words(name),
                 f"{len(indices):,}",
                 f"{len(indices) / len(assessment.names):.1%}",
                 _consequence(name),
-                "; ".join(f"{in_words(one)} from {value:.3g}" for one, value, _ in measured),
+                "; ".join(
+                    f"{in_words(one)} from {_in_short(limits)}"
+                    for one, limits, _ in measured
+                    if np.isfinite(limits).any()
+                ),
                 "; ".join(dict.fromkeys(reason for *_, reason in measured)),
             )
         )
@@ -161,9 +170,9 @@ def _lines(assessment: Assessment, name: str, index: int) -> tuple[str, ...]:
     if name == _COPY:
         return (f"copy of {assessment.names[int(found.duplicates_of[index])]}",)
     lines = [
-        f"{in_words(one)} {found.values[one][index]:.3g}, threshold {found.thresholds[one][0]:.3g}"
+        f"{in_words(one)} {found.values[one][index]:.3g}, threshold {found.limits[one][index]:.3g}"
         for one in _measures(name, found)
-        if found.values[one][index] >= found.thresholds[one][0]
+        if found.values[one][index] >= found.limits[one][index]
     ]
     return (*lines, f"outlier value {found.outlier[index]:.3g}")
 
@@ -172,8 +181,15 @@ def _measures(name: str, found: Findings) -> list[str]:
     """The names of the values by which a finding is made."""
     own = [measure.name for measure in MEASURES if measure.finding == name]
     if name == "unlike_others":
-        own += ["unlike_others", "unlike_features"]
-    return [one for one in own if one in found.thresholds]
+        own += ["unlike_others", "unlike_layout", "unlike_features"]
+    return [one for one in own if one in found.limits]
+
+
+def _in_short(limits: Float[np.ndarray, " images"]) -> str:
+    """The threshold, or the least and the greatest where kinds of images have their own."""
+    finite = limits[np.isfinite(limits)]
+    low, high = f"{finite.min():.3g}", f"{finite.max():.3g}"
+    return low if low == high else f"{low} to {high}, by the kind of image"
 
 
 def _counts(found: Findings) -> tuple[int, int, int]:
