@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import curve_fit
+from scipy.stats import t
 
 from examine_jax.evaluation.pilot import PilotSettings, evaluate_pilot, learning_curve
 from examine_jax.selection import FacilityLocation, Random
@@ -65,6 +66,21 @@ def test_a_columns_unit_does_not_matter() -> None:
         for rows in (good, good * [1, 1e8, 1])
     )
     np.testing.assert_allclose(plain.accuracy, scaled.accuracy, atol=1e-6)
+
+
+def test_intervals_are_nadeaus_and_bengios_and_hold_together() -> None:
+    good, kind = _pilot()
+    rounds = PilotSettings(folds=3, repeats=2, budgets=3, draws=10)
+    strategies = {**STRATEGIES, "other": FacilityLocation(preprocessing="none")}
+    found = evaluate_pilot({"good": good}, kind, strategies=strategies, settings=rounds)
+    for place, name in enumerate(found.strategies[1:], 1):
+        each = (found.accuracy[0, place] - found.accuracy[0, 0]).mean(axis=0)
+        assert len(each) == 6
+        error = np.sqrt((1 / 6 + 1 / 2) * each.var(ddof=1))
+        reach = t.ppf(1 - 0.05 / 2 / 2, 5) * error
+        compared = found.against_random[name]
+        np.testing.assert_allclose(compared.low, each.mean() - reach)
+        np.testing.assert_allclose(compared.high, each.mean() + reach)
 
 
 def test_a_power_law_is_found_as_scipy_finds_it() -> None:

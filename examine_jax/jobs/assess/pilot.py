@@ -145,7 +145,8 @@ def pilot_tables(found: PilotResult) -> tuple[Table, ...]:
     about = (
         f"Cross-validated within your pilot of {found.num_labelled:,} labelled images of "
         f"{len(found.classes)} classes. A pilot that was chosen one-sidedly judges one-sidedly, "
-        "and an interval that holds 0 says nothing."
+        "and an interval that holds 0 says nothing. The intervals of a table hold together, and "
+        "allow for splits that share images."
     )
     return (
         Table(
@@ -186,8 +187,9 @@ def pilot_sentence(found: PilotResult) -> str:
     if best is None or best.low <= 0:
         return "Your pilot does not tell any strategy from random choice."
     return (
-        f"In your pilot {_in_words(found.strategy)} was better than random choice by "
-        f"{best.mean:.3f} of balanced accuracy (95% interval {best.low:.3f} to {best.high:.3f})."
+        f"In your pilot {_in_words(found.strategy)}, the best of {len(found.strategies)} "
+        f"strategies, was better than random choice by {best.mean:.3f} of balanced accuracy (95% "
+        f"interval {best.low:.3f} to {best.high:.3f}, which allows for the choice of the best)."
     )
 
 
