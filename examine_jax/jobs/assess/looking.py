@@ -25,8 +25,8 @@ _ALSO = {
     "overexposed": "A large white object looks like this too.",
     "underexposed": "A dark organ on a dark ground looks like this too.",
     "odd_colour": "Pigment, another stain and a drain look like this too.",
-    "foreign_object": "A sharp outline without grain, as of a lumen or a bone, looks like this too: "
-    "these images stay in the choice.",
+    "foreign_object": "A sharp outline without grain, as of a bone, looks like this too: these "
+    "images stay in the choice.",
     "dark_band": "A vessel, a bone and a hair look like this too.",
     "straight_edge": "Only a sign of a seam, frame or collimator: these images stay in the choice.",
     "odd_layout": "Another view or magnification looks like this: these images stay in the choice.",
