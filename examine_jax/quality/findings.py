@@ -257,6 +257,10 @@ def _checked(
     values = np.asarray(rows, np.float64)
     if count is not None and len(values) != count:
         raise ValueError(f"{count} descriptions, but {len(values)} rows of {name}; give one each")
+    if values.ndim != 2 or (len(values) and not values.shape[1]):
+        raise ValueError(
+            f"{name} have the shape {list(values.shape)}: give one row an image, [images, columns]"
+        )
     if not len(values):
         raise ValueError(f"{name} is empty; give one image at least")
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))

@@ -1,5 +1,7 @@
 """Damage is found in synthetic sets, clean images are left alone, and awkward sets are answered."""
 
+import inspect
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -7,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from examine_jax.images.artefacts.registry import named_artefact
 from examine_jax.quality import DESCRIPTORS, FINDINGS, describe, find
+from examine_jax.quality.findings import _checked
 
 RANDOM = np.random.default_rng(0)
 SIDE = 48
@@ -224,6 +227,10 @@ def test_unfit_arrays_are_refused() -> None:
     features[[3, 8]] = np.nan
     with pytest.raises(ValueError, match="rows 3, 8"):
         find(DESCRIBED, features=features)
+    with pytest.raises(ValueError, match=r"features have the shape \[250, 0\]"):
+        find(DESCRIBED, features=np.empty((250, 0)))
+    with pytest.raises(ValueError, match=r"features have the shape \[250\]"):
+        inspect.unwrap(_checked)(np.zeros(250), "features", 250)
     with pytest.raises(ValueError, match="249 rows of features"):
         find(DESCRIBED, features=features[1:])
     with pytest.raises(ValueError, match="columns"):
