@@ -31,7 +31,7 @@ from examine_jax.scoring.equations.group_downdate import Groups, leave_out
 from examine_jax.scoring.equations.inputs import as_array, check_inputs, non_finite_rows
 from examine_jax.scoring.equations.rows import Rows, prepare, rows_dtype
 from examine_jax.scoring.examination import Diagnostics, Path, examination_of, underflow_bound
-from examine_jax.scoring.padding import next_size, pad, pad_vector, trim
+from examine_jax.scoring.padding import is_traced, next_size, pad, pad_vector, trim
 from examine_jax.scoring.solvers.secular import CHEAP_PRODUCT, full_path_limits
 
 # The result of a float32 Gram matrix is returned if every group's error bound is below these
@@ -121,7 +121,7 @@ def examine_groups(
     masks = () if padded.where is None else (padded.where,)
     with float64_types():
         result = compute(padded.rows, pad_vector(ids, size), *masks)
-    if not traced and bool(jnp.isnan(result.singular_value)):
+    if not is_traced(result) and bool(jnp.isnan(result.singular_value)):
         raise ValueError(non_finite_rows(matrix, mask))
     return trim(result, groups, num_groups)
 

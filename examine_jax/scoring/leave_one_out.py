@@ -15,7 +15,7 @@ from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
 from examine_jax.scoring.equations.rows import prepare
 from examine_jax.scoring.equations.sharded import row_sharding, sharded_examiner
 from examine_jax.scoring.examination import Examination
-from examine_jax.scoring.padding import pad
+from examine_jax.scoring.padding import is_traced, pad
 from examine_jax.scoring.solvers.adaptive_secular import AdaptiveSecular
 from examine_jax.scoring.solvers.secular import CHEAP_PRODUCT, Secular
 from examine_jax.scoring.solvers.solver import Solver, row_limits
@@ -81,7 +81,7 @@ def examine(
         compute = compiled
     with float64_types():  # or JAX would turn float64 NumPy features into float32
         result = compute(padded.rows, padded.where) if masked else compute(padded.rows)
-    if not traced and np.isnan(result.singular_value):
+    if not is_traced(result) and np.isnan(result.singular_value):
         raise ValueError(non_finite_rows(rows, mask))
     return padded.trim(result)
 

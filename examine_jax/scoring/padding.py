@@ -4,7 +4,7 @@ A program is compiled for one shape, which takes seconds and memory. Calls from 
 and arrays that are spread over devices, are not padded: there, the user chooses the shapes.
 """
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -51,7 +51,7 @@ def pad(
     # Calls that need no padding are masked too: else each size would have two programs.
     mask = np.zeros(size, bool)
     mask[:count] = True if where is None else np.asarray(where)
-    return Padded(_extended(rows, size, repeat=False), mask, count)
+    return Padded(_extended(rows, size, repeat=False), _placed_as(rows, mask), count)
 
 
 def pad_by_repeating(rows: jax.Array | np.ndarray) -> Padded:
@@ -68,7 +68,7 @@ def pad_vector(values: jax.Array | np.ndarray, size: int) -> jax.Array | np.ndar
         return values
     extended = np.zeros(size, values.dtype)
     extended[: values.shape[0]] = np.asarray(values)
-    return extended
+    return _placed_as(values, extended)
 
 
 def trim(results: Results, size: int, count: int) -> Results:
@@ -77,6 +77,8 @@ def trim(results: Results, size: int, count: int) -> Results:
         return results
     leaves, structure = jax.tree.flatten(results)
     with float64_types():
+        if is_traced(results):  # in a user's jit, of features that are known
+            return jax.tree.map(lambda leaf: leaf[:count] if leaf.ndim else leaf, results)
         # NumPy cuts the arrays: JAX would compile a program for each size.
         cut = jax.device_put(
             [np.asarray(leaf)[:count] if leaf.ndim else leaf for leaf in leaves],
@@ -84,6 +86,14 @@ def trim(results: Results, size: int, count: int) -> Results:
         )
     trimmed: Results = jax.tree.unflatten(structure, cut)
     return trimmed
+
+
+def is_traced(results: Any) -> bool:
+    """Whether results are inside a trace, where their values are unknown.
+
+    Results may be traced although no argument is: `jit` traces all that its function computes.
+    """
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(results))
 
 
 def padded_count(count: int, limits: tuple[int, ...] = ()) -> int:
@@ -121,8 +131,13 @@ def _extended(rows: jax.Array | np.ndarray, size: int, *, repeat: bool) -> jax.A
     extended = np.empty((size, given.shape[1]), given.dtype)
     extended[:count] = given
     extended[count:] = given[-1] if repeat else 0
-    if not isinstance(rows, jax.Array) or not rows.committed:
-        return extended
+    return _placed_as(rows, extended)
+
+
+def _placed_as(given: jax.Array | np.ndarray, array: np.ndarray) -> jax.Array | np.ndarray:
+    """The array where `given` is, so that no call transfers what the user did not transfer."""
+    if not isinstance(given, jax.Array):
+        return array
     with float64_types():
-        on_device: jax.Array = jax.device_put(extended, rows.sharding)
+        on_device: jax.Array = jax.device_put(array, given.sharding if given.committed else None)
     return on_device

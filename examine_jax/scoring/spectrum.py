@@ -20,7 +20,7 @@ from examine_jax.scoring.equations.inputs import as_array, non_finite_rows
 from examine_jax.scoring.equations.rows import Rows, map_blocks, rows_dtype, unit_scale
 from examine_jax.scoring.equations.secular_equation import Roots
 from examine_jax.scoring.examination import Examination, Path, examination_of, underflow_bound
-from examine_jax.scoring.padding import pad_by_repeating
+from examine_jax.scoring.padding import is_traced, pad_by_repeating
 from examine_jax.scoring.solvers.secular import solve_rows
 
 
@@ -84,7 +84,7 @@ class Spectrum(NamedTuple):
             ValueError: rows are not [M, D] floating, or hold NaN or infinite entries (under jit,
                 these rows' results are NaN); the corpus has fewer than two rows.
         """
-        given, traced = checked_rows(rows, self.system.values.shape[0])
+        given = checked_rows(rows, self.system.values.shape[0])
         check_float64(self)
         if not isinstance(self.count, jax.core.Tracer) and float(self.count) < 2:
             raise ValueError(
@@ -94,7 +94,7 @@ class Spectrum(NamedTuple):
         padded = pad_by_repeating(given)
         with float64_types():
             result = padded.trim(_examine(self, padded.rows))
-        if not traced and bool(np.isnan(result.gap).any()):
+        if not is_traced(result) and bool(np.isnan(result.gap).any()):
             raise ValueError(non_finite_rows(given))
         return result
 
@@ -113,12 +113,12 @@ class Spectrum(NamedTuple):
             ValueError: rows are not [M, D] floating, or hold NaN or infinite entries (under jit,
                 these rows' results are NaN).
         """
-        given, traced = checked_rows(rows, self.system.values.shape[0])
+        given = checked_rows(rows, self.system.values.shape[0])
         check_float64(self)
         padded = pad_by_repeating(given)
         with float64_types():
             result = padded.trim(_examine_new(self, padded.rows))
-        if not traced and bool(np.isnan(result.gap).any()):
+        if not is_traced(result) and bool(np.isnan(result.gap).any()):
             raise ValueError(non_finite_rows(given))
         return result
 
@@ -127,8 +127,8 @@ class Spectrum(NamedTuple):
         return reduce_keeping_dtypes(self)
 
 
-def checked_rows(rows: ArrayLike, width: int | None = None) -> tuple[jax.Array | np.ndarray, bool]:
-    """Rows as a NumPy or JAX array, and whether they are traced.
+def checked_rows(rows: ArrayLike, width: int | None = None) -> jax.Array | np.ndarray:
+    """Rows as a NumPy or JAX array.
 
     Raises:
         ValueError: rows are not [M, D] floating with M >= 1 and D = `width` (None: any width).
@@ -145,7 +145,7 @@ def checked_rows(rows: ArrayLike, width: int | None = None) -> tuple[jax.Array |
             f"the summary is of features with {width} columns, these rows have {rows.shape[1]}: "
             "use the encoder that made the corpus"
         )
-    return rows, isinstance(rows, jax.core.Tracer)
+    return rows
 
 
 def _finite(features: Array) -> Array:

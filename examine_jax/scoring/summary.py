@@ -28,7 +28,7 @@ from examine_jax.scoring.equations.inputs import check_mask, non_finite_rows
 from examine_jax.scoring.equations.moments import Moments
 from examine_jax.scoring.equations.rows import prepare
 from examine_jax.scoring.examination import Examination
-from examine_jax.scoring.padding import pad
+from examine_jax.scoring.padding import is_traced, pad
 from examine_jax.scoring.spectrum import Newcomers, Spectrum, checked_rows
 
 # A removal is refused if rounding errors exceed this share of the remaining scatter's trace: the
@@ -91,9 +91,8 @@ class SpectralSummary(NamedTuple):
             ValueError: features are not [N, D] floating, or hold NaN or infinite entries (the
                 message names the rows; under jit, the summary is NaN).
         """
-        rows, traced = checked_rows(features)
+        rows = checked_rows(features)
         mask = check_mask(where, rows.shape[0])
-        traced |= isinstance(mask, jax.core.Tracer)
         width = rows.shape[1]
         padded = pad(rows, mask, (1, _FEW_ROWS, _FEW_PRODUCTS // width**2))
         with float64_types():  # or JAX would turn float64 NumPy features into float32
@@ -101,7 +100,7 @@ class SpectralSummary(NamedTuple):
                 summary = _of(padded.rows)
             else:
                 summary = _of_masked(padded.rows, padded.where)
-        if not traced and bool(jnp.isnan(summary.scale)):
+        if not is_traced(summary) and bool(jnp.isnan(summary.scale)):
             raise ValueError(non_finite_rows(rows, mask))
         return summary
 
@@ -110,7 +109,7 @@ class SpectralSummary(NamedTuple):
 
         Arguments and errors are as for `of`. Rows of another width are an error too.
         """
-        rows, _ = checked_rows(features, self.mean.shape[0])
+        rows = checked_rows(features, self.mean.shape[0])
         return self.merge(SpectralSummary.of(rows, where))
 
     def merge(self, other: "SpectralSummary") -> "SpectralSummary":
@@ -133,7 +132,7 @@ class SpectralSummary(NamedTuple):
                 corpus has; the rows cannot have been in the corpus; or the remaining scatter is so
                 small compared with the removed one that rounding errors would change the scores.
         """
-        rows, _ = checked_rows(features, self.mean.shape[0])
+        rows = checked_rows(features, self.mean.shape[0])
         check_float64(self)
         taken = SpectralSummary.of(rows, where)
         with float64_types():

@@ -26,7 +26,7 @@ from examine_jax.scoring.equations.float64 import (
 from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
 from examine_jax.scoring.equations.interlaced_roots import eigenvalue_drops
 from examine_jax.scoring.equations.rows import Rows, map_blocks, prepare, rows_dtype
-from examine_jax.scoring.padding import pad
+from examine_jax.scoring.padding import is_traced, pad
 
 Results = TypeVar("Results")
 
@@ -116,7 +116,6 @@ def _run(
     center: bool,
     where: ArrayLike | None,
 ) -> Results:
-    traced = isinstance(features, jax.core.Tracer) or isinstance(where, jax.core.Tracer)
     matrix, mask = check_inputs(features, where)
     size = min(matrix.shape)
     k = size if k is None else operator.index(k)
@@ -129,7 +128,7 @@ def _run(
     masks = () if padded.where is None else (padded.where,)
     with float64_types():
         result = compute(padded.rows, *masks)
-    if not traced and bool(np.isnan(jax.tree.leaves(result)[0]).any()):
+    if not is_traced(result) and bool(np.isnan(jax.tree.leaves(result)[0]).any()):
         raise ValueError(non_finite_rows(matrix, mask))
     return padded.trim(result)
 

@@ -116,3 +116,26 @@ def test_what_is_not_padded() -> None:
     lowered = jax.jit(lambda rows: examine(rows).gap).lower(SMALL[:50])
     assert lowered.out_info.shape == (50,)
     assert "tensor<64x6x" not in lowered.as_text()
+
+
+CALLS: dict[str, Callable[[object], object]] = {
+    "examine": lambda rows: examine(rows).gap,
+    "groups": lambda rows: examine_groups(rows, np.arange(19) % 3, num_groups=3).gap,
+    "singular-values": lambda rows: leave_one_out_singular_values(rows, 2),
+    "summary": lambda rows: SpectralSummary.of(rows).mean.astype(np.float32),
+    "newcomers": lambda rows: SpectralSummary.of(SMALL).examine_new(rows).gap,
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_known_features_may_be_scored_inside_a_users_jit(name: str) -> None:
+    rows = SMALL[:19]
+    inside = jax.jit(lambda factor: CALLS[name](rows) * factor)(np.float32(1))
+    np.testing.assert_allclose(inside, CALLS[name](rows), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["examine", "singular-values", "summary"])
+def test_rows_on_a_device_cause_no_transfer_that_the_user_did_not_ask_for(name: str) -> None:
+    rows = jax.numpy.asarray(SMALL[:19])
+    with jax.transfer_guard_host_to_device("disallow"):
+        CALLS[name](rows)
