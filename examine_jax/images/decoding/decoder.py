@@ -402,10 +402,10 @@ class _Found:
             if band.dtype == np.uint8:
                 self.smallest, self.largest = 0, 255
             else:
-                smallest, largest = band.min().item(), band.max().item()
-                # A NaN stays.
-                self.smallest = self.smallest if self.smallest <= smallest else smallest
-                self.largest = self.largest if self.largest >= largest else largest
+                # NumPy's keep a NaN of any band; Python's keep large integers exact.
+                lower, upper = (np.minimum, np.maximum) if self.kind == "f" else (min, max)
+                self.smallest = lower(self.smallest, band.min().item())
+                self.largest = upper(self.largest, band.max().item())
             if self._size is not None:
                 if self.whole is None:
                     self.whole = np.empty((*self._size, band.shape[-1]), band.dtype)

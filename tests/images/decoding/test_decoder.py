@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
+from examine_jax.images.decoding import tiff_samples
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.unreadable import UnreadableImage
@@ -272,6 +273,19 @@ def test_a_mislabelled_image_is_read_by_its_content(tmp_path, picture):
 
 def write_tiff(path, values, **options):
     tifffile.imwrite(path, values, **options)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", [0, 15, 29])
+def test_a_value_that_is_no_number_is_found_in_every_band(tmp_path, monkeypatch, row, value):
+    monkeypatch.setattr(tiff_samples, "BAND_PIXELS", 10 * 30)  # three bands of ten rows
+    values = np.random.default_rng(0).random((30, 30)).astype(np.float32)
+    write_tiff(tmp_path / "sound.tif", values, rowsperstrip=5)
+    assert decoder(channels=1)(str(tmp_path / "sound.tif")).largest == values.max()
+    values[row, 7] = value
+    write_tiff(tmp_path / "a.tif", values, rowsperstrip=5)
+    with pytest.raises(UnreadableImage, match="NaN or infinity"):
+        decoder(channels=1)(str(tmp_path / "a.tif"))
 
 
 @pytest.mark.parametrize(
