@@ -32,6 +32,12 @@ def act(settings: Any) -> Callable[[Any, Any], Any]:
         if kind == "claim":
             with budget.claim(int(rest)):
                 return np.ones(2**25)[:3]
+        if kind == "claims":  # As the pages of a file, one after the other.
+            amounts = [int(amount) for amount in rest.split(",")]
+            for amount in amounts:
+                with budget.claim(amount):
+                    pass
+            return amounts
         if kind == "raise":
             raise KeyError(rest)
         if kind == "print":

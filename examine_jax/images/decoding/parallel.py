@@ -15,6 +15,9 @@ Result = TypeVar("Result")
 # Enough to keep every core busy; few enough to bound the memory of results.
 _ITEMS_AT_ONCE = 512
 
+# How often a claim that waits looks whether its work was called off.
+_LOOK_SECONDS = 0.2
+
 
 def available_cores() -> int:
     """The cores that this process may use: in a container, often fewer than the machine's."""
@@ -61,6 +64,10 @@ def in_order(
         pool.shutdown(cancel_futures=True)
 
 
+class CalledOff(Exception):
+    """The caller wants no results any more."""
+
+
 class Budget:
     """Bounds what all threads together hold.
 
@@ -73,18 +80,26 @@ class Budget:
         self._changed = threading.Condition()
 
     @contextlib.contextmanager
-    def claim(self, amount: int, work: int | None = None) -> Iterator[None]:
+    def claim(
+        self, amount: int, work: int | None = None, stopped: threading.Event | None = None
+    ) -> Iterator[None]:
         """Holds an amount while the block runs.
 
         Args:
             amount: pixels that are held at once.
             work: pixels that are decoded one after the other; None: as many. It bounds nothing
                 here. A worker process gets time for it (limits.py).
+            stopped: ends the wait when it is set.
+
+        Raises:
+            CalledOff: `stopped` is set.
         """
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._claimed == 0 or self._claimed + amount <= self._limit
-            )
+            while not self._changed.wait_for(
+                lambda: self._claimed == 0 or self._claimed + amount <= self._limit, _LOOK_SECONDS
+            ):
+                if stopped is not None and stopped.is_set():
+                    raise CalledOff
             self._claimed += amount
         try:
             yield

@@ -140,8 +140,11 @@ def _follow(parent: int) -> None:
 class Item:
     """The item that is worked on: its limits, and its claims of the parent's budget."""
 
-    def __init__(self, size: int, limits: Any, ask: Callable[[int], None]):
-        self._size, self._limits, self._ask = size, limits, ask
+    def __init__(
+        self, size: int, limits: Any, ask: Callable[[int], None], release: Callable[[], None]
+    ):
+        self._size, self._limits = size, limits
+        self._ask, self._release = ask, release
         self._work, self._at_once = 0, 0  # pixels
         self._held, self._computed = _held_memory(), time.process_time()
         self._limit()
@@ -155,13 +158,18 @@ class Item:
 
     @contextlib.contextmanager
     def claim(self, amount: int, work: int | None = None) -> Iterator[None]:
-        """As `Budget.claim`. The claim ends with the item."""
+        """As `Budget.claim`."""
         self._work += max(amount, work or 0)
         self._at_once = max(amount, self._at_once)
         self._limit()
-        if amount > _SMALL_CLAIM:
-            self._ask(amount)
-        yield
+        if amount <= _SMALL_CLAIM:
+            yield
+            return
+        self._ask(amount)
+        try:
+            yield
+        finally:
+            self._release()
 
 
 def _lower(kind: int, limit: int, step: int) -> None:
@@ -209,6 +217,9 @@ def _work(connection: Connection) -> NoReturn:
         connection.send({"claim": amount})
         connection.receive()
 
+    def release() -> None:
+        connection.send({"release": True})
+
     known: tuple[str, Any] | None = None
     while True:
         request = connection.receive()
@@ -223,7 +234,7 @@ def _work(connection: Connection) -> NoReturn:
         connection.send({"prepared": True})
         for item, size in request["items"]:
             connection.say_started()
-            current = Item(size, request["limits"], ask)
+            current = Item(size, request["limits"], ask, release)
             try:
                 reply = {"value": function(item, current)}
             except MemoryError:

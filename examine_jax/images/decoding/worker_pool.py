@@ -23,7 +23,7 @@ from typing import Any
 
 from examine_jax.images.decoding import messages
 from examine_jax.images.decoding.limits import Limits
-from examine_jax.images.decoding.parallel import Budget, available_cores
+from examine_jax.images.decoding.parallel import Budget, CalledOff, available_cores
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
 _PROGRAM = pathlib.Path(__file__).with_name("worker.py")
@@ -50,10 +50,6 @@ _LOOK_SECONDS = 0.2
 
 class NoWorkers(Exception):
     """No worker process can do the task. The message says why."""
-
-
-class CalledOff(Exception):
-    """The caller wants no results any more."""
 
 
 class _Ended(Exception):
@@ -334,14 +330,19 @@ def _results(
 
     replies: collections.deque[dict[str, Any]] = collections.deque()
     for _, size in items:
-        with contextlib.ExitStack() as claims:
+        with contextlib.ExitStack() as item:
+            claims: list[contextlib.ExitStack] = []  # The last ends first.
             pixels = 0
             while not replies:
                 message = receive(pixels, size)
                 if "claim" in message:
-                    claims.enter_context(budget.claim(message["claim"]))
+                    claim = item.enter_context(contextlib.ExitStack())
+                    claim.enter_context(budget.claim(message["claim"], stopped=stopped))
+                    claims.append(claim)
                     worker.send(True)
                     pixels += message["claim"]
+                elif "release" in message:
+                    claims.pop().close()
                 else:
                     replies.extend(message["replies"])
         reply = replies.popleft()

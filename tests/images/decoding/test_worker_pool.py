@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from examine_jax.images.decoding.limits import Limits
-from examine_jax.images.decoding.parallel import Budget
+from examine_jax.images.decoding.parallel import Budget, CalledOff
 from examine_jax.images.decoding.unreadable import UnreadableImage
-from examine_jax.images.decoding.worker_pool import CalledOff, NoWorkers, Task, call, problem_of
+from examine_jax.images.decoding.worker_pool import NoWorkers, Task, call, problem_of
 
 ACT = "tests.support.hostile_tasks:act"
 QUICK = Limits(seconds=0.3, memory=2**27)
@@ -69,6 +69,18 @@ def test_a_claim_raises_the_limit_on_memory() -> None:
     assert isinstance(refused, UnreadableImage)
     (granted,) = results("claim:10000000", sizes=10**6)
     np.testing.assert_array_equal(granted, [1, 1, 1])
+
+
+def test_an_item_may_claim_the_whole_budget_many_times_but_one_at_a_time() -> None:
+    task, amounts = Task(ACT, None), [3_000_000, 3_000_001, 4_000_000]
+    budget = Budget(4_000_000)
+    item = "claims:" + ",".join(map(str, amounts))
+    assert call(task, [(item, 10**6)] * 2, budget, threading.Event()) == [amounts, amounts]
+    with budget.claim(4_000_000):  # Nothing is held any more.
+        stopped = threading.Event()
+        threading.Timer(0.1, stopped.set).start()
+        with pytest.raises(CalledOff):
+            call(task, [(item, 10**6)], budget, stopped)
 
 
 def test_limits_grow_with_bytes_and_pixels_and_not_by_a_header_that_lies() -> None:
