@@ -7,6 +7,7 @@ names, one after the other.
 import dataclasses
 import importlib
 import json
+import math
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -17,8 +18,32 @@ from examine_jax.images.decoding.unreadable import UnreadableImage
 
 _LENGTH = struct.Struct("<I")
 _MOST_TEXT = 2**28  # bytes
+_MOST_ARRAY = 2**32  # bytes
 
 _DTYPES = frozenset({"bool", "uint8", "uint16", "int16", "int32", "int64", "float32", "float64"})
+
+# The dataclasses that are sent, and the modules of this package that hold them. A module is
+# imported when a message names it first: a worker imports no more than its task needs.
+_SENT = {
+    "DecodedImage": "decoder",
+    "FileHeader": "decoder",
+    "GreyScale": "intensity",
+    "Intensities": "intensity",
+    "Limits": "limits",
+    "Slice": "series_windows",
+    "Window": "series_windows",
+}
+
+# What a message that was not packed here may raise.
+_DAMAGED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+)
 
 # The bytes that follow, of exactly this number.
 Receive = Callable[[memoryview], None]
@@ -33,7 +58,7 @@ def pack(value: Any) -> list[bytes | memoryview]:
 
     Args:
         value: None, Booleans, numbers, text, lists, tuples, dictionaries, arrays,
-            `UnreadableImage`, dataclasses of this package, and these within one another.
+            `UnreadableImage`, the dataclasses of `_SENT`, and these within one another.
     """
     arrays: list[memoryview] = []
     text = json.dumps(_plain(value, arrays)).encode("ascii")
@@ -55,7 +80,7 @@ def unpack(receive: Receive) -> Any:
         raise DamagedMessage(f"a message of {length} bytes")
     try:
         return _restored(json.loads(_received(receive, length)), receive)
-    except (ValueError, KeyError, TypeError, ImportError, AttributeError, RecursionError) as error:
+    except _DAMAGED as error:
         raise DamagedMessage(str(error)) from error
 
 
@@ -82,19 +107,18 @@ def _plain(value: Any, arrays: list[memoryview]) -> Any:
         return {"is": "dictionary", "items": held}
     if isinstance(value, UnreadableImage):
         return {"is": "unreadable", "reason": str(value)}
-    if dataclasses.is_dataclass(value) and _sent(type(value).__module__):
+    name = type(value).__name__
+    if name in _SENT and type(value) is _dataclass(name):
         fields = {
             field.name: _plain(getattr(value, field.name), arrays)
             for field in dataclasses.fields(value)
         }
-        kind = type(value)
-        return {"is": "dataclass", "of": [kind.__module__, kind.__name__], "fields": fields}
-    raise TypeError(f"a {type(value).__name__} cannot be sent to another process")
+        return {"is": "dataclass", "of": name, "fields": fields}
+    raise TypeError(f"a {name} cannot be sent to another process")
 
 
-def _sent(module: str) -> bool:
-    """Whether dataclasses of a module are sent: those of decoding alone."""
-    return module.startswith(f"{__package__}.")
+def _dataclass(name: str) -> Any:
+    return getattr(importlib.import_module(f"{__package__}.{_SENT[name]}"), name)
 
 
 def _restored(plain: Any, receive: Receive) -> Any:
@@ -106,6 +130,9 @@ def _restored(plain: Any, receive: Receive) -> Any:
     if kind == "array":
         if plain["dtype"] not in _DTYPES:
             raise DamagedMessage(f"an array of {plain['dtype']}")
+        size = math.prod(plain["shape"]) * np.dtype(plain["dtype"]).itemsize
+        if size > _MOST_ARRAY:
+            raise DamagedMessage(f"an array of {size} bytes")
         array = np.empty(plain["shape"], plain["dtype"])
         if array.size:
             receive(array.reshape(-1).data.cast("B"))
@@ -116,8 +143,7 @@ def _restored(plain: Any, receive: Receive) -> Any:
         return {_restored(key, receive): _restored(item, receive) for key, item in plain["items"]}
     if kind == "unreadable":
         return UnreadableImage(plain["reason"])
-    module, name = plain["of"]
-    if kind != "dataclass" or not _sent(module):
-        raise DamagedMessage(f"a {kind} of {module}")
+    if kind != "dataclass":
+        raise DamagedMessage(f"a {kind}")
     fields = {key: _restored(item, receive) for key, item in plain["fields"].items()}
-    return getattr(importlib.import_module(module), name)(**fields)
+    return _dataclass(plain["of"])(**fields)

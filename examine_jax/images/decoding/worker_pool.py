@@ -313,8 +313,12 @@ def _prepare(
         started = worker.receive(_START_SECONDS, stopped)
     except _Overdue:
         raise _Ended from None
-    if "unprepared" in started:
-        raise NoWorkers(f"they cannot import what they need: {started['unprepared']}")
+    match started:
+        case {"prepared": True}:
+            return
+        case {"unprepared": reason}:
+            raise NoWorkers(f"they cannot import what they need: {reason}")
+    raise _Ended
 
 
 def _results(
@@ -324,9 +328,12 @@ def _results(
     budget: Budget,
     stopped: threading.Event,
 ) -> Iterator[Any]:
-    def receive(pixels: int, size: int) -> Any:
+    def receive(pixels: int, size: int) -> dict[str, Any]:
         seconds = task.limits.waiting_seconds + 10 * task.limits.time_for(size, pixels)
-        return worker.receive(seconds, stopped)
+        message = worker.receive(seconds, stopped)
+        if not _is_answer(message):
+            raise _Ended
+        return message  # type: ignore[no-any-return]
 
     replies: collections.deque[dict[str, Any]] = collections.deque()
     for _, size in items:
@@ -342,6 +349,8 @@ def _results(
                     worker.send(True)
                     pixels += message["claim"]
                 elif "release" in message:
+                    if not claims:
+                        raise _Ended
                     claims.pop().close()
                 else:
                     replies.extend(message["replies"])
@@ -352,6 +361,21 @@ def _results(
             yield UnreadableImage(_too_much_memory(task.limits))
         else:
             yield reply["value"]
+
+
+def _is_answer(message: Any) -> bool:
+    """Whether a message is what a worker sends that is in order."""
+    match message:
+        case {"claim": int(amount)}:
+            return amount >= 0
+        case {"release": True}:
+            return True
+        case {"replies": [*replies]}:
+            return all(
+                isinstance(reply, dict) and len({"value", "failed", "exhausted"} & set(reply)) == 1
+                for reply in replies
+            )
+    return False
 
 
 def _computed(limits: Limits) -> str:
