@@ -15,9 +15,11 @@ from examine_jax.images.decoding.intensity import GreyScale
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.quiet import quiet_libraries
 from examine_jax.images.decoding.unreadable import UnreadableImage
+from examine_jax.images.names import encodable
 from examine_jax.images.sources.scan import scan_folder
 
-_FRAME = re.compile(r"(.*)\[(\d+)\]", re.DOTALL)
+# As sources/folder_reading.py names them.
+_FRAME = re.compile(r"(.*)\[(\d+)\](?:~\d+)?", re.DOTALL)
 _MAX_PIXELS, _MAX_BYTES = 100_000_000, 2**30  # as `load_folder`
 _SHOWN_BY_BROWSERS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 
@@ -117,6 +119,9 @@ class StoredImages:
 
     def own_file(self, name: str) -> pathlib.Path | None:
         """The file that holds this image alone; None: there is none."""
-        if name not in self.places or _FRAME.fullmatch(name):
+        if name not in self.places:
             return None
-        return pathlib.Path(self.places[name][0])
+        path = self.places[name][0]
+        # A file's own name may look like a frame's.
+        own = encodable(os.path.basename(path)) == name.rpartition("/")[2]
+        return None if _FRAME.fullmatch(name) and not own else pathlib.Path(path)

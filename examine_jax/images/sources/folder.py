@@ -32,6 +32,8 @@ from examine_jax.images.image_set import ImageSet, SkippedImage
 from examine_jax.images.names import shown
 from examine_jax.images.sources.folder_reading import (
     by_series,
+    file_names,
+    image_name,
     in_series,
     no_progress,
     nothing_read,
@@ -115,7 +117,8 @@ def load_folder(
     without a window, by the scale that they share (images/decoding/intensity.py). Slices of one
     series whose windows differ share one (images/decoding/series_windows.py). Each frame of a
     DICOM file with several is an image, named `file.dcm[3]`, and so is each page of a TIFF, except
-    smaller copies and masks. A damaged frame or page costs no other.
+    smaller copies and masks. Where a file is named `file.dcm[3]` itself, the frame is
+    `file.dcm[3]~2`: all names differ. A damaged frame or page costs no other.
 
     Files are decoded in worker processes. One that crashes its decoder, computes for more than
     3.5 s (and 1 s a megabyte and megapixel), or needs more than 1 GiB beyond what its pixels take
@@ -172,6 +175,7 @@ def load_folder(
     pixels = np.empty((total, image_size, image_size, channels), np.uint8)
     names: list[str] = []
     skipped = list(found.skipped)
+    taken = file_names(found)
     deep: dict[int, DecodedImage] = {}  # Row -> an image that waits for the folder's full scale.
     sharing: dict[int, tuple[DecodedImage, Intensities]] = {}  # Row -> one that shares a scale.
     descriptions: list[Float[np.ndarray, " numbers"]] = []
@@ -188,7 +192,7 @@ def load_folder(
                 pixels.resize((len(pixels) + len(result) - 1, *pixels.shape[1:]), refcheck=False)
             for frame, image in enumerate(result):
                 row = len(names)
-                name = candidate.name if len(result) == 1 else f"{candidate.name}[{frame}]"
+                name = image_name(candidate.name, frame, len(result), taken)
                 if isinstance(image, UnreadableImage):
                     skipped.append(SkippedImage(name, str(image)))
                     continue

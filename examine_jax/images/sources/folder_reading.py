@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.series_windows import Slice, common_windows
@@ -20,6 +20,34 @@ def by_series(decoder: ImageDecoder, slices: Iterable[Slice]) -> ImageDecoder:
 def in_series(decoder: ImageDecoder, own: Slice | None) -> bool:
     """Whether this decoder shows a slice by its series' window."""
     return own is not None and own.series in decoder.grey_scale.series
+
+
+def file_names(found: Scan) -> frozenset[str]:
+    """The names of all files that a scan lists, read or not."""
+    read = frozenset(candidate.name for candidate in found.candidates)
+    return read.union(item.name for item in found.skipped)
+
+
+def image_name(file: str, frame: int, frames: int, taken: Set[str]) -> str:
+    """The name of a file's image, which no other image of the folder has.
+
+    The only image of a file has the file's name, and others have `file[frame]`. Where a file of the
+    folder is named so itself, it keeps its name and the frame gets a `~2` (or `~3`, ...).
+
+    Args:
+        file: the file's name.
+        frame: from 0.
+        frames: their number in the file.
+        taken: as `file_names` gives them.
+    """
+    if frames == 1:
+        return file
+    plain = name = f"{file}[{frame}]"
+    count = 1
+    while name in taken:
+        count += 1
+        name = f"{plain}~{count}"
+    return name
 
 
 def nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[SkippedImage]) -> str:

@@ -19,6 +19,8 @@ from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown
 from examine_jax.images.sources.folder_reading import (
     by_series,
+    file_names,
+    image_name,
     in_series,
     no_progress,
     nothing_read,
@@ -76,6 +78,7 @@ def stream_folder(
     names: list[str] = []
     places: list[tuple[str, int]] = []  # Row -> path and frame.
     skipped = list(found.skipped)
+    taken = file_names(found)
     sharing: list[tuple[Intensities, Slice | None]] = []
     slices: list[Slice] = []
     total = len(found.candidates)
@@ -97,7 +100,7 @@ def stream_folder(
                 "scale beforehand; name bits_stored (8 to 16)"
             )
         for frame in range(file.images):
-            name = candidate.name if file.images == 1 else f"{candidate.name}[{frame}]"
+            name = image_name(candidate.name, frame, file.images, taken)
             if frame in file.missing:
                 skipped.append(SkippedImage(name, file.missing[frame]))
                 continue

@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from examine_jax.images import exact_duplicates, load_folder, stream_folder
+from examine_jax.images.stored_images import StoredImages
 
 
 def save(path, pixels, **options):
@@ -342,6 +343,31 @@ def test_every_page_of_a_tiff_is_an_image(tmp_path):
     streamed = stream_folder(tmp_path, image_size=12, channels=3, bits_stored=16)
     assert streamed.names == images.names
     np.testing.assert_array_equal(streamed[np.arange(9)], images.pixels)
+
+
+def test_a_page_is_never_named_as_a_file(tmp_path):
+    pydicom = pytest.importorskip("pydicom", reason="DICOM needs examine-jax[dicom]")
+    pages = np.random.default_rng(0).integers(0, 256, (3, 12, 12), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
+    for name in ("a.tif[1]", "a.tif[1]~2"):  # DICOM files have any name
+        single = pydicom.dcmread(pydicom.data.get_testdata_file("CT_small.dcm"))
+        single.save_as(tmp_path / name)
+    (tmp_path / "a.tif[2]").write_bytes(b"is listed as skipped")
+    images = load_folder(tmp_path, image_size=12, channels=1)
+    assert images.names == (
+        *("a.tif[0]", "a.tif[1]~3", "a.tif[2]~2"),
+        *("a.tif[1]", "a.tif[1]~2"),
+    )
+    assert [item.name for item in images.skipped] == ["a.tif[2]"]
+    np.testing.assert_array_equal(images.pixels[:3, ..., 0], pages)
+    streamed = stream_folder(tmp_path, image_size=12, channels=1)
+    assert (streamed.names, streamed.skipped) == (images.names, images.skipped)
+    np.testing.assert_array_equal(streamed[np.arange(5)], images.pixels)
+    stored = StoredImages.of(tmp_path, images.names)
+    for name, page in zip(images.names, pages):
+        np.testing.assert_array_equal(stored.read(name)[..., 0], page)
+        assert stored.own_file(name) is None
+    assert stored.own_file("a.tif[1]") == tmp_path / "a.tif[1]"
 
 
 def test_a_torn_page_costs_no_other(tmp_path):
