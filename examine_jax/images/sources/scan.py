@@ -32,6 +32,18 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 _CONFIGURATIONS = ("config.json", "pretraining.json")  # as check_or_write_config names them
+# The classes of settings that they name. Other programs have a "settings" of some "type" too.
+RUN_SETTINGS = frozenset(
+    {
+        "AssessSettings",
+        "PretrainSettings",
+        "LowResourceSettings",
+        "BudgetSettings",
+        "StudySettings",
+        "ExperimentSettings",
+    }
+)
+_LARGEST_CONFIGURATION = 2**20  # bytes; a run's has a few thousand
 
 # Medical and other image files that a user may expect to be read: they are listed as skipped, with
 # advice.
@@ -227,17 +239,21 @@ def _suffix(name: str) -> str:
 
 
 def _holds_results(entries: list[os.DirEntry[str]]) -> bool:
-    """Whether a folder has a run's configuration, which names the settings by their class."""
+    """Whether a folder has a run's configuration: it names one of `RUN_SETTINGS`."""
     for entry in entries:
         if entry.name not in _CONFIGURATIONS or not entry.is_file():
             continue
         try:
-            with open(entry.path, encoding="utf-8") as stream:
-                plain = json.load(stream)
+            with open(entry.path, "rb") as stream:
+                content = stream.read(_LARGEST_CONFIGURATION + 1)
+            if len(content) > _LARGEST_CONFIGURATION:
+                continue
+            plain = json.loads(content.decode("utf-8"))
         except (OSError, ValueError, RecursionError):
             continue
         settings = plain.get("settings") if isinstance(plain, dict) else None
-        if isinstance(settings, dict) and isinstance(settings.get("type"), str):
+        kind = settings.get("type") if isinstance(settings, dict) else None
+        if isinstance(kind, str) and kind in RUN_SETTINGS:
             return True
     return False
 

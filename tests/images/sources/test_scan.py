@@ -1,10 +1,13 @@
 import json
 import os
+import pathlib
+import re
 import tempfile
 
 import pytest
 
-from examine_jax.images.sources.scan import check_workdir, scan_folder
+import examine_jax
+from examine_jax.images.sources.scan import RUN_SETTINGS, check_workdir, scan_folder
 
 
 def touch(path, content=b"x"):
@@ -181,8 +184,44 @@ def test_charts_of_a_run_below_the_folder_are_no_images(tmp_path, file):
     assert names(scan_folder(tmp_path / "runs" / "out")) == ["figures/map.png", "scores.png"]
 
 
+def settings_that_configurations_name():
+    """The classes of the settings in calls of check_or_write_config, by the source."""
+    found = set()
+    for file in pathlib.Path(examine_jax.__file__).parent.rglob("*.py"):
+        source = file.read_text(encoding="utf-8")
+        if "check_or_write_config(" in source and '"settings": to_plain(' in source:
+            found |= set(re.findall(r"\bsettings: (\w+Settings)\b", source))
+    return found
+
+
+def test_the_settings_of_every_run_are_known():
+    assert settings_that_configurations_name() == RUN_SETTINGS
+
+
+def test_folders_of_version_0_1_are_known():
+    golden = pathlib.Path(__file__).parents[2] / "golden" / "version_0_1"
+    runs = [
+        file.parent.relative_to(golden).as_posix() + "/"
+        for name in ("config.json", "pretraining.json")
+        for file in golden.rglob(name)
+        if "type" in json.loads(file.read_text(encoding="utf-8")).get("settings", {})
+    ]
+    # The walk ends at a folder of results, so the outermost are listed.
+    outermost = {run for run in runs if not any(run != one and run.startswith(one) for one in runs)}
+    results = {item.name for item in scan_folder(golden).skipped if "results" in item.reason}
+    assert results == outermost
+    assert len(results) > 2
+
+
 @pytest.mark.parametrize(
-    "content", [b"{}", b"[1]", b"not json", b"\xff", b'{"settings": 1}', b'{"model_type": "vit"}']
+    "content",
+    [
+        *(b"{}", b"[1]", b"not json", b"\xff", b'{"settings": 1}', b'{"model_type": "vit"}'),
+        *(b'{"settings": {"type": "CT"}}', b'{"settings": {"type": ["AssessSettings"]}}'),
+        b'{"settings": {"type": "AssessSettings"}}' + b" " * 2**20,  # larger than any run's
+        b"[" * 100_000,
+    ],
+    ids=lambda content: content[:40].decode("latin-1"),
 )
 def test_images_beside_another_programs_configuration_are_read(tmp_path, content):
     touch(tmp_path / "set" / "config.json", content)
