@@ -22,6 +22,10 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 # The range of 12 bits in Hounsfield units: air is -1000, the densest bone about 3000.
 _HOUNSFIELD = -1024.0, 3071.0
 
+# Within these, float32 holds rescaled values of up to 32 bits.
+_SMALLEST_RESCALE = float(np.finfo(np.float32).tiny)
+_LARGEST_RESCALE = float(np.finfo(np.float32).max) / 2**33
+
 # PET in standardised uptake values (units of g/ml): most lesions are below 10.
 _UPTAKE = 0.0, 10.0
 
@@ -38,6 +42,11 @@ def rescaled(
     slope, intercept = _slope(header), _number(header, "RescaleIntercept", 0.0)
     if slope == 0:
         raise UnreadableImage("a DICOM rescale slope without extent; correct its header")
+    if abs(slope) < _SMALLEST_RESCALE or max(abs(slope), abs(intercept)) > _LARGEST_RESCALE:
+        raise UnreadableImage(
+            f"a DICOM rescale slope of {slope:g} and intercept of {intercept:g}, beyond what "
+            "float32 holds; correct its header"
+        )
     if slope == 1 and intercept == 0:
         return pixels
     return pixels.astype(np.float64) * slope + intercept

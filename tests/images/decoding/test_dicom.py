@@ -275,6 +275,12 @@ def test_what_cannot_be_read_says_why(name: str, reason: str) -> None:
         ({"SOPClassUID": SegmentationStorage}, r"no image \(Segmentation Storage\)"),
         ({"WindowCenter": "", "WindowWidth": ""}, None),
         ({"RescaleSlope": 0, "RescaleIntercept": 0}, "without extent"),
+        ({"RescaleSlope": "1e40", "RescaleIntercept": 0}, r"slope of 1e\+40 .* float32"),
+        ({"RescaleSlope": "-1e300", "RescaleIntercept": 0}, r"slope of -1e\+300 .* float32"),
+        ({"RescaleSlope": "1e-50", "RescaleIntercept": 0}, "slope of 1e-50 .* float32"),
+        ({"RescaleSlope": 1, "RescaleIntercept": "1e300"}, r"intercept of 1e\+300, .* float32"),
+        ({"RescaleSlope": "1e20", "RescaleIntercept": 0}, None),
+        ({"RescaleSlope": "1e-12", "RescaleIntercept": 0}, None),
     ],
 )
 def test_false_headers_are_refused(
