@@ -44,6 +44,8 @@ def act(settings: Any) -> Callable[[Any, Any], Any]:
             print("noise", flush=True)
             os.write(1, b"noise")
             os.write(2, b"noise")
+        if kind == "path":
+            return sys.path
         if kind == "modules":
             return sorted(name for name in sys.modules if name.partition(".")[0] == rest)
         if kind == "first":  # Crashes the first time that any process does it.

@@ -22,7 +22,8 @@ from examine_jax.images.decoding.limits import Limits
 from examine_jax.images.decoding.parallel import in_order, most_threads
 from examine_jax.images.decoding.quiet import quiet_libraries
 from examine_jax.images.decoding.unreadable import UnreadableImage
-from examine_jax.images.decoding.worker_pool import NoWorkers, Task, call, problem_of
+from examine_jax.images.decoding.worker_pool import Task, call, problem_of
+from examine_jax.images.decoding.worker_process import NoWorkers
 
 # Files that a worker gets at a time: fewer where they are large, so that all share the work.
 _FILES_AT_ONCE = 64

@@ -17,6 +17,7 @@ import pathlib
 import resource
 import select
 import signal
+import struct
 import sys
 import threading
 import time
@@ -34,6 +35,9 @@ _LOOK_SECONDS = 1.0
 
 # Buffers that are sent at once; systems allow 16 at least.
 _MOST_BUFFERS = 16
+
+# What the parent reads when this process ends: worker_process.py.
+_STATE = struct.Struct("<I?")
 
 # Replies are held back while they are fewer, and younger than this.
 _HELD_REPLIES = 16
@@ -74,20 +78,23 @@ def postpone(name: str, folder: pathlib.Path) -> None:
 class Connection:
     """Messages from and to the parent."""
 
-    def __init__(self, reading: int, writing: int, starts: int):
-        self._reading, self._writing, self._starts = reading, writing, starts
+    def __init__(self, reading: int, writing: int, state: int):
+        self._reading, self._writing, self._state = reading, writing, state
+        self._begun = 0
         self._messages: Any = importlib.import_module("examine_jax.images.decoding.messages")
         self._replies: list[dict[str, Any]] = []
         self._sent_at = 0.0
+        self._patience: float | None = None
 
-    def receive(self) -> Any:
-        """The next message."""
+    def receive(self, patience: float | None) -> Any:
+        """The next message. The process ends after so many seconds without any; None: it waits."""
+        self._patience = patience
         return self._messages.unpack(self._fill)
 
     def _fill(self, buffer: memoryview) -> None:
         held = 0
         while held < len(buffer):
-            if not select.select([self._reading], [], [], _IDLE_SECONDS)[0]:
+            if not select.select([self._reading], [], [], self._patience)[0]:
                 _leave()
             count = os.readv(self._reading, [buffer[held:]])
             if not count:
@@ -121,9 +128,14 @@ class Connection:
             self.send({"replies": replies})
         self._sent_at = time.monotonic()
 
-    def say_started(self) -> None:
-        """Tells that the next item begins, before it can end the process. The parent may look."""
-        os.write(self._starts, b"s")
+    def note(self, begun: int) -> None:
+        """Notes how many items were begun, before one can end the process."""
+        self._begun = begun
+        self.note_describing(False)
+
+    def note_describing(self, describing: bool) -> None:
+        """Notes whether a function describes an image."""
+        os.pwrite(self._state, _STATE.pack(self._begun, describing), 0)
 
 
 def _leave() -> NoReturn:
@@ -215,14 +227,15 @@ def _work(connection: Connection) -> NoReturn:
     def ask(amount: int) -> None:
         connection.send_replies()
         connection.send({"claim": amount})
-        connection.receive()
+        connection.receive(None)  # The parent answers, or it ends and so does this process.
 
     def release() -> None:
         connection.send({"release": True})
 
     known: tuple[str, Any] | None = None
     while True:
-        request = connection.receive()
+        request = connection.receive(_IDLE_SECONDS)
+        connection.note(0)
         try:
             if known != (request["task"], request["settings"]):
                 known = request["task"], request["settings"]
@@ -232,8 +245,8 @@ def _work(connection: Connection) -> NoReturn:
             connection.send({"unprepared": f"{type(error).__name__}: {error}"})
             continue
         connection.send({"prepared": True})
-        for item, size in request["items"]:
-            connection.say_started()
+        for begun, (item, size) in enumerate(request["items"], 1):
+            connection.note(begun)
             current = Item(size, request["limits"], ask, release)
             try:
                 reply = {"value": function(item, current)}
@@ -248,24 +261,25 @@ def _work(connection: Connection) -> NoReturn:
 
 def main() -> NoReturn:
     """Serves the parent until it ends, or has had nothing to do for a while."""
-    # What a library prints must not get between the messages.
-    reading, writing, starts = os.dup(0), os.dup(1), os.dup(2)
+    # What a library reads or starts must not get between the messages.
+    reading = os.dup(0)
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(nowhere, stream)
+    os.dup2(nowhere, 0)
+    paths, writing, state = json.loads(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    for own in (writing, state):
+        os.set_inheritable(own, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent ends its workers.
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
-    known = json.loads(sys.argv[1])
-    sys.path[:] = [*sys.path, *(path for path in known if path not in sys.path)]
+    sys.path[:] = paths
     postpone("examine_jax", _PACKAGE.parent)
     postpone("examine_jax.images", _PACKAGE)
     # jaxtyping imports jax; the library does without it.
     sys.modules["jaxtyping"] = None  # type: ignore[assignment]
     importlib.import_module("examine_jax.common.shapes")
     del sys.modules["jaxtyping"]
-    _work(Connection(reading, writing, starts))
+    _work(Connection(reading, writing, state))
 
 
 if __name__ == "__main__":

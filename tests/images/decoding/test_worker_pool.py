@@ -1,24 +1,39 @@
 """A worker process that ends costs one item."""
 
+import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+from examine_jax.images.decoding import worker_pool, worker_process
 from examine_jax.images.decoding.limits import Limits
 from examine_jax.images.decoding.parallel import Budget, CalledOff
 from examine_jax.images.decoding.unreadable import UnreadableImage
-from examine_jax.images.decoding.worker_pool import NoWorkers, Task, call, problem_of
+from examine_jax.images.decoding.worker_pool import Task, call, problem_of
+from examine_jax.images.decoding.worker_process import NoWorkers
 
 ACT = "tests.support.hostile_tasks:act"
 QUICK = Limits(seconds=0.3, memory=2**27)
+
+
+@pytest.fixture
+def own_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No worker of another test, and none for another."""
+    idle = worker_pool._Idle()
+    monkeypatch.setattr(worker_pool, "_idle", idle)
+    yield
+    for worker in idle._workers:
+        worker.end()
 
 
 def results(*items: str, limits: Limits = QUICK, sizes: int = 0) -> list[object]:
@@ -111,14 +126,56 @@ def test_a_task_that_a_worker_cannot_do_says_why() -> None:
     assert problem_of(Task(ACT, None)) is None
 
 
+@pytest.mark.usefixtures("own_workers")
 def test_without_an_interpreter_there_are_no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from examine_jax.images.decoding import worker_pool
-
-    monkeypatch.setattr(worker_pool, "_idle", worker_pool._Idle())
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     problem = problem_of(Task(ACT, None))
     assert problem is not None
     assert "no process can be started" in problem
+
+
+@pytest.mark.skipif(shutil.which("ls") is None, reason="needs a program that is no Python")
+@pytest.mark.usefixtures("own_workers")
+def test_an_interpreter_that_is_none_is_no_crash_of_an_item(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("ls"))
+    problem = problem_of(Task(ACT, None))
+    assert problem is not None
+    assert "worker processes end at once (status" in problem
+
+
+@pytest.mark.usefixtures("own_workers")
+def test_workers_import_from_where_this_process_does_and_nowhere_else(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_in = os.getcwd()
+    for name in ("json", "sitecustomize", "usercustomize", "numpy"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()")
+    monkeypatch.chdir(tmp_path)  # As a user's program may do, to a folder of images.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep)
+    paths = [path for path in sys.path if os.path.isabs(path)]
+    monkeypatch.setattr(sys, "path", ["", *paths, "below"])
+    (found,) = results("path")
+    assert found == [started_in, *paths, os.path.join(started_in, "below")]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.usefixtures("own_workers")
+def test_a_worker_that_waits_for_room_is_not_one_without_work(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = worker_process.PROGRAM
+    impatient = program.read_text().replace("_IDLE_SECONDS = 60.0", "_IDLE_SECONDS = 0.2")
+    (tmp_path / "worker.py").write_text(impatient.replace("__file__", repr(str(program))))
+    monkeypatch.setattr(worker_process, "PROGRAM", tmp_path / "worker.py")
+    task, budget = Task(ACT, None), Budget(3_000_000)
+    call(task, [], budget, threading.Event())  # Starts the worker.
+    with contextlib.ExitStack() as held:
+        held.enter_context(budget.claim(3_000_000))
+        threading.Timer(0.5, held.close).start()
+        found = call(task, [("claims:3000000", 10**6)], budget, threading.Event())
+    assert found == [[3_000_000]]
 
 
 def test_work_that_is_called_off_ends_at_once() -> None:
