@@ -81,7 +81,19 @@ def _decoder(settings: Settings) -> Callable[[Any], ImageDecoder]:
     quiet_libraries().__enter__()  # As long as the process lives.
     describe = _described_by(settings["describe"])
     others = {key: value for key, value in settings.items() if key != "describe"}
-    return lambda budget: ImageDecoder(**others, budget=budget, describe=describe)
+    return lambda budget: ImageDecoder(
+        **others, budget=budget, describe=describe and _apart(describe, budget)
+    )
+
+
+def _apart(describe: Describe, budget: Any) -> Describe:
+    """Describes outside the limits on the file."""
+
+    def call(pixels: Any) -> Any:
+        with budget.describing():
+            return describe(pixels)
+
+    return call
 
 
 def by_name(describe: Describe | None) -> list[Any] | None:

@@ -37,7 +37,7 @@ _LOOK_SECONDS = 1.0
 _MOST_BUFFERS = 16
 
 # What the parent reads when this process ends: worker_process.py.
-_STATE = struct.Struct("<I?")
+_STATE = struct.Struct("<II")
 
 # Replies are held back while they are fewer, and younger than this.
 _HELD_REPLIES = 16
@@ -80,7 +80,7 @@ class Connection:
 
     def __init__(self, reading: int, writing: int, state: int):
         self._reading, self._writing, self._state = reading, writing, state
-        self._begun = 0
+        self._begun, self._described = 0, 0
         self._messages: Any = importlib.import_module("examine_jax.images.decoding.messages")
         self._replies: list[dict[str, Any]] = []
         self._sent_at = 0.0
@@ -131,11 +131,15 @@ class Connection:
     def note(self, begun: int) -> None:
         """Notes how many items were begun, before one can end the process."""
         self._begun = begun
-        self.note_describing(False)
+        self._note()
 
-    def note_describing(self, describing: bool) -> None:
-        """Notes whether a function describes an image."""
-        os.pwrite(self._state, _STATE.pack(self._begun, describing), 0)
+    def note_describing(self) -> None:
+        """Notes that a function begins or ends to describe an image."""
+        self._described = (self._described + 1) % 2**32
+        self._note()
+
+    def _note(self) -> None:
+        os.pwrite(self._state, _STATE.pack(self._begun, self._described), 0)
 
 
 def _leave() -> NoReturn:
@@ -152,11 +156,8 @@ def _follow(parent: int) -> None:
 class Item:
     """The item that is worked on: its limits, and its claims of the parent's budget."""
 
-    def __init__(
-        self, size: int, limits: Any, ask: Callable[[int], None], release: Callable[[], None]
-    ):
-        self._size, self._limits = size, limits
-        self._ask, self._release = ask, release
+    def __init__(self, size: int, limits: Any, connection: Connection):
+        self._size, self._limits, self._connection = size, limits, connection
         self._work, self._at_once = 0, 0  # pixels
         self._held, self._computed = _held_memory(), time.process_time()
         self._limit()
@@ -177,11 +178,30 @@ class Item:
         if amount <= _SMALL_CLAIM:
             yield
             return
-        self._ask(amount)
+        self._connection.send_replies()
+        self._connection.send({"claim": amount})
+        self._connection.receive(None)  # The parent answers, or it ends and so does this process.
         try:
             yield
         finally:
-            self._release()
+            self._connection.send({"release": True})
+
+    @contextlib.contextmanager
+    def describing(self) -> Iterator[None]:
+        """Lifts the limits while the block describes an image: what it costs is not the file's.
+
+        Its first call may import and compile much.
+        """
+        computed, held = time.process_time(), _held_memory()
+        _lift_limits()
+        self._connection.note_describing()
+        try:
+            yield
+        finally:
+            self._connection.note_describing()
+            self._computed += time.process_time() - computed
+            self._held += _held_memory() - held
+            self._limit()
 
 
 def _lower(kind: int, limit: int, step: int) -> None:
@@ -196,7 +216,7 @@ def _lower(kind: int, limit: int, step: int) -> None:
 
 
 def _lift_limits() -> None:
-    """For what follows the items."""
+    """For what is no part of an item."""
     for kind, (_, hard) in _limits_now.items():
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (hard, hard))
@@ -224,14 +244,6 @@ def _function(name: str) -> Callable[..., Any]:
 
 
 def _work(connection: Connection) -> NoReturn:
-    def ask(amount: int) -> None:
-        connection.send_replies()
-        connection.send({"claim": amount})
-        connection.receive(None)  # The parent answers, or it ends and so does this process.
-
-    def release() -> None:
-        connection.send({"release": True})
-
     known: tuple[str, Any] | None = None
     while True:
         request = connection.receive(_IDLE_SECONDS)
@@ -247,7 +259,7 @@ def _work(connection: Connection) -> NoReturn:
         connection.send({"prepared": True})
         for begun, (item, size) in enumerate(request["items"], 1):
             connection.note(begun)
-            current = Item(size, request["limits"], ask, release)
+            current = Item(size, request["limits"], connection)
             try:
                 reply = {"value": function(item, current)}
             except MemoryError:

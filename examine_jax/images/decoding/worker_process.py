@@ -33,9 +33,9 @@ _AHEAD_BYTES = 2**16
 # How often a thread that waits for a worker looks whether its work was called off.
 _LOOK_SECONDS = 0.2
 
-# What a worker notes before each item, as that may end it: how many items it began, and whether a
-# function describes an image. worker.py writes it.
-_STATE = struct.Struct("<I?")
+# What a worker notes before each item, as that may end it: how many items it began, and how often a
+# function began or ended to describe an image: an odd number while it does. worker.py writes it.
+_STATE = struct.Struct("<II")
 
 
 def _folder() -> str | None:
@@ -99,7 +99,7 @@ class WorkerProcess:
         self._poll = select.poll()
         self._poll.register(self._reading, select.POLLIN)
         os.set_blocking(self._reading, False)
-        self._seconds, self._deadline = 0.0, float("inf")
+        self._seconds, self._deadline, self._described = 0.0, float("inf"), 0
         self._stopped: threading.Event | None = None
         self._ahead = bytearray(_AHEAD_BYTES)  # What was read beyond what was asked for:
         self._unread = memoryview(self._ahead)[:0]  # this part of it.
@@ -132,6 +132,7 @@ class WorkerProcess:
             raise Ended
         self._seconds, self._stopped = seconds, stopped
         self._deadline = time.monotonic() + seconds
+        self._described = self._noted()[1]
         try:
             return messages.unpack(self._fill)
         except (messages.DamagedMessage, OSError) as error:
@@ -158,7 +159,8 @@ class WorkerProcess:
             if self._stopped is not None and self._stopped.is_set():
                 raise Ended
             if time.monotonic() > self._deadline:
-                if not self._noted()[1]:
+                before, self._described = self._described, self._noted()[1]
+                if self._described % 2 == 0 and self._described == before:
                     raise Overdue
                 self._deadline = time.monotonic() + self._seconds
 
@@ -166,9 +168,9 @@ class WorkerProcess:
         """How many items of its request the worker began."""
         return self._noted()[0]
 
-    def _noted(self) -> tuple[int, bool]:
-        begun, describing = _STATE.unpack(os.pread(self._state, _STATE.size, 0))
-        return begun, describing
+    def _noted(self) -> tuple[int, int]:
+        begun, described = _STATE.unpack(os.pread(self._state, _STATE.size, 0))
+        return begun, described
 
     def end(self) -> int:
         """Ends the process, and returns how it ended."""
@@ -199,7 +201,7 @@ def _state_file(failing: contextlib.ExitStack) -> int:
         with tempfile.TemporaryFile() as file:
             state = os.dup(file.fileno())
     failing.callback(os.close, state)
-    os.pwrite(state, _STATE.pack(0, False), 0)
+    os.pwrite(state, _STATE.pack(0, 0), 0)
     return state
 
 

@@ -98,6 +98,14 @@ def test_an_item_may_claim_the_whole_budget_many_times_but_one_at_a_time() -> No
             call(task, [(item, 10**6)], budget, stopped)
 
 
+def test_what_a_description_costs_is_not_the_files() -> None:
+    limits = Limits(seconds=0.1, memory=2**27, waiting_seconds=-0.9)  # 0.1 s by the clock.
+    described, ended, after = results("describe:0.4", "spin", "good", limits=limits)
+    assert described == "described"
+    assert "did not end within" in str(ended)
+    assert after[2] == "good"
+
+
 def test_limits_grow_with_bytes_and_pixels_and_not_by_a_header_that_lies() -> None:
     limits = Limits()
     assert limits.time_for(1000, 0) < 5
