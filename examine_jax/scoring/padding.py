@@ -78,7 +78,10 @@ def trim(results: Results, size: int, count: int) -> Results:
     leaves, structure = jax.tree.flatten(results)
     with float64_types():
         if is_traced(results):  # in a user's jit, of features that are known
-            return jax.tree.map(lambda leaf: leaf[:count] if leaf.ndim else leaf, results)
+            inside: Results = jax.tree.map(
+                lambda leaf: leaf[:count] if leaf.ndim else leaf, results
+            )
+            return inside
         # NumPy cuts the arrays: JAX would compile a program for each size.
         cut = jax.device_put(
             [np.asarray(leaf)[:count] if leaf.ndim else leaf for leaf in leaves],
