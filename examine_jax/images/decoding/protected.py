@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from PIL import Image
@@ -66,8 +66,8 @@ class ProtectedDecoder:
 
     def frames(
         self, paths: Sequence[str]
-    ) -> Iterator[list[DecodedImage | UnreadableImage] | UnreadableImage]:
-        """The images of each file, in order, or why none can be read.
+    ) -> Generator[list[DecodedImage | UnreadableImage] | UnreadableImage]:
+        """The images of each file, in order, or why none can be read. Closed, it stops the work.
 
         Raises:
             Exception: what the describing function raises.
@@ -76,7 +76,7 @@ class ProtectedDecoder:
 
     def headers(
         self, paths: Sequence[str]
-    ) -> Iterator[tuple[FileHeader, list[DecodedImage]] | UnreadableImage]:
+    ) -> Generator[tuple[FileHeader, list[DecodedImage]] | UnreadableImage]:
         """`file_tasks.header_and_sharing` of each file, in order, or why it cannot be read."""
         return self._in_order("header", paths, functools.partial(header_and_sharing, self.decoder))
 
@@ -107,7 +107,7 @@ class ProtectedDecoder:
 
     def _in_order(
         self, name: str, items: Sequence[Any], here: Callable[[Any], Any]
-    ) -> Iterator[Any]:
+    ) -> Generator[Any]:
         def read_here(item: Any) -> Any:
             try:
                 return here(item)

@@ -199,7 +199,7 @@ def _results(
         message = worker.receive(seconds, stopped)
         if not _is_answer(message):
             raise Ended
-        return message  # type: ignore[no-any-return]
+        return message
 
     replies: collections.deque[dict[str, Any]] = collections.deque()
     for _, size in items:

@@ -1,5 +1,6 @@
 """A folder of image files, read into memory or decoded on demand."""
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -183,32 +184,35 @@ def load_folder(
     resized_up = 0
     report = on_progress or no_progress
     report(0, total)
-    results = protected.frames([candidate.path for candidate in found.candidates])
-    for done, (candidate, result) in enumerate(zip(found.candidates, results), 1):
-        if isinstance(result, UnreadableImage):
-            skipped.append(SkippedImage(candidate.name, str(result)))
-        else:
-            if len(result) > 1:  # Growing in place copies nothing.
-                pixels.resize((len(pixels) + len(result) - 1, *pixels.shape[1:]), refcheck=False)
-            for frame, image in enumerate(result):
-                row = len(names)
-                name = image_name(candidate.name, frame, len(result), taken)
-                if isinstance(image, UnreadableImage):
-                    skipped.append(SkippedImage(name, str(image)))
-                    continue
-                names.append(name)
-                if image.description is not None:
-                    descriptions.append(image.description)
-                resized_up += image.resized_up
-                if image.slice is not None:
-                    slices[row] = candidate.path, frame, image.slice
-                if image.intensities is not None:
-                    sharing[row] = image, image.intensities
-                elif image.pixels.dtype == np.uint8:
-                    pixels[row] = image.pixels
-                else:
-                    deep[row] = image
-        report(done, total)
+    paths = [candidate.path for candidate in found.candidates]
+    with contextlib.closing(protected.frames(paths)) as results:
+        for done, (candidate, result) in enumerate(zip(found.candidates, results), 1):
+            if isinstance(result, UnreadableImage):
+                skipped.append(SkippedImage(candidate.name, str(result)))
+            else:
+                if len(result) > 1:  # Growing in place copies nothing.
+                    pixels.resize(
+                        (len(pixels) + len(result) - 1, *pixels.shape[1:]), refcheck=False
+                    )
+                for frame, image in enumerate(result):
+                    row = len(names)
+                    name = image_name(candidate.name, frame, len(result), taken)
+                    if isinstance(image, UnreadableImage):
+                        skipped.append(SkippedImage(name, str(image)))
+                        continue
+                    names.append(name)
+                    if image.description is not None:
+                        descriptions.append(image.description)
+                    resized_up += image.resized_up
+                    if image.slice is not None:
+                        slices[row] = candidate.path, frame, image.slice
+                    if image.intensities is not None:
+                        sharing[row] = image, image.intensities
+                    elif image.pixels.dtype == np.uint8:
+                        pixels[row] = image.pixels
+                    else:
+                        deep[row] = image
+            report(done, total)
     skipped.sort(key=lambda item: item.name)
     if not names:
         raise ValueError(nothing_read(folder, found, skipped))

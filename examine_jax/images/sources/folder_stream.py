@@ -1,5 +1,6 @@
 """The images of a folder, decoded when they are asked for."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
@@ -85,29 +86,30 @@ def stream_folder(
     report = on_progress or no_progress
     report(0, total)
     protected = ProtectedDecoder.of(decoder)
-    headers = protected.headers([candidate.path for candidate in found.candidates])
-    for done, (candidate, header) in enumerate(zip(found.candidates, headers), 1):
-        report(done, total)
-        if isinstance(header, UnreadableImage):
-            skipped.append(SkippedImage(candidate.name, str(header)))
-            continue
-        file, waiting = header
-        sharing += [(i.intensities, i.slice) for i in waiting if i.intensities is not None]
-        if file.deep and bits_stored is None:
-            raise ValueError(
-                f"{shown(candidate.path)} has more than 8 bits a sample, and images read on "
-                "demand need their full "
-                "scale beforehand; name bits_stored (8 to 16)"
-            )
-        for frame in range(file.images):
-            name = image_name(candidate.name, frame, file.images, taken)
-            if frame in file.missing:
-                skipped.append(SkippedImage(name, file.missing[frame]))
+    paths = [candidate.path for candidate in found.candidates]
+    with contextlib.closing(protected.headers(paths)) as headers:
+        for done, (candidate, header) in enumerate(zip(found.candidates, headers), 1):
+            report(done, total)
+            if isinstance(header, UnreadableImage):
+                skipped.append(SkippedImage(candidate.name, str(header)))
                 continue
-            names.append(name)
-            places.append((candidate.path, frame))
-            if file.slices and (own := file.slices[frame]):
-                slices.append(own)
+            file, waiting = header
+            sharing += [(i.intensities, i.slice) for i in waiting if i.intensities is not None]
+            if file.deep and bits_stored is None:
+                raise ValueError(
+                    f"{shown(candidate.path)} has more than 8 bits a sample, and images read on "
+                    "demand need their full "
+                    "scale beforehand; name bits_stored (8 to 16)"
+                )
+            for frame in range(file.images):
+                name = image_name(candidate.name, frame, file.images, taken)
+                if frame in file.missing:
+                    skipped.append(SkippedImage(name, file.missing[frame]))
+                    continue
+                names.append(name)
+                places.append((candidate.path, frame))
+                if file.slices and (own := file.slices[frame]):
+                    slices.append(own)
     skipped.sort(key=lambda item: item.name)
     if not names:
         raise ValueError(nothing_read(folder, found, skipped))

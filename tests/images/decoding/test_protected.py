@@ -4,6 +4,9 @@ import dataclasses
 import os
 import pathlib
 import sys
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +81,19 @@ def test_without_processes_threads_read_the_same_and_a_note_says_so(
     assert "decoded without worker processes (no process can be started" in images.notes[0]
     again = stream_folder(folder, image_size=8, bits_stored=12)[np.arange(42)]
     np.testing.assert_array_equal(again, streamed)
+
+
+@pytest.mark.parametrize("read", [load_folder, stream_folder])
+def test_a_load_that_is_broken_off_leaves_no_threads(
+    folder: pathlib.Path, read: Callable[..., Any]
+) -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        read(folder, image_size=8, bits_stored=12, on_progress=interrupt)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("images")]
 
 
 def test_a_function_without_a_name_describes_here(folder: pathlib.Path) -> None:

@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def test_an_item_may_claim_the_whole_budget_many_times_but_one_at_a_time() -> No
 
 def test_what_a_description_costs_is_not_the_files() -> None:
     limits = Limits(seconds=0.1, memory=2**27, waiting_seconds=-0.9)  # 0.1 s by the clock.
-    described, ended, after = results("describe:0.4", "spin", "good", limits=limits)
+    described, ended, after = results("describe:0.3", "spin", "good", limits=limits)
     assert described == "described"
     assert "did not end within" in str(ended)
     assert after[2] == "good"
@@ -184,6 +185,20 @@ def test_a_worker_that_waits_for_room_is_not_one_without_work(
         threading.Timer(0.5, held.close).start()
         found = call(task, [("claims:3000000", 10**6)], budget, threading.Event())
     assert found == [[3_000_000]]
+
+
+def test_work_that_is_called_off_ends_at_the_next_message() -> None:
+    stopped = threading.Event()
+
+    class Stopping(Budget):
+        @contextlib.contextmanager
+        def claim(self, *arguments: Any, **named: Any) -> Iterator[None]:
+            stopped.set()
+            with super().claim(*arguments, **named):
+                yield
+
+    with pytest.raises(CalledOff):
+        call(Task(ACT, None), [("claims:3000000", 10**6)], Stopping(10**7), stopped)
 
 
 def test_work_that_is_called_off_ends_at_once() -> None:
