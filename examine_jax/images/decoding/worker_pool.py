@@ -120,11 +120,13 @@ def call(
     """
     found: dict[int, Any] = {}
     crashed: set[int] = set()
-    lost = False
+    lost = alone = False
     while True:
         if stopped.is_set():
             raise CalledOff
         missing = [index for index in range(len(items)) if index not in found]
+        if alone:
+            missing = missing[:1]
         wanted = [items[index] for index in missing]
         worker = _idle.take()
         prepared = False
@@ -144,6 +146,9 @@ def call(
                 if lost:
                     raise NoWorkers(f"worker processes end at once ({_ending(code)})") from None
                 lost = True
+                continue
+            if code == -signal.SIGKILL and isinstance(ending, Ended) and not alone:
+                alone = True  # It was out of order: by an item before the last one, perhaps.
                 continue
             index = missing[begun - 1]
             found.pop(index, None)

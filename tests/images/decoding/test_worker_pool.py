@@ -99,6 +99,12 @@ def test_an_item_may_claim_the_whole_budget_many_times_but_one_at_a_time() -> No
             call(task, [(item, 10**6)], budget, stopped)
 
 
+def test_a_worker_that_is_out_of_order_costs_one_item() -> None:
+    before, ended, *after = results("good", "disorder", "good", "good")
+    assert isinstance(ended, UnreadableImage)
+    assert [found[2] for found in (before, *after)] == ["good"] * 3
+
+
 def test_what_a_description_costs_is_not_the_files() -> None:
     limits = Limits(seconds=0.1, memory=2**27, waiting_seconds=-0.9)  # 0.1 s by the clock.
     described, ended, after = results("describe:0.3", "spin", "good", limits=limits)
