@@ -9,7 +9,7 @@ import contextlib
 import os
 import pathlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -34,6 +34,26 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     with _whole(pathlib.Path(path), os.replace) as stream:
         yield stream
+
+
+def check_not_read(
+    written: Iterable[str | os.PathLike[str]], read: Iterable[str | os.PathLike[str] | None]
+) -> None:
+    """Refuses to replace a file that is read, also under another name or through a link.
+
+    Args:
+        written: the files that will be written.
+        read: files and folders that are read, or names of other sources. None: nothing.
+
+    Raises:
+        ValueError: a file is both.
+    """
+    inputs = {os.path.realpath(path) for path in read if path is not None}
+    for path in written:
+        if os.path.realpath(path) in inputs:
+            raise ValueError(
+                f"{os.fspath(path)} is read and would be overwritten: name another file"
+            )
 
 
 @contextlib.contextmanager

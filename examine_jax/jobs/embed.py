@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from examine_jax.common.atomic_files import replacing, write_array
+from examine_jax.common.atomic_files import check_not_read, replacing, write_array
 from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float, Shaped
 from examine_jax.encoders import load_encoder
@@ -102,8 +102,8 @@ def embed_images(
         (features, the files that were skipped)
 
     Raises:
-        ValueError: images, encoder or settings do not fit. The message is one line with the reason
-            and a remedy; nothing is written.
+        ValueError: images, encoder or settings do not fit, or a file that is read would be
+            replaced. The message is one line with the reason and a remedy; nothing is written.
         OSError: a file cannot be read or written.
         ImportError: a package that reads this format is not installed.
     """
@@ -112,6 +112,8 @@ def embed_images(
         raise ValueError(f"output {output} must end in .npy or .parquet")
     if not output.parent.is_dir():
         raise ValueError(f"{output} cannot be written: there is no folder {output.parent}")
+    names, skipped = output.with_suffix(".names.csv"), output.with_suffix(".skipped.csv")
+    check_not_read((output, names, skipped), (images, encoder))
     found = embedded(
         images,
         encoder,
@@ -124,14 +126,14 @@ def embed_images(
     )
     if output.suffix == ".npy":
         write_table(
-            output.with_suffix(".names.csv"),
+            names,
             ("image", "index"),
             zip(found.names, range(len(found.names))),
         )
         write_array(output, found.features)
     else:
         _write_parquet(output, found.names, found.features)
-    write_skipped(output.with_suffix(".skipped.csv"), found.skipped)
+    write_skipped(skipped, found.skipped)
     return found.features, found.skipped
 
 

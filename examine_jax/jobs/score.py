@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import jax
 import numpy as np
 
-from examine_jax.common.atomic_files import replacing
+from examine_jax.common.atomic_files import check_not_read, replacing
 from examine_jax.common.progress import bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float
@@ -89,17 +89,11 @@ class ScoreSettings:
                 "groups are left out of the features themselves: give neither a summary to compare "
                 "with nor one to save"
             )
-        inputs = {
-            _real(path)
-            for path in (features, self.against, self.names, self.groups)
-            if path is not None
-        }
         written = [pathlib.Path(path) for path in (output, self.save_summary) if path is not None]
+        check_not_read(written, (features, self.against, self.names, self.groups))
         for path in written:
             if not path.parent.is_dir():
                 raise ValueError(f"{path} cannot be written: there is no folder {path.parent}")
-            if _real(path) in inputs:
-                raise ValueError(f"{path} is read and would be overwritten: name another file")
             if features.is_dir() and _real(path.parent) == _real(features):
                 raise ValueError(
                     f"{path} would lie among the features' own shards: name another folder"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from examine_jax.common.atomic_files import check_not_read
 from examine_jax.common.progress import progress_bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Bool, Int, Num, Shaped
@@ -77,9 +78,9 @@ class SelectSettings:
             raise ValueError(f"output {output} must end in .csv")
         if not output.parent.is_dir():
             raise ValueError(f"{output} cannot be written: there is no folder {output.parent}")
-        read = (self.features, self.usable, self.labelled, self.groups, self.names)
-        if os.path.realpath(output) in {os.path.realpath(path) for path in read if path}:
-            raise ValueError(f"{output} is read and would be overwritten: name another file")
+        check_not_read(
+            [output], (self.features, self.usable, self.labelled, self.groups, self.names)
+        )
         if self.per_group is not None and self.groups is None:
             raise ValueError("--per_group limits the images of a group: give --groups=FILE too")
         parse_budget(self.budget)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pathlib
 import signal
 import stat
 import subprocess
@@ -174,3 +175,13 @@ def test_replaced_file_is_never_seen_half_written(tmp_path):
             assert path.read_bytes() in contents
             time.sleep(0.005)
     assert child.returncode == 0
+
+
+def test_a_file_that_is_read_is_not_replaced_under_any_name(tmp_path: pathlib.Path) -> None:
+    file, link = tmp_path / "a.csv", tmp_path / "b.csv"
+    file.write_text("image\n")
+    link.symlink_to(file)
+    atomic_files.check_not_read([file], [None, tmp_path, "tfds:name"])
+    for written, read in ((file, file), (link, file), (file, link)):
+        with pytest.raises(ValueError, match="is read and would be overwritten"):
+            atomic_files.check_not_read([written], [None, read])

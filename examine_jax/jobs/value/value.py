@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from examine_jax.common.atomic_files import check_not_read
 from examine_jax.common.progress import bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Shaped
@@ -20,6 +21,9 @@ from examine_jax.labelled.labelled_rows import LabelledRows
 from examine_jax.labelled.tables import names_beside, read_column, read_names
 from examine_jax.reporting.tables import write_skipped
 from examine_jax.valuation import FeatureValues, ValueSettings, value_features
+
+# In the workdir, besides what a killed run continues from.
+WRITTEN = ("values.csv", "standard_errors.csv", "skipped.csv", "config.json", "values.html")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +92,11 @@ class ValueFiles:
                 "--validation_groups are compared with --groups: give both, and "
                 "--validation_features"
             )
+        read = (
+            *(self.features, self.images, self.labels, self.groups),
+            *(self.validation_features, self.validation_labels, self.validation_groups),
+        )
+        check_not_read((pathlib.Path(self.workdir) / name for name in WRITTEN), read)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
