@@ -320,6 +320,30 @@ def _budget(name: str) -> list[str]:
     return _table(("pool", "encoder", "choice", *budgets), rows())
 
 
+def first_labels() -> list[str]:
+    """Balanced accuracy after labelling by each order, on clean pools."""
+    names = {"random": "random", "examine": "EXAMINE, rank 1 first"} | {
+        "facility_location": "facility location",
+        "k_means_medoids": "k-means medoids (the default)",
+    }
+    sets = {
+        name: {row["choice"]: row for row in _csv(f"2026-11-30-first-labels/{name}/curves.csv")}
+        for name in ("histology", "dermoscopy")
+    }
+
+    def accuracies(row: dict[str, str]) -> str:
+        return ", ".join(cell for column, cell in row.items() if "%" in column)
+
+    titles = ("order", "histology, 5 classes", "dermoscopy, 7 classes")
+    return _table(
+        titles,
+        (
+            (shown, *(accuracies(rows[choice]) for rows in sets.values()))
+            for choice, shown in names.items()
+        ),
+    )
+
+
 def batch_sizes() -> list[str]:
     found = _csv("2026-11-22-low-resource/batch_sizes.csv")
     sizes = list(dict.fromkeys(row["batch size"] for row in found))
@@ -594,7 +618,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     for function in (
         *(noise_separation, noise_separation_by_encoder, learning, values, mislabelled),
         *(low_resource, low_resource_dermoscopy, batch_sizes, byol_tracin, byol_tracin_cost),
-        *(budget_histology, budget_dermoscopy, budget_x_ray),
+        *(first_labels, budget_histology, budget_dermoscopy, budget_x_ray),
         *(
             accuracy,
             bounds,
