@@ -4,13 +4,10 @@ import dataclasses
 import functools
 import os
 import pathlib
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from types import FrameType
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import jax
@@ -20,7 +17,7 @@ from jax.sharding import Mesh
 
 from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.common.shapes import Array, PyTree
-from examine_jax.training.batches import BatchOrder
+from examine_jax.training.batches import BatchOrder, Order, RepeatedOrder
 from examine_jax.training.checkpoints import Checkpoints
 from examine_jax.training.columns import (
     FILES,
@@ -49,6 +46,7 @@ from examine_jax.training.optimiser import LearningRate
 from examine_jax.training.run_lock import run_lock
 from examine_jax.training.run_log import Record, open_log
 from examine_jax.training.settings import PretrainSettings
+from examine_jax.training.start import beginning, check_repeats, checked_start
 from examine_jax.training.step import (
     Step,
     Steps,
@@ -57,6 +55,7 @@ from examine_jax.training.step import (
     make_compiled_step,
     make_steps,
 )
+from examine_jax.training.termination import terminations
 from examine_jax.training.throughput import share_of_peak_a_rate
 
 __all__ = ["NonFiniteLossError", "Trained", "train"]
@@ -90,6 +89,8 @@ def train(
     workdir: str | os.PathLike[str],
     *,
     names: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    start: tuple[PyTree, PyTree] | None = None,
+    repeats: Sequence[float] | None = None,
     observer: Observer | None = None,
     tensorboard: bool = False,
     checkpoint_seconds: float = 30.0,
@@ -118,6 +119,10 @@ def train(
         workdir: receives checkpoints/, metrics.jsonl and pretraining.json (the run's
             configuration).
         names: the images' names, for messages; for several phases, one list per phase.
+        start: (params, state) to begin with, of the shapes that the method's `init` gives; None:
+            those of `init`.
+        repeats: how often each image occurs in an epoch, on average (`RepeatedOrder`), for a
+            single phase; None: once.
         observer: is called with the parameters at regular steps; it does not change them.
         tensorboard: also writes the records to workdir/tensorboard as event files (needs
             tensorboardX).
@@ -147,6 +152,8 @@ def train(
             settings,
             pathlib.Path(workdir),
             names=names,
+            start=start,
+            repeats=None if repeats is None else tuple(float(repeat) for repeat in repeats),
             observer=observer,
             tensorboard=tensorboard,
             checkpoint_seconds=checkpoint_seconds,
@@ -161,6 +168,8 @@ def _train(
     workdir: pathlib.Path,
     *,
     names: Sequence[str] | Sequence[Sequence[str]] | None,
+    start: tuple[PyTree, PyTree] | None,
+    repeats: tuple[float, ...] | None,
     observer: Observer | None,
     tensorboard: bool,
     checkpoint_seconds: float,
@@ -169,10 +178,13 @@ def _train(
     sets = tuple(as_columns(one) for one in (data if isinstance(data, list | tuple) else (data,)))
     check_columns(sets, method, settings)
     set_names = names_by_set(names, sets)
-    orders = [
+    orders: list[Order] = [
         BatchOrder(count_rows(columns), settings.batch_size, settings.seed, stream)
         for stream, columns in enumerate(sets)
     ]
+    if repeats is not None:
+        check_repeats(repeats, sets)
+        orders = [RepeatedOrder(repeats, settings.batch_size, settings.seed)]
     steps = tuple(
         phase.count(order.steps_per_epoch) for phase, order in zip(settings.phases, orders)
     )
@@ -189,7 +201,12 @@ def _train(
         wait_for_all("workdir")  # until the first process has written the configuration
     check_or_write_config(
         workdir / "pretraining.json",
-        {"method": to_plain(method), "settings": to_plain(settings), **fingerprints(sets, method)},
+        {
+            "method": to_plain(method),
+            "settings": to_plain(settings),
+            **fingerprints(sets, method),
+            **beginning(start, repeats),
+        },
         added=(FILES,),
     )
     if first_process:
@@ -199,14 +216,16 @@ def _train(
     programs = _programs(method, dataclasses.replace(settings, seed=0), steps, mesh, row)
     key, initial_key = _keys(settings.seed, mesh)
     state = programs.start(initial_key)
+    if start is not None:
+        state = programs.start_from(*replicate(mesh, checked_start(start, state)))
     peak_share = share_of_peak_a_rate(method, state, row, micro_batch, list(mesh.devices.flat))
 
     lock = run_lock(workdir / "pretraining.json") if first_process else nullcontext()
-    with lock, Checkpoints(workdir / "checkpoints") as checkpoints, _terminations() as terminated:
+    with lock, Checkpoints(workdir / "checkpoints") as checkpoints, terminations() as terminated:
         if checkpoints.latest_step is not None:
             state = checkpoints.restore(state)
         done = int(state.step)
-        start = last_saved = time.monotonic()
+        begun = last_saved = time.monotonic()
         with open_log(workdir, done, sum(steps), tensorboard=tensorboard, progress=progress) as (
             history,
             log,
@@ -226,7 +245,7 @@ def _train(
                         state, metrics = train_steps(state, indices)
                         now = time.monotonic()
                         clock = {
-                            "seconds": now - start,
+                            "seconds": now - begun,
                             "images_per_second": indices.size / (now - begin),
                         }
                         if peak_share is not None:
@@ -272,6 +291,7 @@ def _train(
 class _Programs(NamedTuple):
     learning_rate: LearningRate
     start: Callable[[Array], TrainState]  # from the initial key
+    start_from: Callable[[PyTree, PyTree], TrainState]  # from parameters and the method's state
     steps: Steps  # for columns on the devices
     step: Step  # for batches that are read ahead
 
@@ -287,11 +307,16 @@ def _programs(
     def start(key: Array) -> TrainState:
         return initial_state(method, optimiser, key, row.example_batch(settings.batch_size))
 
+    def start_from(params: PyTree, method_state: PyTree) -> TrainState:
+        zero = jnp.zeros((), jnp.int32)
+        return TrainState(zero, params, method_state, optimiser.init(params))
+
     # `start` runs once, so its compilation time matters more than its speed.
     quickly = {"xla_backend_optimization_level": 0}
     return _Programs(
         learning_rate,
         jax.jit(start, out_shardings=replicated(mesh), compiler_options=quickly),
+        jax.jit(start_from, out_shardings=replicated(mesh), compiler_options=quickly),
         make_steps(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
         make_compiled_step(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
     )
@@ -307,7 +332,7 @@ def _keys(seed: int, mesh: Mesh) -> tuple[Array, Array]:
 
 
 def _feed(
-    programs: _Programs, columns: Columns, order: BatchOrder, steps: range, mesh: Mesh, key: Array
+    programs: _Programs, columns: Columns, order: Order, steps: range, mesh: Mesh, key: Array
 ) -> AbstractContextManager[TrainSteps]:
     if fits(columns, mesh):
         return resident(programs.steps, columns, mesh, key)
@@ -336,54 +361,3 @@ def _records(
             }
         )
     return records
-
-
-class _Termination:
-    """Whether a signal asks the run to end, and which signal."""
-
-    def __init__(self) -> None:
-        self.by: int | None = None
-
-    def set(self, number: int) -> None:
-        self.by = number
-
-    def is_set(self) -> bool:
-        return self.by is not None
-
-    def exception(self, done: int, total: int, workdir: pathlib.Path) -> BaseException:
-        """The exception to raise after the checkpoint is saved."""
-        if self.by != signal.SIGINT:
-            return SystemExit(128 + signal.SIGTERM)
-        return KeyboardInterrupt(
-            f"saved after {done} of {total} steps in {workdir}; the same call again goes on from "
-            "there"
-        )
-
-
-@contextmanager
-def _terminations() -> Iterator[_Termination]:
-    """Inside the context, SIGTERM and Ctrl-C set the yielded object instead of ending the process.
-
-    A second Ctrl-C ends the process without waiting. Outside the main thread no signal handler is
-    changed. Ctrl-C is not changed either if the caller handles or ignores it.
-    """
-    terminated = _Termination()
-    if threading.current_thread() is not threading.main_thread():
-        yield terminated
-        return
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        terminated.set(number)
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            # os.write instead of print, because the signal may have interrupted a print.
-            os.write(2, b"\nsaving; Ctrl-C once more ends without it\n")
-
-    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, on_signal)}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield terminated
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
