@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from examine_jax.common.shapes import Float, Shaped, UInt8
+from examine_jax.common.shapes import Float, Int, Shaped, UInt8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,8 @@ class ImageSet:
         notes: what a user should know of how the images were read, one line each.
         descriptions: float64 [N, K], what `describe` says of each image as it was stored, where
             `load_images` was given one; else None.
+        stored_sizes: int32 [N, 2], the (height, width) of each image as it was stored: upright, of
+            the frame or page that it is, before any resize. None: the source does not say.
     """
 
     names: tuple[str, ...]
@@ -51,6 +53,7 @@ class ImageSet:
     bits_stored: int | None = None
     notes: tuple[str, ...] = ()
     descriptions: Float[np.ndarray, "images numbers"] | None = None
+    stored_sizes: Int[np.ndarray, "sized 2"] | None = None
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.pixels):
@@ -66,6 +69,11 @@ class ImageSet:
                 f"ImageSet: {len(self.descriptions)} descriptions for {len(self.pixels)} images; "
                 "give one each"
             )
+        if self.stored_sizes is not None and self.stored_sizes.shape != (len(self.pixels), 2):
+            raise ValueError(
+                f"ImageSet: stored_sizes of shape {self.stored_sizes.shape} for "
+                f"{len(self.pixels)} images; give a height and a width each"
+            )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -79,6 +87,7 @@ class ImageSet:
             pixels=self.pixels[rows],
             labels=None if self.labels is None else self.labels[rows],
             descriptions=None if self.descriptions is None else self.descriptions[rows],
+            stored_sizes=None if self.stored_sizes is None else self.stored_sizes[rows],
         )
 
 

@@ -23,6 +23,7 @@ from examine_jax.images.decoding.describing import (
     described,
     provisional_bytes,
     upright,
+    upright_size,
 )
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
@@ -30,9 +31,12 @@ from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.raster import Raster
 from examine_jax.images.decoding.resize import (
     BAND_PIXELS,
+    ImageSize,
+    is_smaller,
     luma,
     resize_bands,
     resize_values,
+    rows_and_columns,
     to_grey,
 )
 from examine_jax.images.decoding.series_windows import Slice
@@ -50,18 +54,23 @@ class DecodedImage:
         pixels: uint8 is final. uint16 and float32 wait for the full scale of their source
             (depth.py), or for the scale that they share with other images (intensity.py).
         largest: the largest value before resizing.
-        resized_up: whether a side was shorter than asked for.
+        stored_size: rows and columns before resizing, upright.
         intensities: of DICOM values that wait, what they say of the scale that they share.
         description: what the decoder's `describe` says of the image before resizing.
         slice: of DICOM, what it says of its series' window.
     """
 
-    pixels: Shaped[np.ndarray, "image_size image_size channels"]
+    pixels: Shaped[np.ndarray, "rows columns channels"]
     largest: float
-    resized_up: bool
+    stored_size: tuple[int, int]
     intensities: Intensities | None = None
     description: Float[np.ndarray, " numbers"] | None = None
     slice: Slice | None = None
+
+    @property
+    def resized_up(self) -> bool:
+        """Whether a side was shorter than asked for."""
+        return is_smaller(self.stored_size, (self.pixels.shape[0], self.pixels.shape[1]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +97,7 @@ class ImageDecoder:
     """Reads image files.
 
     Attributes:
-        image_size: rows and columns of the result.
+        image_size: (rows, columns) of the result; one number: a square.
         channels: 1 (grey) or 3 (colour).
         bits_stored: see depth.py.
         max_pixels: images with more are refused.
@@ -98,7 +107,7 @@ class ImageDecoder:
         describe: describes each image before resizing (describing.py); None: nothing does.
     """
 
-    image_size: int
+    image_size: ImageSize
     channels: int
     bits_stored: int | None
     max_pixels: int
@@ -212,7 +221,8 @@ class ImageDecoder:
         return FileHeader(len(directories), deep, missing=missing)
 
     def _check_held(self, frames: int) -> None:
-        if frames > 1 and self.image_size**2 * self.channels * frames > self.max_bytes:
+        rows, columns = rows_and_columns(self.image_size)
+        if frames > 1 and rows * columns * self.channels * frames > self.max_bytes:
             raise UnreadableImage(
                 f"{frames} frames, which take more than max_bytes={self.max_bytes}"
             )
@@ -269,14 +279,15 @@ class ImageDecoder:
         return DecodedImage(
             upright(pixels, orientation),
             255.0,
-            min(width, height) < self.image_size,
+            upright_size((height, width), orientation),
             description=description,
         )
 
     def _raster(self, raster: Raster) -> DecodedImage:
         size = raster.height, raster.width
         found = _Found(None if self.describe is None else size)
-        pixels = resize_bands(self._prepared(found.watched(raster.bands())), *size, self.image_size)
+        wanted = upright_size(rows_and_columns(self.image_size), raster.orientation)
+        pixels = resize_bands(self._prepared(found.watched(raster.bands())), *size, wanted)
         if found.kind == "f":
             problem = float_problem(found.smallest, found.largest)
         elif found.final:
@@ -291,7 +302,7 @@ class ImageDecoder:
         return DecodedImage(
             upright(pixels, raster.orientation),
             255.0 if found.final else float(found.largest),
-            min(size) < self.image_size,
+            upright_size(size, raster.orientation),
             description=description,
         )
 
@@ -347,19 +358,24 @@ class ImageDecoder:
 
     def _dicom_frame(self, frame: Any) -> DecodedImage:
         values = frame.values
-        resized_up = min(values.shape[:2]) < self.image_size
+        stored_size = values.shape[:2]
         description = self._described(values, frame.intensities)
         if frame.intensities is not None:
             pixels = resize_values(values, self.image_size)
             return DecodedImage(
-                pixels, values.max().item(), resized_up, frame.intensities, description, frame.slice
+                pixels,
+                values.max().item(),
+                stored_size,
+                frame.intensities,
+                description,
+                frame.slice,
             )
         if values.shape[-1] == 3 and self.channels == 1:
             values = luma(values)
         return DecodedImage(
             to_bytes(resize_values(values, self.image_size), 1.0),
             255.0,
-            resized_up,
+            stored_size,
             description=description,
             slice=frame.slice,
         )

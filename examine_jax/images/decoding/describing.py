@@ -92,6 +92,11 @@ def provisional_bytes(
     return to_bytes(values, 2.0 ** (bits_stored or bits_that_hold(int(largest))) - 1)
 
 
+def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """The (rows, columns) that `upright` makes of others, or of which it makes them."""
+    return size[::-1] if orientation in (5, 6, 7, 8) else size
+
+
 def upright(
     values: Num[np.ndarray, "height width channels"], orientation: int
 ) -> Num[np.ndarray, "rows columns channels"]:

@@ -8,8 +8,15 @@ from PIL import Image
 from PIL.ExifTags import Base as ExifTag
 
 from examine_jax.common.shapes import Num, Shaped, UInt8
+from examine_jax.images.decoding.describing import upright_size
 from examine_jax.images.decoding.raster import Raster
-from examine_jax.images.decoding.resize import BAND_PIXELS, resize_bands, resize_image
+from examine_jax.images.decoding.resize import (
+    BAND_PIXELS,
+    ImageSize,
+    resize_bands,
+    resize_image,
+    rows_and_columns,
+)
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
 # Pillow reads others too, such as PostScript, which it passes to an interpreter. TIFF has a reader
@@ -72,26 +79,31 @@ def bytes_of(image: Image.Image) -> UInt8[np.ndarray, "height width channels"]:
 
 
 def resized_bytes(
-    stream: BinaryIO, image: Image.Image, image_size: int, channels: int
-) -> tuple[UInt8[np.ndarray, "image_size image_size channels"], int]:
-    """An image of 8 bits, resized but not turned, and its orientation.
+    stream: BinaryIO, image: Image.Image, image_size: ImageSize, channels: int
+) -> tuple[UInt8[np.ndarray, "rows columns channels"], int]:
+    """An image of 8 bits, resized so that it has the size when it is turned, and its orientation.
 
     The result does not depend on whether the image is decoded already.
     """
-    if image.format == "JPEG" and min(image.size) >= 2 * _DRAFT_MARGIN * image_size:
-        # By a draft of its own. Mode None keeps the file's.
-        if not image.tile:  # type: ignore[attr-defined]
-            image = open_image(stream, image.width * image.height)
-        image.draft(None, (_DRAFT_MARGIN * image_size,) * 2)
+    size = rows_and_columns(image_size)
+    if image.format == "JPEG":
+        rows, columns = upright_size(size, orientation(image))
+        enough = _DRAFT_MARGIN * columns, _DRAFT_MARGIN * rows
+        if image.width >= 2 * enough[0] and image.height >= 2 * enough[1]:
+            # By a draft of its own. Mode None keeps the file's.
+            if not image.tile:  # type: ignore[attr-defined]
+                image = open_image(stream, image.width * image.height)
+            image.draft(None, enough)
     image.load()
+    turned = orientation(image)  # Of a PNG, it may come after the pixels.
+    size = upright_size(size, turned)
     mode = "L" if channels == 1 or image.mode in _GREY_MODES else "RGB"
     width, height = image.size
     if width * height <= BAND_PIXELS:
-        resized = np.asarray(resize_image(_converted(image, mode), image_size))
-        pixels = resized.reshape(image_size, image_size, -1)
+        pixels = np.asarray(resize_image(_converted(image, mode), size)).reshape(*size, -1)
     else:
-        pixels = resize_bands(_bands(image, mode), height, width, image_size)
-    return pixels, orientation(image)
+        pixels = resize_bands(_bands(image, mode), height, width, size)
+    return pixels, turned
 
 
 def read_deep(stream: BinaryIO, image: Image.Image, max_pixels: int) -> Raster:

@@ -19,7 +19,14 @@ from examine_jax.images.decoding.depth import (
 )
 from examine_jax.images.decoding.describing import Describe, described_here, stacked
 from examine_jax.images.decoding.parallel import in_order
-from examine_jax.images.decoding.resize import check_size, luma, resize_bytes, resize_values
+from examine_jax.images.decoding.resize import (
+    ImageSize,
+    check_size,
+    is_smaller,
+    luma,
+    resize_bytes,
+    resize_values,
+)
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import shown
 from examine_jax.images.sources.source import ReadOptions
@@ -57,7 +64,7 @@ class ArraySource:
 def load_array(
     path: str | os.PathLike[str],
     *,
-    image_size: int,
+    image_size: ImageSize,
     channels: int = 3,
     split: str | None = None,
     bits_stored: int | None = None,
@@ -78,7 +85,7 @@ def load_array(
 
     Args:
         path: the file.
-        image_size: rows and columns of the result.
+        image_size: (rows, columns) of the result; one number: a square.
         channels: 1 (grey) or 3 (colour).
         split: one of MedMNIST's splits; None: all that are there, in the order train, val, test.
         bits_stored: as in `load_folder`; values that do not fit are an error here.
@@ -95,7 +102,7 @@ def load_array(
             values out of range, or more than `max_bytes`.
         OSError: the file cannot be opened.
     """
-    check_size(image_size, channels)
+    size = check_size(image_size, channels)
     check_bits_stored(bits_stored)
     arrays = stored_arrays(path)
     chosen = _chosen(path, arrays, split)
@@ -107,7 +114,7 @@ def load_array(
             "split="
         )
     total = sum(array.shape[0] for array in chosen)
-    needed = max(sum(array.nbytes for array in chosen), total * image_size * image_size * channels)
+    needed = max(sum(array.nbytes for array in chosen), total * math.prod(size) * channels)
     if needed > max_bytes:
         raise ValueError(
             f"{shown(path)}: its images take {needed} bytes, more than max_bytes={max_bytes}; "
@@ -116,14 +123,12 @@ def load_array(
         )
     bits_stored, full_scale, notes = _full_scale(stacks, bits_stored)
 
-    pixels = np.empty((total, image_size, image_size, channels), np.uint8)
+    pixels = np.empty((total, *size, channels), np.uint8)
     descriptions: list[Float[np.ndarray, " numbers"]] = []
 
     def convert(
         image: Shaped[np.ndarray, "height width stored"],
-    ) -> tuple[
-        UInt8[np.ndarray, "image_size image_size channels"], Float[np.ndarray, " numbers"] | None
-    ]:
+    ) -> tuple[UInt8[np.ndarray, "rows columns kept"], Float[np.ndarray, " numbers"] | None]:
         if describe is None:
             return resized(image), None
         whole = image if image.dtype == np.uint8 else to_bytes(image, full_scale)
@@ -131,13 +136,13 @@ def load_array(
 
     def resized(
         image: Shaped[np.ndarray, "height width stored"],
-    ) -> UInt8[np.ndarray, "image_size image_size channels"]:
+    ) -> UInt8[np.ndarray, "rows columns kept"]:
         if image.dtype == np.uint8 and image.shape[-1] <= channels:
-            return resize_bytes(image, image_size)
+            return resize_bytes(image, size)
         values: Float[np.ndarray, "height width stored"] = image.astype(np.float32)
         if image.shape[-1] > channels:
             values = luma(values)
-        return to_bytes(resize_values(values, image_size), full_scale)
+        return to_bytes(resize_values(values, size), full_scale)
 
     if on_progress:
         on_progress(0, total)
@@ -148,14 +153,16 @@ def load_array(
             descriptions.append(description)
         if on_progress:
             on_progress(row + 1, total)
+    stored_size = stacks[0].image_shape[:2]
     return ImageSet(
         names=tuple(f"{_name(array)}[{row}]" for array in chosen for row in range(array.shape[0])),
         pixels=pixels,
-        resized_up=total if min(stacks[0].image_shape[:2]) < image_size else 0,
+        resized_up=total if is_smaller(stored_size, size) else 0,
         labels=_labels(arrays, chosen, max_bytes),
         bits_stored=bits_stored,
         notes=notes,
         descriptions=None if describe is None else stacked(descriptions),
+        stored_sizes=np.full((total, 2), stored_size, np.int32),
     )
 
 

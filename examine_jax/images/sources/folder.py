@@ -26,7 +26,7 @@ from examine_jax.images.decoding.intensity import (
 )
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
-from examine_jax.images.decoding.resize import check_size
+from examine_jax.images.decoding.resize import ImageSize, check_size
 from examine_jax.images.decoding.series_windows import Slice, window_notes
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import ImageSet, SkippedImage
@@ -92,7 +92,7 @@ def _check_no_split(folder: str, split: str | None) -> None:
 def load_folder(
     folder: str | os.PathLike[str],
     *,
-    image_size: int,
+    image_size: ImageSize,
     channels: int = 3,
     bits_stored: int | None = None,
     intensity_range: tuple[float, float] | None = None,
@@ -104,8 +104,8 @@ def load_folder(
 ) -> ImageSet:
     """Reads all PNG, JPEG, TIFF, BMP, WebP and DICOM files below a folder, in order of name.
 
-    Size: each image is squashed to the square by an antialiased (Lanczos) resize. One with a side
-    shorter than `image_size` is enlarged and counted. JPEGs more than 8 times as large as asked for
+    Size: each image is squashed to the size by an antialiased (Lanczos) resize. One with a side
+    shorter than asked for is enlarged and counted. JPEGs more than 8 times as large as asked for
     are decoded at a reduced scale first.
 
     Colours: grey is repeated to 3 channels; colour becomes grey by ITU-R 601 luma; CMYK is
@@ -132,7 +132,7 @@ def load_folder(
 
     Args:
         folder: links inside it are followed; no folder is entered twice.
-        image_size: rows and columns of the result.
+        image_size: (rows, columns) of the result; one number: a square.
         channels: 1 (grey) or 3 (colour).
         bits_stored: bits in use in images of 16 bits a sample (8 to 16), where they are known, as
             from the folder that an encoder was trained on. None: the fewest that hold the folder's
@@ -157,12 +157,12 @@ def load_folder(
         NotADirectoryError: it is no folder.
         OSError: it cannot be listed.
     """
-    check_size(image_size, channels)
+    size = check_size(image_size, channels)
     check_bits_stored(bits_stored)
     found = scan_folder(folder)
     total = len(found.candidates)
     decoder = ImageDecoder(
-        image_size,
+        size,
         channels,
         bits_stored,
         max_pixels,
@@ -173,7 +173,7 @@ def load_folder(
     )
 
     protected = ProtectedDecoder.of(decoder)
-    pixels = np.empty((total, image_size, image_size, channels), np.uint8)
+    pixels = np.empty((total, *size, channels), np.uint8)
     names: list[str] = []
     skipped = list(found.skipped)
     taken = file_names(found)
@@ -181,6 +181,7 @@ def load_folder(
     sharing: dict[int, tuple[DecodedImage, Intensities]] = {}  # Row -> one that shares a scale.
     descriptions: list[Float[np.ndarray, " numbers"]] = []
     slices: dict[int, tuple[str, int, Slice]] = {}  # Row -> path and frame, and what it says.
+    stored_sizes: list[tuple[int, int]] = []
     resized_up = 0
     report = on_progress or no_progress
     report(0, total)
@@ -203,6 +204,7 @@ def load_folder(
                     names.append(name)
                     if image.description is not None:
                         descriptions.append(image.description)
+                    stored_sizes.append(image.stored_size)
                     resized_up += image.resized_up
                     if image.slice is not None:
                         slices[row] = candidate.path, frame, image.slice
@@ -261,6 +263,7 @@ def load_folder(
         + scale_notes(scales)
         + window_notes(shown_by.grey_scale.series),
         descriptions=None if describe is None else stacked(descriptions),
+        stored_sizes=np.array(stored_sizes, np.int32),
     )
 
 

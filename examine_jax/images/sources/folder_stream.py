@@ -13,7 +13,7 @@ from examine_jax.images.decoding.depth import FLOAT_TOLERANCE, check_bits_stored
 from examine_jax.images.decoding.intensity import GreyScale, Intensities, shared_scales
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
-from examine_jax.images.decoding.resize import check_size
+from examine_jax.images.decoding.resize import ImageSize, check_size
 from examine_jax.images.decoding.series_windows import Slice
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import SkippedImage
@@ -33,7 +33,7 @@ from examine_jax.images.streamed_images import StreamedImages
 def stream_folder(
     folder: str | os.PathLike[str],
     *,
-    image_size: int,
+    image_size: ImageSize,
     channels: int = 3,
     bits_stored: int | None = None,
     intensity_range: tuple[float, float] | None = None,
@@ -63,11 +63,11 @@ def stream_folder(
             bits without `bits_stored`.
         OSError: as `load_folder`.
     """
-    check_size(image_size, channels)
+    size = check_size(image_size, channels)
     check_bits_stored(bits_stored)
     found = scan_folder(folder)
     decoder = ImageDecoder(
-        image_size,
+        size,
         channels,
         bits_stored,
         max_pixels,
@@ -119,7 +119,7 @@ def stream_folder(
     )
     return StreamedImages(
         tuple(names),
-        (image_size, image_size, channels),
+        (*size, channels),
         _FolderReader(ProtectedDecoder.of(decoder), tuple(places), scales),
         skipped=tuple(skipped),
         files=tuple(path for path, _ in places),

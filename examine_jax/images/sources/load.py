@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from examine_jax.images.decoding.describing import Describe, described_here, stacked
+from examine_jax.images.decoding.resize import ImageSize
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import shown
 from examine_jax.images.sources.registry import source_of
@@ -16,7 +17,7 @@ from examine_jax.images.streamed_images import StreamedImages
 def load_images(
     source: str | os.PathLike[str],
     *,
-    image_size: int,
+    image_size: ImageSize,
     channels: int = 3,
     split: str | None = None,
     bits_stored: int | None = None,
@@ -31,7 +32,7 @@ def load_images(
         source: a folder (`load_folder`), a .npy or .npz file (`load_array`), a prepared TFDS folder
             or "tfds:NAME" (`load_tfds`), "sample:training" or "sample:assessed" (`sample_images`),
             or a source of another package as "package.module:attribute:rest" (`sources/source.py`).
-        image_size: rows and columns of the result.
+        image_size: (rows, columns) of the result; one number: a square.
         channels: 1 (grey) or 3 (colour).
         split: of a TFDS data set (None: "train") or of an archive with MedMNIST's keys (None: all).
         bits_stored: bits in use in images of 16 bits a sample, where they are known; see
@@ -86,7 +87,7 @@ def load_images(
 def stream_images(
     source: str | os.PathLike[str],
     *,
-    image_size: int,
+    image_size: ImageSize,
     channels: int = 3,
     split: str | None = None,
     bits_stored: int | None = None,

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from examine_jax.images.decoding.describing import Describe, described_here, stacked
-from examine_jax.images.decoding.resize import check_size, resize_bytes
+from examine_jax.images.decoding.resize import ImageSize, check_size, is_smaller, resize_bytes
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.sources.source import ReadOptions
 from examine_jax.images.streamed_images import StreamedImages
@@ -45,7 +45,7 @@ class SampleSource:
 
 
 def sample_images(
-    *, image_size: int, channels: int = 3, describe: Describe | None = None
+    *, image_size: ImageSize, channels: int = 3, describe: Describe | None = None
 ) -> tuple[ImageSet, ImageSet]:
     """Two sets of tiles of 64 x 64 pixels from disjoint regions of the picture, resized.
 
@@ -53,7 +53,7 @@ def sample_images(
     picture is read from scikit-image's folder; nothing is downloaded.
 
     Args:
-        image_size: rows and columns of the result.
+        image_size: (rows, columns) of the result; one number: a square.
         channels: 1 (grey) or 3 (colour).
         describe: as in `load_images`.
 
@@ -64,7 +64,7 @@ def sample_images(
         FileNotFoundError: scikit-image is not installed, or without its pictures.
         ValueError: an argument is out of range.
     """
-    check_size(image_size, channels)
+    size = check_size(image_size, channels)
     with Image.open(_picture()) as image:
         stored = np.asarray(image.convert("RGB"))
         picture = np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(
@@ -73,8 +73,8 @@ def sample_images(
     training, assessed = range(0, _BOUNDARY), range(_BOUNDARY, picture.shape[1])
     describing = None if describe is None else (describe, stored)
     return (
-        _tiles(picture, "training", training, _TRAINING_STRIDE, image_size, describing),
-        _tiles(picture, "assessed", assessed, _ASSESSED_STRIDE, image_size, describing),
+        _tiles(picture, "training", training, _TRAINING_STRIDE, size, describing),
+        _tiles(picture, "assessed", assessed, _ASSESSED_STRIDE, size, describing),
     )
 
 
@@ -97,7 +97,7 @@ def _tiles(
     region: str,
     columns: range,
     stride: int,
-    image_size: int,
+    size: tuple[int, int],
     describing: tuple[Describe, np.ndarray] | None,
 ) -> ImageSet:
     corners = [
@@ -118,10 +118,11 @@ def _tiles(
         names=tuple(f"sample/{region}/row{row:03}_col{column:03}.png" for row, column in corners),
         pixels=np.stack(
             [
-                resize_bytes(picture[row : row + _TILE, column : column + _TILE], image_size)
+                resize_bytes(picture[row : row + _TILE, column : column + _TILE], size)
                 for row, column in corners
             ]
         ),
-        resized_up=len(corners) if image_size > _TILE else 0,
+        resized_up=len(corners) if is_smaller((_TILE, _TILE), size) else 0,
         descriptions=descriptions,
+        stored_sizes=np.full((len(corners), 2), _TILE, np.int32),
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from examine_jax.images.decoding.describing import Describe
+from examine_jax.images.decoding.resize import ImageSize
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.streamed_images import StreamedImages
 
@@ -14,7 +15,7 @@ class ReadOptions:
     """How a source's images are read; `load_images` explains each.
 
     Attributes:
-        image_size: rows and columns of the result.
+        image_size: (rows, columns) of the result; one number: a square.
         channels: 1 (grey) or 3 (colour).
         split: the part to read, for sources that have parts; None: the source's default.
         bits_stored: bits in use in images of 16 bits a sample, where they are known.
@@ -26,7 +27,7 @@ class ReadOptions:
             `load_images` describes the images that it returns.
     """
 
-    image_size: int
+    image_size: ImageSize
     channels: int = 3
     split: str | None = None
     bits_stored: int | None = None

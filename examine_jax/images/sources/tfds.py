@@ -1,6 +1,7 @@
 """TensorFlow Datasets prepared as array_record, read by record number without TensorFlow."""
 
 import dataclasses
+import math
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -12,7 +13,13 @@ import numpy as np
 from examine_jax.common.shapes import Float, UInt8
 from examine_jax.images.decoding.describing import Describe, described_here, stacked
 from examine_jax.images.decoding.parallel import in_order
-from examine_jax.images.decoding.resize import check_size, resize_bytes, to_grey
+from examine_jax.images.decoding.resize import (
+    ImageSize,
+    check_size,
+    is_smaller,
+    resize_bytes,
+    to_grey,
+)
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import shown
 from examine_jax.images.sources.source import ReadOptions
@@ -54,7 +61,7 @@ def load_tfds(
     dataset: str | os.PathLike[str],
     split: str = "train",
     *,
-    image_size: int,
+    image_size: ImageSize,
     channels: int = 3,
     data_dir: str | os.PathLike[str] | None = None,
     download: bool = False,
@@ -73,7 +80,7 @@ def load_tfds(
             folder, or a name that TFDS knows, such as "patch_camelyon" (PCam) or
             "colorectal_histology" (Kather 2016).
         split: "train", "test", "train+test", "train[:10%]", ...
-        image_size: rows and columns of the result.
+        image_size: (rows, columns) of the result; one number: a square.
         channels: 1 (grey) or 3 (colour).
         data_dir: the folder of prepared data sets (NAME/VERSION). None: TFDS's default,
             ~/tensorflow_datasets or TFDS_DATA_DIR.
@@ -95,27 +102,26 @@ def load_tfds(
             unsupported image.
         ImportError: tensorflow-datasets, array-record or grain is missing.
     """
+    size = check_size(image_size, channels)
     source, where = _source(dataset, split, data_dir, download)
-    reader = _Reader(
-        source, where, split, image_size, channels, image_feature, label_feature, describe
-    )
+    reader = _Reader(source, where, split, size, channels, image_feature, label_feature, describe)
     total = len(source)
-    needed = total * image_size * image_size * channels
+    needed = total * math.prod(size) * channels
     if needed > max_bytes:
         raise ValueError(
             f"{where}: its {total} images take {needed} bytes, more than max_bytes={max_bytes}; "
             "raise that, take a part "
             f"('{split}[:10%]'), or read them on demand with stream_tfds"
         )
-    pixels = np.empty((total, image_size, image_size, channels), np.uint8)
+    pixels = np.empty((total, *size, channels), np.uint8)
     labels = np.empty(total, np.int64)
     descriptions: list[Float[np.ndarray, " numbers"]] = []
-    resized_up = 0
+    stored_sizes = np.empty((total, 2), np.int32)
     if on_progress:
         on_progress(0, total)
     for row, record in enumerate(in_order(reader.record, range(total))):
         pixels[row], labels[row] = record.image, record.label
-        resized_up += record.resized_up
+        stored_sizes[row] = record.stored_size
         if record.description is not None:
             descriptions.append(record.description)
         if on_progress:
@@ -123,9 +129,10 @@ def load_tfds(
     return ImageSet(
         reader.names(),
         pixels,
-        resized_up=resized_up,
+        resized_up=sum(is_smaller(stored, size) for stored in stored_sizes.tolist()),
         labels=None if label_feature is None else labels,
         descriptions=None if describe is None else stacked(descriptions),
+        stored_sizes=stored_sizes,
     )
 
 
@@ -133,7 +140,7 @@ def stream_tfds(
     dataset: str | os.PathLike[str],
     split: str = "train",
     *,
-    image_size: int,
+    image_size: ImageSize,
     channels: int = 3,
     data_dir: str | os.PathLike[str] | None = None,
     download: bool = False,
@@ -152,9 +159,10 @@ def stream_tfds(
     Raises:
         FileNotFoundError, ValueError, ImportError: as `load_tfds`.
     """
+    size = check_size(image_size, channels)
     source, where = _source(dataset, split, data_dir, download)
-    reader = _Reader(source, where, split, image_size, channels, image_feature, None, None)
-    return StreamedImages(reader.names(), (image_size, image_size, channels), reader.image)
+    reader = _Reader(source, where, split, size, channels, image_feature, None, None)
+    return StreamedImages(reader.names(), (*size, channels), reader.image)
 
 
 @runtime_checkable
@@ -167,9 +175,9 @@ class _Records(Protocol):
 class _Record(NamedTuple):
     """One decoded record."""
 
-    image: UInt8[np.ndarray, "image_size image_size channels"]
+    image: UInt8[np.ndarray, "rows columns channels"]
     label: int
-    resized_up: bool
+    stored_size: tuple[int, int]
     description: Float[np.ndarray, " numbers"] | None
 
 
@@ -180,14 +188,13 @@ class _Reader:
     source: _Records
     where: str
     split: str
-    image_size: int
+    size: tuple[int, int]
     channels: int
     image_feature: str
     label_feature: str | None
     describe: Describe | None
 
     def __post_init__(self) -> None:
-        check_size(self.image_size, self.channels)
         if not len(self.source):
             raise ValueError(f"{self.where}: its split {self.split!r} is empty; take another")
         self.record(0)  # Report a missing feature at once.
@@ -195,7 +202,7 @@ class _Reader:
     def names(self) -> tuple[str, ...]:
         return tuple(f"{self.split}[{row}]" for row in range(len(self.source)))
 
-    def image(self, row: int) -> UInt8[np.ndarray, "image_size image_size channels"]:
+    def image(self, row: int) -> UInt8[np.ndarray, "rows columns channels"]:
         return self.record(row).image
 
     def record(self, row: int) -> _Record:
@@ -234,13 +241,13 @@ class _Reader:
                     "or None"
                 )
             label = int(value)
-        up = min(image.shape[:2]) < self.image_size
+        stored_size = image.shape[0], image.shape[1]
         description = None if self.describe is None else described_here(self.describe, image)
         if image.shape[-1] > self.channels:
             image = to_grey(image)
-        pixels = resize_bytes(image, self.image_size)
+        pixels = resize_bytes(image, self.size)
         shape = (*pixels.shape[:2], self.channels)
-        return _Record(np.broadcast_to(pixels, shape), label, up, description)
+        return _Record(np.broadcast_to(pixels, shape), label, stored_size, description)
 
     def _feature(self, record: Mapping[str, Any], name: str) -> Any:
         if name not in record:

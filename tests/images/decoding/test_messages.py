@@ -37,7 +37,7 @@ def text(plain: Any) -> bytes:
 def test_what_is_packed_comes_back() -> None:
     pixels = np.arange(12, dtype=np.uint16).reshape(2, 2, 3)
     value = {
-        "frames": [DecodedImage(pixels, 5.0, True), UnreadableImage("damaged")],
+        "frames": [DecodedImage(pixels, 5.0, (7, 9)), UnreadableImage("damaged")],
         "place": ("\udc80.png", 3),
         "scale": GreyScale((0.0, 1.0), 2, {"1.2": Window(1.0, 2.0, "LINEAR")}),
         "header": FileHeader(2, True, missing={1: "cut"}),
@@ -49,7 +49,7 @@ def test_what_is_packed_comes_back() -> None:
     image, damaged = back["frames"]
     np.testing.assert_array_equal(image.pixels, pixels)
     assert image.pixels.dtype == np.uint16
-    assert (image.largest, image.resized_up, str(damaged)) == (5.0, True, "damaged")
+    assert (image.largest, image.stored_size, str(damaged)) == (5.0, (7, 9), "damaged")
     assert back["empty"].shape == (0, 3)
     for key in ("place", "scale", "header", "limits", "number"):
         assert back[key] == value[key]

@@ -89,6 +89,15 @@ def test_a_prepared_folder_or_its_parent_is_read(prepared: pathlib.Path, parent:
     assert images.resized_up == 0
     expected = {by_pillow(row, 16).tobytes(): row % 2 for row in range(6)}
     assert [expected[image.tobytes()] for image in images.pixels] == images.labels.tolist()
+    wide = load_tfds(folder, "train", image_size=(10, 22))
+    assert (wide.pixels.shape, wide.resized_up) == ((6, 10, 22, 3), 0)
+    first = next(
+        row for row in range(9) if by_pillow(row, 16).tobytes() == images.pixels[0].tobytes()
+    )
+    shown = Image.fromarray(PIXELS[first]).resize((22, 10), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(wide.pixels[0], np.asarray(shown))
+    stream = stream_tfds(folder, "train", image_size=(10, 22))
+    np.testing.assert_array_equal(stream[np.arange(6)], wide.pixels)
 
 
 def test_by_name_from_the_folder_of_prepared_data_sets(prepared: pathlib.Path) -> None:
@@ -97,6 +106,8 @@ def test_by_name_from_the_folder_of_prepared_data_sets(prepared: pathlib.Path) -
     )
     assert images.pixels.shape == (3, 32, 32, 1)
     assert images.resized_up == 3
+    assert images.stored_sizes is not None
+    assert images.stored_sizes.tolist() == [[20, 24]] * 3
 
 
 def test_parts_of_splits(prepared: pathlib.Path) -> None:
