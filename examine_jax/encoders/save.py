@@ -1,20 +1,16 @@
 """A trained encoder's folder: config.json and model.safetensors, ours or transformers'."""
 
-import json
 import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from examine_jax.common.configuration import differences, from_plain, to_plain
 from examine_jax.common.shapes import PyTree
+from examine_jax.common.tensor_folder import read_tensors, tensor_names, write_folder
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.models.weights import read_json, vit_mae_tensors
 from examine_jax.pretraining.methods.mae import MAE
@@ -46,8 +42,8 @@ def save_encoder(
         "method": to_plain(method),
         "training": training or {},
     }
-    tensors = {name: np.asarray(leaf) for name, leaf in _flat(params, state).items()}
-    _write_folder(pathlib.Path(folder), tensors, {"config.json": configuration})
+    tensors = {name: np.asarray(leaf) for name, leaf in tensor_names(params, state).items()}
+    write_folder(pathlib.Path(folder), tensors, {"config.json": configuration}, "an encoder's")
 
 
 def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
@@ -106,40 +102,7 @@ def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
     }
     tensors = vit_mae_tensors(network, decoder, encoder.params)
     files = {"config.json": configuration, "preprocessor_config.json": preprocessor}
-    _write_folder(pathlib.Path(folder), tensors, files)
-
-
-def _write_folder(
-    folder: pathlib.Path, tensors: dict[str, np.ndarray], files: dict[str, dict[str, Any]]
-) -> None:
-    """Writes tensors and JSON files, whole or not at all.
-
-    They replace an existing encoder's folder.
-    """
-    if (
-        folder.exists()
-        and not (folder / "config.json").is_file()
-        and not (folder.is_dir() and not any(folder.iterdir()))
-    ):
-        raise ValueError(f"{folder} exists and is no encoder's folder; choose another name")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        # transformers reads no file that does not say of which framework it is.
-        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
-        for name, content in files.items():
-            (temporary / name).write_text(json.dumps(content, indent=2) + "\n")
-        for file in temporary.iterdir():
-            descriptor = os.open(file, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    write_folder(pathlib.Path(folder), tensors, files, "an encoder's")
 
 
 def read_encoder(
@@ -184,42 +147,7 @@ def read_encoder(
         "index": jax.ShapeDtypeStruct((1,), np.int32),
     }
     params, state = jax.eval_shape(method.init, jax.random.key(0), example)
-    tensors = _read_tensors(folder / "model.safetensors", _flat(params, state))
-    leaves = [jax.numpy.asarray(tensors[name]) for name in _flat(params, state)]
+    tensors = read_tensors(folder / "model.safetensors", tensor_names(params, state))
+    leaves = [jax.numpy.asarray(tensors[name]) for name in tensor_names(params, state)]
     params, state = jax.tree.unflatten(jax.tree.structure((params, state)), leaves)
     return Encoder(method, params, state, configuration.get("training", {}))
-
-
-def _read_tensors(file: pathlib.Path, wanted: dict[str, Any]) -> dict[str, np.ndarray]:
-    try:
-        with safe_open(file, framework="numpy") as stored:
-            names = set(stored.keys())
-            if unused := sorted(names - wanted.keys()):
-                raise ValueError(
-                    f"{file} holds the tensor {unused[0]}, which the method in config.json does "
-                    "not use: the two files belong to different encoders"
-                )
-            for name, leaf in wanted.items():
-                if name not in names:
-                    raise ValueError(f"{file} lacks the tensor {name} {list(leaf.shape)}")
-                shape = tuple(stored.get_slice(name).get_shape())
-                if shape != tuple(leaf.shape):
-                    raise ValueError(
-                        f"{file}: the tensor {name} is {list(shape)}, config.json asks for "
-                        f"{list(leaf.shape)}"
-                    )
-            return {
-                name: stored.get_tensor(name).astype(leaf.dtype, copy=False)
-                for name, leaf in wanted.items()
-            }
-    except SafetensorError as error:
-        raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
-
-
-def _flat(params: PyTree, state: PyTree) -> dict[str, Any]:
-    leaves, _ = jax.tree_util.tree_flatten_with_path((params, state))
-    prefix = ("params", "state")
-    return {
-        f"{prefix[path[0].idx]}.{jax.tree_util.keystr(path[1:], simple=True, separator='.')}": leaf
-        for path, leaf in leaves
-    }

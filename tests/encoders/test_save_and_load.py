@@ -177,7 +177,7 @@ NAME = "params.encoder.block_0.expand.kernel"
         (edit_tensors(lambda t: t.pop(NAME)), f"lacks the tensor {NAME}"),
         (
             edit_tensors(lambda t: t.update({"params.stranger": t[NAME]})),
-            "the tensor params.stranger, which the method in config.json does not use",
+            "the tensor params.stranger, which config.json does not use",
         ),
         (
             edit_tensors(lambda t: t.update({NAME: t[NAME].T.copy()})),
@@ -201,7 +201,7 @@ def test_saving_replaces_an_encoder_and_nothing_else(folder, params, tmp_path):
     assert load_encoder(folder).training == {"steps": 8}
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("irreplaceable")
-    with pytest.raises(ValueError, match="is no encoder's folder"):
+    with pytest.raises(ValueError, match="is not an encoder's folder"):
         save_encoder(tmp_path / "thesis", METHOD, params, {})
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "irreplaceable"
     with pytest.raises(TypeError):

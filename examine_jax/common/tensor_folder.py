@@ -1,0 +1,106 @@
+"""The folder of a trained network: config.json and model.safetensors."""
+
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from examine_jax.common.shapes import PyTree
+
+
+def write_folder(
+    folder: pathlib.Path,
+    tensors: Mapping[str, np.ndarray],
+    files: Mapping[str, Mapping[str, Any]],
+    kind: str,
+) -> None:
+    """Writes model.safetensors and JSON files, whole or not at all.
+
+    Args:
+        folder: where; an existing folder of the kind is replaced.
+        tensors: by name.
+        files: JSON files by name; one is config.json.
+        kind: what the folder is, for messages: "an encoder's".
+
+    Raises:
+        OSError: the folder cannot be written.
+        ValueError: a file, or a folder without config.json, is in the way.
+    """
+    if (
+        folder.exists()
+        and not (folder / "config.json").is_file()
+        and not (folder.is_dir() and not any(folder.iterdir()))
+    ):
+        raise ValueError(f"{folder} exists and is not {kind} folder; choose another name")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        # transformers reads no file that does not say of which framework it is.
+        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
+        for name, content in files.items():
+            (temporary / name).write_text(json.dumps(content, indent=2) + "\n")
+        for file in temporary.iterdir():
+            descriptor = os.open(file, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def read_tensors(file: pathlib.Path, wanted: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The tensors of a .safetensors file, which must have these names and shapes and no others.
+
+    Args:
+        file: the file.
+        wanted: by name, anything with the tensor's `shape` and `dtype`.
+
+    Raises:
+        ValueError: a tensor is missing, not used, or of another shape; the message names it; or the
+            file is unreadable.
+    """
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            names = set(stored.keys())
+            if unused := sorted(names - wanted.keys()):
+                raise ValueError(
+                    f"{file} holds the tensor {unused[0]}, which config.json does not "
+                    "use: the two files belong to different networks"
+                )
+            for name, leaf in wanted.items():
+                if name not in names:
+                    raise ValueError(f"{file} lacks the tensor {name} {list(leaf.shape)}")
+                shape = tuple(stored.get_slice(name).get_shape())
+                if shape != tuple(leaf.shape):
+                    raise ValueError(
+                        f"{file}: the tensor {name} is {list(shape)}, config.json asks for "
+                        f"{list(leaf.shape)}"
+                    )
+            return {
+                name: stored.get_tensor(name).astype(leaf.dtype, copy=False)
+                for name, leaf in wanted.items()
+            }
+    except SafetensorError as error:
+        raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
+
+
+def tensor_names(params: PyTree, state: PyTree) -> dict[str, Any]:
+    """The leaves of a network's parameters and state by their names in the file."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path((params, state))
+    prefix = ("params", "state")
+    return {
+        f"{prefix[path[0].idx]}.{jax.tree_util.keystr(path[1:], simple=True, separator='.')}": leaf
+        for path, leaf in leaves
+    }
