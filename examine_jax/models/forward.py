@@ -7,7 +7,7 @@ from flax import linen as nn
 from examine_jax.common.shapes import Array, Key, PyTree, Shaped
 
 
-def apply(module: nn.Module, params: PyTree, *arrays: Array, method: str = "__call__") -> Any:
+def apply(module: nn.Module, params: PyTree, *arrays: PyTree, method: str = "__call__") -> Any:
     """The output of a module's method, for modules whose only variables are parameters.
 
     Args:
@@ -20,6 +20,17 @@ def apply(module: nn.Module, params: PyTree, *arrays: Array, method: str = "__ca
         What the method returns.
     """
     return module.apply({"params": params}, *arrays, method=method)
+
+
+def init_params(module: nn.Module, key: Key[Array, ""], *inputs: Any) -> PyTree:
+    """Initialises a module whose only variables are parameters.
+
+    Args:
+        module: a Linen module.
+        key: draws the parameters.
+        inputs: its inputs; only their shapes and dtypes matter.
+    """
+    return module.init(key, *inputs)["params"]
 
 
 def init_network(
@@ -66,3 +77,36 @@ def run_network(
         return module.apply(variables, images, train=False), batch_stats
     outputs, changed = module.apply(variables, images, train=True, mutable=["batch_stats"])
     return outputs, changed.get("batch_stats", {})
+
+
+def run_feature_maps(
+    module: nn.Module,
+    params: PyTree,
+    batch_stats: PyTree,
+    images: Shaped[Array, "batch ..."],
+    *,
+    train: bool,
+    frozen_stages: int = 0,
+) -> tuple[dict[int, Array], PyTree]:
+    """Runs an encoder's `feature_maps` with the parameters of `init_network`.
+
+    Args:
+        module, params, batch_stats, images, train: as in `run_network`.
+        frozen_stages: the stem and this many stages keep their statistics; see
+            `ResNet.feature_maps`.
+
+    Returns:
+        (maps by stride, batch_stats).
+    """
+    variables = {"params": params, "batch_stats": batch_stats}
+    if not train:
+        return module.apply(variables, images, method="feature_maps"), batch_stats
+    maps, changed = module.apply(
+        variables,
+        images,
+        train=True,
+        frozen_stages=frozen_stages,
+        mutable=["batch_stats"],
+        method="feature_maps",
+    )
+    return maps, changed.get("batch_stats", {})

@@ -98,20 +98,25 @@ class Convolution(nn.Module):
         shape = (self.size, self.size, x.shape[-1], self.outputs)
         initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         kernel = self.param("kernel", initialiser, shape, jnp.float32).astype(self.dtype)
-        x = x.astype(self.dtype)
-        if self.size == 1:
-            return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
-        padding = ((self.size // 2, self.size // 2),) * 2
-        if -(-min(x.shape[1:3]) // self.stride) < self.size:
-            windows = _windows(jnp.pad(x, ((0, 0), *padding, (0, 0))), self.size, self.stride)
-            return windows @ kernel.reshape(-1, self.outputs)
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            (self.stride, self.stride),
-            padding,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        return convolve(x.astype(self.dtype), kernel, self.stride)
+
+
+def convolve(
+    x: Float[Array, "batch height width channels"],
+    kernel: Float[Array, "size size channels outputs"],
+    stride: int = 1,
+) -> Float[Array, "batch rows columns outputs"]:
+    """A convolution padded by half the kernel's size, by the fastest way on a CPU."""
+    size, outputs = kernel.shape[0], kernel.shape[-1]
+    if size == 1:
+        return x[:, ::stride, ::stride] @ kernel[0, 0]
+    padding = ((size // 2, size // 2),) * 2
+    if -(-min(x.shape[1:3]) // stride) < size:
+        windows = _windows(jnp.pad(x, ((0, 0), *padding, (0, 0))), size, stride)
+        return windows @ kernel.reshape(-1, outputs)
+    return lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def _windows(
@@ -164,25 +169,50 @@ class ResNet(nn.Module):
 
     config: ResNetConfig
 
-    @nn.compact
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool = False
     ) -> Float[Array, "batch features"]:
         """The last stage's outputs averaged over the image, float32, of normalised pixels."""
+        *_, (_, last) = self._stages(images, train, 0)
+        return last.astype(jnp.float32).mean(axis=(1, 2))
+
+    def feature_maps(
+        self,
+        images: Float[Array, "batch height width channels"],
+        *,
+        train: bool = False,
+        frozen_stages: int = 0,
+    ) -> dict[int, Float[Array, "batch _ _ _"]]:
+        """The output of each stage by its stride, from the same parameters, in the network's dtype.
+
+        Args:
+            images: normalised pixels.
+            train: whether batch norms use the batch's statistics.
+            frozen_stages: with `train`, the stem and the first stages, this many, use the running
+                statistics nevertheless; 0: neither the stem nor a stage.
+        """
+        return dict(self._stages(images, train, frozen_stages))
+
+    @nn.compact
+    def _stages(self, images: Array, train: bool, frozen_stages: int) -> list[tuple[int, Array]]:
+        """(stride, output) of each stage."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         size, stride = (7, 2) if config.stem == "imagenet" else (3, 1)
         x = Convolution(config.width, size, stride, dtype, name="stem")(images)
-        x = nn.relu(_batch_norm(config, train, "stem_norm")(x))
+        x = nn.relu(_batch_norm(config, train and not frozen_stages, "stem_norm")(x))
         if config.stem == "imagenet":
             x = _max_pool(x)
         block = nn.remat(ResidualBlock) if config.remat else ResidualBlock
+        outputs, total = [], stride**2
         for stage, depth in enumerate(config.depths):
+            live = train and stage >= frozen_stages
             for i in range(depth):
                 stride = 2 if stage > 0 and i == 0 else 1
                 x = block(
-                    config, config.width * 2**stage, stride, train, name=f"stage_{stage}_block_{i}"
+                    config, config.width * 2**stage, stride, live, name=f"stage_{stage}_block_{i}"
                 )(x)
-        return x.astype(jnp.float32).mean(axis=(1, 2))
+            outputs.append((total * 2**stage, x))
+        return outputs
 
 
 def _batch_norm(config: ResNetConfig, train: bool, name: str, zero: bool = False) -> nn.BatchNorm:

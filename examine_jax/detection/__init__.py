@@ -1,0 +1,1 @@
+"""Object detection: boxes and their geometry, Faster R-CNN, metrics, fusion of readers."""
