@@ -51,18 +51,13 @@ def read_coco(
     return gathered.finish(in_order=True, scored=scored, areas=areas)
 
 
-def coco_document(
-    boxes: BoxSet, *, info: str = "", attributes: bool = False
-) -> dict[str, list[dict[str, Any]] | dict[str, str]]:
+def coco_document(boxes: BoxSet, *, info: str = "", attributes: bool = False) -> dict[str, Any]:
     """A COCO data set as plain values; ids start at 1.
 
     Args:
-        boxes: with the sizes of all images.
+        boxes: an image whose size is not known has no width and height.
         info: a description.
         attributes: write scores and readers as attributes, as CVAT wants them.
-
-    Raises:
-        ValueError: an image's size is not known.
     """
     areas = box_areas(boxes) if boxes.area is None else boxes.area
     corners = boxes.corners.tolist()
@@ -84,14 +79,16 @@ def coco_document(
             extra["reader"] = boxes.readers[int(boxes.reader[row])]
         entry.update({"attributes": extra} if attributes else extra)
         annotations.append(entry)
-    sizes = sizes_to_write(boxes)
+    images: list[dict[str, Any]] = []
+    for index, (name, (height, width)) in enumerate(zip(boxes.images, boxes.sizes.tolist())):
+        image: dict[str, Any] = {"id": index + 1, "file_name": name}
+        if height > 0 and width > 0:
+            image.update(width=width, height=height)
+        images.append(image)
     return {
         "info": {"description": info},
         "licenses": [],
-        "images": [
-            {"id": index + 1, "file_name": name, "width": width, "height": height}
-            for index, (name, (height, width)) in enumerate(zip(boxes.images, sizes))
-        ],
+        "images": images,
         "categories": [
             {"id": index + 1, "name": name, "supercategory": ""}
             for index, name in enumerate(boxes.classes)

@@ -17,7 +17,7 @@ from examine_jax.common.atomic_files import replacing
 from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.boxes.gathering import Gathered, SizeOf
 from examine_jax.labelled.boxes.problems import Problem
-from examine_jax.labelled.csv_lines import csv_header, csv_rows
+from examine_jax.labelled.csv_lines import check_header, csv_header, csv_lines
 
 NO_FINDING = ("", "no finding", "no_finding", "nan")
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -79,14 +79,17 @@ def read_csv_boxes(
     if in_order and class_names:
         for name in dict.fromkeys(class_names.values()):
             gathered.class_(name)
-    used = dict.fromkeys(columns.values())
-    for line, cells in csv_rows(path, used):
-        _add_row(
-            gathered,
-            line,
-            {what: cells[column].strip() for what, column in columns.items()},
-            class_names or {},
-        )
+    check_header(path, header, dict.fromkeys(columns.values()))
+    places = {what: header.index(column) for what, column in columns.items()}
+    width = max(places.values()) + 1
+    rows = csv_lines(path)
+    next(rows)  # the header
+    for line, cells in rows:
+        if len(cells) < width:
+            gathered.problem("the row is cut short: it is left out", line=line)
+            continue
+        row = {what: cells[place].strip() for what, place in places.items()}
+        _add_row(gathered, line, row, class_names or {})
     return gathered.finish(in_order=in_order, scored="score" in columns)
 
 

@@ -22,8 +22,9 @@ class Gathered:
     Attributes:
         file: the file that is read.
         size_of: the sizes of images, where the file has none.
-        classes: the classes that are known; None: all that the file names.
-        unknown_classes: boxes of other classes are problems.
+        classes: the classes that are known; boxes of others are problems. None: all that the file
+            names.
+        problems: found so far.
     """
 
     file: str
@@ -31,6 +32,7 @@ class Gathered:
     classes: tuple[str, ...] | None = None
     problems: list[Problem] = dataclasses.field(default_factory=list)
     _images: dict[str, int] = dataclasses.field(default_factory=dict)
+    _names: list[str] = dataclasses.field(default_factory=list)
     _sizes: list[tuple[int, int]] = dataclasses.field(default_factory=list)
     _files: list[str] = dataclasses.field(default_factory=list)
     _classes: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -48,10 +50,16 @@ class Gathered:
     def image(self, name: str, size: tuple[int, int] | None = None, file: str | None = None) -> int:
         """The index of an image, which is new or known."""
         index = self._images.setdefault(name, len(self._images))
-        if index == len(self._sizes):
+        if index == len(self._names):
+            self._names.append(name)
             self._sizes.append(size or self.size_of(name) or (UNKNOWN_SIZE, UNKNOWN_SIZE))
             self._files.append(self.file if file is None else file)
         return index
+
+    @property
+    def num_images(self) -> int:
+        """The number of images so far."""
+        return len(self._names)
 
     def has_image(self, name: str) -> bool:
         """Whether the image is known."""
@@ -103,11 +111,10 @@ class Gathered:
         label = self.class_(class_name)
         if label < 0:
             known = ", ".join(self.classes or ())
-            name = next(name for name, index in self._images.items() if index == image)
             self.problem(
                 f"unknown class {class_name!r}: the box is left out; the classes are {known}",
                 line=line,
-                image=name,
+                image=self._names[image],
                 file=self._files[image],
             )
             return
@@ -138,7 +145,7 @@ class Gathered:
         label = np.array(self._label, np.int32)
         one_file = all(file == self.file for file in self._files)
         boxes = BoxSet(
-            images=tuple(self._images),
+            images=tuple(self._names),
             sizes=np.array(self._sizes, np.int32).reshape(-1, 2),
             classes=names,
             image=np.array(self._image, np.int32),

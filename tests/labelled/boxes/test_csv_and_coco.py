@@ -6,7 +6,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from examine_jax.labelled.boxes import BoxSet, read_boxes, write_boxes
+from examine_jax.labelled.boxes import read_boxes, write_boxes
+from tests.support.random_boxes import random_boxes
 
 CSV = """image_id,class_name,xmin,Y1,x2,y_max,rad_id,width,height
 a.png,cyst,1,2,30,40,R9,100,50
@@ -59,6 +60,7 @@ def test_what_detect_writes_is_read(tmp_path: pathlib.Path) -> None:
         (",cyst,1,2,3,4,R1,9,9", "names no image"),
         ("a.png,cyst,1,2,3,4,,9,9", "names no reader"),
         ("a.png,cyst,10,2,13,4,R1,9,9", "outside its image of 9 x 9"),
+        ("a.png,cyst,1,2,3", "cut short"),
         ("g.png,cyst,1,2,3,4,R1,8,8", "differs from 9 x 9 in an earlier row"),
         ("a.png,flower,1,2,3,4,R1,9,9", "unknown class 'flower'"),
     ],
@@ -210,27 +212,10 @@ def test_a_file_that_is_too_large_or_no_text_is_refused(
         read_boxes(tmp_path / "none.json")
 
 
-def random_boxes(scored: bool) -> BoxSet:
-    rng = np.random.default_rng(3)
-    low = rng.uniform(0, 300, (40, 2))
-    return BoxSet(
-        images=tuple(f"folder/im äge {i}.png" for i in range(9)),
-        sizes=rng.integers(400, 600, (9, 2)),
-        classes=("a cell", 'quoted "cell"', "never"),
-        image=np.sort(rng.integers(0, 8, 40)),
-        label=rng.integers(0, 2, 40),
-        corners=np.concatenate([low, low + rng.uniform(1, 99, (40, 2))], axis=1),
-        score=rng.uniform(0, 1, 40) if scored else None,
-        reader=None if scored else rng.integers(0, 2, 40),
-        readers=() if scored else ("R1", "R2"),
-        readings=None if scored else np.stack(np.divmod(np.arange(18), 2), axis=1),
-    )
-
-
 @pytest.mark.parametrize("scored", [False, True])
 @pytest.mark.parametrize("suffix", ["csv", "json"])
 def test_what_is_written_is_read_back(tmp_path: pathlib.Path, suffix: str, scored: bool) -> None:
-    boxes = random_boxes(scored)
+    boxes = random_boxes(scored=scored, read=not scored)
     path = tmp_path / f"boxes.{suffix}"
     write_boxes(path, boxes)
     again, problems = read_boxes(path)
@@ -252,7 +237,7 @@ def test_what_is_written_is_read_back(tmp_path: pathlib.Path, suffix: str, score
 
 def test_another_code_reads_what_is_written(tmp_path: pathlib.Path) -> None:
     globox = pytest.importorskip("globox")
-    boxes = random_boxes(False)
+    boxes = random_boxes(read=True)
     write_boxes(tmp_path / "boxes.json", boxes)
     theirs = globox.AnnotationSet.from_coco(tmp_path / "boxes.json")
     found = [(image, box.label, *box.ltrb) for image in boxes.images for box in theirs[image].boxes]
@@ -272,14 +257,14 @@ def test_another_code_reads_what_is_written(tmp_path: pathlib.Path) -> None:
 
 
 def test_results_have_the_ids_of_the_data_set(tmp_path: pathlib.Path) -> None:
-    boxes = random_boxes(True)
+    boxes = random_boxes(scored=True)
     write_boxes(tmp_path / "r.json", boxes, format="coco_results")
     results = json.loads((tmp_path / "r.json").read_text())
     assert min(entry["image_id"] for entry in results) >= 1
     assert [entry["category_id"] for entry in results] == (boxes.label + 1).tolist()
     assert [entry["score"] for entry in results] == boxes.score.tolist()
     with pytest.raises(ValueError, match="COCO results need scores"):
-        write_boxes(tmp_path / "r.json", random_boxes(False), format="coco_results")
+        write_boxes(tmp_path / "r.json", random_boxes(read=True), format="coco_results")
 
 
 def test_the_bccd_boxes_are_read_whole(real_data: pathlib.Path) -> None:
