@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from examine_jax.common.shapes import PyTree
@@ -67,6 +68,54 @@ class WarmupCosine:
             optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(steps, 1), end_value=0.0),
             peak,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmupMilestones:
+    """Rises linearly, stays, and is multiplied by a factor at each milestone.
+
+    Attributes:
+        learning_rate: the rate after the rise. It does not depend on the batch size.
+        warmup_steps: steps in which the rate rises from a thousandth of it; 0: none.
+        milestones: shares of all steps after which the rate is multiplied.
+        factor: by this.
+
+    Source: torchvision's detection references, which rise over 1,000 iterations from 1/1,000.
+    """
+
+    learning_rate: float
+    warmup_steps: int = 0
+    milestones: tuple[float, ...] = ()
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(
+                f"WarmupMilestones: learning_rate must be positive, got {self.learning_rate}"
+            )
+        if self.warmup_steps < 0:
+            raise ValueError(
+                f"WarmupMilestones: warmup_steps must be 0 or more, got {self.warmup_steps}"
+            )
+        if not all(0 < share < 1 for share in self.milestones) or not self.factor > 0:
+            raise ValueError(
+                "WarmupMilestones: milestones are shares of the steps between 0 and 1, and factor "
+                f"is positive; got {self.milestones} and {self.factor}"
+            )
+
+    def build(self, batch_size: int, steps: int) -> LearningRate:
+        peak = self.learning_rate
+        falls = {round(share * steps): self.factor for share in self.milestones}
+        constant = optax.piecewise_constant_schedule(peak, falls)
+        warmup = min(self.warmup_steps, steps)
+        if not warmup:
+            return LearningRate(constant, peak)
+        rising = optax.linear_schedule(peak / 1000, peak, warmup)
+
+        def at(step: Any) -> Any:
+            return jnp.where(step < warmup, rising(step), constant(step))
+
+        return LearningRate(at, peak)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,11 +217,17 @@ class SGD:
         weight_decay: an L2 term in the gradient.
         fixed_rate: top-level names of parameters whose learning rate is always the peak (SimSiam's
             "predictor").
+        clip_norm: gradients are clipped to this global norm; None: no clipping.
     """
 
     momentum: float = 0.9
     weight_decay: float = 1e-4
     fixed_rate: tuple[str, ...] = ()
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"SGD: clip_norm must be positive or None, got {self.clip_norm}")
 
     def build(self, schedule: optax.Schedule) -> optax.GradientTransformation:
         """The optax transformation.
@@ -188,8 +243,12 @@ class SGD:
                 )
             rates = {"fixed": optax.scale_by_learning_rate(schedule.peak), "scheduled": rate}
             rate = optax.multi_transform(rates, self._labels)
+        clipping = () if self.clip_norm is None else (optax.clip_by_global_norm(self.clip_norm),)
         return optax.chain(
-            optax.add_decayed_weights(self.weight_decay), optax.trace(self.momentum), rate
+            *clipping,
+            optax.add_decayed_weights(self.weight_decay),
+            optax.trace(self.momentum),
+            rate,
         )
 
     def _labels(self, params: PyTree) -> PyTree:
@@ -207,7 +266,7 @@ class SGD:
 
 
 Optimiser = AdamW | Adam | LARS | SGD
-Schedule = WarmupCosine | Constant
+Schedule = WarmupCosine | WarmupMilestones | Constant
 
 
 def decayed(params: PyTree) -> PyTree:

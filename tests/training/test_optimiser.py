@@ -10,7 +10,15 @@ import pytest
 
 from examine_jax.models import architecture
 from examine_jax.pretraining import MAE, AdamW, Phase, PretrainSettings, WarmupCosine
-from examine_jax.training.optimiser import LARS, SGD, Adam, Constant, LearningRate, decayed
+from examine_jax.training.optimiser import (
+    LARS,
+    SGD,
+    Adam,
+    Constant,
+    LearningRate,
+    WarmupMilestones,
+    decayed,
+)
 
 
 def by_formula(step, peak, warmup, total):
@@ -238,3 +246,30 @@ def test_the_rate_knows_its_peak():
 def test_impossible_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_milestones_multiply_the_rate_and_the_warmup_is_torchvisions():
+    steps = 30
+    rate = WarmupMilestones(0.02, 5, (8 / 15, 11 / 15)).build(4, steps)
+    found = np.array([float(rate(step)) for step in range(steps)])
+    # torch.optim.lr_scheduler.LinearLR(start_factor=1/1000, total_iters=5)
+    rise = 0.02 * (1 / 1000 + (1 - 1 / 1000) * np.arange(5) / 5)
+    np.testing.assert_allclose(found[:5], rise, atol=2e-9)
+    np.testing.assert_allclose(found[5:16], 0.02, rtol=1e-6)
+    np.testing.assert_allclose(found[17:22], 0.002, rtol=1e-6)
+    np.testing.assert_allclose(found[23:], 0.0002, rtol=1e-6)
+    assert rate.peak == 0.02
+
+
+@pytest.mark.parametrize("milestones", [(0.0,), (1.0,), (0.5, 2.0)])
+def test_milestones_that_are_no_shares_are_refused(milestones):
+    with pytest.raises(ValueError, match="shares of the steps"):
+        WarmupMilestones(0.1, 0, milestones)
+
+
+def test_sgd_clips_the_whole_gradient_before_the_decay():
+    gradients = {"a": jnp.array([3.0, 4.0])}
+    params = {"a": jnp.array([1.0, 1.0])}
+    transform = SGD(0.0, 0.5, clip_norm=1.0).build(optax.constant_schedule(1.0))
+    updates, _ = transform.update(gradients, transform.init(params), params)
+    np.testing.assert_allclose(updates["a"], [-0.6 - 0.5, -0.8 - 0.5], rtol=1e-6)
