@@ -110,6 +110,16 @@ class DicomFile:
         count = self.frame_count if own else 1
         return tuple(_of_frame(self.header, index) for index in range(count))
 
+    def beyond(self) -> str | None:
+        """Why pixels after the frames that the header declares are not read; None: none are."""
+        more = self.pixels.more
+        if not more:
+            return None
+        return (
+            f"more pixels than declared: {more} frame{'s' * (more > 1)} after the "
+            f"{self.frame_count} of its header; correct NumberOfFrames"
+        )
+
     def frames(
         self, indices: Sequence[int] | None = None, scale: GreyScale = BY_FILE
     ) -> Iterator["Frame | Exception"]:

@@ -21,8 +21,14 @@ from examine_jax.images.decoding.unreadable import UnreadableImage
 _ITEM, _ITEM_DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0"
 _UNDEFINED = 0xFFFFFFFF
 
-# How the first bytes of a compressed frame look: JPEG and JPEG-LS, JPEG 2000, JP2.
-_BEGINNINGS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ")
+# How the first bytes of a compressed frame look: JPEG and JPEG-LS, JPEG 2000, JP2, RLE (the number
+# of segments, and where the first one is).
+_BEGINNINGS = (
+    b"\xff\xd8\xff",
+    b"\xff\x4f\xff\x51",
+    b"\x00\x00\x00\x0cjP  ",
+    *(bytes([segments, 0, 0, 0, 64, 0, 0, 0]) for segments in range(1, 16)),
+)
 
 # Elements of pixels, and value representations whose length has 4 bytes.
 _PIXELS, _FLOATS = 0x7FE00010, (0x7FE00008, 0x7FE00009)
@@ -56,6 +62,7 @@ class PixelData:
         representation: the value representation, such as "OW".
         frames: of compressed frames, the fragments of each; None: they are not compressed.
         count: the frames that are there as a whole, where they are not compressed.
+        more: frames that are there beyond those that the header declares.
     """
 
     stream: BinaryIO | io.BytesIO
@@ -63,6 +70,7 @@ class PixelData:
     representation: str
     frames: tuple[tuple[Fragment, ...], ...] | None
     count: int
+    more: int
 
     def missing(self, index: int) -> bool:
         """Whether the file ends before this frame does."""
@@ -105,11 +113,14 @@ def find_frames(stream: BinaryIO, header: pydicom.Dataset, count: int) -> PixelD
     offset = stream.tell()
     held = stream.seek(0, io.SEEK_END) - offset
     if syntax.is_encapsulated:
-        frames = _frames(stream, offset, count, _extended_offsets(header, count))
-        return PixelData(stream, offset, representation, frames, len(frames))
+        table, fragments = _fragments(stream, offset)
+        extended = _extended_offsets(header, count)
+        frames = _frames(stream, table, fragments, count, extended)
+        more = _more_fragments(stream, fragments, count)
+        return PixelData(stream, offset, representation, frames, len(frames), more)
     if length == _UNDEFINED:
         raise UnreadableImage("compressed DICOM pixels in a file that says they are not")
-    return PixelData(stream, offset, representation, None, _whole(min(length, held), header))
+    return _uncompressed(stream, offset, representation, min(length, held), header, count)
 
 
 def _inflated(stream: BinaryIO, header: pydicom.Dataset, count: int) -> PixelData:
@@ -117,7 +128,23 @@ def _inflated(stream: BinaryIO, header: pydicom.Dataset, count: int) -> PixelDat
     stream.seek(0)
     element = pydicom.dcmread(stream, force=True).get("PixelData", b"")
     content = bytes(element) if element else b""
-    return PixelData(io.BytesIO(content), 0, "OW", None, _whole(len(content), header))
+    return _uncompressed(io.BytesIO(content), 0, "OW", len(content), header, count)
+
+
+def _uncompressed(
+    stream: BinaryIO | io.BytesIO,
+    offset: int,
+    representation: str,
+    held: int,
+    header: pydicom.Dataset,
+    count: int,
+) -> PixelData:
+    """The frames that so many bytes hold."""
+    bits = _frame_bits(held, header)
+    whole = held * 8 // bits if bits else 0
+    rest = held - math.ceil(count * bits / 8)
+    more = rest * 8 // bits if bits and rest > 1 else 0  # One byte makes the length even.
+    return PixelData(stream, offset, representation, None, whole, more)
 
 
 def _element(stream: BinaryIO, little: bool, implicit: bool) -> tuple[int, str, int]:
@@ -138,8 +165,8 @@ def _element(stream: BinaryIO, little: bool, implicit: bool) -> tuple[int, str, 
     return tag, head[4:6].decode("ascii", "replace"), length
 
 
-def _whole(held: int, header: pydicom.Dataset) -> int:
-    """The frames that so many bytes hold, of those that are not compressed."""
+def _frame_bits(held: int, header: pydicom.Dataset) -> int:
+    """The bits of a frame that is not compressed, where so many bytes are held."""
     samples = header.Rows * header.Columns * header.get("SamplesPerPixel", 1)
     bits = samples * header.BitsAllocated
     if header.get("PhotometricInterpretation") == "YBR_FULL_422":
@@ -150,7 +177,7 @@ def _whole(held: int, header: pydicom.Dataset) -> int:
                 "correct its header"
             )
         bits = bits * 2 // 3
-    return math.floor(held * 8 / bits) if bits else 0
+    return int(bits)
 
 
 def _extended_offsets(header: pydicom.Dataset, count: int) -> tuple[int, ...]:
@@ -161,10 +188,13 @@ def _extended_offsets(header: pydicom.Dataset, count: int) -> tuple[int, ...]:
 
 
 def _frames(
-    stream: BinaryIO, offset: int, count: int, extended: Sequence[int]
+    stream: BinaryIO,
+    table: bytes,
+    fragments: Sequence[Fragment],
+    count: int,
+    extended: Sequence[int],
 ) -> tuple[tuple[Fragment, ...], ...]:
     """The fragments of each frame."""
-    table, fragments = _fragments(stream, offset)
     filled = [part for part in fragments if part.length]
     if count == 1:
         return (tuple(filled),) if filled else ()
@@ -180,6 +210,14 @@ def _frames(
         if found and found[0] == filled[0].start:
             return _between(found, filled)
     return tuple((part,) for part in filled)
+
+
+def _more_fragments(stream: BinaryIO, fragments: Sequence[Fragment], count: int) -> int:
+    """The frames beyond the declared ones that fragments hold."""
+    filled = [part for part in fragments if part.length]
+    if len(filled) <= count:
+        return 0
+    return max(0, sum(_begins(stream, part) for part in filled) - count)
 
 
 def _fragments(stream: BinaryIO, offset: int) -> tuple[bytes, list[Fragment]]:

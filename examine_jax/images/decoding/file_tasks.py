@@ -8,7 +8,8 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from examine_jax.images.decoding.decoder import DecodedImage, FileHeader, ImageDecoder
+from examine_jax.images.decoding.decoded_image import DecodedImage, FileHeader
+from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.describing import Describe, DescribeFailed
 from examine_jax.images.decoding.quiet import quiet_libraries
 from examine_jax.images.decoding.unreadable import UnreadableImage
@@ -61,7 +62,7 @@ def header_and_sharing(decoder: ImageDecoder, path: str) -> tuple[FileHeader, li
 
 def _sharing(decoder: ImageDecoder, path: str) -> list[DecodedImage]:
     try:
-        images = decoder.frames(path)
+        images = decoder.frames(path).images
     except UnreadableImage:
         return []  # Reading the image gives the reason.
     return [one for one in images if isinstance(one, DecodedImage) and one.intensities]

@@ -25,8 +25,9 @@ _DTYPES = frozenset({"bool", "uint8", "uint16", "int16", "int32", "int64", "floa
 # The dataclasses that are sent, and the modules of this package that hold them. A module is
 # imported when a message names it first: a worker imports no more than its task needs.
 _SENT = {
-    "DecodedImage": "decoder",
-    "FileHeader": "decoder",
+    "DecodedFile": "decoded_image",
+    "DecodedImage": "decoded_image",
+    "FileHeader": "decoded_image",
     "GreyScale": "intensity",
     "Intensities": "intensity",
     "Limits": "limits",

@@ -58,6 +58,14 @@ def is_deep(image: Image.Image) -> bool:
     return image.format == "PNG" and (image.mode.startswith("I") or ";16" in _rawmode(image))
 
 
+def beyond(image: Image.Image) -> str | None:
+    """Why frames after the first are not read; None: there are none."""
+    frames = getattr(image, "n_frames", 1)
+    if frames == 1:
+        return None
+    return f"{frames} frames in one {image.format}, whose first is read; save the others as files"
+
+
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation; 1 (upright) where it is missing or damaged."""
     try:

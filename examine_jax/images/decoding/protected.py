@@ -15,7 +15,8 @@ from typing import Any
 from PIL import Image
 
 from examine_jax.images.decoding import file_tasks
-from examine_jax.images.decoding.decoder import DecodedImage, FileHeader, ImageDecoder
+from examine_jax.images.decoding.decoded_image import DecodedFile, DecodedImage, FileHeader
+from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.describing import DescribeFailed
 from examine_jax.images.decoding.file_tasks import header_and_sharing
 from examine_jax.images.decoding.limits import Limits
@@ -64,9 +65,7 @@ class ProtectedDecoder:
             return cls(decoder, None, (_note(problem),))
         return protected
 
-    def frames(
-        self, paths: Sequence[str]
-    ) -> Generator[list[DecodedImage | UnreadableImage] | UnreadableImage]:
+    def frames(self, paths: Sequence[str]) -> Generator[DecodedFile | UnreadableImage]:
         """The images of each file, in order, or why none can be read. Closed, it stops the work.
 
         Raises:

@@ -4,6 +4,8 @@ Values are those of the file: unsigned integers of up to 8 bits, palettes, CMYK,
 become bytes; all others keep their values. Transparent pixels are laid on white.
 """
 
+import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
@@ -42,6 +44,24 @@ def open_tiff(stream: BinaryIO) -> TiffFile:
     stream.seek(0)
     # Formats that are built upon TIFF and lay out pages otherwise are read as the TIFF they are.
     return TiffFile(stream, _multifile=False, is_lsm=False, is_ndpi=False, is_scanimage=False)
+
+
+def declared_beyond(file: TiffFile, pages: int) -> str | None:
+    """Why images after so many pages are not read; None: the file's description declares none.
+
+    ImageJ and tifffile may write images one after the other and a directory for the first alone.
+    """
+    page = file.pages.first
+    description = str(page.description)
+    if found := re.match(r"ImageJ=.*?^images=(\d{1,9})$", description, re.DOTALL | re.MULTILINE):
+        declared = int(found[1]) // max(1, page.samplesperpixel)
+    elif found := re.match(r'\{"shape": \[(\d{1,9}(?:, \d{1,9}){0,7})\]', description):
+        declared = math.prod(map(int, found[1].split(","))) // max(1, page.size)
+    else:
+        return None
+    if declared <= pages:
+        return None
+    return f"a TIFF described as {declared} images with pages for {pages}; save each as a page"
 
 
 def read_tiff(

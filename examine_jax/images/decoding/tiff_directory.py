@@ -3,6 +3,7 @@
 A directory that names itself, or that holds millions of numbers, costs neither time nor memory.
 """
 
+import dataclasses
 import struct
 from typing import BinaryIO
 
@@ -25,8 +26,21 @@ def is_tiff(beginning: bytes) -> bool:
     return beginning[:4] in _BEGINNINGS
 
 
-def image_directories(stream: BinaryIO) -> list[int]:
-    """Where the directories of a TIFF's images are: no smaller copies of others, and no masks.
+@dataclasses.dataclass(frozen=True)
+class Directories:
+    """The directories of a TIFF's images.
+
+    Attributes:
+        images: where they are.
+        beyond: why there may be more, which are not found; None: there are none.
+    """
+
+    images: tuple[int, ...]
+    beyond: str | None = None
+
+
+def tiff_directories(stream: BinaryIO) -> Directories:
+    """Finds the directories of a TIFF's images: no smaller copies of others, and no masks.
 
     The first directory always counts. One after which the file is damaged is the last.
 
@@ -43,20 +57,27 @@ def image_directories(stream: BinaryIO) -> list[int]:
         raise UnreadableImage("truncated: a TIFF without a directory") from None
     found: list[int] = []
     seen: set[int] = set()
+    beyond = None
     while following and following not in seen and len(seen) < _MOST_DIRECTORIES:
         seen.add(following)
         try:
             kind, after = _directory(stream, following, order, big)
-        except (UnreadableImage, OSError, OverflowError):
+        except (UnreadableImage, OSError, OverflowError) as error:
             if not found:
                 raise
+            beyond = f"this page and any after it are not read: {error}"
             break
         if not found or not kind & (_SMALLER_COPY | _MASK):
             found.append(following)
         following = after
     if not found:
         raise UnreadableImage("truncated: a TIFF without a directory")
-    return found
+    if following and beyond is None:
+        if following in seen:
+            beyond = "damaged: the list of pages leads back to an earlier page"
+        else:
+            beyond = f"a TIFF of more than {_MOST_DIRECTORIES} pages; split it"
+    return Directories(tuple(found), beyond)
 
 
 def _directory(stream: BinaryIO, offset: int, order: str, big: bool) -> tuple[int, int]:

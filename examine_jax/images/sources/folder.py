@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from examine_jax.common.shapes import Float
-from examine_jax.images.decoding.decoder import DecodedImage, ImageDecoder
+from examine_jax.images.decoding.decoded_image import DecodedImage
+from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.depth import (
     bits_that_hold,
     check_bits_stored,
@@ -32,6 +33,7 @@ from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import ImageSet, SkippedImage
 from examine_jax.images.names import shown
 from examine_jax.images.sources.folder_reading import (
+    beyond_read,
     by_series,
     file_names,
     image_name,
@@ -110,7 +112,7 @@ def load_folder(
 
     Colours: grey is repeated to 3 channels; colour becomes grey by ITU-R 601 luma; CMYK is
     converted without its colour profile; transparent pixels are laid on white. EXIF orientation is
-    applied. Of several frames of an animation, the first is read.
+    applied. Of several frames of an animation, the first is read, and `skipped` says so.
 
     Depth: integers of more than 8 bits and floats (any channels) become 8 bits by one rule for the
     whole folder, stated in images/decoding/depth.py. DICOM files (read where pydicom is installed)
@@ -119,7 +121,8 @@ def load_folder(
     series whose windows differ share one (images/decoding/series_windows.py). Each frame of a
     DICOM file with several is an image, named `file.dcm[3]`, and so is each page of a TIFF, except
     smaller copies and masks. Where a file is named `file.dcm[3]` itself, the frame is
-    `file.dcm[3]~2`: all names differ. A damaged frame or page costs no other.
+    `file.dcm[3]~2`: all names differ. A damaged frame or page costs no other. Frames that a file
+    holds beyond those that its header declares are listed in `skipped`.
 
     Files are decoded in worker processes. One that crashes its decoder, computes for more than
     3.5 s (and 1 s a megabyte and megapixel), or needs more than 1 GiB beyond what its pixels take
@@ -191,13 +194,13 @@ def load_folder(
             if isinstance(result, UnreadableImage):
                 skipped.append(SkippedImage(candidate.name, str(result)))
             else:
-                if len(result) > 1:  # Growing in place copies nothing.
-                    pixels.resize(
-                        (len(pixels) + len(result) - 1, *pixels.shape[1:]), refcheck=False
-                    )
-                for frame, image in enumerate(result):
+                count = len(result.images)
+                skipped += beyond_read(candidate.name, count, result.beyond, taken)
+                if count > 1:  # Growing in place copies nothing.
+                    pixels.resize((len(pixels) + count - 1, *pixels.shape[1:]), refcheck=False)
+                for frame, image in enumerate(result.images):
                     row = len(names)
-                    name = image_name(candidate.name, frame, len(result), taken)
+                    name = image_name(candidate.name, frame, count, taken)
                     if isinstance(image, UnreadableImage):
                         skipped.append(SkippedImage(name, str(image)))
                         continue
@@ -276,7 +279,7 @@ def _decoded_again(
     by_path = itertools.groupby(places, key=lambda place: place[0])
     for (path, frames), images in zip(by_path, protected.frames(paths)):
         for _, frame in frames:
-            image = images if isinstance(images, UnreadableImage) else images[frame]
+            image = images if isinstance(images, UnreadableImage) else images.images[frame]
             if isinstance(image, UnreadableImage):
                 raise UnreadableImage(
                     f"{shown(path)}: {image}; it changed while the folder was read, so read it "

@@ -50,6 +50,21 @@ def image_name(file: str, frame: int, frames: int, taken: Set[str]) -> str:
     return name
 
 
+def beyond_read(
+    file: str, images: int, reason: str | None, taken: Set[str]
+) -> tuple[SkippedImage, ...]:
+    """The entry for images that a file holds after those that are read; none without a reason.
+
+    Args:
+        file, taken: as for `image_name`.
+        images: that were read, or declared.
+        reason: why others are not.
+    """
+    if reason is None:
+        return ()
+    return (SkippedImage(image_name(file, images, images + 1, taken), reason),)
+
+
 def nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[SkippedImage]) -> str:
     """What was found in a folder without a readable image, as one message."""
     message = f"no readable image in {shown(folder)}"

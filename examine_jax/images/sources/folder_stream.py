@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from examine_jax.common.shapes import UInt8
-from examine_jax.images.decoding.decoder import DecodedImage, ImageDecoder
+from examine_jax.images.decoding.decoded_image import DecodedImage
+from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.depth import FLOAT_TOLERANCE, check_bits_stored, to_bytes
 from examine_jax.images.decoding.intensity import GreyScale, Intensities, shared_scales
 from examine_jax.images.decoding.parallel import Budget
@@ -19,6 +20,7 @@ from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown
 from examine_jax.images.sources.folder_reading import (
+    beyond_read,
     by_series,
     file_names,
     image_name,
@@ -101,6 +103,7 @@ def stream_folder(
                     "demand need their full "
                     "scale beforehand; name bits_stored (8 to 16)"
                 )
+            skipped += beyond_read(candidate.name, file.images, file.beyond, taken)
             for frame in range(file.images):
                 name = image_name(candidate.name, frame, file.images, taken)
                 if frame in file.missing:

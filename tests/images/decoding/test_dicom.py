@@ -224,7 +224,7 @@ def test_the_windows_of_enhanced_files_hold_for_their_frames(tmp_path: pathlib.P
         group.FrameVOILUTSequence = [window]
         groups.append(group)
     grey(12, values, PerFrameFunctionalGroupsSequence=groups).save_as(tmp_path / "a.dcm")
-    for frame, centre in zip(decoder(16).frames(str(tmp_path / "a.dcm")), (200, 800)):
+    for frame, centre in zip(decoder(16).frames(str(tmp_path / "a.dcm")).images, (200, 800)):
         expected = np.clip((values[0].astype(float) - centre) / 200 + 0.5, 0, 1)
         assert np.abs(frame.pixels[..., 0] - 255 * expected).max() <= 0.51
 

@@ -20,7 +20,8 @@ from benchmarks.quality import dicom_cells
 from benchmarks.quality.dicom_cells import SIZE, Cell, write
 from benchmarks.quality.dicom_matrix import cells, problem
 from examine_jax.images.decoding import dicom_codecs
-from examine_jax.images.decoding.decoder import DecodedImage, ImageDecoder
+from examine_jax.images.decoding.decoded_image import DecodedImage
+from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.dicom_codecs import ADVICE, check_decodable
 from examine_jax.images.decoding.intensity import GreyScale
 from examine_jax.images.decoding.parallel import Budget
@@ -60,7 +61,7 @@ def read(
 ) -> np.ndarray:
     scale = GreyScale(intensity_range)
     reader = ImageDecoder(SIZE, channels, None, 10**6, 10**8, Budget(10**6), scale)
-    images = reader.frames(str(path))
+    images = reader.frames(str(path)).images
     assert all(isinstance(image, DecodedImage) for image in images)
     return np.stack([image.pixels for image in images if isinstance(image, DecodedImage)])
 

@@ -2,6 +2,7 @@
 
 import pathlib
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from benchmarks.quality.dicom_cells import grey_values
-from examine_jax.images.decoding.decoder import DecodedImage
+from examine_jax.images import load_images, stream_images
+from examine_jax.images.decoding.decoded_image import DecodedImage
 from tests.images.decoding.test_dicom import decoder, grey
 
 imagecodecs = pytest.importorskip("imagecodecs", reason="DICOM needs examine-jax[dicom]")
@@ -34,6 +36,12 @@ def item(content: bytes, length: int | None = None) -> bytes:
 def halves(frame: bytes) -> list[bytes]:
     middle = len(frame) // 4 * 2
     return [frame[:middle], frame[middle:]]
+
+
+def run_lengths(frame: np.ndarray) -> bytes:
+    """A frame in run lengths: one segment, whose runs are rows as they are."""
+    rows = b"".join(bytes([len(row) - 1]) + row.tobytes() for row in frame)
+    return struct.pack("<16I", 1, 64, *[0] * 14) + rows + b"\0" * (len(rows) % 2)
 
 
 def offsets(parts: list[list[bytes]]) -> list[int]:
@@ -70,7 +78,7 @@ def written(
 
 def frames_read(path: str) -> list[int]:
     """The indices of the frames that are read, each held to what was written."""
-    images = decoder(VALUES.shape[1]).frames(path)
+    images = decoder(VALUES.shape[1]).frames(path).images
     found = []
     for index, image in enumerate(images):
         if isinstance(image, DecodedImage):
@@ -84,6 +92,7 @@ def frames_read(path: str) -> list[int]:
 
 SINGLE = [[frame] for frame in ENCODED]
 SPLIT = [halves(frame) for frame in ENCODED]
+RUN_LENGTHS = [run_lengths(frame) for frame in VALUES]
 
 
 def joined(parts: list[list[bytes]]) -> bytes:
@@ -161,13 +170,10 @@ def test_an_extended_table(tmp_path: pathlib.Path, false: bool) -> None:
     assert frames_read(path) == [0, 1, 2]
 
 
-def test_tables_separate_frames_without_a_beginning(tmp_path: pathlib.Path) -> None:
-    """Run lengths have no marker: the table alone says where a frame of two fragments ends."""
-    runs = []
-    for frame in VALUES:
-        rows = b"".join(bytes([len(row) - 1]) + row.tobytes() for row in frame)
-        runs.append(halves(struct.pack("<16I", 1, 64, *[0] * 14) + rows + b"\0" * (len(rows) % 2)))
-    content = table(offsets(runs)) + joined(runs) + DELIMITER
+@pytest.mark.parametrize("offsets_of", [offsets, lambda parts: []])
+def test_run_lengths_in_two_fragments_a_frame(tmp_path: pathlib.Path, offsets_of: Any) -> None:
+    runs = [halves(frame) for frame in RUN_LENGTHS]
+    content = table(offsets_of(runs)) + joined(runs) + DELIMITER
     assert frames_read(written(tmp_path, content, syntax=uid.RLELossless)) == [0, 1, 2]
 
 
@@ -187,7 +193,7 @@ def test_big_endian_files_that_end_early(tmp_path: pathlib.Path, bits: int) -> N
     whole = (tmp_path / "a.dcm").read_bytes()
     end = whole.index(content) + len(content)
     (tmp_path / "a.dcm").write_bytes(whole[: end - 10])
-    first, second, third = decoder(values.shape[1]).frames(str(tmp_path / "a.dcm"))
+    first, second, third = decoder(values.shape[1]).frames(str(tmp_path / "a.dcm")).images
     assert isinstance(first, DecodedImage)
     assert isinstance(second, DecodedImage)
     assert str(third) == "truncated: its header declares 3 frames"
@@ -201,3 +207,40 @@ def test_colours_that_are_not_subsampled_as_they_say_are_refused(tmp_path: pathl
     dataset.save_as(tmp_path / "a.dcm")
     with pytest.raises(ValueError, match="as without chroma subsampling"):
         decoder(24)(str(tmp_path / "a.dcm"))
+
+
+def names_of(folder: pathlib.Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The images that are read, and what is skipped; streamed images have the same."""
+    images = load_images(folder, image_size=8)
+    stream = stream_images(folder, image_size=8)
+    assert (stream.names, stream.skipped) == (images.names, images.skipped)
+    return images.names, {item.name: item.reason for item in images.skipped}
+
+
+@pytest.mark.parametrize("kind", ["plain", "deflated", "single", "split", "run lengths"])
+@pytest.mark.parametrize("declared", [1, 2])
+def test_frames_beyond_the_declared_ones_are_listed(
+    tmp_path: pathlib.Path, kind: str, declared: int
+) -> None:
+    if kind == "run lengths":
+        runs = [[frame] for frame in RUN_LENGTHS]
+        written(tmp_path, item(b"") + joined(runs) + DELIMITER, declared, uid.RLELossless)
+    elif kind in ("single", "split"):
+        parts = SINGLE if kind == "single" else SPLIT
+        written(tmp_path, item(b"") + joined(parts) + DELIMITER, declared)
+    else:
+        dataset = grey(8, VALUES, NumberOfFrames=declared)
+        if kind == "deflated":
+            dataset.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+        dataset.save_as(tmp_path / "a.dcm")
+    names, skipped = names_of(tmp_path)
+    assert names == (("a.dcm",) if declared == 1 else ("a.dcm[0]", "a.dcm[1]"))
+    assert list(skipped) == [f"a.dcm[{declared}]"]
+    assert f"{3 - declared} frame" in skipped[f"a.dcm[{declared}]"]
+    assert "correct NumberOfFrames" in skipped[f"a.dcm[{declared}]"]
+
+
+def test_the_byte_that_makes_a_length_even_is_no_frame(tmp_path: pathlib.Path) -> None:
+    grey(8, np.full((1, 1), 7, np.uint8)).save_as(tmp_path / "a.dcm")
+    grey(8, np.full((3, 1, 1), 7, np.uint8)).save_as(tmp_path / "b.dcm")
+    assert names_of(tmp_path) == (("a.dcm", "b.dcm[0]", "b.dcm[1]", "b.dcm[2]"), {})

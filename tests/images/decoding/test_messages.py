@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from examine_jax.images.decoding.decoder import DecodedImage, FileHeader
+from examine_jax.images.decoding.decoded_image import DecodedImage, FileHeader
 from examine_jax.images.decoding.intensity import GreyScale
 from examine_jax.images.decoding.limits import Limits
 from examine_jax.images.decoding.messages import DamagedMessage, pack, unpack

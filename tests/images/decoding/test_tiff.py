@@ -125,7 +125,7 @@ def test_pages_are_images_and_thumbnails_and_masks_are_not(tmp_path):
             mask = {"photometric": "mask"} if kind == 4 else {}
             page = page.astype(bool) if mask else page
             writer.write(page, subfiletype=kind, metadata=None, **mask)
-    assert [image.pixels.max() for image in decoder().frames(path)] == [10, 30, 50]
+    assert [image.pixels.max() for image in decoder().frames(path).images] == [10, 30, 50]
     assert decoder()(path, 1).pixels.max() == 30
     header = decoder().read_header(path)
     assert (header.images, header.deep, header.missing) == (3, True, {})
@@ -136,7 +136,7 @@ def test_a_page_that_is_not_read_costs_no_other(tmp_path):
     with tifffile.TiffWriter(path) as writer:
         for page in (np.full((9, 9), 7, np.uint8), np.ones((9, 9), np.complex64)):
             writer.write(page, metadata=None)
-    first, second = decoder().frames(path)
+    first, second = decoder().frames(path).images
     assert (first.pixels == 7).all()
     assert "complex samples" in str(second)
     assert list(decoder().read_header(path).missing) == [1]
@@ -220,7 +220,7 @@ def test_a_directory_that_names_itself_is_one_page(tmp_path):
     (tags,) = struct.unpack_from("<H", content, 8)
     struct.pack_into("<I", content, 10 + 12 * tags, 8)
     path.write_bytes(content)
-    assert len(decoder().frames(str(path))) == 1
+    assert len(decoder().frames(str(path)).images) == 1
 
 
 def test_a_strip_that_inflates_beyond_its_size_is_not_inflated(tmp_path):

@@ -1,0 +1,74 @@
+"""What decoding a file gives: its images, or what its header says of them."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from examine_jax.common.shapes import Float, Shaped
+from examine_jax.images.decoding.intensity import Intensities
+from examine_jax.images.decoding.resize import is_smaller
+from examine_jax.images.decoding.series_windows import Slice
+from examine_jax.images.decoding.unreadable import UnreadableImage
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedImage:
+    """A resized image with 1 channel (grey) or 3.
+
+    Attributes:
+        pixels: uint8 is final. uint16 and float32 wait for the full scale of their source
+            (depth.py), or for the scale that they share with other images (intensity.py).
+        largest: the largest value before resizing.
+        stored_size: rows and columns before resizing, upright.
+        intensities: of DICOM values that wait, what they say of the scale that they share.
+        description: what the decoder's `describe` says of the image before resizing.
+        slice: of DICOM, what it says of its series' window.
+    """
+
+    pixels: Shaped[np.ndarray, "rows columns channels"]
+    largest: float
+    stored_size: tuple[int, int]
+    intensities: Intensities | None = None
+    description: Float[np.ndarray, " numbers"] | None = None
+    slice: Slice | None = None
+
+    @property
+    def resized_up(self) -> bool:
+        """Whether a side was shorter than asked for."""
+        return is_smaller(self.stored_size, (self.pixels.shape[0], self.pixels.shape[1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedFile:
+    """The images of a file.
+
+    Attributes:
+        images: in place of one that is damaged, while others are not: why.
+        beyond: why more images, which the file holds after these, are not read; None: there are
+            none.
+    """
+
+    images: Sequence[DecodedImage | UnreadableImage]
+    beyond: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FileHeader:
+    """What a file's header says of its images.
+
+    Attributes:
+        images: how many it declares.
+        deep: they are integers of more than 8 bits, which wait for a full scale.
+        waits: they wait for a scale that they share.
+        missing: why images are not there, by their index.
+        slices: of DICOM, what each image says of its series' window.
+        beyond: as in `DecodedFile`.
+    """
+
+    images: int
+    deep: bool
+    waits: bool = False
+    missing: Mapping[int, str] = dataclasses.field(default_factory=dict)
+    slices: tuple[Slice | None, ...] = ()
+    beyond: str | None = None

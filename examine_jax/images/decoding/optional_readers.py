@@ -1,0 +1,36 @@
+"""The readers of formats whose packages may not be installed."""
+
+from types import ModuleType
+
+from examine_jax.images.decoding.unreadable import UnreadableImage
+
+
+def dicom_reader() -> ModuleType:
+    """The module dicom.py.
+
+    Raises:
+        UnreadableImage: pydicom is not installed.
+    """
+    try:
+        from examine_jax.images.decoding import dicom
+    except ImportError:
+        raise UnreadableImage(
+            "a DICOM file, which is read by the package pydicom; pip install 'examine-jax[dicom]'"
+        ) from None
+    return dicom
+
+
+def tiff_reader() -> ModuleType:
+    """The module tiff.py.
+
+    Raises:
+        UnreadableImage: tifffile or imagecodecs is not installed.
+    """
+    try:
+        from examine_jax.images.decoding import tiff
+    except ImportError:
+        raise UnreadableImage(
+            "a TIFF, which is read by the packages tifffile and imagecodecs; pip install tifffile "
+            "imagecodecs"
+        ) from None
+    return tiff
