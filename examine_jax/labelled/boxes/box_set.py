@@ -123,12 +123,12 @@ class BoxSet:
         }
         return dataclasses.replace(self, **taken)
 
-    def select(self, images: Iterable[int] | Int[np.ndarray, " chosen"]) -> "BoxSet":
+    def select(self, images: Iterable[SupportsIndex] | Int[np.ndarray, " chosen"]) -> "BoxSet":
         """The images with these indices, each once, in this order, with their boxes.
 
         The boxes come in the order of the images, those of one image in the file's order.
         """
-        chosen = np.fromiter(images, np.int64)
+        chosen = np.fromiter(map(operator.index, images), np.int64)
         place = np.full(len(self.images), -1, np.int64)
         place[chosen] = np.arange(len(chosen))
         rows = np.concatenate([np.zeros(0, np.int64), *(self.of_image(i) for i in chosen)])
