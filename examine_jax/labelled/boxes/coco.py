@@ -180,7 +180,9 @@ def _image_names(gathered: Gathered, images: list[dict[str, Any]]) -> dict[Any, 
 
 def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
     height, width = entry.get("height"), entry.get("width")
-    if _is_number(height) and _is_number(width) and 0 < height < 2**31 and 0 < width < 2**31:
+    if not isinstance(height, int | float) or not isinstance(width, int | float):
+        return None
+    if 0 < height < 2**31 and 0 < width < 2**31:
         return int(height), int(width)
     return None
 

@@ -94,10 +94,10 @@ def match_images(
             f"names {_listed(boxes.images[:2])}, the images are {_listed(names[:2])}"
         )
     _refuse_turned(boxes, names, sizes, found, where)
-    wanted = np.where((boxes.sizes > 0).all(axis=1)[:, None], boxes.sizes, -1)
+    wanted = np.where((boxes.sizes > 0).all(axis=1, keepdims=True), boxes.sizes, -1)
     matched = found >= 0
     wanted[matched] = sizes[found[matched]]
-    own = np.where((boxes.sizes > 0).all(axis=1)[:, None], boxes.sizes, wanted)
+    own = np.where((boxes.sizes > 0).all(axis=1, keepdims=True), boxes.sizes, wanted)
     kept = dataclasses.replace(boxes, sizes=own).take(matched[boxes.image])
     scaled = kept.scaled_to_sizes(wanted) if (wanted[kept.image] > 0).all() else kept
     files = boxes.files
