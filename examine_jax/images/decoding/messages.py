@@ -5,6 +5,7 @@ names, one after the other.
 """
 
 import dataclasses
+import functools
 import importlib
 import json
 import math
@@ -118,6 +119,7 @@ def _plain(value: Any, arrays: list[memoryview]) -> Any:
     raise TypeError(f"a {name} cannot be sent to another process")
 
 
+@functools.cache
 def _dataclass(name: str) -> Any:
     return getattr(importlib.import_module(f"{__package__}.{_SENT[name]}"), name)
 
