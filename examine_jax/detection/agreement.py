@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 
 from examine_jax.common.shapes import Float, Int
+from examine_jax.detection.metrics.matching import overlaps
 from examine_jax.labelled.boxes import BoxSet
 
 ALL_CLASSES = "all classes"
@@ -92,48 +93,6 @@ def reader_agreement(
     return tuple(found)
 
 
-def best_overlaps(
-    truth: BoxSet, predictions: BoxSet, *, least_score: float = 0.05
-) -> Float[np.ndarray, " boxes"]:
-    """For each true box the largest IoU of a prediction of its class, 0 where there is none.
-
-    This is the paper's "IoU of the model". It rewards many detections, since the best is chosen
-    with the truth in hand.
-
-    Args:
-        truth: the boxes.
-        predictions: on the same images, with the same classes.
-        least_score: predictions below it are left out.
-
-    Raises:
-        ValueError: the two differ in images or classes.
-    """
-    if truth.images != predictions.images or truth.classes != predictions.classes:
-        raise ValueError("truth and predictions must have the same images and classes, in order")
-    if predictions.score is not None:
-        predictions = predictions.take(predictions.score >= least_score)
-    best = np.zeros(len(truth))
-    for image in range(len(truth.images)):
-        own, theirs = truth.of_image(image), predictions.of_image(image)
-        if len(own) and len(theirs):
-            overlaps = pairwise_iou(truth.corners[own], predictions.corners[theirs])
-            same = truth.label[own][:, None] == predictions.label[theirs]
-            best[own] = np.where(same, overlaps, 0.0).max(axis=1)
-    return best
-
-
-def pairwise_iou(
-    a: Float[np.ndarray, "n 4"], b: Float[np.ndarray, "m 4"]
-) -> Float[np.ndarray, "n m"]:
-    """The IoU of each box of `a` with each of `b`; 0 where both have no area."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    both = np.prod(np.maximum(high - low, 0.0), axis=2)
-    area_a, area_b = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b))
-    union = area_a[:, None] + area_b[None, :] - both
-    return np.divide(both, union, out=np.zeros_like(both), where=union > 0)
-
-
 Cells = dict[tuple[int, int, int], Int[np.ndarray, " rows"]]
 
 
@@ -174,10 +133,10 @@ def _pair(
             sums[place, label, :2] = len(own), len(other)
             if not len(own) or not len(other):
                 continue
-            overlaps = pairwise_iou(boxes.corners[own], boxes.corners[other])
-            pairs[label] += overlaps.ravel().tolist()
+            overlap = overlaps(boxes.corners[own], boxes.corners[other])
+            pairs[label] += overlap.ravel().tolist()
             # Pairs that are no match count nothing, so that they displace no match.
-            allowed = np.where(overlaps > limit, overlaps, 0.0)
+            allowed = np.where(overlap > limit, overlap, 0.0)
             chosen = allowed[linear_sum_assignment(allowed, maximize=True)]
             chosen = chosen[chosen > 0]
             matched[label] += chosen.tolist()

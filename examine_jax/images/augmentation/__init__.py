@@ -13,6 +13,7 @@ from examine_jax.images.augmentation.recipes import (
     simsiam_views,
     vicreg_views,
 )
+from examine_jax.images.augmentation.relative_noise import RelativeNoise
 from examine_jax.images.augmentation.symmetries import Dihedral, Flip, QuarterTurns
 
 # The classes that a saved configuration may name. A new augmentation is added here.
@@ -26,6 +27,7 @@ AUGMENTATIONS = (
     QuarterTurns,
     RandomGrayscale,
     RandomResizedCrop,
+    RelativeNoise,
     Solarize,
     TwoViews,
 )
@@ -42,6 +44,7 @@ __all__ = [
     "QuarterTurns",
     "RandomGrayscale",
     "RandomResizedCrop",
+    "RelativeNoise",
     "Solarize",
     "TwoViews",
     "byol_views",
