@@ -13,6 +13,7 @@ from examine_jax.detection.augmentation import BoxAugmentation
 from examine_jax.detection.faster_rcnn import FasterRCNN
 from examine_jax.detection.geometry.anchors import AnchorSettings
 from examine_jax.detection.geometry.coder import BoxCoder
+from examine_jax.detection.geometry.matching import Matcher
 from examine_jax.detection.geometry.roi_sampling import RoISampling
 from examine_jax.detection.post_processing import DetectionSettings
 from examine_jax.detection.proposals import ProposalSettings
@@ -23,13 +24,14 @@ from examine_jax.models.weights import read_json
 from examine_jax.pretraining.pixels import PixelScale
 
 FORMAT_VERSION = 1
-_KNOWN = (
+KNOWN = (
     FasterRCNN,
     ResNetConfig,
     AnchorSettings,
     BoxAugmentation,
     BoxCoder,
     DetectionSettings,
+    Matcher,
     PixelScale,
     ProposalSettings,
     RoISampling,
@@ -82,7 +84,7 @@ def load_detector(folder: str | os.PathLike[str]) -> Detector:
             f"{file}: format_version is {version!r}, this version of examine_jax reads "
             f"{FORMAT_VERSION}"
         )
-    method = from_plain(configuration["detector"], _KNOWN, str(file))
+    method = from_plain(configuration["detector"], KNOWN, str(file))
     if not isinstance(method, FasterRCNN):
         raise ValueError(f"{file}: 'detector' is {type(method).__name__}, which is no detector")
     params, state = jax.eval_shape(lambda key: method.init(key, {}), jax.random.key(0))

@@ -1,0 +1,1 @@
+"""The detection job: images and a detector in, boxes and their page out."""

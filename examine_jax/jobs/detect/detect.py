@@ -1,0 +1,208 @@
+"""The detection job: images and a detector in, a file of boxes out."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Any, Literal
+
+import numpy as np
+
+from examine_jax.common.atomic_files import check_not_read
+from examine_jax.common.progress import progress_bar
+from examine_jax.common.settings import setting
+from examine_jax.common.shapes import Shaped
+from examine_jax.detection.boxed_images import join_boxes
+from examine_jax.detection.detector_folder import load_detector
+from examine_jax.detection.metrics import DetectionMetrics, MetricSettings, evaluate
+from examine_jax.detection.prediction import predict
+from examine_jax.detection.training import Detector
+from examine_jax.images import ImageSet, load_images
+from examine_jax.images.sources.load import dicom_settings
+from examine_jax.labelled.boxes.box_set import BoxSet
+from examine_jax.labelled.boxes.reading import write_boxes
+from examine_jax.labelled.tables import read_column
+from examine_jax.reporting.tables import write_skipped
+
+Format = Literal["csv", "coco", "coco_results", "label_studio", "cvat"]
+_SUFFIX = {"csv": ".csv"}
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectSettings:
+    """Images, the detector, and the file to write."""
+
+    images: str | os.PathLike[str] = setting(
+        help="A folder of images; DICOM too.", metavar="FOLDER", main=True
+    )
+    detector: str | os.PathLike[str] = setting(
+        help="OUT/detector of launch.detect_train.", metavar="FOLDER", main=True
+    )
+    output: str | os.PathLike[str] = setting(
+        help="The file of detections, .csv or .json; its page is beside it.",
+        metavar="FILE",
+        main=True,
+    )
+    format: Format | None = setting(
+        None,
+        "Of the file. If not given: csv for .csv, coco_results for .json.",
+        main=True,
+    )
+    least_score: float = setting(
+        0.05, "Detections with a lower score are left out.", minimum=0, maximum=1, main=True
+    )
+    boxes: str | os.PathLike[str] | None = setting(
+        None, "The true boxes, to measure the detections by.", metavar="PATH", main=True
+    )
+    boxes_format: str | None = setting(
+        None, "Of the true boxes. If not given: by the file's name and content.", metavar="NAME"
+    )
+    unnamed: Literal["left_out", "negative"] = setting(
+        "left_out",
+        "Images that --boxes does not name: not measured, or taken as without a box.",
+        main=True,
+    )
+    groups: str | os.PathLike[str] | None = setting(
+        None,
+        "A .csv file: each image's patient, for the metrics' intervals.",
+        metavar="FILE",
+        main=True,
+    )
+    image_column: str = setting("image", "The header of the names in --groups.", metavar="NAME")
+    group_column: str = setting("group", "The header of the groups.", metavar="NAME")
+    bootstrap_draws: int = setting(200, "Of the metrics' intervals; 0: none.", minimum=0)
+    batch_size: int = setting(8, "Images at once.", minimum=1)
+    intensity_range: tuple[float, float] | None = setting(
+        None,
+        "Black and white of grey DICOM values. If not given: as in the training.",
+        metavar="LOW,HIGH",
+    )
+    dicom_window: int | None = setting(
+        None, "Which of a DICOM file's windows. If not given: as in the training.", minimum=1
+    )
+
+    def __post_init__(self) -> None:
+        output = pathlib.Path(self.output)
+        if output.suffix.lower() not in (".csv", ".json"):
+            raise ValueError(f"output {output} must end in .csv or .json")
+        wanted = _SUFFIX.get(self.format or "", ".json") if self.format else output.suffix.lower()
+        if wanted != output.suffix.lower():
+            raise ValueError(f"output {output}: the format {self.format} is written to {wanted}")
+        if not output.parent.is_dir():
+            raise ValueError(f"{output} cannot be written: there is no folder {output.parent}")
+        check_not_read([output, self.page], (self.boxes, self.groups))
+        if self.groups is not None and self.boxes is None:
+            raise ValueError("--groups serves the metrics' intervals: give --boxes=PATH too")
+
+    @property
+    def page(self) -> pathlib.Path:
+        """The page beside the file."""
+        return pathlib.Path(self.output).with_suffix(".html")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DetectedBoxes:
+    """The result of the job.
+
+    Attributes:
+        detector: what found the boxes.
+        images: in the network's size.
+        predictions: the detections, in the images' own pixels.
+        truth: the true boxes likewise, on the measured images, or None.
+        measured: the rows of the measured images.
+        metrics: of the detections on these, or None.
+        skipped: of images, and of true boxes.
+    """
+
+    detector: Detector
+    images: ImageSet
+    predictions: BoxSet
+    truth: BoxSet | None
+    measured: Shaped[np.ndarray, " measured"]
+    metrics: DetectionMetrics | None
+    skipped: tuple[Any, ...]
+
+
+def detect_boxes(settings: DetectSettings, *, progress: bool = True) -> DetectedBoxes:
+    """Finds objects in images and writes the file of detections, whole or not at all.
+
+    Beside OUTPUT.csv, OUTPUT.skipped.csv lists what could not be read, if there is anything.
+
+    Args:
+        settings: images, detector and output.
+        progress: show progress on stderr.
+
+    Raises:
+        ValueError, OSError, ImportError: a one-line reason and remedy.
+    """
+    detector = load_detector(settings.detector)
+    method = detector.method
+    with progress_bar("images", progress) as report:
+        images = load_images(
+            settings.images,
+            image_size=(method.height, method.width),
+            channels=method.encoder.channels,
+            on_progress=report,
+            **dicom_settings(
+                settings.images,
+                detector.training,
+                settings.intensity_range,
+                settings.dicom_window,
+            ),
+        )
+    if images.stored_sizes is None:
+        raise ValueError(f"{settings.images} does not tell the images' own sizes")
+    boxed = None
+    if settings.boxes is not None:
+        boxed = join_boxes(
+            images,
+            settings.boxes,
+            format=settings.boxes_format,
+            classes=method.classes,
+            unnamed=settings.unnamed,
+        )
+    with progress_bar("detection", progress) as report:
+        found = predict(
+            method,
+            detector.params,
+            detector.state,
+            images.pixels,
+            names=images.names,
+            batch_size=settings.batch_size,
+            on_progress=report,
+        )
+    found = found.scaled_to_sizes(images.stored_sizes)
+    found = found.take(np.asarray(found.score) >= settings.least_score)
+    truth, metrics, measured = None, None, np.arange(len(images))
+    if boxed is not None:
+        truth = boxed.boxes.with_classes(method.classes)
+        place = {name: row for row, name in enumerate(images.names)}
+        measured = np.array([place[name] for name in truth.images])
+        metrics = _measure(settings, truth, found.select(measured.tolist()))
+    _write(settings, found)
+    skipped = images.skipped if boxed is None else boxed.skipped()
+    if skipped:
+        write_skipped(pathlib.Path(settings.output).with_suffix(".skipped.csv"), skipped)
+    return DetectedBoxes(detector, images, found, truth, measured, metrics, tuple(skipped))
+
+
+def _measure(settings: DetectSettings, truth: BoxSet, found: BoxSet) -> DetectionMetrics:
+    groups = None
+    if settings.groups is not None:
+        groups = read_column(
+            settings.groups,
+            len(truth.images),
+            settings.group_column,
+            truth.images,
+            settings.image_column,
+            column_flag="group_column",
+        )
+    return evaluate(
+        truth, found, MetricSettings(bootstrap_draws=settings.bootstrap_draws), groups=groups
+    )
+
+
+def _write(settings: DetectSettings, found: BoxSet) -> None:
+    format = settings.format
+    if format is None and pathlib.Path(settings.output).suffix.lower() == ".json":
+        format = "coco_results"
+    write_boxes(settings.output, found, format=format)

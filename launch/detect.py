@@ -1,0 +1,45 @@
+"""Finds objects in images with a trained detector.
+
+python -m launch.detect --images=DIR --detector=OUT/detector --output=P.csv
+python -m launch.detect --images=DIR --detector=OUT/detector --output=P.json --boxes=TRUTH.json
+
+P.csv: image,class,score,x_min,y_min,x_max,y_max in each image's own pixels. P.html shows pictures;
+with --boxes, the metrics and the worst misses.
+"""
+
+import sys
+
+from absl.flags import FlagValues
+
+from .command import choose_device, run
+from .flags import define, read
+
+
+def main() -> None:
+    run("examine-detect", __doc__, define_flags, _job)
+
+
+def define_flags(values: FlagValues) -> None:
+    from examine_jax.jobs.detect.detect import DetectSettings
+
+    define(values, DetectSettings)
+
+
+def _job(values: FlagValues) -> None:
+    from examine_jax.jobs.detect.detect import DetectSettings, detect_boxes
+
+    settings = read(values, DetectSettings)
+    device = choose_device(values)
+    found = detect_boxes(settings)
+    from examine_jax.jobs.detect.page import write_page
+
+    page = write_page(settings, found, device=device)
+    print(
+        f"{len(found.predictions)} detections on {len(found.images)} images in {settings.output}; "
+        f"open {page}",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    main()
