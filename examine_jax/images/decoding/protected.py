@@ -20,6 +20,7 @@ from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.describing import DescribeFailed
 from examine_jax.images.decoding.file_tasks import header_and_sharing
 from examine_jax.images.decoding.limits import Limits
+from examine_jax.images.decoding.module_versions import Version, module_versions
 from examine_jax.images.decoding.parallel import in_order, most_threads
 from examine_jax.images.decoding.quiet import quiet_libraries
 from examine_jax.images.decoding.unreadable import UnreadableImage
@@ -41,18 +42,21 @@ class ProtectedDecoder:
         settings: its settings, as workers get them; None: files are decoded here.
         notes: why they are decoded here.
         limits: of one file.
+        code: the versions of the describing function's modules.
     """
 
     decoder: ImageDecoder
     settings: dict[str, Any] | None
     notes: tuple[str, ...]
     limits: Limits = dataclasses.field(default_factory=Limits)
+    code: tuple[Version, ...] = ()
 
     @classmethod
     def of(cls, decoder: ImageDecoder) -> "ProtectedDecoder":
         """A decoder in workers where they can be used, else in threads."""
         try:
             describe = file_tasks.by_name(decoder.describe)
+            code = () if decoder.describe is None else module_versions(decoder.describe)
         except ValueError as error:
             return cls(decoder, None, (_note(str(error)),))
         settings = {
@@ -60,7 +64,7 @@ class ProtectedDecoder:
             for field in dataclasses.fields(decoder)
             if field.name not in ("budget", "describe")
         }
-        protected = cls(decoder, {**settings, "describe": describe}, ())
+        protected = cls(decoder, {**settings, "describe": describe}, (), code=code)
         if problem := problem_of(protected._task("frames")):
             return cls(decoder, None, (_note(problem),))
         return protected
@@ -102,7 +106,7 @@ class ProtectedDecoder:
         return image
 
     def _task(self, name: str) -> Task:
-        return Task(f"{file_tasks.__name__}:{name}", self.settings, self.limits)
+        return Task(f"{file_tasks.__name__}:{name}", self.settings, self.limits, self.code)
 
     def _in_order(
         self, name: str, items: Sequence[Any], here: Callable[[Any], Any]

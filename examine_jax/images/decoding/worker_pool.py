@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from examine_jax.images.decoding.limits import Limits
+from examine_jax.images.decoding.module_versions import Version
 from examine_jax.images.decoding.parallel import Budget, CalledOff, available_cores
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.decoding.worker_process import (
@@ -40,11 +41,13 @@ class Task:
         name: `package.module:function`, importable by name.
         settings: handed to the function.
         limits: of one item.
+        code: the versions of modules that it runs; a worker that imported others does not do it.
     """
 
     name: str
     settings: Any
     limits: Limits = dataclasses.field(default_factory=Limits)
+    code: tuple[Version, ...] = ()
 
 
 class _Idle:
@@ -54,16 +57,18 @@ class _Idle:
         self._lock = threading.Lock()
         self._workers: list[WorkerProcess] = []
 
-    def take(self) -> WorkerProcess:
+    def take(self, code: tuple[Version, ...]) -> WorkerProcess:
         while True:
             with self._lock:
-                if not self._workers:
-                    break
-                worker = self._workers.pop()
-            if worker.process.poll() is None and worker.started_by == identity():
+                worker = self._workers.pop() if self._workers else None
+            if worker is None:
+                worker = WorkerProcess()
+            elif worker.process.poll() is not None or worker.started_by != identity():
+                worker.end()
+                continue
+            if worker.imports(code):
                 return worker
             worker.end()
-        return WorkerProcess()
 
     def give_back(self, worker: WorkerProcess) -> None:
         with self._lock:
@@ -128,7 +133,7 @@ def call(
         if alone:
             missing = missing[:1]
         wanted = [items[index] for index in missing]
-        worker = _idle.take()
+        worker = _idle.take(task.code)
         prepared = False
         try:
             _prepare(worker, task, wanted, stopped)

@@ -11,9 +11,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from examine_jax.images.decoding import messages
+from examine_jax.images.decoding.module_versions import Version
 
 PROGRAM = pathlib.Path(__file__).with_name("worker.py")
 
@@ -85,6 +87,7 @@ class WorkerProcess:
     def __init__(self) -> None:
         self.started_by = identity()
         self.used = False
+        self._code: dict[str, Version] = {}
         with contextlib.ExitStack() as failing:
             try:
                 self._reading, replies = _pipe(failing)
@@ -107,6 +110,13 @@ class WorkerProcess:
             import fcntl
 
             fcntl.fcntl(self._reading, _SET_PIPE_SIZE, _PIPE_BYTES)
+
+    def imports(self, code: Iterable[Version]) -> bool:
+        """Whether it runs these versions of modules, which it imports if it has not yet."""
+        if any(self._code.get(version[0], version) != version for version in code):
+            return False
+        self._code.update((version[0], version) for version in code)
+        return True
 
     def send(self, value: Any) -> None:
         """Sends a message.
