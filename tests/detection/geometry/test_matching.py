@@ -1,0 +1,109 @@
+"""Matching candidates to true boxes, and sampling them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from examine_jax.detection.geometry.matching import Matcher
+from examine_jax.detection.geometry.sampling import sample
+
+OVERLAPS = jnp.array([[0.8, 0.5, 0.1, 0.4, 0.0], [0.2, 0.6, 0.2, 0.4, 0.0]], jnp.float32)
+RPN = Matcher(0.7, 0.3, keep_best=True)
+ROI = Matcher(0.5, 0.5, keep_best=False)
+BOTH = jnp.ones(2, bool)
+
+
+def test_thresholds_and_the_best_candidate_of_each_truth():
+    truth, positive, negative = RPN(OVERLAPS, BOTH)
+    np.testing.assert_array_equal(truth[:4], [0, 1, 1, 0])
+    np.testing.assert_array_equal(positive, [True, True, False, False, False])
+    np.testing.assert_array_equal(negative, [False, False, True, False, True])
+    _, positive, negative = ROI(OVERLAPS, BOTH)
+    np.testing.assert_array_equal(positive, [True, True, False, False, False])
+    np.testing.assert_array_equal(negative, ~positive)
+
+
+def test_a_truth_that_nothing_overlaps_makes_nothing_positive():
+    overlaps = jnp.zeros((1, 6))
+    _, positive, negative = RPN(overlaps, jnp.ones(1, bool))
+    assert not positive.any()
+    assert negative.all()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_rows_that_are_masked_out_change_nothing(rows):
+    padded = jnp.concatenate([OVERLAPS, jnp.full((rows, 5), 0.9)])
+    mask = jnp.arange(len(padded)) < 2
+    for found, expected in zip(RPN(padded, mask), RPN(OVERLAPS, BOTH)):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_without_truths_all_is_background(rows):
+    _, positive, negative = RPN(jnp.full((rows, 5), 0.9), jnp.zeros(rows, bool))
+    assert not positive.any()
+    assert negative.all()
+
+
+def test_impossible_thresholds_are_refused():
+    with pytest.raises(ValueError, match="0 < low <= high <= 1"):
+        Matcher(0.3, 0.7, keep_best=True)
+
+
+def drawn(positives, negatives, count=8, share=0.25, seed=0, candidates=40):
+    rows = jnp.arange(candidates)
+    positive = rows < positives
+    negative = (rows >= positives) & (rows < positives + negatives)
+    found = jax.jit(sample, static_argnums=(3, 4))(
+        jax.random.key(seed), positive, negative, count, share
+    )
+    index = np.asarray(found.index)[np.asarray(found.mask)]
+    assert len(set(index)) == len(index), "without replacement"
+    is_positive = np.asarray(found.positive)[np.asarray(found.mask)]
+    np.testing.assert_array_equal(np.asarray(positive)[index], is_positive)
+    np.testing.assert_array_equal(np.asarray(negative)[index], ~is_positive)
+    return is_positive.sum(), (~is_positive).sum()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((10, 30), (2, 6)),
+        ((1, 30), (1, 7)),  # negative ones fill up
+        ((0, 30), (0, 8)),
+        ((10, 3), (2, 3)),  # fewer in all
+        ((5, 0), (2, 0)),
+        ((0, 0), (0, 0)),
+    ],
+)
+def test_the_numbers_in_a_sample(given, expected):
+    assert drawn(*given) == expected
+
+
+def test_fewer_candidates_than_places():
+    assert drawn(2, 3, count=64, share=0.5, candidates=5) == (2, 3)
+
+
+def test_each_candidate_is_drawn_equally_often():
+    keys = jax.random.split(jax.random.key(0), 4000)
+    positive, negative = jnp.arange(12) < 4, jnp.arange(12) >= 4
+    found = jax.jit(jax.vmap(lambda key: sample(key, positive, negative, 4, 0.5)))(keys)
+    counts = np.bincount(np.asarray(found.index).ravel(), minlength=12)
+    np.testing.assert_allclose(counts[:4], 2000, rtol=0.1)
+    np.testing.assert_allclose(counts[4:], 1000, rtol=0.1)
+
+
+def test_candidates_beyond_the_real_ones_change_nothing():
+    few, many = (
+        sample(
+            jax.random.key(3),
+            jnp.arange(n) < 5,
+            (jnp.arange(n) >= 5) & (jnp.arange(n) < 20),
+            8,
+            0.5,
+        )
+        for n in (20, 33)
+    )
+    for one, other in zip(few, many):
+        np.testing.assert_array_equal(one, other)
