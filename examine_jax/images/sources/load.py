@@ -44,9 +44,10 @@ def load_images(
             [H, W, 1 or 3] from black (0) to white (255), and returns K numbers. It must be a
             function of a module, or a frozen dataclass, because other threads and processes call
             it, several at once; it must not change its array, and must bound its own cost on large
-            images: limits on files do not hold for it. Reload its module after an edit: worker
-            processes then run the new version too (decoding/module_versions.py). Values of more than 8 bits are shown as if the image were alone
-            (decoding/describing.py). The other results do not depend on it.
+            images, because the limits on files do not hold for it. Reload its module after an
+            edit: worker processes then run the new version too. Values of more than 8 bits are
+            shown as if the image were alone (decoding/describing.py). The other results do not
+            depend on it.
 
     Returns:
         The images, their names, and the files that were skipped with their reasons; with
