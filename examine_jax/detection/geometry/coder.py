@@ -35,8 +35,8 @@ class BoxCoder:
             raise ValueError(f"BoxCoder: weights must be four positive numbers, got {self.weights}")
 
     def encode(
-        self, boxes: Float[Array, "*batch 4"], references: Float[Array, "*batch 4"]
-    ) -> Float[Array, "*batch 4"]:
+        self, boxes: Float[Array, "*#batch 4"], references: Float[Array, "*#batch 4"]
+    ) -> Float[Array, "*#batch 4"]:
         """The offsets of each box from its reference."""
         centres, sides = _centres(boxes)
         from_centres, from_sides = _centres(references)
@@ -46,8 +46,8 @@ class BoxCoder:
         return jnp.concatenate([shift, ratio], axis=-1) * jnp.asarray(self.weights, boxes.dtype)
 
     def decode(
-        self, offsets: Float[Array, "*batch 4"], references: Float[Array, "*batch 4"]
-    ) -> Float[Array, "*batch 4"]:
+        self, offsets: Float[Array, "*#batch 4"], references: Float[Array, "*#batch 4"]
+    ) -> Float[Array, "*#batch 4"]:
         """The boxes at these offsets from their references."""
         from_centres, from_sides = _centres(references)
         offsets = offsets / jnp.asarray(self.weights, offsets.dtype)

@@ -43,10 +43,14 @@ class RoISampling:
         self, boxes: Float[Array, "*batch 4"], strides: tuple[int, ...]
     ) -> Int[Array, "*batch"]:
         """The row of `strides` on which each box is looked up, by the box's area."""
-        first = strides[0].bit_length() - 1
-        size = jnp.sqrt(area(boxes)) / self.canonical_size
-        level = jnp.floor(self.canonical_level + jnp.log2(size) + 1e-6)
-        return jnp.clip(level - first, 0, len(strides) - 1).astype(jnp.int32)
+        # floor(canonical_level + log2(side / canonical_size) + 1e-6), without rounding a logarithm
+        exponents = [stride.bit_length() - 1 - self.canonical_level for stride in strides[1:]]
+        starts = [self.canonical_size * 2.0 ** (exponent - 1e-6) for exponent in exponents]
+        side = jnp.sqrt(area(boxes))
+        return sum(
+            ((side >= start).astype(jnp.int32) for start in starts),
+            jnp.zeros(side.shape, jnp.int32),
+        )
 
 
 class Taps(NamedTuple):
