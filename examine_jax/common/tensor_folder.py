@@ -44,7 +44,7 @@ def write_folder(
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         # transformers reads no file that does not say of which framework it is.
-        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
+        save_file(dict(tensors), temporary / "model.safetensors", metadata={"format": "pt"})
         for name, content in files.items():
             (temporary / name).write_text(json.dumps(content, indent=2) + "\n")
         for file in temporary.iterdir():

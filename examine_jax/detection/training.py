@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -112,7 +111,7 @@ def train_detector(
     workdir: str | os.PathLike[str],
     *,
     start: tuple[PyTree, PyTree] | None = None,
-    repeats: Sequence[float] | None = None,
+    repeats: Float[np.ndarray, " images"] | None = None,
     validation: ValidationSet | None = None,
     tensorboard: bool = False,
     progress: bool = True,
@@ -158,7 +157,7 @@ def train_detector(
         workdir,
         names=boxes.images,
         start=start,
-        repeats=repeats,
+        repeats=None if repeats is None else repeats.tolist(),
         observer=None if validation is None else _observer(method, validation),
         tensorboard=tensorboard,
         progress=progress,
@@ -189,8 +188,9 @@ def check_training_set(
 
 def _observer(method: FasterRCNN, validation: ValidationSet) -> Observer:
     def observe(step: int, params: PyTree, state: PyTree) -> dict[str, float]:
-        own = jax.tree.map(np.asarray, (params, state))
-        found = predict(method, *own, validation.images, names=validation.boxes.images)
+        here = jax.tree.map(np.asarray, params), jax.tree.map(np.asarray, state)
+        names = validation.boxes.images
+        found = predict(method, here[0], here[1], validation.images, names=names)
         metrics = coco_metrics(Paired(validation.boxes, found), CocoSettings())
         return {"validation_ap": metrics.ap, "validation_ap50": metrics.ap50}
 

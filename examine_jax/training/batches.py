@@ -154,4 +154,5 @@ def _repeated_permutation(
     more = np.zeros(len(values), np.int64)
     np.add.at(more, np.minimum(np.searchsorted(ends, marks, side="right"), len(ends) - 1), 1)
     drawn = np.repeat(shuffled, whole.astype(np.int64) + more)
-    return drawn[np.asarray(jax.random.permutation(second, count))].astype(np.int32)
+    found = drawn[np.asarray(jax.random.permutation(second, count))]
+    return np.asarray(found, np.int32)

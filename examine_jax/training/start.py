@@ -49,7 +49,8 @@ def checked_start(start: tuple[PyTree, PyTree], state: TrainState) -> tuple[PyTr
             )
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(start)]
     # The structure of `own`: a mapping of another class is the same parameters.
-    return jax.tree.unflatten(jax.tree.structure(own), leaves)
+    params, method_state = jax.tree.unflatten(jax.tree.structure(own), leaves)
+    return params, method_state
 
 
 def _described(tree: PyTree) -> dict[str, str]:
