@@ -10,6 +10,8 @@ import pytest
 from flax import linen as nn
 
 from examine_jax.models import ResNetConfig, init_network, resnet, run_network
+from examine_jax.models.forward import run_feature_maps
+from examine_jax.models.frozen_parameters import merge_frozen, split_frozen
 
 TINY = ResNetConfig(image_size=16, channels=3, depths=(1, 1), width=4, stem="small_image")
 BOTTLENECK = ResNetConfig(image_size=16, channels=3, block="bottleneck", depths=(2, 1), width=4)
@@ -55,6 +57,43 @@ def test_training_uses_the_batchs_statistics_and_moves_the_running_ones(config):
     assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, stats, moved)))
     assert not np.allclose(trained, embedded)
     assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradients))
+
+
+@pytest.mark.parametrize("frozen", [0, 1, 2])
+def test_feature_maps_have_the_features_as_mean_and_frozen_stages_keep_their_statistics(frozen):
+    params, stats = variables(TINY)
+
+    @functools.partial(jax.jit, static_argnums=2)
+    def run(params, stats, train):
+        return run_feature_maps(
+            TINY.module(), params, stats, IMAGES, train=train, frozen_stages=frozen
+        )
+
+    maps, same = run(params, stats, False)
+    assert {stride: one.shape for stride, one in maps.items()} == {
+        1: (5, 16, 16, 4),
+        2: (5, 8, 8, 8),
+    }
+    features, _ = embed(TINY, params, stats)
+    np.testing.assert_allclose(maps[2].mean(axis=(1, 2)), features, rtol=1e-5)
+    _, moved = run(params, stats, True)
+    for name, values in moved.items():
+        stays = frozen > 1 or (frozen == 1 and not name.startswith("stage_1"))
+        same = jax.tree.leaves(jax.tree.map(np.array_equal, values, stats[name]))
+        assert all(same) if stays else not any(same), name
+
+
+@pytest.mark.parametrize("stages", [0, 1, 2])
+@pytest.mark.parametrize("norms", [False, True])
+def test_frozen_parameters_are_divided_and_merged(stages, norms):
+    params, _ = variables(BOTTLENECK)
+    trained, frozen = split_frozen(params, stages, norms)
+    assert ("stem" in frozen) == (stages > 0)
+    assert ("stage_0_block_1" in trained) == (stages < 1)
+    assert ("norm_3" in trained.get("stage_1_block_0", {})) == (stages < 2 and not norms)
+    merged = merge_frozen(trained, frozen)
+    assert jax.tree.structure(merged) == jax.tree.structure(params)
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, merged, params)))
 
 
 def test_each_block_starts_as_the_identity():
