@@ -19,13 +19,14 @@ def write_study_page(
     summary: Mapping[str, str],
     warnings: tuple[str, ...],
     settings: Mapping[str, object],
+    privacy: str = "",
 ) -> pathlib.Path:
     """Writes the page and, beside it, the figures as PNG and the tables as CSV.
 
     Args:
         page: the page's path, in an existing folder.
         figures, tables: by file name without suffix, in the order of the page.
-        title, headline, summary, warnings, settings: as in `Report`.
+        title, headline, summary, warnings, settings, privacy: as in `Report`.
 
     Returns:
         The page's path.
@@ -49,6 +50,7 @@ def write_study_page(
         warnings=warnings,
         settings=settings,
         versions=package_versions(),
+        privacy=privacy,
     )
     write_report(page, report)
     return page

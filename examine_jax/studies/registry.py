@@ -4,6 +4,7 @@ STUDIES = {
     "examine": "the EXAMINE paper: scores under noise, and choosing data by their values",
     "byol_tracin": "BYOL with an extra positive chosen by influence, compared with other methods",
     "budget": "what K labels buy, by the way the K images are chosen; with artefacts too",
+    "detection": "how many boxes pre-training on unlabelled images spares, with several readers",
     "low_resource": "DCL, SimCLR, SimSiam and VICReg on small labelled sets",
 }
 """The name of each study's package, and the experiments that it repeats."""

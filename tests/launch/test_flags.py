@@ -25,7 +25,7 @@ from tests.support.commands import ROOT, run, run_here
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "version_0_1" / "flags.json"
 BEFORE: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text())
 COMMANDS = tuple(BEFORE)
-STUDIES = ("budget", "byol_tracin", "examine", "low_resource")
+STUDIES = ("budget", "byol_tracin", "detection", "examine", "low_resource")
 
 
 FROM_PRESETS = {("reproduce_examine", "seeds"), ("reproduce_low_resource", "keep_groups")}
@@ -149,7 +149,8 @@ def test_a_platform_that_is_not_there_is_one_line(platform: str, tmp_path: pathl
 
 
 def test_texts_name_only_flags_that_exist() -> None:
-    commands = (*COMMANDS, "reproduce_budget")
+    later = ("detect", "detect_train", "fuse_boxes", "reproduce_budget", "reproduce_detection")
+    commands = (*COMMANDS, *later)
     known = {flag for command in commands for flag in _flags_of(command)}
     known |= {"help", "helpshort", "helpfull", "verbosity", "flagfile", "name"}  # --name=value
     unknown = {
