@@ -278,7 +278,7 @@ def _check_freezing(
         raise ValueError(
             f"the detector of {settings.preset!r} keeps its first weights, which must be trained "
             "ones: give --init=FILE or --encoder=FOLDER, and leave out the row from random weights "
-            "(--norandom_row)"
+            "(--random_row=false)"
         )
 
 
