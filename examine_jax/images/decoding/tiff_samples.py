@@ -1,7 +1,7 @@
 """Reads the samples of one TIFF image in bands of rows, by tifffile and imagecodecs.
 
 A band is a few million pixels, so an image of any size takes little memory, except where the file
-keeps it as one compressed strip.
+keeps it as one strip that is compressed other than by deflate or LZMA.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from tifffile import TiffPage
 
 from examine_jax.common.shapes import Shaped
 from examine_jax.images.decoding.resize import BAND_PIXELS
+from examine_jax.images.decoding.tiff_strips import strip_bands
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
 _MOST_SEGMENTS = 2**20
@@ -109,6 +110,10 @@ def sample_bands(
         # Each strip is a picture of its own: its rows are given as they lie there.
         for index in range(segments.down):
             rows = min(segments.height, height - index * segments.height)
+            if page.compression in (_NONE, *_BOUNDED):
+                data = _read(stream, page.dataoffsets[index], page.databytecounts[index])
+                yield from strip_bands(page, data, rows, limit)
+                continue
             strip = _decoded(stream, page, segments, index, rows, width)
             for top in range(0, rows, limit):
                 yield strip[top : top + limit]
