@@ -21,17 +21,14 @@ from examine_jax.labelled.boxes.problems import Problem
 def read_coco(
     path: str | os.PathLike[str], size_of: SizeOf, classes: tuple[str, ...] | None
 ) -> tuple[BoxSet, tuple[Problem, ...]]:
-    """Reads a COCO data set. A `Read` of the registry.
+    """Reads a COCO data set, or results as `write_coco_results` writes them. A registry's `Read`.
 
     An annotation may also have `score`, and `reader` or `rad_id`.
     """
     where = os.fspath(path)
     document = read_json(path)
     if isinstance(document, list):
-        raise ValueError(
-            f"{where}: a list, as of COCO results, which do not name their images; give a COCO "
-            "data set (images, categories, annotations)"
-        )
+        document = _data_set(where, document)
     if not isinstance(document, dict):
         raise ValueError(f"{where}: no COCO data set: its JSON is no object")
     images, categories, annotations = (
@@ -111,6 +108,9 @@ def write_coco_results(
 ) -> None:
     """Writes COCO results: a list of image_id, category_id, bbox and score.
 
+    Each entry also has the image's `file_name` and the category's `category_name`, which COCO's
+    tools ignore: without them nobody could tell which image is meant.
+
     Args:
         path: the file.
         boxes: predictions.
@@ -128,7 +128,9 @@ def write_coco_results(
     results = [
         {
             "image_id": images[image],
+            "file_name": boxes.images[image],
             "category_id": categories[label],
+            "category_name": boxes.classes[label],
             "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
             "score": score,
         }
@@ -148,6 +150,31 @@ def sizes_to_write(boxes: BoxSet) -> list[list[int]]:
                 "the images"
             )
     return boxes.sizes.tolist()
+
+
+def _data_set(where: str, results: list[Any]) -> dict[str, Any]:
+    """COCO results that name their images and categories as a data set."""
+    images: dict[str, int] = {}
+    categories: dict[str, int] = {}
+    annotations = []
+    for place, entry in enumerate(results):
+        named = isinstance(entry, dict) and all(
+            isinstance(entry.get(key), str) for key in ("file_name", "category_name")
+        )
+        if not named:
+            raise ValueError(
+                f"{where}: a list, as of COCO results, which do not name their images (entry "
+                f"{place + 1} has no file_name or category_name); give a COCO data set (images, "
+                "categories, annotations)"
+            )
+        image = images.setdefault(entry["file_name"], len(images) + 1)
+        category = categories.setdefault(entry["category_name"], len(categories) + 1)
+        annotations.append({**entry, "id": place + 1, "image_id": image, "category_id": category})
+    return {
+        "images": [{"id": key, "file_name": name} for name, key in images.items()],
+        "categories": [{"id": key, "name": name} for name, key in categories.items()],
+        "annotations": annotations,
+    }
 
 
 def _entries(where: str, document: dict[str, Any], part: str) -> list[dict[str, Any]]:

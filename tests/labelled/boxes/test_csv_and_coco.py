@@ -177,7 +177,8 @@ def test_ids_that_are_mostly_repeated_are_not_used(tmp_path: pathlib.Path) -> No
         ("[" * 100_000, "nested too deeply"),
         ("{", "no JSON"),
         ("", "no JSON"),
-        ("[]", "COCO results, which do not name their images"),
+        ('[{"image_id": 1}]', "COCO results, which do not name their images"),
+        ('[{"file_name": [1], "category_name": "a"}]', "do not name their images"),
         ("3", "its JSON is no object"),
         ('{"images": {}}', "'images' must be a list"),
         ('{"images": [], "categories": [], "annotations": [{}]}', "no categories"),
@@ -263,6 +264,10 @@ def test_results_have_the_ids_of_the_data_set(tmp_path: pathlib.Path) -> None:
     assert min(entry["image_id"] for entry in results) >= 1
     assert [entry["category_id"] for entry in results] == (boxes.label + 1).tolist()
     assert [entry["score"] for entry in results] == boxes.score.tolist()
+    again, problems = read_boxes(tmp_path / "r.json")
+    assert problems == ()
+    np.testing.assert_allclose(again.corners, boxes.corners, atol=1e-12)
+    assert [again.images[i] for i in again.image] == [boxes.images[i] for i in boxes.image]
     with pytest.raises(ValueError, match="COCO results need scores"):
         write_boxes(tmp_path / "r.json", random_boxes(read=True), format="coco_results")
 
