@@ -179,10 +179,12 @@ def detect_boxes(settings: DetectSettings, *, progress: bool = True) -> Detected
         measured = np.array([place[name] for name in truth.images])
         metrics = _measure(settings, truth, found.select(measured.tolist()))
     _write(settings, found)
-    skipped = images.skipped if boxed is None else boxed.skipped()
+    # Images that the true boxes do not name are read and searched all the same.
+    problems = () if boxed is None else boxed.problems
+    skipped = (*images.skipped, *(problem.skipped() for problem in problems))
     if skipped:
         write_skipped(pathlib.Path(settings.output).with_suffix(".skipped.csv"), skipped)
-    return DetectedBoxes(detector, images, found, truth, measured, metrics, tuple(skipped))
+    return DetectedBoxes(detector, images, found, truth, measured, metrics, skipped)
 
 
 def _measure(settings: DetectSettings, truth: BoxSet, found: BoxSet) -> DetectionMetrics:

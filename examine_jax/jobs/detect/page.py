@@ -173,7 +173,8 @@ def metrics_table(metrics: DetectionMetrics) -> Table:
         interval = metrics.intervals.get(name)
         bounds = "" if interval is None else f"{_number(interval.low)} to {_number(interval.high)}"
         rows.append((shown, _number(headline[name]), bounds))
-    for threshold, rate in zip(metrics.false_alarms.thresholds, metrics.false_alarms.per_image):
+    alarms = metrics.false_alarms
+    for threshold, rate in zip(alarms.thresholds, alarms.per_image) if metrics.num_negative else ():
         shown = f"detections on an image without a box, score {threshold:g} or more"
         rows.append((shown, _number(float(rate)), ""))
     return Table(

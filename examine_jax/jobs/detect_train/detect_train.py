@@ -90,6 +90,12 @@ def train_on_boxes(settings: DetectTrainSettings, *, progress: bool = True) -> T
         note(f"images: {text}")
     boxes, thin = large_enough(boxed.scaled_boxes)
     boxed = dataclasses.replace(boxed, problems=(*boxed.problems, *thin))
+    if not len(boxes):
+        left = f"; {thin[0].reason}" if thin else ""
+        raise ValueError(
+            f"{os.fspath(settings.boxes)}: there is no box on any of the {len(boxes.images)} "
+            f"training images: nothing can be learned{left}"
+        )
     validation = _validation(settings, boxes.classes, progress)
 
     detector = settings.detector(boxes)
