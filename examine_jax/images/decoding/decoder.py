@@ -222,6 +222,7 @@ class ImageDecoder:
             if pillow_image.is_deep(image):
                 deep = self._raster(pillow_image.read_deep(stream, image, self.max_pixels))
                 return DecodedFile([deep], beyond)
+            image = pillow_image.decoded(stream, image)
             if self.describe is not None:
                 whole = pillow_image.bytes_of(image)
                 turned = upright(whole, pillow_image.orientation(image))

@@ -18,6 +18,7 @@ from examine_jax.images.decoding.resize import (
     rows_and_columns,
 )
 from examine_jax.images.decoding.unreadable import UnreadableImage
+from examine_jax.images.decoding.webp import decoded_webp
 
 # Pillow reads others too, such as PostScript, which it passes to an interpreter. TIFF has a reader
 # of its own (tiff.py).
@@ -72,6 +73,11 @@ def orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTag.Orientation, 1))
     except Exception:
         return 1
+
+
+def decoded(stream: BinaryIO, image: Image.Image) -> Image.Image:
+    """The image whose header is read, decoded or ready to be."""
+    return decoded_webp(stream, image) if image.format == "WEBP" else image
 
 
 def bytes_of(image: Image.Image) -> UInt8[np.ndarray, "height width channels"]:
@@ -196,6 +202,8 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
 
     The colour of transparent pixels is arbitrary; slides and figures are white there.
     """
+    if image.mode == "RGBX":
+        image = image.convert("RGB")
     if image.has_transparency_data:
         image = image.convert("LA") if image.mode == "La" else image
         image = image if image.mode == "RGBA" else image.convert("RGBA")
