@@ -78,15 +78,20 @@ def run(
         workdir / "skipped.csv",
         [*images.images.skipped, *(problem.skipped() for problem in images.problems)],
     )
-    boxes = images.boxes
+    boxes, readers = images.boxes, images.readers
     note(
-        f"{len(images.readers)} boxes of {max(1, len(images.readers.readers))} readers on "
-        f"{len(boxes.images)} images become {len(boxes)} boxes of {len(boxes.classes)} classes",
+        f"{len(boxes)} boxes of {len(boxes.classes)} classes on {len(boxes.images)} images"
+        + (f", from {len(readers)} of {len(readers.readers)} readers" if readers.readers else ""),
         progress,
     )
     first = splits[settings.seeds[0]]
     for name, before, after in balance(images, first, settings):
         note(f"  {name}: on {before} training images, {after:.0f} with repetitions", progress)
+    fine_tunings, pretrainings = missing(workdir, settings, start)
+    note(
+        f"{fine_tunings} fine-tunings and {pretrainings} pre-trainings to do; what is done is kept",
+        progress,
+    )
     results: list[RowResult] = []
     for seed, split in splits.items():
         for one in run_seed(images, split, workdir, settings, seed, start, progress=progress):
@@ -126,6 +131,30 @@ def rows_of(settings: DetectionStudySettings, share: float, start: Start | None)
     return tuple(rows)
 
 
+def folder_of(workdir: pathlib.Path, seed: int, share: float, row: str) -> pathlib.Path:
+    """The folder of one row."""
+    return workdir / f"seed_{seed}" / f"labelled_{share:g}" / row.replace(" ", "_")
+
+
+def missing(
+    workdir: pathlib.Path, settings: DetectionStudySettings, start: Start | None
+) -> tuple[int, int]:
+    """How many fine-tunings and how many pre-trainings are not done yet."""
+    rows = [
+        (folder_of(workdir, seed, share, row), row)
+        for seed in settings.seeds
+        for share in settings.shares
+        for row in rows_of(settings, share, start)
+    ]
+    left = [(folder, row) for folder, row in rows if not (folder / "training.json").exists()]
+    before = [
+        folder
+        for folder, row in left
+        if row == WITH and not (folder / "pretraining" / "training.json").exists()
+    ]
+    return len(left), len(before)
+
+
 def run_seed(
     images: StudyImages,
     split: Split,
@@ -145,7 +174,7 @@ def run_seed(
         detector = start.fitted(detector)
     for share in settings.shares:
         for row in rows_of(settings, share, start):
-            folder = workdir / f"seed_{seed}" / f"labelled_{share:g}" / row.replace(" ", "_")
+            folder = folder_of(workdir, seed, share, row)
             record = trained_once(
                 folder,
                 functools.partial(
