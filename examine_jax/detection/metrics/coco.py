@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import COCO, COCOeval_faster
+
+try:
+    from faster_coco_eval import COCO, COCOeval_faster
+except ImportError as missing:
+    raise ImportError(
+        f"detectors are measured by faster-coco-eval ({missing}); "
+        "pip install 'examine-jax[assess,detect]'"
+    ) from missing
 
 from examine_jax.common.shapes import Float, Int
 from examine_jax.detection.metrics.paired import Paired
