@@ -296,11 +296,13 @@ def narrow_detector(norm, block=Bottleneck, width=8, channels=16, hidden=64, dep
     )
 
 
-def whole(folder, generator, network, height, width, name, keep_maps):
+def whole(folder, generator, network, height, width, name, keep_maps, calm=1.0):
     """A network's detections, maps, losses and gradients for three images."""
     randomise(network, generator)
     with torch.no_grad():  # Scores and boxes that differ enough to test their order.
         state = network.state_dict()
+        state["rpn.head.cls_logits.weight"] *= calm
+        state["roi_heads.box_predictor.cls_score.weight"] *= calm
         state["rpn.head.bbox_pred.weight"] *= 0.3
         state["roi_heads.box_predictor.bbox_pred.weight"] *= 0.5
         for tensor in state.values():
@@ -392,7 +394,7 @@ def main():
             rpn_batch_size_per_image=200_000,
             box_batch_size_per_image=8192,
         )
-        save(full / "full.npz", whole(full, generator, network, 256, 320, "full", False))
+        save(full / "full.npz", whole(full, generator, network, 256, 320, "full", False, 0.1))
         return
     out = {}
     anchors(out)
