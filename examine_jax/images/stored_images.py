@@ -7,13 +7,12 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
-from examine_jax.common.shapes import Float, UInt8
+from examine_jax.common.shapes import UInt8
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.intensity import GreyScale
 from examine_jax.images.decoding.parallel import Budget
-from examine_jax.images.decoding.quiet import quiet_libraries
+from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.names import encodable
 from examine_jax.images.sources.scan import scan_folder
@@ -26,7 +25,7 @@ _SHOWN_BY_BROWSERS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 
 @dataclasses.dataclass(frozen=True)
 class StoredImages:
-    """The images of a folder by name, each decoded when it is asked for.
+    """The images of a folder by name, each decoded when it is asked for, in a worker process.
 
     Grey values of more than 8 bits without a window are shown by the image's own range, as
     decoding/describing.py states.
@@ -82,12 +81,6 @@ class StoredImages:
             UnreadableImage: a ValueError: the file cannot be read.
         """
         path, frame = self.places[name]
-        found: list[np.ndarray] = []
-
-        def keep(pixels: UInt8[np.ndarray, "height width channels"]) -> Float[np.ndarray, " one"]:
-            found.append(pixels.copy())
-            return np.zeros(1)
-
         decoder = ImageDecoder(
             image_size=1,
             channels=1,
@@ -96,12 +89,8 @@ class StoredImages:
             max_bytes=_MAX_BYTES,
             budget=Budget(_MAX_PIXELS),
             grey_scale=GreyScale(self.intensity_range, self.dicom_window),
-            describe=keep,
         )
-        Image.init()
-        with quiet_libraries():
-            decoder(path, frame)
-        return found[-1]
+        return ProtectedDecoder.of(decoder).stored(path, frame)
 
     def read_or(
         self, name: str, other: UInt8[np.ndarray, "h w c"]

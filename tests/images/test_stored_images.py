@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from examine_jax.images import load_images
+from examine_jax.images.decoding.decoder import ImageDecoder
+from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.stored_images import StoredImages
 
 
@@ -34,6 +36,22 @@ def test_pixels_are_those_of_the_file_upright(folder: pathlib.Path) -> None:
     np.testing.assert_array_equal(stored.read("turned.png"), np.rot90(colour, -1))
     np.testing.assert_array_equal(stored.read("grey.bmp")[:, :, 0], colour[:, :, 0])
     np.testing.assert_array_equal(stored.read("pages.tif[2]")[:, :, 0], colour[:, :, 2])
+
+
+def test_files_are_decoded_in_workers(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = StoredImages.of(folder, ["colour.png"])
+    pixels = stored.read("colour.png")
+
+    def here(*arguments: object) -> None:
+        raise AssertionError("a file is decoded in this process")
+
+    monkeypatch.setattr(ImageDecoder, "__call__", here)
+    np.testing.assert_array_equal(stored.read("colour.png"), pixels)
+    (folder / "colour.png").write_bytes(b"damaged")
+    with pytest.raises(UnreadableImage, match="its content is no PNG"):
+        stored.read("colour.png")
 
 
 def test_what_is_gone_or_damaged_is_replaced(folder: pathlib.Path) -> None:

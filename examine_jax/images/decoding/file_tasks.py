@@ -8,6 +8,9 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
+from examine_jax.common.shapes import Float, UInt8
 from examine_jax.images.decoding.decoded_image import DecodedImage, FileHeader
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.describing import Describe, DescribeFailed
@@ -38,6 +41,34 @@ def image(settings: Settings) -> Callable[[tuple[str, int], Any], Any]:
         return _answer(lambda: decode(budget)(*place))
 
     return call
+
+
+def stored(settings: Settings) -> Callable[[tuple[str, int], Any], Any]:
+    """(path, frame) -> `stored_pixels` of one image of a file, or why it cannot be read."""
+    decode = _decoder(settings)
+
+    def call(place: tuple[str, int], budget: Any) -> Any:
+        return _answer(lambda: stored_pixels(decode(budget), *place))
+
+    return call
+
+
+def stored_pixels(
+    decoder: ImageDecoder, path: str, frame: int
+) -> UInt8[np.ndarray, "height width channels"]:
+    """One image of a file at its full size, as `describe` gets it.
+
+    Raises:
+        UnreadableImage: it cannot be read.
+    """
+    found: list[np.ndarray] = []
+
+    def keep(pixels: UInt8[np.ndarray, "height width channels"]) -> Float[np.ndarray, " one"]:
+        found.append(pixels)
+        return np.zeros(1)
+
+    dataclasses.replace(decoder, describe=keep)(path, frame)
+    return found[-1]
 
 
 def header(settings: Settings) -> Callable[[str, Any], Any]:

@@ -12,13 +12,15 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
+from examine_jax.common.shapes import UInt8
 from examine_jax.images.decoding import file_tasks
 from examine_jax.images.decoding.decoded_image import DecodedFile, DecodedImage, FileHeader
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.describing import DescribeFailed
-from examine_jax.images.decoding.file_tasks import header_and_sharing
+from examine_jax.images.decoding.file_tasks import header_and_sharing, stored_pixels
 from examine_jax.images.decoding.limits import Limits
 from examine_jax.images.decoding.module_versions import Version, module_versions
 from examine_jax.images.decoding.parallel import in_order, most_threads
@@ -93,17 +95,32 @@ class ProtectedDecoder:
         Raises:
             UnreadableImage: it cannot be read.
         """
-        if self.settings is None:
-            return self.decoder(path, frame)
-        items = [(_absolute((path, frame)), _size(path))]
-        try:
-            (found,) = call(self._task("image"), items, self.decoder.budget, threading.Event())
-        except NoWorkers:
-            return self.decoder(path, frame)
+        image: DecodedImage = self._one("image", path, frame, self.decoder)
+        return image
+
+    def stored(self, path: str, frame: int) -> UInt8[np.ndarray, "height width channels"]:
+        """`file_tasks.stored_pixels` of one image.
+
+        Raises:
+            UnreadableImage: it cannot be read.
+        """
+        pixels: np.ndarray = self._one(
+            "stored", path, frame, functools.partial(stored_pixels, self.decoder)
+        )
+        return pixels
+
+    def _one(self, name: str, path: str, frame: int, here: Callable[[str, int], Any]) -> Any:
+        found = None
+        if self.settings is not None:
+            items = [(_absolute((path, frame)), _size(path))]
+            with contextlib.suppress(NoWorkers):
+                (found,) = call(self._task(name), items, self.decoder.budget, threading.Event())
+        if found is None:
+            with quiet_libraries():
+                return here(path, frame)
         if isinstance(found, UnreadableImage):
             raise found
-        image: DecodedImage = found
-        return image
+        return found
 
     def _task(self, name: str) -> Task:
         return Task(f"{file_tasks.__name__}:{name}", self.settings, self.limits, self.code)

@@ -73,9 +73,8 @@ def _taken(compression: int, data: bytes, size: int) -> Take:
         return _inflated(data)
     if size > _STREAMED_BYTES and compression == _LZMA:
         return _streamed(lzma.LZMADecompressor(), data)
-    if compression != _NONE:
-        data = TIFF.DECOMPRESSORS[compression](data, out=size)
-    rest = memoryview(data)
+    plain = data if compression == _NONE else TIFF.DECOMPRESSORS[compression](data, out=size)
+    rest = memoryview(plain)
 
     def take(count: int) -> memoryview:
         nonlocal rest
@@ -92,7 +91,7 @@ def _inflated(data: bytes) -> Take:
         nonlocal waiting
         parts: list[bytes] = []
         while count > 0 and not inflater.eof:
-            piece = inflater.unconsumed_tail
+            piece: bytes | memoryview = inflater.unconsumed_tail
             if not piece:
                 piece, waiting = waiting[:_PIECE], waiting[_PIECE:]
             part = inflater.decompress(piece, count)
