@@ -18,7 +18,7 @@ def iou(first: Float[Array, "n 4"], second: Float[Array, "m 4"]) -> Float[Array,
     sides = jnp.maximum(most - least, 0)
     intersection = sides[..., 0] * sides[..., 1]
     union = area(first)[:, None] + area(second)[None, :] - intersection
-    known = is_finite(first)[:, None] & is_finite(second)[None, :] & (intersection > 0)
+    known = (intersection > 0) & (union < jnp.inf)  # False for NaN
     return jnp.where(known, intersection / jnp.where(known, union, 1), 0)
 
 
