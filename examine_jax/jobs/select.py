@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from examine_jax.common.atomic_files import check_not_read
+from examine_jax.common.csv_lines import check_header, csv_header, csv_rows
 from examine_jax.common.progress import progress_bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Bool, Int, Num, Shaped
 from examine_jax.features.feature_chunks import FeatureChunks, open_features
-from examine_jax.labelled.csv_lines import check_header, csv_header, csv_rows
 from examine_jax.labelled.tables import is_missing, names_beside, read_column, read_names
 from examine_jax.reporting.tables import write_table
 from examine_jax.selection import STRATEGIES, Selection, parse_budget, select, strategy_of

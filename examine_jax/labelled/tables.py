@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 
 from examine_jax.common.byte_order import native
+from examine_jax.common.csv_lines import MAX_BYTES, check_header, csv_header, csv_rows
 from examine_jax.common.shapes import Int, Shaped
-from examine_jax.labelled.csv_lines import MAX_BYTES, check_header, csv_header, csv_rows
 
 _SHOWN = 5
 _INDEX = "index"

@@ -14,10 +14,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from examine_jax.common.atomic_files import replacing
+from examine_jax.common.csv_lines import check_header, csv_header, csv_lines
 from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.boxes.gathering import Gathered, SizeOf
 from examine_jax.labelled.boxes.problems import Problem
-from examine_jax.labelled.csv_lines import check_header, csv_header, csv_lines
 
 NO_FINDING = ("", "no finding", "no_finding", "nan")
 _COLUMNS: Mapping[str, tuple[str, ...]] = {

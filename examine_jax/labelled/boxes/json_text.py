@@ -5,7 +5,7 @@ import os
 import stat
 from typing import Any
 
-from examine_jax.labelled.csv_lines import MAX_BYTES
+from examine_jax.common.csv_lines import MAX_BYTES
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -10,11 +10,11 @@ files, whose sizes come from the images' headers, since the tables do not have t
 import os
 import pathlib
 
+from examine_jax.common.csv_lines import csv_header
 from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.boxes.csv_boxes import find_columns, read_csv_boxes
 from examine_jax.labelled.boxes.gathering import SizeOf
 from examine_jax.labelled.boxes.problems import Problem
-from examine_jax.labelled.csv_lines import csv_header
 
 KAGGLE_CLASSES = (
     "Aortic enlargement",

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
-from examine_jax.labelled.csv_lines import check_header, csv_lines
+from examine_jax.common.csv_lines import check_header, csv_lines
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from examine_jax.common.atomic_files import write_bytes
+from examine_jax.common.csv_lines import csv_rows
 from examine_jax.common.shapes import UInt8
-from examine_jax.labelled.csv_lines import csv_rows
 from examine_jax.reporting.hand_over.chosen import ChosenImage, ChosenImages
 from examine_jax.reporting.tables import write_table
 
