@@ -292,7 +292,7 @@ def _start(
         )
     else:
         assert encoder is not None
-        params, state = detector.init(jax.random.key(settings.seed), {})
+        params, state = jax.jit(detector.init)(jax.random.key(settings.seed), {})
         params, state, account = graft_encoder(detector, params, state, encoder)
     for line in account:
         note(line)
