@@ -4,8 +4,7 @@ from examine_jax.images.corruption import GaussianCorruption, corrupt
 from examine_jax.images.image_set import ImageSet, SkippedImage, exact_duplicates
 from examine_jax.images.prefetching import prefetch
 from examine_jax.images.sources.array import load_array
-from examine_jax.images.sources.folder import load_folder
-from examine_jax.images.sources.folder_stream import stream_folder
+from examine_jax.images.sources.folder import load_folder, stream_folder
 from examine_jax.images.sources.load import can_stream, load_images, stream_images
 from examine_jax.images.sources.sample import sample_images
 from examine_jax.images.sources.source import ReadOptions, Source

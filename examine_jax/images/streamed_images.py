@@ -25,7 +25,8 @@ class StreamedImages:
             the image.
         labels: as in `ImageSet`.
         skipped: files that were found and cannot be read.
-        files: the path of each image's file, where images are read from files.
+        files: the path of each image's file, where every image is read from a file.
+        notes: as in `ImageSet`.
     """
 
     names: tuple[str, ...]
@@ -34,6 +35,7 @@ class StreamedImages:
     labels: Shaped[np.ndarray, "images ..."] | None = None
     skipped: tuple[SkippedImage, ...] = ()
     files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     dtype = np.dtype(np.uint8)
 

@@ -5,8 +5,6 @@ content, and the size in the header is checked before anything is decoded.
 """
 
 import dataclasses
-import os
-import stat
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeVar
 
@@ -26,6 +24,7 @@ from examine_jax.images.decoding.describing import (
     upright_size,
 )
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
+from examine_jax.images.decoding.file_part import Place, open_place
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
 from examine_jax.images.decoding.optional_readers import dicom_reader, tiff_reader
 from examine_jax.images.decoding.parallel import Budget
@@ -67,7 +66,7 @@ class ImageDecoder:
     grey_scale: GreyScale = BY_FILE
     describe: Describe | None = None
 
-    def __call__(self, path: str, frame: int = 0) -> DecodedImage:
+    def __call__(self, path: Place, frame: int = 0) -> DecodedImage:
         """Reads the image in a file, or one frame of a DICOM file, or one page of a TIFF.
 
         Raises:
@@ -78,7 +77,7 @@ class ImageDecoder:
             raise image
         return image
 
-    def frames(self, path: str) -> DecodedFile:
+    def frames(self, path: Place) -> DecodedFile:
         """Reads all frames of a DICOM file, all pages of a TIFF, or the one image of another.
 
         Raises:
@@ -92,7 +91,7 @@ class ImageDecoder:
             raise first
         return file
 
-    def read_header(self, path: str) -> FileHeader:
+    def read_header(self, path: Place) -> FileHeader:
         """Reads a file's header alone.
 
         Raises:
@@ -100,7 +99,7 @@ class ImageDecoder:
         """
         return self._opened(path, self._header)
 
-    def _decode(self, path: str, indices: list[int] | None) -> DecodedFile:
+    def _decode(self, path: Place, indices: list[int] | None) -> DecodedFile:
         def decode(stream: BinaryIO) -> DecodedFile:
             beginning = stream.read(BEGINNING)
             stream.seek(0)
@@ -112,20 +111,9 @@ class ImageDecoder:
 
         return self._opened(path, decode)
 
-    def _opened(self, path: str, read: Callable[[BinaryIO], Result]) -> Result:
+    def _opened(self, path: Place, read: Callable[[BinaryIO], Result]) -> Result:
         try:
-            status = os.stat(path)
-            if not stat.S_ISREG(status.st_mode):
-                raise UnreadableImage("not a plain file but a pipe, socket or device")
-            if status.st_size == 0:
-                raise UnreadableImage("empty: 0 bytes")
-            if status.st_size > self.max_bytes:
-                raise UnreadableImage(
-                    f"{status.st_size} bytes, more than max_bytes={self.max_bytes}"
-                )
-            # Given a name, Pillow maps the file into memory: a file that shrinks then kills the
-            # process, and some TIFFs are turned wrongly.
-            with open(path, "rb") as stream:
+            with open_place(path, self.max_bytes) as stream:
                 return read(stream)
         except (UnreadableImage, DescribeFailed):
             raise

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import (
     UID,
@@ -298,7 +298,9 @@ def _of_frame(header: pydicom.Dataset, index: int) -> pydicom.Dataset:
 def _check_deflated(stream: BinaryIO, max_bytes: int) -> None:
     """Refuses a deflated file that inflates beyond max_bytes. pydicom inflates it whole."""
     try:
-        meta = read_file_meta_info(stream.name)
+        stream.seek(0)
+        read_preamble(stream, force=False)
+        meta = _read_file_meta_info(stream)
     except InvalidDicomError:
         return  # read_header gives the reason.
     if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:

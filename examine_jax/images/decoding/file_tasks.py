@@ -14,6 +14,7 @@ from examine_jax.common.shapes import Float, UInt8
 from examine_jax.images.decoding.decoded_image import DecodedImage, FileHeader
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.describing import Describe, DescribeFailed
+from examine_jax.images.decoding.file_part import Place
 from examine_jax.images.decoding.quiet import quiet_libraries
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
@@ -23,38 +24,38 @@ Settings = Mapping[str, Any]
 DESCRIBE_FAILED = "describe failed"
 
 
-def frames(settings: Settings) -> Callable[[str, Any], Any]:
+def frames(settings: Settings) -> Callable[[Place, Any], Any]:
     """path -> the images of a file, or why none can be read."""
     decode = _decoder(settings)
 
-    def call(path: str, budget: Any) -> Any:
+    def call(path: Place, budget: Any) -> Any:
         return _answer(lambda: decode(budget).frames(path))
 
     return call
 
 
-def image(settings: Settings) -> Callable[[tuple[str, int], Any], Any]:
+def image(settings: Settings) -> Callable[[tuple[Place, int], Any], Any]:
     """(path, frame) -> one image of a file, or why it cannot be read."""
     decode = _decoder(settings)
 
-    def call(place: tuple[str, int], budget: Any) -> Any:
+    def call(place: tuple[Place, int], budget: Any) -> Any:
         return _answer(lambda: decode(budget)(*place))
 
     return call
 
 
-def stored(settings: Settings) -> Callable[[tuple[str, int], Any], Any]:
+def stored(settings: Settings) -> Callable[[tuple[Place, int], Any], Any]:
     """(path, frame) -> `stored_pixels` of one image of a file, or why it cannot be read."""
     decode = _decoder(settings)
 
-    def call(place: tuple[str, int], budget: Any) -> Any:
+    def call(place: tuple[Place, int], budget: Any) -> Any:
         return _answer(lambda: stored_pixels(decode(budget), *place))
 
     return call
 
 
 def stored_pixels(
-    decoder: ImageDecoder, path: str, frame: int
+    decoder: ImageDecoder, path: Place, frame: int
 ) -> UInt8[np.ndarray, "height width channels"]:
     """One image of a file at its full size, as `describe` gets it.
 
@@ -71,17 +72,17 @@ def stored_pixels(
     return found[-1]
 
 
-def header(settings: Settings) -> Callable[[str, Any], Any]:
+def header(settings: Settings) -> Callable[[Place, Any], Any]:
     """path -> `header_and_sharing` of a file, or why it cannot be read."""
     decode = _decoder(settings)
 
-    def call(path: str, budget: Any) -> Any:
+    def call(path: Place, budget: Any) -> Any:
         return _answer(lambda: header_and_sharing(decode(budget), path))
 
     return call
 
 
-def header_and_sharing(decoder: ImageDecoder, path: str) -> tuple[FileHeader, list[DecodedImage]]:
+def header_and_sharing(decoder: ImageDecoder, path: Place) -> tuple[FileHeader, list[DecodedImage]]:
     """A file's header, and its images that share a scale with others.
 
     Raises:
@@ -91,7 +92,7 @@ def header_and_sharing(decoder: ImageDecoder, path: str) -> tuple[FileHeader, li
     return header, _sharing(decoder, path) if header.waits else []
 
 
-def _sharing(decoder: ImageDecoder, path: str) -> list[DecodedImage]:
+def _sharing(decoder: ImageDecoder, path: Place) -> list[DecodedImage]:
     try:
         images = decoder.frames(path).images
     except UnreadableImage:

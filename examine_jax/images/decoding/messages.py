@@ -29,6 +29,7 @@ _SENT = {
     "DecodedFile": "decoded_image",
     "DecodedImage": "decoded_image",
     "FileHeader": "decoded_image",
+    "FilePart": "file_part",
     "GreyScale": "intensity",
     "Intensities": "intensity",
     "Limits": "limits",

@@ -7,7 +7,6 @@ The results are the same.
 import contextlib
 import dataclasses
 import functools
-import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from examine_jax.images.decoding import file_tasks
 from examine_jax.images.decoding.decoded_image import DecodedFile, DecodedImage, FileHeader
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.describing import DescribeFailed
+from examine_jax.images.decoding.file_part import Place, absolute, size_of
 from examine_jax.images.decoding.file_tasks import header_and_sharing, stored_pixels
 from examine_jax.images.decoding.limits import Limits
 from examine_jax.images.decoding.module_versions import Version, module_versions
@@ -71,7 +71,7 @@ class ProtectedDecoder:
             return cls(decoder, None, (_note(problem),))
         return protected
 
-    def frames(self, paths: Sequence[str]) -> Generator[DecodedFile | UnreadableImage]:
+    def frames(self, paths: Sequence[Place]) -> Generator[DecodedFile | UnreadableImage]:
         """The images of each file, in order, or why none can be read. Closed, it stops the work.
 
         Raises:
@@ -80,16 +80,18 @@ class ProtectedDecoder:
         return self._in_order("frames", paths, self.decoder.frames)
 
     def headers(
-        self, paths: Sequence[str]
+        self, paths: Sequence[Place]
     ) -> Generator[tuple[FileHeader, list[DecodedImage]] | UnreadableImage]:
         """`file_tasks.header_and_sharing` of each file, in order, or why it cannot be read."""
         return self._in_order("header", paths, functools.partial(header_and_sharing, self.decoder))
 
-    def images(self, places: Sequence[tuple[str, int]]) -> Iterator[DecodedImage | UnreadableImage]:
+    def images(
+        self, places: Sequence[tuple[Place, int]]
+    ) -> Iterator[DecodedImage | UnreadableImage]:
         """Images by path and frame, in order, or why they cannot be read."""
         return self._in_order("image", places, lambda place: self.decoder(*place))
 
-    def image(self, path: str, frame: int) -> DecodedImage:
+    def image(self, path: Place, frame: int) -> DecodedImage:
         """One image of a file. Several threads may ask at once.
 
         Raises:
@@ -98,7 +100,7 @@ class ProtectedDecoder:
         image: DecodedImage = self._one("image", path, frame, self.decoder)
         return image
 
-    def stored(self, path: str, frame: int) -> UInt8[np.ndarray, "height width channels"]:
+    def stored(self, path: Place, frame: int) -> UInt8[np.ndarray, "height width channels"]:
         """`file_tasks.stored_pixels` of one image.
 
         Raises:
@@ -109,10 +111,10 @@ class ProtectedDecoder:
         )
         return pixels
 
-    def _one(self, name: str, path: str, frame: int, here: Callable[[str, int], Any]) -> Any:
+    def _one(self, name: str, path: Place, frame: int, here: Callable[[Place, int], Any]) -> Any:
         found = None
         if self.settings is not None:
-            items = [(_absolute((path, frame)), _size(path))]
+            items = [(_absolute((path, frame)), size_of(path))]
             with contextlib.suppress(NoWorkers):
                 (found,) = call(self._task(name), items, self.decoder.budget, threading.Event())
         if found is None:
@@ -166,7 +168,7 @@ def _blocks(items: Sequence[Any]) -> Iterator[list[tuple[Any, int]]]:
     block: list[tuple[Any, int]] = []
     held = 0
     for item in items:
-        size = _size(item if isinstance(item, str) else item[0])
+        size = size_of(item[0] if isinstance(item, tuple) else item)
         block.append((_absolute(item), size))
         held += size
         if len(block) >= most or held >= _BYTES_AT_ONCE:
@@ -178,14 +180,7 @@ def _blocks(items: Sequence[Any]) -> Iterator[list[tuple[Any, int]]]:
 
 def _absolute(item: Any) -> Any:
     """A path, or a path and frame, by the path from the root: a worker has a folder of its own."""
-    return os.path.abspath(item) if isinstance(item, str) else (os.path.abspath(item[0]), item[1])
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0  # Reading the file gives the reason.
+    return (absolute(item[0]), item[1]) if isinstance(item, tuple) else absolute(item)
 
 
 def _note(problem: str) -> str:

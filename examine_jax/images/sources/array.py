@@ -18,7 +18,7 @@ from examine_jax.images.decoding.depth import (
     to_bytes,
 )
 from examine_jax.images.decoding.describing import Describe, described_here, stacked
-from examine_jax.images.decoding.parallel import in_order
+from examine_jax.images.decoding.parallel import in_order, most_threads
 from examine_jax.images.decoding.resize import (
     ImageSize,
     check_size,
@@ -35,6 +35,9 @@ from examine_jax.images.streamed_images import StreamedImages
 
 # MedMNIST's keys are {split}_images and {split}_labels.
 SPLITS = ("train", "val", "test")
+
+# Images that are read ahead of those that are resized: in bytes, and at most.
+_AHEAD_BYTES, _MOST_AHEAD = 2**28, 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +71,16 @@ def load_array(
     channels: int = 3,
     split: str | None = None,
     bits_stored: int | None = None,
+    max_pixels: int = 100_000_000,
     max_bytes: int = 2**35,
     on_progress: Callable[[int, int], None] | None = None,
     describe: Describe | None = None,
 ) -> ImageSet:
     """Reads images from a .npy file or .npz archive. Unpickles nothing.
+
+    The file is read in this process, without the limits of `load_folder` on time and memory. What
+    its headers declare is held to what is there before anything is allocated, and it is read in
+    blocks; but all images of a small archive that inflates to `max_bytes` are read.
 
     The array is `[N, H, W]` (grey), `[N, H, W, C]` or `[N, C, H, W]` with C = 1 or 3; a shape that
     could be either is refused. An archive has MedMNIST's keys (`train_images`, `val_images`,
@@ -89,7 +97,8 @@ def load_array(
         channels: 1 (grey) or 3 (colour).
         split: one of MedMNIST's splits; None: all that are there, in the order train, val, test.
         bits_stored: as in `load_folder`; values that do not fit are an error here.
-        max_bytes: a bound on the images' memory, both as stored and as returned.
+        max_pixels: images with more pixels are an error.
+        max_bytes: a bound on the memory of images and labels, both as stored and as returned.
         on_progress: called as `on_progress(images done, images in all)`.
         describe: as in `load_images`. The scale of values of more than 8 bits is the file's.
 
@@ -99,7 +108,7 @@ def load_array(
     Raises:
         ValueError: no images, or several arrays that could be (the message lists keys and shapes);
             pickled objects, damage, truncation, NaN or infinity (the message names the rows),
-            values out of range, or more than `max_bytes`.
+            values out of range, or more than `max_pixels` or `max_bytes`.
         OSError: the file cannot be opened.
     """
     size = check_size(image_size, channels)
@@ -113,8 +122,16 @@ def load_array(
             f"{shown(path)}: its splits hold images of different shapes ({shapes}); load one with "
             "split="
         )
+    stored_size = stacks[0].image_shape[:2]
+    if math.prod(stored_size) > max_pixels:
+        raise ValueError(
+            f"{chosen[0]}: images of {stored_size[1]} x {stored_size[0]} pixels, more than "
+            f"max_pixels={max_pixels}"
+        )
     total = sum(array.shape[0] for array in chosen)
+    labels = _stored_labels(arrays, chosen)
     needed = max(sum(array.nbytes for array in chosen), total * math.prod(size) * channels)
+    needed += sum(array.nbytes for array in labels)
     if needed > max_bytes:
         raise ValueError(
             f"{shown(path)}: its images take {needed} bytes, more than max_bytes={max_bytes}; "
@@ -147,18 +164,19 @@ def load_array(
     if on_progress:
         on_progress(0, total)
     images = (image for stack in stacks for block in stack.blocks() for image in block)
-    for row, (image, description) in enumerate(in_order(convert, images)):
+    ahead = _AHEAD_BYTES // max(1, chosen[0].nbytes // chosen[0].shape[0])
+    at_once = min(max(ahead, most_threads() + 1), _MOST_AHEAD)
+    for row, (image, description) in enumerate(in_order(convert, images, at_once)):
         pixels[row] = image
         if description is not None:
             descriptions.append(description)
         if on_progress:
             on_progress(row + 1, total)
-    stored_size = stacks[0].image_shape[:2]
     return ImageSet(
         names=tuple(f"{_name(array)}[{row}]" for array in chosen for row in range(array.shape[0])),
         pixels=pixels,
         resized_up=total if is_smaller(stored_size, size) else 0,
-        labels=_labels(arrays, chosen, max_bytes),
+        labels=_labels(labels),
         bits_stored=bits_stored,
         notes=notes,
         descriptions=None if describe is None else stacked(descriptions),
@@ -338,26 +356,17 @@ def _range(array: StoredArray) -> tuple[float, float]:
     return smallest, largest
 
 
-def _labels(
-    arrays: tuple[StoredArray, ...], chosen: list[StoredArray], max_bytes: int
-) -> Shaped[np.ndarray, "images ..."] | None:
-    """The `_labels` beside the chosen `_images`; None unless all have them.
-
-    A single column becomes `[N]`.
-    """
+def _stored_labels(arrays: tuple[StoredArray, ...], chosen: list[StoredArray]) -> list[StoredArray]:
+    """The `_labels` beside the chosen `_images`; none unless all have them."""
     by_key = {array.key: array for array in arrays if array.key is not None}
     beside = [
         by_key.get(f"{array.key.removesuffix('_images')}_labels")
         for array in chosen
         if array.key is not None
     ]
-    found = [
-        labels
-        for labels in beside
-        if labels is not None and not labels.dtype.hasobject and labels.nbytes <= max_bytes
-    ]
-    if not found or len(found) < len(chosen):
-        return None
+    found = [labels for labels in beside if labels is not None and not labels.dtype.hasobject]
+    if len(found) < len(chosen):
+        return []
     if (
         any(labels.shape[:1] != array.shape[:1] for labels, array in zip(found, chosen))
         or len({labels.shape[1:] for labels in found}) > 1
@@ -367,5 +376,12 @@ def _labels(
             f"{shown(chosen[0].path)}: its labels do not fit its images: {shapes}; give one row "
             "for each image"
         )
-    labels = np.concatenate([array.whole() for array in found])
+    return found
+
+
+def _labels(stored: list[StoredArray]) -> Shaped[np.ndarray, "images ..."] | None:
+    """Labels as one array; a single column becomes `[N]`."""
+    if not stored:
+        return None
+    labels = np.concatenate([array.whole() for array in stored])
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels

@@ -1,48 +1,16 @@
 """A folder of image files, read into memory or decoded on demand."""
 
-import contextlib
 import dataclasses
-import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
-import numpy as np
-
-from examine_jax.common.shapes import Float
-from examine_jax.images.decoding.decoded_image import DecodedImage
-from examine_jax.images.decoding.decoder import ImageDecoder
-from examine_jax.images.decoding.depth import (
-    bits_that_hold,
-    check_bits_stored,
-    float_full_scale,
-    float_note,
-    to_bytes,
-)
-from examine_jax.images.decoding.describing import Describe, stacked
-from examine_jax.images.decoding.intensity import (
-    GreyScale,
-    Intensities,
-    scale_notes,
-    shared_scales,
-)
-from examine_jax.images.decoding.parallel import Budget
-from examine_jax.images.decoding.protected import ProtectedDecoder
-from examine_jax.images.decoding.resize import ImageSize, check_size
-from examine_jax.images.decoding.series_windows import Slice, window_notes
-from examine_jax.images.decoding.unreadable import UnreadableImage
-from examine_jax.images.image_set import ImageSet, SkippedImage
-from examine_jax.images.names import shown
-from examine_jax.images.sources.folder_reading import (
-    beyond_read,
-    by_series,
-    file_names,
-    image_name,
-    in_series,
-    no_progress,
-    nothing_read,
-)
-from examine_jax.images.sources.folder_stream import stream_folder
-from examine_jax.images.sources.scan import scan_folder
+from examine_jax.images.decoding.describing import Describe
+from examine_jax.images.decoding.resize import ImageSize
+from examine_jax.images.image_set import ImageSet
+from examine_jax.images.sources.files import load_files
+from examine_jax.images.sources.files_reading import MAX_BYTES, MAX_PIXELS, check_no_split
+from examine_jax.images.sources.files_stream import stream_files
+from examine_jax.images.sources.scan import Scan, scan_folder
 from examine_jax.images.sources.source import ReadOptions
 from examine_jax.images.streamed_images import StreamedImages
 
@@ -57,38 +25,16 @@ class FolderSource:
     def recognises(self, name: str) -> bool:
         return os.path.isdir(name)
 
+    def scan(self, name: str) -> Scan:
+        return scan_folder(name)
+
     def load(self, name: str, options: ReadOptions) -> ImageSet:
-        _check_no_split(name, options.split)
-        return load_folder(
-            name,
-            image_size=options.image_size,
-            channels=options.channels,
-            bits_stored=options.bits_stored,
-            intensity_range=options.intensity_range,
-            dicom_window=options.dicom_window,
-            on_progress=options.on_progress,
-            describe=options.describe,
-        )
+        check_no_split(name, "folder", options.split)
+        return load_files(scan_folder, name, options)
 
     def stream(self, name: str, options: ReadOptions) -> StreamedImages:
-        _check_no_split(name, options.split)
-        return stream_folder(
-            name,
-            image_size=options.image_size,
-            channels=options.channels,
-            bits_stored=options.bits_stored,
-            intensity_range=options.intensity_range,
-            dicom_window=options.dicom_window,
-            on_progress=options.on_progress,
-        )
-
-
-def _check_no_split(folder: str, split: str | None) -> None:
-    if split is not None:
-        raise ValueError(
-            f"{shown(folder)}: a folder has no split {split!r}; name the folder that holds those "
-            "images"
-        )
+        check_no_split(name, "folder", options.split)
+        return stream_files(scan_folder, name, options)
 
 
 def load_folder(
@@ -99,8 +45,8 @@ def load_folder(
     bits_stored: int | None = None,
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int = 1,
-    max_pixels: int = 100_000_000,
-    max_bytes: int = 2**30,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
     on_progress: Callable[[int, int], None] | None = None,
     describe: Describe | None = None,
 ) -> ImageSet:
@@ -160,129 +106,57 @@ def load_folder(
         NotADirectoryError: it is no folder.
         OSError: it cannot be listed.
     """
-    size = check_size(image_size, channels)
-    check_bits_stored(bits_stored)
-    found = scan_folder(folder)
-    total = len(found.candidates)
-    decoder = ImageDecoder(
-        size,
+    options = ReadOptions(
+        image_size,
         channels,
-        bits_stored,
-        max_pixels,
-        max_bytes,
-        Budget(max_pixels),
-        GreyScale(intensity_range, dicom_window),
-        describe,
-    )
-
-    protected = ProtectedDecoder.of(decoder)
-    pixels = np.empty((total, *size, channels), np.uint8)
-    names: list[str] = []
-    skipped = list(found.skipped)
-    taken = file_names(found)
-    deep: dict[int, DecodedImage] = {}  # Row -> an image that waits for the folder's full scale.
-    sharing: dict[int, tuple[DecodedImage, Intensities]] = {}  # Row -> one that shares a scale.
-    descriptions: list[Float[np.ndarray, " numbers"]] = []
-    slices: dict[int, tuple[str, int, Slice]] = {}  # Row -> path and frame, and what it says.
-    stored_sizes: list[tuple[int, int]] = []
-    resized_up = 0
-    report = on_progress or no_progress
-    report(0, total)
-    paths = [candidate.path for candidate in found.candidates]
-    with contextlib.closing(protected.frames(paths)) as results:
-        for done, (candidate, result) in enumerate(zip(found.candidates, results), 1):
-            if isinstance(result, UnreadableImage):
-                skipped.append(SkippedImage(candidate.name, str(result)))
-            else:
-                count = len(result.images)
-                skipped += beyond_read(candidate.name, count, result.beyond, taken)
-                if count > 1:  # Growing in place copies nothing.
-                    pixels.resize((len(pixels) + count - 1, *pixels.shape[1:]), refcheck=False)
-                for frame, image in enumerate(result.images):
-                    row = len(names)
-                    name = image_name(candidate.name, frame, count, taken)
-                    if isinstance(image, UnreadableImage):
-                        skipped.append(SkippedImage(name, str(image)))
-                        continue
-                    names.append(name)
-                    if image.description is not None:
-                        descriptions.append(image.description)
-                    stored_sizes.append(image.stored_size)
-                    resized_up += image.resized_up
-                    if image.slice is not None:
-                        slices[row] = candidate.path, frame, image.slice
-                    if image.intensities is not None:
-                        sharing[row] = image, image.intensities
-                    elif image.pixels.dtype == np.uint8:
-                        pixels[row] = image.pixels
-                    else:
-                        deep[row] = image
-            report(done, total)
-    skipped.sort(key=lambda item: item.name)
-    if not names:
-        raise ValueError(nothing_read(folder, found, skipped))
-    integers = {row: image for row, image in deep.items() if image.pixels.dtype == np.uint16}
-    if integers:
-        bits_stored = bits_stored or bits_that_hold(
-            int(max(image.largest for image in integers.values()))
-        )
-    else:
-        bits_stored = None
-    largest_float = max(
-        (image.largest for row, image in deep.items() if row not in integers), default=0.0
-    )
-    try:
-        floats_full_scale = float_full_scale(largest_float)
-    except ValueError as error:
-        row = next(
-            row
-            for row, image in deep.items()
-            if row not in integers and image.largest == largest_float
-        )
-        raise ValueError(f"{shown(folder)}: {shown(names[row])}: {error}") from error
-    for row, image in deep.items():
-        pixels[row] = to_bytes(
-            image.pixels,
-            2.0**bits_stored - 1 if bits_stored and row in integers else floats_full_scale,
-        )
-    shown_by = by_series(decoder, [own for _, _, own in slices.values()])
-    again = {
-        row: (path, frame) for row, (path, frame, own) in slices.items() if in_series(shown_by, own)
-    }
-    for row, image in zip(again, _decoded_again(shown_by, list(again.values()))):
-        sharing.pop(row, None)
-        pixels[row] = image.pixels
-    scales = shared_scales(intensities for _, intensities in sharing.values())
-    for row, (image, intensities) in sharing.items():
-        pixels[row] = intensities.to_bytes(image.pixels, scales[intensities.shared_by])
-    return ImageSet(
-        tuple(names),
-        pixels[: len(names)],
-        tuple(skipped),
-        resized_up,
         bits_stored=bits_stored,
-        notes=protected.notes
-        + float_note(floats_full_scale, largest_float)
-        + scale_notes(scales)
-        + window_notes(shown_by.grey_scale.series),
-        descriptions=None if describe is None else stacked(descriptions),
-        stored_sizes=np.array(stored_sizes, np.int32),
+        on_progress=on_progress,
+        intensity_range=intensity_range,
+        dicom_window=dicom_window,
+        describe=describe,
     )
+    return load_files(scan_folder, folder, options, max_pixels=max_pixels, max_bytes=max_bytes)
 
 
-def _decoded_again(
-    decoder: ImageDecoder, places: Sequence[tuple[str, int]]
-) -> Iterator[DecodedImage]:
-    """Images by path and frame that were decoded before. Frames of one file are neighbours."""
-    protected = ProtectedDecoder.of(dataclasses.replace(decoder, describe=None))
-    paths = list(dict.fromkeys(path for path, _ in places))
-    by_path = itertools.groupby(places, key=lambda place: place[0])
-    for (path, frames), images in zip(by_path, protected.frames(paths)):
-        for _, frame in frames:
-            image = images if isinstance(images, UnreadableImage) else images.images[frame]
-            if isinstance(image, UnreadableImage):
-                raise UnreadableImage(
-                    f"{shown(path)}: {image}; it changed while the folder was read, so read it "
-                    "again"
-                )
-            yield image
+def stream_folder(
+    folder: str | os.PathLike[str],
+    *,
+    image_size: ImageSize,
+    channels: int = 3,
+    bits_stored: int | None = None,
+    intensity_range: tuple[float, float] | None = None,
+    dicom_window: int = 1,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> StreamedImages:
+    """The images that `load_folder` reads, under the same names, each decoded when it is asked for.
+
+    Every file's header is read once, now; files that are no images, and frames that are missing,
+    are skipped with their reason. A file whose header is sound and whose pixels are damaged raises
+    when it is read, and the message names it. Images of more than 8 bits need their full scale
+    beforehand: `bits_stored` for integers; floats must be in [0, 1]. DICOM files that share a scale
+    are decoded once, now, to find it.
+
+    Args:
+        folder, image_size, channels, bits_stored: as in `load_folder`.
+        intensity_range, dicom_window: as in `load_folder`.
+        max_pixels, max_bytes, on_progress: as in `load_folder`.
+
+    Returns:
+        The images by index, and the skipped files.
+
+    Raises:
+        ValueError: no image could be read, an argument is out of range, or integers of more than 8
+            bits without `bits_stored`.
+        OSError: as `load_folder`.
+    """
+    options = ReadOptions(
+        image_size,
+        channels,
+        bits_stored=bits_stored,
+        on_progress=on_progress,
+        intensity_range=intensity_range,
+        dicom_window=dicom_window,
+    )
+    return stream_files(scan_folder, folder, options, max_pixels=max_pixels, max_bytes=max_bytes)

@@ -8,8 +8,10 @@ import dataclasses
 import json
 import os
 import stat
+from collections.abc import Mapping
 
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
+from examine_jax.images.decoding.file_part import Place
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown, unique_encodable
 
@@ -31,7 +33,7 @@ IMAGE_SUFFIXES = frozenset(
     }
 )
 
-_CONFIGURATIONS = ("config.json", "pretraining.json")  # as check_or_write_config names them
+CONFIGURATIONS = ("config.json", "pretraining.json")  # as check_or_write_config names them
 # The classes of settings that they name. Other programs have a "settings" of some "type" too.
 RUN_SETTINGS = frozenset(
     {
@@ -43,7 +45,7 @@ RUN_SETTINGS = frozenset(
         "ExperimentSettings",
     }
 )
-_LARGEST_CONFIGURATION = 2**20  # bytes; a run's has a few thousand
+LARGEST_CONFIGURATION = 2**20  # bytes; a run's has a few thousand
 
 # Medical and other image files that a user may expect to be read: they are listed as skipped, with
 # advice.
@@ -68,7 +70,7 @@ _NOT_READ = {
         ),
         (
             (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"),
-            "an archive; unpack it to have its images read",
+            "an archive beside images; to read it, name the .zip, .tar or .tar.gz file itself",
         ),
         (
             (".mp4", ".avi", ".mov", ".mkv", ".mpg", ".mpeg", ".wmv"),
@@ -95,27 +97,32 @@ class Candidate:
 
     Attributes:
         name: its path below the folder, encodable as UTF-8.
-        path: opens it.
+        place: where its bytes are.
     """
 
     name: str
-    path: str
+    place: Place
 
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """The files below a folder, in code point order of their names.
+    """The files below a folder, of a list or in an archive, in code point order of their names.
 
     Attributes:
         candidates: files that look like images.
         skipped: files and folders that are not read, with the reason.
         other: suffix -> number of texts, tables, programs and files without a suffix, which are no
             images.
+        notes: what a user should know of how they were found, one line each.
+        held: keeps open what the places lead to, as long as it is referenced; None: nothing needs
+            to be.
     """
 
     candidates: tuple[Candidate, ...]
     skipped: tuple[SkippedImage, ...]
     other: dict[str, int]
+    notes: tuple[str, ...] = ()
+    held: object = None
 
 
 def scan_folder(folder: str | os.PathLike[str]) -> Scan:
@@ -166,7 +173,7 @@ def check_workdir(workdir: str | os.PathLike[str], *images: str | os.PathLike[st
 
 def _scan(folder: str | os.PathLike[str]) -> Scan:
     root = os.fspath(folder)
-    images: dict[str, str] = {}  # Raw name below the root -> path.
+    images: dict[str, Place] = {}  # Raw name below the root -> path.
     problems: dict[str, str] = {}  # Raw name below the root -> reason.
     other: collections.Counter[str] = collections.Counter()
     visited: dict[tuple[int, int], str] = {}
@@ -207,55 +214,77 @@ def _scan(folder: str | os.PathLike[str]) -> Scan:
                 real.append(name)
             elif entry.is_symlink() and os.path.isdir(entry.path):
                 linked.append(name)
-            elif (suffix := _suffix(entry.name)) in IMAGE_SUFFIXES or _is_dicom(entry):
+            elif (suffix := suffix_of(entry.name)) in IMAGE_SUFFIXES or _is_dicom(entry):
                 images[name] = entry.path
-            elif suffix in _NOT_READ:
-                problems[name] = _NOT_READ[suffix]
-            elif suffix not in _COMPANIONS:
-                problems[name] = "neither its name nor its content is that of an image read here"
+            elif problem := problem_of(suffix):
+                problems[name] = problem
             else:
                 other[suffix or "no suffix"] += 1
+    return sorted_scan(images, problems, other)
+
+
+def sorted_scan(
+    images: Mapping[str, Place],
+    problems: Mapping[str, str],
+    other: Mapping[str, int],
+    notes: tuple[str, ...] = (),
+    held: object = None,
+) -> Scan:
+    """A scan of places and of problems by their raw names, which all differ."""
     safe = dict(zip([*images, *problems], unique_encodable([*images, *problems])))
+    candidates = (Candidate(safe[name], place) for name, place in images.items())
+    skipped = (SkippedImage(safe[name], reason) for name, reason in problems.items())
     return Scan(
-        candidates=tuple(
-            sorted(
-                (Candidate(safe[name], path) for name, path in images.items()),
-                key=lambda item: item.name,
-            )
-        ),
-        skipped=tuple(
-            sorted(
-                (SkippedImage(safe[name], reason) for name, reason in problems.items()),
-                key=lambda item: item.name,
-            )
-        ),
+        candidates=tuple(sorted(candidates, key=lambda item: item.name)),
+        skipped=tuple(sorted(skipped, key=lambda item: item.name)),
         other=dict(other),
+        notes=notes,
+        held=held,
     )
 
 
-def _suffix(name: str) -> str:
+def suffix_of(name: str) -> str:
+    """The ending of a file's name that says what it holds, in lower case."""
     lowered = name.lower()
     return ".nii.gz" if lowered.endswith(".nii.gz") else os.path.splitext(lowered)[1]
+
+
+def problem_of(suffix: str) -> str | None:
+    """Why files with this suffix are not read, unless they are DICOM; None: they hold no image.
+
+    Files without an image's suffix that hold none either are counted, not listed.
+    """
+    if suffix in _COMPANIONS:
+        return None
+    return _NOT_READ.get(suffix, "neither its name nor its content is that of an image read here")
 
 
 def _holds_results(entries: list[os.DirEntry[str]]) -> bool:
     """Whether a folder has a run's configuration: it names one of `RUN_SETTINGS`."""
     for entry in entries:
-        if entry.name not in _CONFIGURATIONS or not entry.is_file():
+        if entry.name not in CONFIGURATIONS or not entry.is_file():
             continue
         try:
             with open(entry.path, "rb") as stream:
-                content = stream.read(_LARGEST_CONFIGURATION + 1)
-            if len(content) > _LARGEST_CONFIGURATION:
-                continue
-            plain = json.loads(content.decode("utf-8"))
-        except (OSError, ValueError, RecursionError):
+                content = stream.read(LARGEST_CONFIGURATION + 1)
+        except OSError:
             continue
-        settings = plain.get("settings") if isinstance(plain, dict) else None
-        kind = settings.get("type") if isinstance(settings, dict) else None
-        if isinstance(kind, str) and kind in RUN_SETTINGS:
+        if is_configuration(content):
             return True
     return False
+
+
+def is_configuration(content: bytes) -> bool:
+    """Whether a file's bytes are a run's configuration: they name one of `RUN_SETTINGS`."""
+    if len(content) > LARGEST_CONFIGURATION:
+        return False
+    try:
+        plain = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    settings = plain.get("settings") if isinstance(plain, dict) else None
+    kind = settings.get("type") if isinstance(settings, dict) else None
+    return isinstance(kind, str) and kind in RUN_SETTINGS
 
 
 def _is_dicom(entry: os.DirEntry[str]) -> bool:

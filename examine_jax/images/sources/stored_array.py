@@ -4,6 +4,7 @@ The header is checked before anything is allocated, and nothing is unpickled. A 
 into memory: one that shrinks meanwhile would kill the process.
 """
 
+import contextlib
 import dataclasses
 import errno
 import io
@@ -26,6 +27,12 @@ from examine_jax.images.names import shown
 # NumPy writes headers of a few hundred bytes.
 _HEADER_LIMIT = 64 * 1024
 _BLOCK_BYTES = 32 * 2**20
+
+# MedMNIST's archives hold 6. Each costs the reading of a header.
+_MOST_ARRAYS = 10_000
+
+# Numbers above in a shape or dtype are no array's.
+_MOST_BYTES = 2**63
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -70,30 +77,28 @@ class StoredArray:
         Raises:
             ValueError: the file is truncated or damaged.
         """
-        try:
-            with _opened(self.path, self.key) as stream:
-                stream.read(self.offset)
-                if self.fortran_order:  # Each row is scattered over the whole file.
-                    yield self._read(stream, math.prod(self.shape)).reshape(self.shape, order="F")
-                    return
-                row = math.prod(self.shape[1:])
-                rows = max(1, _BLOCK_BYTES // max(1, row * self.dtype.itemsize))
-                for start in range(0, self.shape[0], rows):
-                    count = min(rows, self.shape[0] - start)
-                    yield self._read(stream, count * row).reshape(count, *self.shape[1:])
-                # At the end, zipfile checks the checksum.
-                if self.key is not None and stream.read(1):
-                    raise ValueError(f"{self}: holds more than its header declares; write it anew")
-        except _DAMAGED as error:
-            raise ValueError(f"{self}: damaged ({error}); write it anew") from error
+        with _damage(f"{self}: damaged"), _opened(self.path, self.key) as stream:
+            stream.read(self.offset)
+            if self.fortran_order:  # Each row is scattered over the whole file.
+                yield self._read(stream, math.prod(self.shape)).reshape(self.shape, order="F")
+                return
+            row = math.prod(self.shape[1:])
+            rows = max(1, _BLOCK_BYTES // max(1, row * self.dtype.itemsize))
+            for start in range(0, self.shape[0], rows):
+                count = min(rows, self.shape[0] - start)
+                yield self._read(stream, count * row).reshape(count, *self.shape[1:])
+            # At the end, zipfile checks the checksum.
+            if self.key is not None and stream.read(1):
+                raise ValueError(f"{self}: holds more than its header declares; write it anew")
 
     def whole(self) -> Shaped[np.ndarray, "..."]:
         """The whole array; for arrays that are known to be small."""
-        return (
-            np.concatenate(list(self.blocks()))
-            if self.shape and self.shape[0]
-            else np.empty(self.shape, self.dtype)
-        )
+        array = np.empty(self.shape, self.dtype)
+        row = 0
+        for block in self.blocks() if self.shape and self.shape[0] else ():
+            array[row : row + len(block)] = block
+            row += len(block)
+        return array
 
     def _read(self, stream: io.BufferedIOBase, values: int) -> Shaped[np.ndarray, " values"]:
         expected = values * self.dtype.itemsize
@@ -118,47 +123,60 @@ def stored_arrays(path: str | os.PathLike[str]) -> tuple[StoredArray, ...]:
     with open(path, "rb") as stream:
         magic = stream.read(6)
     if magic == b"\x93NUMPY":
-        array = _header(path, None)
-        held = os.path.getsize(path) - array.offset
-        if not array.dtype.hasobject and held < array.nbytes:
-            raise ValueError(
-                f"{array}: truncated, its header declares {array.nbytes} bytes of data and {held} "
-                "are there; "
-                "write it anew"
-            )
-        return (array,)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            keys = [
-                name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")
-            ]
-        if not keys:
+        with open(path, "rb") as stream:
+            return (_header(path, None, stream, os.path.getsize(path)),)
+    where = f"{shown(path)}: neither a .npy file nor a readable .npz archive"
+    with _damage(where), zipfile.ZipFile(path) as archive:
+        members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+        if not members:
             raise ValueError(
                 f"{shown(path)}: an archive without .npy arrays; write it with numpy.savez"
             )
-        return tuple(_header(path, key) for key in keys)
+        if len(members) > _MOST_ARRAYS:
+            raise ValueError(
+                f"{shown(path)}: an archive of {len(members)} arrays, more than {_MOST_ARRAYS}; "
+                "stack the images into one array [N, H, W, C]"
+            )
+        return tuple(_member_header(path, archive, info) for info in members)
+
+
+@contextlib.contextmanager
+def _damage(what: str) -> Iterator[None]:
+    """Inside, what a damaged archive raises becomes a ValueError."""
+    try:
+        yield
     except _DAMAGED as error:
-        raise ValueError(
-            f"{shown(path)}: neither a .npy file nor a readable .npz archive ({error}); write it "
-            "anew"
-        ) from error
+        raise ValueError(f"{what} ({error}); write it anew") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise ValueError(f"{what} ({error}); write it anew") from error  # from bzip2
 
 
 def _opened(path: str, key: str | None) -> io.BufferedIOBase:
     if key is None:
         return open(path, "rb")
     with zipfile.ZipFile(path) as archive:  # The opened member keeps the file open.
-        try:
-            return cast(io.BufferedIOBase, archive.open(f"{key}.npy"))
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            raise zipfile.BadZipFile(f"{key}.npy begins before the file") from error
+        return _member(archive, f"{key}.npy")
 
 
-def _header(path: str, key: str | None) -> StoredArray:
-    with _opened(path, key) as stream:
-        beginning = io.BytesIO(stream.read(_HEADER_LIMIT))
+def _member(archive: zipfile.ZipFile, name: str | zipfile.ZipInfo) -> io.BufferedIOBase:
+    try:
+        return cast(io.BufferedIOBase, archive.open(name))
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise zipfile.BadZipFile("a member begins before the file") from error
+
+
+def _member_header(path: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> StoredArray:
+    with _member(archive, info) as stream:
+        return _header(path, info.filename.removesuffix(".npy"), stream, info.file_size)
+
+
+def _header(path: str, key: str | None, stream: io.BufferedIOBase, size: int) -> StoredArray:
+    """The array whose header a stream of so many bytes begins with."""
+    beginning = io.BytesIO(stream.read(_HEADER_LIMIT))
     where = shown(path) + (f" ({shown(key)})" if key is not None else "")
     try:
         version = np.lib.format.read_magic(beginning)
@@ -177,8 +195,15 @@ def _header(path: str, key: str | None) -> StoredArray:
         raise ValueError(
             f"{where}: its header cannot be read ({reason}); write it anew with numpy.save"
         ) from error
-    if min(shape, default=0) < 0:
+    if min(shape, default=0) < 0 or math.prod(max(side, 1) for side in shape) > _MOST_BYTES:
         raise ValueError(
-            f"{where}: its header declares the shape {shape}; write it anew with numpy.save"
+            f"{where}: its header declares a shape that no array has; write it anew with numpy.save"
         )
-    return StoredArray(path, key, shape, dtype, fortran_order, beginning.tell())
+    array = StoredArray(path, key, shape, dtype, fortran_order, beginning.tell())
+    held = size - array.offset
+    if not dtype.hasobject and held < array.nbytes:
+        raise ValueError(
+            f"{array}: truncated, its header declares {array.nbytes} bytes of data and {held} are "
+            "there; write it anew"
+        )
+    return array

@@ -1,14 +1,40 @@
-"""What loading a folder and streaming it have in common."""
+"""What loading image files and streaming them have in common."""
 
 import dataclasses
 import os
 from collections.abc import Iterable, Set
 
 from examine_jax.images.decoding.decoder import ImageDecoder
+from examine_jax.images.decoding.file_part import Place
 from examine_jax.images.decoding.series_windows import Slice, common_windows
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown
 from examine_jax.images.sources.scan import Scan
+
+# What `load_folder` reads unless it is told otherwise.
+MAX_PIXELS, MAX_BYTES = 100_000_000, 2**30
+
+
+def check_no_split(source: str, kind: str, split: str | None) -> None:
+    """Refuses a split of a source that has none.
+
+    Args:
+        source: its name.
+        kind: folder, list or archive.
+        split: what was asked for; None: nothing.
+    """
+    if split is not None:
+        raise ValueError(
+            f"{shown(source)}: {'an' if kind == 'archive' else 'a'} {kind} has no split {split!r}; "
+            f"name the {kind} that holds those images"
+        )
+
+
+def own_files(places: Iterable[Place]) -> tuple[str, ...]:
+    """The path of each place; none where some lie in an archive."""
+    found = tuple(places)
+    paths = tuple(place for place in found if isinstance(place, str))
+    return paths if len(paths) == len(found) else ()
 
 
 def by_series(decoder: ImageDecoder, slices: Iterable[Slice]) -> ImageDecoder:
@@ -29,10 +55,10 @@ def file_names(found: Scan) -> frozenset[str]:
 
 
 def image_name(file: str, frame: int, frames: int, taken: Set[str]) -> str:
-    """The name of a file's image, which no other image of the folder has.
+    """The name of a file's image, which no other image of the source has.
 
     The only image of a file has the file's name, and others have `file[frame]`. Where a file of the
-    folder is named so itself, it keeps its name and the frame gets a `~2` (or `~3`, ...).
+    source is named so itself, it keeps its name and the frame gets a `~2` (or `~3`, ...).
 
     Args:
         file: the file's name.
@@ -65,9 +91,9 @@ def beyond_read(
     return (SkippedImage(image_name(file, images, images + 1, taken), reason),)
 
 
-def nothing_read(folder: str | os.PathLike[str], found: Scan, skipped: list[SkippedImage]) -> str:
-    """What was found in a folder without a readable image, as one message."""
-    message = f"no readable image in {shown(folder)}"
+def nothing_read(source: str | os.PathLike[str], found: Scan, skipped: list[SkippedImage]) -> str:
+    """What was found where no image can be read, as one message."""
+    message = f"no readable image in {shown(source)}"
     looked_at = len(skipped) + sum(found.other.values())
     if not looked_at:
         kinds = "PNG, JPEG, TIFF, BMP, WebP or DICOM"

@@ -1,4 +1,4 @@
-"""The images of a folder, decoded when they are asked for."""
+"""Image files that a scan has found, decoded when they are asked for."""
 
 import contextlib
 import dataclasses
@@ -11,15 +11,18 @@ from examine_jax.common.shapes import UInt8
 from examine_jax.images.decoding.decoded_image import DecodedImage
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.depth import FLOAT_TOLERANCE, check_bits_stored, to_bytes
+from examine_jax.images.decoding.file_part import Place, path_of
 from examine_jax.images.decoding.intensity import GreyScale, Intensities, shared_scales
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
-from examine_jax.images.decoding.resize import ImageSize, check_size
+from examine_jax.images.decoding.resize import check_size
 from examine_jax.images.decoding.series_windows import Slice
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown
-from examine_jax.images.sources.folder_reading import (
+from examine_jax.images.sources.files_reading import (
+    MAX_BYTES,
+    MAX_PIXELS,
     beyond_read,
     by_series,
     file_names,
@@ -27,47 +30,36 @@ from examine_jax.images.sources.folder_reading import (
     in_series,
     no_progress,
     nothing_read,
+    own_files,
 )
-from examine_jax.images.sources.scan import scan_folder
+from examine_jax.images.sources.scan import Scan
+from examine_jax.images.sources.source import ReadOptions
 from examine_jax.images.streamed_images import StreamedImages
 
 
-def stream_folder(
-    folder: str | os.PathLike[str],
+def stream_files(
+    scan: Callable[[str], Scan],
+    source: str | os.PathLike[str],
+    options: ReadOptions,
     *,
-    image_size: ImageSize,
-    channels: int = 3,
-    bits_stored: int | None = None,
-    intensity_range: tuple[float, float] | None = None,
-    dicom_window: int = 1,
-    max_pixels: int = 100_000_000,
-    max_bytes: int = 2**30,
-    on_progress: Callable[[int, int], None] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
 ) -> StreamedImages:
-    """The images that `load_folder` reads, under the same names, each decoded when it is asked for.
-
-    Every file's header is read once, now; files that are no images, and frames that are missing,
-    are skipped with their reason. A file whose header is sound and whose pixels are damaged raises
-    when it is read, and the message names it. Images of more than 8 bits need their full scale
-    beforehand: `bits_stored` for integers; floats must be in [0, 1]. DICOM files that share a scale
-    are decoded once, now, to find it.
+    """Finds the image files of a folder, a list or an archive, as `stream_folder` states.
 
     Args:
-        folder, image_size, channels, bits_stored: as in `load_folder`.
-        intensity_range, dicom_window: as in `load_folder`.
-        max_pixels, max_bytes, on_progress: as in `load_folder`.
-
-    Returns:
-        The images by index, and the skipped files.
+        scan: finds the files of a source by its name.
+        source: its name.
+        options: as in `stream_images`.
+        max_pixels, max_bytes: as in `load_folder`.
 
     Raises:
-        ValueError: no image could be read, an argument is out of range, or integers of more than 8
-            bits without `bits_stored`.
-        OSError: as `load_folder`.
+        ValueError, OSError: as `stream_folder`, or as `scan` raises.
     """
-    size = check_size(image_size, channels)
+    size, channels = check_size(options.image_size, options.channels), options.channels
+    bits_stored = options.bits_stored
     check_bits_stored(bits_stored)
-    found = scan_folder(folder)
+    found = scan(os.fspath(source))
     decoder = ImageDecoder(
         size,
         channels,
@@ -75,21 +67,21 @@ def stream_folder(
         max_pixels,
         max_bytes,
         Budget(max_pixels),
-        GreyScale(intensity_range, dicom_window),
+        GreyScale(options.intensity_range, options.dicom_window),
     )
 
     names: list[str] = []
-    places: list[tuple[str, int]] = []  # Row -> path and frame.
+    places: list[tuple[Place, int]] = []  # Row -> place and frame.
     skipped = list(found.skipped)
     taken = file_names(found)
     sharing: list[tuple[Intensities, Slice | None]] = []
     slices: list[Slice] = []
     total = len(found.candidates)
-    report = on_progress or no_progress
+    report = options.on_progress or no_progress
     report(0, total)
     protected = ProtectedDecoder.of(decoder)
-    paths = [candidate.path for candidate in found.candidates]
-    with contextlib.closing(protected.headers(paths)) as headers:
+    files = [candidate.place for candidate in found.candidates]
+    with contextlib.closing(protected.headers(files)) as headers:
         for done, (candidate, header) in enumerate(zip(found.candidates, headers), 1):
             report(done, total)
             if isinstance(header, UnreadableImage):
@@ -99,7 +91,7 @@ def stream_folder(
             sharing += [(i.intensities, i.slice) for i in waiting if i.intensities is not None]
             if file.deep and bits_stored is None:
                 raise ValueError(
-                    f"{shown(candidate.path)} has more than 8 bits a sample, and images read on "
+                    f"{shown(path_of(candidate.place))} has more than 8 bits a sample, and images read on "
                     "demand need their full "
                     "scale beforehand; name bits_stored (8 to 16)"
                 )
@@ -110,12 +102,12 @@ def stream_folder(
                     skipped.append(SkippedImage(name, file.missing[frame]))
                     continue
                 names.append(name)
-                places.append((candidate.path, frame))
+                places.append((candidate.place, frame))
                 if file.slices and (own := file.slices[frame]):
                     slices.append(own)
     skipped.sort(key=lambda item: item.name)
     if not names:
-        raise ValueError(nothing_read(folder, found, skipped))
+        raise ValueError(nothing_read(source, found, skipped))
     decoder = by_series(decoder, slices)
     scales = shared_scales(
         intensities for intensities, own in sharing if not in_series(decoder, own)
@@ -123,34 +115,36 @@ def stream_folder(
     return StreamedImages(
         tuple(names),
         (*size, channels),
-        _FolderReader(ProtectedDecoder.of(decoder), tuple(places), scales),
+        _FileReader(ProtectedDecoder.of(decoder), tuple(places), scales, found.held),
         skipped=tuple(skipped),
-        files=tuple(path for path, _ in places),
+        files=own_files(place for place, _ in places),
+        notes=found.notes + protected.notes,
     )
 
 
 @dataclasses.dataclass(frozen=True)
-class _FolderReader:
+class _FileReader:
     """Row -> pixels."""
 
     protected: ProtectedDecoder
-    places: tuple[tuple[str, int], ...]
+    places: tuple[tuple[Place, int], ...]
     scales: Mapping[str, tuple[float, float]]
+    held: object
 
     def __call__(self, row: int) -> UInt8[np.ndarray, "height width stored"]:
-        path, frame = self.places[row]
+        place, frame = self.places[row]
         try:
-            return self._to_bytes(self.protected.image(path, frame))
+            return self._to_bytes(self.protected.image(place, frame))
         except UnreadableImage as error:
             raise UnreadableImage(
-                f"{shown(path)}: {error}; remove the file or repair it"
+                f"{shown(path_of(place))}: {error}; remove the file or repair it"
             ) from error
 
     def _to_bytes(self, image: DecodedImage) -> UInt8[np.ndarray, "height width stored"]:
         if image.intensities is not None:
             scale = self.scales.get(image.intensities.shared_by)
             if scale is None:
-                raise UnreadableImage("its values changed since the folder was listed")
+                raise UnreadableImage("its values changed since the files were listed")
             return image.intensities.to_bytes(image.pixels, scale)
         if image.pixels.dtype == np.uint8:
             return image.pixels
