@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Sequence
 
 from examine_jax.common.configuration import to_plain
-from examine_jax.common.shapes import PyTree
 from examine_jax.common.subset import subset_indices
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.save import save_encoder
@@ -29,7 +28,6 @@ def train_and_save(
     bits_stored: int | None = None,
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int = 1,
-    start: tuple[PyTree, PyTree] | None = None,
     observer: Observer | None = None,
     tensorboard: bool = False,
     progress: bool = True,
@@ -49,7 +47,7 @@ def train_and_save(
         bits_stored: bits of the original images' values, which were scaled to 8 bits; None if
             unknown.
         intensity_range, dicom_window: how DICOM values became 8 bits, for later images.
-        start, observer, tensorboard, progress: as in `pretrain`.
+        observer, tensorboard, progress: as in `pretrain`.
 
     Returns:
         The encoder, and one record of metrics a step.
@@ -60,7 +58,6 @@ def train_and_save(
         training,
         workdir,
         names=None if names is None else [names] * len(sets) if len(sets) > 1 else names,
-        start=start,
         observer=observer,
         tensorboard=tensorboard,
         progress=progress,

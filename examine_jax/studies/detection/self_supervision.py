@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.configuration import to_plain
 from examine_jax.common.shapes import PyTree, UInt8
 from examine_jax.detection.faster_rcnn import FasterRCNN
-from examine_jax.encoders.train import train_and_save
+from examine_jax.encoders.save import save_encoder
 from examine_jax.images.augmentation import (
     Compose,
     Flip,
@@ -21,10 +22,11 @@ from examine_jax.images.augmentation import (
 )
 from examine_jax.images.equalisation import equalised
 from examine_jax.models.heads import HeadConfig
-from examine_jax.pretraining import Constant, PixelScale, SimCLR, WarmupCosine
+from examine_jax.pretraining import Constant, PixelScale, SimCLR, WarmupCosine, pretrain
 from examine_jax.studies.common.notes import note
 from examine_jax.studies.common.training_length import training_watch
 from examine_jax.studies.detection.settings import DetectionStudySettings
+from examine_jax.training.method import to_save
 from examine_jax.training.non_finite import NonFiniteLossError
 from examine_jax.training.optimiser import Schedule
 from examine_jax.training.settings import Phase, PretrainSettings
@@ -120,15 +122,18 @@ def pretrain_encoder(
     note(f"pre-training on {len(pixels)} unlabelled images: {folder}", progress)
     summarise = training_watch()
     try:
-        _, history = train_and_save(
+        trained = pretrain(
             method,
-            [equalised(pixels) if settings.equalise else pixels],
+            equalised(pixels) if settings.equalise else pixels,
             training,
             folder,
-            architecture="of the detector",
             start=given,
             progress=progress,
         )
     except NonFiniteLossError as error:  # the same training would diverge again
         return {"diverged": str(error)}
-    return summarise(history)
+    # Not `train_and_save`: it embeds the images, which have another size than the views.
+    saved, state = to_save(method, trained.state)
+    remembered = {"settings": to_plain(training), "images": len(pixels)}
+    save_encoder(folder / "encoder", saved, trained.params, state, remembered)
+    return summarise(trained.history)

@@ -5,7 +5,10 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import jax
+import numpy as np
 import pytest
+from PIL import Image
 
 from examine_jax.detection.faster_rcnn import FasterRCNN
 from examine_jax.detection.geometry.anchors import AnchorSettings
@@ -13,9 +16,11 @@ from examine_jax.detection.geometry.roi_sampling import RoISampling
 from examine_jax.detection.post_processing import DetectionSettings
 from examine_jax.detection.proposals import ProposalSettings
 from examine_jax.detection.targets import ANCHOR_TARGETS, ROI_TARGETS
+from examine_jax.encoders.save import save_encoder
 from examine_jax.models import ResNetConfig
 from examine_jax.studies import detection
-from examine_jax.studies.detection.results import RANDOM, WITH
+from examine_jax.studies.detection.results import RANDOM, WITH, WITHOUT
+from examine_jax.studies.detection.self_supervision import simclr
 from examine_jax.studies.detection.sets import DetectionSource
 from examine_jax.studies.detection.settings import DetectionStudySettings, detection_preset
 from tests.support.vindr_miniature import vindr
@@ -80,8 +85,59 @@ def test_the_papers_study_runs_whole_and_is_not_done_twice(
         raise AssertionError("this was done already")
 
     monkeypatch.setattr("examine_jax.studies.detection.fine_tuning.train_detector", refuse)
-    monkeypatch.setattr("examine_jax.studies.detection.self_supervision.train_and_save", refuse)
+    monkeypatch.setattr("examine_jax.studies.detection.self_supervision.pretrain", refuse)
     again = detection.run(miniature(), source, tmp_path, progress=False)
     assert [one.figures for one in again] == [one.figures for one in results]
     with pytest.raises(ValueError, match="temperature"):
         detection.run(miniature(temperature=0.1), source, tmp_path, progress=False)
+
+
+@pytest.mark.study
+def test_small_from_an_encoder_with_negatives_and_patients(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Boxes of one reader on oblong images; the paired rows from the encoder, and from nothing."""
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    rows, groups = ["image,class,x1,y1,x2,y2"], ["image,group"]
+    for number in range(30):
+        pixels = rng.integers(0, 90, (48, 80, 3), dtype=np.uint8)
+        name = f"{number:02d}.png"
+        if number % 6:
+            x, y = int(rng.integers(0, 50)), int(rng.integers(0, 20))
+            pixels[y : y + 24, x : x + 24] = 220
+            rows.append(f"{name},square,{x},{y},{x + 24},{y + 24}")
+        else:
+            rows.append(f"{name},,,,,")
+        groups.append(f"{name},p{number // 2}")
+        Image.fromarray(pixels).save(tmp_path / "images" / name)
+    (tmp_path / "boxes.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "groups.csv").write_text("\n".join(groups) + "\n")
+    network = dataclasses.replace(TINY, height=64, width=96)
+    settings = miniature("small", network=network, shares=(1.0, 0.4), draws=5, pretrain_size=32)
+    method = simclr(settings, network)
+    params, state = method.init(jax.random.key(5), {})
+    save_encoder(tmp_path / "encoder", method, params, state, {})
+    results = detection.run(
+        settings,
+        DetectionSource(
+            tmp_path / "images", tmp_path / "boxes.csv", groups=tmp_path / "groups.csv"
+        ),
+        tmp_path / "out",
+        encoder=tmp_path / "encoder",
+        progress=False,
+    )
+    assert [(one.share, one.row) for one in results] == [
+        (1.0, WITHOUT),
+        (1.0, RANDOM),
+        (0.4, WITH),
+        (0.4, WITHOUT),
+        (0.4, RANDOM),
+    ]
+    figures = results[0].figures
+    assert set(figures["class_ap"]) == {"square"}
+    assert figures["negative_images"] >= 1
+    assert figures["ap_low"] <= figures["ap"] <= figures["ap_high"]
+    page = (tmp_path / "out" / "detection.html").read_text()
+    assert "the same start alone" in page
+    assert "SimCLR" in page
