@@ -274,8 +274,15 @@ class FasterRCNN:
         proposed = self._propose(logits, offsets, train=False)
         class_logits, box_offsets = self._boxes(params, maps, proposed.boxes)
         return jax.vmap(
-            lambda *own: detections(
-                self.detections, self.roi_targets.coder, *own, self.height, self.width
+            lambda logits, offsets, boxes, mask: detections(
+                self.detections,
+                self.roi_targets.coder,
+                logits,
+                offsets,
+                boxes,
+                mask,
+                self.height,
+                self.width,
             )
         )(class_logits, box_offsets, proposed.boxes, proposed.mask)
 
@@ -349,9 +356,9 @@ class FasterRCNN:
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """(objectness loss, box loss) of the sampled anchors."""
         drawn = wanted.sample
-        logit = jnp.take_along_axis(logits, drawn.index, axis=1)
+        logit = jnp.take_along_axis(logits, drawn.rows, axis=1)
         objectness = mean_where(binary_cross_entropy(logit, drawn.positive), drawn.mask)
-        offset = jnp.take_along_axis(offsets, drawn.index[..., None], axis=1)
+        offset = jnp.take_along_axis(offsets, drawn.rows[..., None], axis=1)
         distance = smooth_l1(offset - wanted.offsets, self.smooth_l1).sum(axis=-1)
         return objectness, mean_where(distance, drawn.positive & drawn.mask, drawn.mask.sum())
 

@@ -73,8 +73,8 @@ def anchor_targets(
     drawn = sample(
         key, matches.positive, matches.negative, settings.samples, settings.positive_share
     )
-    truth = _rows(boxes, matches.truth[drawn.index], anchors[drawn.index])
-    return AnchorTargets(drawn, settings.coder.encode(truth, anchors[drawn.index]))
+    truth = _rows(boxes, matches.truth[drawn.rows], anchors[drawn.rows])
+    return AnchorTargets(drawn, settings.coder.encode(truth, anchors[drawn.rows]))
 
 
 class RoITargets(NamedTuple):
@@ -120,7 +120,7 @@ def roi_targets(
         settings.samples,
         settings.positive_share,
     )
-    rois, row = candidates[drawn.index], matches.truth[drawn.index]
+    rois, row = candidates[drawn.rows], matches.truth[drawn.rows]
     own = _rows(labels, row, jnp.zeros(len(row), labels.dtype))
     label = jnp.where(drawn.positive, own + 1, 0)
     return RoITargets(rois, label, settings.coder.encode(_rows(boxes, row, rois), rois), drawn.mask)

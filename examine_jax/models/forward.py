@@ -99,8 +99,10 @@ def run_feature_maps(
         (maps by stride, batch_stats).
     """
     variables = {"params": params, "batch_stats": batch_stats}
+    maps: dict[int, Array]
     if not train:
-        return module.apply(variables, images, method="feature_maps"), batch_stats
+        maps = module.apply(variables, images, method="feature_maps")  # type: ignore[assignment]
+        return maps, batch_stats
     maps, changed = module.apply(
         variables,
         images,

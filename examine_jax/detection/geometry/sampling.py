@@ -13,12 +13,12 @@ class Sample(NamedTuple):
     """The sampled candidates: first places for the positive ones, then for the negative ones.
 
     Attributes:
-        index: rows of the candidates.
+        rows: of the candidates.
         positive: the place holds a positive candidate.
         mask: the place holds a candidate. The others stay empty where there are too few.
     """
 
-    index: Int[Array, " places"]
+    rows: Int[Array, " places"]
     positive: Bool[Array, " places"]
     mask: Bool[Array, " places"]
 
@@ -50,5 +50,5 @@ def sample(
     is_negative = (drawn >= 0) & (jnp.arange(places) < count - is_positive.sum())
     mask = jnp.concatenate([is_positive, is_negative])
     first = jnp.argsort(~mask, stable=True)[:places]
-    index = jnp.concatenate([of_positive, of_negative]).astype(jnp.int32)[first]
-    return Sample(index, jnp.arange(places) < is_positive.sum(), mask[first])
+    rows = jnp.concatenate([of_positive, of_negative]).astype(jnp.int32)[first]
+    return Sample(rows, jnp.arange(places) < is_positive.sum(), mask[first])

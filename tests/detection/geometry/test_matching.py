@@ -58,7 +58,7 @@ def drawn(positives, negatives, count=8, share=0.25, seed=0, candidates=40):
     found = jax.jit(sample, static_argnums=(3, 4))(
         jax.random.key(seed), positive, negative, count, share
     )
-    index = np.asarray(found.index)[np.asarray(found.mask)]
+    index = np.asarray(found.rows)[np.asarray(found.mask)]
     assert len(set(index)) == len(index), "without replacement"
     is_positive = np.asarray(found.positive)[np.asarray(found.mask)]
     np.testing.assert_array_equal(np.asarray(positive)[index], is_positive)
@@ -89,7 +89,7 @@ def test_each_candidate_is_drawn_equally_often():
     keys = jax.random.split(jax.random.key(0), 4000)
     positive, negative = jnp.arange(12) < 4, jnp.arange(12) >= 4
     found = jax.jit(jax.vmap(lambda key: sample(key, positive, negative, 4, 0.5)))(keys)
-    counts = np.bincount(np.asarray(found.index).ravel(), minlength=12)
+    counts = np.bincount(np.asarray(found.rows).ravel(), minlength=12)
     np.testing.assert_allclose(counts[:4], 2000, rtol=0.1)
     np.testing.assert_allclose(counts[4:], 1000, rtol=0.1)
 
