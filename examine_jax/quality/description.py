@@ -32,8 +32,10 @@ from examine_jax.quality.descriptors.layout import (
     dark_band,
     empty_share,
     middle,
+    seam_share,
     straight_step,
 )
+from examine_jax.quality.descriptors.objects import dark_speck_share, light_object_share
 from examine_jax.quality.descriptors.perceptual_hash import difference_hash
 from examine_jax.quality.descriptors.thumbnail import PACKED, pack, thumbnail
 from examine_jax.quality.descriptors.tone import (
@@ -77,7 +79,10 @@ DESCRIPTORS: tuple[str, ...] = (
     "dark_band",
     "centre_minus_border",
     "straight_step",
+    "seam_share",
     "empty_share",
+    "light_object_share",
+    "dark_speck_share",
     "saturation",
     "saturation_p95",
     "saturation_p99",
@@ -141,7 +146,7 @@ def describe(pixels: UInt8[np.ndarray, "h w c"]) -> Float[np.ndarray, " k"]:
             *_detail(fine),
             _colour_noise(fine_planes),
             *_tones(grey, highest, lowest),
-            *_layout(grey),
+            *_layout(grey, None if len(coarse) == 1 else highest - lowest),
             *_colours(*map(_thinned, (coarse, highest, lowest))),
             *map(float, difference_hash(_thinned(grey))),
             *pack(thumbnail(_thinned(grey))),
@@ -189,7 +194,9 @@ def _tones(
     ]
 
 
-def _layout(grey: Int[np.ndarray, "h w"]) -> list[float]:
+def _layout(
+    grey: Int[np.ndarray, "h w"], channel_range: UInt8[np.ndarray, "h w"] | None
+) -> list[float]:
     means = block_means(grey)
     median = middle(means)
     return [
@@ -200,7 +207,10 @@ def _layout(grey: Int[np.ndarray, "h w"]) -> list[float]:
         dark_band(means),
         centre_minus_border(means),
         straight_step(grey),
+        seam_share(grey),
         empty_share(grey),
+        light_object_share(grey),
+        dark_speck_share(grey, channel_range),
     ]
 
 

@@ -125,7 +125,9 @@ def hard_edges(columns: Columns) -> Float[np.ndarray, " n"]:
 
 
 def _log_grain(columns: Columns) -> Float[np.ndarray, " n"]:
-    return np.log(columns["noise_level"] + 0.3)
+    """Between the finest detail on average, which outlines raise, and where it is least."""
+    logs = [np.log(columns[name] + 0.3) for name in ("noise_level", "noise_floor")]
+    return (logs[0] + logs[1]) / 2
 
 
 def _apart(first: Int[np.ndarray, "..."], second: Int[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
@@ -251,8 +253,8 @@ MEASURES: tuple[Measure, ...] = (
         "odd_colour",
         lambda columns, usual: columns["black_share"],
         deviations=10.0,
-        floor=0.0006,
-        visible=0.004,
+        floor=0.0002,
+        visible=0.002,
         of_colour=True,
         long_tail=True,
         reason="share of black pixels: ink, dust or a bubble's edge",
@@ -281,16 +283,17 @@ MEASURES: tuple[Measure, ...] = (
         "smooth_outlines",
         "foreign_object",
         lambda columns, usual: smooth_outlines(columns),
-        deviations=3.25,
+        deviations=4.0,
         floor=0.3,
         long_tail=True,
+        among_alike=True,
         reason="coarse edges without grain: bubbles, dust, letters, or a much compressed picture",
     ),
     Measure(
         "hard_edges",
         "foreign_object",
         lambda columns, usual: hard_edges(columns),
-        deviations=3.5,
+        deviations=4.0,
         floor=0.15,
         long_tail=True,
         among_alike=True,
@@ -313,6 +316,36 @@ MEASURES: tuple[Measure, ...] = (
         floor=0.15,
         visible=float(np.log(12)),
         reason="a step along a whole row or column: seam, frame or collimator",
+    ),
+    Measure(
+        "seam_share",
+        "straight_edge",
+        lambda columns, usual: columns["seam_share"],
+        deviations=3.5,
+        floor=0.03,
+        visible=0.21,
+        long_tail=True,
+        reason="steps along one row or column above those beside it: a seam of stitched fields",
+    ),
+    Measure(
+        "light_object_share",
+        "foreign_object",
+        lambda columns, usual: columns["light_object_share"],
+        deviations=6.0,
+        floor=0.001,
+        visible=0.01,
+        long_tail=True,
+        reason="hard edges beside flat light areas: letters, markers or clips",
+    ),
+    Measure(
+        "dark_speck_share",
+        "foreign_object",
+        lambda columns, usual: columns["dark_speck_share"],
+        deviations=10.0,
+        floor=0.0004,
+        visible=0.004,
+        long_tail=True,
+        reason="small dark specks: dust or dots of ink",
     ),
     Measure(
         "bright_border",
