@@ -1,4 +1,4 @@
-"""Single images of a folder as they are stored: at their full size, upright, in 8 bits."""
+"""Single images of files as they are stored: at their full size, upright, in 8 bits."""
 
 import dataclasses
 import os
@@ -10,14 +10,15 @@ import numpy as np
 
 from examine_jax.common.shapes import UInt8
 from examine_jax.images.decoding.decoder import ImageDecoder
+from examine_jax.images.decoding.file_part import Place
 from examine_jax.images.decoding.intensity import GreyScale
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.names import encodable
-from examine_jax.images.sources.scan import scan_folder
+from examine_jax.images.sources.registry import scan_of
 
-# As sources/folder_reading.py names them.
+# As sources/files_reading.py names them.
 _FRAME = re.compile(r"(.*)\[(\d+)\](?:~\d+)?", re.DOTALL)
 _MAX_PIXELS, _MAX_BYTES = 100_000_000, 2**30  # as `load_folder`
 _SHOWN_BY_BROWSERS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
@@ -25,53 +26,62 @@ _SHOWN_BY_BROWSERS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 
 @dataclasses.dataclass(frozen=True)
 class StoredImages:
-    """The images of a folder by name, each decoded when it is asked for, in a worker process.
+    """The images of a folder, list or archive by name, each decoded when it is asked for.
+
+    Worker processes decode them.
 
     Grey values of more than 8 bits without a window are shown by the image's own range, as
     decoding/describing.py states.
 
     Attributes:
-        folder: that holds them.
-        places: the path and the frame of each image, by name.
+        folder: that holds them, their list or their archive.
+        places: the file and the frame of each image, by name.
         bits_stored, intensity_range, dicom_window: as in `load_folder`.
+        held: keeps open what the places lead to.
     """
 
     folder: pathlib.Path
-    places: dict[str, tuple[str, int]]
+    places: dict[str, tuple[Place, int]]
     bits_stored: int | None = None
     intensity_range: tuple[float, float] | None = None
     dicom_window: int = 1
+    held: object = None
 
     @classmethod
     def of(
         cls,
-        folder: str | os.PathLike[str],
+        source: str | os.PathLike[str],
         names: Sequence[str],
         *,
         bits_stored: int | None = None,
         intensity_range: tuple[float, float] | None = None,
         dicom_window: int = 1,
     ) -> "StoredImages":
-        """Finds some images of a folder. Decodes nothing.
+        """Finds some images of a folder, a list or an archive. Decodes nothing.
 
         Args:
-            folder: as in `load_folder`.
-            names: of the images, as `load_folder` gives them. Names that are not there any more
+            source: as in `load_images`.
+            names: of the images, as `load_images` gives them. Names that are not there any more
                 are left out.
             bits_stored, intensity_range, dicom_window: as in `load_folder`.
 
         Raises:
-            OSError: the folder cannot be listed.
+            OSError, ValueError: the source cannot be listed.
         """
-        paths = {candidate.name: candidate.path for candidate in scan_folder(folder).candidates}
-        places = {}
+        path = pathlib.Path(source)
+        found = scan_of(source)
+        if found is None:
+            return cls(path.parent, {})
+        files = {candidate.name: candidate.place for candidate in found.candidates}
+        places: dict[str, tuple[Place, int]] = {}
         for name in names:
             frame = _FRAME.fullmatch(name)
-            if name in paths:
-                places[name] = (paths[name], 0)
-            elif frame is not None and frame[1] in paths:
-                places[name] = (paths[frame[1]], int(frame[2]))
-        return cls(pathlib.Path(folder), places, bits_stored, intensity_range, dicom_window)
+            if name in files:
+                places[name] = (files[name], 0)
+            elif frame is not None and frame[1] in files:
+                places[name] = (files[frame[1]], int(frame[2]))
+        folder = path if path.is_dir() else path.parent
+        return cls(folder, places, bits_stored, intensity_range, dicom_window, found.held)
 
     def read(self, name: str) -> UInt8[np.ndarray, "height width channels"]:
         """The pixels [H, W, 1 or 3] of one image.
@@ -107,10 +117,15 @@ class StoredImages:
         return own is not None and own.name.lower().endswith(_SHOWN_BY_BROWSERS)
 
     def own_file(self, name: str) -> pathlib.Path | None:
-        """The file that holds this image alone; None: there is none."""
+        """The file below the folder that holds this image alone; None: there is none."""
         if name not in self.places:
             return None
         path = self.places[name][0]
+        if not isinstance(path, str):
+            return None
+        file = pathlib.Path(path)
+        if ".." in file.parts or not file.is_relative_to(self.folder):
+            return None
         # A file's own name may look like a frame's.
         own = encodable(os.path.basename(path)) == name.rpartition("/")[2]
-        return None if _FRAME.fullmatch(name) and not own else pathlib.Path(path)
+        return None if _FRAME.fullmatch(name) and not own else file

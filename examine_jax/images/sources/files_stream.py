@@ -12,11 +12,16 @@ from examine_jax.images.decoding.decoded_image import DecodedImage
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.depth import FLOAT_TOLERANCE, check_bits_stored, to_bytes
 from examine_jax.images.decoding.file_part import Place, path_of
-from examine_jax.images.decoding.intensity import GreyScale, Intensities, shared_scales
+from examine_jax.images.decoding.intensity import (
+    GreyScale,
+    Intensities,
+    scale_notes,
+    shared_scales,
+)
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.resize import check_size
-from examine_jax.images.decoding.series_windows import Slice
+from examine_jax.images.decoding.series_windows import Slice, window_notes
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown
@@ -91,9 +96,8 @@ def stream_files(
             sharing += [(i.intensities, i.slice) for i in waiting if i.intensities is not None]
             if file.deep and bits_stored is None:
                 raise ValueError(
-                    f"{shown(path_of(candidate.place))} has more than 8 bits a sample, and images read on "
-                    "demand need their full "
-                    "scale beforehand; name bits_stored (8 to 16)"
+                    f"{shown(path_of(candidate.place))} has more than 8 bits a sample, and images "
+                    "read on demand need their full scale beforehand; name bits_stored (8 to 16)"
                 )
             skipped += beyond_read(candidate.name, file.images, file.beyond, taken)
             for frame in range(file.images):
@@ -118,7 +122,10 @@ def stream_files(
         _FileReader(ProtectedDecoder.of(decoder), tuple(places), scales, found.held),
         skipped=tuple(skipped),
         files=own_files(place for place, _ in places),
-        notes=found.notes + protected.notes,
+        notes=found.notes
+        + protected.notes
+        + scale_notes(scales)
+        + window_notes(decoder.grey_scale.series),
     )
 
 

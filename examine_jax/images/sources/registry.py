@@ -7,10 +7,11 @@ import re
 from examine_jax.common.registry import lookup
 from examine_jax.images.names import shown
 from examine_jax.images.sources.array import ArraySource
+from examine_jax.images.sources.file_list import ListSource
 from examine_jax.images.sources.folder import FolderSource
 from examine_jax.images.sources.sample import SampleSource
-from examine_jax.images.sources.scan import IMAGE_SUFFIXES
-from examine_jax.images.sources.source import Source
+from examine_jax.images.sources.scan import IMAGE_SUFFIXES, Scan
+from examine_jax.images.sources.source import FileSource, Source
 from examine_jax.images.sources.tfds import TFDSSource
 
 # The first that recognises a name reads it: a prepared TFDS folder comes before any other folder.
@@ -19,6 +20,7 @@ SOURCES: tuple[Source, ...] = (
     TFDSSource(),
     FolderSource(),
     ArraySource(),
+    ListSource(),
 )
 
 # package.module:attribute, or package.module:attribute:rest
@@ -53,8 +55,20 @@ def source_of(name: str | os.PathLike[str]) -> tuple[Source, str]:
             f"{shown(path.parent)}"
         )
     raise ValueError(
-        f"{shown(path)} is neither a folder of images nor a .npy or .npz file; name one of those"
+        f"{shown(path)} is neither a folder of images nor a .npy or .npz file, an archive (.zip, "
+        ".tar, .tar.gz) or a list (.txt, .csv) of images; name one of those"
     )
+
+
+def scan_of(name: str | os.PathLike[str]) -> Scan | None:
+    """Where each image file of a source is; None: the source reads no image files.
+
+    Raises:
+        FileNotFoundError, ValueError: as `source_of`.
+        OSError: the source cannot be listed.
+    """
+    source, rest = source_of(name)
+    return source.scan(rest) if isinstance(source, FileSource) else None
 
 
 def _imported(name: str) -> Source:

@@ -33,11 +33,15 @@ IMAGE_SUFFIXES = frozenset(
     }
 )
 
+# Of files that list images.
+LIST_SUFFIXES = (".txt", ".csv")
+
 CONFIGURATIONS = ("config.json", "pretraining.json")  # as check_or_write_config names them
 # The classes of settings that they name. Other programs have a "settings" of some "type" too.
 RUN_SETTINGS = frozenset(
     {
         "AssessSettings",
+        "DetectionStudySettings",
         "PretrainSettings",
         "LowResourceSettings",
         "BudgetSettings",
@@ -151,18 +155,28 @@ def scan_folder(folder: str | os.PathLike[str]) -> Scan:
 
 
 def check_workdir(workdir: str | os.PathLike[str], *images: str | os.PathLike[str] | None) -> None:
-    """Refuses a workdir that is the folder of images: its charts would be read as images.
+    """Refuses a workdir in which a run's results would mix with its images.
 
     Args:
         workdir: receives a run's results. It may lie below the folder, where `scan_folder` leaves
             it out.
-        *images: folders of images, and other sources, which are not looked at.
+        *images: folders and lists of images, and other sources, which are not looked at.
 
     Raises:
-        ValueError: the workdir is one of the folders.
+        ValueError: the workdir is one of the folders, and its charts would be read as images; or a
+            list lies in it, where a table of results may have its name.
     """
     for source in images:
-        if source is None or not os.path.isdir(source) or not os.path.isdir(workdir):
+        if source is None or not os.path.isdir(workdir):
+            continue
+        if os.path.isfile(source) and os.fspath(source).lower().endswith(LIST_SUFFIXES):
+            if os.path.samefile(os.path.dirname(os.path.abspath(source)), workdir):
+                raise ValueError(
+                    f"the list {shown(source)} lies in the workdir, where results may replace it; "
+                    "name another workdir"
+                )
+            continue
+        if not os.path.isdir(source):
             continue
         if os.path.samefile(source, workdir):
             raise ValueError(
@@ -247,6 +261,11 @@ def suffix_of(name: str) -> str:
     """The ending of a file's name that says what it holds, in lower case."""
     lowered = name.lower()
     return ".nii.gz" if lowered.endswith(".nii.gz") else os.path.splitext(lowered)[1]
+
+
+def not_read(suffix: str) -> str | None:
+    """Why files with the suffix of another format are not read; None: it is no such suffix."""
+    return _NOT_READ.get(suffix)
 
 
 def problem_of(suffix: str) -> str | None:

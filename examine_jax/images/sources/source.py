@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from examine_jax.images.decoding.describing import Describe
 from examine_jax.images.decoding.resize import ImageSize
 from examine_jax.images.image_set import ImageSet
+from examine_jax.images.sources.scan import Scan
 from examine_jax.images.streamed_images import StreamedImages
 
 
@@ -35,6 +36,15 @@ class ReadOptions:
     intensity_range: tuple[float, float] | None = None
     dicom_window: int = 1
     describe: Describe | None = None
+
+
+@runtime_checkable
+class FileSource(Protocol):
+    """A source that reads image files. It says where each file is."""
+
+    def scan(self, name: str) -> Scan:
+        """Finds the files of a path of this kind. Decodes nothing."""
+        ...
 
 
 @runtime_checkable

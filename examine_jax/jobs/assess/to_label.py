@@ -7,9 +7,9 @@ from collections.abc import Collection
 import numpy as np
 
 from examine_jax.common.shapes import UInt8
-from examine_jax.images.sources.folder import FolderSource
 from examine_jax.images.sources.load import dicom_settings
 from examine_jax.images.sources.registry import source_of
+from examine_jax.images.sources.source import FileSource
 from examine_jax.images.stored_images import StoredImages
 from examine_jax.jobs.assess.assessment import Assessment
 from examine_jax.jobs.assess.decision import chosen_images
@@ -60,14 +60,12 @@ def write_chosen(
 def stored_images(
     assessment: Assessment, folder: str | os.PathLike[str] | None
 ) -> StoredImages | None:
-    """The images at their full size; None where the assessed ones are in no folder, or changed."""
+    """The images at their full size; None where the assessed ones are no files, or changed."""
     if assessment.images is None or assessment.level is not None:
         return None
-    if (
-        folder is None
-        or not os.path.isdir(folder)
-        or not isinstance(source_of(folder)[0], FolderSource)
-    ):
+    if folder is None or not os.path.exists(folder):
+        return None
+    if not isinstance(source_of(folder)[0], FileSource):
         return None
     training = {} if assessment.encoder is None else assessment.encoder.training
     return StoredImages.of(

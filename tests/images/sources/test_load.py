@@ -24,7 +24,7 @@ def sources(tmp_path):
         train_images=np.zeros((2, 9, 9), np.uint8),
         test_images=np.ones((3, 9, 9), np.uint8),
     )
-    (tmp_path / "table.csv").write_text("a,b\n")
+    (tmp_path / "table.dat").write_text("a,b\n")
     return tmp_path
 
 
@@ -63,9 +63,9 @@ def test_a_path_that_is_no_source_gives_a_remedy(sources):
     ):
         load_images(sources / "folder/a.png", image_size=8)
     with pytest.raises(
-        ValueError, match=r"table\.csv is neither a folder of images nor a \.npy or \.npz file"
+        ValueError, match=r"table\.dat is neither a folder of images nor a \.npy or \.npz file"
     ):
-        load_images(sources / "table.csv", image_size=8)
+        load_images(sources / "table.dat", image_size=8)
 
 
 def test_a_folder_is_streamed_and_a_file_is_not(tmp_path):

@@ -35,7 +35,7 @@ def test_images_are_found_at_any_depth_in_the_order_of_their_names(tmp_path):
         touch(tmp_path / name)
     result = scan_folder(tmp_path)
     assert names(result) == ["Z.webp", "a.b/x.bmp", "a/b/c/deep.tif", "a/z.jpeg", "b.PNG"]
-    assert [os.path.relpath(candidate.path, tmp_path) for candidate in result.candidates] == names(
+    assert [os.path.relpath(candidate.place, tmp_path) for candidate in result.candidates] == names(
         result
     )
     assert result.skipped == ()
@@ -105,7 +105,7 @@ def test_what_is_not_read_is_listed_or_counted(tmp_path):
     assert names(result) == ["seen.png"]
     reasons = {item.name: item.reason for item in result.skipped}
     assert "name the .npy" in reasons["images.npy"]
-    assert "unpack it" in reasons["more.zip"]
+    assert "name the .zip" in reasons["more.zip"]
     assert "frames" in reasons["film.mp4"]
     for name in ("odd.xyz", "head.img", "text.mr", "short.mr"):
         assert "neither its name nor its content" in reasons[name]
@@ -133,7 +133,7 @@ def test_names_of_any_bytes_are_writable_and_unique(tmp_path):
     assert len(set(names(result))) == len(raw)
     for candidate in result.candidates:
         candidate.name.encode("utf-8")
-        assert os.path.exists(candidate.path)
+        assert os.path.exists(candidate.place)
     assert {
         "q\"uote'.png",
         "line\nbreak.png",
