@@ -9,6 +9,7 @@ from jax.sharding import AbstractMesh, Mesh
 from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
+from examine_jax.scoring.decomposed import can_be_decomposed, examine_decomposed
 from examine_jax.scoring.equations.derivative import differentiable
 from examine_jax.scoring.equations.float64 import float64_types, with_float64
 from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
@@ -18,7 +19,7 @@ from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.padding import is_traced, pad
 from examine_jax.scoring.solvers.adaptive_secular import AdaptiveSecular
 from examine_jax.scoring.solvers.secular import CHEAP_PRODUCT, Secular
-from examine_jax.scoring.solvers.solver import Solver, row_limits
+from examine_jax.scoring.solvers.solver import Solver, has_few_sizes, row_limits
 
 
 def examine(
@@ -74,7 +75,17 @@ def examine(
         raise ValueError(
             f"solver must be a solver such as Secular() or MaskedPower(), got {solver!r}"
         )
-    padded = pad(rows, mask, row_limits(solver, rows.shape[1]))
+    if not traced and can_be_decomposed(solver, rows, mask):
+        found = examine_decomposed(solver, rows, bool(center), mask)
+        if found is None:
+            raise ValueError(non_finite_rows(rows, mask))
+        return found
+    padded = pad(
+        rows,
+        mask,
+        row_limits(solver, rows.shape[1]),
+        costly_too=rows.shape[0] > rows.shape[1] and has_few_sizes(solver),
+    )
     masked = padded.where is not None
     compute, compiled = _examiner(solver, bool(center), masked, row_sharding(padded.rows))
     if not traced:

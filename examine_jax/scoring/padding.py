@@ -12,9 +12,12 @@ import numpy as np
 from examine_jax.scoring.equations.float64 import float64_types
 
 _SIZES = 2  # per power of two
+_SIZES_OF_COSTLY_CALLS = 8
 _FEWEST_ROWS = 16
-# Multiplications. A call with more is not padded: there, padded rows would cost time.
+# Multiplications. Calls with more are padded only if rows take a small part of the time, to sizes
+# closer together, and if there are at most so many entries.
 _CHEAP_CALL = 2**26
+_MOST_ENTRIES = 2**22
 
 Results = TypeVar("Results")
 
@@ -35,6 +38,8 @@ def pad(
     rows: jax.Array | np.ndarray,
     where: jax.Array | np.ndarray | None,
     limits: tuple[int, ...] | None,
+    *,
+    costly_too: bool = False,
 ) -> Padded:
     """Rows [N, D] and their mask, with rows of zeros that are masked out.
 
@@ -43,21 +48,27 @@ def pad(
         where: [N] bool or None.
         limits: numbers of rows at which the computation changes; padding crosses none of them.
             None: rows are not padded.
+        costly_too: costly calls are padded too, by up to an eighth.
     """
     count = rows.shape[0]
-    if limits is None or not _can_be_padded(rows) or (where is not None and not _here(where)):
+    sizes = _SIZES
+    can_be_padded = limits is not None and _here(rows) and (where is None or _here(where))
+    if can_be_padded and not is_cheap(rows):
+        sizes = _SIZES_OF_COSTLY_CALLS
+        can_be_padded = costly_too and rows.size <= _MOST_ENTRIES
+    if limits is None or not can_be_padded:
         return Padded(rows, where, count)
-    size = padded_count(count, limits)
+    size = padded_count(count, limits, sizes)
     # Calls that need no padding are masked too: else each size would have two programs.
     mask = np.zeros(size, bool)
     mask[:count] = True if where is None else np.asarray(where)
-    return Padded(_extended(rows, size, repeat=False), _placed_as(rows, mask), count)
+    return Padded(_extended(rows, size, repeat=False), placed_as(rows, mask), count)
 
 
 def pad_by_repeating(rows: jax.Array | np.ndarray) -> Padded:
     """Rows [M, D], the last of them repeated, for computations of each row alone."""
     count = rows.shape[0]
-    if not _can_be_padded(rows):
+    if not (_here(rows) and is_cheap(rows)):
         return Padded(rows, None, count)
     return Padded(_extended(rows, padded_count(count), repeat=True), None, count)
 
@@ -68,7 +79,7 @@ def pad_vector(values: jax.Array | np.ndarray, size: int) -> jax.Array | np.ndar
         return values
     extended = np.zeros(size, values.dtype)
     extended[: values.shape[0]] = np.asarray(values)
-    return _placed_as(values, extended)
+    return placed_as(values, extended)
 
 
 def trim(results: Results, size: int, count: int) -> Results:
@@ -91,6 +102,18 @@ def trim(results: Results, size: int, count: int) -> Results:
     return trimmed
 
 
+def here_on_cpu(array: jax.Array | np.ndarray | None) -> bool:
+    """Whether the array has values in this host's memory, in one place; True for None."""
+    if not isinstance(array, jax.Array):
+        return True
+    return _here(array) and next(iter(array.devices())).platform == "cpu"
+
+
+def is_cheap(rows: jax.Array | np.ndarray) -> bool:
+    """Whether a call with these rows is so cheap that padding them costs next to no time."""
+    return rows.size * min(rows.shape) <= _CHEAP_CALL
+
+
 def is_traced(results: Any) -> bool:
     """Whether results are inside a trace, where their values are unknown.
 
@@ -99,15 +122,15 @@ def is_traced(results: Any) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(results))
 
 
-def padded_count(count: int, limits: tuple[int, ...] = ()) -> int:
-    """The number of rows to which `count` rows are padded."""
-    size = max(next_size(count), _FEWEST_ROWS)
+def padded_count(count: int, limits: tuple[int, ...] = (), sizes: int = _SIZES) -> int:
+    """The number of rows to which `count` rows are padded: one of `sizes` per power of two."""
+    size = max(next_size(count, sizes), _FEWEST_ROWS)
     return min([size, *(limit for limit in limits if count <= limit)])
 
 
-def next_size(count: int) -> int:
-    """The next number from `count` up that is 2^k or 1.5 times 2^k."""
-    step = max((1 << max(count - 1, 1).bit_length() - 1) // _SIZES, 1)
+def next_size(count: int, sizes: int = _SIZES) -> int:
+    """The next of the numbers 2^k (1 + i / sizes) from `count` up."""
+    step = max((1 << max(count - 1, 1).bit_length() - 1) // sizes, 1)
     return -(-count // step) * step
 
 
@@ -116,10 +139,6 @@ def _here(array: jax.Array | np.ndarray) -> bool:
     if isinstance(array, jax.core.Tracer):
         return False
     return not isinstance(array, jax.Array) or len(array.sharding.device_set) == 1
-
-
-def _can_be_padded(rows: jax.Array | np.ndarray) -> bool:
-    return _here(rows) and rows.size * min(rows.shape) <= _CHEAP_CALL
 
 
 def _extended(rows: jax.Array | np.ndarray, size: int, *, repeat: bool) -> jax.Array | np.ndarray:
@@ -134,10 +153,10 @@ def _extended(rows: jax.Array | np.ndarray, size: int, *, repeat: bool) -> jax.A
     extended = np.empty((size, given.shape[1]), given.dtype)
     extended[:count] = given
     extended[count:] = given[-1] if repeat else 0
-    return _placed_as(rows, extended)
+    return placed_as(rows, extended)
 
 
-def _placed_as(given: jax.Array | np.ndarray, array: np.ndarray) -> jax.Array | np.ndarray:
+def placed_as(given: jax.Array | np.ndarray, array: np.ndarray) -> jax.Array | np.ndarray:
     """The array where `given` is, so that no call transfers what the user did not transfer."""
     if not isinstance(given, jax.Array):
         return array

@@ -14,6 +14,7 @@ from examine_jax.scoring import (
     examine,
     examine_groups,
     leave_one_out_singular_values,
+    padding,
 )
 from examine_jax.scoring.padding import next_size, pad, padded_count
 from tests.support.spectra import reference_gaps
@@ -139,3 +140,19 @@ def test_rows_on_a_device_cause_no_transfer_that_the_user_did_not_ask_for(name: 
     rows = jax.numpy.asarray(SMALL[:19])
     with jax.transfer_guard_host_to_device("disallow"):
         CALLS[name](rows)
+
+
+def test_costly_calls_share_programs_too(
+    compiled: collections.Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(padding, "_CHEAP_CALL", 0)
+    for count in (50, 49, 52):
+        found = examine(SMALL[:count], solver=Secular())
+        exact, noise = reference_gaps(SMALL[:count])
+        error = np.abs(np.asarray(found.gap) - exact)
+        assert (error <= np.asarray(found.error_bound) + noise).all()
+        if count == 50:
+            compiled.clear()
+    assert not compiled[COMPILED]
+    monkeypatch.setattr(padding, "_MOST_ENTRIES", 100)
+    assert pad(SMALL, None, (6,), costly_too=True).rows is SMALL

@@ -57,10 +57,15 @@ def decompose(matrix: Array) -> tuple[Array, Array]:
     Eigenvalues within rounding of 0 are set to 0.
     """
     values, vectors = eigh(matrix)
-    noise = 2.0**-50 * matrix.shape[0] ** 0.5 * values[-1]
+    noise = share_of_noise(matrix.shape[0]) * values[-1]
     # The square root of such a value would be far above rounding error. (The N x N Gram matrix of
     # centred rows always has one.)
     return jnp.where(values < noise, 0, values)[::-1], vectors[:, ::-1]
+
+
+def share_of_noise(size: int) -> float:
+    """Eigenvalues of a [size, size] matrix below this share of the largest are rounding errors."""
+    return 2.0**-50 * size**0.5
 
 
 def rounding(size: int, count: int) -> float:
@@ -78,8 +83,12 @@ def rounding(size: int, count: int) -> float:
 
 def exact_eigensystem(matrix: Array, count: int) -> Eigensystem:
     """The eigensystem of a float64 Gram matrix whose entries are sums of `count` terms."""
-    values, vectors = decompose(matrix)
-    shift = rounding(matrix.shape[0], count) * jnp.linalg.norm(values)
+    return with_bounds(*decompose(matrix), count)
+
+
+def with_bounds(values: Array, vectors: Array, count: int) -> Eigensystem:
+    """The eigensystem [n] and [n, n] of a float64 Gram matrix of sums of `count` terms."""
+    shift = rounding(values.shape[0], count) * jnp.linalg.norm(values)
     return Eigensystem(values, vectors, shift, rotation_bound(shift, values))
 
 

@@ -19,13 +19,15 @@ from examine_jax.common.shapes import Array
 # CPU's cache.
 _ROWS_ON_CPU = 2048
 _ROWS_ON_ACCELERATOR = 16_384
+# Where a block has several arrays of its size as results, fewer rows stay in the cache.
+_MAPPED_ROWS_ON_CPU = 512
 
 Tree = TypeVar("Tree")
 
 
-def block_rows(count: int) -> int:
+def block_rows(count: int, on_cpu: int = _ROWS_ON_CPU) -> int:
     """The number of rows per block, for `count` rows in total."""
-    return min(_ROWS_ON_CPU if jax.default_backend() == "cpu" else _ROWS_ON_ACCELERATOR, count)
+    return min(on_cpu if jax.default_backend() == "cpu" else _ROWS_ON_ACCELERATOR, count)
 
 
 class Rows(NamedTuple):
@@ -156,7 +158,7 @@ def reduce_blocks(
 def map_blocks(rows: Rows, function: Callable[[Array], Tree], dtype: DTypeLike) -> Tree:
     """Applies `function(block [B, D]) -> pytree of [B, ...]` to all rows: [N, ...]."""
     count = rows.features.shape[0]
-    size = block_rows(count)
+    size = block_rows(count, _MAPPED_ROWS_ON_CPU)
     if size == count:
         return function(block_of(rows, 0, size, dtype))
     shapes = jax.eval_shape(lambda: function(block_of(rows, 0, size, dtype)))

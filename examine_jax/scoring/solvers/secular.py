@@ -67,6 +67,7 @@ class Secular:
     tolerance: float | None = None
 
     sums_over_devices: ClassVar[bool] = True
+    few_sizes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.tolerance is not None and not 0 < self.tolerance < 1:
@@ -95,20 +96,27 @@ class Secular:
         result: Examination = lax.cond(good, lambda: quick, lambda: self._full(rows, jnp.float64))
         return result
 
+    def solve_decomposed(self, rows: Rows, system: Eigensystem) -> Examination:
+        """The examination of no more rows than columns, from the eigensystem of F F'.
+
+        Of the features, only shape and dtype are used.
+        """
+        roots = equation.solve(*_of_left_vectors(rows, system), self._tolerance(rows))
+        return examination_of(roots, system.values[0], rows, Path.FULL_FLOAT64)
+
+    def _tolerance(self, rows: Rows) -> float:
+        return self.tolerance or (4e-16 if rows.features.dtype == jnp.float64 else 1e-10)
+
     def _full(self, rows: Rows, dtype: DTypeLike) -> Examination:
         count, width = rows.total, rows.features.shape[1]
-        tolerance = self.tolerance or (4e-16 if rows.features.dtype == jnp.float64 else 1e-10)
         if count <= width:
-            system = exact_eigensystem(gram_of_rows(rows), width)
-            roots = equation.solve(*_of_left_vectors(rows, system), tolerance)
-            path = Path.FULL_FLOAT64
+            return self.solve_decomposed(rows, exact_eigensystem(gram_of_rows(rows), width))
+        matrix = scatter(rows, dtype)
+        if dtype == jnp.float64:
+            system, path = exact_eigensystem(matrix, count), Path.FULL_FLOAT64
         else:
-            matrix = scatter(rows, dtype)
-            if dtype == jnp.float64:
-                system, path = exact_eigensystem(matrix, count), Path.FULL_FLOAT64
-            else:
-                system, path = refined_eigensystem(rows, matrix), Path.FULL_FLOAT32
-            roots = solve_rows(rows, system, dtype, tolerance)
+            system, path = refined_eigensystem(rows, matrix), Path.FULL_FLOAT32
+        roots = solve_rows(rows, system, dtype, self._tolerance(rows))
         return examination_of(roots, system.values[0], rows, path)
 
 

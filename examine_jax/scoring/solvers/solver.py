@@ -2,6 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
+from examine_jax.scoring.equations.eigensystem import Eigensystem
 from examine_jax.scoring.equations.rows import Rows
 from examine_jax.scoring.examination import Examination
 
@@ -18,12 +19,23 @@ class Solver(Protocol):
     receives on each device the rows of that device. Without the attribute, a solver receives all
     rows, gathered on every device.
 
-    A solver may have a method `row_limits(width)`, see below.
+    A solver may have a method `row_limits(width)`, see below, and be `Decomposable`. With the class
+    attribute `few_sizes = True`, costly calls with N > D may be padded too, by up to an eighth.
     """
 
     def solve(self, rows: Rows) -> Examination: ...
 
     def __hash__(self) -> int: ...
+
+
+@runtime_checkable
+class Decomposable(Protocol):
+    """A solver that can start from the eigensystem of F F', if N <= D.
+
+    `rows.features` is then a `jax.ShapeDtypeStruct`: a shape and a dtype without values.
+    """
+
+    def solve_decomposed(self, rows: Rows, system: Eigensystem) -> Examination: ...
 
 
 def row_limits(solver: Solver, width: int) -> tuple[int, ...] | None:
@@ -35,6 +47,11 @@ def row_limits(solver: Solver, width: int) -> tuple[int, ...] | None:
     method = getattr(solver, "row_limits", None)
     limits: tuple[int, ...] | None = None if method is None else method(width)
     return limits
+
+
+def has_few_sizes(solver: Solver) -> bool:
+    """Whether costly calls with N > D may be padded: rows take a small part of the time."""
+    return bool(getattr(solver, "few_sizes", False))
 
 
 def sums_over_devices(solver: Solver) -> bool:
