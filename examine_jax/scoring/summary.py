@@ -94,7 +94,8 @@ class SpectralSummary(NamedTuple):
         rows = checked_rows(features)
         mask = check_mask(where, rows.shape[0])
         width = rows.shape[1]
-        padded = pad(rows, mask, (1, _FEW_ROWS, _FEW_PRODUCTS // width**2))
+        limits = (1, _FEW_ROWS, _FEW_PRODUCTS // width**2)
+        padded = pad(rows, mask, limits, costly_too=True)
         with float64_types():  # or JAX would turn float64 NumPy features into float32
             if padded.where is None:
                 summary = _of(padded.rows)
@@ -122,7 +123,7 @@ class SpectralSummary(NamedTuple):
         check_float64(self)
         check_float64(other)
         with float64_types():  # or JAX would turn float64 NumPy arrays into float32
-            return _merge(_with_rest(self), _with_rest(other))
+            return _merge(self, other)
 
     def remove(self, features: ArrayLike, where: ArrayLike | None = None) -> "SpectralSummary":
         """The summary of the corpus without these rows.
@@ -136,7 +137,7 @@ class SpectralSummary(NamedTuple):
         check_float64(self)
         taken = SpectralSummary.of(rows, where)
         with float64_types():
-            left = _remove(_with_rest(self), taken)
+            left = _remove(self, taken)
         if not isinstance(left.count, jax.core.Tracer):
             _check_removal(self, taken, left)
         return left
@@ -148,7 +149,7 @@ class SpectralSummary(NamedTuple):
         """
         check_float64(self)
         with float64_types():
-            return _spectrum(bool(center))(_with_rest(self))
+            return _spectrum(bool(center))(self)
 
     def examine(self, rows: ArrayLike, center: bool = False) -> Examination:
         """`spectrum(center).examine(rows)`, for rows that are in the corpus."""
@@ -168,7 +169,7 @@ class SpectralSummary(NamedTuple):
 
         check_float64(self)
         with float64_types():
-            write_summary(path, _with_rest(self)._asdict())
+            write_summary(path, _complete(self)._asdict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "SpectralSummary":
@@ -182,7 +183,7 @@ class SpectralSummary(NamedTuple):
 
         arrays = read_summary(path, cls._fields[:_REQUIRED], cls._fields[_REQUIRED:])
         with float64_types():
-            return _with_rest(cls(**{name: jnp.asarray(array) for name, array in arrays.items()}))
+            return _complete(cls(**{name: jnp.asarray(array) for name, array in arrays.items()}))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies keep float64, whatever JAX's own 64-bit setting."""
@@ -229,8 +230,14 @@ def _cancelled(left: SpectralSummary) -> Array:
 _REQUIRED = 6  # the fields without a default
 
 
-def _with_rest(summary: SpectralSummary) -> SpectralSummary:
+def _complete(summary: SpectralSummary) -> SpectralSummary:
     """The summary with its last fields, if it was made or saved without them."""
+    known = all(value is not None for value in summary)
+    return summary if known else _compiled_with_rest(summary)
+
+
+def _with_rest(summary: SpectralSummary) -> SpectralSummary:
+    """As `_complete`; traced, so that no zeros are moved to a device."""
     if all(value is not None for value in summary):
         return summary
     return summary._replace(
@@ -240,7 +247,11 @@ def _with_rest(summary: SpectralSummary) -> SpectralSummary:
     )
 
 
+_compiled_with_rest: Callable[..., SpectralSummary] = with_float64(_with_rest)
+
+
 def _moments(summary: SpectralSummary) -> Moments:
+    summary = _with_rest(summary)
     assert summary.mean_rest is not None
     assert summary.scatter_rest is not None
     assert summary.rest_errors is not None

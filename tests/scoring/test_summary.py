@@ -446,3 +446,15 @@ def test_under_jit_nan_rows_give_nan_and_their_neighbours_numbers() -> None:
         np.testing.assert_array_equal(np.isnan(found.gap), np.isin(np.arange(ROWS), [3, 4]))
         np.testing.assert_array_equal(np.isnan(found.score), np.isin(np.arange(ROWS), [3, 4]))
         np.testing.assert_array_equal(np.isnan(found.error_bound), np.isin(np.arange(ROWS), [3, 4]))
+
+
+def test_no_operation_transfers_what_the_user_did_not_ask_for() -> None:
+    rows = jnp.asarray(CORPORA["mean-1"][0], jnp.float32)
+    part = rows[:PART]
+    whole = SpectralSummary.of(rows)
+    # As version 0.1.0 made it: without the rounding errors of mean and scatter.
+    short = SpectralSummary(*whole[:6])
+    with jax.transfer_guard("disallow"):
+        for summary in (whole, short):
+            assert int(summary.remove(part).count) == ROWS - PART
+            summary.update(part).spectrum().examine(rows)
