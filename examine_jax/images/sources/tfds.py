@@ -23,6 +23,7 @@ from examine_jax.images.decoding.resize import (
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import shown
 from examine_jax.images.sources.source import ReadOptions
+from examine_jax.images.sources.tfds_trust import MAX_PIXELS, check_encoded, check_features
 from examine_jax.images.streamed_images import StreamedImages
 
 _KNOWN = "patch_camelyon or colorectal_histology"
@@ -73,7 +74,10 @@ def load_tfds(
 ) -> ImageSet:
     """Reads a split of a TFDS data set into memory.
 
-    Images are resized as in `load_folder` and named `train[12]`.
+    Images are resized as in `load_folder` and named `train[12]`. Records are read and decoded by
+    TFDS in this process, without the limits of `load_folder` on time and memory: read folders that
+    you trust. A folder whose features would import other code, and images of more than 100
+    megapixels, are refused.
 
     Args:
         dataset: a prepared folder (it holds dataset_info.json), a parent of exactly one such
@@ -103,7 +107,7 @@ def load_tfds(
         ImportError: tensorflow-datasets, array-record or grain is missing.
     """
     size = check_size(image_size, channels)
-    source, where = _source(dataset, split, data_dir, download)
+    source, where = _source(dataset, split, data_dir, download, image_feature)
     reader = _Reader(source, where, split, size, channels, image_feature, label_feature, describe)
     total = len(source)
     needed = total * math.prod(size) * channels
@@ -160,7 +164,7 @@ def stream_tfds(
         FileNotFoundError, ValueError, ImportError: as `load_tfds`.
     """
     size = check_size(image_size, channels)
-    source, where = _source(dataset, split, data_dir, download)
+    source, where = _source(dataset, split, data_dir, download, image_feature)
     reader = _Reader(source, where, split, size, channels, image_feature, None, None)
     return StreamedImages(reader.names(), (*size, channels), reader.image)
 
@@ -197,7 +201,8 @@ class _Reader:
     def __post_init__(self) -> None:
         if not len(self.source):
             raise ValueError(f"{self.where}: its split {self.split!r} is empty; take another")
-        self.record(0)  # Report a missing feature at once.
+        self.record(0)  # Report a missing feature at once, and fewer records than declared.
+        self.record(len(self.source) - 1)
 
     def names(self) -> tuple[str, ...]:
         return tuple(f"{self.split}[{row}]" for row in range(len(self.source)))
@@ -262,6 +267,7 @@ def _source(
     split: str,
     data_dir: str | os.PathLike[str] | None,
     download: bool,
+    image_feature: str,
 ) -> tuple[_Records, str]:
     """The records of a split, and the data set's name for messages."""
     builder, where = _builder(dataset, data_dir)
@@ -277,6 +283,7 @@ def _source(
                 f"{builder.data_path}"
             ) from error
     try:
+        _check_before_decoding(builder, image_feature)
         return builder.as_data_source(split=split), where
     except NotImplementedError as error:
         raise ValueError(
@@ -294,6 +301,20 @@ def _source(
             ) from error
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"{where}, split {split!r}: {reason}") from error
+
+
+def _check_before_decoding(builder: Any, image_feature: str) -> None:
+    """Lets this builder read the header of an image before it decodes it."""
+    features = builder.info.features or {}
+    feature = dict(features.items()).get(image_feature)
+    if isinstance(feature, _tensorflow_datasets().features.Image):
+        decode = feature.decode_example_np
+
+        def checked(encoded: bytes) -> Any:
+            check_encoded(encoded, MAX_PIXELS)
+            return decode(encoded)
+
+        feature.decode_example_np = checked
 
 
 def _tensorflow_datasets() -> ModuleType:
@@ -330,12 +351,24 @@ def _builder(
                 f"here is {there}; "
                 "name that folder"
             )
-        return tfds.builder_from_directory(os.fspath(prepared[0])), shown(path)
+        check_features(prepared[0])
+        try:
+            return tfds.builder_from_directory(os.fspath(prepared[0])), shown(path)
+        except Exception as error:  # TFDS's readers raise anything for damaged files.
+            reason = " ".join(str(error).split())[:300]
+            raise ValueError(
+                f"{shown(prepared[0])}: its description of a data set cannot be read ({reason}); "
+                "prepare it anew"
+            ) from error
     if len(path.parts) > 1:
         raise FileNotFoundError(
             f"no TFDS folder at {shown(path)}; check the path, or name a data set such as {_KNOWN}"
         )
     name = os.fspath(dataset)
+    root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR) / name.partition(":")[0]
+    for depth in ("", "*/", "*/*/"):  # NAME/VERSION or NAME/CONFIG/VERSION
+        for features in sorted(root.glob(f"{depth}features.json")):
+            check_features(features.parent)
     try:
         return tfds.builder(
             name, data_dir=data_dir and os.fspath(data_dir), file_format="array_record"

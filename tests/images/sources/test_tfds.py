@@ -19,7 +19,9 @@ pytest.importorskip(
 import tensorflow_datasets as tfds
 
 from examine_jax.images import load_images, prefetch, stream_images
+from examine_jax.images.sources import tfds as tfds_source
 from examine_jax.images.sources.tfds import load_tfds, stream_tfds
+from examine_jax.images.sources.tfds_trust import check_encoded
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 20, 24, 3), dtype=np.uint8)
 
@@ -242,3 +244,66 @@ def test_images_of_any_source_may_be_a_prepared_folder_or_a_name(prepared: pathl
             3,
         )
         assert stream_images("tfds:patch_camelyon", image_size=16).shape == (3, 16, 16, 3)
+
+
+@pytest.fixture
+def copied(prepared: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    folder = tmp_path / "miniature_tissue" / "1.2.0"
+    shutil.copytree(prepared, folder)
+    return folder
+
+
+@pytest.mark.parametrize("key", ["pythonClassName", "type"])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_no_code_that_a_folder_names_is_run(
+    copied: pathlib.Path, monkeypatch: pytest.MonkeyPatch, key: str, by_name: bool
+) -> None:
+    (copied.parents[1] / "hostile_features.py").write_text("raise SystemExit('it was run')")
+    monkeypatch.syspath_prepend(str(copied.parents[1]))
+    features = {key: "hostile_features.Image", "content": {}}
+    (copied / "features.json").write_text(json.dumps({"a": [features]}))
+    where: dict = {"data_dir": copied.parents[1]} if by_name else {}
+    with pytest.raises(
+        ValueError, match=r"names a feature of other code, 'hostile_features\.Image'"
+    ):
+        load_tfds("miniature_tissue" if by_name else copied, image_size=8, **where)
+
+
+@pytest.mark.parametrize("content", ["", "[" * 10**5, '{"a": ', "{}"])
+@pytest.mark.parametrize("name", ["features.json", "dataset_info.json"])
+def test_damaged_descriptions_are_value_errors(
+    copied: pathlib.Path, name: str, content: str
+) -> None:
+    (copied / name).write_text(content)
+    with pytest.raises(ValueError, match=r"1\.2\.0"):
+        load_tfds(copied, image_size=8)
+
+
+def test_more_records_than_there_are(copied: pathlib.Path) -> None:
+    description = json.loads((copied / "dataset_info.json").read_text())
+    for split in description["splits"]:
+        split["shardLengths"] = [str(10**9)]
+    (copied / "dataset_info.json").write_text(json.dumps(description))
+    for read in (load_tfds, stream_tfds):
+        with pytest.raises(ValueError, match=r"train\[999999999\]: cannot be read"):
+            read(copied, image_size=8)
+
+
+def test_large_images_are_refused_by_their_header(
+    prepared: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tfds_source, "MAX_PIXELS", 20 * 24)
+    assert len(load_tfds(prepared, image_size=8)) == 6
+    monkeypatch.setattr(tfds_source, "MAX_PIXELS", 20 * 24 - 1)
+    with pytest.raises(ValueError, match="24 x 20 pixels, more than 479"):
+        load_tfds(prepared, image_size=8)
+
+
+def test_headers_of_encoded_images() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(PIXELS[0]).save(stream, "JPEG")
+    check_encoded(stream.getvalue(), 480)
+    with pytest.raises(ValueError, match="24 x 20 pixels, more than 479"):
+        check_encoded(stream.getvalue(), 479)
+    with pytest.raises(ValueError, match="no image that is read"):
+        check_encoded(b"text", 10)
