@@ -48,7 +48,7 @@ def strip_bands(
     samples = 1 if page.planarconfig == 2 else page.samplesperpixel
     row_bytes = math.ceil(page.imagewidth * samples * page.bitspersample / 8)
     if page.fillorder == _REVERSED_BITS:
-        data = imagecodecs.bitorder_decode(data)
+        data = bytes(imagecodecs.bitorder_decode(data))
     take = _taken(page.compression, data, rows * row_bytes)
     for top in range(0, rows, most):
         count = min(most, rows - top)
