@@ -46,7 +46,7 @@ class MetricSettings:
         voc_overlap: the overlap that a hit of Pascal VOC's average precision exceeds.
         alarm_thresholds: the scores from which predictions on negative images count.
         least_score: the score from which a prediction counts in `Localisation`.
-        bootstrap_draws: draws of the intervals; 0: no intervals.
+        bootstrap_draws: draws of the intervals; 0: no intervals. Of one patient there are none.
         confidence: their coverage.
         seed: determines the draws.
     """
@@ -173,10 +173,11 @@ def evaluate(
     settings = settings or MetricSettings()
     paired = Paired(truth, predictions)
     intervals: dict[str, Interval] = {}
-    if settings.bootstrap_draws:
+    groups = np.arange(len(truth.images)) if groups is None else groups
+    if settings.bootstrap_draws and len(np.unique(groups)) > 1:
         intervals = metric_intervals(
             paired,
-            np.arange(len(truth.images)) if groups is None else groups,
+            groups,
             seed=settings.seed,
             num_draws=settings.bootstrap_draws,
             confidence=settings.confidence,

@@ -83,6 +83,15 @@ def test_intervals_hold_the_values_and_see_the_same_draws() -> None:
     assert again == intervals
 
 
+def test_one_image_has_no_intervals() -> None:
+    one = box_set(0, 0, [[0, 0, 9, 9]], images=1)
+    found = box_set(0, 0, [[0, 0, 9, 9]], 0.5, images=1)
+    metrics = evaluate(one, found, MetricSettings(bootstrap_draws=5))
+    assert metrics.coco.ap == 1
+    assert not metrics.intervals
+    assert np.isnan(metrics.image_auroc.auroc)
+
+
 def test_a_patient_is_drawn_whole() -> None:
     """Two patients whose images are copies of one another: draws have three outcomes alone."""
     truth = box_set([0, 1, 2, 3], [0] * 4, [[0, 0, 9, 9]] * 4)
