@@ -153,6 +153,7 @@ def _figures(
                 shares, heights = rows.setdefault(row, ([], []))
                 shares.append(share)
                 heights.append(values)
+        rows = {row: rows[row] for row in (WITH, WITHOUT, RANDOM) if row in rows}
         column = ("ap", "ap50").index(name)
         paper = {share: row[column] for share, row in published.TABLE_1.items()}
         figures[f"labels_{name}"] = Illustration(
