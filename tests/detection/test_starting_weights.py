@@ -4,14 +4,17 @@ import dataclasses
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from examine_jax.detection.geometry.anchors import AnchorSettings
 from examine_jax.detection.starting_weights import detector_from_torchvision, graft_encoder
 from examine_jax.encoders import Encoder, load_encoder, save_encoder
 from examine_jax.images.augmentation import simclr_views
 from examine_jax.models import ResNetConfig, ViTConfig
+from examine_jax.models.forward import run_feature_maps
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining.methods.simclr import SimCLR
 from tests.support.torchvision_detector import GOLDEN, narrow_detector
@@ -178,6 +181,39 @@ def test_a_pretrained_folder_becomes_the_encoder(read, tmp_path) -> None:
     same(joined["encoder"], trained["encoder"])
     same(stats["encoder"], own_state["batch_stats"]["encoder"])
     assert "stem" in grafted_state["frozen"]["encoder"]
+
+
+def test_a_transformers_folder_becomes_the_encoder() -> None:
+    """The detector's last map is what the encoder averages."""
+    encoder = load_encoder(GOLDEN.parents[1] / "golden/weights/resnet_bottleneck", image_size=32)
+    network = encoder.method.encoder
+    detector = dataclasses.replace(
+        narrow_detector("faster_rcnn"),
+        encoder=network,
+        anchors=AnchorSettings(((8.0,), (16.0,)), strides=(4, 8)),
+        pixels=encoder.method.pixels,
+    )
+    shapes = jax.eval_shape(lambda: detector.init(KEY, {}))
+    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    params, state, account = graft_encoder(detector, *blank, encoder)
+    assert account[0] == "weights of resnet_bottleneck:"
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+
+    @jax.jit
+    def last_map(params, state):
+        joined, stats = detector.join(params, state)
+        maps, _ = run_feature_maps(
+            network.module(),
+            joined["encoder"],
+            stats["encoder"],
+            detector.pixels(jnp.asarray(images)),
+            train=False,
+        )
+        return maps[8]
+
+    np.testing.assert_allclose(
+        last_map(params, state).mean(axis=(1, 2)), encoder.embed(images, batch_size=2), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
