@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from examine_jax.scoring import Path, Secular, examine
+from examine_jax.scoring.equations import eigensystem
 from examine_jax.scoring.equations.eigensystem import LEAD, refined_eigensystem, scatter
 from examine_jax.scoring.equations.rows import prepare
 
@@ -74,3 +75,22 @@ def test_float32_products_are_certified_where_no_direction_stands_out() -> None:
     assert (error <= np.asarray(found.error_bound) + np.asarray(exact.error_bound)).all()
     assert np.asarray(found.error_bound).max() <= 1e-6 * gap.max() * 1.01
     assert error.max() <= 3e-7 * gap.max()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_strips_of_a_gram_matrix_are_those_of_the_whole_product(
+    monkeypatch: pytest.MonkeyPatch, dtype: type[np.floating]
+) -> None:
+    features = np.random.default_rng(0).normal(size=(50, 30)).astype(np.float32)  # 8, 8, 8, 6
+
+    def matrix() -> np.ndarray:
+        with jax.enable_x64(True):
+            return np.asarray(jax.jit(lambda x: scatter(prepare(x, None, False), dtype))(features))
+
+    whole = matrix()
+    monkeypatch.setattr(eigensystem, "_FEWEST_COLUMNS_OF_STRIPS", 8)
+    strips = matrix()
+    assert strips.dtype == np.float64
+    for other in (whole, strips.T):
+        atol = 8 * float(np.finfo(dtype).eps) * whole.max()
+        np.testing.assert_allclose(strips, other, rtol=0, atol=atol)

@@ -16,6 +16,9 @@ LEAD = 8  # eigenvectors after the first whose coordinates are computed in float
 # The number of random vectors that measure the error of a float32 Gram matrix. Together with the
 # 1 + LEAD leading vectors these are 16, a multiple of the width of the SIMD registers.
 _PROBES = 7
+# Strips of a Gram matrix. More of them save more of the product, but are computed more slowly.
+_STRIPS = 4
+_FEWEST_COLUMNS_OF_STRIPS = 256
 
 
 class Eigensystem(NamedTuple):
@@ -40,15 +43,35 @@ class Eigensystem(NamedTuple):
 def scatter(rows: Rows, dtype: DTypeLike) -> Array:
     """The sum of f f' over the rows f, [D, D] float64.
 
-    Products within a block are computed in `dtype`, sums over blocks in float64.
+    Products within a block are computed in `dtype`, sums over blocks in float64. Only the strips
+    above the diagonal are computed: the other half is their mirror image.
     """
     width = rows.features.shape[1]
+    strip = -(-width // _STRIPS) if width >= _FEWEST_COLUMNS_OF_STRIPS else width
+    starts = range(0, width, strip)
 
-    def add(total: Array, block: Array) -> Array:
-        product = jnp.matmul(block.T, block, precision=lax.Precision.HIGHEST)
-        return total + product.astype(jnp.float64)
+    def add(totals: list[Array], block: Array) -> list[Array]:
+        products = (
+            jnp.matmul(
+                block[:, start : start + strip].T,
+                block[:, start:],
+                precision=lax.Precision.HIGHEST,
+            )
+            for start in starts
+        )
+        return [total + part.astype(jnp.float64) for total, part in zip(totals, products)]
 
-    return reduce_blocks(rows, add, jnp.zeros((width, width), jnp.float64), dtype)
+    initial = [
+        jnp.zeros((min(strip, width - start), width - start), jnp.float64) for start in starts
+    ]
+    totals = reduce_blocks(rows, add, initial, dtype)
+    if len(totals) == 1:
+        return totals[0]
+    upper = jnp.concatenate(
+        [jnp.pad(total, ((0, 0), (start, 0))) for start, total in zip(starts, totals)]
+    )
+    number = jnp.arange(width) // strip
+    return jnp.where(number[:, None] <= number[None], upper, upper.T)
 
 
 def decompose(matrix: Array) -> tuple[Array, Array]:
