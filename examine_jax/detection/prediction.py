@@ -64,8 +64,9 @@ def predict(
 def _as_boxes(method: FasterRCNN, parts: Sequence[Detections], names: tuple[str, ...]) -> BoxSet:
     sizes = np.tile(np.array([[method.height, method.width]], np.int32), (len(names), 1))
     if not parts:
-        empty = np.zeros(0)
-        return BoxSet(names, sizes, method.classes, empty, empty, np.zeros((0, 4)), score=empty)
+        none = np.zeros(0, np.int32)
+        corners = np.zeros((0, 4))
+        return BoxSet(names, sizes, method.classes, none, none, corners, score=np.zeros(0))
     corners, score, label, mask = (np.concatenate(own) for own in zip(*parts))
     image, place = np.nonzero(mask)
     return BoxSet(
