@@ -13,9 +13,8 @@ from examine_jax.common.shapes import Float, Int, Shaped
 _BLOCK = 8  # a JPEG block's side
 # The noise's deviation over the mean size of the mask's result, for normal noise.
 _LEVEL = math.sqrt(math.pi / 2) / 6
-_INNER, _BEFORE, _AFTER = slice(1, -1), slice(None, -2), slice(2, None)
-_AXES = (((_INNER, _BEFORE), (_INNER, _AFTER)), ((_BEFORE, _INNER), (_AFTER, _INNER)))
-_DIAGONALS = (((_BEFORE, _BEFORE), (_AFTER, _AFTER)), ((_BEFORE, _AFTER), (_AFTER, _BEFORE)))
+# So many squares are summed at once: more, and BLAS starts threads, which wait for one another.
+_SQUARES = 8192
 
 
 def laplacian_variance(grey: Shaped[np.ndarray, "*crops h w"]) -> float:
@@ -27,8 +26,8 @@ def laplacian_variance(grey: Shaped[np.ndarray, "*crops h w"]) -> float:
     """
     if min(grey.shape[-2:]) < 3:
         return 0.0
-    across, down = _second_differences(_signed(grey), _AXES)
-    return _variance(across + down)
+    across, down = _second_differences(grey, 1, grey.shape[-1])
+    return _variance(_inner(across + down, grey.shape))
 
 
 def laplacian_and_least_directional_variance(
@@ -44,11 +43,11 @@ def laplacian_and_least_directional_variance(
     """
     if min(grey.shape[-2:]) < 3:
         return 0.0, 0.0
-    grey = _signed(grey)
-    across, down = _second_differences(grey, _AXES)
-    diagonals = _second_differences(grey, _DIAGONALS)
-    least = min(_sum_of_squares(differences) for differences in (across, down, *diagonals))
-    return _variance(across + down), least / across.size
+    shape, width = grey.shape, grey.shape[-1]
+    differences = _second_differences(grey, 1, width, width + 1, width - 1)
+    inner = [_inner(difference, shape) for difference in differences]
+    laplacian = _inner(differences[0] + differences[1], shape)
+    return _variance(laplacian), min(map(_sum_of_squares, inner)) / laplacian.size
 
 
 def edge_strength(grey: Shaped[np.ndarray, "*crops h w"], share: float = 0.99) -> float:
@@ -56,13 +55,15 @@ def edge_strength(grey: Shaped[np.ndarray, "*crops h w"], share: float = 0.99) -
 
     Central differences, the sum of their sizes across and down.
     """
-    grey = _signed(grey)
     if min(grey.shape[-2:]) < 3:
         return 0.0
-    across = grey[..., 1:-1, 2:] - grey[..., 1:-1, :-2]
-    down = grey[..., 2:, 1:-1] - grey[..., :-2, 1:-1]
-    steps = np.abs(across, out=across) + np.abs(down, out=down)
-    counts = np.cumsum(np.bincount(steps.ravel(), minlength=511))
+    line, width = _signed(grey).ravel(), grey.shape[-1]
+    across, down = line[2:] - line[:-2], line[2 * width :] - line[: -2 * width]
+    steps = np.empty_like(line)
+    inner = steps[width:-width]
+    np.abs(across[width - 1 : 1 - width], out=inner)
+    inner += np.abs(down, out=down)
+    counts = np.cumsum(np.bincount(_inner(steps, grey.shape).ravel(), minlength=511))
     return float(np.searchsorted(counts, share * counts[-1])) / 2
 
 
@@ -73,14 +74,19 @@ def tenengrad(grey: Shaped[np.ndarray, "*crops h w"]) -> float:
 
     Source: Krotkov, "Focusing", International Journal of Computer Vision 1, 1988.
     """
-    grey = _signed(grey)
     if min(grey.shape[-2:]) < 3:
         return 0.0
-    rows = grey[..., :-2, :] + 2 * grey[..., 1:-1, :] + grey[..., 2:, :]
-    columns = grey[..., :-2] + 2 * grey[..., 1:-1] + grey[..., 2:]
-    across = rows[..., 2:] - rows[..., :-2]
-    down = columns[..., 2:, :] - columns[..., :-2, :]
-    return (_sum_of_squares(across) + _sum_of_squares(down)) / (64 * across.size)
+    line, width = _signed(grey).ravel(), grey.shape[-1]
+    total = 0
+    for along, across in ((1, width), (width, 1)):
+        smooth = line[: -2 * across] + line[2 * across :]
+        smooth += line[across:-across] << 1
+        gradient = np.empty_like(line)
+        inside = gradient[width + 1 : -width - 1]
+        np.subtract(smooth[2 * along :], smooth[: -2 * along], out=inside)
+        inner = _inner(gradient, grey.shape)
+        total += _sum_of_squares(inner)
+    return total / (64 * inner.size)
 
 
 def noise_mask(grey: Shaped[np.ndarray, "*crops h w"]) -> Int[np.ndarray, "*crops p q"]:
@@ -90,7 +96,16 @@ def noise_mask(grey: Shaped[np.ndarray, "*crops h w"]) -> Int[np.ndarray, "*crop
 
     Source: Immerkaer, "Fast noise variance estimation", CVIU 64(2), 1996.
     """
-    return _second_difference(_second_difference(_signed(grey), -1), -2)
+    if min(grey.shape[-2:]) < 3:
+        return _signed(grey)[..., 1:-1, 1:-1]
+    line, width = _signed(grey).ravel(), grey.shape[-1]
+    across = line[:-2] + line[2:]
+    across -= line[1:-1] << 1
+    down = np.empty_like(line)
+    inside = down[width + 1 : -width - 1]
+    np.add(across[: -2 * width], across[2 * width :], out=inside)
+    inside -= across[width:-width] << 1
+    return np.ascontiguousarray(_inner(down, grey.shape))
 
 
 def noise_level(mask: Int[np.ndarray, "*crops h w"]) -> float:
@@ -176,27 +191,37 @@ def _signed(grey: Shaped[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:
 
 
 def _second_differences(
-    grey: Int[np.ndarray, "..."], directions: tuple[tuple[tuple[slice, slice], ...], ...]
-) -> list[Int[np.ndarray, "..."]]:
-    twice = grey[..., 1:-1, 1:-1] << 1
+    grey: Shaped[np.ndarray, "..."], *steps: int
+) -> list[Int[np.ndarray, " pixels"]]:
+    """Each pixel's neighbours, so many pixels before and after, less twice itself.
+
+    The rows of all crops are joined to one line: shifts of it are fast. What wraps lies in the
+    border, which `_inner` leaves out.
+    """
+    line = _signed(grey).ravel()
+    twice = line << 1
     found = []
-    for one, other in directions:
-        total = grey[..., one[0], one[1]] + grey[..., other[0], other[1]]
-        total -= twice
-        found.append(total)
+    for step in steps:
+        differences = np.empty_like(line)
+        inside = differences[step:-step]
+        np.add(line[: -2 * step], line[2 * step :], out=inside)
+        inside -= twice[step:-step]
+        found.append(differences)
     return found
 
 
-def _second_difference(values: Shaped[np.ndarray, "..."], axis: int) -> Int[np.ndarray, "..."]:
-    if axis == -1:
-        return values[..., :-2] - 2 * values[..., 1:-1] + values[..., 2:]
-    return values[..., :-2, :] - 2 * values[..., 1:-1, :] + values[..., 2:, :]
+def _inner(
+    line: Int[np.ndarray, " pixels"], shape: tuple[int, ...]
+) -> Int[np.ndarray, "*crops p q"]:
+    """A line as crops again, without their borders."""
+    return line.reshape(shape)[..., 1:-1, 1:-1]
 
 
 def _sum_of_squares(values: Int[np.ndarray, "..."]) -> int:
-    # Exact in any order: whole numbers below 2^53. No BLAS, whose threads wait for one another.
-    wide = values.ravel().astype(np.float64)
-    return int(np.einsum("i,i->", wide, wide))
+    # Whole numbers below 2^53: exact in any order, so by any BLAS.
+    wide = values.astype(np.float64).ravel()
+    parts = (wide[start : start + _SQUARES] for start in range(0, wide.size, _SQUARES))
+    return sum(int(part @ part) for part in parts)
 
 
 def _variance(values: Int[np.ndarray, "..."]) -> float:
