@@ -34,7 +34,8 @@ class AssessFlags:
     )
     images: str | None = setting(
         None,
-        "A folder, .npy or .npz file. If not given: scikit-image's sample.",
+        "A folder, list (.txt, .csv), archive (.zip, .tar), .npy or .npz file. If not given: "
+        "scikit-image's sample.",
         metavar="PATH",
         main=True,
     )

@@ -23,7 +23,9 @@ class EmbedFlags:
     """The arguments of `examine_jax.embed_images`."""
 
     images: str = setting(
-        help="A folder, .npy, .npz, a prepared TFDS folder or tfds:NAME.", metavar="PATH", main=True
+        help="A folder, list, archive, .npy, .npz, a prepared TFDS folder or tfds:NAME.",
+        metavar="PATH",
+        main=True,
     )
     encoder: str = setting(
         help="A folder, ours or of transformers (ViTMAE, ViT, DINOv2), or a ResNet's .safetensors.",

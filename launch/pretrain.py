@@ -26,7 +26,8 @@ class PretrainFlags:
     workdir: str = setting(help="Results go here.", metavar="FOLDER", main=True)
     images: str | None = setting(
         None,
-        "A folder, .npy, .npz, TFDS folder or tfds:NAME. If not given: scikit-image's sample.",
+        "A folder, list (.txt, .csv), archive (.zip, .tar), .npy, .npz, TFDS folder or tfds:NAME. "
+        "If not given: scikit-image's sample.",
         metavar="PATH",
         main=True,
     )

@@ -35,7 +35,8 @@ class ReproduceExamineFlags:
     workdir: str = setting(help="Results go here.", metavar="FOLDER", main=True)
     images: str | None = setting(
         None,
-        f"A folder, .npy, .npz, TFDS folder or tfds:NAME. With --preset=paper: {_PCAM}.",
+        "A folder, list, archive, .npy, .npz, TFDS folder or tfds:NAME. "
+        f"With --preset=paper: {_PCAM}.",
         metavar="SOURCE",
         main=True,
     )

@@ -12,6 +12,7 @@ from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Int, Shaped, UInt8
 from examine_jax.images import ImageSet, StreamedImages, can_stream, load_images, stream_images
 from examine_jax.images.decoding.unreadable import UnreadableImage
+from examine_jax.images.sources.registry import reads_files
 from examine_jax.labelled.tables import Labels, read_labels
 
 
@@ -46,9 +47,10 @@ class LabelledSource:
     """Where labelled images are.
 
     Attributes:
-        images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME".
+        images: a folder, a list or an archive of files, .npy, .npz, a prepared TFDS folder or
+            "tfds:NAME".
         labels: a CSV file. None: the source's own labels (TFDS, MedMNIST), or the sub-folders of a
-            folder.
+            folder or archive.
         groups: a CSV file of patients, slides or the like.
         image_column, label_column, group_column: headers of the CSV files.
         split: of a TFDS data set or an .npz file.
@@ -116,8 +118,8 @@ def read_labelled(
     elif found.labels is not None and found.labels.ndim == 1:
         numbers, values = np.unique(found.labels, return_inverse=True)
         classes = tuple(str(number) for number in numbers)
-    elif pathlib.Path(images).is_dir() and found.labels is None:
-        loose = [name for name in found.names if "/" not in name]
+    elif found.labels is None and reads_files(images):
+        loose = [name for name in found.names if "/" not in name or name.startswith(("/", ".."))]
         if loose:
             raise ValueError(
                 f"{images}: {len(loose)} images lie in no class's sub-folder (such as "

@@ -27,7 +27,7 @@ class FilePart:
 
     Attributes:
         archive: the path of the file that holds it.
-        name: of the member, for messages.
+        name: the archive's path and the member's, for messages.
         offset: where it begins in the archive.
         stored: how many bytes of the archive it takes, without a header.
         size: how many bytes it has as a file.
@@ -50,6 +50,12 @@ class FilePart:
 Place = str | FilePart
 
 
+class _Content(io.BytesIO):
+    """The bytes of a member, with what else an opened file has."""
+
+    mode, name = "rb", ""
+
+
 def absolute(place: Place) -> Place:
     """The place by a path from the root."""
     if isinstance(place, FilePart):
@@ -69,7 +75,12 @@ def size_of(place: Place) -> int:
 
 def path_of(place: Place) -> str:
     """The place for messages."""
-    return f"{place.archive}/{place.name}" if isinstance(place, FilePart) else place
+    return place.name if isinstance(place, FilePart) else place
+
+
+def scale_name(place: Place) -> str:
+    """A name of the file that is the same in each process."""
+    return place.name if isinstance(place, FilePart) else os.path.abspath(place)
 
 
 def open_place(place: Place, max_bytes: int) -> BinaryIO:
@@ -81,7 +92,7 @@ def open_place(place: Place, max_bytes: int) -> BinaryIO:
     """
     if isinstance(place, FilePart):
         _check_size(place.size, max_bytes)
-        return io.BytesIO(part_bytes(place, place.size))
+        return _Content(part_bytes(place, place.size))
     status = os.stat(place)
     if not stat.S_ISREG(status.st_mode):
         raise UnreadableImage("not a plain file but a pipe, socket or device")

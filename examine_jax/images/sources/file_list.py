@@ -110,7 +110,7 @@ def scan_list(path: str | os.PathLike[str]) -> Scan:
             problems[name] = problem
     if not listed:
         raise ValueError(f"{shown(path)}: the list is empty; give the path of one image a line")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if repeated:
         notes = (f"{repeated} lines of the list repeat a file, which is read once",)
     return sorted_scan(places, problems, {}, notes)

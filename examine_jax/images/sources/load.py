@@ -29,7 +29,9 @@ def load_images(
     """Reads all images of a source into memory. Downloads nothing.
 
     Args:
-        source: a folder (`load_folder`), a .npy or .npz file (`load_array`), a prepared TFDS folder
+        source: a folder (`load_folder`), a .txt or .csv list of files (`sources/file_list.py`), a
+            .zip, .tar or .tar.gz archive of files (`sources/archive.py`), a .npy or .npz file
+            (`load_array`), a prepared TFDS folder
             or "tfds:NAME" (`load_tfds`), "sample:training" or "sample:assessed" (`sample_images`),
             or a source of another package as "package.module:attribute:rest" (`sources/source.py`).
         image_size: (rows, columns) of the result; one number: a square.
@@ -38,7 +40,7 @@ def load_images(
         bits_stored: bits in use in images of 16 bits a sample, where they are known; see
             `load_folder`.
         intensity_range, dicom_window: how grey DICOM values become black to white; see
-            `load_folder`. Other sources than folders refuse them.
+            `load_folder`. Sources other than folders, lists and archives refuse them.
         on_progress: called as `on_progress(images done, images in all)`.
         describe: gets each image as it is stored, upright and before any resize, as uint8
             [H, W, 1 or 3] from black (0) to white (255), and returns K numbers. It must be a
@@ -114,7 +116,8 @@ def stream_images(
     reader, name = source_of(source)
     if not reader.on_demand:
         raise ValueError(
-            f"{shown(name)}: only folders are read on demand; load it with load_images"
+            f"{shown(name)}: only folders, lists, archives and TFDS data sets are read on demand; "
+            "load it with load_images"
         )
     check_dicom_settings(source, intensity_range, dicom_window)
     return reader.stream(
@@ -174,6 +177,6 @@ def check_dicom_settings(
     given = intensity_range is not None or dicom_window not in (None, 1)
     if given and not can_hold_dicom(source):
         raise ValueError(
-            f"{shown(source)}: intensity_range and dicom_window are for DICOM files in folders; "
-            "leave them out"
+            f"{shown(source)}: intensity_range and dicom_window are for DICOM files in folders, "
+            "lists and archives; leave them out"
         )

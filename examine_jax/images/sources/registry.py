@@ -6,6 +6,7 @@ import re
 
 from examine_jax.common.registry import lookup
 from examine_jax.images.names import shown
+from examine_jax.images.sources.archive import ArchiveSource
 from examine_jax.images.sources.array import ArraySource
 from examine_jax.images.sources.file_list import ListSource
 from examine_jax.images.sources.folder import FolderSource
@@ -21,6 +22,7 @@ SOURCES: tuple[Source, ...] = (
     FolderSource(),
     ArraySource(),
     ListSource(),
+    ArchiveSource(),
 )
 
 # package.module:attribute, or package.module:attribute:rest
@@ -58,6 +60,15 @@ def source_of(name: str | os.PathLike[str]) -> tuple[Source, str]:
         f"{shown(path)} is neither a folder of images nor a .npy or .npz file, an archive (.zip, "
         ".tar, .tar.gz) or a list (.txt, .csv) of images; name one of those"
     )
+
+
+def reads_files(name: str | os.PathLike[str]) -> bool:
+    """Whether a source reads image files: a folder, a list or an archive.
+
+    Raises:
+        FileNotFoundError, ValueError: as `source_of`.
+    """
+    return isinstance(source_of(name)[0], FileSource)
 
 
 def scan_of(name: str | os.PathLike[str]) -> Scan | None:

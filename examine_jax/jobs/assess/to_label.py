@@ -8,8 +8,7 @@ import numpy as np
 
 from examine_jax.common.shapes import UInt8
 from examine_jax.images.sources.load import dicom_settings
-from examine_jax.images.sources.registry import source_of
-from examine_jax.images.sources.source import FileSource
+from examine_jax.images.sources.registry import reads_files
 from examine_jax.images.stored_images import StoredImages
 from examine_jax.jobs.assess.assessment import Assessment
 from examine_jax.jobs.assess.decision import chosen_images
@@ -63,9 +62,7 @@ def stored_images(
     """The images at their full size; None where the assessed ones are no files, or changed."""
     if assessment.images is None or assessment.level is not None:
         return None
-    if folder is None or not os.path.exists(folder):
-        return None
-    if not isinstance(source_of(folder)[0], FileSource):
+    if folder is None or not os.path.exists(folder) or not reads_files(folder):
         return None
     training = {} if assessment.encoder is None else assessment.encoder.training
     return StoredImages.of(

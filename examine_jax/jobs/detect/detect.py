@@ -32,7 +32,7 @@ class DetectSettings:
     """Images, the detector, and the file to write."""
 
     images: str | os.PathLike[str] = setting(
-        help="A folder of images; DICOM too.", metavar="FOLDER", main=True
+        help="A folder, list or archive of images; DICOM too.", metavar="PATH", main=True
     )
     detector: str | os.PathLike[str] = setting(
         help="OUT/detector of launch.detect_train.", metavar="FOLDER", main=True

@@ -20,7 +20,7 @@ class DetectTrainSettings:
     """Images, boxes and the training; None: the preset's value."""
 
     images: str | os.PathLike[str] = setting(
-        help="A folder of images; DICOM too.", metavar="FOLDER", main=True
+        help="A folder, list or archive of images; DICOM too.", metavar="PATH", main=True
     )
     boxes: str | os.PathLike[str] = setting(
         help="COCO .json, a .csv file, or a folder of Pascal VOC or YOLO files.",

@@ -72,7 +72,7 @@ def test_a_folder_is_streamed_and_a_file_is_not(tmp_path):
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
     assert stream_images(tmp_path, image_size=4).shape == (1, 4, 4, 3)
     np.save(tmp_path / "a.npy", np.zeros((2, 4, 4), np.uint8))
-    with pytest.raises(ValueError, match="only folders are read on demand"):
+    with pytest.raises(ValueError, match="only folders, lists, archives"):
         stream_images(tmp_path / "a.npy", image_size=4)
     with pytest.raises(ValueError, match="no split 'train'"):
         stream_images(tmp_path, image_size=4, split="train")
