@@ -20,7 +20,8 @@ def roi_align(
     """The features of each box, [outputs, outputs] bins from its own level of the pyramid.
 
     All levels form one list of pixels, of which each sample gathers four. The gradient with respect
-    to the maps is a scatter. The boxes get no gradient.
+    to the maps is a scatter. The boxes get no gradient. A GPU adds up the scatter in any order, so
+    its rounding varies from run to run, unless XLA_FLAGS has --xla_gpu_deterministic_ops=true.
 
     Args:
         sampling: the settings.
