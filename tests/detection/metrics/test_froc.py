@@ -84,6 +84,17 @@ def test_greedy_matching_finds_almost_as_many_as_any_can(seed: int) -> None:
     assert ((found >= 0) | (found == EXTRA))[pairs.any(axis=1)].all()
 
 
+@pytest.mark.parametrize("rule", [Overlap(0.4), CentreInside()])
+def test_each_point_is_what_the_predictions_above_it_give(rule) -> None:
+    truth, predictions = random_pair(6, num_truth=30, num_false=40)
+    ours = froc(Paired(truth, predictions), FrocSettings(rule))
+    for point in range(1, len(ours.threshold), 7):
+        above = predictions.take(predictions.score >= ours.threshold[point])
+        found = match(Paired(truth, above), rule)
+        np.testing.assert_allclose(ours.curve_sensitivity[point], (found >= 0).sum() / len(truth))
+        np.testing.assert_allclose(ours.curve_false_positives[point], (found == FALSE).sum() / 10)
+
+
 def test_by_hand() -> None:
     """Two images, three boxes: hits at .9 and .6, a false positive at .8, an extra at .7."""
     truth = box_set(
