@@ -38,8 +38,9 @@ def metric_intervals(
         max_detections: detections an image and class, as COCO's.
 
     Returns:
-        Intervals by name: "ap", "ap50", "ar", "class_agnostic_ar", "cpm", "sensitivity@R" for each
-        number R of false positives an image, "image_auroc".
+        Intervals by the names of `DetectionMetrics.headline`: "ap", "ap50", "ar@D" and
+        "class_agnostic_ar@D" for D `max_detections`, "cpm", "sensitivity@R" for each number R of
+        false positives an image, "image_auroc".
 
     Raises:
         ValueError: there is not one group an image, or as `bootstrap_interval`.
@@ -73,7 +74,8 @@ def metric_intervals(
             computed[drawn.tobytes()] = found
         return found
 
-    names = ["ap", "ap50", "ar", "class_agnostic_ar", "cpm"]
+    recalls = [f"ar@{max_detections}", f"class_agnostic_ar@{max_detections}"]
+    names = ["ap", "ap50", *recalls, "cpm"]
     names += [f"sensitivity@{rate:g}" for rate in froc_settings.false_positives]
     names += ["image_auroc"]
 
