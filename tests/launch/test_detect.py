@@ -228,3 +228,39 @@ def test_images_without_any_box_train_nothing(data, tmp_path):
     assert code == 1
     assert "no box" in printed.splitlines()[-1]
     assert not pathlib.Path(tmp_path / "run" / "detector").exists()
+
+
+def test_coco_results_have_the_ids_of_the_truth(data, trained, tmp_path):
+    document = json.loads((data / "boxes.json").read_text())
+    moved = {
+        "images": [{**entry, "id": 10 * entry["id"]} for entry in document["images"]],
+        "categories": [{**entry, "id": 7 * entry["id"]} for entry in document["categories"]],
+        "annotations": [
+            {
+                **entry,
+                "id": entry["id"] + 1,
+                "image_id": 10 * entry["image_id"],
+                "category_id": 7 * entry["category_id"],
+                "iscrowd": 0,
+                "area": 1.0,
+            }
+            for entry in document["annotations"][:3]
+        ],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(moved))
+    code, printed = run_here(
+        "detect",
+        f"--images={data / 'images'}",
+        f"--detector={trained[0] / 'detector'}",
+        f"--output={tmp_path / 'p.json'}",
+        "--least_score=0",
+        f"--boxes={tmp_path / 'truth.json'}",
+        "--bootstrap_draws=0",
+    )
+    assert code == 0, printed
+    from pycocotools.coco import COCO
+
+    truth = COCO(str(tmp_path / "truth.json"))
+    found = truth.loadRes(str(tmp_path / "p.json"))
+    assert {entry["image_id"] for entry in found.anns.values()} == {10, 20, 30, 40}
+    assert {entry["category_id"] for entry in found.anns.values()} <= {7, 14}

@@ -19,7 +19,8 @@ from examine_jax.detection.training import Detector
 from examine_jax.images import ImageSet, load_images
 from examine_jax.images.sources.load import dicom_settings
 from examine_jax.labelled.boxes.box_set import BoxSet
-from examine_jax.labelled.boxes.reading import write_boxes
+from examine_jax.labelled.boxes.coco import coco_ids, write_coco_results
+from examine_jax.labelled.boxes.reading import format_of, write_boxes
 from examine_jax.labelled.tables import read_column
 from examine_jax.reporting.tables import write_skipped
 
@@ -44,7 +45,7 @@ class DetectSettings:
     )
     format: Format | None = setting(
         None,
-        "Of the file. If not given: csv for .csv, coco_results for .json.",
+        "Of the file. If not given: csv for .csv; coco_results for .json, with the ids of --boxes.",
         main=True,
     )
     least_score: float = setting(
@@ -207,4 +208,19 @@ def _write(settings: DetectSettings, found: BoxSet) -> None:
     format = settings.format
     if format is None and pathlib.Path(settings.output).suffix.lower() == ".json":
         format = "coco_results"
+    if format == "coco_results" and _is_coco(settings):
+        assert settings.boxes is not None
+        images, categories = coco_ids(settings.boxes, found.images, found.classes)
+        # COCO's tools refuse results on images that the truth does not have.
+        known = np.array(images)[found.image] >= 0
+        known &= np.array(categories)[found.label] >= 0
+        write_coco_results(
+            settings.output, found.take(known), image_ids=images, category_ids=categories
+        )
+        return
     write_boxes(settings.output, found, format=format)
+
+
+def _is_coco(settings: DetectSettings) -> bool:
+    boxes = settings.boxes
+    return boxes is not None and (settings.boxes_format or format_of(boxes)) == "coco"

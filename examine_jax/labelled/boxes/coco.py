@@ -14,6 +14,7 @@ from typing import Any
 from examine_jax.common.atomic_files import write_text
 from examine_jax.labelled.boxes.box_set import BoxSet, box_areas
 from examine_jax.labelled.boxes.gathering import Gathered, SizeOf
+from examine_jax.labelled.boxes.image_matching import ImageFinder
 from examine_jax.labelled.boxes.json_text import read_json
 from examine_jax.labelled.boxes.problems import Problem
 
@@ -139,6 +140,34 @@ def write_coco_results(
         )
     ]
     write_text(path, json.dumps(results))
+
+
+def coco_ids(
+    path: str | os.PathLike[str], names: Sequence[str], classes: Sequence[str]
+) -> tuple[list[int], list[int]]:
+    """The ids that a COCO data set gives to images and classes; -1 where it has none.
+
+    Args:
+        path: the data set.
+        names: of the images, as a folder has them.
+        classes: names of the classes.
+
+    Raises:
+        ValueError, OSError: as `read_coco`.
+    """
+    where, document = os.fspath(path), read_json(path)
+    if not isinstance(document, dict):
+        raise ValueError(f"{where}: no COCO data set: its JSON is no object")
+    finder = ImageFinder(tuple(names))
+    images, categories = [-1] * len(names), [-1] * len(classes)
+    for entry in _entries(where, document, "images"):
+        index = finder.find(str(entry.get("file_name")))
+        if index >= 0 and isinstance(entry.get("id"), int):
+            images[index] = entry["id"]
+    for entry in _entries(where, document, "categories"):
+        if entry.get("name") in classes and isinstance(entry.get("id"), int):
+            categories[list(classes).index(entry["name"])] = entry["id"]
+    return images, categories
 
 
 def sizes_to_write(boxes: BoxSet) -> list[list[int]]:
