@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from examine_jax.images.decoding.describing import Describe
-from examine_jax.images.decoding.resize import ImageSize
+from examine_jax.images.decoding.resize import ImageSize, rows_and_columns
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.sources.scan import Scan
 from examine_jax.images.streamed_images import StreamedImages
@@ -36,6 +36,11 @@ class ReadOptions:
     intensity_range: tuple[float, float] | None = None
     dicom_window: int = 1
     describe: Describe | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The (rows, columns) of the result."""
+        return rows_and_columns(self.image_size)
 
 
 @runtime_checkable
