@@ -429,6 +429,20 @@ def bounds() -> list[str]:
     )
 
 
+def exports() -> list[str]:
+    record = _json("2026-11-30-exports.json")
+    platforms = ("cpu", "cuda", "tpu", "rocm")
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, entry in record["functions"].items():
+            done = ("yes" if entry[platform] == "exported" else "no" for platform in platforms)
+            products = (f"{entry['operations'][dtype] / 1e9:.1f}" for dtype in ("f32", "f64"))
+            yield (name, *done, *products)
+
+    titles = ("computation", *platforms, "cuda: float32", "cuda: float64")
+    return _table(titles, rows())
+
+
 def scoring_speed() -> list[str]:
     runs = _json("2026-11-21-scoring-speed.json")["runs"]
     small = [runs[f"{time} UTC, 500x1024 gaussian"] for time in ("13:34", "14:09")]
@@ -622,6 +636,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
         *(
             accuracy,
             bounds,
+            exports,
             scoring_speed,
             pretraining_speed,
             resnet_step,
