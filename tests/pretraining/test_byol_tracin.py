@@ -39,6 +39,7 @@ from tests.support.small_byol import (
     random_batch,
     readable_views,
     small_byol,
+    started,
 )
 
 
@@ -73,7 +74,7 @@ def test_a_predictor_whose_last_layer_is_not_its_output_is_refused_where_gradien
     ):
         BYOLTracIn(byol, TracInPositive())
     assert BYOLTracIn(byol, SimilarPositive()).byol == byol
-    save_encoder(tmp_path, byol, *byol.init(jax.random.key(0), batch))
+    save_encoder(tmp_path, byol, *started(byol, jax.random.key(0), batch))
     with pytest.raises(ValueError, match="'plain' batch norm follows"):
         BYOLTracIn(small_byol(), TracInPositive(), scorer=load_scorer(tmp_path))
 
@@ -86,7 +87,7 @@ def test_the_step_s_extra_positives_are_those_of_an_explicit_loop_over_per_sampl
 ):
     byol = small_byol(predictor=HeadConfig((9, 6), output_bias=bias))
     method = BYOLTracIn(byol, TracInPositive(scored), weight=0.7, extra_views=extra_views)
-    params, state = method.init(jax.random.key(1), batch)
+    params, state = started(byol, jax.random.key(1), batch)
     key = jax.random.key(2)
     of, to = passes(byol, params, state, batch, key)
     products = np.zeros((BATCH_SIZE, BATCH_SIZE))
@@ -222,7 +223,7 @@ def test_the_extra_term_is_a_weighted_sum_of_byol_s():
 def test_the_share_of_right_extra_positives_is_logged_where_labels_exist(batch):
     labelled = {**batch, "label": jnp.array((0, 0, 1, 1, 1, 2, 2, -1))}
     method = BYOLTracIn(small_byol(), SameClass())
-    params, state = method.init(jax.random.key(1), batch)
+    params, state = started(method.byol, jax.random.key(1), batch)
     _, (_, metrics) = jitted(method)(params, state, labelled, jax.random.key(2))
     assert float(metrics["extra_positives"]) == pytest.approx(7 / 8)
     assert float(metrics["extra_positives_right"]) == 1
@@ -236,7 +237,7 @@ def test_the_share_of_right_extra_positives_is_logged_where_labels_exist(batch):
 
 def test_images_without_a_label_are_of_unknown_classes(batch):
     method = BYOLTracIn(small_byol(), SameClass())
-    params, state = method.init(jax.random.key(1), batch)
+    params, state = started(method.byol, jax.random.key(1), batch)
     labelled = {**batch, "label": jnp.array([0, 0, 1, -1, -1, -1, -1, -1])}
     _, (_, metrics) = jitted(method)(params, state, labelled, jax.random.key(2))
     assert float(metrics["extra_positives"]) == pytest.approx(2 / 8)
@@ -244,7 +245,7 @@ def test_images_without_a_label_are_of_unknown_classes(batch):
 
 def test_a_batch_of_one_image_has_no_extra_positive(batch):
     method = BYOLTracIn(small_byol())
-    params, state = method.init(jax.random.key(1), batch)
+    params, state = started(method.byol, jax.random.key(1), batch)
     with pytest.raises(ValueError, match="a larger batch, or fewer micro-batches"):
         method.loss(
             params, state, {name: values[:1] for name, values in batch.items()}, jax.random.key(2)
@@ -257,7 +258,7 @@ def test_a_batch_of_one_image_has_no_extra_positive(batch):
 def test_every_choice_trains_and_its_gradient_flows_through_the_loss_alone(batch, choice):
     method = BYOLTracIn(small_byol(), choice)
     batch = {**batch, "label": jnp.array((0, 0, 1, 1, 2, 2, 3, 3))}
-    params, state = method.init(jax.random.key(1), batch)
+    params, state = started(method.byol, jax.random.key(1), batch)
     (loss, _), gradient = jax.jit(jax.value_and_grad(method.loss, has_aux=True))(
         params, state, batch, jax.random.key(2)
     )
@@ -271,9 +272,9 @@ def test_every_choice_trains_and_its_gradient_flows_through_the_loss_alone(batch
 )
 def test_an_encoder_s_folder_keeps_the_method(batch, tmp_path, choice):
     byol = small_byol(augmentation=readable_views())
+    params, state = started(byol, jax.random.key(0), batch)
     for method in (BYOLTracIn(byol, choice), BYOLFeatureTransformation(byol)):
         assert isinstance(method, Method)
-        params, state = method.init(jax.random.key(0), batch)
         save_encoder(tmp_path / "encoder", method, params, state)
         assert load_encoder(tmp_path / "encoder").method == method
 
@@ -294,7 +295,7 @@ def test_extrapolation_pulls_a_pair_apart_along_its_line():
 def test_feature_transformation_trains_and_keeps_byol_s_state(batch):
     byol = small_byol()
     method = BYOLFeatureTransformation(byol)
-    params, state = method.init(jax.random.key(1), batch)
+    params, state = started(method.byol, jax.random.key(1), batch)
     loss, (after, _) = jitted(method)(params, state, batch, jax.random.key(2))
     plain, (expected, _) = jitted(byol)(params, state, batch, jax.random.key(2))
     assert float(loss) > float(plain)  # pairs are harder

@@ -13,8 +13,9 @@ from examine_jax.encoders import load_encoder
 from examine_jax.encoders.train import train_and_save
 from examine_jax.models import Architecture, ViTConfig
 from examine_jax.pretraining import method_preset, preset_names
-from tests.support.commands import run
+from tests.support.commands import run_here
 from tests.support.outside_method import Brightness
+from tests.support.tiny_architecture import TINY
 
 NAME = "tests.support.outside_method:BRIGHTNESS"
 
@@ -49,12 +50,13 @@ def test_the_command_trains_it_and_its_page_shows_its_pictures(tmp_path: pathlib
         )
     flags = [
         f"--images={tmp_path / 'images'}",
+        f"--architecture={TINY}",
         "--image_size=16",
         "--steps=2",
         "--watch_every=0",
         "--device=cpu",
     ]
-    code, output = run("pretrain", f"--method={NAME}", f"--workdir={tmp_path / 'out'}", *flags)
+    code, output = run_here("pretrain", f"--method={NAME}", f"--workdir={tmp_path / 'out'}", *flags)
     assert code == 0, output
     kept = json.loads((tmp_path / "out" / "encoder" / "config.json").read_text())
     assert (kept["method"]["type"], kept["method"]["steps"]) == ("Brightness", 2)

@@ -27,6 +27,7 @@ from tests.support.small_byol import (
     random_batch,
     readable_views,
     small_byol,
+    started,
 )
 
 _ONE_STEP = PretrainSettings(
@@ -60,7 +61,7 @@ def _in_evaluation_mode(params, stats, inputs):
 
 def test_a_pretrained_scorer_chooses_in_evaluation_mode_and_never_changes(batch, tmp_path):
     byol = small_byol()
-    params, state = byol.init(jax.random.key(5), batch)
+    params, state = started(byol, jax.random.key(5), batch)
     save_encoder(
         tmp_path / "scorer", dataclasses.replace(byol, augmentation=readable_views()), params, state
     )
@@ -91,7 +92,7 @@ def test_a_pretrained_scorer_s_choice_is_that_of_a_loop_over_its_running_average
 ):
     encoder = ResNetConfig(image_size=8, channels=3, depths=(1,), width=6, stem="small_image")
     byol = small_byol(encoder=encoder)
-    params, state = byol.init(jax.random.key(5), batch)
+    params, state = started(byol, jax.random.key(5), batch)
     target = {
         "params": _shaken(state["target"]["params"], 1),
         "batch_stats": _shaken(state["target"]["batch_stats"], 2),
@@ -142,7 +143,7 @@ def test_a_pretrained_scorer_s_choice_is_that_of_a_loop_over_its_running_average
 def test_a_scorer_s_folder_that_was_written_anew_is_read_anew(batch, tmp_path):
     byol = dataclasses.replace(small_byol(), augmentation=readable_views())
     for seed in (5, 6):
-        params, state = byol.init(jax.random.key(seed), batch)
+        params, state = started(byol, jax.random.key(seed), batch)
         save_encoder(tmp_path, byol, params, state)
         _, own_state = BYOLTracIn(byol, scorer=load_scorer(tmp_path)).init(jax.random.key(1), batch)
         jax.tree.map(np.testing.assert_array_equal, own_state["scorer"]["params"], params)
@@ -151,7 +152,7 @@ def test_a_scorer_s_folder_that_was_written_anew_is_read_anew(batch, tmp_path):
 def test_a_scorer_that_was_replaced_is_the_next_training_s(batch, tmp_path):
     byol = dataclasses.replace(small_byol(), augmentation=readable_views())
     for seed in (5, 6):
-        params, state = byol.init(jax.random.key(seed), batch)
+        params, state = started(byol, jax.random.key(seed), batch)
         save_encoder(tmp_path / "scorer", byol, params, state)
         method = BYOLTracIn(byol, scorer=load_scorer(tmp_path / "scorer"))
         found = pretrain(
@@ -163,7 +164,7 @@ def test_a_scorer_that_was_replaced_is_the_next_training_s(batch, tmp_path):
 def test_a_scorer_is_known_by_its_content_and_written_as_its_folder(batch, tmp_path):
     byol = dataclasses.replace(small_byol(), augmentation=readable_views())
     for name, seed in (("one", 5), ("copy", 5), ("other", 6)):
-        save_encoder(tmp_path / name, byol, *byol.init(jax.random.key(seed), batch))
+        save_encoder(tmp_path / name, byol, *started(byol, jax.random.key(seed), batch))
     one, copy, other = (load_scorer(tmp_path / name) for name in ("one", "copy", "other"))
     assert one == copy
     assert hash(one) == hash(copy)
@@ -173,7 +174,7 @@ def test_a_scorer_is_known_by_its_content_and_written_as_its_folder(batch, tmp_p
 
 def test_an_encoder_serves_where_its_scorer_is_not(batch, tmp_path):
     byol = dataclasses.replace(small_byol(), augmentation=readable_views())
-    save_encoder(tmp_path / "scorer", byol, *byol.init(jax.random.key(5), batch))
+    save_encoder(tmp_path / "scorer", byol, *started(byol, jax.random.key(5), batch))
     method = BYOLTracIn(byol, scorer=load_scorer(tmp_path / "scorer"))
     images = np.asarray(batch["image"])
     encoder, _ = train_and_save(
@@ -187,7 +188,7 @@ def test_an_encoder_serves_where_its_scorer_is_not(batch, tmp_path):
 
 def test_one_scorer_serves_several_trainings_of_a_process_each_set_up_in_a_trace(batch, tmp_path):
     byol = dataclasses.replace(small_byol(), augmentation=readable_views())
-    params, state = byol.init(jax.random.key(5), batch)
+    params, state = started(byol, jax.random.key(5), batch)
     save_encoder(tmp_path, byol, params, state)
     for choice in (TracInPositive(), SimilarPositive()):
         method = BYOLTracIn(byol, choice, scorer=load_scorer(tmp_path))
@@ -197,6 +198,6 @@ def test_one_scorer_serves_several_trainings_of_a_process_each_set_up_in_a_trace
 
 def test_a_scorer_of_other_images_is_refused(batch, tmp_path):
     byol = dataclasses.replace(small_byol(), augmentation=readable_views())
-    save_encoder(tmp_path, byol, *byol.init(jax.random.key(5), batch))
+    save_encoder(tmp_path, byol, *started(byol, jax.random.key(5), batch))
     with pytest.raises(ValueError, match=r"takes images of 8 px, 3 channels, less \(0.5,\)"):
         BYOLTracIn(dataclasses.replace(byol, pixels=PixelScale()), scorer=load_scorer(tmp_path))

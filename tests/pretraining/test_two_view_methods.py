@@ -115,16 +115,21 @@ def by_hand(method, params, stats, views, names):
         "projector": HEAD.module(),
         "predictor": PREDICTOR.module(),
     }
-    outputs = []
-    for view in views:
-        x, of_view = PIXELS(view), {}
-        for name in names:
-            variables = {"params": params[name], "batch_stats": stats[name]}
-            x, changed = modules[name].apply(variables, x, train=True, mutable=["batch_stats"])
-            stats = {**stats, name: changed["batch_stats"]}
-            of_view[name] = x
-        outputs.append(of_view)
-    return (*outputs, stats)
+
+    @quickly
+    def run(params, stats, views):
+        outputs = []
+        for view in views:
+            x, of_view = PIXELS(view), {}
+            for name in names:
+                variables = {"params": params[name], "batch_stats": stats[name]}
+                x, changed = modules[name].apply(variables, x, train=True, mutable=["batch_stats"])
+                stats = {**stats, name: changed["batch_stats"]}
+                of_view[name] = x
+            outputs.append(of_view)
+        return (*outputs, stats)
+
+    return run(params, stats, views)
 
 
 def same(tree, other):
@@ -291,9 +296,11 @@ def test_larger_images_are_left_to_the_augmentation():
         "image": jnp.pad(BATCH["image"], ((0, 0), (3, 3), (3, 3), (0, 0))),
         "index": BATCH["index"],
     }
-    params, state = method.init(jax.random.key(1), larger)
-    loss, _ = method.loss(params, state, larger, KEY)
-    np.testing.assert_allclose(loss, method.loss(params, state, BATCH, KEY)[0], rtol=1e-6)
+    params, state = quickly(method.init)(jax.random.key(1), larger)
+    loss = quickly(method.loss)
+    np.testing.assert_allclose(
+        loss(params, state, larger, KEY)[0], loss(params, state, BATCH, KEY)[0], rtol=1e-6
+    )
     with pytest.raises(ValueError, match=r"\(14, 14, 3\).*\(8, 8, 3\)"):
         method.embed(params, state, larger["image"])
 

@@ -1,6 +1,7 @@
 """A BYOL so small that its step can be looped over in a test, and its passes."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +48,13 @@ def random_batch():
     return {"image": jnp.asarray(images), "index": jnp.arange(BATCH_SIZE, dtype=jnp.int32)}
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def started(byol, key, batch):
+    """`byol.init`, compiled once for equal values: op by op takes many times as long."""
+    return byol.init(key, batch)
+
+
+@functools.partial(jax.jit, static_argnums=0)
 def passes(byol, params, state, batch, key):
     first, second = two_views.make_views(byol.augmentation, byol.pixels, byol.encoder, batch, key)
     online = two_views.Chain(

@@ -42,6 +42,18 @@ def resident(images, tmp_path_factory):
     return pretrain(METHOD, images, SETTINGS, tmp_path_factory.mktemp("resident"), progress=False)
 
 
+@pytest.fixture(scope="module")
+def streamed_workdir(tmp_path_factory):
+    return tmp_path_factory.mktemp("streamed")
+
+
+@pytest.fixture(scope="module")
+def streamed(images, streamed_workdir):
+    return pretrain(
+        METHOD, OnDisk(images, streamed_workdir), SETTINGS, streamed_workdir / "run", progress=False
+    )
+
+
 def close(run, other):
     losses = [np.array([record["loss"] for record in each.history]) for each in (run, other)]
     np.testing.assert_allclose(*losses, rtol=1e-5)
@@ -51,10 +63,7 @@ def close(run, other):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
-def test_streamed_images_train_as_resident_ones(images, resident, tmp_path):
-    streamed = pretrain(
-        METHOD, OnDisk(images, tmp_path), SETTINGS, tmp_path / "run", progress=False
-    )
+def test_streamed_images_train_as_resident_ones(streamed, resident):
     close(streamed, resident)
 
 
@@ -64,11 +73,11 @@ def test_an_array_beyond_its_share_of_memory_is_streamed(images, resident, tmp_p
     close(pretrain(METHOD, images, SETTINGS, tmp_path, progress=False), resident)
 
 
-def test_a_streamed_run_resumes_to_the_same_parameters(images, tmp_path, monkeypatch):
+def test_a_streamed_run_resumes_to_the_same_parameters(images, streamed, tmp_path, monkeypatch):
     from examine_jax.training import loop
 
     pixels = OnDisk(images, tmp_path)
-    whole = pretrain(METHOD, pixels, SETTINGS, tmp_path / "whole", progress=False)
+    whole = streamed
     records = loop._records
 
     def fail_late(columns, done, *others):
@@ -88,10 +97,12 @@ def test_a_streamed_run_resumes_to_the_same_parameters(images, tmp_path, monkeyp
         assert np.array_equal(found, expected)
 
 
-def test_other_images_behind_the_same_name_are_refused(images, tmp_path):
-    pretrain(METHOD, OnDisk(images, tmp_path), SETTINGS, tmp_path / "run", progress=False)
+def test_other_images_behind_the_same_name_are_refused(
+    images, streamed, streamed_workdir, tmp_path
+):
+    other = OnDisk(images[::-1], tmp_path)
     with pytest.raises(ValueError, match=r"images\[0\]\.sha256_of_some"):
-        pretrain(METHOD, OnDisk(images[::-1], tmp_path), SETTINGS, tmp_path / "run", progress=False)
+        pretrain(METHOD, other, SETTINGS, streamed_workdir / "run", progress=False)
 
 
 def test_an_image_that_cannot_be_read_stops_the_run_with_its_reason(images, tmp_path):
