@@ -1,8 +1,12 @@
 """Shapes and types of the whole library are checked at run time, in the tests alone."""
 
+import gc
 import importlib.metadata
 import os
 import pathlib
+
+# Imports and JAX's traces allocate much and leave little garbage.
+gc.set_threshold(20_000, 10, 10)
 
 # Before NumPy's first import: several processes test at once, and threads that wait for one another
 # make seconds into minutes.
@@ -17,6 +21,9 @@ if "XLA_FLAGS" not in os.environ:
     # XLA ends the process at a flag that it does not know.
     if importlib.metadata.version("jaxlib").startswith("0.10."):
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+        # One program is not split among threads: the other cores test too.
+        os.environ["XLA_FLAGS"] += " --xla_cpu_parallel_codegen_split_count=1"
+        os.environ["XLA_FLAGS"] += " --xla_llvm_disable_expensive_passes=true"
 
 # One folder of compiled programs for all workers, and for the next run of the same code: most of
 # the time of the tests is compilation.
@@ -35,6 +42,38 @@ from collections.abc import Iterator
 
 import jax
 import pytest
+
+# The files that take longest, longest first. They start first, so that no core waits for the last.
+LONGEST = (
+    *("launch/test_assess.py", "training/test_sharded.py", "training/test_loop.py"),
+    *("scoring/test_meshes.py", "scoring/test_leave_one_out.py", "launch/test_assess_to_label.py"),
+    *("launch/test_intensity_range.py", "scoring/test_exact_ties.py", "test_exports.py"),
+    *("pretraining/test_byol_tracin.py", "pretraining/test_outside_method.py"),
+    *("launch/test_reproduce_byol_tracin.py", "docs/test_examples.py"),
+    *("valuation/test_logistic.py", "test_byte_order_of_entries.py"),
+    *("pretraining/test_two_view_methods.py", "launch/test_value.py"),
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where tests run side by side, files start in the order of the collection."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests of the longest files first."""
+    tests = pathlib.Path(__file__).parent
+    place = {tests / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Exempts the modules and the collected tests from garbage collection.
+
+    They stay until the end. Without this, each collection examines all of them again.
+    """
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)
