@@ -66,6 +66,12 @@ class AssessFlags:
     dicom_window: int | None = setting(
         None, "Which of a DICOM file's windows. If not given: the first.", minimum=1
     )
+    slice_axis: Literal["axial", "coronal", "sagittal"] | None = setting(
+        None, "Which slices of volumes are read. If not given: axial."
+    )
+    slice_step: int | None = setting(
+        None, "Every how many slices of a volume one is read. If not given: each.", minimum=1
+    )
     steps: int | None = setting(
         None, "Training steps. If not given: the architecture's.", minimum=1, main=True
     )
@@ -87,6 +93,8 @@ class AssessFlags:
                 "encoder",
                 "intensity_range",
                 "dicom_window",
+                "slice_axis",
+                "slice_step",
                 "noise_levels",
             ):
                 if getattr(self, name) is not None:
@@ -122,10 +130,12 @@ def _job(values: FlagValues) -> None:
     flags = read(values, AssessFlags)
     _check_effects(values, flags)
     device = choose_device(values)
+    from examine_jax.images.decoding.slicing import slicing_of
     from examine_jax.jobs.assess.assess import assess_features, assess_images
     from examine_jax.jobs.assess.page import write_assessment
     from examine_jax.jobs.assess.settings import DecisionSettings
 
+    slicing = slicing_of(flags.slice_axis, flags.slice_step)
     settings, decision = _settings(values, flags), read(values, DecisionSettings)
     workdir = pathlib.Path(flags.workdir)
     if flags.features is not None:
@@ -141,6 +151,7 @@ def _job(values: FlagValues) -> None:
             encoder=flags.encoder,
             intensity_range=flags.intensity_range,
             dicom_window=flags.dicom_window,
+            slicing=slicing,
         )
         source = (
             "scikit-image's sample picture"
@@ -157,6 +168,7 @@ def _job(values: FlagValues) -> None:
         folder=flags.images,
         hand_over_as=flags.hand_over,
         keep_originals=flags.keep_originals,
+        slicing=slicing,
     )
     skipped = 0 if assessment.images is None else len(assessment.images.skipped)
     left_out = f", {skipped} skipped (see skipped.csv)" if skipped else ""

@@ -49,6 +49,12 @@ class EmbedFlags:
     dicom_window: int | None = setting(
         None, "Which of a DICOM file's windows. If not given: as the encoder's training.", minimum=1
     )
+    slice_axis: Literal["axial", "coronal", "sagittal"] | None = setting(
+        None, "Which slices of volumes are read. If not given: axial."
+    )
+    slice_step: int | None = setting(
+        None, "Every how many slices of a volume one is read. If not given: each.", minimum=1
+    )
     batch_size: int = setting(64, "Images at once.", minimum=1, main=True)
 
     def __post_init__(self) -> None:
@@ -66,9 +72,12 @@ def define_flags(values: FlagValues) -> None:
 def _job(values: FlagValues) -> None:
     given = read(values, EmbedFlags)
     choose_device(values)
+    from examine_jax.images.decoding.slicing import slicing_of
     from examine_jax.jobs.embed import embed_images
 
-    features, skipped = embed_images(**dataclasses.asdict(given))
+    arguments = dataclasses.asdict(given)
+    slicing = slicing_of(arguments.pop("slice_axis"), arguments.pop("slice_step"))
+    features, skipped = embed_images(**arguments, slicing=slicing)
     left_out = f", {len(skipped)} skipped" if skipped else ""
     print(
         f"{features.shape[0]} x {features.shape[1]} features{left_out}; see {given.output}",

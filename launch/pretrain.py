@@ -9,6 +9,7 @@ command again continues a killed run.
 import dataclasses
 import pathlib
 import sys
+from typing import Literal
 
 from absl.flags import FlagValues
 
@@ -41,6 +42,12 @@ class PretrainFlags:
         metavar="LOW,HIGH",
     )
     dicom_window: int = setting(1, "Which of a DICOM file's windows.", minimum=1)
+    slice_axis: Literal["axial", "coronal", "sagittal"] | None = setting(
+        None, "Which slices of volumes are read. If not given: axial."
+    )
+    slice_step: int | None = setting(
+        None, "Every how many slices of a volume one is read. If not given: each.", minimum=1
+    )
     labels: str | None = setting(
         None,
         "A .csv file of labels to report by. Only byol_sup trains with them.",
@@ -73,6 +80,7 @@ def define_flags(values: FlagValues) -> None:
 
 def _job(values: FlagValues) -> None:
     flags = read(values, PretrainFlags)
+    from examine_jax.images.decoding.slicing import slicing_of
     from examine_jax.jobs.pretrain.page import write_training
     from examine_jax.jobs.pretrain.pretrain import TrainingSettings, train_encoder
 
@@ -91,6 +99,7 @@ def _job(values: FlagValues) -> None:
         on_demand=flags.on_demand,
         intensity_range=flags.intensity_range,
         dicom_window=flags.dicom_window,
+        slicing=slicing_of(flags.slice_axis, flags.slice_step),
         labels=flags.labels,
         image_column=flags.image_column,
         label_column=flags.label_column,

@@ -31,7 +31,7 @@ ROOMS = (
     "jobs",
 )
 # Packages that one room alone may import.
-ONE_ROOM = {"flax": "models", "orbax": "training", "pydicom": "images"}
+ONE_ROOM = {"flax": "models", "orbax": "training", "pydicom": "images", "nibabel": "images"}
 
 
 def modules() -> dict[str, pathlib.Path]:

@@ -14,12 +14,13 @@ from examine_jax.images.decoding.file_part import Place
 from examine_jax.images.decoding.intensity import GreyScale
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.names import encodable
 from examine_jax.images.sources.registry import scan_of
 
 # As sources/files_reading.py names them.
-_FRAME = re.compile(r"(.*)\[(\d+)\](?:~\d+)?", re.DOTALL)
+_FRAME = re.compile(r"(.*)(?:\[(\d+)\]|\?[xyz]=(\d+))(?:~\d+)?", re.DOTALL)
 _MAX_PIXELS, _MAX_BYTES = 100_000_000, 2**30  # as `load_folder`
 _SHOWN_BY_BROWSERS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 
@@ -37,6 +38,7 @@ class StoredImages:
         folder: that holds them, their list or their archive.
         places: the file and the frame of each image, by name.
         bits_stored, intensity_range, dicom_window: as in `load_folder`.
+        slicing: as in `load_images`.
         held: keeps open what the places lead to.
     """
 
@@ -45,6 +47,7 @@ class StoredImages:
     bits_stored: int | None = None
     intensity_range: tuple[float, float] | None = None
     dicom_window: int = 1
+    slicing: Slicing = EVERY_SLICE
     held: object = None
 
     @classmethod
@@ -56,6 +59,7 @@ class StoredImages:
         bits_stored: int | None = None,
         intensity_range: tuple[float, float] | None = None,
         dicom_window: int = 1,
+        slicing: Slicing = EVERY_SLICE,
     ) -> "StoredImages":
         """Finds some images of a folder, a list or an archive. Decodes nothing.
 
@@ -64,6 +68,7 @@ class StoredImages:
             names: of the images, as `load_images` gives them. Names that are not there any more
                 are left out.
             bits_stored, intensity_range, dicom_window: as in `load_folder`.
+            slicing: as in `load_images`.
 
         Raises:
             OSError, ValueError: the source cannot be listed.
@@ -79,9 +84,9 @@ class StoredImages:
             if name in files:
                 places[name] = (files[name], 0)
             elif frame is not None and frame[1] in files:
-                places[name] = (files[frame[1]], int(frame[2]))
+                places[name] = (files[frame[1]], int(frame[2] or frame[3]))
         folder = path if path.is_dir() else path.parent
-        return cls(folder, places, bits_stored, intensity_range, dicom_window, found.held)
+        return cls(folder, places, bits_stored, intensity_range, dicom_window, slicing, found.held)
 
     def read(self, name: str) -> UInt8[np.ndarray, "height width channels"]:
         """The pixels [H, W, 1 or 3] of one image.
@@ -99,6 +104,7 @@ class StoredImages:
             max_bytes=_MAX_BYTES,
             budget=Budget(_MAX_PIXELS),
             grey_scale=GreyScale(self.intensity_range, self.dicom_window),
+            slicing=self.slicing,
         )
         return ProtectedDecoder.of(decoder).stored(path, frame)
 

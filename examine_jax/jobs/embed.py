@@ -12,6 +12,7 @@ from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float, Shaped
 from examine_jax.encoders import load_encoder
 from examine_jax.images import SkippedImage, load_images
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.sources.load import dicom_settings
 from examine_jax.reporting.tables import write_skipped, write_table
 
@@ -41,6 +42,7 @@ def embedded(
     pooling: str | None = None,
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int | None = None,
+    slicing: Slicing = EVERY_SLICE,
     batch_size: int = 64,
     progress: bool = True,
 ) -> EmbeddedImages:
@@ -59,6 +61,7 @@ def embedded(
             split=split,
             bits_stored=trained.training.get("bits_stored"),
             **dicom_settings(images, trained.training, intensity_range, dicom_window),
+            slicing=slicing,
             on_progress=report,
         )
     for note in found.notes if progress else ():
@@ -77,6 +80,7 @@ def embed_images(
     pooling: str | None = None,
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int | None = None,
+    slicing: Slicing = EVERY_SLICE,
     batch_size: int = 64,
     progress: bool = True,
 ) -> tuple[Float[np.ndarray, "images features"], tuple[SkippedImage, ...]]:
@@ -86,7 +90,7 @@ def embed_images(
     cannot be read are left out and listed in F.skipped.csv. `score_features` reads both forms.
 
     Args:
-        images: a folder, .npy, .npz, a prepared TFDS folder or "tfds:NAME".
+        images: as in `load_images`.
         encoder: a folder of ours or of transformers (ViTMAE, ViT, DINOv2), or a ResNet's
             .safetensors file.
         output: .npy or .parquet.
@@ -95,6 +99,7 @@ def embed_images(
         intensity_range: (black, white) of grey DICOM values after rescaling, in place of their
             windows. None: as in the encoder's training.
         dicom_window: which of a DICOM file's windows. None: as in the encoder's training.
+        slicing: which slices of volumes are images.
         batch_size: images at once.
         progress: show progress bars on stderr.
 
@@ -121,6 +126,7 @@ def embed_images(
         pooling=pooling,
         intensity_range=intensity_range,
         dicom_window=dicom_window,
+        slicing=slicing,
         batch_size=batch_size,
         progress=progress,
     )

@@ -47,10 +47,14 @@ class DecodedFile:
         images: in place of one that is damaged, while others are not: why.
         beyond: why more images, which the file holds after these, are not read; None: there are
             none.
+        marks: of a volume, what follows the file's name in the name of each slice.
+        empty: of a volume, how many slices are left out.
     """
 
     images: Sequence[DecodedImage | UnreadableImage]
     beyond: str | None = None
+    marks: tuple[str, ...] = ()
+    empty: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +68,9 @@ class FileHeader:
         missing: why images are not there, by their index.
         slices: of DICOM, what each image says of its series' window.
         beyond: as in `DecodedFile`.
+        frames: of a volume, the index of each slice.
+        marks, empty: as in `DecodedFile`.
+        scales: of a volume, (black, white) by the name of the scale that its slices share.
     """
 
     images: int
@@ -72,3 +79,7 @@ class FileHeader:
     missing: Mapping[int, str] = dataclasses.field(default_factory=dict)
     slices: tuple[Slice | None, ...] = ()
     beyond: str | None = None
+    frames: tuple[int, ...] = ()
+    marks: tuple[str, ...] = ()
+    empty: int = 0
+    scales: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)

@@ -24,9 +24,9 @@ from examine_jax.images.decoding.describing import (
     upright_size,
 )
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
-from examine_jax.images.decoding.file_part import Place, open_place
+from examine_jax.images.decoding.file_part import Place, open_place, scale_name
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
-from examine_jax.images.decoding.optional_readers import dicom_reader, tiff_reader
+from examine_jax.images.decoding.optional_readers import dicom_reader, tiff_reader, volume_reader
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.raster import Raster
 from examine_jax.images.decoding.raster_pixels import decode_raster
@@ -36,8 +36,10 @@ from examine_jax.images.decoding.resize import (
     resize_values,
     rows_and_columns,
 )
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiff_directory import Directories, is_tiff, tiff_directories
 from examine_jax.images.decoding.unreadable import UnreadableImage, unreadable
+from examine_jax.images.decoding.volume_content import is_volume
 
 Result = TypeVar("Result")
 
@@ -55,6 +57,7 @@ class ImageDecoder:
         budget: bounds the decoded pixels that all threads together hold.
         grey_scale: how DICOM grey values become black to white.
         describe: describes each image before resizing (describing.py); None: nothing does.
+        slicing: which slices of volumes are images.
     """
 
     image_size: ImageSize
@@ -65,9 +68,10 @@ class ImageDecoder:
     budget: Budget
     grey_scale: GreyScale = BY_FILE
     describe: Describe | None = None
+    slicing: Slicing = EVERY_SLICE
 
     def __call__(self, path: Place, frame: int = 0) -> DecodedImage:
-        """Reads the image in a file, or one frame of a DICOM file, or one page of a TIFF.
+        """Reads the image in a file, or one frame of a DICOM file, page of a TIFF, or slice.
 
         Raises:
             UnreadableImage: the file cannot be read, for any reason.
@@ -78,7 +82,7 @@ class ImageDecoder:
         return image
 
     def frames(self, path: Place) -> DecodedFile:
-        """Reads all frames of a DICOM file, all pages of a TIFF, or the one image of another.
+        """Reads all frames of a DICOM file, pages of a TIFF, slices of a volume, or the one image.
 
         Raises:
             UnreadableImage: no image of the file can be read, for any reason.
@@ -97,7 +101,7 @@ class ImageDecoder:
         Raises:
             UnreadableImage: the file cannot be read, for any reason.
         """
-        return self._opened(path, self._header)
+        return self._opened(path, lambda stream: self._header(stream, path))
 
     def _decode(self, path: Place, indices: list[int] | None) -> DecodedFile:
         def decode(stream: BinaryIO) -> DecodedFile:
@@ -107,6 +111,11 @@ class ImageDecoder:
                 return self._dicom(stream, indices)
             if is_tiff(beginning):
                 return self._tiff(stream, indices)
+            if is_volume(stream):
+                volumes, name = self._volumes(), scale_name(path)
+                if indices is None:
+                    return volumes.slices(stream, name)
+                return volumes.some(stream, name, indices)
             return self._picture(stream)
 
         return self._opened(path, decode)
@@ -119,13 +128,24 @@ class ImageDecoder:
             raise
         except UnidentifiedImageError:
             raise UnreadableImage(
-                "its content is no PNG, JPEG, TIFF, BMP, WebP or DICOM image that can be read"
+                "its content is no PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI image that can be "
+                "read"
             ) from None
         # Damaged files raise anything: SyntaxError, IndexError, zlib.error, MemoryError and more.
         except Exception as error:
             raise unreadable(error) from error
 
-    def _header(self, stream: BinaryIO) -> FileHeader:
+    def _volumes(self) -> Any:
+        return volume_reader().VolumeReader(
+            self.image_size,
+            self.slicing,
+            self.max_bytes,
+            self.budget,
+            self.grey_scale.intensity_range,
+            self.describe,
+        )
+
+    def _header(self, stream: BinaryIO, path: Place) -> FileHeader:
         beginning = stream.read(BEGINNING)
         stream.seek(0)
         if is_dicom(beginning):
@@ -143,6 +163,9 @@ class ImageDecoder:
             )
         if is_tiff(beginning):
             return self._tiff_header(stream)
+        if is_volume(stream):
+            header: FileHeader = self._volumes().header(stream, scale_name(path))
+            return header
         image = pillow_image.open_image(stream, self.max_pixels)
         return FileHeader(1, pillow_image.is_deep(image), beyond=pillow_image.beyond(image))
 

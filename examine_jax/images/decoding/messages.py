@@ -34,6 +34,7 @@ _SENT = {
     "Intensities": "intensity",
     "Limits": "limits",
     "Slice": "series_windows",
+    "Slicing": "slicing",
     "Window": "series_windows",
 }
 

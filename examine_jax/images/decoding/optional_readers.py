@@ -20,6 +20,21 @@ def dicom_reader() -> ModuleType:
     return dicom
 
 
+def volume_reader() -> ModuleType:
+    """The module volume_images.py.
+
+    Raises:
+        UnreadableImage: nibabel is not installed.
+    """
+    try:
+        from examine_jax.images.decoding import volume_images
+    except ImportError:
+        raise UnreadableImage(
+            "a volume, which is read by the package nibabel; pip install 'examine-jax[volumes]'"
+        ) from None
+    return volume_images
+
+
 def tiff_reader() -> ModuleType:
     """The module tiff.py.
 

@@ -38,6 +38,7 @@ from examine_jax.images.sources.files_reading import (
     MAX_PIXELS,
     beyond_read,
     by_series,
+    empty_notes,
     file_names,
     image_name,
     in_series,
@@ -81,6 +82,7 @@ def load_files(
         Budget(max_pixels),
         GreyScale(options.intensity_range, options.dicom_window),
         describe,
+        options.slicing,
     )
 
     protected = ProtectedDecoder.of(decoder)
@@ -93,7 +95,7 @@ def load_files(
     descriptions: list[Float[np.ndarray, " numbers"]] = []
     slices: dict[int, tuple[Place, int, Slice]] = {}  # Row -> place and frame, and what it says.
     stored_sizes: list[tuple[int, int]] = []
-    resized_up = 0
+    resized_up = empty = with_empty = 0
     report = options.on_progress or no_progress
     report(0, total)
     places = [candidate.place for candidate in found.candidates]
@@ -103,12 +105,15 @@ def load_files(
                 skipped.append(SkippedImage(candidate.name, str(result)))
             else:
                 count = len(result.images)
+                empty += result.empty
+                with_empty += result.empty > 0
                 skipped += beyond_read(candidate.name, count, result.beyond, taken)
                 if count > 1:  # Growing in place copies nothing.
                     pixels.resize((len(pixels) + count - 1, *pixels.shape[1:]), refcheck=False)
                 for frame, image in enumerate(result.images):
                     row = len(names)
-                    name = image_name(candidate.name, frame, count, taken)
+                    mark = result.marks[frame] if result.marks else ""
+                    name = image_name(candidate.name, frame, count, taken, mark)
                     if isinstance(image, UnreadableImage):
                         skipped.append(SkippedImage(name, str(image)))
                         continue
@@ -174,6 +179,7 @@ def load_files(
         notes=found.notes
         + protected.notes
         + float_note(floats_full_scale, largest_float)
+        + empty_notes(empty, with_empty)
         + scale_notes(scales)
         + window_notes(shown_by.grey_scale.series),
         descriptions=None if describe is None else stacked(descriptions),

@@ -54,10 +54,11 @@ def file_names(found: Scan) -> frozenset[str]:
     return read.union(item.name for item in found.skipped)
 
 
-def image_name(file: str, frame: int, frames: int, taken: Set[str]) -> str:
+def image_name(file: str, frame: int, frames: int, taken: Set[str], mark: str = "") -> str:
     """The name of a file's image, which no other image of the source has.
 
-    The only image of a file has the file's name, and others have `file[frame]`. Where a file of the
+    The only image of a file has the file's name, and others have `file[frame]`; a volume's slice
+    has `file?z=17`. Where a file of the
     source is named so itself, it keeps its name and the frame gets a `~2` (or `~3`, ...).
 
     Args:
@@ -65,10 +66,11 @@ def image_name(file: str, frame: int, frames: int, taken: Set[str]) -> str:
         frame: from 0.
         frames: their number in the file.
         taken: as `file_names` gives them.
+        mark: of a volume's slice, what follows the file's name in place of a number.
     """
-    if frames == 1:
+    if frames == 1 and not mark:
         return file
-    plain = name = f"{file}[{frame}]"
+    plain = name = file + (mark or f"[{frame}]")
     count = 1
     while name in taken:
         count += 1
@@ -96,7 +98,7 @@ def nothing_read(source: str | os.PathLike[str], found: Scan, skipped: list[Skip
     message = f"no readable image in {shown(source)}"
     looked_at = len(skipped) + sum(found.other.values())
     if not looked_at:
-        kinds = "PNG, JPEG, TIFF, BMP, WebP or DICOM"
+        kinds = "PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI"
         return f"{message}: it holds no files; name a folder with {kinds} images"
     message += f": looked at {looked_at} file{'s' * (looked_at > 1)}"
     if found.other:
@@ -110,6 +112,13 @@ def nothing_read(source: str | os.PathLike[str], found: Scan, skipped: list[Skip
     if found.other.keys() & {".npy", ".npz"}:
         message += "; to read an array, name the .npy or .npz file itself"
     return message
+
+
+def empty_notes(slices: int, volumes: int) -> tuple[str, ...]:
+    """What a user should know of slices that are no images, for `ImageSet.notes`."""
+    if not slices:
+        return ()
+    return (f"{slices} slices of {volumes} volumes have one grey throughout and are left out",)
 
 
 def no_progress(done: int, total: int) -> None:

@@ -30,6 +30,7 @@ from examine_jax.images.sources.files_reading import (
     MAX_PIXELS,
     beyond_read,
     by_series,
+    empty_notes,
     file_names,
     image_name,
     in_series,
@@ -73,6 +74,7 @@ def stream_files(
         max_bytes,
         Budget(max_pixels),
         GreyScale(options.intensity_range, options.dicom_window),
+        slicing=options.slicing,
     )
 
     names: list[str] = []
@@ -81,6 +83,8 @@ def stream_files(
     taken = file_names(found)
     sharing: list[tuple[Intensities, Slice | None]] = []
     slices: list[Slice] = []
+    volume_scales: dict[str, tuple[float, float]] = {}
+    empty = with_empty = 0
     total = len(found.candidates)
     report = options.on_progress or no_progress
     report(0, total)
@@ -93,6 +97,9 @@ def stream_files(
                 skipped.append(SkippedImage(candidate.name, str(header)))
                 continue
             file, waiting = header
+            volume_scales.update(file.scales)
+            empty += file.empty
+            with_empty += file.empty > 0
             sharing += [(i.intensities, i.slice) for i in waiting if i.intensities is not None]
             if file.deep and bits_stored is None:
                 raise ValueError(
@@ -101,12 +108,13 @@ def stream_files(
                 )
             skipped += beyond_read(candidate.name, file.images, file.beyond, taken)
             for frame in range(file.images):
-                name = image_name(candidate.name, frame, file.images, taken)
+                mark = file.marks[frame] if file.marks else ""
+                name = image_name(candidate.name, frame, file.images, taken, mark)
                 if frame in file.missing:
                     skipped.append(SkippedImage(name, file.missing[frame]))
                     continue
                 names.append(name)
-                places.append((candidate.place, frame))
+                places.append((candidate.place, file.frames[frame] if file.frames else frame))
                 if file.slices and (own := file.slices[frame]):
                     slices.append(own)
     skipped.sort(key=lambda item: item.name)
@@ -119,11 +127,14 @@ def stream_files(
     return StreamedImages(
         tuple(names),
         (*size, channels),
-        _FileReader(ProtectedDecoder.of(decoder), tuple(places), scales, found.held),
+        _FileReader(
+            ProtectedDecoder.of(decoder), tuple(places), {**scales, **volume_scales}, found.held
+        ),
         skipped=tuple(skipped),
         files=own_files(place for place, _ in places),
         notes=found.notes
         + protected.notes
+        + empty_notes(empty, with_empty)
         + scale_notes(scales)
         + window_notes(decoder.grey_scale.series),
     )

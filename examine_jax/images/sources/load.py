@@ -7,6 +7,7 @@ from typing import Any
 
 from examine_jax.images.decoding.describing import Describe, described_here, stacked
 from examine_jax.images.decoding.resize import ImageSize
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import shown
 from examine_jax.images.sources.registry import source_of
@@ -25,6 +26,7 @@ def load_images(
     dicom_window: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
     describe: Describe | None = None,
+    slicing: Slicing = EVERY_SLICE,
 ) -> ImageSet:
     """Reads all images of a source into memory. Downloads nothing.
 
@@ -50,6 +52,7 @@ def load_images(
             edit: worker processes then run the new version too. Values of more than 8 bits are
             shown as if the image were alone (decoding/describing.py). The other results do not
             depend on it.
+        slicing: which slices of NIfTI volumes are images (decoding/volume.py).
 
     Returns:
         The images, their names, and the files that were skipped with their reasons; with
@@ -64,6 +67,7 @@ def load_images(
     """
     reader, name = source_of(source)
     check_dicom_settings(source, intensity_range, dicom_window)
+    check_slicing(source, slicing)
     images = reader.load(
         name,
         ReadOptions(
@@ -75,6 +79,7 @@ def load_images(
             intensity_range,
             dicom_window,
             describe,
+            slicing,
         ),
     )
     if describe is None or images.descriptions is not None:
@@ -98,13 +103,14 @@ def stream_images(
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
+    slicing: Slicing = EVERY_SLICE,
 ) -> StreamedImages:
     """The same images, each decoded when it is asked for: for sets larger than memory.
 
     Args:
         source: as in `load_images`, but for array files, which are read whole.
-        image_size, channels, split, bits_stored, intensity_range, dicom_window, on_progress: as in
-            `load_images`.
+        image_size, channels, split, bits_stored, intensity_range, dicom_window, on_progress,
+            slicing: as in `load_images`.
 
     Returns:
         The images by index, their names, and the files that were skipped with their reasons.
@@ -120,10 +126,18 @@ def stream_images(
             "load it with load_images"
         )
     check_dicom_settings(source, intensity_range, dicom_window)
+    check_slicing(source, slicing)
     return reader.stream(
         name,
         ReadOptions(
-            image_size, channels, split, bits_stored, on_progress, intensity_range, dicom_window
+            image_size,
+            channels,
+            split,
+            bits_stored,
+            on_progress,
+            intensity_range,
+            dicom_window,
+            slicing=slicing,
         ),
     )
 
@@ -166,6 +180,15 @@ def dicom_settings(
         if dicom_window is None:
             dicom_window = training.get("dicom_window")
     return {"intensity_range": intensity_range, "dicom_window": dicom_window or 1}
+
+
+def check_slicing(source: str | os.PathLike[str], slicing: Slicing) -> None:
+    """Raises ValueError if slices are asked of a source that reads no volumes."""
+    if slicing != EVERY_SLICE and not can_hold_dicom(source):
+        raise ValueError(
+            f"{shown(source)}: slice_axis and slice_step are for volumes in files, folders, lists "
+            "and archives; leave them out"
+        )
 
 
 def check_dicom_settings(

@@ -14,6 +14,7 @@ from examine_jax.images.sources.sample import SampleSource
 from examine_jax.images.sources.scan import IMAGE_SUFFIXES, Scan
 from examine_jax.images.sources.source import FileSource, Source
 from examine_jax.images.sources.tfds import TFDSSource
+from examine_jax.images.sources.volume_file import VolumeSource
 
 # The first that recognises a name reads it: a prepared TFDS folder comes before any other folder.
 SOURCES: tuple[Source, ...] = (
@@ -23,6 +24,7 @@ SOURCES: tuple[Source, ...] = (
     ArraySource(),
     ListSource(),
     ArchiveSource(),
+    VolumeSource(),
 )
 
 # package.module:attribute, or package.module:attribute:rest
@@ -58,7 +60,8 @@ def source_of(name: str | os.PathLike[str]) -> tuple[Source, str]:
         )
     raise ValueError(
         f"{shown(path)} is neither a folder of images nor a .npy or .npz file, an archive (.zip, "
-        ".tar, .tar.gz) or a list (.txt, .csv) of images; name one of those"
+        ".tar, .tar.gz) or a list (.txt, .csv) of images, or a volume (.nii, .nii.gz); name one of "
+        "those"
     )
 
 

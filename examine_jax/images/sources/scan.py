@@ -30,6 +30,8 @@ IMAGE_SUFFIXES = frozenset(
         ".dcm",
         ".dicom",
         ".ima",
+        ".nii",
+        ".nii.gz",
     }
 )
 
@@ -57,8 +59,8 @@ _NOT_READ = {
     suffix: reason
     for suffixes, reason in (
         (
-            (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd"),
-            "a volume; export its slices as PNG or 16-bit TIFF",
+            (".mha", ".mhd", ".nrrd", ".mgz", ".mnc"),
+            "a volume; save it as NIfTI (.nii.gz)",
         ),
         (
             (".svs", ".ndpi", ".scn", ".mrxs", ".czi"),

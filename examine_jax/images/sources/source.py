@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from examine_jax.images.decoding.describing import Describe
 from examine_jax.images.decoding.resize import ImageSize, rows_and_columns
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.sources.scan import Scan
 from examine_jax.images.streamed_images import StreamedImages
@@ -26,6 +27,7 @@ class ReadOptions:
         describe: gets each image as it is stored, before any resize; its results become
             `ImageSet.descriptions` (decoding/describing.py). Where a source returns none,
             `load_images` describes the images that it returns.
+        slicing: which slices of volumes are images.
     """
 
     image_size: ImageSize
@@ -36,6 +38,7 @@ class ReadOptions:
     intensity_range: tuple[float, float] | None = None
     dicom_window: int = 1
     describe: Describe | None = None
+    slicing: Slicing = EVERY_SLICE
 
     @property
     def size(self) -> tuple[int, int]:

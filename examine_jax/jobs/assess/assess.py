@@ -17,6 +17,7 @@ from examine_jax.encoders import load_encoder
 from examine_jax.evaluation.noise_experiment import clip_to_bytes, separations_with_controls
 from examine_jax.features.preprocessing import Preprocessing, preprocess
 from examine_jax.images import corrupt, exact_duplicates
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.sources.load import check_dicom_settings
 from examine_jax.images.sources.scan import check_workdir
 from examine_jax.jobs.assess.assessment import Assessment
@@ -57,6 +58,7 @@ def assess_images(
     encoder: str | os.PathLike[str] | None = None,
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int | None = None,
+    slicing: Slicing = EVERY_SLICE,
     progress: bool = True,
 ) -> Assessment:
     """Finds which images are usable, chooses those to label, and scores all by EXAMINE.
@@ -67,7 +69,7 @@ def assess_images(
     The same call in the same workdir continues a killed run, and ends with the same scores.
 
     Args:
-        images: a folder, .npy or .npz file. None: the sample that ships with scikit-image.
+        images: as in `load_images`. None: the sample that ships with scikit-image.
         workdir: receives config.json, checkpoints/ and encoder/. `write_assessment` writes the
             other files.
         settings: the settings.
@@ -80,6 +82,7 @@ def assess_images(
             windows. None: as in the training of the given encoder, else as the files say.
         dicom_window: which of a DICOM file's windows. None: as in the training of the given
             encoder, else the first.
+        slicing: which slices of volumes are images.
         progress: print the stages, their speed and the time left on stderr.
 
     Returns:
@@ -108,6 +111,8 @@ def assess_images(
     }
     asked = {"intensity_range": intensity_range, "dicom_window": dicom_window}
     sources |= {name: to_plain(value) for name, value in asked.items() if value is not None}
+    if slicing != EVERY_SLICE:
+        sources["slicing"] = to_plain(slicing)
     if images is None and pretrain_images is None:
         check_dicom_settings("sample:training", intensity_range, dicom_window)
     _check_or_write_config(workdir, sources, settings, decision)
@@ -123,6 +128,7 @@ def assess_images(
             asked,
             progress,
             reference_images=decision.reference_images,
+            slicing=slicing,
         )
     assessed, images_trained_on = sets.assessed, sets.training
     known = read_known(decision, len(assessed), assessed.names, seed=settings.seed)

@@ -16,6 +16,7 @@ from examine_jax.evaluation.noise_experiment import clean_then_mixed, mixed_trai
 from examine_jax.features.preprocessing import FeatureStatistics
 from examine_jax.images import ImageSet, load_images, sample_images
 from examine_jax.images.decoding.describing import Describe
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.sources.load import dicom_settings
 from examine_jax.jobs.assess.settings import AssessSettings
 from examine_jax.models.architectures import architecture as named_architecture
@@ -48,6 +49,7 @@ def load_sets(
     progress: bool,
     *,
     reference_images: Any = None,
+    slicing: Slicing = EVERY_SLICE,
 ) -> LoadedSets:
     """Reads all images that the job needs; those that are assessed are described as stored."""
     size, channels = method.encoder.image_size, method.encoder.channels
@@ -64,6 +66,7 @@ def load_sets(
                 bits_stored=bits,
                 **dicom_settings(source, trained.training if trained else {}, **asked),
                 describe=describe,
+                slicing=slicing,
                 on_progress=report,
             )
         for note in found.notes if progress else ():

@@ -11,6 +11,7 @@ from examine_jax.common.atomic_files import write_array, write_bytes
 from examine_jax.common.configuration import to_plain
 from examine_jax.common.shapes import Int, UInt8
 from examine_jax.encoders import Encoder
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.jobs.assess.assessment import Assessment
 from examine_jax.jobs.assess.decision import decision_of
 from examine_jax.jobs.assess.looking import findings_by_name, in_words, number_to_look_at
@@ -63,6 +64,7 @@ def write_assessment(
     folder: str | os.PathLike[str] | None = None,
     hand_over_as: Collection[str] | None = None,
     keep_originals: bool = False,
+    slicing: Slicing = EVERY_SLICE,
 ) -> pathlib.Path:
     """Writes scores.csv, to_label.csv, features.npy, skipped.csv, the figures and report.html.
 
@@ -77,10 +79,11 @@ def write_assessment(
         decision: how the images to label were chosen.
         source: the name of the images' source, for the page.
         device: the name of the device, for the page.
-        folder: the folder of the images, if they are in one: pictures are then shown and handed
-            over at their full size. Otherwise as the encoder saw them.
+        folder: the folder, list or archive of the images, if they are files: pictures are then
+            shown and handed over at their full size. Otherwise as the encoder saw them.
         hand_over_as: the formats of the images to label, as in `hand_over`.
         keep_originals: as in `hand_over`.
+        slicing: which slices of volumes were images.
 
     Returns:
         The page's path.
@@ -101,7 +104,7 @@ def write_assessment(
         assessment.rank,
         assessment.findings,
     )
-    stored = stored_images(assessment, folder)
+    stored = stored_images(assessment, folder, slicing)
     write_chosen(workdir, assessment, stored, hand_over_as, keep_originals)
     skipped = () if assessment.images is None else assessment.images.skipped
     write_skipped(workdir / "skipped.csv", skipped)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from examine_jax.common.shapes import UInt8
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.sources.load import dicom_settings
 from examine_jax.images.sources.registry import reads_files
 from examine_jax.images.stored_images import StoredImages
@@ -57,7 +58,9 @@ def write_chosen(
 
 
 def stored_images(
-    assessment: Assessment, folder: str | os.PathLike[str] | None
+    assessment: Assessment,
+    folder: str | os.PathLike[str] | None,
+    slicing: Slicing = EVERY_SLICE,
 ) -> StoredImages | None:
     """The images at their full size; None where the assessed ones are no files, or changed."""
     if assessment.images is None or assessment.level is not None:
@@ -70,6 +73,7 @@ def stored_images(
         assessment.names,
         bits_stored=assessment.images.bits_stored,
         **dicom_settings(folder, training),
+        slicing=slicing,
     )
 
 

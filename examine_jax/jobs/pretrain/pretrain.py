@@ -17,6 +17,7 @@ from examine_jax.encoders import Encoder
 from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.monitor import FeatureMonitor
 from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images, stream_images
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.sources.load import check_dicom_settings
 from examine_jax.images.sources.scan import check_workdir
 from examine_jax.labelled.tables import Labels, check_label_file, read_labels
@@ -158,6 +159,7 @@ def train_encoder(
     on_demand: bool = False,
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int = 1,
+    slicing: Slicing = EVERY_SLICE,
     labels: str | os.PathLike[str] | None = None,
     image_column: str = "image",
     label_column: str = "label",
@@ -179,6 +181,7 @@ def train_encoder(
         intensity_range: (black, white) of grey DICOM values after rescaling, in place of their
             windows. The encoder's folder keeps it for later images.
         dicom_window: which of a DICOM file's windows; kept likewise.
+        slicing: which slices of volumes are images.
         labels: a CSV file with labels of some or all images, used only for metrics (kNN accuracy,
             and whether extra positives are of the right class). Only "byol_sup" trains with labels;
             it needs one of each image.
@@ -210,6 +213,7 @@ def train_encoder(
                 split=split,
                 intensity_range=intensity_range,
                 dicom_window=dicom_window,
+                slicing=slicing,
                 on_progress=report,
             )
     for note in getattr(source, "notes", ()) if progress else ():

@@ -64,7 +64,7 @@ def test_an_archive_is_read_as_the_folder_that_was_packed(
 ) -> None:
     folder = tmp_path / "folder"
     content = {f"./{name}": data for name, data in files.items()}
-    content |= {"notes.txt": b"x", "v.nii": b"x", "__MACOSX/a/._c.bmp": b"x", ".DS_Store": b"x"}
+    content |= {"notes.txt": b"x", "v.mha": b"x", "__MACOSX/a/._c.bmp": b"x", ".DS_Store": b"x"}
     for name, data in content.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)

@@ -103,7 +103,7 @@ def test_a_file_is_read_once_however_it_is_listed(folder: pathlib.Path) -> None:
 def test_what_cannot_be_read_is_skipped_with_its_reason(folder: pathlib.Path) -> None:
     (folder / "damaged.png").write_bytes(b"damaged")
     (folder / "no_suffix").write_bytes((folder / "a.png").read_bytes())
-    (folder / "v.nii.gz").write_bytes(b"x")
+    (folder / "v.mha").write_bytes(b"x")
     (folder / "dangling.png").symlink_to("nowhere.png")
     os.mkfifo(folder / "pipe.png")
     expected = {
@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(folder: pathlib.Path) ->
         "pipe.png": "not a plain file",
         "s3://bucket/x.png": "no such file",
         "sub": "a folder; list its files",
-        "v.nii.gz": "a volume",
+        "v.mha": "a volume",
         "x" * 5000: "no path of a file",
         "a\\x00.png": "no path of a file",
     }

@@ -78,7 +78,7 @@ def test_dicom_is_found_by_content_too_and_formats_not_read_are_reported(tmp_pat
     dicom = bytes(128) + b"DICM" + bytes(8)
     for name in ["scan.dcm", "1.2.840.113619.2", "IM0001"]:
         touch(tmp_path / name, dicom)
-    touch(tmp_path / "brain.nii.gz")
+    touch(tmp_path / "brain.mha")
     touch(tmp_path / "slide.svs")
     touch(tmp_path / "moving.gif")
     touch(tmp_path / "LICENSE")
@@ -86,7 +86,7 @@ def test_dicom_is_found_by_content_too_and_formats_not_read_are_reported(tmp_pat
     result = scan_folder(tmp_path)
     reasons = {item.name: item.reason for item in result.skipped}
     assert names(result) == ["1.2.840.113619.2", "IM0001", "scan.dcm"]
-    assert "volume" in reasons["brain.nii.gz"]
+    assert "volume" in reasons["brain.mha"]
     assert "tiles" in reasons["slide.svs"]
     assert "save it as PNG" in reasons["moving.gif"]
     assert len(reasons) == 3
