@@ -11,6 +11,7 @@ import pytest
 
 from examine_jax.detection.augmentation import NO_CHANGE
 from examine_jax.detection.geometry.anchors import AnchorSettings
+from examine_jax.detection.geometry.roi_align_separable import roi_align_separable
 from examine_jax.detection.presets import PRESETS
 from examine_jax.training.method import Trainable, required_columns
 from tests.support.tiny_detector import HEIGHT, TINY, WIDTH, tiny_batch, tiny_start
@@ -155,15 +156,23 @@ def test_the_loss_and_the_detections_lower_for_every_platform():
     batch = jax.eval_shape(lambda: tiny_batch())
     key = jax.eval_shape(lambda: KEY)
     step = jax.jit(jax.value_and_grad(TINY.loss, has_aux=True))
-    separable = dataclasses.replace(TINY, roi_align="separable")
+    maps = tuple(jnp.zeros((2, 8 // s, 8 // s, 3)) for s in (1, 2))
+    separable = jax.jit(lambda maps, boxes: roi_align_separable(TINY.roi, maps, (4, 8), boxes))
     platforms = ("cpu", "cuda", "tpu")
     for program, arguments in (
         (step, (params, state, batch, key)),
         (jax.jit(TINY.detect), (params, state, batch["image"])),
-        (jax.jit(separable.detect), (params, state, batch["image"])),
+        (separable, (maps, jnp.zeros((2, 5, 4)))),
     ):
         exported = jax.export.export(program, platforms=platforms)(*arguments)
         assert exported.platforms == platforms
+
+
+def test_bfloat16_keeps_float32_losses_gradients_and_statistics():
+    half = dataclasses.replace(TINY, encoder=dataclasses.replace(TINY.encoder, dtype="bfloat16"))
+    step = jax.value_and_grad(half.loss, has_aux=True)
+    found = jax.eval_shape(step, *start(half), tiny_batch(), KEY)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype("float32")}
 
 
 def test_it_is_trainable_and_its_parameters_start_as_documented():

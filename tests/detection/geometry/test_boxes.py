@@ -38,22 +38,28 @@ def test_iou_is_that_of_a_plain_loop():
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@jax.jit
+def described(boxes):
+    return iou(boxes, boxes), area(boxes), is_finite(boxes), is_larger(boxes, 1e-3)
+
+
 def test_boxes_that_are_empty_or_not_finite_overlap_nothing():
-    found = np.array(iou(AWKWARD, AWKWARD))
+    found, areas, finite, larger = map(np.array, described(AWKWARD))
     assert found[4, 4] == 1
     found[4, 4] = 0
     assert not found.any()
-    np.testing.assert_array_equal(area(AWKWARD)[jnp.array([0, 1, 4])], [0, 0, 16])
-    np.testing.assert_array_equal(is_finite(AWKWARD), [True, True, False, False, True])
-    np.testing.assert_array_equal(is_larger(AWKWARD, 1e-3), [False, False, False, False, True])
+    np.testing.assert_array_equal(areas[[0, 1, 4]], [0, 0, 16])
+    np.testing.assert_array_equal(finite, [True, True, False, False, True])
+    np.testing.assert_array_equal(larger, [False, False, False, False, True])
 
 
 def test_no_boxes_have_no_overlaps():
-    assert iou(jnp.zeros((0, 4)), jnp.zeros((3, 4))).shape == (0, 3)
+    shape = jax.eval_shape(iou, jnp.zeros((0, 4)), jnp.zeros((3, 4))).shape
+    assert shape == (0, 3)
 
 
 def test_boxes_are_cut_to_the_image():
-    found = clip(jnp.array([[-3.0, 2, 50, 99], [1, 2, 3, 4]]), 20, 30)
+    found = jax.jit(lambda boxes: clip(boxes, 20, 30))(jnp.array([[-3.0, 2, 50, 99], [1, 2, 3, 4]]))
     np.testing.assert_array_equal(found, [[0, 2, 30, 20], [1, 2, 3, 4]])
 
 
@@ -67,16 +73,24 @@ def test_decoding_gives_the_encoded_boxes(weights):
 
 
 def test_sides_are_bounded_above_and_on_request_below():
+    bounded = BoxCoder(smallest=-BoxCoder().largest)
     reference = jnp.array([[0.0, 0, 16, 16]])
     huge, tiny = jnp.array([[0.0, 0, 50, 50]]), jnp.array([[0.0, 0, -50, -50]])
-    np.testing.assert_allclose(BoxCoder().decode(huge, reference), [[-492, -492, 508, 508]], 1e-5)
-    assert area(BoxCoder().decode(tiny, reference)) < 1e-20
-    bounded = BoxCoder(smallest=-BoxCoder().largest).decode(tiny, reference)
-    np.testing.assert_allclose(bounded, [[7.872, 7.872, 8.128, 8.128]], 1e-5)
+
+    @jax.jit
+    def run(reference):
+        decoded = BoxCoder().decode(jnp.concatenate([huge, tiny]), reference)
+        return decoded, area(decoded), bounded.decode(tiny, reference)
+
+    decoded, areas, small = run(reference)
+    np.testing.assert_allclose(decoded[0], [-492, -492, 508, 508], 1e-5)
+    assert areas[1] < 1e-20
+    np.testing.assert_allclose(small, [[7.872, 7.872, 8.128, 8.128]], 1e-5)
 
 
 def test_an_empty_box_has_finite_offsets():
-    assert np.isfinite(BoxCoder().encode(jnp.zeros((1, 4)), jnp.zeros((1, 4)))).all()
+    empty = jnp.zeros((1, 4))
+    assert np.isfinite(jax.jit(BoxCoder().encode)(empty, empty)).all()
 
 
 def test_weights_that_are_not_positive_are_refused():

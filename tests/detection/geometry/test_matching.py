@@ -8,10 +8,10 @@ import pytest
 from examine_jax.detection.geometry.matching import Matcher
 from examine_jax.detection.geometry.sampling import sample
 
-OVERLAPS = jnp.array([[0.8, 0.5, 0.1, 0.4, 0.0], [0.2, 0.6, 0.2, 0.4, 0.0]], jnp.float32)
-RPN = Matcher(0.7, 0.3, keep_best=True)
-ROI = Matcher(0.5, 0.5, keep_best=False)
-BOTH = jnp.ones(2, bool)
+OVERLAPS = np.array([[0.8, 0.5, 0.1, 0.4, 0.0], [0.2, 0.6, 0.2, 0.4, 0.0]], np.float32)
+RPN = jax.jit(Matcher(0.7, 0.3, keep_best=True))
+ROI = jax.jit(Matcher(0.5, 0.5, keep_best=False))
+BOTH = np.ones(2, bool)
 
 
 def test_thresholds_and_the_best_candidate_of_each_truth():
@@ -25,23 +25,23 @@ def test_thresholds_and_the_best_candidate_of_each_truth():
 
 
 def test_a_truth_that_nothing_overlaps_makes_nothing_positive():
-    overlaps = jnp.zeros((1, 6))
-    _, positive, negative = RPN(overlaps, jnp.ones(1, bool))
+    overlaps = np.zeros((1, 6), np.float32)
+    _, positive, negative = RPN(overlaps, np.ones(1, bool))
     assert not positive.any()
     assert negative.all()
 
 
 @pytest.mark.parametrize("rows", [0, 1, 3])
 def test_rows_that_are_masked_out_change_nothing(rows):
-    padded = jnp.concatenate([OVERLAPS, jnp.full((rows, 5), 0.9)])
-    mask = jnp.arange(len(padded)) < 2
+    padded = np.concatenate([OVERLAPS, np.full((rows, 5), 0.9, np.float32)])
+    mask = np.arange(len(padded)) < 2
     for found, expected in zip(RPN(padded, mask), RPN(OVERLAPS, BOTH)):
         np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("rows", [0, 2])
 def test_without_truths_all_is_background(rows):
-    _, positive, negative = RPN(jnp.full((rows, 5), 0.9), jnp.zeros(rows, bool))
+    _, positive, negative = RPN(np.full((rows, 5), 0.9, np.float32), np.zeros(rows, bool))
     assert not positive.any()
     assert negative.all()
 
@@ -51,13 +51,14 @@ def test_impossible_thresholds_are_refused():
         Matcher(0.3, 0.7, keep_best=True)
 
 
+draw = jax.jit(sample, static_argnums=(3, 4))
+
+
 def drawn(positives, negatives, count=8, share=0.25, seed=0, candidates=40):
-    rows = jnp.arange(candidates)
+    rows = np.arange(candidates)
     positive = rows < positives
     negative = (rows >= positives) & (rows < positives + negatives)
-    found = jax.jit(sample, static_argnums=(3, 4))(
-        jax.random.key(seed), positive, negative, count, share
-    )
+    found = draw(jax.random.key(seed), positive, negative, count, share)
     index = np.asarray(found.rows)[np.asarray(found.mask)]
     assert len(set(index)) == len(index), "without replacement"
     is_positive = np.asarray(found.positive)[np.asarray(found.mask)]
@@ -96,14 +97,8 @@ def test_each_candidate_is_drawn_equally_often():
 
 def test_candidates_beyond_the_real_ones_change_nothing():
     few, many = (
-        sample(
-            jax.random.key(3),
-            jnp.arange(n) < 5,
-            (jnp.arange(n) >= 5) & (jnp.arange(n) < 20),
-            8,
-            0.5,
-        )
-        for n in (20, 33)
+        draw(jax.random.key(3), rows < 5, (rows >= 5) & (rows < 20), 8, 0.5)
+        for rows in (np.arange(20), np.arange(33))
     )
     for one, other in zip(few, many):
         np.testing.assert_array_equal(one, other)
