@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 
 from examine_jax.common.shapes import Bool, Float, Int
 from examine_jax.quality.measures import Columns
-from examine_jax.quality.populations import centre_and_deviation
+from examine_jax.quality.populations import COLOURED, centre_and_deviation
 
 # An image is alone if fewer other images than this are of its kind.
 _FEWEST = 5
@@ -57,7 +57,10 @@ def alone_of_its_kind(columns: Columns, usual: Int[np.ndarray, " m"]) -> Alone:
     own[usual] = 1
     grey = columns["saturation_p95"] <= _GREY
     num_grey = int(grey[usual].sum())
-    like = np.where(grey, num_grey, len(usual) - num_grey) - own
+    # Noise gives a grey picture colours, but no tint: such a picture is like either kind.
+    tinted = np.maximum(np.abs(columns["red_green"]), np.abs(columns["yellow_blue"])) > COLOURED
+    num_other = len(usual) - num_grey
+    like = np.where(grey, num_grey, np.where(tinted, num_other, max(num_grey, num_other))) - own
     sides = np.log(np.stack([columns["height"], columns["width"]], axis=1))
     least = max(float(_FEWEST), _SMALL_SHARE * len(usual))
     strange = (like < least) | (_num_within(sides, usual, np.log(_FACTOR)) - own < _FEWEST)

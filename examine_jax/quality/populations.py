@@ -18,7 +18,7 @@ _SHARE_OF_KIND = 0.15
 _VALLEY = 0.25
 # A picture has colour if its mean red - green or yellow - blue is so many grey levels: noise in
 # colour has none.
-_COLOURED = 3.0
+COLOURED = 3.0
 # A median's distance to the quartiles, and to the 90% quantile, of a normal distribution.
 _QUARTILE, _NINETIETH = 0.6745, 1.2816
 # The share of a normal distribution that lies more than one standard deviation below its mean.
@@ -99,7 +99,7 @@ def kinds(columns: Columns) -> Int[np.ndarray, " n"]:
     if len(full) < 2 * least:
         return found
     tint = np.stack([columns["red_green"], columns["yellow_blue"]], axis=1)[full]
-    coloured = np.abs(tint).max(axis=1) > _COLOURED
+    coloured = np.abs(tint).max(axis=1) > COLOURED
     shape = np.stack([columns["height"][full], columns["width"][full], coloured], axis=1)
     codes = np.unique(shape, axis=0, return_inverse=True)[1].reshape(-1)
     sizes = np.bincount(codes)

@@ -215,6 +215,15 @@ def test_certain_damage_makes_an_image_alone_of_its_kind_unusable() -> None:
     assert not find(np.concatenate([ONE_TINT, blurred[None]])).usable[120]
 
 
+def test_noise_in_colour_makes_no_kind_of_its_own_of_a_grey_image() -> None:
+    grey = np.repeat(CLEAN[:120].mean(axis=3, keepdims=True), 3, axis=3)
+    noisy = grey[:6] + np.random.default_rng(3).normal(0, 25, grey[:6].shape)
+    pictures = np.clip(np.rint(np.concatenate([grey, noisy])), 0, 255).astype(np.uint8)
+    found = find(np.stack([describe(picture) for picture in pictures]))
+    assert all("noisy" in names for names in found.findings[-6:])
+    assert not found.usable[-6:].any()
+
+
 def test_grey_and_colour_images_may_be_mixed() -> None:
     grey = np.stack([describe(image[..., :1]) for image in CLEAN[:60]])
     assert find(np.concatenate([DESCRIBED[60:], grey])).usable.mean() > 0.98
