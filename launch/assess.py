@@ -72,6 +72,18 @@ class AssessFlags:
     slice_step: int | None = setting(
         None, "Every how many slices of a volume one is read. If not given: each.", minimum=1
     )
+    mpp: float | None = setting(
+        None, "Micrometres a pixel of whole slides. If not given: 0.5.", minimum=0.01
+    )
+    tile_size: int | None = setting(
+        None, "The side of a slide's tiles in such pixels. If not given: 256.", minimum=16
+    )
+    tissue: float | None = setting(
+        None,
+        "Read tiles of which this share is tissue. If not given: 0.25.",
+        minimum=0.0,
+        maximum=1.0,
+    )
     steps: int | None = setting(
         None, "Training steps. If not given: the architecture's.", minimum=1, main=True
     )
@@ -95,6 +107,9 @@ class AssessFlags:
                 "dicom_window",
                 "slice_axis",
                 "slice_step",
+                "mpp",
+                "tile_size",
+                "tissue",
                 "noise_levels",
             ):
                 if getattr(self, name) is not None:
@@ -131,11 +146,13 @@ def _job(values: FlagValues) -> None:
     _check_effects(values, flags)
     device = choose_device(values)
     from examine_jax.images.decoding.slicing import slicing_of
+    from examine_jax.images.decoding.tiling import tiling_of
     from examine_jax.jobs.assess.assess import assess_features, assess_images
     from examine_jax.jobs.assess.page import write_assessment
     from examine_jax.jobs.assess.settings import DecisionSettings
 
     slicing = slicing_of(flags.slice_axis, flags.slice_step)
+    tiling = tiling_of(flags.mpp, flags.tile_size, flags.tissue)
     settings, decision = _settings(values, flags), read(values, DecisionSettings)
     workdir = pathlib.Path(flags.workdir)
     if flags.features is not None:
@@ -152,6 +169,7 @@ def _job(values: FlagValues) -> None:
             intensity_range=flags.intensity_range,
             dicom_window=flags.dicom_window,
             slicing=slicing,
+            tiling=tiling,
         )
         source = (
             "scikit-image's sample picture"
@@ -169,6 +187,7 @@ def _job(values: FlagValues) -> None:
         hand_over_as=flags.hand_over,
         keep_originals=flags.keep_originals,
         slicing=slicing,
+        tiling=tiling,
     )
     skipped = 0 if assessment.images is None else len(assessment.images.skipped)
     left_out = f", {skipped} skipped (see skipped.csv)" if skipped else ""

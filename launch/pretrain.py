@@ -48,6 +48,18 @@ class PretrainFlags:
     slice_step: int | None = setting(
         None, "Every how many slices of a volume one is read. If not given: each.", minimum=1
     )
+    mpp: float | None = setting(
+        None, "Micrometres a pixel of whole slides. If not given: 0.5.", minimum=0.01
+    )
+    tile_size: int | None = setting(
+        None, "The side of a slide's tiles in such pixels. If not given: 256.", minimum=16
+    )
+    tissue: float | None = setting(
+        None,
+        "Read tiles of which this share is tissue. If not given: 0.25.",
+        minimum=0.0,
+        maximum=1.0,
+    )
     labels: str | None = setting(
         None,
         "A .csv file of labels to report by. Only byol_sup trains with them.",
@@ -81,6 +93,7 @@ def define_flags(values: FlagValues) -> None:
 def _job(values: FlagValues) -> None:
     flags = read(values, PretrainFlags)
     from examine_jax.images.decoding.slicing import slicing_of
+    from examine_jax.images.decoding.tiling import tiling_of
     from examine_jax.jobs.pretrain.page import write_training
     from examine_jax.jobs.pretrain.pretrain import TrainingSettings, train_encoder
 
@@ -100,6 +113,7 @@ def _job(values: FlagValues) -> None:
         intensity_range=flags.intensity_range,
         dicom_window=flags.dicom_window,
         slicing=slicing_of(flags.slice_axis, flags.slice_step),
+        tiling=tiling_of(flags.mpp, flags.tile_size, flags.tissue),
         labels=flags.labels,
         image_column=flags.image_column,
         label_column=flags.label_column,

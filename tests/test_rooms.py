@@ -31,7 +31,13 @@ ROOMS = (
     "jobs",
 )
 # Packages that one room alone may import.
-ONE_ROOM = {"flax": "models", "orbax": "training", "pydicom": "images", "nibabel": "images"}
+ONE_ROOM = {
+    "flax": "models",
+    "orbax": "training",
+    "pydicom": "images",
+    "nibabel": "images",
+    "openslide": "images",
+}
 
 
 def modules() -> dict[str, pathlib.Path]:

@@ -15,12 +15,14 @@ from examine_jax.images.decoding.intensity import GreyScale
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, SlideTile, Tiling
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.names import encodable
 from examine_jax.images.sources.registry import scan_of
 
 # As sources/files_reading.py names them.
 _FRAME = re.compile(r"(.*)(?:\[(\d+)\]|\?[xyz]=(\d+))(?:~\d+)?", re.DOTALL)
+_TILE = re.compile(r"(.*)\?x=(\d+)&y=(\d+)&w=(\d+)", re.DOTALL)
 _MAX_PIXELS, _MAX_BYTES = 100_000_000, 2**30  # as `load_folder`
 _SHOWN_BY_BROWSERS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 
@@ -38,7 +40,7 @@ class StoredImages:
         folder: that holds them, their list or their archive.
         places: the file and the frame of each image, by name.
         bits_stored, intensity_range, dicom_window: as in `load_folder`.
-        slicing: as in `load_images`.
+        slicing, tiling: as in `load_images`.
         held: keeps open what the places lead to.
     """
 
@@ -48,6 +50,7 @@ class StoredImages:
     intensity_range: tuple[float, float] | None = None
     dicom_window: int = 1
     slicing: Slicing = EVERY_SLICE
+    tiling: Tiling = HALF_MICROMETRE
     held: object = None
 
     @classmethod
@@ -60,6 +63,7 @@ class StoredImages:
         intensity_range: tuple[float, float] | None = None,
         dicom_window: int = 1,
         slicing: Slicing = EVERY_SLICE,
+        tiling: Tiling = HALF_MICROMETRE,
     ) -> "StoredImages":
         """Finds some images of a folder, a list or an archive. Decodes nothing.
 
@@ -68,7 +72,7 @@ class StoredImages:
             names: of the images, as `load_images` gives them. Names that are not there any more
                 are left out.
             bits_stored, intensity_range, dicom_window: as in `load_folder`.
-            slicing: as in `load_images`.
+            slicing, tiling: as in `load_images`.
 
         Raises:
             OSError, ValueError: the source cannot be listed.
@@ -78,15 +82,29 @@ class StoredImages:
         if found is None:
             return cls(path.parent, {})
         files = {candidate.name: candidate.place for candidate in found.candidates}
+        slides = {candidate.name: str(candidate.place) for candidate in found.slides}
         places: dict[str, tuple[Place, int]] = {}
         for name in names:
-            frame = _FRAME.fullmatch(name)
+            frame, tile = _FRAME.fullmatch(name), _TILE.fullmatch(name)
             if name in files:
                 places[name] = (files[name], 0)
+            elif tile is not None and tile[1] in slides:
+                x, y, width = (int(tile[index]) for index in (2, 3, 4))
+                place = SlideTile(slides[tile[1]], name, x, y, width, tiling.tile)
+                places[name] = (place, 0)
             elif frame is not None and frame[1] in files:
                 places[name] = (files[frame[1]], int(frame[2] or frame[3]))
         folder = path if path.is_dir() else path.parent
-        return cls(folder, places, bits_stored, intensity_range, dicom_window, slicing, found.held)
+        return cls(
+            folder,
+            places,
+            bits_stored,
+            intensity_range,
+            dicom_window,
+            slicing,
+            tiling,
+            found.held,
+        )
 
     def read(self, name: str) -> UInt8[np.ndarray, "height width channels"]:
         """The pixels [H, W, 1 or 3] of one image.
@@ -105,6 +123,7 @@ class StoredImages:
             budget=Budget(_MAX_PIXELS),
             grey_scale=GreyScale(self.intensity_range, self.dicom_window),
             slicing=self.slicing,
+            tiling=self.tiling,
         )
         return ProtectedDecoder.of(decoder).stored(path, frame)
 

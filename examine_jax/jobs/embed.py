@@ -13,6 +13,7 @@ from examine_jax.common.shapes import Float, Shaped
 from examine_jax.encoders import load_encoder
 from examine_jax.images import SkippedImage, load_images
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.load import dicom_settings
 from examine_jax.reporting.tables import write_skipped, write_table
 
@@ -43,6 +44,7 @@ def embedded(
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int | None = None,
     slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
     batch_size: int = 64,
     progress: bool = True,
 ) -> EmbeddedImages:
@@ -62,6 +64,7 @@ def embedded(
             bits_stored=trained.training.get("bits_stored"),
             **dicom_settings(images, trained.training, intensity_range, dicom_window),
             slicing=slicing,
+            tiling=tiling,
             on_progress=report,
         )
     for note in found.notes if progress else ():
@@ -81,6 +84,7 @@ def embed_images(
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int | None = None,
     slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
     batch_size: int = 64,
     progress: bool = True,
 ) -> tuple[Float[np.ndarray, "images features"], tuple[SkippedImage, ...]]:
@@ -100,6 +104,7 @@ def embed_images(
             windows. None: as in the encoder's training.
         dicom_window: which of a DICOM file's windows. None: as in the encoder's training.
         slicing: which slices of volumes are images.
+        tiling: how whole slides are cut into tiles.
         batch_size: images at once.
         progress: show progress bars on stderr.
 
@@ -127,6 +132,7 @@ def embed_images(
         intensity_range=intensity_range,
         dicom_window=dicom_window,
         slicing=slicing,
+        tiling=tiling,
         batch_size=batch_size,
         progress=progress,
     )

@@ -24,20 +24,28 @@ from examine_jax.images.decoding.describing import (
     upright_size,
 )
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
-from examine_jax.images.decoding.file_part import Place, open_place, scale_name
+from examine_jax.images.decoding.file_part import FilePart, Place, open_place, scale_name
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
-from examine_jax.images.decoding.optional_readers import dicom_reader, tiff_reader, volume_reader
+from examine_jax.images.decoding.optional_readers import (
+    dicom_reader,
+    slide_reader,
+    tiff_reader,
+    volume_reader,
+)
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.raster import Raster
 from examine_jax.images.decoding.raster_pixels import decode_raster
 from examine_jax.images.decoding.resize import (
     ImageSize,
     luma,
+    resize_bytes,
     resize_values,
     rows_and_columns,
+    to_grey,
 )
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiff_directory import Directories, is_tiff, tiff_directories
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, SlideTile, Tiling
 from examine_jax.images.decoding.unreadable import UnreadableImage, unreadable
 from examine_jax.images.decoding.volume_content import is_volume
 
@@ -58,6 +66,7 @@ class ImageDecoder:
         grey_scale: how DICOM grey values become black to white.
         describe: describes each image before resizing (describing.py); None: nothing does.
         slicing: which slices of volumes are images.
+        tiling: how whole slides are cut.
     """
 
     image_size: ImageSize
@@ -69,6 +78,7 @@ class ImageDecoder:
     grey_scale: GreyScale = BY_FILE
     describe: Describe | None = None
     slicing: Slicing = EVERY_SLICE
+    tiling: Tiling = HALF_MICROMETRE
 
     def __call__(self, path: Place, frame: int = 0) -> DecodedImage:
         """Reads the image in a file, or one frame of a DICOM file, page of a TIFF, or slice.
@@ -101,9 +111,22 @@ class ImageDecoder:
         Raises:
             UnreadableImage: the file cannot be read, for any reason.
         """
+        if isinstance(path, SlideTile):
+            return FileHeader(1, False)
         return self._opened(path, lambda stream: self._header(stream, path))
 
+    def tiles(self, path: str) -> tuple[list[list[int]], bool]:
+        """The tiles of a whole slide, and whether it states its resolution, as slide.py has it.
+
+        Raises:
+            UnreadableImage: there are none, for any reason.
+        """
+        return _guarded(lambda: slide_reader().slide_tiles(path, self.tiling, self.budget))
+
     def _decode(self, path: Place, indices: list[int] | None) -> DecodedFile:
+        if isinstance(path, SlideTile):
+            return _guarded(lambda: self._tile(path))
+
         def decode(stream: BinaryIO) -> DecodedFile:
             beginning = stream.read(BEGINNING)
             stream.seek(0)
@@ -120,20 +143,25 @@ class ImageDecoder:
 
         return self._opened(path, decode)
 
-    def _opened(self, path: Place, read: Callable[[BinaryIO], Result]) -> Result:
-        try:
+    def _opened(self, path: str | FilePart, read: Callable[[BinaryIO], Result]) -> Result:
+        def call() -> Result:
             with open_place(path, self.max_bytes) as stream:
                 return read(stream)
-        except (UnreadableImage, DescribeFailed):
-            raise
-        except UnidentifiedImageError:
-            raise UnreadableImage(
-                "its content is no PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI image that can be "
-                "read"
-            ) from None
-        # Damaged files raise anything: SyntaxError, IndexError, zlib.error, MemoryError and more.
-        except Exception as error:
-            raise unreadable(error) from error
+
+        return _guarded(call)
+
+    def _tile(self, tile: SlideTile) -> DecodedFile:
+        with self.budget.claim(4 * tile.tile**2):
+            pixels = slide_reader().read_tile(tile)
+            description = None if self.describe is None else described(self.describe, pixels)
+            shown = to_grey(pixels) if self.channels == 1 else pixels
+            decoded = DecodedImage(
+                resize_bytes(shown, self.image_size),
+                255.0,
+                pixels.shape[:2],
+                description=description,
+            )
+        return DecodedFile([decoded])
 
     def _volumes(self) -> Any:
         return volume_reader().VolumeReader(
@@ -300,3 +328,18 @@ class ImageDecoder:
         return described(
             self.describe, provisional_bytes(values, 1.0, self.bits_stored, intensities)
         )
+
+
+def _guarded(call: Callable[[], Result]) -> Result:
+    """What the call returns; what a damaged file raises becomes an `UnreadableImage`."""
+    try:
+        return call()
+    except (UnreadableImage, DescribeFailed):
+        raise
+    except UnidentifiedImageError:
+        raise UnreadableImage(
+            "its content is no PNG, JPEG, TIFF, BMP, WebP, DICOM or NIfTI image that can be read"
+        ) from None
+    # Damaged files raise anything: SyntaxError, IndexError, zlib.error, MemoryError and more.
+    except Exception as error:
+        raise unreadable(error) from error

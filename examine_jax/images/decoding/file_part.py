@@ -11,9 +11,13 @@ import struct
 import zlib
 from typing import BinaryIO
 
+from examine_jax.images.decoding.tiling import SlideTile
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
 _BLOCK_BYTES = 2**20
+
+# Of a slide's tile, about.
+_PIXELS_PER_BYTE = 4
 
 # A member's own header in a .zip file (PKWARE's APPNOTE.TXT, 4.3.7): the signature, 22 bytes that
 # the archive's directory repeats, and the lengths of the name and of the extra field.
@@ -46,8 +50,8 @@ class FilePart:
     checksum: int | None = None
 
 
-# A path, or a member of an archive.
-Place = str | FilePart
+# A path, a member of an archive, or a tile of a slide.
+Place = str | FilePart | SlideTile
 
 
 class _Content(io.BytesIO):
@@ -60,6 +64,8 @@ def absolute(place: Place) -> Place:
     """The place by a path from the root."""
     if isinstance(place, FilePart):
         return dataclasses.replace(place, archive=os.path.abspath(place.archive))
+    if isinstance(place, SlideTile):
+        return dataclasses.replace(place, slide=os.path.abspath(place.slide))
     return os.path.abspath(place)
 
 
@@ -67,6 +73,8 @@ def size_of(place: Place) -> int:
     """The bytes of the file; 0 if it is not there, because reading it gives the reason."""
     if isinstance(place, FilePart):
         return place.size
+    if isinstance(place, SlideTile):
+        return place.tile**2 // _PIXELS_PER_BYTE
     try:
         return os.stat(place).st_size
     except OSError:
@@ -75,15 +83,15 @@ def size_of(place: Place) -> int:
 
 def path_of(place: Place) -> str:
     """The place for messages."""
-    return place.name if isinstance(place, FilePart) else place
+    return place if isinstance(place, str) else place.name
 
 
 def scale_name(place: Place) -> str:
     """A name of the file that is the same in each process."""
-    return place.name if isinstance(place, FilePart) else os.path.abspath(place)
+    return os.path.abspath(place) if isinstance(place, str) else place.name
 
 
-def open_place(place: Place, max_bytes: int) -> BinaryIO:
+def open_place(place: str | FilePart, max_bytes: int) -> BinaryIO:
     """Opens a plain file of a limited size, or a member of an archive.
 
     Raises:

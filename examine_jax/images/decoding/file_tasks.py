@@ -82,6 +82,16 @@ def header(settings: Settings) -> Callable[[Place, Any], Any]:
     return call
 
 
+def tiles(settings: Settings) -> Callable[[str, Any], Any]:
+    """path -> the tiles of a whole slide, or why there are none."""
+    decode = _decoder(settings)
+
+    def call(path: str, budget: Any) -> Any:
+        return _answer(lambda: decode(budget).tiles(path))
+
+    return call
+
+
 def header_and_sharing(decoder: ImageDecoder, path: Place) -> tuple[FileHeader, list[DecodedImage]]:
     """A file's header, and its images that share a scale with others.
 

@@ -34,7 +34,9 @@ _SENT = {
     "Intensities": "intensity",
     "Limits": "limits",
     "Slice": "series_windows",
+    "SlideTile": "tiling",
     "Slicing": "slicing",
+    "Tiling": "tiling",
     "Window": "series_windows",
 }
 

@@ -35,6 +35,22 @@ def volume_reader() -> ModuleType:
     return volume_images
 
 
+def slide_reader() -> ModuleType:
+    """The module slide.py.
+
+    Raises:
+        UnreadableImage: openslide is not installed.
+    """
+    try:
+        from examine_jax.images.decoding import slide
+    except ImportError:
+        raise UnreadableImage(
+            "a whole slide, which is read by the package openslide-python; pip install "
+            "'examine-jax[slides]'"
+        ) from None
+    return slide
+
+
 def tiff_reader() -> ModuleType:
     """The module tiff.py.
 

@@ -85,6 +85,12 @@ class ProtectedDecoder:
         """`file_tasks.header_and_sharing` of each file, in order, or why it cannot be read."""
         return self._in_order("header", paths, functools.partial(header_and_sharing, self.decoder))
 
+    def tiles(
+        self, paths: Sequence[str]
+    ) -> Generator[tuple[list[list[int]], bool] | UnreadableImage]:
+        """The tiles of each whole slide, in order, or why there are none."""
+        return self._in_order("tiles", paths, self.decoder.tiles)
+
     def images(
         self, places: Sequence[tuple[Place, int]]
     ) -> Iterator[DecodedImage | UnreadableImage]:

@@ -13,6 +13,7 @@ from examine_jax.images.sources.scan import (
     CONFIGURATIONS,
     IMAGE_SUFFIXES,
     LARGEST_CONFIGURATION,
+    SLIDE_SUFFIXES,
     Scan,
     is_configuration,
     problem_of,
@@ -129,6 +130,8 @@ def _place(member: Member) -> FilePart | str | None:
         return member.problem
     suffix = suffix_of(member.name)
     if suffix not in IMAGE_SUFFIXES and not is_dicom(member.read(BEGINNING)):
+        if suffix in SLIDE_SUFFIXES:
+            return "a whole slide in an archive; take it out to have its tiles read"
         if suffix in _ARCHIVES:
             return "an archive within the archive; take it out to have its images read"
         return problem_of(suffix)

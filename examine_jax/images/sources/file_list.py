@@ -12,7 +12,14 @@ from examine_jax.images.names import encodable, shown
 from examine_jax.images.sources.files import load_files
 from examine_jax.images.sources.files_reading import check_no_split
 from examine_jax.images.sources.files_stream import stream_files
-from examine_jax.images.sources.scan import LIST_SUFFIXES, Scan, not_read, sorted_scan, suffix_of
+from examine_jax.images.sources.scan import (
+    LIST_SUFFIXES,
+    SLIDE_SUFFIXES,
+    Scan,
+    not_read,
+    sorted_scan,
+    suffix_of,
+)
 from examine_jax.images.sources.source import ReadOptions
 from examine_jax.images.streamed_images import StreamedImages
 
@@ -76,6 +83,7 @@ def scan_list(path: str | os.PathLike[str]) -> Scan:
             "images may have; split it"
         )
     places: dict[str, Place] = {}
+    slides: dict[str, Place] = {}
     problems: dict[str, str] = {}
     seen: set[str] = set()
     real_folders: dict[str, str] = {}
@@ -104,16 +112,18 @@ def scan_list(path: str | os.PathLike[str]) -> Scan:
         seen.add(identity)
         name = _name(text, folder)
         problem = _problem(file)
-        if problem is None:
-            places[name] = file
-        else:
+        if problem is not None:
             problems[name] = problem
+        elif suffix_of(file) in SLIDE_SUFFIXES:
+            slides[name] = file
+        else:
+            places[name] = file
     if not listed:
         raise ValueError(f"{shown(path)}: the list is empty; give the path of one image a line")
     notes: tuple[str, ...] = ()
     if repeated:
         notes = (f"{repeated} lines of the list repeat a file, which is read once",)
-    return sorted_scan(places, problems, {}, notes)
+    return sorted_scan(places, problems, {}, notes, slides=slides)
 
 
 def _listed(path: str | os.PathLike[str]) -> Iterator[str]:

@@ -46,6 +46,7 @@ from examine_jax.images.sources.files_reading import (
     nothing_read,
 )
 from examine_jax.images.sources.scan import Scan
+from examine_jax.images.sources.slide_tiles import with_tiles
 from examine_jax.images.sources.source import ReadOptions
 
 
@@ -72,7 +73,6 @@ def load_files(
     bits_stored, describe = options.bits_stored, options.describe
     check_bits_stored(bits_stored)
     found = scan(os.fspath(source))
-    total = len(found.candidates)
     decoder = ImageDecoder(
         size,
         channels,
@@ -83,9 +83,12 @@ def load_files(
         GreyScale(options.intensity_range, options.dicom_window),
         describe,
         options.slicing,
+        options.tiling,
     )
 
     protected = ProtectedDecoder.of(decoder)
+    found = with_tiles(found, protected)
+    total = len(found.candidates)
     pixels = np.empty((total, *size, channels), np.uint8)
     names: list[str] = []
     skipped = list(found.skipped)

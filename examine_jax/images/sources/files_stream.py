@@ -39,6 +39,7 @@ from examine_jax.images.sources.files_reading import (
     own_files,
 )
 from examine_jax.images.sources.scan import Scan
+from examine_jax.images.sources.slide_tiles import with_tiles
 from examine_jax.images.sources.source import ReadOptions
 from examine_jax.images.streamed_images import StreamedImages
 
@@ -75,8 +76,11 @@ def stream_files(
         Budget(max_pixels),
         GreyScale(options.intensity_range, options.dicom_window),
         slicing=options.slicing,
+        tiling=options.tiling,
     )
 
+    protected = ProtectedDecoder.of(decoder)
+    found = with_tiles(found, protected)
     names: list[str] = []
     places: list[tuple[Place, int]] = []  # Row -> place and frame.
     skipped = list(found.skipped)
@@ -88,7 +92,6 @@ def stream_files(
     total = len(found.candidates)
     report = options.on_progress or no_progress
     report(0, total)
-    protected = ProtectedDecoder.of(decoder)
     files = [candidate.place for candidate in found.candidates]
     with contextlib.closing(protected.headers(files)) as headers:
         for done, (candidate, header) in enumerate(zip(found.candidates, headers), 1):

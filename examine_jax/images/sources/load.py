@@ -8,6 +8,7 @@ from typing import Any
 from examine_jax.images.decoding.describing import Describe, described_here, stacked
 from examine_jax.images.decoding.resize import ImageSize
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import shown
 from examine_jax.images.sources.registry import source_of
@@ -27,6 +28,7 @@ def load_images(
     on_progress: Callable[[int, int], None] | None = None,
     describe: Describe | None = None,
     slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
 ) -> ImageSet:
     """Reads all images of a source into memory. Downloads nothing.
 
@@ -53,6 +55,7 @@ def load_images(
             shown as if the image were alone (decoding/describing.py). The other results do not
             depend on it.
         slicing: which slices of NIfTI volumes are images (decoding/volume.py).
+        tiling: how whole slides are cut into tiles (decoding/slide.py).
 
     Returns:
         The images, their names, and the files that were skipped with their reasons; with
@@ -67,7 +70,7 @@ def load_images(
     """
     reader, name = source_of(source)
     check_dicom_settings(source, intensity_range, dicom_window)
-    check_slicing(source, slicing)
+    check_slicing(source, slicing, tiling)
     images = reader.load(
         name,
         ReadOptions(
@@ -80,6 +83,7 @@ def load_images(
             dicom_window,
             describe,
             slicing,
+            tiling,
         ),
     )
     if describe is None or images.descriptions is not None:
@@ -104,13 +108,14 @@ def stream_images(
     dicom_window: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
     slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
 ) -> StreamedImages:
     """The same images, each decoded when it is asked for: for sets larger than memory.
 
     Args:
         source: as in `load_images`, but for array files, which are read whole.
         image_size, channels, split, bits_stored, intensity_range, dicom_window, on_progress,
-            slicing: as in `load_images`.
+            slicing, tiling: as in `load_images`.
 
     Returns:
         The images by index, their names, and the files that were skipped with their reasons.
@@ -126,7 +131,7 @@ def stream_images(
             "load it with load_images"
         )
     check_dicom_settings(source, intensity_range, dicom_window)
-    check_slicing(source, slicing)
+    check_slicing(source, slicing, tiling)
     return reader.stream(
         name,
         ReadOptions(
@@ -138,6 +143,7 @@ def stream_images(
             intensity_range,
             dicom_window,
             slicing=slicing,
+            tiling=tiling,
         ),
     )
 
@@ -182,8 +188,12 @@ def dicom_settings(
     return {"intensity_range": intensity_range, "dicom_window": dicom_window or 1}
 
 
-def check_slicing(source: str | os.PathLike[str], slicing: Slicing) -> None:
-    """Raises ValueError if slices are asked of a source that reads no volumes."""
+def check_slicing(source: str | os.PathLike[str], slicing: Slicing, tiling: Tiling) -> None:
+    """Raises ValueError if slices or tiles are asked of a source that reads no such files."""
+    if tiling != HALF_MICROMETRE and not can_hold_dicom(source):
+        raise ValueError(
+            f"{shown(source)}: mpp, tile_size and tissue are for whole slides; leave them out"
+        )
     if slicing != EVERY_SLICE and not can_hold_dicom(source):
         raise ValueError(
             f"{shown(source)}: slice_axis and slice_step are for volumes in files, folders, lists "

@@ -12,6 +12,7 @@ from examine_jax.images.sources.file_list import ListSource
 from examine_jax.images.sources.folder import FolderSource
 from examine_jax.images.sources.sample import SampleSource
 from examine_jax.images.sources.scan import IMAGE_SUFFIXES, Scan
+from examine_jax.images.sources.slide_file import SlideSource
 from examine_jax.images.sources.source import FileSource, Source
 from examine_jax.images.sources.tfds import TFDSSource
 from examine_jax.images.sources.volume_file import VolumeSource
@@ -25,6 +26,7 @@ SOURCES: tuple[Source, ...] = (
     ListSource(),
     ArchiveSource(),
     VolumeSource(),
+    SlideSource(),
 )
 
 # package.module:attribute, or package.module:attribute:rest
@@ -60,8 +62,8 @@ def source_of(name: str | os.PathLike[str]) -> tuple[Source, str]:
         )
     raise ValueError(
         f"{shown(path)} is neither a folder of images nor a .npy or .npz file, an archive (.zip, "
-        ".tar, .tar.gz) or a list (.txt, .csv) of images, or a volume (.nii, .nii.gz); name one of "
-        "those"
+        ".tar, .tar.gz) or a list (.txt, .csv) of images, a volume (.nii, .nii.gz) or a slide "
+        "(.svs, .ndpi, .mrxs, ...); name one of those"
     )
 
 

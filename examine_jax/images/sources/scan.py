@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import stat
+import types
 from collections.abc import Mapping
 
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
@@ -34,6 +35,9 @@ IMAGE_SUFFIXES = frozenset(
         ".nii.gz",
     }
 )
+
+# Of whole slides, which are cut into tiles.
+SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".vms", ".vmu", ".svslide"})
 
 # Of files that list images.
 LIST_SUFFIXES = (".txt", ".csv")
@@ -63,8 +67,8 @@ _NOT_READ = {
             "a volume; save it as NIfTI (.nii.gz)",
         ),
         (
-            (".svs", ".ndpi", ".scn", ".mrxs", ".czi"),
-            "a whole-slide image; cut it into tiles as PNG or JPEG",
+            (".czi", ".isyntax"),
+            "a whole slide of a format that openslide does not read; save it as a pyramidal TIFF",
         ),
         (
             (".gif", ".jp2", ".j2k", ".jxl", ".avif", ".heic", ".pgm", ".ppm"),
@@ -120,6 +124,7 @@ class Scan:
         other: suffix -> number of texts, tables, programs and files without a suffix, which are no
             images.
         notes: what a user should know of how they were found, one line each.
+        slides: whole slides, whose tiles are images.
         held: keeps open what the places lead to, as long as it is referenced; None: nothing needs
             to be.
     """
@@ -129,6 +134,7 @@ class Scan:
     other: dict[str, int]
     notes: tuple[str, ...] = ()
     held: object = None
+    slides: tuple[Candidate, ...] = ()
 
 
 def scan_folder(folder: str | os.PathLike[str]) -> Scan:
@@ -190,6 +196,7 @@ def check_workdir(workdir: str | os.PathLike[str], *images: str | os.PathLike[st
 def _scan(folder: str | os.PathLike[str]) -> Scan:
     root = os.fspath(folder)
     images: dict[str, Place] = {}  # Raw name below the root -> path.
+    slides: dict[str, Place] = {}  # Raw name below the root -> path.
     problems: dict[str, str] = {}  # Raw name below the root -> reason.
     other: collections.Counter[str] = collections.Counter()
     visited: dict[tuple[int, int], str] = {}
@@ -232,11 +239,13 @@ def _scan(folder: str | os.PathLike[str]) -> Scan:
                 linked.append(name)
             elif (suffix := suffix_of(entry.name)) in IMAGE_SUFFIXES or _is_dicom(entry):
                 images[name] = entry.path
+            elif suffix in SLIDE_SUFFIXES:
+                slides[name] = entry.path
             elif problem := problem_of(suffix):
                 problems[name] = problem
             else:
                 other[suffix or "no suffix"] += 1
-    return sorted_scan(images, problems, other)
+    return sorted_scan(images, problems, other, slides=slides)
 
 
 def sorted_scan(
@@ -245,9 +254,11 @@ def sorted_scan(
     other: Mapping[str, int],
     notes: tuple[str, ...] = (),
     held: object = None,
+    slides: Mapping[str, Place] = types.MappingProxyType({}),
 ) -> Scan:
-    """A scan of places and of problems by their raw names, which all differ."""
-    safe = dict(zip([*images, *problems], unique_encodable([*images, *problems])))
+    """A scan of places, of problems and of slides by their raw names, which all differ."""
+    raw = [*images, *problems, *slides]
+    safe = dict(zip(raw, unique_encodable(raw)))
     candidates = (Candidate(safe[name], place) for name, place in images.items())
     skipped = (SkippedImage(safe[name], reason) for name, reason in problems.items())
     return Scan(
@@ -256,6 +267,12 @@ def sorted_scan(
         other=dict(other),
         notes=notes,
         held=held,
+        slides=tuple(
+            sorted(
+                (Candidate(safe[name], place) for name, place in slides.items()),
+                key=lambda item: item.name,
+            )
+        ),
     )
 
 

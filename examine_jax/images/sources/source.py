@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from examine_jax.images.decoding.describing import Describe
 from examine_jax.images.decoding.resize import ImageSize, rows_and_columns
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.sources.scan import Scan
 from examine_jax.images.streamed_images import StreamedImages
@@ -28,6 +29,7 @@ class ReadOptions:
             `ImageSet.descriptions` (decoding/describing.py). Where a source returns none,
             `load_images` describes the images that it returns.
         slicing: which slices of volumes are images.
+        tiling: how whole slides are cut into tiles.
     """
 
     image_size: ImageSize
@@ -39,6 +41,7 @@ class ReadOptions:
     dicom_window: int = 1
     describe: Describe | None = None
     slicing: Slicing = EVERY_SLICE
+    tiling: Tiling = HALF_MICROMETRE
 
     @property
     def size(self) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from examine_jax.evaluation.noise_experiment import clip_to_bytes, separations_w
 from examine_jax.features.preprocessing import Preprocessing, preprocess
 from examine_jax.images import corrupt, exact_duplicates
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.load import check_dicom_settings
 from examine_jax.images.sources.scan import check_workdir
 from examine_jax.jobs.assess.assessment import Assessment
@@ -59,6 +60,7 @@ def assess_images(
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int | None = None,
     slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
     progress: bool = True,
 ) -> Assessment:
     """Finds which images are usable, chooses those to label, and scores all by EXAMINE.
@@ -83,6 +85,7 @@ def assess_images(
         dicom_window: which of a DICOM file's windows. None: as in the training of the given
             encoder, else the first.
         slicing: which slices of volumes are images.
+        tiling: how whole slides are cut into tiles.
         progress: print the stages, their speed and the time left on stderr.
 
     Returns:
@@ -113,6 +116,8 @@ def assess_images(
     sources |= {name: to_plain(value) for name, value in asked.items() if value is not None}
     if slicing != EVERY_SLICE:
         sources["slicing"] = to_plain(slicing)
+    if tiling != HALF_MICROMETRE:
+        sources["tiling"] = to_plain(tiling)
     if images is None and pretrain_images is None:
         check_dicom_settings("sample:training", intensity_range, dicom_window)
     _check_or_write_config(workdir, sources, settings, decision)
@@ -129,6 +134,7 @@ def assess_images(
             progress,
             reference_images=decision.reference_images,
             slicing=slicing,
+            tiling=tiling,
         )
     assessed, images_trained_on = sets.assessed, sets.training
     known = read_known(decision, len(assessed), assessed.names, seed=settings.seed)

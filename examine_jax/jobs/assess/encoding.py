@@ -17,6 +17,7 @@ from examine_jax.features.preprocessing import FeatureStatistics
 from examine_jax.images import ImageSet, load_images, sample_images
 from examine_jax.images.decoding.describing import Describe
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.load import dicom_settings
 from examine_jax.jobs.assess.settings import AssessSettings
 from examine_jax.models.architectures import architecture as named_architecture
@@ -50,6 +51,7 @@ def load_sets(
     *,
     reference_images: Any = None,
     slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
 ) -> LoadedSets:
     """Reads all images that the job needs; those that are assessed are described as stored."""
     size, channels = method.encoder.image_size, method.encoder.channels
@@ -67,6 +69,7 @@ def load_sets(
                 **dicom_settings(source, trained.training if trained else {}, **asked),
                 describe=describe,
                 slicing=slicing,
+                tiling=tiling,
                 on_progress=report,
             )
         for note in found.notes if progress else ():

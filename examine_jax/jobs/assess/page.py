@@ -12,6 +12,7 @@ from examine_jax.common.configuration import to_plain
 from examine_jax.common.shapes import Int, UInt8
 from examine_jax.encoders import Encoder
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.jobs.assess.assessment import Assessment
 from examine_jax.jobs.assess.decision import decision_of
 from examine_jax.jobs.assess.looking import findings_by_name, in_words, number_to_look_at
@@ -65,6 +66,7 @@ def write_assessment(
     hand_over_as: Collection[str] | None = None,
     keep_originals: bool = False,
     slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
 ) -> pathlib.Path:
     """Writes scores.csv, to_label.csv, features.npy, skipped.csv, the figures and report.html.
 
@@ -84,6 +86,7 @@ def write_assessment(
         hand_over_as: the formats of the images to label, as in `hand_over`.
         keep_originals: as in `hand_over`.
         slicing: which slices of volumes were images.
+        tiling: how whole slides were cut.
 
     Returns:
         The page's path.
@@ -104,7 +107,7 @@ def write_assessment(
         assessment.rank,
         assessment.findings,
     )
-    stored = stored_images(assessment, folder, slicing)
+    stored = stored_images(assessment, folder, slicing, tiling)
     write_chosen(workdir, assessment, stored, hand_over_as, keep_originals)
     skipped = () if assessment.images is None else assessment.images.skipped
     write_skipped(workdir / "skipped.csv", skipped)

@@ -8,6 +8,7 @@ import numpy as np
 
 from examine_jax.common.shapes import UInt8
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.load import dicom_settings
 from examine_jax.images.sources.registry import reads_files
 from examine_jax.images.stored_images import StoredImages
@@ -61,6 +62,7 @@ def stored_images(
     assessment: Assessment,
     folder: str | os.PathLike[str] | None,
     slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
 ) -> StoredImages | None:
     """The images at their full size; None where the assessed ones are no files, or changed."""
     if assessment.images is None or assessment.level is not None:
@@ -74,6 +76,7 @@ def stored_images(
         bits_stored=assessment.images.bits_stored,
         **dicom_settings(folder, training),
         slicing=slicing,
+        tiling=tiling,
     )
 
 

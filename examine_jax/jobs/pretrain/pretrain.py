@@ -18,6 +18,7 @@ from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.monitor import FeatureMonitor
 from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images, stream_images
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.load import check_dicom_settings
 from examine_jax.images.sources.scan import check_workdir
 from examine_jax.labelled.tables import Labels, check_label_file, read_labels
@@ -160,6 +161,7 @@ def train_encoder(
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int = 1,
     slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
     labels: str | os.PathLike[str] | None = None,
     image_column: str = "image",
     label_column: str = "label",
@@ -182,6 +184,7 @@ def train_encoder(
             windows. The encoder's folder keeps it for later images.
         dicom_window: which of a DICOM file's windows; kept likewise.
         slicing: which slices of volumes are images.
+        tiling: how whole slides are cut into tiles.
         labels: a CSV file with labels of some or all images, used only for metrics (kNN accuracy,
             and whether extra positives are of the right class). Only "byol_sup" trains with labels;
             it needs one of each image.
@@ -214,6 +217,7 @@ def train_encoder(
                 intensity_range=intensity_range,
                 dicom_window=dicom_window,
                 slicing=slicing,
+                tiling=tiling,
                 on_progress=report,
             )
     for note in getattr(source, "notes", ()) if progress else ():

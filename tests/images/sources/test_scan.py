@@ -79,6 +79,7 @@ def test_dicom_is_found_by_content_too_and_formats_not_read_are_reported(tmp_pat
     for name in ["scan.dcm", "1.2.840.113619.2", "IM0001"]:
         touch(tmp_path / name, dicom)
     touch(tmp_path / "brain.mha")
+    touch(tmp_path / "slide.czi")
     touch(tmp_path / "slide.svs")
     touch(tmp_path / "moving.gif")
     touch(tmp_path / "LICENSE")
@@ -87,7 +88,8 @@ def test_dicom_is_found_by_content_too_and_formats_not_read_are_reported(tmp_pat
     reasons = {item.name: item.reason for item in result.skipped}
     assert names(result) == ["1.2.840.113619.2", "IM0001", "scan.dcm"]
     assert "volume" in reasons["brain.mha"]
-    assert "tiles" in reasons["slide.svs"]
+    assert "a whole slide of a format" in reasons["slide.czi"]
+    assert [slide.name for slide in result.slides] == ["slide.svs"]
     assert "save it as PNG" in reasons["moving.gif"]
     assert len(reasons) == 3
     assert result.other == {"no suffix": 2}

@@ -1,0 +1,44 @@
+"""A whole slide: its tiles are images."""
+
+import dataclasses
+import os
+
+from examine_jax.images.image_set import ImageSet
+from examine_jax.images.names import encodable
+from examine_jax.images.sources.files import load_files
+from examine_jax.images.sources.files_reading import check_no_split
+from examine_jax.images.sources.files_stream import stream_files
+from examine_jax.images.sources.scan import SLIDE_SUFFIXES, Candidate, Scan, suffix_of
+from examine_jax.images.sources.source import ReadOptions
+from examine_jax.images.streamed_images import StreamedImages
+
+# In a folder, a TIFF is a picture.
+_TIFF = (".tif", ".tiff", ".btf")
+
+
+@dataclasses.dataclass(frozen=True)
+class SlideSource:
+    """A file of a slide's format, or a TIFF, which is then read as a slide."""
+
+    on_demand: bool = True
+    dicom: bool = True
+
+    def recognises(self, name: str) -> bool:
+        return suffix_of(name) in SLIDE_SUFFIXES.union(_TIFF) and os.path.isfile(name)
+
+    def scan(self, name: str) -> Scan:
+        return scan_slide(name)
+
+    def load(self, name: str, options: ReadOptions) -> ImageSet:
+        check_no_split(name, "slide", options.split)
+        return load_files(scan_slide, name, options)
+
+    def stream(self, name: str, options: ReadOptions) -> StreamedImages:
+        check_no_split(name, "slide", options.split)
+        return stream_files(scan_slide, name, options)
+
+
+def scan_slide(path: str | os.PathLike[str]) -> Scan:
+    """The slide alone. Reads nothing."""
+    slide = Candidate(encodable(os.path.basename(path)), os.fspath(path))
+    return Scan((), (), {}, slides=(slide,))

@@ -1,0 +1,178 @@
+"""Tiles of whole slides against openslide, and slides that are none."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tifffile
+
+from examine_jax.images import load_images, stream_images
+from examine_jax.images.decoding.parallel import Budget
+from examine_jax.images.decoding.tiling import SlideTile, Tiling
+from examine_jax.images.decoding.tissue import otsu_threshold, tissue_mask, tissue_shares
+from examine_jax.images.decoding.unreadable import UnreadableImage
+from examine_jax.images.stored_images import StoredImages
+
+openslide = pytest.importorskip("openslide", reason="slides need examine-jax[slides]")
+slide = pytest.importorskip("examine_jax.images.decoding.slide")
+
+PINK = (200, 90, 160)
+
+
+def save_slide(
+    path: pathlib.Path, pixels: np.ndarray, mpp: float | None = None, levels: int = 2
+) -> pathlib.Path:
+    """A tiled TIFF with smaller levels, as openslide reads it."""
+    settings: dict[str, object] = {"photometric": "rgb", "tile": (64, 64), "compression": "zlib"}
+    if mpp is not None:
+        settings |= {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
+    with tifffile.TiffWriter(path) as writer:
+        for level in range(levels):
+            shrunk = pixels[:: 2**level, :: 2**level]
+            writer.write(shrunk, subfiletype=int(level > 0), **settings)
+    return path
+
+
+def tissue_on_glass() -> np.ndarray:
+    """Glass of 640 x 512 pixels with stained tissue in its columns from 256 to 511."""
+    pixels = np.full((512, 640, 3), 240, np.uint8)
+    noise = np.random.default_rng(0).integers(-20, 20, (512, 256, 3))
+    pixels[:, 256:512] = np.array(PINK) + noise
+    return pixels
+
+
+def test_tiles_are_openslides_regions(tmp_path: pathlib.Path) -> None:
+    path = save_slide(tmp_path / "s.svs", tissue_on_glass(), mpp=0.5)
+    images = load_images(path, image_size=256)
+    assert images.names == ("s.svs?x=256&y=0&w=256", "s.svs?x=256&y=256&w=256")
+    assert (images.skipped, images.notes) == ((), ())
+    assert images.stored_sizes is not None
+    assert images.stored_sizes.tolist() == [[256, 256]] * 2
+    with openslide.OpenSlide(path) as opened:
+        for y, pixels in zip((0, 256), images.pixels):
+            region = np.asarray(opened.read_region((256, y), 0, (256, 256)))
+            np.testing.assert_array_equal(pixels, region[..., :3])
+    streamed = stream_images(path, image_size=256)
+    assert (streamed.names, streamed.files) == (images.names, ())
+    np.testing.assert_array_equal(streamed[np.arange(2)], images.pixels)
+    stored = StoredImages.of(path, images.names)
+    np.testing.assert_array_equal(stored.read(images.names[1]), images.pixels[1])
+    assert stored.own_file(images.names[1]) is None
+
+
+def test_coarser_tiles_come_from_a_coarser_level(tmp_path: pathlib.Path) -> None:
+    path = save_slide(tmp_path / "s.svs", tissue_on_glass(), mpp=0.25)
+    tiling = Tiling(mpp=0.5, tile=128)
+    images = load_images(path, image_size=128, tiling=tiling)
+    assert images.names == ("s.svs?x=256&y=0&w=256", "s.svs?x=256&y=256&w=256")
+    with openslide.OpenSlide(path) as opened:
+        region = np.asarray(opened.read_region((256, 256), 1, (128, 128)))
+    np.testing.assert_array_equal(images.pixels[1], region[..., :3])
+
+
+def test_the_real_slide(real_data: pathlib.Path) -> None:
+    path = real_data / "slides/cmu_small_region.svs"
+    images = load_images(path, image_size=64, channels=1)
+    assert 30 < len(images) < 60  # of 8 x 11: 2220 x 2967 pixels of 0.499 micrometres
+    assert all(name.endswith("&w=257") for name in images.names)
+    x, y = (int(part.split("=")[1]) for part in images.names[7].split("?")[1].split("&")[:2])
+    tile = slide.read_tile(SlideTile(str(path), "", x, y, 257, 256))
+    with openslide.OpenSlide(path) as opened:
+        region = np.asarray(opened.read_region((x, y), 0, (257, 257)))
+    np.testing.assert_array_equal(tile, region[..., :3])
+
+
+def test_slides_and_pictures_share_a_folder(tmp_path: pathlib.Path) -> None:
+    pixels = tissue_on_glass()
+    save_slide(tmp_path / "b.svs", pixels)
+    tifffile.imwrite(tmp_path / "a.tif", pixels[:64, 256:320], photometric="rgb")
+    tifffile.imwrite(tmp_path / "c.tif", pixels[:64, 256:320], photometric="rgb")
+    (tmp_path / "broken.svs").write_bytes((tmp_path / "b.svs").read_bytes()[:2000])
+    (tmp_path / "text.ndpi").write_bytes(b"no slide")
+    save_slide(tmp_path / "glass.svs", np.full((512, 512, 3), 240, np.uint8))
+    save_slide(tmp_path / "small.svs", pixels[:100, :100])
+    tiles = ("b.svs?x=256&y=0&w=256", "b.svs?x=256&y=256&w=256")
+    for read in (load_images, stream_images):
+        images = read(tmp_path, image_size=32)
+        assert images.names == ("a.tif", *tiles, "c.tif")
+        reasons = {item.name: item.reason for item in images.skipped}
+        assert sorted(reasons) == ["broken.svs", "glass.svs", "small.svs", "text.ndpi"]
+        assert "none of its 4 tiles holds tissue" in reasons["glass.svs"]
+        assert "smaller than a tile of 256 x 256" in reasons["small.svs"]
+        assert "no slide that openslide reads" in reasons["text.ndpi"]
+        assert any("1 slides do not say how many micrometres" in note for note in images.notes)
+    (tmp_path / "list.txt").write_text("b.svs\na.tif\n")
+    assert load_images(tmp_path / "list.txt", image_size=32).names == ("a.tif", *tiles)
+
+
+def test_pixels_that_were_not_scanned_are_white(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slide:
+        def read_region(self, corner: object, level: int, size: object) -> np.ndarray:
+            return np.array([[[0, 0, 0, 0], [10, 20, 30, 255], [100, 0, 0, 128]]], np.uint8)
+
+    found = slide._region(Slide(), (0, 0), 0, (3, 1))
+    assert found.tolist() == [[[255, 255, 255], [10, 20, 30], [177, 127, 127]]]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "1e9", "about one", None])
+def test_a_resolution_that_no_slide_has_is_none(value: str | None) -> None:
+    class Slide:
+        properties = {} if value is None else {"openslide.mpp-x": value, "openslide.mpp-y": "0.5"}
+
+    assert slide.mpp_of(Slide()) is None
+
+
+def test_the_overview_is_read_in_strips(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
+    opened = slide.open_slide(str(save_slide(tmp_path / "s.svs", pixels, levels=1)))
+    monkeypatch.setattr(slide, "_OVERVIEW", 60)
+    expected = pixels.reshape(60, 5, 40, 5, 3).mean(axis=(1, 3)).round()
+    for strip in (2**24, 4000, 1):
+        monkeypatch.setattr(slide, "_STRIP_PIXELS", strip)
+        np.testing.assert_array_equal(slide._overview(opened, Budget(10**6)), expected)
+    monkeypatch.setattr(slide, "_MOST_OVERVIEW_PIXELS", 1000)
+    with pytest.raises(UnreadableImage, match="too many to find tissue in"):
+        slide._overview(opened, Budget(10**6))
+
+
+def test_the_threshold_is_scikit_images() -> None:
+    filters = pytest.importorskip("skimage.filters")
+    generator = np.random.default_rng(0)
+    for spread in (0.02, 0.1, 0.3):
+        values = np.clip(
+            np.concatenate([generator.normal(0.2, spread, 500), generator.normal(0.7, 0.1, 900)]),
+            0,
+            1,
+        )
+        values[:2] = 0, 1  # so that its bins are ours
+        assert otsu_threshold(values) == pytest.approx(filters.threshold_otsu(values), abs=1e-9)
+
+
+def test_glass_alone_and_tissue_alone_are_not_parted() -> None:
+    generator = np.random.default_rng(0)
+    glass = generator.integers(236, 244, (50, 50, 3), dtype=np.uint8)
+    assert not tissue_mask(glass).any()
+    tissue = (np.array(PINK) + generator.integers(-20, 20, (50, 50, 3))).astype(np.uint8)
+    assert tissue_mask(tissue).all()
+    assert not tissue_mask(np.zeros((5, 5, 3), np.uint8)).any()
+
+
+def test_shares_are_those_of_a_loop() -> None:
+    mask = np.random.default_rng(0).random((20, 30)) > 0.5
+    corners = np.array([[0, 0], [5, 10], [15, 25], [19.5, 29.5], [3.2, 4.7]])
+    shares = tissue_shares(mask, corners, 5.0)
+    for (top, left), share in zip(corners, shares):
+        bottom, right = int(np.ceil(top + 5)), int(np.ceil(left + 5))
+        assert share == pytest.approx(mask[int(top) : bottom, int(left) : right].mean())
+
+
+def test_tilings_have_bounds() -> None:
+    for settings, message in (
+        ({"mpp": 0.0}, "mpp=0.0"),
+        ({"tile": 8}, "tile_size=8"),
+        ({"tissue": 1.5}, "tissue=1.5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Tiling(**settings)
