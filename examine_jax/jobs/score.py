@@ -5,6 +5,7 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ from examine_jax.common.progress import bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float
 from examine_jax.features.feature_chunks import FeatureChunks, open_features
+from examine_jax.labelled.name_groups import groups_by_name
 from examine_jax.labelled.tables import names_beside, read_groups, read_names
 from examine_jax.reporting.tables import SCORES_HEADER, rank_by_gap, write_table
 from examine_jax.scoring.chunks import examine_chunks, examine_new_chunks, summarise_chunks
@@ -71,6 +73,9 @@ class ScoreSettings:
         metavar="FILE",
         main=True,
     )
+    group_by: Literal["folder", "file"] | None = setting(
+        None, "In place of --groups: images of one folder, or of one slide, volume or file."
+    )
     group_column: str = setting(
         "group", "The header of the groups' column.", metavar="NAME", main=True
     )
@@ -84,7 +89,10 @@ class ScoreSettings:
                 f"{output} cannot be written without pyarrow: pip install 'examine-jax[score]', or "
                 "end it in .csv"
             )
-        if self.groups is not None and (self.against is not None or self.save_summary is not None):
+        if self.groups is not None and self.group_by is not None:
+            raise ValueError("--groups and --group_by both say the groups: leave one of them out")
+        grouped = self.groups is not None or self.group_by is not None
+        if grouped and (self.against is not None or self.save_summary is not None):
             raise ValueError(
                 "groups are left out of the features themselves: give neither a summary to compare "
                 "with nor one to save"
@@ -129,7 +137,7 @@ def score_features(
     """
     chunks = open_features(settings.features)
     names = _names(settings, chunks)
-    if settings.groups is not None:
+    if settings.groups is not None or settings.group_by is not None:
         return _score_groups(settings, chunks, names, progress)
     if settings.against is None and chunks.rows <= chunks.width:
         # The N x N side: the rows take less memory than a D x D matrix, and O(N^2 D) time.
@@ -173,19 +181,24 @@ def score_features(
 def _score_groups(
     settings: ScoreSettings, chunks: FeatureChunks, names: list[str] | None, progress: bool
 ) -> GroupExamination:
-    groups = read_groups(
-        settings.groups or "", chunks.rows, names, settings.image_column, settings.group_column
-    )
+    if settings.group_by is not None:
+        named, values = np.unique(groups_by_name(names, settings.group_by), return_inverse=True)
+        values, classes = values.astype(np.int32), tuple(map(str, named))
+    else:
+        groups = read_groups(
+            settings.groups or "", chunks.rows, names, settings.image_column, settings.group_column
+        )
+        values, classes = groups.values, groups.classes
     found = examine_groups(
         _read(chunks, progress),
-        groups.values,
-        num_groups=len(groups.classes),
+        values,
+        num_groups=len(classes),
         center=settings.center,
     )
     gap = np.asarray(found.gap)
-    images = np.bincount(groups.values, minlength=len(groups.classes))
+    images = np.bincount(values, minlength=len(classes))
     columns = [np.asarray(found.score), gap, np.asarray(found.error_bound), rank_by_gap(gap)]
-    _write(settings.output, GROUPS_HEADER, [groups.classes, images, *columns])
+    _write(settings.output, GROUPS_HEADER, [classes, images, *columns])
     return found
 
 

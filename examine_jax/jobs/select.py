@@ -5,6 +5,7 @@ import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from examine_jax.common.progress import progress_bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Bool, Int, Num, Shaped
 from examine_jax.features.feature_chunks import FeatureChunks, open_features
+from examine_jax.labelled.name_groups import groups_by_name
 from examine_jax.labelled.tables import is_missing, names_beside, read_column, read_names
 from examine_jax.reporting.tables import write_table
 from examine_jax.selection import STRATEGIES, Selection, parse_budget, select, strategy_of
@@ -54,6 +56,9 @@ class SelectSettings:
     groups: str | os.PathLike[str] | None = setting(
         None, "A .csv or .npy file: each image's patient or slide.", metavar="FILE", main=True
     )
+    group_by: Literal["folder", "file"] | None = setting(
+        None, "In place of --groups: images of one folder, or of one slide, volume or file."
+    )
     per_group: int | None = setting(
         None, "At most so many images of one group, labelled ones included.", minimum=1, main=True
     )
@@ -81,8 +86,12 @@ class SelectSettings:
         check_not_read(
             [output], (self.features, self.usable, self.labelled, self.groups, self.names)
         )
-        if self.per_group is not None and self.groups is None:
-            raise ValueError("--per_group limits the images of a group: give --groups=FILE too")
+        if self.groups is not None and self.group_by is not None:
+            raise ValueError("--groups and --group_by both say the groups: leave one of them out")
+        if self.per_group is not None and self.groups is None and self.group_by is None:
+            raise ValueError(
+                "--per_group limits the images of a group: give --groups=FILE or --group_by too"
+            )
         parse_budget(self.budget)
 
 
@@ -270,6 +279,8 @@ def _names(settings: SelectSettings, chunks: FeatureChunks) -> list[str] | None:
 def _groups(
     settings: SelectSettings, rows: int, names: Sequence[str] | None
 ) -> Shaped[np.ndarray, " n"] | None:
+    if settings.group_by is not None:
+        return groups_by_name(names, settings.group_by)
     if settings.groups is None:
         return None
     found = read_column(

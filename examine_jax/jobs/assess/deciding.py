@@ -12,6 +12,7 @@ from examine_jax.images import ImageSet
 from examine_jax.jobs.assess.pilot import PilotLabels, check_judgeable, read_pilot
 from examine_jax.jobs.assess.settings import DecisionSettings
 from examine_jax.jobs.select import read_listed
+from examine_jax.labelled.name_groups import groups_by_name
 from examine_jax.labelled.tables import read_column
 from examine_jax.quality import Findings, describe, find
 from examine_jax.selection import Random, Selection, select
@@ -92,6 +93,8 @@ def read_known(
         OSError: a file cannot be read.
     """
     groups = None
+    if decision.group_by is not None:
+        groups = groups_by_name(names, decision.group_by)
     if decision.groups is not None:
         groups = read_column(
             decision.groups,

@@ -107,6 +107,9 @@ class DecisionSettings:
     groups: str | os.PathLike[str] | None = setting(
         None, "A CSV file with each image's group (patient, slide).", metavar="FILE"
     )
+    group_by: Literal["folder", "file"] | None = setting(
+        None, "In place of --groups: images of one folder, or of one slide, volume or file."
+    )
     per_group: int | None = setting(
         None,
         "Label at most so many images of one group, labelled ones included.",
@@ -138,8 +141,12 @@ class DecisionSettings:
     def __post_init__(self) -> None:
         if self.budget is not None:
             number_of_images(self.budget, usable=1)  # refuses what is wrong for any set
-        if self.per_group is not None and self.groups is None:
-            raise ValueError("--per_group limits the images of a group: give --groups=FILE too")
+        if self.groups is not None and self.group_by is not None:
+            raise ValueError("--groups and --group_by both say the groups: leave one of them out")
+        if self.per_group is not None and self.groups is None and self.group_by is None:
+            raise ValueError(
+                "--per_group limits the images of a group: give --groups=FILE or --group_by too"
+            )
 
 
 ASSESS_DEFAULTS = AssessSettings()
