@@ -89,3 +89,25 @@ def test_singular_values_without_each_row_are_right_to_their_accuracy() -> None:
         # A few float64 roundings of sigma_1^2 / sigma, as documented.
         allowed = 1e-14 * top(rows) ** 2 / expected + 1e-14 * expected
         assert (np.abs(found[:, 0] - expected) <= allowed).all()
+
+
+def test_what_is_left_of_a_root_beside_its_pole_is_exact() -> None:
+    rows = np.array(
+        [
+            [0, 2, -3, 1, -2, -3, -2, 3, -3, -2, -1, 3, 2, 0, 2, -1],
+            [3, 3, -1, -3, 0, -3, 1, 1, 2, -3, -2, 1, 1, 3, 0, 3],
+            [-3, 3, 3, -3, -2, 0, 1, 3, -3, -3, -1, 3, -2, 3, -1, 0],
+            [-2, 0, 1, -3, 3, 1, 2, 0, -3, -2, 2, -1, 3, 3, -3, -2],
+            [-1, 1, 1, -2, 0, -1, -1, -2, -1, -3, 3, -3, -3, 3, -1, 2],
+            [-2, -2, 3, 3, 3, 0, -1, 3, 2, 2, -3, 1, 1, 0, 3, 1],
+        ],
+        np.float32,
+    )
+    rows[4] *= np.float32(67335.688)
+    found = examine(rows, solver=Secular(), center=True)
+    exact = top(rows) - without(rows)
+    error = np.abs(np.asarray(found.gap, np.float64) - exact)
+    assert (error <= found.error_bound).all()
+    assert (error <= 1e-7 * exact).all()
+    left = np.asarray(found.loo_singular_values, np.float64)
+    np.testing.assert_allclose(left, without(rows), rtol=1e-6)

@@ -26,6 +26,10 @@ from jax import lax
 from examine_jax.common.shapes import Array
 
 TAIL_TERMS = 6  # the number of the tail's moments; the remainder decreases with (t / g)^6
+# A step that moves a root by less than this share of its distance from the pole is the last one; so
+# is a step that is only rounding.
+_SHARE_OF_ROOM = 1e-4
+_SMALLEST_CHANGE = 1e-15
 _MOST_STEPS = 60  # at worst a step only doubles the distance from a pole; 60 steps are enough
 
 _barrier: Callable[..., Any] = lax.optimization_barrier  # jax has no type for it
@@ -192,7 +196,12 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
         """Descends from a start at or to the right of the root until all rows have converged."""
 
         def moving(state: _State) -> Array:
-            return state.change > tolerance * state.t
+            # A root near its pole may be needed to a share of their distance: it is what is left of
+            # the first eigenvalue without a row that holds nearly all of it.
+            left = (state.change > _SHARE_OF_ROOM * (pole - state.t)) & (
+                state.change > _SMALLEST_CHANGE * state.t
+            )
+            return (state.change > tolerance * state.t) | left
 
         def step(state: _State) -> _State:
             near, tail = of_lead(state.t), state.tail
@@ -244,7 +253,8 @@ def solve(coordinates: Coordinates, errors: Errors, tolerance: float) -> Roots:
     bound = _bound(
         state.t, first, pole, coordinates.tail_poles, derivative, of_tail, state.tail.rest, errors
     )
-    bound += state.remainder / derivative
+    # A step at least halves the distance from the root, so the last step exceeds what is left.
+    bound += state.remainder / derivative + state.change
     return Roots(state.t, bound, state.change, jnp.full(first.shape, state.steps))
 
 
