@@ -85,7 +85,7 @@ def _program(
         # The mean is not needed any more, only that there is one.
         mean = jnp.zeros(width) if center else None
         shape = jax.ShapeDtypeStruct((values.shape[0], width), dtype)
-        rows = Rows(shape, where, scale, mean, present)
+        rows = Rows(shape, where, scale, mean, present)  # type: ignore[arg-type]
         return solver.solve_decomposed(rows, with_bounds(values, vectors, width))
 
     return jax.jit(solve)

@@ -103,9 +103,9 @@ def trim(results: Results, size: int, count: int) -> Results:
 
 
 def here_on_cpu(array: jax.Array | np.ndarray | None) -> bool:
-    """Whether the array has values in this host's memory, in one place; True for None."""
+    """Whether JAX would compute with the array on this host's CPU, in one place; so for None."""
     if not isinstance(array, jax.Array):
-        return True
+        return jax.default_backend() == "cpu"
     return _here(array) and next(iter(array.devices())).platform == "cpu"
 
 

@@ -88,7 +88,7 @@ def decompose(matrix: Array) -> tuple[Array, Array]:
 
 def share_of_noise(size: int) -> float:
     """Eigenvalues of a [size, size] matrix below this share of the largest are rounding errors."""
-    return 2.0**-50 * size**0.5
+    return 2.0**-50 * math.sqrt(size)
 
 
 def rounding(size: int, count: int) -> float:
