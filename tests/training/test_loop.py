@@ -47,7 +47,7 @@ METHOD = MAE(
 )
 
 
-STEPS = 400
+STEPS = 150
 CLOCK = ("seconds", "images_per_second")
 
 
@@ -141,8 +141,8 @@ from examine_jax.pretraining import pretrain
 from examine_jax.training.observer import Observer
 
 def wait(done, params, state):
-    # After 20 steps are recorded, so that no machine is too fast to be interrupted.
-    while done >= 40 and len(sys.argv) > 5 and not pathlib.Path(sys.argv[5]).exists():
+    # After 5 steps are recorded, so that no machine is too fast to be interrupted.
+    while done >= 10 and len(sys.argv) > 5 and not pathlib.Path(sys.argv[5]).exists():
         time.sleep(0.002)
     return {}
 
@@ -150,7 +150,7 @@ try:
     images, run = np.load(sys.argv[2]), settings(int(sys.argv[4]))
     pretrain(
         METHOD, images, run, sys.argv[3],
-        observer=Observer(20, wait), checkpoint_seconds=0.0, progress=False,
+        observer=Observer(5, wait), checkpoint_seconds=0.0, progress=False,
     )
 except OSError as error:
     # Not on stderr: the writer's threads end with the process and may write into the same line.
@@ -160,9 +160,9 @@ except OSError as error:
 
 
 def start_child(folder, images, steps, environment, *, held=False, **pipes):
-    """A process that trains, once it has recorded 20 steps.
+    """A process that trains, once it has recorded 5 steps.
 
-    If `held`, it waits at step 40 until there is a file folder/go.
+    If `held`, it waits at step 10 until there is a file folder/go.
     """
     np.save(folder / "images.npy", images)
     arguments = [
@@ -177,7 +177,7 @@ def start_child(folder, images, steps, environment, *, held=False, **pipes):
     )
     metrics = folder / "run" / "metrics.jsonl"
     deadline = time.monotonic() + 120
-    while not metrics.exists() or metrics.read_bytes().count(b"\n") < 20:
+    while not metrics.exists() or metrics.read_bytes().count(b"\n") < 5:
         assert child.poll() is None, "the run ended before it could be interrupted"
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -306,7 +306,7 @@ def test_parameters_do_not_depend_on_64_bit_types(images, tmp_path, on_demand):
 def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(
     images, tmp_path, compilation_cache
 ):
-    steps = 120  # few enough that metrics.jsonl stays below the limit
+    steps = 40  # few enough that metrics.jsonl stays below the limit
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     child = start_child(tmp_path, images, steps, compilation_cache, held=True, **pipes)
     checkpoints = tmp_path / "run" / "checkpoints"
@@ -340,7 +340,7 @@ def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(
 
 
 IN_LITTLE_SPACE = """
-mount -t tmpfs -o size=1700k tmpfs "$0" || exit 77
+mount -t tmpfs -o size=1400k tmpfs "$0" || exit 77
 cp "$0"/../images.npy "$0"
 "$1" -c "$2" "$3" "$0"/images.npy "$0"/run 100000
 status=$?
@@ -350,7 +350,7 @@ exit $status
 
 
 def test_a_checkpoint_without_room_is_not_begun(images, tmp_path, compilation_cache):
-    """On a file system of 1.7 MB, in a mount namespace of its own, that checkpoints fill up."""
+    """On a file system of 1.4 MB, in a mount namespace of its own, that checkpoints fill up."""
     (tmp_path / "small").mkdir()
     np.save(tmp_path / "images.npy", images)
     arguments = [str(tmp_path / "small"), sys.executable, CHILD, str(pathlib.Path(__file__).parent)]
@@ -420,7 +420,7 @@ def test_phases_train_on_their_own_images_and_resume(images, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("method", "run_settings", "fields"),
     [
-        (METHOD, settings(31), ["settings.phases[0].steps: 400 there, 31 here"]),
+        (METHOD, settings(31), [f"settings.phases[0].steps: {STEPS} there, 31 here"]),
         (METHOD, settings(seed=1), ["settings.seed: 0 there, 1 here"]),
         (METHOD, settings(optimiser=AdamW(clip_norm=1.0)), ["settings.optimiser.clip_norm"]),
         (
@@ -517,7 +517,7 @@ def test_unusable_images_are_refused(images, tmp_path, make, message):
 def test_it_runs_outside_the_main_thread(images, tmp_path):
     done = []
     thread = threading.Thread(
-        target=lambda: done.append(pretrain(METHOD, images, settings(), tmp_path, progress=False))
+        target=lambda: done.append(pretrain(METHOD, images, settings(3), tmp_path, progress=False))
     )
     thread.start()
     thread.join()

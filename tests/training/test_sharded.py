@@ -13,8 +13,6 @@ from tests.support.devices import ENOUGH_THREADS
 from tests.training.sharded_process import ACROSS_PROCESSES, RESUMED, RUNS, STEPS
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
-# Programs that run six times: what matters is how soon they are compiled.
-QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 def _start(folder: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
@@ -25,7 +23,7 @@ def _start(folder: pathlib.Path, *arguments: object) -> subprocess.Popen[str]:
         str(folder),
         *map(str, arguments),
     ]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": QUICKLY, **ENOUGH_THREADS}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", **ENOUGH_THREADS}
     pipe = subprocess.PIPE
     return subprocess.Popen(
         command, cwd=CHECKOUT, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True
