@@ -320,6 +320,28 @@ def _budget(name: str) -> list[str]:
     return _table(("pool", "encoder", "choice", *budgets), rows())
 
 
+def selection_rules() -> list[str]:
+    """What each rule gains over random on seeds that no report uses, by set and budget."""
+    found = {}
+    for path in sorted((RESULTS / "2026-11-30-selection-rules").glob("*.json")):
+        found[path.stem.replace("_", "-")] = json.loads(path.read_text())
+    first = next(iter(found.values()))
+    titles = [
+        f"{name}, {share:.0%}" for name, record in found.items() for share in record["shares"]
+    ]
+
+    def rows() -> Iterator[Sequence[str]]:
+        for rule in first["rules"]:
+            cells = []
+            for record in found.values():
+                own = record["rules"][rule]
+                pairs = zip(own["gain"], own["above_random"])
+                cells += [f"{gain:+.3f} ({above:.0%})" for gain, above in pairs]
+            yield [rule, *cells]
+
+    return _table(("rule", *titles), rows())
+
+
 def first_labels() -> list[str]:
     """Balanced accuracy after labelling by each order, on clean pools."""
     names = {"random": "random", "examine": "EXAMINE, rank 1 first"} | {
@@ -632,7 +654,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     for function in (
         *(noise_separation, noise_separation_by_encoder, learning, values, mislabelled),
         *(low_resource, low_resource_dermoscopy, batch_sizes, byol_tracin, byol_tracin_cost),
-        *(first_labels, budget_histology, budget_dermoscopy, budget_x_ray),
+        *(first_labels, selection_rules, budget_histology, budget_dermoscopy, budget_x_ray),
         *(
             accuracy,
             bounds,
