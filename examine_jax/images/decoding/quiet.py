@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 
-_LIBRARIES = ("PIL", "pydicom", "tifffile")
+_LIBRARIES = ("PIL", "nibabel", "pydicom", "tifffile")
 
 _lock = threading.Lock()
 _readers = 0

@@ -106,13 +106,17 @@ def open_volume(stream: BinaryIO, slicing: Slicing, max_bytes: int) -> Iterator[
         if _NIFTI2_LENGTH in (int.from_bytes(length, order) for order in ("little", "big")):
             kind = Nifti2Header
         try:
-            header = kind.from_fileobj(content)
+            # Its checks print; what matters of them is checked here.
+            header = kind.from_fileobj(content, check=False)
             dtype = header.get_data_dtype()
             shape = tuple(int(side) for side in header.get_data_shape())
             slope, intercept = header.get_slope_inter()
             affine = header.get_best_affine()
-        except (HeaderDataError, ValueError) as error:
+            offset = int(header.get_data_offset())
+        except (HeaderDataError, ValueError, OverflowError) as error:
             raise UnreadableImage(f"damaged ({' '.join(str(error).split())[:200]})") from error
+        if offset < header.sizeof_hdr:
+            raise UnreadableImage("damaged (its values begin within its header)")
         sides = _three_sides(shape)
         if dtype.kind not in "iuf":
             raise UnreadableImage(f"a volume of {dtype}; grey volumes alone are read")
@@ -121,7 +125,7 @@ def open_volume(stream: BinaryIO, slicing: Slicing, max_bytes: int) -> Iterator[
             raise UnreadableImage(
                 f"its values take {nbytes} bytes, more than max_bytes={max_bytes}"
             )
-        place = (sides, dtype, int(header.get_data_offset()), 1.0, 0.0)
+        place = (sides, dtype, offset, 1.0, 0.0)
         stored = ArrayProxy(content, place, mmap=False)
         slope = 1.0 if slope is None else float(slope)
         intercept = 0.0 if intercept is None else float(intercept)
@@ -156,7 +160,8 @@ def _by(sides: tuple[int, ...]) -> str:
 
 def _turned(affine: Float[np.ndarray, "4 4"], slicing: Slicing) -> tuple[int, int, int, bool, bool]:
     """The axes across, down and along a slice, and whether the last two are flipped."""
-    orientation = io_orientation(affine)
+    with np.errstate(all="ignore"):
+        orientation = io_orientation(affine)
     if not np.isfinite(orientation).all():
         orientation = np.array([[0, 1], [1, 1], [2, 1]])
     # A volume's axis by the patient's axis that it is nearest to. Slices show the patient's axes

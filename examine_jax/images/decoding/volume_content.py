@@ -5,8 +5,8 @@ from typing import BinaryIO
 
 # The length of a header in either byte order, and its magic bytes with their place.
 _HEADERS = (
-    (348, 344, (b"n+1\0", b"ni1\0")),
-    (540, 4, (b"n+2\0", b"ni2\0")),
+    (348, 344, b"n+1\0"),
+    (540, 4, b"n+2\0"),
 )
 _BEGINNING = 348
 _GZIP = b"\x1f\x8b"
@@ -29,8 +29,8 @@ def is_volume(stream: BinaryIO) -> bool:
         except zlib.error:
             beginning = b""
     stream.seek(0)
-    for length, place, magics in _HEADERS:
+    for length, place, magic in _HEADERS:
         lengths = (length.to_bytes(4, "little"), length.to_bytes(4, "big"))
-        if beginning[:4] in lengths and beginning[place : place + 4] in magics:
+        if beginning[:4] in lengths and beginning[place : place + 4] == magic:
             return True
     return False

@@ -153,6 +153,9 @@ def bad_volumes(folder: pathlib.Path) -> dict[str, str]:
     (folder / "text.nii").write_bytes(b"no volume")
     (folder / "empty.nii.gz").write_bytes(b"")
     header = bytearray(plain[:352])
+    within = bytearray(plain)
+    within[108:112] = np.array([8], "<f4").tobytes()
+    (folder / "within.nii").write_bytes(within)
     header[42:48] = np.array([32000, 32000, 32000], "<i2").tobytes()
     (folder / "bomb.nii.gz").write_bytes(gzip.compress(bytes(header) + bytes(100_000)))
     (folder / "whole.nii.gz").unlink()
@@ -168,10 +171,13 @@ def bad_volumes(folder: pathlib.Path) -> dict[str, str]:
         "line.nii": "whose axial slices are lines",
         "nan.nii": "NaN or infinity among its values",
         "text.nii": "its content is no PNG",
+        "within.nii": "its values begin within its header",
     }
 
 
-def test_what_is_no_volume_has_its_reason(tmp_path: pathlib.Path) -> None:
+def test_what_is_no_volume_has_its_reason(
+    tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     expected = bad_volumes(tmp_path)
     save(tmp_path / "good.nii", np.random.default_rng(0).normal(size=(4, 4, 1)))
     for read in (load_images, stream_images):
@@ -181,6 +187,7 @@ def test_what_is_no_volume_has_its_reason(tmp_path: pathlib.Path) -> None:
         assert sorted(reasons) == sorted(expected)
         for name, reason in reasons.items():
             assert expected[name] in reason
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_description_is_of_the_whole_slice_on_the_volumes_scale(folder: pathlib.Path) -> None:
