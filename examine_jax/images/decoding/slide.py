@@ -43,7 +43,9 @@ def open_slide(path: str) -> Any:
     try:
         return _opened(os.path.abspath(path), changed)
     except openslide.OpenSlideUnsupportedFormatError:
-        raise UnreadableImage("no slide that openslide reads") from None
+        raise UnreadableImage(
+            "no slide that openslide reads; to read pictures, name their folder"
+        ) from None
     except openslide.OpenSlideError as error:
         raise UnreadableImage(_damage(error)) from error
 

@@ -37,7 +37,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 # Of whole slides, which are cut into tiles.
-SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".vms", ".vmu", ".svslide"})
+SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".svslide"})
 
 # Of files that list images.
 LIST_SUFFIXES = (".txt", ".csv")
@@ -229,9 +229,12 @@ def _scan(folder: str | os.PathLike[str]) -> Scan:
         if below and _holds_results(entries):
             problems[below + "/"] = "a folder of results; its charts are no images to read"
             continue
+        present = {entry.name for entry in entries}
         for entry in entries:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
+            if f"{entry.name}.mrxs" in present and entry.is_dir():
+                continue  # The parts of that slide.
             name = f"{below}/{entry.name}" if below else entry.name
             if entry.is_dir(follow_symlinks=False):
                 real.append(name)

@@ -81,6 +81,8 @@ def test_dicom_is_found_by_content_too_and_formats_not_read_are_reported(tmp_pat
     touch(tmp_path / "brain.mha")
     touch(tmp_path / "slide.czi")
     touch(tmp_path / "slide.svs")
+    touch(tmp_path / "parts.mrxs")
+    touch(tmp_path / "parts/Data0000.dat")
     touch(tmp_path / "moving.gif")
     touch(tmp_path / "LICENSE")
     os.mkfifo(tmp_path / "12345")
@@ -89,7 +91,7 @@ def test_dicom_is_found_by_content_too_and_formats_not_read_are_reported(tmp_pat
     assert names(result) == ["1.2.840.113619.2", "IM0001", "scan.dcm"]
     assert "volume" in reasons["brain.mha"]
     assert "a whole slide of a format" in reasons["slide.czi"]
-    assert [slide.name for slide in result.slides] == ["slide.svs"]
+    assert [slide.name for slide in result.slides] == ["parts.mrxs", "slide.svs"]
     assert "save it as PNG" in reasons["moving.gif"]
     assert len(reasons) == 3
     assert result.other == {"no suffix": 2}
