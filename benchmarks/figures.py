@@ -586,6 +586,31 @@ def valuation_speed() -> list[str]:
 # What the library holds.
 
 
+def detection_bccd() -> list[str]:
+    """Average precision by seed, against the original boxes and against TXL-PBC's."""
+    seeds = _json("2026-11-30-detection-bccd.json")["seeds"]
+    truths = (("original", "original"), ("txl_pbc", "TXL-PBC's"))
+
+    def rows() -> Iterator[Sequence[str]]:
+        for key, shown in truths:
+            own = [seed[key] for seed in seeds]
+            by_class = (
+                f"{np.mean([one['ap50_by_class'][name] for one in own]):.3f}"
+                for name in own[0]["ap50_by_class"]
+            )
+            yield (
+                shown,
+                str(own[0]["images"]),
+                str(own[0]["boxes"]),
+                _mean_and_deviation([one["ap50"] for one in own]),
+                _mean_and_deviation([one["ap"] for one in own]),
+                *by_class,
+            )
+
+    names = tuple(f"AP50 {name}" for name in seeds[0]["original"]["ap50_by_class"])
+    return _table(("true boxes", "images", "boxes", "AP50", "AP", *names), rows())
+
+
 def method_presets() -> list[str]:
     from examine_jax.pretraining import method_names, preset_names
 
@@ -643,6 +668,11 @@ def _memory(solver: str) -> str:
     return f"{memory[solver]['peak_beyond_before_gib']:.2f} GiB"
 
 
+def _detection_minutes() -> str:
+    seeds = _json("2026-11-30-detection-bccd.json")["seeds"]
+    return _range([seed["cpu_seconds"] / 60 for seed in seeds], 1)
+
+
 def _scoring_ratio() -> str:
     runs = _json("2026-11-21-scoring-speed.json")["runs"]
     found = [runs[f"{time} UTC, 500x1024 gaussian"] for time in ("13:34", "14:09")]
@@ -654,6 +684,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     for function in (
         *(noise_separation, noise_separation_by_encoder, learning, values, mislabelled),
         *(low_resource, low_resource_dermoscopy, batch_sizes, byol_tracin, byol_tracin_cost),
+        *(detection_bccd,),
         *(first_labels, selection_rules, budget_histology, budget_dermoscopy, budget_x_ray),
         *(
             accuracy,
@@ -669,6 +700,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
 }
 
 FIGURES: dict[str, Callable[[], str]] = {
+    "detection_minutes": _detection_minutes,
     "scoring_times_faster": _scoring_ratio,
     "largest_share_of_a_bound": _largest_bound_share,
     "noise_correlation_trained": lambda: _noise_correlation("trained encoder"),
