@@ -114,8 +114,9 @@ def stream_images(
 
     Args:
         source: as in `load_images`, but for array files, which are read whole.
-        image_size, channels, split, bits_stored, intensity_range, dicom_window, on_progress,
-            slicing, tiling: as in `load_images`.
+        image_size, channels, split, bits_stored, intensity_range, dicom_window: as in
+            `load_images`.
+        on_progress, slicing, tiling: as in `load_images`.
 
     Returns:
         The images by index, their names, and the files that were skipped with their reasons.
