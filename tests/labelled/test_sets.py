@@ -2,6 +2,7 @@
 
 import csv
 import pathlib
+import zipfile
 
 import numpy as np
 import pytest
@@ -202,3 +203,21 @@ def test_no_labels_at_all_are_refused(tmp_path: pathlib.Path) -> None:
     write(tmp_path / "images", 3, [])
     with pytest.raises(ValueError, match="give a CSV file of labels"):
         read(tmp_path / "images", None)
+
+
+def test_an_archives_folders_are_classes_and_a_list_takes_a_table(tmp_path: pathlib.Path) -> None:
+    table = write(tmp_path / "images", 6, ROWS)
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        for name, kind, _ in ROWS:
+            archive.write(tmp_path / "images" / name, f"{kind}/{name}")
+    found = read_labelled(LabelledSource(tmp_path / "packed.zip"), image_size=8, channels=3)
+    assert found.classes == ("a", "b")
+    assert found.names == ("a/0.png", "a/2.png", "a/4.png", "b/1.png", "b/3.png", "b/5.png")
+    assert found.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    listed = tmp_path / "images" / "list.txt"
+    listed.write_text("".join(f"{row[0]}\n" for row in ROWS))
+    assert read(listed, table).labels.tolist() == [0, 1] * 3
+    absolute = tmp_path / "list.txt"
+    absolute.write_text("".join(f"../{tmp_path.name}/images/{row[0]}\n" for row in ROWS))
+    with pytest.raises(ValueError, match="6 images lie in no class's sub-folder"):
+        read_labelled(LabelledSource(absolute), image_size=8, channels=3)
