@@ -50,9 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def finished(folder: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     workdir = tmp_path_factory.mktemp("out")
-    code, errors = run("assess", f"--images={folder}", f"--workdir={workdir}", *QUICK)
+    code, errors = run_here("assess", f"--images={folder}", f"--workdir={workdir}", *QUICK)
     assert code == 0, errors
-    assert "device: cpu" in errors
     return workdir
 
 
@@ -150,6 +149,7 @@ def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_scores(
         assert not (workdir / "report.html").exists()
     code, errors = run("assess", f"--images={folder}", f"--workdir={workdir}", *QUICK)
     assert code == 0, errors
+    assert "device: cpu" in errors
     assert (workdir / "scores.csv").read_bytes() == (finished / "scores.csv").read_bytes()
 
 
