@@ -21,7 +21,7 @@ def roi_align(
 
     All levels form one list of pixels, of which each sample gathers four. The gradient with respect
     to the maps is a scatter. The boxes get no gradient. A GPU adds up the scatter in any order, so
-    its rounding varies from run to run, unless XLA_FLAGS has --xla_gpu_deterministic_ops=true.
+    its rounding varies from run to run, unless XLA_FLAGS sets xla_gpu_deterministic_ops to true.
 
     Args:
         sampling: the settings.
