@@ -250,9 +250,11 @@ def _alive(process: int) -> bool:
 def test_a_parent_that_ends_leaves_no_worker(ended_by: signal.Signals) -> None:
     # No guard of __name__: a worker does not import the program that starts it.
     program = """
-        import threading
+        import signal, threading
         from examine_jax.images.decoding.parallel import Budget
         from examine_jax.images.decoding.worker_pool import Task, call
+        # A test that a shell starts in the background inherits a SIGINT that is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         task = Task("tests.support.hostile_tasks:act", None)
         ((process, *_),) = call(task, [("good", 0)], Budget(1), threading.Event())
         print(process, flush=True)
