@@ -16,6 +16,7 @@ from examine_jax.common.settings import setting
 from .command import choose_device, run
 from .flags import define, given, read, refuse_without_effect
 from .intensity import check_range
+from .slices_and_tiles import NAMES, SliceAndTileFlags
 
 if TYPE_CHECKING:
     from examine_jax.images import GaussianCorruption
@@ -66,24 +67,6 @@ class AssessFlags:
     dicom_window: int | None = setting(
         None, "Which of a DICOM file's windows. If not given: the first.", minimum=1
     )
-    slice_axis: Literal["axial", "coronal", "sagittal"] | None = setting(
-        None, "Which slices of volumes are read. If not given: axial."
-    )
-    slice_step: int | None = setting(
-        None, "Every how many slices of a volume one is read. If not given: each.", minimum=1
-    )
-    mpp: float | None = setting(
-        None, "Micrometres a pixel of whole slides. If not given: 0.5.", minimum=0.01
-    )
-    tile_size: int | None = setting(
-        None, "The side of a slide's tiles in such pixels. If not given: 256.", minimum=16
-    )
-    tissue: float | None = setting(
-        None,
-        "Read tiles of which this share is tissue. If not given: 0.25.",
-        minimum=0.0,
-        maximum=1.0,
-    )
     steps: int | None = setting(
         None, "Training steps. If not given: the architecture's.", minimum=1, main=True
     )
@@ -105,11 +88,6 @@ class AssessFlags:
                 "encoder",
                 "intensity_range",
                 "dicom_window",
-                "slice_axis",
-                "slice_step",
-                "mpp",
-                "tile_size",
-                "tissue",
                 "noise_levels",
             ):
                 if getattr(self, name) is not None:
@@ -136,23 +114,22 @@ def define_flags(values: FlagValues) -> None:
     from examine_jax.jobs.assess.settings import AssessSettings, DecisionSettings
 
     define(values, AssessFlags)
+    define(values, SliceAndTileFlags)
     define(values, DecisionSettings)
     define(values, AssessSettings)
     define(values, GaussianCorruption, names={"spread": "noise_spread"}, only=["spread"])
 
 
 def _job(values: FlagValues) -> None:
-    flags = read(values, AssessFlags)
+    flags, parts = read(values, AssessFlags), read(values, SliceAndTileFlags)
+    if flags.features is not None:
+        refuse_without_effect(values, NAMES, "--features are made already")
     _check_effects(values, flags)
     device = choose_device(values)
-    from examine_jax.images.decoding.slicing import slicing_of
-    from examine_jax.images.decoding.tiling import tiling_of
     from examine_jax.jobs.assess.assess import assess_features, assess_images
     from examine_jax.jobs.assess.page import write_assessment
     from examine_jax.jobs.assess.settings import DecisionSettings
 
-    slicing = slicing_of(flags.slice_axis, flags.slice_step)
-    tiling = tiling_of(flags.mpp, flags.tile_size, flags.tissue)
     settings, decision = _settings(values, flags), read(values, DecisionSettings)
     workdir = pathlib.Path(flags.workdir)
     if flags.features is not None:
@@ -168,8 +145,8 @@ def _job(values: FlagValues) -> None:
             encoder=flags.encoder,
             intensity_range=flags.intensity_range,
             dicom_window=flags.dicom_window,
-            slicing=slicing,
-            tiling=tiling,
+            slicing=parts.slicing,
+            tiling=parts.tiling,
         )
         source = (
             "scikit-image's sample picture"

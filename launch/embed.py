@@ -16,6 +16,7 @@ from examine_jax.common.settings import setting
 from .command import choose_device, run
 from .flags import define, read
 from .intensity import check_range
+from .slices_and_tiles import SliceAndTileFlags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,24 +50,6 @@ class EmbedFlags:
     dicom_window: int | None = setting(
         None, "Which of a DICOM file's windows. If not given: as the encoder's training.", minimum=1
     )
-    slice_axis: Literal["axial", "coronal", "sagittal"] | None = setting(
-        None, "Which slices of volumes are read. If not given: axial."
-    )
-    slice_step: int | None = setting(
-        None, "Every how many slices of a volume one is read. If not given: each.", minimum=1
-    )
-    mpp: float | None = setting(
-        None, "Micrometres a pixel of whole slides. If not given: 0.5.", minimum=0.01
-    )
-    tile_size: int | None = setting(
-        None, "The side of a slide's tiles in such pixels. If not given: 256.", minimum=16
-    )
-    tissue: float | None = setting(
-        None,
-        "Read tiles of which this share is tissue. If not given: 0.25.",
-        minimum=0.0,
-        maximum=1.0,
-    )
     batch_size: int = setting(64, "Images at once.", minimum=1, main=True)
 
     def __post_init__(self) -> None:
@@ -79,19 +62,18 @@ def main() -> None:
 
 def define_flags(values: FlagValues) -> None:
     define(values, EmbedFlags)
+    define(values, SliceAndTileFlags)
 
 
 def _job(values: FlagValues) -> None:
     given = read(values, EmbedFlags)
     choose_device(values)
-    from examine_jax.images.decoding.slicing import slicing_of
-    from examine_jax.images.decoding.tiling import tiling_of
     from examine_jax.jobs.embed import embed_images
 
-    arguments = dataclasses.asdict(given)
-    slicing = slicing_of(arguments.pop("slice_axis"), arguments.pop("slice_step"))
-    tiling = tiling_of(*(arguments.pop(name) for name in ("mpp", "tile_size", "tissue")))
-    features, skipped = embed_images(**arguments, slicing=slicing, tiling=tiling)
+    parts = read(values, SliceAndTileFlags)
+    features, skipped = embed_images(
+        **dataclasses.asdict(given), slicing=parts.slicing, tiling=parts.tiling
+    )
     left_out = f", {len(skipped)} skipped" if skipped else ""
     print(
         f"{features.shape[0]} x {features.shape[1]} features{left_out}; see {given.output}",

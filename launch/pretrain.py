@@ -9,7 +9,6 @@ command again continues a killed run.
 import dataclasses
 import pathlib
 import sys
-from typing import Literal
 
 from absl.flags import FlagValues
 
@@ -18,6 +17,7 @@ from examine_jax.common.settings import setting
 from .command import choose_device, run
 from .flags import define, read
 from .intensity import check_range
+from .slices_and_tiles import SliceAndTileFlags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,24 +42,6 @@ class PretrainFlags:
         metavar="LOW,HIGH",
     )
     dicom_window: int = setting(1, "Which of a DICOM file's windows.", minimum=1)
-    slice_axis: Literal["axial", "coronal", "sagittal"] | None = setting(
-        None, "Which slices of volumes are read. If not given: axial."
-    )
-    slice_step: int | None = setting(
-        None, "Every how many slices of a volume one is read. If not given: each.", minimum=1
-    )
-    mpp: float | None = setting(
-        None, "Micrometres a pixel of whole slides. If not given: 0.5.", minimum=0.01
-    )
-    tile_size: int | None = setting(
-        None, "The side of a slide's tiles in such pixels. If not given: 256.", minimum=16
-    )
-    tissue: float | None = setting(
-        None,
-        "Read tiles of which this share is tissue. If not given: 0.25.",
-        minimum=0.0,
-        maximum=1.0,
-    )
     labels: str | None = setting(
         None,
         "A .csv file of labels to report by. Only byol_sup trains with them.",
@@ -87,13 +69,12 @@ def define_flags(values: FlagValues) -> None:
     from examine_jax.jobs.pretrain.pretrain import TrainingSettings
 
     define(values, PretrainFlags)
+    define(values, SliceAndTileFlags)
     define(values, TrainingSettings)
 
 
 def _job(values: FlagValues) -> None:
-    flags = read(values, PretrainFlags)
-    from examine_jax.images.decoding.slicing import slicing_of
-    from examine_jax.images.decoding.tiling import tiling_of
+    flags, parts = read(values, PretrainFlags), read(values, SliceAndTileFlags)
     from examine_jax.jobs.pretrain.page import write_training
     from examine_jax.jobs.pretrain.pretrain import TrainingSettings, train_encoder
 
@@ -112,8 +93,8 @@ def _job(values: FlagValues) -> None:
         on_demand=flags.on_demand,
         intensity_range=flags.intensity_range,
         dicom_window=flags.dicom_window,
-        slicing=slicing_of(flags.slice_axis, flags.slice_step),
-        tiling=tiling_of(flags.mpp, flags.tile_size, flags.tissue),
+        slicing=parts.slicing,
+        tiling=parts.tiling,
         labels=flags.labels,
         image_column=flags.image_column,
         label_column=flags.label_column,

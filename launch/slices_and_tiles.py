@@ -1,0 +1,51 @@
+"""The flags that say which slices of volumes and which tiles of slides are read."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Literal
+
+from examine_jax.common.settings import setting
+
+if TYPE_CHECKING:
+    from examine_jax.images.decoding.slicing import Slicing
+    from examine_jax.images.decoding.tiling import Tiling
+
+
+@dataclasses.dataclass(frozen=True)
+class SliceAndTileFlags:
+    """Which slices and tiles are images; None: the default."""
+
+    slice_axis: Literal["axial", "coronal", "sagittal"] | None = setting(
+        None, "Which slices of volumes are read. If not given: axial."
+    )
+    slice_step: int | None = setting(
+        None, "Every how many slices of a volume one is read. If not given: each.", minimum=1
+    )
+    mpp: float | None = setting(
+        None, "Micrometres a pixel of whole slides. If not given: 0.5.", minimum=0.01
+    )
+    tile_size: int | None = setting(
+        None, "The side of a slide's tiles in such pixels. If not given: 256.", minimum=16
+    )
+    tissue: float | None = setting(
+        None,
+        "Read tiles of which this share is tissue. If not given: 0.25.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+
+    @property
+    def slicing(self) -> "Slicing":
+        """Which slices of volumes are images."""
+        from examine_jax.images.decoding.slicing import slicing_of
+
+        return slicing_of(self.slice_axis, self.slice_step)
+
+    @property
+    def tiling(self) -> "Tiling":
+        """Which tiles of slides are images."""
+        from examine_jax.images.decoding.tiling import tiling_of
+
+        return tiling_of(self.mpp, self.tile_size, self.tissue)
+
+
+NAMES = tuple(field.name for field in dataclasses.fields(SliceAndTileFlags))
