@@ -163,8 +163,8 @@ def _job(values: FlagValues) -> None:
         folder=flags.images,
         hand_over_as=flags.hand_over,
         keep_originals=flags.keep_originals,
-        slicing=slicing,
-        tiling=tiling,
+        slicing=parts.slicing,
+        tiling=parts.tiling,
     )
     skipped = 0 if assessment.images is None else len(assessment.images.skipped)
     left_out = f", {skipped} skipped (see skipped.csv)" if skipped else ""

@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 from examine_jax.detection.augmentation import BoxAugmentation
 from examine_jax.detection.faster_rcnn import FasterRCNN
-from examine_jax.detection.geometry.anchors import AnchorSettings
+from examine_jax.detection.geometry.anchors import AnchorSettings, anchors_from_boxes
 from examine_jax.detection.geometry.coder import BoxCoder
 from examine_jax.detection.geometry.roi_sampling import RoISampling
 from examine_jax.detection.post_processing import DetectionSettings
 from examine_jax.detection.proposals import ProposalSettings
 from examine_jax.detection.targets import ANCHOR_TARGETS, ROI_TARGETS
+from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.models import ResNetConfig
 from examine_jax.pretraining.pixels import IMAGENET, PixelScale
 
@@ -90,6 +91,24 @@ def released_code(classes: tuple[str, ...], channels: int = 3) -> FasterRCNN:
         frozen_stages=1,
         batch_norm="running",
     )
+
+
+def with_fitted_anchors(detector: FasterRCNN, boxes: BoxSet) -> FasterRCNN:
+    """The detector with anchor sizes of these boxes, which are in its pixels; all else is kept.
+
+    Raises:
+        ValueError: as `anchors_from_boxes`.
+    """
+    own = detector.anchors
+    anchors = anchors_from_boxes(
+        boxes.corners,
+        boxes.label,
+        strides=own.strides,
+        sizes_per_level=len(own.sizes[0]),
+        ratios=own.ratios,
+        rounded=own.rounded,
+    )
+    return dataclasses.replace(detector, anchors=anchors)
 
 
 PRESETS: dict[str, Callable[..., FasterRCNN]] = {

@@ -1,5 +1,6 @@
 """What a detector starts from: torchvision's detectors, or any trained ResNet encoder."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -69,6 +70,30 @@ def detector_from_torchvision(
         f"weights of {path.name}, by torchvision's names:",
         *stored.account,
     )
+
+
+def on_encoder(detector: FasterRCNN, encoder: Encoder) -> FasterRCNN:
+    """The detector on the network of a trained encoder, with its scaling of pixels.
+
+    Raises:
+        ValueError: the encoder is no ResNet of torchvision's shape, or takes other channels.
+    """
+    network, own = encoder.method.encoder, detector.encoder
+    if not isinstance(network, ResNetConfig):
+        raise ValueError(
+            f"the encoder is a {type(network).__name__}, which has no feature maps for a pyramid; "
+            "give a ResNet (launch.pretrain with the method simclr and the architecture "
+            "resnet18_imagenet_stem)"
+        )
+    if network.channels != own.channels:
+        raise ValueError(
+            f"the encoder takes {network.channels} channels, the detector {own.channels}: train "
+            f"the detector on {network.channels} (--channels of detect_train), or give another "
+            "encoder"
+        )
+    network = dataclasses.replace(network, image_size=own.image_size, dtype=own.dtype)
+    pixels = getattr(encoder.method, "pixels", detector.pixels)
+    return dataclasses.replace(detector, encoder=network, pixels=pixels)
 
 
 def graft_encoder(

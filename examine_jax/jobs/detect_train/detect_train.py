@@ -19,6 +19,11 @@ from examine_jax.detection.detector_folder import save_detector
 from examine_jax.detection.faster_rcnn import FasterRCNN
 from examine_jax.detection.geometry.anchors import best_overlaps
 from examine_jax.detection.repeat_factors import images_by_class, repeated_images_by_class
+from examine_jax.detection.starting_weights import (
+    detector_from_torchvision,
+    graft_encoder,
+    on_encoder,
+)
 from examine_jax.detection.training import (
     Detector,
     ValidationSet,
@@ -100,7 +105,7 @@ def train_on_boxes(settings: DetectTrainSettings, *, progress: bool = True) -> T
 
     detector = settings.detector(boxes)
     if encoder is not None:
-        detector = with_encoder(detector, encoder.method)
+        detector = on_encoder(detector, encoder)
     repeats, training = _training(settings, boxes)
     if validation is not None:
         every = settings.validate_every or max(1, (training.phases[0].steps or 10) // 10)
@@ -161,32 +166,6 @@ def train_on_boxes(settings: DetectTrainSettings, *, progress: bool = True) -> T
     trained = dataclasses.replace(trained, training=json.loads(json.dumps(remembered)))
     save_detector(workdir / "detector", trained)
     return TrainedDetector(trained, training, history, boxed, boxes, counts, reached, tuple(notes))
-
-
-def with_encoder(detector: FasterRCNN, method: object) -> FasterRCNN:
-    """The detector on the network of a trained encoder, with its scaling of pixels.
-
-    Raises:
-        ValueError: the encoder is no ResNet of torchvision's shape, or takes other channels.
-    """
-    from examine_jax.models import ResNetConfig
-
-    network = getattr(method, "encoder", None)
-    if not isinstance(network, ResNetConfig):
-        raise ValueError(
-            f"--encoder: a {type(network).__name__} has no feature maps for a pyramid; give a "
-            "ResNet (launch.pretrain --method=simclr --architecture=resnet18_imagenet_stem)"
-        )
-    if network.channels != detector.encoder.channels:
-        raise ValueError(
-            f"--encoder takes {network.channels} channels, the detector "
-            f"{detector.encoder.channels}: give --channels={network.channels}"
-        )
-    config = dataclasses.replace(
-        network, image_size=detector.encoder.image_size, dtype=detector.encoder.dtype
-    )
-    pixels = getattr(method, "pixels", detector.pixels)
-    return dataclasses.replace(detector, encoder=config, pixels=pixels)
 
 
 def _read(
@@ -284,8 +263,6 @@ def _start(
     """(params, state) from other weights, with a note on where each came from."""
     if settings.init is None and encoder is None:
         return None
-    from examine_jax.detection.starting_weights import detector_from_torchvision, graft_encoder
-
     if settings.init is not None:
         params, state, account = detector_from_torchvision(
             settings.init, detector, jax.random.key(settings.seed)

@@ -7,8 +7,7 @@ from typing import Literal
 from examine_jax.common.settings import setting
 from examine_jax.detection.augmentation import BoxAugmentation
 from examine_jax.detection.faster_rcnn import FasterRCNN
-from examine_jax.detection.geometry.anchors import anchors_from_boxes
-from examine_jax.detection.presets import PRESETS
+from examine_jax.detection.presets import PRESETS, with_fitted_anchors
 from examine_jax.detection.recipes import RECIPES, Recipe
 from examine_jax.detection.repeat_factors import RepeatFactors
 from examine_jax.labelled.boxes.box_set import BoxSet
@@ -169,21 +168,12 @@ class DetectTrainSettings:
         by_boxes = self.preset == "small" if self.anchors is None else self.anchors == "boxes"
         if self.init is not None and self.anchors is None:
             by_boxes = False  # its proposals were trained with torchvision's anchors
-        if by_boxes:
-            own = detector.anchors
-            changes["anchors"] = anchors_from_boxes(
-                boxes.corners,
-                boxes.label,
-                strides=own.strides,
-                sizes_per_level=len(own.sizes[0]),
-                ratios=own.ratios,
-                rounded=own.rounded,
-            )
         for field in ("frozen_stages", "batch_norm"):
             if getattr(self, field) is not None:
                 changes[field] = getattr(self, field)
         changes["augmentation"] = self._augmentation(detector.augmentation)
-        return dataclasses.replace(detector, **changes)  # type: ignore[arg-type]
+        detector = dataclasses.replace(detector, **changes)  # type: ignore[arg-type]
+        return with_fitted_anchors(detector, boxes) if by_boxes else detector
 
     def _augmentation(self, preset: BoxAugmentation) -> BoxAugmentation:
         changes = {

@@ -12,11 +12,14 @@ from examine_jax.common.array_digest import digest_arrays
 from examine_jax.common.shapes import PyTree, UInt8
 from examine_jax.detection.faster_rcnn import FasterRCNN
 from examine_jax.detection.prediction import predict
-from examine_jax.detection.starting_weights import detector_from_torchvision, graft_encoder
+from examine_jax.detection.starting_weights import (
+    detector_from_torchvision,
+    graft_encoder,
+    on_encoder,
+)
 from examine_jax.detection.training import train_detector
 from examine_jax.encoders import Encoder, load_encoder
 from examine_jax.labelled.boxes.box_set import BoxSet
-from examine_jax.models import ResNetConfig
 from examine_jax.studies.common import kept
 from examine_jax.studies.common.training_length import training_watch
 from examine_jax.studies.detection.results import measured, store
@@ -53,18 +56,7 @@ class Start:
         Raises:
             ValueError: the encoder is no ResNet, or takes other channels.
         """
-        if self.encoder is None:
-            return detector
-        network = self.encoder.method.encoder
-        if not isinstance(network, ResNetConfig) or network.channels != detector.encoder.channels:
-            raise ValueError(
-                f"the start is a {type(network).__name__} of {network.channels} channels: the "
-                f"study needs a ResNet of {detector.encoder.channels}"
-            )
-        own = detector.encoder
-        network = dataclasses.replace(network, image_size=own.image_size, dtype=own.dtype)
-        pixels = getattr(self.encoder.method, "pixels", detector.pixels)
-        return dataclasses.replace(detector, encoder=network, pixels=pixels)
+        return detector if self.encoder is None else on_encoder(detector, self.encoder)
 
     def weights(self, detector: FasterRCNN, seed: int) -> Weights:
         """The detector's (params, state)."""

@@ -5,8 +5,7 @@ from typing import Literal
 
 from examine_jax.common.settings import setting
 from examine_jax.detection.faster_rcnn import FasterRCNN
-from examine_jax.detection.geometry.anchors import anchors_from_boxes
-from examine_jax.detection.presets import PRESETS
+from examine_jax.detection.presets import PRESETS, with_fitted_anchors
 from examine_jax.detection.recipes import RECIPES, Recipe
 from examine_jax.detection.repeat_factors import RepeatFactors
 from examine_jax.labelled.boxes.box_set import BoxSet
@@ -187,16 +186,7 @@ class DetectionStudySettings:
         found = self.template(boxes.classes)
         if self.preset != "small" or self.network is not None or not fit_anchors or not len(boxes):
             return found
-        own = found.anchors
-        anchors = anchors_from_boxes(
-            boxes.corners,
-            boxes.label,
-            strides=own.strides,
-            sizes_per_level=len(own.sizes[0]),
-            ratios=own.ratios,
-            rounded=own.rounded,
-        )
-        return dataclasses.replace(found, anchors=anchors)
+        return with_fitted_anchors(found, boxes)
 
     @property
     def recipe(self) -> Recipe:
