@@ -13,7 +13,6 @@ from examine_jax.images.decoding.decoded_image import DecodedImage
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.depth import (
     bits_that_hold,
-    check_bits_stored,
     float_full_scale,
     float_note,
     to_bytes,
@@ -21,14 +20,11 @@ from examine_jax.images.decoding.depth import (
 from examine_jax.images.decoding.describing import stacked
 from examine_jax.images.decoding.file_part import Place, path_of
 from examine_jax.images.decoding.intensity import (
-    GreyScale,
     Intensities,
     scale_notes,
     shared_scales,
 )
-from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
-from examine_jax.images.decoding.resize import check_size
 from examine_jax.images.decoding.series_windows import Slice, window_notes
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import ImageSet, SkippedImage
@@ -38,6 +34,7 @@ from examine_jax.images.sources.files_reading import (
     MAX_PIXELS,
     beyond_read,
     by_series,
+    decoder_of,
     empty_notes,
     file_names,
     image_name,
@@ -69,23 +66,9 @@ def load_files(
     Raises:
         ValueError, OSError: as `load_folder`, or as `scan` raises.
     """
-    size, channels = check_size(options.image_size, options.channels), options.channels
-    bits_stored, describe = options.bits_stored, options.describe
-    check_bits_stored(bits_stored)
+    decoder = decoder_of(options, max_pixels, max_bytes)
+    bits_stored, size, channels = decoder.bits_stored, options.size, decoder.channels
     found = scan(os.fspath(source))
-    decoder = ImageDecoder(
-        size,
-        channels,
-        bits_stored,
-        max_pixels,
-        max_bytes,
-        Budget(max_pixels),
-        GreyScale(options.intensity_range, options.dicom_window),
-        describe,
-        options.slicing,
-        options.tiling,
-    )
-
     protected = ProtectedDecoder.of(decoder)
     found = with_tiles(found, protected)
     total = len(found.candidates)
@@ -185,7 +168,7 @@ def load_files(
         + empty_notes(empty, with_empty)
         + scale_notes(scales)
         + window_notes(shown_by.grey_scale.series),
-        descriptions=None if describe is None else stacked(descriptions),
+        descriptions=None if decoder.describe is None else stacked(descriptions),
         stored_sizes=np.array(stored_sizes, np.int32),
     )
 

@@ -5,11 +5,16 @@ import os
 from collections.abc import Iterable, Set
 
 from examine_jax.images.decoding.decoder import ImageDecoder
+from examine_jax.images.decoding.depth import check_bits_stored
 from examine_jax.images.decoding.file_part import Place
+from examine_jax.images.decoding.intensity import GreyScale
+from examine_jax.images.decoding.parallel import Budget
+from examine_jax.images.decoding.resize import check_size
 from examine_jax.images.decoding.series_windows import Slice, common_windows
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown
 from examine_jax.images.sources.scan import Scan
+from examine_jax.images.sources.source import ReadOptions
 
 # What `load_folder` reads unless it is told otherwise.
 MAX_PIXELS, MAX_BYTES = 100_000_000, 2**30
@@ -28,6 +33,27 @@ def check_no_split(source: str, kind: str, split: str | None) -> None:
             f"{shown(source)}: {'an' if kind == 'archive' else 'a'} {kind} has no split {split!r}; "
             f"name the {kind} that holds those images"
         )
+
+
+def decoder_of(options: ReadOptions, max_pixels: int, max_bytes: int) -> ImageDecoder:
+    """The decoder that reads files as the options ask.
+
+    Raises:
+        ValueError: the size, the channels or the bits are none.
+    """
+    check_bits_stored(options.bits_stored)
+    return ImageDecoder(
+        check_size(options.image_size, options.channels),
+        options.channels,
+        options.bits_stored,
+        max_pixels,
+        max_bytes,
+        Budget(max_pixels),
+        GreyScale(options.intensity_range, options.dicom_window),
+        options.describe,
+        options.slicing,
+        options.tiling,
+    )
 
 
 def own_files(places: Iterable[Place]) -> tuple[str, ...]:

@@ -9,18 +9,14 @@ import numpy as np
 
 from examine_jax.common.shapes import UInt8
 from examine_jax.images.decoding.decoded_image import DecodedImage
-from examine_jax.images.decoding.decoder import ImageDecoder
-from examine_jax.images.decoding.depth import FLOAT_TOLERANCE, check_bits_stored, to_bytes
+from examine_jax.images.decoding.depth import FLOAT_TOLERANCE, to_bytes
 from examine_jax.images.decoding.file_part import Place, path_of
 from examine_jax.images.decoding.intensity import (
-    GreyScale,
     Intensities,
     scale_notes,
     shared_scales,
 )
-from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
-from examine_jax.images.decoding.resize import check_size
 from examine_jax.images.decoding.series_windows import Slice, window_notes
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import SkippedImage
@@ -30,6 +26,7 @@ from examine_jax.images.sources.files_reading import (
     MAX_PIXELS,
     beyond_read,
     by_series,
+    decoder_of,
     empty_notes,
     file_names,
     image_name,
@@ -63,22 +60,9 @@ def stream_files(
     Raises:
         ValueError, OSError: as `stream_folder`, or as `scan` raises.
     """
-    size, channels = check_size(options.image_size, options.channels), options.channels
-    bits_stored = options.bits_stored
-    check_bits_stored(bits_stored)
+    decoder = decoder_of(options, max_pixels, max_bytes)
+    bits_stored, size, channels = decoder.bits_stored, options.size, decoder.channels
     found = scan(os.fspath(source))
-    decoder = ImageDecoder(
-        size,
-        channels,
-        bits_stored,
-        max_pixels,
-        max_bytes,
-        Budget(max_pixels),
-        GreyScale(options.intensity_range, options.dicom_window),
-        slicing=options.slicing,
-        tiling=options.tiling,
-    )
-
     protected = ProtectedDecoder.of(decoder)
     found = with_tiles(found, protected)
     names: list[str] = []
