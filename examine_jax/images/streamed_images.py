@@ -27,6 +27,7 @@ class StreamedImages:
         skipped: files that were found and cannot be read.
         files: the path of each image's file, where every image is read from a file.
         notes: as in `ImageSet`.
+        stored_sizes: as in `ImageSet`.
     """
 
     names: tuple[str, ...]
@@ -36,6 +37,7 @@ class StreamedImages:
     skipped: tuple[SkippedImage, ...] = ()
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    stored_sizes: Int[np.ndarray, "sized 2"] | None = None
 
     dtype = np.dtype(np.uint8)
 

@@ -1,5 +1,6 @@
 """Images read on demand, and batches of them read ahead."""
 
+import io
 import itertools
 import os
 import pathlib
@@ -155,3 +156,46 @@ def test_files_are_only_opened_and_never_changed(folder: pathlib.Path) -> None:
     assert {path: (status.st_mtime_ns, status.st_size) for path, status in before.items()} == {
         path: (status.st_mtime_ns, status.st_size) for path, status in after.items()
     }
+
+
+def turned(kind: str, orientation: int) -> bytes:
+    """An image of 12 rows and 20 columns that EXIF turns."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stream = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 256, (12, 20), dtype=np.uint8)).save(stream, kind, exif=exif)
+    return stream.getvalue()
+
+
+def with_exif_last(png: bytes) -> bytes:
+    """The same PNG with its EXIF chunk after its pixels."""
+    start = png.index(b"eXIf") - 4
+    stop = start + int.from_bytes(png[start : start + 4], "big") + 12
+    end = png.index(b"IEND") - 4
+    return png[:start] + png[stop:end] + png[start:stop] + png[end:]
+
+
+def test_stored_sizes_are_known_without_decoding(tmp_path: pathlib.Path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="volumes need examine-jax[volumes]")
+    for orientation in (1, 3, 6):
+        for kind in ("PNG", "JPEG", "WEBP"):
+            (tmp_path / f"{kind}{orientation}.{kind.lower()}").write_bytes(
+                turned(kind, orientation)
+            )
+    (tmp_path / "last.png").write_bytes(with_exif_last(turned("PNG", 8)))
+    (tmp_path / "damaged.png").write_bytes(turned("PNG", 8)[:-40])
+    deep = RNG.integers(0, 4096, (9, 16), dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray(deep).save(tmp_path / "turned.tif", tiffinfo={274: 6})
+    pages = [Image.fromarray(deep[:rows]) for rows in (3, 5)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    values = RNG.random((5, 6, 7), np.float32)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "v.nii.gz")
+    loaded = load_folder(tmp_path, image_size=8, bits_stored=12)
+    streamed = stream_folder(tmp_path, image_size=8, bits_stored=12)
+    known = dict(zip(streamed.names, streamed.stored_sizes.tolist()))
+    assert known.pop("damaged.png", None) in (None, [12, 20], [20, 12])
+    assert known == dict(zip(loaded.names, loaded.stored_sizes.tolist()))
+    assert known["last.png"] == known["PNG6.png"] == known["JPEG6.jpeg"] == [20, 12]
+    assert known["turned.tif"] == [16, 9]
+    assert (known["pages.tif[0]"], known["pages.tif[1]"]) == ([3, 16], [5, 16])

@@ -71,6 +71,7 @@ class FileHeader:
         frames: of a volume, the index of each slice.
         marks, empty: as in `DecodedFile`.
         scales: of a volume, (black, white) by the name of the scale that its slices share.
+        sizes: rows and columns of each image, upright; one entry: they are all equal.
     """
 
     images: int
@@ -83,3 +84,8 @@ class FileHeader:
     marks: tuple[str, ...] = ()
     empty: int = 0
     scales: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    sizes: tuple[tuple[int, int], ...] = ()
+
+    def size(self, index: int) -> tuple[int, int]:
+        """The rows and columns of one image."""
+        return self.sizes[index] if len(self.sizes) > 1 else self.sizes[0]

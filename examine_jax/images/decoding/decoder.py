@@ -112,7 +112,7 @@ class ImageDecoder:
             UnreadableImage: the file cannot be read, for any reason.
         """
         if isinstance(path, SlideTile):
-            return FileHeader(1, False)
+            return _guarded(lambda: self._tile_header(path))
         return self._opened(path, lambda stream: self._header(stream, path))
 
     def tiles(self, path: str) -> tuple[list[list[int]], bool]:
@@ -195,22 +195,32 @@ class ImageDecoder:
             header: FileHeader = self._volumes().header(stream, scale_name(path))
             return header
         image = pillow_image.open_image(stream, self.max_pixels)
-        return FileHeader(1, pillow_image.is_deep(image), beyond=pillow_image.beyond(image))
+        return FileHeader(
+            1,
+            pillow_image.is_deep(image),
+            beyond=pillow_image.beyond(image),
+            sizes=(pillow_image.size(stream, image),),
+        )
 
     def _tiff_header(self, stream: BinaryIO) -> FileHeader:
         directories, read = self._directories(stream)
         deep, missing = False, dict[int, str]()
         for index, directory in enumerate(directories.images):
             try:
-                deep = read(directory).deep or deep
+                raster = read(directory)
+                deep = raster.deep or deep
+                sizes.append(upright_size((raster.height, raster.width), raster.orientation))
             except Exception as error:
                 missing[index] = str(unreadable(error))
         count = len(directories.images)
         if len(missing) == count:
             raise UnreadableImage(missing[0])
-        return FileHeader(count, deep, missing=missing, beyond=directories.beyond)
+        return FileHeader(
+            count, deep, missing=missing, beyond=directories.beyond, sizes=tuple(sizes)
+        )
 
     def _check_held(self, frames: int) -> None:
+                sizes=(file.size,),
         rows, columns = rows_and_columns(self.image_size)
         if frames > 1 and rows * columns * self.channels * frames > self.max_bytes:
             raise UnreadableImage(
@@ -223,11 +233,13 @@ class ImageDecoder:
         directories = tiff_directories(stream)
         file = tiff.open_tiff(stream)
         if directories.beyond is None:
+        sizes: list[tuple[int, int]] = []
             beyond = tiff.declared_beyond(file, len(directories.images))
             directories = dataclasses.replace(directories, beyond=beyond)
 
         def read(directory: int) -> Raster:
             return tiff.read_tiff(
+                sizes.append((0, 0))
                 stream, file, directory, self.max_pixels, self.max_bytes, self.bits_stored
             )
 

@@ -82,7 +82,12 @@ class DicomFile:
     @property
     def frame_size(self) -> int:
         """Pixels of a frame."""
-        return int(self.header.Rows) * int(self.header.Columns)
+        return self.size[0] * self.size[1]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of a frame."""
+        return int(self.header.Rows), int(self.header.Columns)
 
     def missing(self) -> dict[int, str]:
         """Why frames are not there, by their index."""

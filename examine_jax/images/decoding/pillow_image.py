@@ -1,5 +1,7 @@
 """Reads PNG, JPEG, BMP and WebP by Pillow; PNGs of 16 bits with every bit."""
 
+import os
+import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -31,6 +33,9 @@ _DRAFT_MARGIN = 4
 _GREY_MODES = ("1", "L", "LA", "La")
 
 _WHITE = 65535  # at 16 bits
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNK = struct.Struct(">I4s")  # its length and its kind
 
 
 def open_image(stream: BinaryIO, max_pixels: int) -> Image.Image:
@@ -73,6 +78,36 @@ def orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTag.Orientation, 1))
     except Exception:
         return 1
+
+
+def size(stream: BinaryIO, image: Image.Image) -> tuple[int, int]:
+    """The rows and columns of an image whose header is read, upright. It is not decoded.
+
+    A PNG is decoded only where text or EXIF data come after its pixels and may turn it.
+    """
+    turned = 1
+    try:
+        # Pillow's own method for PNG decodes every file without EXIF data.
+        later = image.format == "PNG" and _says_more_after_pixels(stream)
+        found = image.getexif() if later else Image.Image.getexif(image)
+        turned = int(found.get(ExifTag.Orientation, 1))
+    except Exception:
+        pass  # As `orientation` has it.
+    return upright_size((image.height, image.width), turned)
+
+
+def _says_more_after_pixels(stream: BinaryIO) -> bool:
+    """Whether a PNG has text or EXIF data after its pixels, by the heads of its chunks."""
+    place, end, pixels = len(_PNG_SIGNATURE), stream.seek(0, os.SEEK_END), False
+    while place + 8 <= end:
+        stream.seek(place)
+        length, kind = _PNG_CHUNK.unpack(stream.read(8))
+        if kind == b"IDAT":
+            pixels = True
+        elif pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+            return True
+        place += length + 12
+    return False
 
 
 def decoded(stream: BinaryIO, image: Image.Image) -> Image.Image:

@@ -114,9 +114,22 @@ def read_tile(tile: SlideTile) -> UInt8[np.ndarray, "side side 3"]:
         UnreadableImage: it is damaged.
     """
     slide = open_slide(tile.slide)
-    level = slide.get_best_level_for_downsample(max(1.0, tile.width / tile.tile * 1.01))
-    side = max(1, round(tile.width / slide.level_downsamples[level]))
+    level, side = _level_and_side(slide, tile)
     return _region(slide, (tile.x, tile.y), level, (side, side))
+
+
+def tile_side(tile: SlideTile) -> int:
+    """The side of a tile as `read_tile` reads it.
+
+    Raises:
+        UnreadableImage: its slide cannot be opened.
+    """
+    return _level_and_side(open_slide(tile.slide), tile)[1]
+
+
+def _level_and_side(slide: Any, tile: SlideTile) -> tuple[int, int]:
+    level = slide.get_best_level_for_downsample(max(1.0, tile.width / tile.tile * 1.01))
+    return level, max(1, round(tile.width / slide.level_downsamples[level]))
 
 
 def _region(

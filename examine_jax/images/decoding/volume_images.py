@@ -62,6 +62,7 @@ class VolumeReader:
                 marks=tuple(mark(volume, index) for index in slices.indices),
                 scales={name: slices.scale},
                 empty=slices.empty,
+                sizes=(volume.slice_shape,),
             )
 
     def slices(self, stream: BinaryIO, name: str) -> DecodedFile:

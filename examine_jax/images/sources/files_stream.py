@@ -67,6 +67,7 @@ def stream_files(
     found = with_tiles(found, protected)
     names: list[str] = []
     places: list[tuple[Place, int]] = []  # Row -> place and frame.
+    stored_sizes: list[tuple[int, int]] = []
     skipped = list(found.skipped)
     taken = file_names(found)
     sharing: list[tuple[Intensities, Slice | None]] = []
@@ -101,6 +102,7 @@ def stream_files(
                     skipped.append(SkippedImage(name, file.missing[frame]))
                     continue
                 names.append(name)
+                stored_sizes.append(file.size(frame))
                 places.append((candidate.place, file.frames[frame] if file.frames else frame))
                 if file.slices and (own := file.slices[frame]):
                     slices.append(own)
@@ -124,6 +126,7 @@ def stream_files(
         + empty_notes(empty, with_empty)
         + scale_notes(scales)
         + window_notes(decoder.grey_scale.series),
+        stored_sizes=np.array(stored_sizes, np.int32),
     )
 
 
