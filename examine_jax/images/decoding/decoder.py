@@ -115,6 +115,10 @@ class ImageDecoder:
             return _guarded(lambda: self._tile_header(path))
         return self._opened(path, lambda stream: self._header(stream, path))
 
+    def _tile_header(self, tile: SlideTile) -> FileHeader:
+        side = slide_reader().tile_side(tile)
+        return FileHeader(1, False, sizes=((side, side),))
+
     def tiles(self, path: str) -> tuple[list[list[int]], bool]:
         """The tiles of a whole slide, and whether it states its resolution, as slide.py has it.
 
