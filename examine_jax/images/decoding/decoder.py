@@ -192,6 +192,7 @@ class ImageDecoder:
                 missing,
                 file.slices(self.grey_scale),
                 file.beyond(),
+                sizes=(file.size,),
             )
         if is_tiff(beginning):
             return self._tiff_header(stream)
@@ -209,6 +210,7 @@ class ImageDecoder:
     def _tiff_header(self, stream: BinaryIO) -> FileHeader:
         directories, read = self._directories(stream)
         deep, missing = False, dict[int, str]()
+        sizes: list[tuple[int, int]] = []
         for index, directory in enumerate(directories.images):
             try:
                 raster = read(directory)
@@ -216,6 +218,7 @@ class ImageDecoder:
                 sizes.append(upright_size((raster.height, raster.width), raster.orientation))
             except Exception as error:
                 missing[index] = str(unreadable(error))
+                sizes.append((0, 0))
         count = len(directories.images)
         if len(missing) == count:
             raise UnreadableImage(missing[0])
@@ -224,7 +227,6 @@ class ImageDecoder:
         )
 
     def _check_held(self, frames: int) -> None:
-                sizes=(file.size,),
         rows, columns = rows_and_columns(self.image_size)
         if frames > 1 and rows * columns * self.channels * frames > self.max_bytes:
             raise UnreadableImage(
@@ -237,13 +239,11 @@ class ImageDecoder:
         directories = tiff_directories(stream)
         file = tiff.open_tiff(stream)
         if directories.beyond is None:
-        sizes: list[tuple[int, int]] = []
             beyond = tiff.declared_beyond(file, len(directories.images))
             directories = dataclasses.replace(directories, beyond=beyond)
 
         def read(directory: int) -> Raster:
             return tiff.read_tiff(
-                sizes.append((0, 0))
                 stream, file, directory, self.max_pixels, self.max_bytes, self.bits_stored
             )
 
