@@ -1,6 +1,7 @@
 """Networks: frozen configurations, their Flax Linen modules, and architectures by name."""
 
 from examine_jax.models.architectures import ARCHITECTURES, Architecture, architecture
+from examine_jax.models.attention_pooling import AttentionPooling
 from examine_jax.models.dense_autoencoder import DenseAutoencoder
 from examine_jax.models.flax_encoder import FlaxEncoder
 from examine_jax.models.forward import apply, init_network, run_network
@@ -9,15 +10,25 @@ from examine_jax.models.masked_autoencoder import DecoderConfig, MaskedAutoencod
 from examine_jax.models.patches import patchify, unpatchify
 from examine_jax.models.positions import sincos_positions
 from examine_jax.models.resnet import ResNet, ResNetConfig
-from examine_jax.models.vit import VisionTransformer, ViTConfig
+from examine_jax.models.rotary_positions import RotaryPositions
+from examine_jax.models.vit import VisionTransformer, ViTConfig, ViTExtras
 
 # Configurations that a saved encoder's config.json may name. A new network adds its own here.
-CONFIGURATIONS: tuple[type, ...] = (ViTConfig, ResNetConfig, DecoderConfig, HeadConfig)
+CONFIGURATIONS: tuple[type, ...] = (
+    ViTConfig,
+    ViTExtras,
+    AttentionPooling,
+    RotaryPositions,
+    ResNetConfig,
+    DecoderConfig,
+    HeadConfig,
+)
 
 __all__ = [
     "ARCHITECTURES",
     "CONFIGURATIONS",
     "Architecture",
+    "AttentionPooling",
     "DecoderConfig",
     "DenseAutoencoder",
     "FlaxEncoder",
@@ -25,7 +36,9 @@ __all__ = [
     "MaskedAutoencoder",
     "ResNet",
     "ResNetConfig",
+    "RotaryPositions",
     "ViTConfig",
+    "ViTExtras",
     "VisionTransformer",
     "apply",
     "architecture",

@@ -22,7 +22,7 @@ class DenseDecoder(nn.Module):
         self, encoded: Float[Array, "batch encoded width"]
     ) -> Float[Array, "batch tokens values"]:
         config, dtype = self.config, jnp.dtype(self.encoder.dtype)
-        leading = int(self.encoder.class_token)
+        leading = self.encoder.leading
         positions = sincos_positions(
             self.encoder.image_size // self.encoder.patch_size, config.width
         )

@@ -57,7 +57,7 @@ class MaskedDecoder(nn.Module):
         self, encoded: Float[Array, "batch encoded width"], order: Int[Array, "batch tokens"]
     ) -> Float[Array, "batch masked values"]:
         config, dtype = self.config, jnp.dtype(self.encoder.dtype)
-        leading = int(self.encoder.class_token)
+        leading = self.encoder.leading
         batch, count = order.shape
         masked = count - (encoded.shape[1] - leading)
         positions = sincos_positions(

@@ -8,6 +8,11 @@ from flax import linen as nn
 
 from examine_jax.common.shapes import Array, Float
 from examine_jax.models import layers
+from examine_jax.models.mlps import MLP_FORMS
+from examine_jax.models.rotary_positions import rotate
+
+# Cosines and sines, [tokens, width] or [batch, 1, tokens, width].
+Turns = tuple[Array, Array]
 
 
 class Dense(nn.Module):
@@ -53,15 +58,21 @@ class Attention(nn.Module):
 
     Only tokens from index `outputs_from` on have queries and outputs; keys and values come from all
     tokens. A decoder whose loss uses the masked tokens alone so saves the rest of its last block.
+    `turns` are the cosines and sines of rotary positions, one row a token. With
+    `query_key_epsilon`, each head's queries and keys pass a layer norm first.
     """
 
     heads: int
     dtype: Any
     qkv_bias: bool = True
+    query_key_epsilon: float | None = None
 
     @nn.compact
     def __call__(
-        self, tokens: Float[Array, "batch tokens width"], outputs_from: int = 0
+        self,
+        tokens: Float[Array, "batch tokens width"],
+        outputs_from: int = 0,
+        turns: Turns | None = None,
     ) -> Float[Array, "batch outputs width"]:
         batch, count, width = tokens.shape
         fused = Dense(3 * width, self.dtype, self.qkv_bias, name="qkv")(tokens)
@@ -72,7 +83,16 @@ class Attention(nn.Module):
                 0, 2, 1, 3
             )
 
-        mixed = layers.attend(heads_first(0, outputs_from), heads_first(1, 0), heads_first(2, 0))
+        query, key = heads_first(0, outputs_from), heads_first(1, 0)
+        if self.query_key_epsilon is not None:
+            query = LayerNorm(self.query_key_epsilon, name="query_norm")(query)
+            key = LayerNorm(self.query_key_epsilon, name="key_norm")(key)
+        if turns is not None:
+            query = rotate(
+                query, (turns[0][..., outputs_from:, :], turns[1][..., outputs_from:, :])
+            )
+            key = rotate(key, turns)
+        mixed = layers.attend(query, key, heads_first(2, 0))
         mixed = mixed.transpose(0, 2, 1, 3).reshape(batch, count - outputs_from, width)
         return Dense(width, self.dtype, name="projection")(mixed)
 
@@ -80,9 +100,10 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)).
 
-    mlp="gelu" is the exact (erf) GELU of facebookresearch/mae; mlp="swiglu" is silu(a) * b of two
-    halves (Shazeer, arXiv:2002.05202). `layer_scale` is the initial value of a learned factor for
-    each channel of both branches (Touvron et al., arXiv:2103.17239); None: no factor.
+    `mlp` is one of MLP_FORMS; "gelu" is the exact (erf) GELU of facebookresearch/mae. `layer_scale`
+    is the initial value of a learned factor for each channel of both branches (Touvron et al.,
+    arXiv:2103.17239); None: no factor. With `norm_after`, the norms stand after the attention and
+    the MLP, x + norm(attention(x)), as in timm's ResPostBlock.
     """
 
     heads: int
@@ -92,26 +113,36 @@ class Block(nn.Module):
     qkv_bias: bool = True
     mlp: str = "gelu"
     layer_scale: float | None = None
+    query_key_norm: bool = False
+    norm_after: bool = False
 
     @nn.compact
     def __call__(
-        self, tokens: Float[Array, "batch tokens width"], outputs_from: int = 0
+        self,
+        tokens: Float[Array, "batch tokens width"],
+        outputs_from: int = 0,
+        turns: Turns | None = None,
     ) -> Float[Array, "batch outputs width"]:
-        attended = Attention(self.heads, self.dtype, self.qkv_bias, name="attention")(
-            LayerNorm(self.epsilon, name="norm_1")(tokens), outputs_from
+        form, width = MLP_FORMS[self.mlp], tokens.shape[-1]
+        attention = Attention(
+            self.heads,
+            self.dtype,
+            self.qkv_bias,
+            self.epsilon if self.query_key_norm else None,
+            name="attention",
         )
-        tokens = tokens[:, outputs_from:] + self._scaled(attended, "scale_1")
-        normal = LayerNorm(self.epsilon, name="norm_2")(tokens)
-        if self.mlp == "swiglu":
-            gate, hidden = jnp.split(
-                Dense(2 * self.mlp_width, self.dtype, name="expand")(normal), 2, axis=-1
-            )
-            hidden = nn.silu(gate) * hidden
+        norm_1, norm_2 = (LayerNorm(self.epsilon, name=f"norm_{i}") for i in (1, 2))
+        expand = Dense((2 if form.gated else 1) * self.mlp_width, self.dtype, name="expand")
+        contract = Dense(width, self.dtype, name="contract")
+        if self.norm_after:
+            attended = norm_1(attention(tokens, outputs_from, turns))
+            tokens = tokens[:, outputs_from:] + self._scaled(attended, "scale_1")
+            hidden = norm_2(contract(form(expand(tokens))))
         else:
-            hidden = layers.gelu(Dense(self.mlp_width, self.dtype, name="expand")(normal))
-        return tokens + self._scaled(
-            Dense(tokens.shape[-1], self.dtype, name="contract")(hidden), "scale_2"
-        )
+            attended = attention(norm_1(tokens), outputs_from, turns)
+            tokens = tokens[:, outputs_from:] + self._scaled(attended, "scale_1")
+            hidden = contract(form(expand(norm_2(tokens))))
+        return tokens + self._scaled(hidden, "scale_2")
 
     def _scaled(
         self, branch: Float[Array, "batch tokens width"], name: str
@@ -127,6 +158,6 @@ class Block(nn.Module):
 def block_type(remat: bool) -> Callable[..., Block]:
     """Block; with `remat`, the backward pass computes it again instead of keeping its activations.
 
-    Pass `outputs_from` by position.
+    Pass its arguments by position.
     """
     return nn.remat(Block, static_argnums=(2,)) if remat else Block

@@ -1,18 +1,58 @@
 """The vision transformer: a frozen configuration and its Linen module."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 from flax import linen as nn
 
 from examine_jax.common.shapes import Array, Float, Int
+from examine_jax.models.attention_pooling import AttentionPooler, AttentionPooling
+from examine_jax.models.mlps import MLP_FORMS
 from examine_jax.models.patches import patchify
 from examine_jax.models.positions import sincos_positions
-from examine_jax.models.transformer import Dense, LayerNorm, block_type
+from examine_jax.models.rotary_positions import RotaryPositions
+from examine_jax.models.transformer import Dense, LayerNorm, Turns, block_type
 
-Pooling = Literal["mean", "class_token"]
+Pooling = Literal["mean", "class_token", "class_and_mean", "attention"]
 ComputeDtype = Literal["float32", "bfloat16"]
+_CHOICES = {
+    "pooling": get_args(Pooling),
+    "dtype": get_args(ComputeDtype),
+    "positions": ("sincos", "learned", "rotary"),
+    "mlp": tuple(MLP_FORMS),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ViTExtras:
+    """Parts of a vision transformer that the field's encoders have and facebookresearch/mae lacks.
+
+    Attributes:
+        registers: learned tokens between the class token and the patches; features never hold them.
+        embedding_norm: whether a layer norm stands before the first block (CLIP).
+        query_key_norm: whether each head's queries and keys pass a layer norm.
+        norm_after: whether a block's norms stand after its attention and MLP, not before.
+        rotary: with positions="rotary": which.
+        attention_pooling: with pooling="attention": the pooling head.
+        pooled_norm: whether a layer norm follows the pooling (timm's fc_norm).
+        projection: width of a linear map after the pooling, without bias; None: there is none.
+    """
+
+    registers: int = 0
+    embedding_norm: bool = False
+    query_key_norm: bool = False
+    norm_after: bool = False
+    rotary: RotaryPositions | None = None
+    attention_pooling: AttentionPooling | None = None
+    pooled_norm: bool = False
+    projection: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.registers < 0:
+            raise ValueError(f"ViTExtras: registers must be at least 0, got {self.registers}")
+        if self.projection is not None and self.projection < 1:
+            raise ValueError(f"ViTExtras: projection must be at least 1, got {self.projection}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,21 +65,23 @@ class ViTConfig:
         channels: channels of the input.
         width, depth, heads, mlp_width: of the transformer; heads divides width, 4 divides width.
         class_token: whether a learned token precedes the patches.
-        pooling: the features: the mean of the patch tokens, or the class token.
+        pooling: the features: the mean of the patch tokens; the class token; both, one after the
+            other; or what an attention pooling head makes of all tokens.
         final_norm: whether the encoder ends with a layer norm (facebookresearch/mae). Without it
             (vit-pytorch in 2022) tokens keep their lengths, and features depend more on an image's
             contrast.
         layer_norm_epsilon: 1e-6 as in facebookresearch/mae.
         dtype: of the computation; parameters are always float32.
         positions: "sincos", fixed (facebookresearch/mae); "learned", one parameter vector a patch,
-            initialised as normal(0.02).
+            initialised as normal(0.02); "rotary", turned queries and keys (DINOv3).
         qkv_bias: whether queries, keys and values have a bias.
-        mlp: "gelu", two dense layers around the exact GELU; "swiglu", silu(a) * b between them, a
-            and b each mlp_width wide.
+        mlp: one of MLP_FORMS: "gelu", two dense layers around the exact GELU; "swiglu", silu(a) * b
+            between them, a and b each mlp_width wide; and others.
         layer_scale: initial value of a learned factor for each channel of a block's branches; None:
             no factor.
         remat: whether the backward pass computes each block again instead of keeping its
             activations. Saves memory and costs a third more work.
+        extras: parts that only some encoders have; None: none of them.
     """
 
     image_size: int
@@ -54,11 +96,12 @@ class ViTConfig:
     final_norm: bool = True
     layer_norm_epsilon: float = 1e-6
     dtype: ComputeDtype = "float32"
-    positions: Literal["sincos", "learned"] = "sincos"
+    positions: Literal["sincos", "learned", "rotary"] = "sincos"
     qkv_bias: bool = True
-    mlp: Literal["gelu", "swiglu"] = "gelu"
+    mlp: str = "gelu"
     layer_scale: float | None = None
     remat: bool = False
+    extras: ViTExtras | None = None
 
     def __post_init__(self) -> None:
         for field in (
@@ -83,22 +126,47 @@ class ViTConfig:
             raise ValueError(
                 f"ViTConfig: width {self.width} must be a multiple of 4 and of heads ({self.heads})"
             )
-        if self.pooling not in ("mean", "class_token"):
-            raise ValueError(
-                f"ViTConfig: pooling must be 'mean' or 'class_token', got {self.pooling!r}"
-            )
-        if self.pooling == "class_token" and not self.class_token:
-            raise ValueError("ViTConfig: pooling='class_token' needs class_token=True")
-        for field, choices in (
-            ("dtype", ("float32", "bfloat16")),
-            ("positions", ("sincos", "learned")),
-            ("mlp", ("gelu", "swiglu")),
-        ):
+        for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
                 raise ValueError(
-                    f"ViTConfig: {field} must be '{choices[0]}' or '{choices[1]}', got "
+                    f"ViTConfig: {field} must be one of {', '.join(map(repr, choices))}, got "
                     f"{getattr(self, field)!r}"
                 )
+        if self.pooling in ("class_token", "class_and_mean") and not self.class_token:
+            raise ValueError(f"ViTConfig: pooling={self.pooling!r} needs class_token=True")
+        self._check_extras(self.parts)
+
+    def _check_extras(self, parts: ViTExtras) -> None:
+        if (self.positions == "rotary") != (parts.rotary is not None):
+            raise ValueError("ViTConfig: positions='rotary' and extras.rotary go together")
+        if parts.rotary is not None and self.width // self.heads % 4:
+            raise ValueError(
+                f"ViTConfig: rotary positions need heads whose width is a multiple of 4, got "
+                f"{self.width} / {self.heads}"
+            )
+        pooler = parts.attention_pooling
+        if self.pooling == "attention" and pooler is None:
+            raise ValueError("ViTConfig: pooling='attention' needs extras.attention_pooling")
+        if pooler is not None and self.width % pooler.heads:
+            raise ValueError(
+                f"ViTConfig: the attention pooling's heads ({pooler.heads}) must divide width "
+                f"{self.width}"
+            )
+        if self.pooling == "class_and_mean" and (parts.pooled_norm or parts.projection):
+            raise ValueError(
+                "ViTConfig: pooling='class_and_mean' has no norm or projection after it; choose "
+                "'class_token' or 'mean'"
+            )
+
+    @property
+    def parts(self) -> ViTExtras:
+        """`extras`, or none of them."""
+        return ViTExtras() if self.extras is None else self.extras
+
+    @property
+    def leading(self) -> int:
+        """How many tokens precede the patches: the class token and registers."""
+        return int(self.class_token) + self.parts.registers
 
     @property
     def num_patches(self) -> int:
@@ -111,7 +179,7 @@ class ViTConfig:
     @property
     def features(self) -> int:
         """Width of the pooled features."""
-        return self.width
+        return self.parts.projection or self.width * (1 + (self.pooling == "class_and_mean"))
 
     def module(self) -> "VisionTransformer":
         return VisionTransformer(self)
@@ -123,39 +191,43 @@ class VisionTransformer(nn.Module):
     config: ViTConfig
 
     @nn.compact
-    def encode(
+    def _run(
         self,
         patches: Float[Array, "batch visible values"],
         where: Int[Array, "batch visible"] | None = None,
-    ) -> Float[Array, "batch outputs width"]:
-        """The encoder's output tokens, the class token (if any) first.
-
-        Only visible patches are embedded. Each patch is embedded by itself, so this equals
-        embedding all patches and dropping the masked ones, without that work.
-
-        Args:
-            patches: flattened as in `patchify`.
-            where: the index of each patch in the grid; None: all patches, in order.
-        """
-        config = self.config
-        dtype = jnp.dtype(config.dtype)
-        if config.positions == "learned":
-            initialiser, shape = nn.initializers.normal(0.02), (config.num_patches, config.width)
-            positions = self.param("positions", initialiser, shape, jnp.float32).astype(dtype)
-        else:
-            positions = jnp.asarray(
-                sincos_positions(config.image_size // config.patch_size, config.width), dtype
-            )
+        *,
+        layers: tuple[int, ...] = (),
+        pooled: bool = False,
+    ) -> Any:
+        """The tokens; with `layers`, those after each of these blocks; with `pooled`, features."""
+        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        parts = config.parts
         tokens = Dense(config.width, dtype, name="patch_embedding")(patches)
-        tokens = tokens + (positions if where is None else positions[where])
-        if config.class_token:
-            token = self.param(
-                "class_token", nn.initializers.normal(0.02), (config.width,), jnp.float32
+        tokens = self._with_positions(tokens, where)
+        leading = [
+            self.param(name, nn.initializers.normal(0.02), (*count, config.width), jnp.float32)
+            for name, count, present in (
+                ("class_token", (), config.class_token),
+                ("registers", (parts.registers,), parts.registers),
             )
+            if present
+        ]
+        if leading:
             tokens = jnp.concatenate(
-                [jnp.broadcast_to(token.astype(dtype), (len(tokens), 1, config.width)), tokens],
+                [
+                    jnp.broadcast_to(
+                        token.astype(dtype).reshape(-1, config.width),
+                        (len(tokens), token.size // config.width, config.width),
+                    )
+                    for token in leading
+                ]
+                + [tokens],
                 axis=1,
             )
+        if parts.embedding_norm:
+            tokens = LayerNorm(config.layer_norm_epsilon, name="embedding_norm")(tokens)
+        turns = None if parts.rotary is None else self._turns(parts.rotary, where)
+        after = {}
         for i in range(config.depth):
             block = block_type(config.remat)(
                 config.heads,
@@ -165,20 +237,108 @@ class VisionTransformer(nn.Module):
                 config.qkv_bias,
                 config.mlp,
                 config.layer_scale,
+                parts.query_key_norm,
+                parts.norm_after,
                 name=f"block_{i}",
             )
-            tokens = block(tokens, 0)
-        return (
-            LayerNorm(config.layer_norm_epsilon, name="norm")(tokens)
-            if config.final_norm
-            else tokens
-        )
+            tokens = block(tokens, 0) if turns is None else block(tokens, 0, turns)
+            after[i + 1] = tokens
+        if config.final_norm:
+            norm = LayerNorm(config.layer_norm_epsilon, name="norm")
+            tokens = norm(tokens)
+            after = {i: norm(after[i]) for i in layers if i < config.depth}
+        if layers:
+            return tuple(tokens if i == config.depth else after[i] for i in layers)
+        return self._pool(tokens) if pooled else tokens
+
+    def _with_positions(self, tokens: Array, where: Array | None) -> Array:
+        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        if config.positions == "rotary":
+            return tokens
+        if config.positions == "learned":
+            initialiser, shape = nn.initializers.normal(0.02), (config.num_patches, config.width)
+            positions = self.param("positions", initialiser, shape, jnp.float32).astype(dtype)
+        else:
+            positions = jnp.asarray(
+                sincos_positions(config.image_size // config.patch_size, config.width), dtype
+            )
+        return tokens + (positions if where is None else positions[where])
+
+    def _turns(self, rotary: RotaryPositions, where: Array | None) -> Turns:
+        """Cosines and sines of all tokens; those that precede the patches are not turned."""
+        config = self.config
+        tables = rotary.turns(config.image_size // config.patch_size, config.width // config.heads)
+        ours = []
+        for still, table in zip((1.0, 0.0), tables):
+            patches = jnp.asarray(table) if where is None else jnp.asarray(table)[where][:, None]
+            before = jnp.full((*patches.shape[:-2], config.leading, patches.shape[-1]), still)
+            ours.append(jnp.concatenate([before, patches], axis=-2))
+        return ours[0], ours[1]
+
+    def _pool(self, tokens: Array) -> Array:
+        config, parts = self.config, self.config.parts
+        dtype = jnp.dtype(config.dtype)
+        if config.pooling == "attention":
+            assert parts.attention_pooling is not None
+            pooled = AttentionPooler(
+                parts.attention_pooling, config.layer_norm_epsilon, dtype, name="attention_pooling"
+            )(tokens).astype(jnp.float32)
+        else:
+            tokens = tokens.astype(jnp.float32)
+            if config.pooling == "class_token":
+                pooled = tokens[:, 0]
+            else:
+                pooled = tokens[:, config.leading :].mean(axis=1)
+                if config.pooling == "class_and_mean":
+                    pooled = jnp.concatenate([tokens[:, 0], pooled], axis=-1)
+        if parts.pooled_norm:
+            pooled = LayerNorm(config.layer_norm_epsilon, name="pooled_norm")(pooled)
+        if parts.projection is not None:
+            projection = Dense(parts.projection, dtype, use_bias=False, name="projection")
+            pooled = projection(pooled).astype(jnp.float32)
+        return pooled
+
+    def encode(
+        self,
+        patches: Float[Array, "batch visible values"],
+        where: Int[Array, "batch visible"] | None = None,
+    ) -> Float[Array, "batch outputs width"]:
+        """The encoder's output tokens: the class token and registers (if any), then the patches.
+
+        Only visible patches are embedded. Each patch is embedded by itself, so this equals
+        embedding all patches and dropping the masked ones, without that work.
+
+        Args:
+            patches: flattened as in `patchify`.
+            where: the index of each patch in the grid; None: all patches, in order.
+        """
+        return self._run(patches, where)
 
     def tokens(
         self, images: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch outputs features"]:
         """The output tokens of whole images with normalised pixels."""
         return self.encode(patchify(images, self.config.patch_size))
+
+    def layer_tokens(
+        self, images: Float[Array, "batch height width channels"], layers: tuple[int, ...]
+    ) -> tuple[Float[Array, "batch outputs width"], ...]:
+        """The tokens after these blocks, each followed by the encoder's final norm, if it has one.
+
+        Args:
+            images: whole images with normalised pixels.
+            layers: numbers of blocks from 1 to depth.
+
+        Raises:
+            ValueError: there is no such block.
+        """
+        unknown = [layer for layer in layers if not 1 <= layer <= self.config.depth]
+        if unknown or not layers:
+            raise ValueError(
+                f"layers must be numbers from 1 to {self.config.depth}, the number of blocks; got "
+                f"{list(layers)}"
+            )
+        return self._run(patchify(images, self.config.patch_size), layers=layers)
 
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool = False
@@ -187,7 +347,4 @@ class VisionTransformer(nn.Module):
 
         `train` changes nothing: no layer depends on the batch.
         """
-        tokens = self.tokens(images).astype(jnp.float32)
-        if self.config.pooling == "class_token":
-            return tokens[:, 0]
-        return tokens[:, int(self.config.class_token) :].mean(axis=1)
+        return self._run(patchify(images, self.config.patch_size), pooled=True)
