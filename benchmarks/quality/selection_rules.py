@@ -1,7 +1,7 @@
 """Which strategy should choose by default? Many random draws on seeds that no report uses.
 
 python -m benchmarks.quality.selection_rules --features=F.npy --names=NAMES.txt
-    --output=benchmarks/results/FILE.json [--groups=G.csv] [--seeds=12] [--draws=6]
+    --output=benchmarks/results/FILE.json [--groups=G.csv] [--seeds=12] [--draws=6] [--rules=A;B]
 
 NAMES.txt has the image of each row of features, CLASS/FILE a line; G.csv the columns file and
 group. The split, the budgets and the classifier are those of the budget study, the seeds are 100
@@ -38,6 +38,7 @@ _NAMES = flags.DEFINE_string("names", None, "CLASS/FILE of each row.", required=
 _GROUPS = flags.DEFINE_string("groups", None, "A CSV file with the columns file and group.")
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.", required=True)
 _SEEDS = flags.DEFINE_integer("seeds", 12, "Seeds, from 100 on.")
+_RULES = flags.DEFINE_string("rules", None, "Names of rules, separated by ;. None: all.")
 _DRAWS = flags.DEFINE_integer("draws", 6, "Random choices a seed.")
 
 
@@ -82,7 +83,9 @@ def main(arguments: list[str]) -> None:
         draws = np.random.default_rng(seed)
         orders = [draws.permutation(len(pool)) for _ in range(_DRAWS.value)]
         random.append([[exam.balanced_accuracy(o[:k]) for o in orders] for k in numbers])
-        for name, strategy in rules(features[pool]).items():
+        known = rules(features[pool])
+        for name in _RULES.value.split(";") if _RULES.value else known:
+            strategy = known[name]
             chosen = {k: select(features[pool], k, strategy=strategy, key=seed) for k in numbers}
             found.setdefault(name, []).append(
                 [exam.balanced_accuracy(chosen[k].indices) for k in numbers]
