@@ -1,7 +1,11 @@
 """File names that can be written anywhere, whatever bytes they hold."""
 
 import os
+import re
 from collections.abc import Iterable
+
+# What follows a file's name: a volume's slice, a slide's tile, or a frame or page.
+_PLACE = re.compile(r"(\?[xyz]=\d+|\?x=\d+&y=\d+&w=\d+|\[\d+\])(~\d+)?\Z")
 
 
 def encodable(name: str) -> str:
@@ -36,3 +40,9 @@ def shown(path: str | os.PathLike[str]) -> str:
     """A path as one printable line, for messages."""
     text = encodable(os.fspath(path))
     return text if text.isprintable() else repr(text)
+
+
+def file_and_place(name: str) -> tuple[str, str]:
+    """An image's name as its file's, and what says which image of the file it is."""
+    found = _PLACE.search(name)
+    return (name, "") if found is None else (name[: found.start()], found[0])

@@ -1,17 +1,14 @@
 """Groups of images that their names tell: those of one folder, or of one file."""
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
 from examine_jax.common.shapes import Shaped
+from examine_jax.images.names import file_and_place
 
 GroupBy = Literal["folder", "file"]
-
-# What follows a file's name: a volume's slice, a slide's tile, or a frame or page.
-_PLACE = re.compile(r"(\?[xyz]=\d+|\?x=\d+&y=\d+&w=\d+|\[\d+\])(~\d+)?\Z")
 
 
 def groups_by_name(names: Sequence[str] | None, by: GroupBy) -> Shaped[np.ndarray, " images"]:
@@ -28,7 +25,7 @@ def groups_by_name(names: Sequence[str] | None, by: GroupBy) -> Shaped[np.ndarra
     """
     if names is None:
         raise ValueError(f"group_by={by} reads the images' names, and these have none")
-    files = [_PLACE.sub("", name) for name in names]
+    files = [file_and_place(name)[0] for name in names]
     groups = files
     if by == "folder":
         groups = [file.rpartition("/")[0] or "." for file in files]

@@ -82,12 +82,32 @@ def header(settings: Settings) -> Callable[[Place, Any], Any]:
     return call
 
 
+def identity(settings: Settings) -> Callable[[Place, Any], Any]:
+    """path -> what a file's header says of the patient and the scanner, or why not."""
+    decode = _decoder(settings)
+
+    def call(path: Any, budget: Any) -> Any:
+        return _answer(lambda: decode(budget).identity(path))
+
+    return call
+
+
 def tiles(settings: Settings) -> Callable[[str, Any], Any]:
     """path -> the tiles of a whole slide, or why there are none."""
     decode = _decoder(settings)
 
     def call(path: str, budget: Any) -> Any:
         return _answer(lambda: decode(budget).tiles(path))
+
+    return call
+
+
+def overview(settings: Settings) -> Callable[[str, Any], Any]:
+    """path -> the overview of a whole slide, or why there is none."""
+    decode = _decoder(settings)
+
+    def call(path: str, budget: Any) -> Any:
+        return _answer(lambda: decode(budget).overview(path))
 
     return call
 

@@ -31,6 +31,7 @@ _SENT = {
     "FileHeader": "decoded_image",
     "FilePart": "file_part",
     "GreyScale": "intensity",
+    "HeaderIdentity": "header_identity",
     "Intensities": "intensity",
     "Limits": "limits",
     "Slice": "series_windows",

@@ -20,6 +20,18 @@ def dicom_reader() -> ModuleType:
     return dicom
 
 
+def identity_reader() -> ModuleType:
+    """The module dicom_identity.py.
+
+    Raises:
+        UnreadableImage: pydicom is not installed.
+    """
+    dicom_reader()
+    from examine_jax.images.decoding import dicom_identity
+
+    return dicom_identity
+
+
 def volume_reader() -> ModuleType:
     """The module volume_images.py.
 

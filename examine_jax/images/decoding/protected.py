@@ -19,8 +19,9 @@ from examine_jax.images.decoding import file_tasks
 from examine_jax.images.decoding.decoded_image import DecodedFile, DecodedImage, FileHeader
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.describing import DescribeFailed
-from examine_jax.images.decoding.file_part import Place, absolute, size_of
+from examine_jax.images.decoding.file_part import FilePart, Place, absolute, size_of
 from examine_jax.images.decoding.file_tasks import header_and_sharing, stored_pixels
+from examine_jax.images.decoding.header_identity import HeaderIdentity
 from examine_jax.images.decoding.limits import Limits
 from examine_jax.images.decoding.module_versions import Version, module_versions
 from examine_jax.images.decoding.parallel import in_order, most_threads
@@ -85,11 +86,23 @@ class ProtectedDecoder:
         """`file_tasks.header_and_sharing` of each file, in order, or why it cannot be read."""
         return self._in_order("header", paths, functools.partial(header_and_sharing, self.decoder))
 
+    def identities(
+        self, paths: Sequence[str | FilePart]
+    ) -> Generator[HeaderIdentity | UnreadableImage | None]:
+        """`ImageDecoder.identity` of each file, in order, or why it cannot be read."""
+        return self._in_order("identity", paths, self.decoder.identity)
+
     def tiles(
         self, paths: Sequence[str]
-    ) -> Generator[tuple[list[list[int]], bool] | UnreadableImage]:
+    ) -> Generator[tuple[list[list[int]], str] | UnreadableImage]:
         """The tiles of each whole slide, in order, or why there are none."""
         return self._in_order("tiles", paths, self.decoder.tiles)
+
+    def overviews(
+        self, paths: Sequence[str]
+    ) -> Generator[tuple[np.ndarray, np.ndarray, list[int], float] | UnreadableImage]:
+        """The overview of each whole slide, in order, or why there is none."""
+        return self._in_order("overview", paths, self.decoder.overview)
 
     def images(
         self, places: Sequence[tuple[Place, int]]

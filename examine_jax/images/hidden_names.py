@@ -1,0 +1,118 @@
+"""Image names without the parts that hold names or identifiers of headers."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from examine_jax.images.decoding.header_identity import HeaderIdentity
+from examine_jax.images.identifying import IdentifyingTerms
+from examine_jax.images.names import file_and_place
+from examine_jax.images.sources.scan import IMAGE_SUFFIXES, SLIDE_SUFFIXES, suffix_of
+
+# What stands for a part of a path.
+HIDDEN = "name"
+
+_CHUNK = re.compile(r"[^\s'\"`,;()\[\]{}<>]+")
+_UNIQUE_IDENTIFIER = re.compile(r"(?<![\d.])\d+(?:\.\d+){3,}(?![\d.]*\d)")
+
+# (kind, text) -> what stands for the text.
+Token = Callable[[str, str], str]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class HiddenNames:
+    """Hides parts of paths: each is replaced by `name-` and a keyed hash of it.
+
+    Other parts stay, and a file's ending does. So folders remain folders, and one part has the same
+    replacement everywhere.
+
+    Attributes:
+        terms: the names and identifiers that must not be shown.
+        token: makes what stands for a part.
+        all_parts: all parts are hidden, whatever they hold.
+    """
+
+    terms: IdentifyingTerms
+    token: Token
+    all_parts: bool = False
+
+    def name(self, name: str, own: HeaderIdentity | None = None) -> str:
+        """An image's or a file's name as it may be shown.
+
+        Args:
+            name: as in `ImageSet.names`, or a file's.
+            own: the header of its file, if it has one.
+        """
+        file, place = file_and_place(name)
+        folders, slash, last = file.rpartition("/")
+        stem, suffix = _split(last)
+        shown = [self._part(part, own) for part in folders.split("/")]
+        return "/".join(shown) + slash + self._part(stem, own) + suffix + place
+
+    def path(self, path: str) -> str:
+        """A path of the user's as it may be shown."""
+        if self.all_parts:
+            return self.token("path", path)
+        return self.name(path.replace("\\", "/") if os.name == "nt" else path)
+
+    def text(self, text: str, known: Mapping[str, str]) -> str:
+        """A message as it may be shown.
+
+        Args:
+            text: the message.
+            known: what may be shown in place of some names.
+        """
+        for name in sorted((name for name in known if name in text), key=len, reverse=True):
+            text = text.replace(name, known[name])
+
+        def shown(chunk: re.Match[str]) -> str:
+            found = chunk[0]
+            looks_like_a_path = any(one in found for one in "/^_\\") or any(
+                one.isdecimal() for one in found
+            )
+            return self.name(found) if looks_like_a_path else found
+
+        if not self.terms:
+            return text
+        text = _UNIQUE_IDENTIFIER.sub(lambda found: self._part(found[0], None), text)
+        return _CHUNK.sub(shown, text)
+
+    def _part(self, part: str, own: HeaderIdentity | None) -> str:
+        if part in ("", ".", ".."):
+            return part
+        if self.all_parts or self.terms.identify(part, own):
+            return self.token(HIDDEN, part)
+        return part
+
+
+def hidden_names(
+    names: Sequence[str], hide: HiddenNames, identities: Mapping[str, HeaderIdentity]
+) -> tuple[str, ...]:
+    """The names as they may be shown, in order.
+
+    Args:
+        names: which all differ.
+        hide: what hides.
+        identities: by the names of the files that have a header.
+
+    Raises:
+        ValueError: two of the results are equal.
+    """
+    found = tuple(hide.name(name, identities.get(file_and_place(name)[0])) for name in names)
+    if len(set(found)) < len(set(names)):
+        raise ValueError("two names would become the same; name another key by --id_key=FILE")
+    return found
+
+
+def changed(names: Iterable[str], shown: Iterable[str]) -> dict[str, str]:
+    """What is shown for each name that is shown otherwise."""
+    return {name: other for name, other in zip(names, shown, strict=True) if name != other}
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A file's name, and its ending if it is one of an image. UIDs have dots as well."""
+    suffix = suffix_of(name)
+    if suffix not in IMAGE_SUFFIXES | SLIDE_SUFFIXES:
+        return name, ""
+    return name[: len(name) - len(suffix)], name[len(name) - len(suffix) :]

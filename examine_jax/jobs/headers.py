@@ -1,0 +1,319 @@
+"""What jobs do with headers: groups and modalities of images, and names that may be shown."""
+
+import contextlib
+import csv
+import dataclasses
+import functools
+import io
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from examine_jax.common.keyed_names import NameKey, read_or_make_key
+from examine_jax.common.private_files import replace_private
+from examine_jax.common.progress import progress_bar
+from examine_jax.common.settings import setting
+from examine_jax.common.shapes import Shaped
+from examine_jax.images import ImageSet, SkippedImage
+from examine_jax.images.decoding.header_identity import HeaderIdentity
+from examine_jax.images.header_identities import NO_HEADERS, SourceHeaders, read_headers
+from examine_jax.images.hidden_names import HIDDEN, HiddenNames, hidden_names
+from examine_jax.images.identifying import IdentifyingTerms
+from examine_jax.images.names import file_and_place
+from examine_jax.images.streamed_images import StreamedImages
+from examine_jax.labelled.header_groups import (
+    HEADER_GROUPS,
+    GroupBy,
+    groups_of_images,
+    header_column,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PrivacySettings:
+    """Whether names and identifiers of patients may be in the results."""
+
+    id_key: str | os.PathLike[str] | None = setting(
+        None,
+        "The file of the key by which names and identifiers are hidden; made if it is not there. "
+        "If not given: one in your data folder.",
+        metavar="FILE",
+    )
+    keep_ids: bool = setting(
+        False, "Leave names and identifiers of patients in the results as they are."
+    )
+    anonymous_names: bool = setting(
+        False, "Hide all image names, not only those that hold names or identifiers of headers."
+    )
+
+    def __post_init__(self) -> None:
+        if self.keep_ids and (self.id_key is not None or self.anonymous_names):
+            raise ValueError(
+                "--keep_ids hides nothing: leave out --id_key and --anonymous_names, or --keep_ids"
+            )
+
+
+HIDE_IDS = PrivacySettings()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class JobHeaders:
+    """The headers of a job's images, and what may be shown of them.
+
+    Attributes:
+        sources: the headers of each source, by its name.
+        privacy: what is hidden.
+        outside: folders of results, in which the key must not lie.
+    """
+
+    sources: Mapping[str, SourceHeaders]
+    privacy: PrivacySettings
+    outside: tuple[str | os.PathLike[str], ...] = ()
+
+    @classmethod
+    def read(
+        cls,
+        sources: Iterable[str | os.PathLike[str] | None],
+        privacy: PrivacySettings,
+        *,
+        outside: Iterable[str | os.PathLike[str]] = (),
+        progress: bool = True,
+    ) -> "JobHeaders":
+        """Reads the headers of some sources of images.
+
+        Args:
+            sources: as in `load_images`; None: there is none.
+            privacy: what is hidden.
+            outside: folders of results.
+            progress: show a bar on stderr, if there are DICOM files.
+
+        Raises:
+            FileNotFoundError, ValueError, OSError: as `load_images`, or as `read_or_make_key` for a
+                key that is named.
+        """
+        given = dict.fromkeys(os.fspath(one) for one in sources if one is not None)
+        found = {source: _read_with_bar(source, progress) for source in given}
+        headers = cls(found, privacy, tuple(outside))
+        if privacy.id_key is not None:
+            headers.key  # noqa: B018 - a wrong key is refused before anything is computed
+        return headers
+
+    @functools.cached_property
+    def key(self) -> NameKey:
+        """The key by which names are hidden. It is made when it is first needed."""
+        return read_or_make_key(self.privacy.id_key, outside=self.outside)
+
+    def token(self, kind: str, text: str) -> str:
+        """What results show for an identifier."""
+        return text if self.privacy.keep_ids else self.key.token(kind, text)
+
+    @functools.cached_property
+    def hide(self) -> HiddenNames | None:
+        """What hides names; None: nothing needs to be hidden."""
+        if self.privacy.keep_ids:
+            return None
+        identities = (one for each in self.sources.values() for one in each.identities.values())
+        terms = IdentifyingTerms.of(tuple(identities))
+        if not terms and not self.privacy.anonymous_names:
+            return None
+        return HiddenNames(terms, self.token, self.privacy.anonymous_names)
+
+    def of(self, source: str | os.PathLike[str] | None) -> SourceHeaders:
+        """The headers of one source."""
+        return NO_HEADERS if source is None else self.sources.get(os.fspath(source), NO_HEADERS)
+
+    def identities(
+        self, source: str | os.PathLike[str] | None, names: Iterable[str]
+    ) -> list[HeaderIdentity | None]:
+        """What the header of each image says, by the images' names in the source."""
+        found = self.of(source).identities
+        return [found.get(file_and_place(name)[0]) for name in names]
+
+    def names(self, source: str | os.PathLike[str] | None, names: Sequence[str]) -> tuple[str, ...]:
+        """The names of a source's images as they may be shown."""
+        if self.hide is None:
+            return tuple(names)
+        return hidden_names(names, self.hide, self.of(source).identities)
+
+    def images(self, source: str | os.PathLike[str] | None, images: ImageSet) -> ImageSet:
+        """Images with names that may be shown."""
+        if self.hide is None:
+            return images
+        return dataclasses.replace(
+            images,
+            names=self.names(source, images.names),
+            skipped=self._skipped(source, images.skipped),
+            notes=tuple(map(self.text, images.notes)),
+        )
+
+    def streamed(
+        self, source: str | os.PathLike[str] | None, images: StreamedImages
+    ) -> StreamedImages:
+        """Images that are read on demand, with names that may be shown."""
+        if self.hide is None:
+            return images
+        return dataclasses.replace(
+            images,
+            names=self.names(source, images.names),
+            skipped=self._skipped(source, images.skipped),
+            notes=tuple(map(self.text, images.notes)),
+        )
+
+    def _skipped(
+        self, source: str | os.PathLike[str] | None, skipped: Sequence[SkippedImage]
+    ) -> tuple[SkippedImage, ...]:
+        names = self.names(source, [item.name for item in skipped])
+        return tuple(
+            SkippedImage(name, self.text(item.reason)) for name, item in zip(names, skipped)
+        )
+
+    def path(self, path: str) -> str:
+        """A path of the user's as it may be shown."""
+        return path if self.hide is None else self.hide.path(path)
+
+    def text(self, text: str) -> str:
+        """A message as it may be shown."""
+        if self.hide is None:
+            return text
+        known = {
+            file: shown
+            for source in self.sources
+            for file in self.of(source).files
+            if file in text and (shown := self.names(source, [file])[0]) != file
+        }
+        return self.hide.text(text, known)
+
+    @contextlib.contextmanager
+    def hiding(self) -> Iterator[None]:
+        """Inside, errors are raised with messages that may be shown."""
+        try:
+            yield
+        except (ValueError, OSError, ImportError) as error:
+            message = str(error)
+            shown = self.text(message)
+            if shown == message:
+                raise
+            raise _like(error, shown) from None
+
+    def column(
+        self, source: str | os.PathLike[str] | None, names: Sequence[str], by: str
+    ) -> list[str]:
+        """The patient, study or series of each image, by its name in the source; "": unknown."""
+        return header_column(self.identities(source, names), by, self.token)
+
+    def modalities(
+        self, source: str | os.PathLike[str] | None, names: Sequence[str]
+    ) -> tuple[str, ...]:
+        """The modality of each image, by its name in the source; "": unknown."""
+        found = self.identities(source, names)
+        return tuple("" if one is None else one.modality for one in found)
+
+    def groups(
+        self, source: str | os.PathLike[str] | None, names: Sequence[str], by: GroupBy
+    ) -> tuple[Shaped[np.ndarray, " images"], tuple[str, ...]]:
+        """The group of each image, by its name in the source, and notes for the user.
+
+        Raises:
+            ValueError: as `groups_of_images`.
+        """
+        shown = self.names(source, names)
+        return groups_of_images(by, shown, lambda one: self.column(source, names, one))
+
+    def keep_table(self, progress: bool = True) -> tuple[str, ...]:
+        """Writes which name and which identifier each token stands for, beside the key.
+
+        A table a source, which its owner alone may read. Nothing is written where nothing is
+        hidden.
+
+        Returns:
+            What the user should know, one line each. With `progress` it is printed on stderr too.
+
+        Raises:
+            OSError: a table cannot be written.
+        """
+        if "key" not in vars(self):  # Nothing was hidden.
+            return ()
+        notes = [f"a new key was made in {self.key.file}: keep it"] if self.key.made else []
+        for source, headers in self.sources.items():
+            shown = self.names(source, headers.files)
+            rows = [pair for pair in zip(shown, headers.files) if pair[0] != pair[1]]
+            hidden = len(rows)
+            for by in HEADER_GROUPS:
+                values = {getattr(one, by) for one in headers.identities.values()} - {""}
+                rows += [(self.token(by, value), value) for value in sorted(values)]
+            if not rows:
+                continue
+            where = os.path.abspath(source) if os.path.exists(source) else source
+            file = self.key.folder_of_names / f"{self.key.token('source', where)}.csv"
+            replace_private(file, _table([(self.path(where), where), *rows]))
+            about = f"{hidden:,} of {len(shown):,} file names hold names or identifiers of headers"
+            if self.privacy.anonymous_names:
+                about = f"{hidden:,} of {len(shown):,} file names are hidden"
+            if not hidden:
+                about = "patients, studies and series are shown by keyed hashes"
+            also = f", shown as {HIDDEN}-..." if hidden else ""
+            notes.append(f"{about}{also}; {file} says which is which, to you alone")
+        for note in notes if progress else ():
+            print(f"names: {note}", file=sys.stderr)
+        return tuple(notes)
+
+
+def names_in_table(
+    path: str | os.PathLike[str] | None,
+    image_column: str,
+    names: Sequence[str] | None,
+    shown: Sequence[str] | None,
+) -> Sequence[str] | None:
+    """The images' names as a user's table has them: as the files are called, or as results are.
+
+    Args:
+        path: a CSV file; None, or another file: it names none.
+        image_column: the header of its column of names.
+        names: of the images' files.
+        shown: of the images, in results.
+    """
+    if path is None or names is None or shown is None or tuple(names) == tuple(shown):
+        return shown
+    if pathlib.Path(path).suffix.lower() != ".csv":
+        return shown
+    hidden = {name for name, other in zip(names, shown) if name != other}
+    with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
+        for cells in csv.DictReader(stream):
+            if cells.get(image_column) in hidden:
+                return names
+    return shown
+
+
+def _read_with_bar(source: str, progress: bool) -> SourceHeaders:
+    with contextlib.ExitStack() as shown:
+        bars: list[Callable[[int, int], None]] = []
+
+        def report(done: int, total: int) -> None:
+            if not bars:  # A source without DICOM files shows none.
+                bars.append(shown.enter_context(progress_bar("headers", progress)))
+            bars[0](done, total)
+
+        return read_headers(source, report)
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> bytes:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writerow(("shown", "stands_for"))
+    writer.writerows(rows)
+    return stream.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _like(error: Exception, message: str) -> Exception:
+    """An error of the same kind with another message."""
+    for kind in type(error).__mro__:
+        if not issubclass(kind, Exception):
+            break
+        with contextlib.suppress(Exception):
+            made = kind(message)
+            if str(made) == message:
+                return made
+    return ValueError(message)
