@@ -25,9 +25,11 @@ from examine_jax.images.decoding.describing import (
 )
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
 from examine_jax.images.decoding.file_part import FilePart, Place, open_place, scale_name
+from examine_jax.images.decoding.header_identity import HeaderIdentity
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
 from examine_jax.images.decoding.optional_readers import (
     dicom_reader,
+    identity_reader,
     slide_reader,
     tiff_reader,
     volume_reader,
@@ -118,6 +120,23 @@ class ImageDecoder:
     def _tile_header(self, tile: SlideTile) -> FileHeader:
         side = slide_reader().tile_side(tile)
         return FileHeader(1, False, sizes=((side, side),))
+
+    def identity(self, path: str | FilePart) -> HeaderIdentity | None:
+        """What a DICOM file's header says of the patient and the scanner; None: it is none.
+
+        Raises:
+            UnreadableImage: the header cannot be read, for any reason.
+        """
+
+        def read(stream: BinaryIO) -> HeaderIdentity | None:
+            beginning = stream.read(BEGINNING)
+            stream.seek(0)
+            if not is_dicom(beginning):
+                return None
+            found: HeaderIdentity = identity_reader().read_identity(stream, self.max_bytes)
+            return found
+
+        return self._opened(path, read)
 
     def tiles(self, path: str) -> tuple[list[list[int]], bool]:
         """The tiles of a whole slide, and whether it states its resolution, as slide.py has it.

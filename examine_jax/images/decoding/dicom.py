@@ -198,7 +198,7 @@ def read_header(stream: BinaryIO, max_pixels: int, max_bytes: int) -> DicomFile:
         UnreadableImage: the file has no pixels or too many, or no installed package decompresses
             them; the message says which package would.
     """
-    _check_deflated(stream, max_bytes)
+    check_deflated(stream, max_bytes)
     try:
         stream.seek(0)
         header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
@@ -300,7 +300,7 @@ def _of_frame(header: pydicom.Dataset, index: int) -> pydicom.Dataset:
     return result
 
 
-def _check_deflated(stream: BinaryIO, max_bytes: int) -> None:
+def check_deflated(stream: BinaryIO, max_bytes: int) -> None:
     """Refuses a deflated file that inflates beyond max_bytes. pydicom inflates it whole."""
     try:
         stream.seek(0)
