@@ -15,10 +15,14 @@ class SliceAndTileFlags:
     """Which slices and tiles are images; None: the default."""
 
     slice_axis: Literal["axial", "coronal", "sagittal"] | None = setting(
-        None, "Which slices of volumes are read. If not given: axial."
+        None,
+        "The plane of the slices of volumes that are read. If not given: axial; of DICOM series, "
+        "as they were taken.",
     )
     slice_step: int | None = setting(
-        None, "Every how many slices of a volume one is read. If not given: each.", minimum=1
+        None,
+        "Every how many slices of a volume or DICOM series one is read. If not given: each.",
+        minimum=1,
     )
     mpp: float | None = setting(
         None, "Micrometres a pixel of whole slides. If not given: 0.5.", minimum=0.01
@@ -32,6 +36,16 @@ class SliceAndTileFlags:
         minimum=0.0,
         maximum=1.0,
     )
+    overlap: int | None = setting(
+        None, "How many such pixels neighbouring tiles share. If not given: 0.", minimum=0
+    )
+    level: int | None = setting(
+        None, "The level of a slide's pixels, 0 the finest, in place of --mpp.", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        if self.mpp is not None and self.level is not None:
+            raise ValueError("--mpp and --level both say how fine a slide's pixels are; give one")
 
     @property
     def slicing(self) -> "Slicing":
@@ -45,7 +59,7 @@ class SliceAndTileFlags:
         """Which tiles of slides are images."""
         from examine_jax.images.decoding.tiling import tiling_of
 
-        return tiling_of(self.mpp, self.tile_size, self.tissue)
+        return tiling_of(self.mpp, self.tile_size, self.tissue, self.overlap, self.level)
 
 
 NAMES = tuple(field.name for field in dataclasses.fields(SliceAndTileFlags))

@@ -15,14 +15,18 @@ from examine_jax.images.decoding.intensity import GreyScale
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
-from examine_jax.images.decoding.tiling import HALF_MICROMETRE, SlideTile, Tiling
+from examine_jax.images.decoding.tiling import (
+    HALF_MICROMETRE,
+    SlideTile,
+    Tiling,
+    place_in_slide,
+)
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.names import encodable
 from examine_jax.images.sources.registry import scan_of
 
 # As sources/files_reading.py names them.
 _FRAME = re.compile(r"(.*)(?:\[(\d+)\]|\?[xyz]=(\d+))(?:~\d+)?", re.DOTALL)
-_TILE = re.compile(r"(.*)\?x=(\d+)&y=(\d+)&w=(\d+)", re.DOTALL)
 _MAX_PIXELS, _MAX_BYTES = 100_000_000, 2**30  # as `load_folder`
 _SHOWN_BY_BROWSERS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 
@@ -85,12 +89,11 @@ class StoredImages:
         slides = {candidate.name: str(candidate.place) for candidate in found.slides}
         places: dict[str, tuple[Place, int]] = {}
         for name in names:
-            frame, tile = _FRAME.fullmatch(name), _TILE.fullmatch(name)
+            frame, tile = _FRAME.fullmatch(name), place_in_slide(name)
             if name in files:
                 places[name] = (files[name], 0)
-            elif tile is not None and tile[1] in slides:
-                x, y, width = (int(tile[index]) for index in (2, 3, 4))
-                place = SlideTile(slides[tile[1]], name, x, y, width, tiling.tile)
+            elif tile is not None and tile[0] in slides:
+                place = SlideTile(slides[tile[0]], name, *tile[1:], tiling.tile)
                 places[name] = (place, 0)
             elif frame is not None and frame[1] in files:
                 places[name] = (files[frame[1]], int(frame[2] or frame[3]))

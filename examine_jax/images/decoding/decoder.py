@@ -11,22 +11,30 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from PIL import UnidentifiedImageError
 
-from examine_jax.common.shapes import Float, Shaped
 from examine_jax.images.decoding import pillow_image
-from examine_jax.images.decoding.decoded_image import DecodedFile, DecodedImage, FileHeader
-from examine_jax.images.decoding.depth import to_bytes
+from examine_jax.images.decoding.decoded_image import (
+    DecodedFile,
+    DecodedImage,
+    FileHeader,
+    check_held,
+)
 from examine_jax.images.decoding.describing import (
     Describe,
     DescribeFailed,
     described,
-    provisional_bytes,
     upright,
     upright_size,
 )
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
-from examine_jax.images.decoding.file_part import FilePart, Place, open_place, scale_name
+from examine_jax.images.decoding.file_part import (
+    FilePart,
+    Place,
+    StackedFiles,
+    open_place,
+    scale_name,
+)
 from examine_jax.images.decoding.header_identity import HeaderIdentity
-from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
+from examine_jax.images.decoding.intensity import BY_FILE, GreyScale
 from examine_jax.images.decoding.optional_readers import (
     dicom_reader,
     identity_reader,
@@ -39,12 +47,10 @@ from examine_jax.images.decoding.raster import Raster
 from examine_jax.images.decoding.raster_pixels import decode_raster
 from examine_jax.images.decoding.resize import (
     ImageSize,
-    luma,
-    resize_bytes,
-    resize_values,
+    resize_image,
     rows_and_columns,
-    to_grey,
 )
+from examine_jax.images.decoding.slice_stacks import Placement
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiff_directory import Directories, is_tiff, tiff_directories
 from examine_jax.images.decoding.tiling import HALF_MICROMETRE, SlideTile, Tiling
@@ -115,6 +121,8 @@ class ImageDecoder:
         """
         if isinstance(path, SlideTile):
             return _guarded(lambda: self._tile_header(path))
+        if isinstance(path, StackedFiles):
+            return _guarded(lambda: self._dicom.cut_header(path))
         return self._opened(path, lambda stream: self._header(stream, path))
 
     def _tile_header(self, tile: SlideTile) -> FileHeader:
@@ -138,23 +146,47 @@ class ImageDecoder:
 
         return self._opened(path, read)
 
-    def tiles(self, path: str) -> tuple[list[list[int]], bool]:
-        """The tiles of a whole slide, and whether it states its resolution, as slide.py has it.
+    def placement(self, path: str | FilePart) -> Placement | None:
+        """Where the slice of a DICOM file lies in its series; None: it is no such slice.
+
+        Raises:
+            UnreadableImage: the file cannot be read, for any reason.
+        """
+
+        def read(stream: BinaryIO) -> Placement | None:
+            beginning = stream.read(BEGINNING)
+            stream.seek(0)
+            return self._dicom.placement(stream) if is_dicom(beginning) else None
+
+        return self._opened(path, read)
+
+    def tiles(self, path: str) -> tuple[list[list[int]], str]:
+        """The tiles of a whole slide, and why its resolution is not known, as slide.py has it.
 
         Raises:
             UnreadableImage: there are none, for any reason.
         """
         return _guarded(lambda: slide_reader().slide_tiles(path, self.tiling, self.budget))
 
+    def overview(self, path: str) -> tuple[np.ndarray, np.ndarray, list[int], float]:
+        """A small picture of a whole slide, its tissue, size and resolution, as slide.py has it.
+
+        Raises:
+            UnreadableImage: it cannot be read, for any reason.
+        """
+        return _guarded(lambda: slide_reader().slide_overview(path, self.budget))
+
     def _decode(self, path: Place, indices: list[int] | None) -> DecodedFile:
         if isinstance(path, SlideTile):
             return _guarded(lambda: self._tile(path))
+        if isinstance(path, StackedFiles):
+            return _guarded(lambda: self._dicom.cuts(path, indices))
 
         def decode(stream: BinaryIO) -> DecodedFile:
             beginning = stream.read(BEGINNING)
             stream.seek(0)
             if is_dicom(beginning):
-                return self._dicom(stream, indices)
+                return self._dicom.images(stream, indices)
             if is_tiff(beginning):
                 return self._tiff(stream, indices)
             if is_volume(stream):
@@ -175,16 +207,30 @@ class ImageDecoder:
 
     def _tile(self, tile: SlideTile) -> DecodedFile:
         with self.budget.claim(4 * tile.tile**2):
-            pixels = slide_reader().read_tile(tile)
-            description = None if self.describe is None else described(self.describe, pixels)
-            shown = to_grey(pixels) if self.channels == 1 else pixels
-            decoded = DecodedImage(
-                resize_bytes(shown, self.image_size),
-                255.0,
-                pixels.shape[:2],
-                description=description,
-            )
+            image = slide_reader().tile_image(tile)
+            description = None
+            if self.describe is not None:
+                description = described(self.describe, np.asarray(image))
+            shown = image.convert("L") if self.channels == 1 else image
+            if shown.size[::-1] != rows_and_columns(self.image_size):
+                shown = resize_image(shown, self.image_size)
+            pixels = np.asarray(shown).reshape(*shown.size[::-1], self.channels)
+            decoded = DecodedImage(pixels, 255.0, image.size[::-1], description=description)
         return DecodedFile([decoded])
+
+    @property
+    def _dicom(self) -> Any:
+        return dicom_reader().DicomImages(
+            self.image_size,
+            self.channels,
+            self.bits_stored,
+            self.max_pixels,
+            self.max_bytes,
+            self.budget,
+            self.grey_scale,
+            self.describe,
+            self.slicing,
+        )
 
     def _volumes(self) -> Any:
         return volume_reader().VolumeReader(
@@ -200,19 +246,7 @@ class ImageDecoder:
         beginning = stream.read(BEGINNING)
         stream.seek(0)
         if is_dicom(beginning):
-            file = dicom_reader().read_header(stream, self.max_pixels, self.max_bytes)
-            missing = file.missing()
-            if len(missing) == file.frame_count:
-                raise UnreadableImage(missing[0])
-            return FileHeader(
-                file.frame_count,
-                False,
-                file.waits_for_scale(self.grey_scale),
-                missing,
-                file.slices(self.grey_scale),
-                file.beyond(),
-                sizes=(file.size,),
-            )
+            return self._dicom.header(stream)
         if is_tiff(beginning):
             return self._tiff_header(stream)
         if is_volume(stream):
@@ -245,13 +279,6 @@ class ImageDecoder:
             count, deep, missing=missing, beyond=directories.beyond, sizes=tuple(sizes)
         )
 
-    def _check_held(self, frames: int) -> None:
-        rows, columns = rows_and_columns(self.image_size)
-        if frames > 1 and rows * columns * self.channels * frames > self.max_bytes:
-            raise UnreadableImage(
-                f"{frames} frames, which take more than max_bytes={self.max_bytes}"
-            )
-
     def _directories(self, stream: BinaryIO) -> tuple[Directories, Callable[[int], Raster]]:
         """The directories of a TIFF's images, and what reads the image of one."""
         tiff = tiff_reader()
@@ -273,7 +300,7 @@ class ImageDecoder:
         wanted = directories.images
         if indices is not None:
             wanted = tuple(wanted[index] for index in indices)
-        self._check_held(len(wanted))
+        check_held(len(wanted), self.image_size, self.channels, self.max_bytes)
         results: list[DecodedImage | UnreadableImage] = []
         for directory in wanted:
             try:
@@ -315,53 +342,6 @@ class ImageDecoder:
     def _raster(self, raster: Raster) -> DecodedImage:
         return decode_raster(
             raster, self.image_size, self.channels, self.bits_stored, self.describe
-        )
-
-    def _dicom(self, stream: BinaryIO, indices: list[int] | None) -> DecodedFile:
-        file = dicom_reader().read_header(stream, self.max_pixels, self.max_bytes)
-        count = file.frame_count if indices is None else len(indices)
-        self._check_held(count)
-        results: list[DecodedImage | UnreadableImage] = []
-        with self.budget.claim(file.frame_size, work=file.frame_size * count):
-            for frame in file.frames(indices, self.grey_scale):
-                if isinstance(frame, Exception):
-                    results.append(unreadable(frame))
-                else:
-                    results.append(self._dicom_frame(frame))
-        return DecodedFile(results, file.beyond())
-
-    def _dicom_frame(self, frame: Any) -> DecodedImage:
-        values = frame.values
-        stored_size = values.shape[:2]
-        description = self._described(values, frame.intensities)
-        if frame.intensities is not None:
-            pixels = resize_values(values, self.image_size)
-            return DecodedImage(
-                pixels,
-                values.max().item(),
-                stored_size,
-                frame.intensities,
-                description,
-                frame.slice,
-            )
-        if values.shape[-1] == 3 and self.channels == 1:
-            values = luma(values)
-        return DecodedImage(
-            to_bytes(resize_values(values, self.image_size), 1.0),
-            255.0,
-            stored_size,
-            description=description,
-            slice=frame.slice,
-        )
-
-    def _described(
-        self, values: Shaped[np.ndarray, "height width stored"], intensities: Intensities | None
-    ) -> Float[np.ndarray, " numbers"] | None:
-        """What `describe` says of a DICOM frame."""
-        if self.describe is None:
-            return None
-        return described(
-            self.describe, provisional_bytes(values, 1.0, self.bits_stored, intensities)
         )
 
 

@@ -7,24 +7,27 @@ from typing import Any
 
 import numpy as np
 import openslide
+from PIL import Image
 
 from examine_jax.common.shapes import UInt8
 from examine_jax.images.decoding.parallel import Budget
+from examine_jax.images.decoding.slide_overview import overview_of
 from examine_jax.images.decoding.tiling import SlideTile, Tiling
 from examine_jax.images.decoding.tissue import tissue_mask, tissue_shares
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
-# The longer side of the picture in which tissue is found, and the rows that are read at once to
-# make it.
-_OVERVIEW = 1024
-_STRIP_PIXELS = 2**24
-
-# Level 0 of more pixels is not read whole to find tissue.
-_MOST_OVERVIEW_PIXELS = 2**30
-
 _MOST_TILES = 1_000_000
 
 _LEAST_MPP, _MOST_MPP = 0.01, 100.0
+
+# Pixels whose sides differ by more are a mistake of the file: scanners' are square.
+_MOST_ANISOTROPY = 1.25
+
+# Tiles are listed in bands of so many rows, each band from left to right: neighbours are read one
+# after the other, and a stored tile that several of them share is decoded once.
+_BAND_ROWS = 8
+
+_OPAQUE = (255, 255)
 
 
 @functools.lru_cache(maxsize=4)
@@ -52,17 +55,34 @@ def open_slide(path: str) -> Any:
 
 def mpp_of(slide: Any) -> float | None:
     """The micrometres a pixel of level 0; None: the slide does not say, or says what none has."""
-    found = []
-    for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y):
-        try:
-            found.append(float(slide.properties[name]))
-        except (KeyError, ValueError):
-            return None
-    known = all(_LEAST_MPP <= value <= _MOST_MPP for value in found)
-    return math.sqrt(found[0] * found[1]) if known else None
+    return _resolution(slide)[0]
 
 
-def slide_tiles(path: str, tiling: Tiling, budget: Budget) -> tuple[list[list[int]], bool]:
+def _resolution(slide: Any) -> tuple[float | None, str]:
+    """The micrometres a pixel, and why they are not known; "": they are."""
+    stated = [
+        slide.properties.get(name)
+        for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)
+    ]
+    if None in stated:
+        return None, "does not state how many micrometres a pixel has"
+    wrong = f"states {_short(stated[0])} x {_short(stated[1])} micrometres a pixel, which no"
+    try:
+        x, y = (float(value) for value in stated)
+    except ValueError:
+        return None, f"{wrong} slide has"
+    if not all(_LEAST_MPP <= value <= _MOST_MPP for value in (x, y)):
+        return None, f"{wrong} slide has"
+    if max(x, y) > _MOST_ANISOTROPY * min(x, y):
+        return None, f"{wrong} scanner's pixels have"
+    return math.sqrt(x * y), ""
+
+
+def _short(text: object) -> str:
+    return " ".join(str(text).split())[:20]
+
+
+def slide_tiles(path: str, tiling: Tiling, budget: Budget) -> tuple[list[list[int]], str]:
     """The tiles of a slide that hold tissue.
 
     Args:
@@ -71,29 +91,32 @@ def slide_tiles(path: str, tiling: Tiling, budget: Budget) -> tuple[list[list[in
         budget: bounds what all threads together hold.
 
     Returns:
-        x, y and width of each in pixels of level 0, from top to bottom; and whether the slide
-        states its resolution.
+        x, y and width of each in pixels of level 0, in bands of eight rows from the top down, in
+        each band from left to right; and why the slide's resolution is not known, "" if it is or
+        is not asked for.
 
     Raises:
-        UnreadableImage: it is damaged, has no tissue, or is smaller than a tile.
+        UnreadableImage: it is damaged, lacks the level, has no tissue, or is smaller than a tile.
     """
     slide = open_slide(path)
     width, height = slide.dimensions
-    mpp = mpp_of(slide)
-    scale = 1.0 if mpp is None or tiling.mpp is None else tiling.mpp / mpp
+    scale, problem = _scale(slide, tiling)
     side = max(1, round(tiling.tile * scale))
-    columns, rows = width // side, height // side
-    if not columns or not rows:
+    step = max(1, side - round(tiling.overlap * scale))
+    if width < side or height < side:
         raise UnreadableImage(
             f"a slide of {width} x {height} pixels, smaller than a tile of {side} x {side}"
         )
+    columns, rows = (width - side) // step + 1, (height - side) // step + 1
     if columns * rows > _MOST_TILES:
         raise UnreadableImage(
             f"{columns * rows} tiles, more than the {_MOST_TILES} that a slide may have; take "
-            "larger ones or more micrometres a pixel"
+            "larger ones, less overlap or more micrometres a pixel"
         )
-    ys, xs = (part.ravel() * side for part in np.mgrid[0:rows, 0:columns])
-    overview = _overview(slide, budget)
+    row, column = (part.ravel() for part in np.mgrid[0:rows, 0:columns])
+    order = np.lexsort((row, column, row // _BAND_ROWS))
+    ys, xs = row[order] * step, column[order] * step
+    overview = overview_of(slide, read_region, budget)
     shrunk = np.array([overview.shape[0] / height, overview.shape[1] / width])
     shares = tissue_shares(
         tissue_mask(overview), np.stack([ys, xs], axis=1) * shrunk, float(side * shrunk.mean())
@@ -102,10 +125,40 @@ def slide_tiles(path: str, tiling: Tiling, budget: Budget) -> tuple[list[list[in
     if not kept.any():
         raise UnreadableImage(f"none of its {len(shares)} tiles holds tissue")
     tiles = np.stack([xs, ys, np.full(len(xs), side)], axis=1)[kept]
-    return [[int(number) for number in tile] for tile in tiles], mpp is not None
+    return [[int(number) for number in tile] for tile in tiles], problem
 
 
-def read_tile(tile: SlideTile) -> UInt8[np.ndarray, "side side 3"]:
+def _scale(slide: Any, tiling: Tiling) -> tuple[float, str]:
+    """Pixels of level 0 a pixel of a tile, and why the slide's own resolution is not known."""
+    if tiling.level is not None:
+        if tiling.level >= slide.level_count:
+            raise UnreadableImage(
+                f"it has no level {tiling.level}, but {slide.level_count}, from 0 to "
+                f"{slide.level_count - 1}"
+            )
+        return float(slide.level_downsamples[tiling.level]), ""
+    if tiling.mpp is None:
+        return 1.0, ""
+    mpp, problem = _resolution(slide)
+    return (1.0 if mpp is None else tiling.mpp / mpp), problem
+
+
+def slide_overview(path: str, budget: Budget) -> tuple[np.ndarray, np.ndarray, list[int], float]:
+    """A small picture of a slide, with its tissue.
+
+    Returns:
+        The picture, uint8 [rows, columns, 3]; where it is tissue, bool [rows, columns]; width and
+        height of level 0; its micrometres a pixel, 0 if they are not known.
+
+    Raises:
+        UnreadableImage: it is damaged.
+    """
+    slide = open_slide(path)
+    picture = overview_of(slide, read_region, budget)
+    return picture, tissue_mask(picture), list(slide.dimensions), mpp_of(slide) or 0.0
+
+
+def tile_image(tile: SlideTile) -> Image.Image:
     """A tile as it is stored in the coarsest level that is no coarser than asked for.
 
     Transparent pixels, which were not scanned, are white.
@@ -132,51 +185,34 @@ def _level_and_side(slide: Any, tile: SlideTile) -> tuple[int, int]:
     return level, max(1, round(tile.width / slide.level_downsamples[level]))
 
 
-def _region(
+def read_tile(tile: SlideTile) -> UInt8[np.ndarray, "side side 3"]:
+    """`tile_image` as an array."""
+    return np.asarray(tile_image(tile))
+
+
+def read_region(
     slide: Any, corner: tuple[int, int], level: int, size: tuple[int, int]
 ) -> UInt8[np.ndarray, "rows columns 3"]:
+    """A part of a level: (x, y) in pixels of level 0, (width, height) in those of the level.
+
+    Raises:
+        UnreadableImage: it is damaged.
+    """
+    return np.asarray(_region(slide, corner, level, size))
+
+
+def _region(slide: Any, corner: tuple[int, int], level: int, size: tuple[int, int]) -> Image.Image:
     try:
-        pixels = np.asarray(slide.read_region(corner, level, size))
+        image: Image.Image = slide.read_region(corner, level, size)
     except openslide.OpenSlideError as error:
         _opened.cache_clear()  # openslide reads nothing more of a slide after an error
         raise UnreadableImage(_damage(error)) from error
-    colour, alpha = pixels[..., :3], pixels[..., 3:]
-    if alpha.min() == 255:
-        return np.ascontiguousarray(colour)
-    white = 255 - alpha.astype(np.uint16)  # openslide's colours are not premultiplied
-    return ((colour * alpha.astype(np.uint16) + 127) // 255 + white).astype(np.uint8)
-
-
-def _overview(slide: Any, budget: Budget) -> UInt8[np.ndarray, "rows columns 3"]:
-    """A small picture of the whole slide, read in strips of its coarsest level."""
-    level = slide.level_count - 1
-    width, height = slide.level_dimensions[level]
-    if width * height > _MOST_OVERVIEW_PIXELS:
-        raise UnreadableImage(
-            f"its coarsest level has {width} x {height} pixels, too many to find tissue in; write "
-            "it with smaller levels"
-        )
-    every = max(1, -(-max(width, height) // _OVERVIEW))
-    at_once = max(every, _STRIP_PIXELS // width // every * every)
-    down = slide.level_downsamples[level]
-    strips = []
-    with budget.claim(min(at_once, height) * width, work=width * height):
-        for top in range(0, height - height % every or height, at_once):
-            rows = min(at_once, height - top)
-            strip = _region(slide, (0, round(top * down)), level, (width, rows))
-            strips.append(_means(strip, every))
-    return np.concatenate(strips)
-
-
-def _means(
-    pixels: UInt8[np.ndarray, "height width 3"], every: int
-) -> UInt8[np.ndarray, "rows columns 3"]:
-    """The means of squares; those that the picture does not fill are left out."""
-    rows, columns = max(1, pixels.shape[0] // every), max(1, pixels.shape[1] // every)
-    cut = pixels[: rows * every, : columns * every]
-    sums = np.add.reduceat(cut.astype(np.uint32), np.arange(0, len(cut), every)[:rows], axis=0)
-    sums = np.add.reduceat(sums, np.arange(0, cut.shape[1], every)[:columns], axis=1)
-    return (sums / (cut.shape[0] / rows * (cut.shape[1] / columns))).round().astype(np.uint8)
+    if image.getchannel("A").getextrema() == _OPAQUE:
+        return image.convert("RGB")
+    pixels = np.asarray(image)
+    colour, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
+    white = 255 - alpha  # openslide's colours are not premultiplied
+    return Image.fromarray(((colour * alpha + 127) // 255 + white).astype(np.uint8))
 
 
 def _damage(error: Exception) -> str:

@@ -193,7 +193,8 @@ def check_slicing(source: str | os.PathLike[str], slicing: Slicing, tiling: Tili
     """Raises ValueError if slices or tiles are asked of a source that reads no such files."""
     if tiling != HALF_MICROMETRE and not can_hold_dicom(source):
         raise ValueError(
-            f"{shown(source)}: mpp, tile_size and tissue are for whole slides; leave them out"
+            f"{shown(source)}: mpp, level, tile_size, overlap and tissue are for whole slides; "
+            "leave them out"
         )
     if slicing != EVERY_SLICE and not can_hold_dicom(source):
         raise ValueError(

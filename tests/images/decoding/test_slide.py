@@ -1,14 +1,23 @@
 """Tiles of whole slides against openslide, and slides that are none."""
 
+import functools
 import pathlib
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from examine_jax.images import load_images, stream_images
+from examine_jax.images.decoding import slide_overview
 from examine_jax.images.decoding.parallel import Budget
-from examine_jax.images.decoding.tiling import SlideTile, Tiling
+from examine_jax.images.decoding.tiling import (
+    SlideTile,
+    Tiling,
+    mark,
+    place_in_slide,
+    tiling_of,
+)
 from examine_jax.images.decoding.tissue import otsu_threshold, tissue_mask, tissue_shares
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.stored_images import StoredImages
@@ -100,26 +109,30 @@ def test_slides_and_pictures_share_a_folder(tmp_path: pathlib.Path) -> None:
         assert "none of its 4 tiles holds tissue" in reasons["glass.svs"]
         assert "smaller than a tile of 256 x 256" in reasons["small.svs"]
         assert "no slide that openslide reads" in reasons["text.ndpi"]
-        assert any("1 slides do not say how many micrometres" in note for note in images.notes)
+        assert any(note.startswith("b.svs does not state how many") for note in images.notes)
     (tmp_path / "list.txt").write_text("b.svs\na.tif\n")
     assert load_images(tmp_path / "list.txt", image_size=32).names == ("a.tif", *tiles)
 
 
 def test_pixels_that_were_not_scanned_are_white(monkeypatch: pytest.MonkeyPatch) -> None:
     class Slide:
-        def read_region(self, corner: object, level: int, size: object) -> np.ndarray:
-            return np.array([[[0, 0, 0, 0], [10, 20, 30, 255], [100, 0, 0, 128]]], np.uint8)
+        def read_region(self, corner: object, level: int, size: object) -> Image.Image:
+            pixels = [[[0, 0, 0, 0], [10, 20, 30, 255], [100, 0, 0, 128]]]
+            return Image.fromarray(np.array(pixels, np.uint8))
 
-    found = slide._region(Slide(), (0, 0), 0, (3, 1))
+    found = slide.read_region(Slide(), (0, 0), 0, (3, 1))
     assert found.tolist() == [[[255, 255, 255], [10, 20, 30], [177, 127, 127]]]
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "nan", "1e9", "about one", None])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e9", "about one", "0.1", None])
 def test_a_resolution_that_no_slide_has_is_none(value: str | None) -> None:
     class Slide:
         properties = {} if value is None else {"openslide.mpp-x": value, "openslide.mpp-y": "0.5"}
 
-    assert slide.mpp_of(Slide()) is None
+    mpp, problem = slide._resolution(Slide())
+    assert mpp is None
+    expected = "does not state" if value is None else f"states {value} x 0.5 micrometres a pixel"
+    assert problem.startswith(expected)
 
 
 def test_the_overview_is_read_in_strips(
@@ -127,14 +140,15 @@ def test_the_overview_is_read_in_strips(
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
     opened = slide.open_slide(str(save_slide(tmp_path / "s.svs", pixels, levels=1)))
-    monkeypatch.setattr(slide, "_OVERVIEW", 60)
+    overview = functools.partial(slide_overview.overview_of, opened, slide.read_region)
+    monkeypatch.setattr(slide_overview, "LONGEST_SIDE", 60)
     expected = pixels.reshape(60, 5, 40, 5, 3).mean(axis=(1, 3)).round()
     for strip in (2**24, 4000, 1):
-        monkeypatch.setattr(slide, "_STRIP_PIXELS", strip)
-        np.testing.assert_array_equal(slide._overview(opened, Budget(10**6)), expected)
-    monkeypatch.setattr(slide, "_MOST_OVERVIEW_PIXELS", 1000)
+        monkeypatch.setattr(slide_overview, "_STRIP_PIXELS", strip)
+        np.testing.assert_array_equal(overview(Budget(10**6)), expected)
+    monkeypatch.setattr(slide_overview, "_MOST_PIXELS", 1000)
     with pytest.raises(UnreadableImage, match="too many to find tissue in"):
-        slide._overview(opened, Budget(10**6))
+        overview(Budget(10**6))
 
 
 def test_the_threshold_is_scikit_images() -> None:
@@ -173,6 +187,45 @@ def test_tilings_have_bounds() -> None:
         ({"mpp": 0.0}, "mpp=0.0"),
         ({"tile": 8}, "tile_size=8"),
         ({"tissue": 1.5}, "tissue=1.5"),
+        ({"overlap": -1}, "overlap=-1"),
+        ({"overlap": 256}, "overlap=256"),
+        ({"level": -1, "mpp": None}, "level=-1"),
+        ({"level": 1}, "level=1 and mpp=0.5"),
     ):
         with pytest.raises(ValueError, match=message):
             Tiling(**settings)
+    assert tiling_of(None, None, None, level=1) == Tiling(mpp=None, level=1)
+    assert tiling_of(None, None, None, overlap=8) == Tiling(overlap=8)
+    with pytest.raises(ValueError, match="both say how fine"):
+        tiling_of(0.5, None, None, level=1)
+
+
+def test_tiles_of_a_level(tmp_path: pathlib.Path) -> None:
+    path = save_slide(tmp_path / "s.svs", tissue_on_glass(), mpp=0.0001)
+    tiling = tiling_of(None, 128, None, level=1)
+    images = load_images(path, image_size=128, tiling=tiling)
+    assert images.names == ("s.svs?x=256&y=0&w=256", "s.svs?x=256&y=256&w=256")
+    assert images.notes == ()  # the resolution is not asked for
+    with openslide.OpenSlide(path) as opened:
+        region = np.asarray(opened.read_region((256, 256), 1, (128, 128)))
+    np.testing.assert_array_equal(images.pixels[1], region[..., :3])
+    with pytest.raises(ValueError, match="it has no level 2, but 2, from 0 to 1"):
+        load_images(path, image_size=32, tiling=tiling_of(None, None, None, level=2))
+
+
+def test_tiles_overlap_as_asked_in_bands_of_rows(tmp_path: pathlib.Path) -> None:
+    path = save_slide(tmp_path / "s.svs", tissue_on_glass())
+    tiling = Tiling(mpp=None, tile=64, overlap=16, tissue=0.0)
+    tiles, problem = slide.slide_tiles(str(path), tiling, Budget(10**7))
+    assert problem == ""
+    columns, rows = range(0, 640 - 63, 48), range(0, 512 - 63, 48)
+    bands = [rows[first : first + 8] for first in range(0, len(rows), 8)]
+    assert tiles == [[x, y, 64] for band in bands for x in columns for y in band]
+    whole = slide.slide_tiles(str(path), Tiling(mpp=None, tile=512, tissue=0.0), Budget(10**7))
+    assert whole == ([[0, 0, 512]], "")  # one tile
+
+
+def test_names_of_tiles_lead_back() -> None:
+    assert place_in_slide("a/b?.svs" + mark(3, 4, 257)) == ("a/b?.svs", 3, 4, 257)
+    for name in ("a.svs", "v.nii.gz?x=3", "a?x=1&y=2", "a?x=1&y=2&w=", "a?x=1&y=2&w=3~2"):
+        assert place_in_slide(name) is None
