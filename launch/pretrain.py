@@ -75,6 +75,7 @@ def define_flags(values: FlagValues) -> None:
 
 def _job(values: FlagValues) -> None:
     flags, parts = read(values, PretrainFlags), read(values, SliceAndTileFlags)
+    from examine_jax.common.processes import is_first
     from examine_jax.jobs.pretrain.page import write_training
     from examine_jax.jobs.pretrain.pretrain import TrainingSettings, train_encoder
 
@@ -83,8 +84,8 @@ def _job(values: FlagValues) -> None:
         raise ValueError(
             "--labels are for the evaluations that --watch_every=0 turns off: leave one of them out"
         )
-    device = choose_device(values)
     workdir = pathlib.Path(flags.workdir)
+    device = choose_device(values, workdir)
     trained = train_encoder(
         flags.images,
         workdir,
@@ -101,6 +102,8 @@ def _job(values: FlagValues) -> None:
         watch_every=flags.watch_every or None,
         tensorboard=flags.tensorboard,
     )
+    if not is_first():
+        return
     source = (
         "scikit-image's sample picture" if flags.images is None else pathlib.Path(flags.images).name
     )

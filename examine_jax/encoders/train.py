@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Sequence
 
 from examine_jax.common.configuration import to_plain
+from examine_jax.common.processes import is_first, wait_for_all
 from examine_jax.common.subset import subset_indices
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.save import save_encoder
@@ -80,5 +81,7 @@ def train_and_save(
         "feature_mean": statistics.mean.tolist(),
         "feature_deviation": statistics.deviation.tolist(),
     }
-    save_encoder(workdir / "encoder", method, result.params, state, remembered)
+    if is_first():
+        save_encoder(workdir / "encoder", method, result.params, state, remembered)
+    wait_for_all("encoder")
     return dataclasses.replace(encoder, training=remembered), result.history

@@ -7,10 +7,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from examine_jax.common.byte_order import native
+from examine_jax.common.processes import devices as all_devices
+from examine_jax.common.processes import gather_plain, process_count
 from examine_jax.common.shapes import Array, Int, PyTree, Shaped
 
 _AXIS = "batch"
@@ -27,11 +28,11 @@ def data_mesh(micro_batch: int) -> Mesh:
         ValueError: there are several processes, and the number of their devices does not divide the
             micro-batch.
     """
-    devices = jax.devices()
-    if jax.process_count() > 1 and micro_batch % len(devices):
+    devices = all_devices()
+    if process_count() > 1 and micro_batch % len(devices):
         raise ValueError(
             f"a micro-batch of {micro_batch} images (batch_size / accumulate) cannot be divided "
-            f"evenly among {len(devices)} devices of {jax.process_count()} processes; choose a "
+            f"evenly among {len(devices)} devices of {process_count()} processes; choose a "
             f"multiple of {len(devices)}"
         )
     count = max(count for count in range(1, len(devices) + 1) if micro_batch % count == 0)
@@ -50,7 +51,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
     """Copies host arrays to every device. They must be equal in all processes."""
-    if jax.process_count() == 1:
+    if process_count() == 1:
         return jax.device_put(tree, replicated(mesh))
     return jax.tree.map(
         lambda leaf: jax.make_array_from_process_local_data(replicated(mesh), np.asarray(leaf)),
@@ -73,7 +74,7 @@ def place_batch(
     The copy runs in the background.
     """
     local = native(local)
-    if jax.process_count() == 1:
+    if process_count() == 1:
         batch: Array = jax.device_put(local, sharded(mesh))
     else:
         batch = jax.make_array_from_process_local_data(
@@ -87,15 +88,4 @@ def gather_all(*values: int | float) -> list[list[Any]]:
 
     With one process, its values are returned unchanged.
     """
-    if jax.process_count() == 1:
-        return [list(values)]
-    gathered: list[list[Any]] = np.asarray(
-        multihost_utils.process_allgather(np.array(values, np.float64))
-    ).tolist()
-    return gathered
-
-
-def wait_for_all(name: str) -> None:
-    """Waits until every process has called this function with this name."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+    return [list(values)] if process_count() == 1 else gather_plain(list(map(float, values)))

@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from examine_jax.common.configuration import check_or_write_config, to_plain
+from examine_jax.common.processes import check_same, devices, is_first, wait_for_all
 from examine_jax.common.shapes import Array, PyTree
 from examine_jax.training.batches import BatchOrder, Order, RepeatedOrder
 from examine_jax.training.checkpoints import Checkpoints
@@ -30,7 +31,7 @@ from examine_jax.training.columns import (
     fingerprints,
     names_by_set,
 )
-from examine_jax.training.devices import data_mesh, gather_all, replicate, replicated, wait_for_all
+from examine_jax.training.devices import data_mesh, gather_all, replicate, replicated
 from examine_jax.training.feeding import (
     MOST_STEPS_PER_DISPATCH,
     StepMetrics,
@@ -190,25 +191,23 @@ def _train(
     )
     micro_batch = settings.batch_size // settings.accumulate
     mesh = data_mesh(micro_batch)
-    if progress and mesh.size < jax.device_count():
+    if progress and mesh.size < len(devices()):
         print(
-            f"{mesh.size} of {jax.device_count()} devices share a batch of {settings.batch_size} "
+            f"{mesh.size} of {len(devices())} devices share a batch of {settings.batch_size} "
             "evenly",
             file=sys.stderr,
         )
-    first_process = jax.process_index() == 0
+    configuration = {
+        "method": to_plain(method),
+        "settings": to_plain(settings),
+        **fingerprints(sets, method),
+        **beginning(start, repeats),
+    }
+    check_same("training", configuration)
+    first_process = is_first()
     if not first_process:
         wait_for_all("workdir")  # until the first process has written the configuration
-    check_or_write_config(
-        workdir / "pretraining.json",
-        {
-            "method": to_plain(method),
-            "settings": to_plain(settings),
-            **fingerprints(sets, method),
-            **beginning(start, repeats),
-        },
-        added=(FILES,),
-    )
+    check_or_write_config(workdir / "pretraining.json", configuration, added=(FILES,))
     if first_process:
         wait_for_all("workdir")
 

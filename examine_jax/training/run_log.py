@@ -6,11 +6,9 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-import jax
-
 from examine_jax.common.atomic_files import write_text
+from examine_jax.common.processes import is_first, wait_for_all
 from examine_jax.common.progress import bar
-from examine_jax.training.devices import wait_for_all
 
 Record = dict[str, int | float]
 """The metrics of one step, "step" among them."""
@@ -30,7 +28,7 @@ def open_log(
     file = workdir / "metrics.jsonl"
     history = read_history(file, done)
     wait_for_all("history")
-    if jax.process_index() > 0:
+    if not is_first():
         yield history, history.extend
         return
     write_history(file, history)
