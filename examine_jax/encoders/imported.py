@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 
 from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
-from examine_jax.models import ResNetConfig, ViTConfig, init_network
+from examine_jax.models import ViTConfig, init_network
 from examine_jax.models.weights import ImportedNetwork
 from examine_jax.pretraining import two_views
 from examine_jax.pretraining.methods.mae import MAE
@@ -60,7 +60,7 @@ def method_of(network: ImportedNetwork) -> tuple[Method, PyTree, PyTree]:
             pixels=pixels,
         )
         return mae, {"encoder": network.params, "decoder": decoder.params}, {}
-    stats = {"encoder": network.batch_stats} if isinstance(network.encoder, ResNetConfig) else {}
+    stats = {"encoder": network.batch_stats} if network.batch_stats else {}
     return (
         ImportedEncoder(network.encoder, pixels),
         {"encoder": network.params},

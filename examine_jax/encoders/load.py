@@ -6,10 +6,12 @@ import pathlib
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.imported import ImportedEncoder, method_of
 from examine_jax.encoders.save import read_encoder
-from examine_jax.models.weights import read_json, read_network
+from examine_jax.models.weights import WEIGHT_FILES, read_json, read_network, refuse_empty_folder
 from examine_jax.pretraining.registry import known_settings
 from examine_jax.training.method import Method
 
+# Files that only others' folders have.
+_OTHERS = ("encoder.json", "open_clip_config.json", "adapter_config.json")
 KNOWN: tuple[type, ...] = (
     *known_settings(),
     ImportedEncoder,
@@ -17,31 +19,33 @@ KNOWN: tuple[type, ...] = (
 
 
 def load_encoder(
-    path: str | os.PathLike[str], *, method: Method | None = None, image_size: int | None = None
+    path: str | os.PathLike[str],
+    *,
+    method: Method | None = None,
+    image_size: int | None = None,
+    widen: bool = True,
 ) -> Encoder:
     """Reads an encoder from local files.
 
     Args:
-        path: an encoder's folder as `save_encoder` writes it; a folder of transformers (ViTMAE,
-            ViT, DINOv2, ResNet) or timm (ResNet) with config.json and model.safetensors; or a
-            .safetensors file with the state dict of a torchvision or timm ResNet. Pickles (.pth,
-            .bin) are refused; the message gives the conversion to run.
+        path: an encoder's folder as `save_encoder` writes it; a folder that transformers, timm or
+            open_clip wrote (models/weights/registry.py lists the families), with its safetensors in
+            one file or several; or a .safetensors file with the state dict of a ResNet or ConvNeXt.
+            An encoder.json in a folder replaces what its other files say. Pickles (.pth, .bin) are
+            refused; the message gives the conversion to run.
         method: for a folder of ours whose method or network is your own class: the value that it
             was trained with.
         image_size: for others' networks: an image size other than the one they were trained at; a
             vision transformer's positions are resampled.
+        widen: for others' networks: whether weights in half precision become float32. If not, they
+            take half the memory and give the same numbers.
 
     Raises:
         ValueError: something is missing, of an unknown kind or version, or of another shape than
             config.json says; the message names it.
     """
     path = pathlib.Path(path)
-    if path.is_dir() and (path / "config.json").is_file():
-        configuration = read_json(path / "config.json")
-        ours = "model_type" not in configuration and "architecture" not in configuration
-    else:
-        configuration, ours = {}, not path.is_file()
-    if ours:
+    if _is_ours(path):
         if image_size is not None:
             raise ValueError(
                 f"{path}: image_size is for networks that others trained; this one has its own"
@@ -51,5 +55,19 @@ def load_encoder(
         raise ValueError(
             f"{path}: method is for folders that save_encoder wrote; this is another library's"
         )
-    network_method, params, state = method_of(read_network(path, image_size=image_size))
+    network = read_network(path, image_size=image_size, widen=widen)
+    network_method, params, state = method_of(network)
     return Encoder(network_method, params, state, {"imported_from": path.name})
+
+
+def _is_ours(path: pathlib.Path) -> bool:
+    """Whether a path is to be read as a folder of `save_encoder`: also one that is nothing."""
+    if not path.is_dir():
+        return not path.is_file()
+    if any((path / name).is_file() for name in _OTHERS):
+        return False
+    if not (path / "config.json").is_file():
+        refuse_empty_folder(path)
+        return not any(entry.suffix in WEIGHT_FILES for entry in path.iterdir())
+    configuration = read_json(path / "config.json")
+    return "model_type" not in configuration and "architecture" not in configuration

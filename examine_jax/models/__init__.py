@@ -2,6 +2,7 @@
 
 from examine_jax.models.architectures import ARCHITECTURES, Architecture, architecture
 from examine_jax.models.attention_pooling import AttentionPooling
+from examine_jax.models.convnext import ConvNeXt, ConvNeXtConfig
 from examine_jax.models.dense_autoencoder import DenseAutoencoder
 from examine_jax.models.flax_encoder import FlaxEncoder
 from examine_jax.models.forward import apply, init_network, run_network
@@ -20,6 +21,7 @@ CONFIGURATIONS: tuple[type, ...] = (
     AttentionPooling,
     RotaryPositions,
     ResNetConfig,
+    ConvNeXtConfig,
     DecoderConfig,
     HeadConfig,
 )
@@ -29,6 +31,8 @@ __all__ = [
     "CONFIGURATIONS",
     "Architecture",
     "AttentionPooling",
+    "ConvNeXt",
+    "ConvNeXtConfig",
     "DecoderConfig",
     "DenseAutoencoder",
     "FlaxEncoder",

@@ -14,6 +14,9 @@ _WITHOUT_EFFECT = re.compile(
     "|out_features|out_indices|stage_names|reshape_hidden_states|apply_layernorm|output_.*"
     "|return_dict|use_cache|torchscript|tie_word_embeddings|use_mask_token|encoder_stride"
     "|pooler_.*|decoder_.*|mask_ratio|norm_pix_loss|use_(return_dict|bfloat16)|.*loss.*"
+    # Of the generation of texts, which older files hold for every network.
+    "|(max|min)_length|temperature|top_[kp]|typical_p|num_beams|num_beam_groups|.*_penalty"
+    "|num_return_sequences|(bos|eos|pad|sep)_token_id"
 )
 
 

@@ -3,13 +3,15 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from examine_jax.common.shapes import PyTree
+from examine_jax.models.convnext import ConvNeXtConfig
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.models.vit import ViTConfig
 from examine_jax.models.weights.configuration import read_json
+from examine_jax.models.weights.encoder_json import UNSAID, EncoderDescription
 from examine_jax.models.weights.tensors import Tensors
 
 # Mean and deviation of pixels in [0, 1], one for all channels or one each.
@@ -47,7 +49,7 @@ class ImportedNetwork:
         decoder: a ViTMAE's, if its positions are the fixed ones; else None.
     """
 
-    encoder: ViTConfig | ResNetConfig
+    encoder: ViTConfig | ResNetConfig | ConvNeXtConfig
     params: PyTree
     batch_stats: PyTree
     pixel_mean: tuple[float, ...]
@@ -61,25 +63,34 @@ class StoredNetwork:
 
     Attributes:
         folder: the folder.
-        configuration: its config.json.
-        tensors: its model.safetensors.
+        configuration: its config.json, with encoder.json's entries in place of its own.
+        tensors: its weights.
+        description: its encoder.json.
+        configuration_file: the configuration's file in the folder.
     """
 
     folder: pathlib.Path
     configuration: Mapping[str, Any]
     tensors: Tensors
+    description: EncoderDescription = UNSAID
+    configuration_file: str = "config.json"
 
     @property
     def where(self) -> str:
         """The configuration's path, for messages."""
-        return str(self.folder / "config.json")
+        return str(self.folder / self.configuration_file)
 
     def preprocessor_normalisation(self) -> PixelNormalisation | None:
-        """What preprocessor_config.json says; None: there is none, or it says nothing of it."""
+        """What encoder.json or preprocessor_config.json says; None: neither says anything of it."""
+        if self.description.mean is not None and self.description.deviation is not None:
+            return self.description.mean, self.description.deviation
         file = self.folder / "preprocessor_config.json"
-        if not file.is_file():
+        settings: Any = read_json(file) if file.is_file() else None
+        if settings is None:  # transformers 5 writes all processors into one file
+            file = self.folder / "processor_config.json"
+            settings = read_json(file).get("image_processor") if file.is_file() else None
+        if not isinstance(settings, dict):
             return None
-        settings = read_json(file)
         # There, pixels are bytes * rescale_factor; here, bytes / 255.
         factor = (
             255 * float(settings.get("rescale_factor", 1 / 255))
@@ -92,6 +103,7 @@ class StoredNetwork:
         return normalisation(mean, deviation, factor, file)
 
 
+@runtime_checkable
 class Family(Protocol):
     """A kind of network whose files can be read: one file, and one line in registry.py.
 
@@ -107,6 +119,19 @@ class Family(Protocol):
         ...
 
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
+        """The network, at another image size where given."""
+        ...
+
+
+@runtime_checkable
+class BareFamily(Protocol):
+    """A kind of network that the names of its tensors tell, without a configuration."""
+
+    def recognises(self, tensors: Tensors) -> bool:
+        """Whether a state dict is of this kind."""
+        ...
+
+    def read(self, tensors: Tensors, image_size: int | None) -> ImportedNetwork:
         """The network, at another image size where given."""
         ...
 

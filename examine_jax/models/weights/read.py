@@ -1,28 +1,56 @@
 """Reads networks that others trained from a local file or folder."""
 
+import dataclasses
 import pathlib
+from typing import Any
 
+import jax
+import numpy as np
+
+from examine_jax.models.poolings import left_out, with_pooling
+from examine_jax.models.vit import ViTConfig
 from examine_jax.models.weights.configuration import read_json
+from examine_jax.models.weights.encoder_json import (
+    FEATURES,
+    FILE,
+    EncoderDescription,
+    read_description,
+)
 from examine_jax.models.weights.imported import ImportedNetwork, StoredNetwork
-from examine_jax.models.weights.registry import FAMILIES
-from examine_jax.models.weights.resnet import read_state_dict
-from examine_jax.models.weights.tensors import read_tensors, refuse_pickle
+from examine_jax.models.weights.pickles import PICKLES, refuse_pickle, refuse_pickled_shards
+from examine_jax.models.weights.refusals import (
+    refuse_adapter,
+    refuse_configuration,
+    refuse_empty_folder,
+)
+from examine_jax.models.weights.registry import BARE_FAMILIES, FAMILIES
+from examine_jax.models.weights.shards import read_shards
+from examine_jax.models.weights.tensors import Tensors, read_tensors
+
+# Configurations and the weights that belong to them; the first pair that is there is read.
+_PAIRS = (
+    ("config.json", ("model.safetensors", "model.safetensors.index.json")),
+    ("open_clip_config.json", ("open_clip_model.safetensors", "model.safetensors")),
+)
 
 
-def read_network(path: pathlib.Path, *, image_size: int | None = None) -> ImportedNetwork:
+def read_network(
+    path: pathlib.Path, *, image_size: int | None = None, widen: bool = True
+) -> ImportedNetwork:
     """Reads a network of another library. Downloads and unpickles nothing.
 
-    Pixels are normalised as a folder's preprocessor_config.json says. Without it, ViT uses (x -
-    0.5) / 0.5 and all others ImageNet's mean and deviation; images of other than three channels
-    stay in [0, 1].
+    Pixels are normalised as encoder.json, preprocessor_config.json or timm's pretrained_cfg says.
+    Without them, ViT uses (x - 0.5) / 0.5 and other transformers and ResNets ImageNet's mean and
+    deviation; images of other than three channels stay in [0, 1].
 
     Args:
-        path: a folder with config.json and model.safetensors, as transformers' save_pretrained
-            (ViTMAE, ViT, DINOv2, ResNet) or timm (ResNet) writes it; or a .safetensors file with
-            the state dict of a torchvision or timm ResNet.
-        image_size: None: the size that the network was trained at (224 for a bare ResNet). At
-            another size, a transformer's positions are resampled (bicubic, as in transformers) and
-            become learned ones.
+        path: a folder with config.json and safetensors in one file or several, as transformers,
+            timm or open_clip writes it; or a .safetensors file whose names tell the network. An
+            encoder.json in the folder replaces what the other files say (encoder_json.py).
+        image_size: None: the size that the network was trained at (224 for a bare file). At
+            another size, a transformer's positions are resampled as its library does it.
+        widen: whether weights stored in half precision become float32. If not, they stay, which
+            takes half the memory and gives the same numbers.
 
     Returns:
         The network with its weights.
@@ -32,29 +60,146 @@ def read_network(path: pathlib.Path, *, image_size: int | None = None) -> Import
             tensor is missing or of another shape.
     """
     if path.is_dir():
-        return _read_folder(path, image_size)
+        return _read_folder(path, image_size, widen)
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
-    return read_state_dict(read_tensors(path), image_size)
-
-
-def _read_folder(folder: pathlib.Path, image_size: int | None) -> ImportedNetwork:
-    configuration = read_json(folder / "config.json")
-    family = next((family for family in FAMILIES if family.recognises(configuration)), None)
+    tensors = read_tensors(path)
+    family = next((family for family in BARE_FAMILIES if family.recognises(tensors)), None)
     if family is None:
+        example = next(iter(sorted(tensors.arrays)), "none")
         raise ValueError(
-            f"{folder / 'config.json'}: model_type is {configuration.get('model_type')!r}; what "
-            "can be read: "
+            f"{path} holds no network whose names tell what it is (ResNet-18 or -50, ConvNeXt), "
+            f"but the tensor {example}: put it into a folder as model.safetensors, with the "
+            "config.json that belongs to it or an encoder.json that says what it is"
+        )
+    network = family.read(tensors, image_size)
+    return network if widen else _narrowed(network, tensors)
+
+
+def _read_folder(folder: pathlib.Path, image_size: int | None, widen: bool) -> ImportedNetwork:
+    refuse_adapter(folder)
+    description = read_description(folder)
+    configuration_file, weights = _files(folder, description)
+    stored: dict[str, Any] = {} if configuration_file is None else read_json(configuration_file)
+    where = folder / FILE if configuration_file is None else configuration_file
+    configuration = description.configured(stored)
+    refuse_configuration(configuration, str(where))
+    # timm's name says more than a model_type beside it.
+    shown = {
+        name: value
+        for name, value in configuration.items()
+        if name != "model_type" or configuration.get("architecture") is None
+    }
+    family = next((family for family in FAMILIES if family.recognises(shown)), None)
+    if family is None:
+        kind = "model_type" if "architecture" not in shown else "architecture"
+        raise ValueError(
+            f"{where}: {kind} is {shown.get(kind)!r}; what can be read: "
             f"{', '.join(family.name for family in FAMILIES)}"
         )
-    file = folder / "model.safetensors"
-    if not file.is_file():
-        for name in ("pytorch_model.bin", "pytorch_model.pt"):
-            if (folder / name).is_file():
-                refuse_pickle(folder / name)
-        sharded = (folder / "model.safetensors.index.json").is_file()
-        advice = (
-            "; it is in several files: save it in one, save_pretrained(..., max_shard_size='99GB')"
+    if weights is None:
+        _refuse_without_weights(folder)
+    assert weights is not None
+    tensors = (
+        read_shards(weights) if weights.name.endswith(".index.json") else read_tensors(weights)
+    )
+    if description.prefix is not None:
+        tensors = tensors.below(description.prefix)
+    size = image_size or description.image_size
+    network = family.read(
+        StoredNetwork(folder, configuration, tensors, description, where.name), size
+    )
+    network = _as_described(network, description, folder / FILE)
+    return network if widen else _narrowed(network, tensors)
+
+
+def _files(
+    folder: pathlib.Path, description: EncoderDescription
+) -> tuple[pathlib.Path | None, pathlib.Path | None]:
+    """(configuration, weights); None where the folder has none."""
+    pairs = [
+        (folder / name, [folder / file for file in files if (folder / file).is_file()])
+        for name, files in _PAIRS
+        if (folder / name).is_file()
+    ]
+    configuration = next((name for name, files in pairs if files), None)
+    if configuration is None and pairs:
+        configuration = pairs[0][0]
+    if configuration is None and not (folder / FILE).is_file():
+        refuse_empty_folder(folder)
+        raise ValueError(f"{folder} has no config.json, and no {FILE} that says what it is")
+    if description.weights is not None:
+        weights = folder / description.weights
+        if not weights.is_file():
+            raise ValueError(f"{folder / FILE}: the folder has no {description.weights}")
+        return configuration, weights
+    found = dict(pairs).get(configuration) if configuration is not None else None
+    found = found or [
+        folder / file for _, files in _PAIRS for file in files if (folder / file).is_file()
+    ]
+    return configuration, found[0] if found else None
+
+
+def _refuse_without_weights(folder: pathlib.Path) -> None:
+    """Raises a ValueError that says what a folder has in place of model.safetensors."""
+    pickled_index = folder / "pytorch_model.bin.index.json"
+    if pickled_index.is_file():
+        refuse_pickled_shards(pickled_index)
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+    others = [name for name in names if name.endswith(".safetensors")]
+    if others:
+        raise ValueError(
+            f"{folder} has no model.safetensors, but {', '.join(others[:3])}: rename the "
+            f'encoder\'s, or name it in {FILE} ({{"weights": "{others[0]}"}})'
         )
-        raise ValueError(f"{folder} has no model.safetensors{advice if sharded else ''}")
-    return family.read(StoredNetwork(folder, configuration, read_tensors(file)), image_size)
+    by_suffix = sorted(names, key=lambda name: not name.lower().endswith(PICKLES))
+    for name in by_suffix:
+        refuse_pickle(folder / name)
+    raise ValueError(f"{folder} has no model.safetensors: download the weights too")
+
+
+def _as_described(
+    network: ImportedNetwork, description: EncoderDescription, where: pathlib.Path
+) -> ImportedNetwork:
+    """The network with the feature and the scale of pixels that an encoder.json gives it."""
+    if description.mean is not None and description.deviation is not None:
+        if len(description.mean) not in (1, network.encoder.channels):
+            raise ValueError(
+                f"{where}: mean has {len(description.mean)} numbers, the encoder takes "
+                f"{network.encoder.channels} channels"
+            )
+        network = dataclasses.replace(
+            network, pixel_mean=description.mean, pixel_deviation=description.deviation
+        )
+    if description.feature is not None:
+        if not isinstance(network.encoder, ViTConfig):
+            raise ValueError(
+                f"{where}: feature is {description.feature!r}; a "
+                f"{type(network.encoder).__name__.removesuffix('Config')} has one feature alone, "
+                "the mean of its last map"
+            )
+        try:
+            encoder = with_pooling(network.encoder, FEATURES[description.feature])
+        except ValueError as error:
+            raise ValueError(f"{where}: feature: {error}") from error
+        gone = left_out(network.encoder, encoder)
+        params = {name: part for name, part in network.params.items() if name not in gone}
+        network = dataclasses.replace(network, encoder=encoder, params=params)
+    return network
+
+
+def _narrowed(network: ImportedNetwork, tensors: Tensors) -> ImportedNetwork:
+    """The network with the parameters in half precision that lose nothing by it."""
+    if tensors.half is None:
+        return network
+    half = tensors.half
+
+    def narrow(leaf: jax.Array) -> jax.Array:
+        values = np.asarray(leaf)
+        with np.errstate(over="ignore"):
+            small = values.astype(half)
+        return jax.numpy.asarray(
+            small if np.array_equal(small.astype(np.float32), values) else leaf
+        )
+
+    return dataclasses.replace(network, params=jax.tree.map(narrow, network.params))

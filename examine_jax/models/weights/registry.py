@@ -1,15 +1,37 @@
 """All families of weights that can be read from a folder. A new family is added here."""
 
+from examine_jax.models.weights.clip import CLIPFamily
+from examine_jax.models.weights.convnext import (
+    BareConvNeXtFamily,
+    ConvNeXtFamily,
+    TimmConvNeXtFamily,
+)
 from examine_jax.models.weights.dinov2 import DINOv2Family
-from examine_jax.models.weights.imported import Family
-from examine_jax.models.weights.resnet import ResNetFamily, TimmResNetFamily
+from examine_jax.models.weights.dinov3 import DINOv3Family
+from examine_jax.models.weights.imported import BareFamily, Family
+from examine_jax.models.weights.open_clip import OpenCLIPFamily
+from examine_jax.models.weights.resnet import BareResNetFamily, ResNetFamily, TimmResNetFamily
+from examine_jax.models.weights.siglip import SigLIPFamily
+from examine_jax.models.weights.timm_dinov3 import TimmDINOv3Family
+from examine_jax.models.weights.timm_vit import TimmViTFamily
 from examine_jax.models.weights.vit import ViTFamily
 from examine_jax.models.weights.vit_mae import ViTMAEFamily
 
-FAMILIES: tuple[Family, ...] = (
+_FAMILIES: tuple[Family, ...] = (
     ViTMAEFamily(),
     ViTFamily(),
     DINOv2Family(),
+    DINOv3Family(),
+    TimmViTFamily(),
+    TimmDINOv3Family(),
     ResNetFamily(),
     TimmResNetFamily(),
+    ConvNeXtFamily(),
+    TimmConvNeXtFamily(),
+    CLIPFamily(),
+    SigLIPFamily(),
 )
+FAMILIES: tuple[Family, ...] = (*_FAMILIES, OpenCLIPFamily(trunks=_FAMILIES))
+
+# Those that the names of the tensors tell, in a file without a configuration.
+BARE_FAMILIES: tuple[BareFamily, ...] = (BareConvNeXtFamily(), BareResNetFamily())

@@ -89,6 +89,17 @@ class TimmResNetFamily:
         return read_state_dict(stored.tensors, image_size, pixels)
 
 
+@dataclasses.dataclass(frozen=True)
+class BareResNetFamily:
+    """A state dict under the names of torchvision and timm."""
+
+    def recognises(self, tensors: Tensors) -> bool:
+        return "conv1.weight" in tensors.arrays or "layer1.0.conv1.weight" in tensors.arrays
+
+    def read(self, tensors: Tensors, image_size: int | None) -> ImportedNetwork:
+        return read_state_dict(tensors, image_size)
+
+
 def read_state_dict(
     tensors: Tensors, image_size: int | None, pixels: PixelNormalisation | None = None
 ) -> ImportedNetwork:

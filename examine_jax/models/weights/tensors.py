@@ -1,18 +1,47 @@
-"""Tensors by name from a safetensors file, with their shapes checked. Nothing is unpickled."""
+"""Tensors by name from safetensors files, with their shapes checked. Nothing is unpickled."""
 
 import dataclasses
 import pathlib
 import re
-import shlex
 from collections.abc import Mapping
 
+import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from examine_jax.common.shapes import PyTree
+from examine_jax.models.weights.pickles import refuse_pickle
 
-_FLOATS = ("F64", "F32", "F16", "BF16")
-_PICKLES = (".pth", ".pt", ".bin", ".pkl", ".ckpt", ".tar")
+_HALVES = {"F16": np.dtype(np.float16), "BF16": np.dtype(ml_dtypes.bfloat16)}
+_FLOATS = ("F64", "F32", *_HALVES)
+# Types, and names of whole numbers, that only quantised weights have.
+_QUANTISED_TYPES = re.compile("[IU]8|[IUF]4|F[468]_.*|[IU]2")
+_QUANTISED_NAMES = re.compile(r".*\.(qweight|qzeros|g_idx|SCB|absmax|quant_map|weight_packed)")
+# Files that stand for others, by how they begin.
+_STAND_INS = (
+    (
+        b"version https://git-lfs",
+        "is a Git LFS pointer, not the weights: run `git lfs pull` in its folder, or download the "
+        "file itself",
+    ),
+    (b"/annex/objects/", "is a git-annex pointer, not the weights: run `git annex get` on it"),
+    (b"../.git/annex/", "is a git-annex pointer, not the weights: run `git annex get` on it"),
+    (
+        b"<",
+        "is a web page, not the weights: the download was refused or redirected; download it "
+        "again, signed in where the owner asks for it",
+    ),
+    (
+        b"Access to",
+        "is a refusal of the download, not the weights: accept the owner's terms, sign "
+        "in, and download it again",
+    ),
+    (
+        b'{"error',
+        "is a refusal of the download, not the weights: accept the owner's terms, sign "
+        "in, and download it again",
+    ),
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,10 +51,12 @@ class Tensors:
     Attributes:
         arrays: name -> float32 array.
         where: the file, for messages.
+        half: the type of half precision that the file has tensors of; None: it has none.
     """
 
     arrays: Mapping[str, np.ndarray]
     where: str
+    half: np.dtype | None = None
     _taken: set[str] = dataclasses.field(default_factory=set, init=False, repr=False)
 
     def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -62,6 +93,21 @@ class Tensors:
                 f"{', '.join(unused[:3])}{more}; its features would be wrong, so it is not read"
             )
 
+    def below(self, prefix: str) -> "Tensors":
+        """Those whose names begin with a prefix, without it.
+
+        Raises:
+            ValueError: there are none.
+        """
+        arrays = {
+            name[len(prefix) :]: array
+            for name, array in self.arrays.items()
+            if name.startswith(prefix)
+        }
+        if not arrays:
+            raise ValueError(f"{self.where} has no tensor whose name begins with {prefix!r}")
+        return Tensors(arrays, self.where, self.half)
+
     def dense(self, name: str, inputs: int, outputs: int, bias: bool = True) -> PyTree:
         """A dense layer's parameters. PyTorch stores the kernel transposed."""
         kernel = self.take(f"{name}.weight", (outputs, inputs)).T
@@ -83,37 +129,40 @@ def read_tensors(file: pathlib.Path) -> Tensors:
     """Reads all floating-point tensors of a safetensors file as float32.
 
     Raises:
-        ValueError: it is a pickle (the message says how to convert it), no safetensors file, or
-            damaged.
+        ValueError: it is a pickle (the message says how to convert it), a stand-in for the weights
+            (Git LFS, a web page), no safetensors file, damaged, or holds quantised weights.
     """
     refuse_pickle(file)
+    _refuse_stand_ins(file)
     try:
         with safe_open(file, framework="numpy") as stored:
             names = stored.keys()
-            # Integers are counters.
-            floats = [name for name in names if stored.get_slice(name).get_dtype() in _FLOATS]
-            return Tensors(
-                {name: stored.get_tensor(name).astype(np.float32) for name in floats}, str(file)
-            )
+            types = {name: stored.get_slice(name).get_dtype() for name in names}
+            for name, kind in types.items():
+                if _QUANTISED_TYPES.fullmatch(kind) or (
+                    kind not in _FLOATS and _QUANTISED_NAMES.fullmatch(name)
+                ):
+                    raise ValueError(
+                        f"{file}: the tensor {name} is {kind}: the weights are quantised, which "
+                        "cannot be read; take the encoder in float32, bfloat16 or float16"
+                    )
+            # Other whole numbers are counters and indices.
+            arrays = {
+                name: stored.get_tensor(name).astype(np.float32, copy=False)
+                for name, kind in types.items()
+                if kind in _FLOATS
+            }
     except SafetensorError as error:
         raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
+    half = next((_HALVES[kind] for kind in types.values() if kind in _HALVES), None)
+    return Tensors(arrays, str(file), half)
 
 
-def refuse_pickle(file: pathlib.Path) -> None:
-    """Raises a ValueError with the conversion to run, if the file's suffix is that of a pickle."""
-    if file.suffix.lower() not in _PICKLES:
-        return
-    converted = file.with_name(
-        "model.safetensors" if file.name == "pytorch_model.bin" else f"{file.stem}.safetensors"
-    )
-    program = (
-        "import torch, safetensors.torch as s; "
-        f"d = torch.load({str(file)!r}, map_location='cpu', weights_only=True); "
-        "d = d.get('state_dict', d.get('model', d)); "
-        f"s.save_file({{k: v.contiguous().clone() for k, v in d.items()}}, {str(converted)!r}, "
-        "metadata={'format': 'pt'})"
-    )
-    raise ValueError(
-        f"{file} may be a pickle, which is never read here; convert it where torch is installed: "
-        f"python -c {shlex.quote(program)}"
-    )
+def _refuse_stand_ins(file: pathlib.Path) -> None:
+    with file.open("rb") as stream:
+        beginning = stream.read(64)
+    if not beginning:
+        raise ValueError(f"{file} is empty: download it again")
+    for signature, message in _STAND_INS:
+        if beginning.startswith(signature):
+            raise ValueError(f"{file} {message}")

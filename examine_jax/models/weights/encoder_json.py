@@ -1,0 +1,146 @@
+"""encoder.json: what a user says of an encoder whose own files say too little, or it wrong."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from examine_jax.models.vit import Pooling
+from examine_jax.models.weights.configuration import read_json
+
+FILE = "encoder.json"
+# What the file may say for a feature, and the pooling of a vision transformer that it stands for.
+FEATURES: dict[str, Pooling] = {
+    "class_token": "class_token",
+    "patch_mean": "mean",
+    "class_and_mean": "class_and_mean",
+    "attention": "attention",
+}
+# How this library resizes images for an encoder; other ways cannot be asked for.
+RESIZE, INTERPOLATION = "squash", "lanczos"
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderDescription:
+    """The content of an encoder.json. None: the encoder's own files say it.
+
+    Attributes:
+        known: the name of a row of the table of encoders (encoder_table.py), whose facts hold then.
+        architecture: timm's name of the network, in place of config.json's.
+        model_type: transformers' name of the network, in place of config.json's.
+        configuration: further fields of config.json, with their values in place of its own; an
+            object within is merged field by field.
+        heads: attention heads of a vision transformer.
+        weights: the file's name, in the same folder.
+        prefix: what the encoder's tensors begin with; it is taken off, and tensors that begin
+            otherwise are left out.
+        feature: one of FEATURES.
+        image_size: side of the image in pixels.
+        mean, deviation: of each channel of pixels in [0, 1], or one number for all.
+        resize, interpolation: only "squash" and "lanczos", which all encoders get here.
+        note: for people; it changes nothing.
+    """
+
+    known: str | None = None
+    architecture: str | None = None
+    model_type: str | None = None
+    configuration: Mapping[str, Any] | None = None
+    heads: int | None = None
+    weights: str | None = None
+    prefix: str | None = None
+    feature: str | None = None
+    image_size: int | None = None
+    mean: tuple[float, ...] | None = None
+    deviation: tuple[float, ...] | None = None
+    resize: str | None = None
+    interpolation: str | None = None
+    note: str | None = None
+
+    def configured(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """config.json's content with this file's entries in place of its own."""
+        changed = _merged(configuration, self.configuration or {})
+        if self.model_type is not None:  # it says which network, so timm's name gives way
+            changed = {**changed, "model_type": self.model_type}
+            changed.pop("architecture", None)
+        if self.architecture is not None:
+            changed["architecture"] = self.architecture
+        if self.heads is not None and "model_cfg" not in changed:  # OpenCLIP's reader takes it
+            if "architecture" in changed:
+                changed = _merged(changed, {"model_args": {"num_heads": self.heads}})
+            elif "vision_config" in changed:
+                heads = {"vision_config": {"num_attention_heads": self.heads}}
+                changed = _merged(changed, heads)
+            else:
+                changed["num_attention_heads"] = self.heads
+        return changed
+
+
+UNSAID = EncoderDescription()
+
+
+def read_description(folder: pathlib.Path) -> EncoderDescription:
+    """Reads a folder's encoder.json; without one, a description that says nothing.
+
+    Raises:
+        ValueError: an entry is unknown or of the wrong kind; the message names it.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return UNSAID
+    content = read_json(file)
+    known = [field.name for field in dataclasses.fields(EncoderDescription)]
+    for name in content:
+        if name not in known:
+            raise ValueError(f"{file}: {name} is no entry; there are {', '.join(known)}")
+
+    def refuse(name: str, wanted: str) -> None:
+        raise ValueError(f"{file}: {name} is {content[name]!r}; it must be {wanted}")
+
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        if value is None:
+            continue
+        if name == "configuration":
+            if not isinstance(value, dict):
+                refuse(name, "an object with fields of config.json")
+        elif name in ("heads", "image_size"):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                refuse(name, "a whole number from 1")
+        elif name in ("mean", "deviation"):
+            numbers = value if isinstance(value, list) else [value]
+            if not numbers or not all(_is_number(number) for number in numbers):
+                refuse(name, "a number, or a list with one for each channel")
+            if name == "deviation" and min(numbers) <= 0:
+                refuse(name, "above 0")
+            value = tuple(float(number) for number in numbers)
+        elif not isinstance(value, str) or not value:
+            refuse(name, "a text")
+        values[name] = value
+    for name, choices in (
+        ("feature", tuple(FEATURES)),
+        ("resize", (RESIZE,)),
+        ("interpolation", (INTERPOLATION,)),
+    ):
+        if name in values and values[name] not in choices:
+            refuse(name, f"one of {', '.join(choices)}")
+    if ("mean" in values) != ("deviation" in values):
+        raise ValueError(f"{file}: mean and deviation go together; give both")
+    if "mean" in values and len(values["mean"]) != len(values["deviation"]):
+        raise ValueError(f"{file}: mean and deviation have different numbers of channels")
+    if "weights" in values and pathlib.PurePath(values["weights"]).name != values["weights"]:
+        refuse("weights", "the name of a file in the same folder")
+    return EncoderDescription(**values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    changed = dict(old)
+    for name, value in new.items():
+        before = changed.get(name)
+        nested = isinstance(before, dict) and isinstance(value, dict)
+        changed[name] = _merged(before, value) if nested else value
+    return changed
