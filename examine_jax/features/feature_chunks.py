@@ -27,7 +27,9 @@ class Shard(Protocol):
     def width(self) -> int: ...
     @property
     def dtype(self) -> np.dtype: ...
-    def chunks(self, rows: int) -> Iterator[Float[np.ndarray, "chunk width"]]: ...
+    def chunks(
+        self, rows: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[Float[np.ndarray, "chunk width"]]: ...
     def image_names(self, column: str) -> list[str] | None: ...
 
 
@@ -60,10 +62,21 @@ class FeatureChunks:
         return self.shards[0].dtype
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "chunk width"]]:
+        return self._from_to(0, self.rows)
+
+    def part(self, rows: range) -> "FeatureRows":
+        """Some of the rows, from the first to the last of a range; others are not read."""
+        return FeatureRows(self, rows)
+
+    def _from_to(self, begin: int, end: int) -> Iterator[Float[np.ndarray, "chunk width"]]:
         at_once = max(1, _CHUNK_BYTES // (self.width * self.dtype.itemsize))
+        first = 0
         for shard in self.shards:
-            start = 0
-            for chunk in shard.chunks(at_once):
+            start, stop = max(0, begin - first), min(shard.rows, end - first)
+            first += shard.rows
+            if start >= stop:
+                continue
+            for chunk in shard.chunks(at_once, start, stop):
                 if not np.isfinite(chunk).all():
                     bad = start + np.flatnonzero(~np.isfinite(chunk).all(1))
                     some = ", ".join(map(str, bad[:10])) + (", …" if len(bad) > 10 else "")
@@ -94,6 +107,32 @@ class FeatureChunks:
             if names and without is not None:
                 raise ValueError(f"{without} has no column {column}, other shards have one")
         return names or None
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureRows:
+    """Some rows of `FeatureChunks`, iterable likewise. Made by its `part`."""
+
+    chunks: FeatureChunks
+    span: range
+
+    @property
+    def rows(self) -> int:
+        """How many rows these are."""
+        return len(self.span)
+
+    @property
+    def width(self) -> int:
+        """D, the columns."""
+        return self.chunks.width
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of all shards."""
+        return self.chunks.dtype
+
+    def __iter__(self) -> Iterator[Float[np.ndarray, "chunk width"]]:
+        return self.chunks._from_to(self.span.start, self.span.stop)
 
 
 def open_features(path: str | os.PathLike[str]) -> FeatureChunks:

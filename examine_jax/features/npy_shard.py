@@ -46,8 +46,10 @@ class NpyShard:
             )
         return cls(path, array.shape[0], array.shape[1], array.dtype.newbyteorder("="))
 
-    def chunks(self, rows: int) -> Iterator[Float[np.ndarray, "chunk width"]]:
-        """The rows in order, at most `rows` at a time.
+    def chunks(
+        self, rows: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[Float[np.ndarray, "chunk width"]]:
+        """The rows from `start` to `stop` (None: the last) in order, at most `rows` at a time.
 
         Raises:
             ValueError: as `open`; the file has changed since.
@@ -57,8 +59,9 @@ class NpyShard:
             raise ValueError(
                 f"{self.path} has changed while it was read: shape {array.shape}, {array.dtype}"
             )
-        for start in range(0, self.rows, rows):
-            yield np.array(array[start : start + rows], self.dtype, order="C")
+        end = self.rows if stop is None else stop
+        for first in range(start, end, rows):
+            yield np.array(array[first : min(first + rows, end)], self.dtype, order="C")
 
     def image_names(self, column: str) -> list[str] | None:
         """None: an .npy file holds no names."""

@@ -66,35 +66,45 @@ class ParquetShard:
                 raise ValueError("its features have no columns")
             return cls(path, tuple(names), rows, width, np.dtype(entry.to_pandas_dtype()))
 
-    def chunks(self, rows: int) -> Iterator[Float[np.ndarray, "chunk width"]]:
-        """The rows in order, at most `rows` at a time.
+    def chunks(
+        self, rows: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[Float[np.ndarray, "chunk width"]]:
+        """The rows from `start` to `stop` (None: the last) in order, at most `rows` at a time.
+
+        Row groups of the file that lie outside are not read.
 
         Raises:
             ValueError: the file is damaged; a value is missing, or a list has another length (the
                 message names the row).
         """
-        start = 0
+        end = self.rows if stop is None else stop
         with _reading(self.path), pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(rows, columns=list(self.columns)):
+            groups, place = _row_groups(file.metadata, start, end)
+            for batch in file.iter_batches(rows, row_groups=groups, columns=list(self.columns)):
+                first, place = place, place + batch.num_rows
+                skipped = max(0, start - first)
+                batch = batch.slice(skipped, max(0, min(end, place) - first - skipped))
+                first += skipped
                 columns = [batch.column(name) for name in self.columns]
                 for name, column in zip(self.columns, columns):
                     if column.null_count:
-                        row = start + int(
+                        row = first + int(
                             np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0]
                         )
                         raise ValueError(f"row {row} has no {name}")
+                if not batch.num_rows:
+                    continue
                 if _is_list(columns[0].type):
-                    chunk = _of_lists(columns[0], self.width, start)
+                    chunk = _of_lists(columns[0], self.width, first)
                 else:
                     chunk = np.stack(
                         [column.to_numpy(zero_copy_only=False) for column in columns], 1
                     )
-                if len(chunk):
-                    yield np.ascontiguousarray(chunk, self.dtype)
-                start += len(chunk)
-        if start != self.rows:
+                yield np.ascontiguousarray(chunk, self.dtype)
+            found = file.metadata.num_rows
+        if found != self.rows:
             raise ValueError(
-                f"{self.path} has changed while it was read: {start} rows where there were "
+                f"{self.path} has changed while it was read: {found} rows where there were "
                 f"{self.rows}"
             )
 
@@ -111,6 +121,19 @@ class ParquetShard:
         if not all(isinstance(name, str) for name in names):
             raise ValueError(f"{self.path}: the column {column} must hold a name in every row")
         return names
+
+
+def _row_groups(metadata: Any, start: int, stop: int) -> tuple[list[int], int]:
+    """The row groups that hold the rows from start to stop, and the first row of the first one."""
+    found, first, row = [], 0, 0
+    for group in range(metadata.num_row_groups):
+        end = row + metadata.row_group(group).num_rows
+        if row < stop and start < end:
+            if not found:
+                first = row
+            found.append(group)
+        row = end
+    return found, first
 
 
 def _is_list(kind: Any) -> bool:

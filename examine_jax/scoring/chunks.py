@@ -77,13 +77,31 @@ def examine_chunks(
                 "the first chunk again, not an iterator"
             )
         summary = summarise_chunks(chunks)
-    found = _scores(chunks, summary.spectrum(center).examine)
+    found = examine_member_chunks(chunks, summary.spectrum(center))
     if len(found.gap) != int(summary.count):
         raise ValueError(
             f"the chunks hold {len(found.gap)} rows, the summary {int(summary.count)}: the summary "
             "is not that of these chunks"
         )
     return found
+
+
+def examine_member_chunks(chunks: Iterable[ArrayLike], spectrum: Spectrum) -> Examination:
+    """`Spectrum.examine` of some rows of a corpus, which come in chunks, in one pass.
+
+    Several machines may each examine their own rows so, by one spectrum.
+
+    Args:
+        chunks: as for `summarise_chunks`.
+        spectrum: that of the whole corpus, to which the rows belong.
+
+    Returns:
+        `Examination` of NumPy arrays.
+
+    Raises:
+        ValueError: as for `summarise_chunks` and `Spectrum.examine`.
+    """
+    return _scores(chunks, spectrum.examine)
 
 
 def examine_new_chunks(chunks: Iterable[ArrayLike], spectrum: Spectrum) -> Newcomers:
