@@ -10,10 +10,10 @@ import numpy as np
 
 from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Bool, Float, Int
-from examine_jax.valuation.logistic.regression import Fitter, LogisticRegression, parts_of
+from examine_jax.valuation import compiled_worth as compiled
+from examine_jax.valuation.logistic.regression import Fitter, LogisticRegression
 from examine_jax.valuation.metrics import METRICS, Metric, MetricName, chance
 
-_SCORED_AT_ONCE = 2**24  # decisions held at a time
 _LEFT_OUT_AT_ONCE = 64
 
 
@@ -201,10 +201,12 @@ class LogisticGame:
             if features.dtype != self._validation.dtype:
                 features = features.astype(jnp.float64)
             self._of_change = (
-                _product(self._validation, features) if fitter.is_dual else self._validation
+                compiled.product(self._validation, features) if fitter.is_dual else self._validation
             )
             weights, intercept = fitter.coefficients(fitter.full)
-            self._full_decisions = _exactly(self._validation, weights[..., 0]) + intercept[:, 0]
+            self._full_decisions = (
+                compiled.exact_product(self._validation, weights[..., 0]) + intercept[:, 0]
+            )
             self._full_parts = fitter.parts(fitter.full)
 
     @property
@@ -217,7 +219,9 @@ class LogisticGame:
 
     def full(self) -> float:
         with jax.enable_x64(True):
-            return float(_worth(self._full_decisions, self._labels, self._once, self.metric))
+            return float(
+                compiled.worth(self._full_decisions, self._labels, self._once, self.metric)
+            )
 
     def bootstrapped_full(self, resamples: int, seed: int) -> float:
         generator = np.random.default_rng(seed)
@@ -230,7 +234,9 @@ class LogisticGame:
                 )
                 found.append(
                     float(
-                        _worth(self._full_decisions, self._labels, jnp.asarray(weight), self.metric)
+                        compiled.worth(
+                            self._full_decisions, self._labels, jnp.asarray(weight), self.metric
+                        )
                     )
                 )
         known = np.array(found)[~np.isnan(found)]  # AUROC is NaN if a resample lacks a class
@@ -261,7 +267,7 @@ class LogisticGame:
             with jax.enable_x64(True):
                 fits = self.fitter.subsets(members[fitted].astype(np.float64))
                 weights, intercept = self.fitter.coefficients(fits)
-                worth[fitted] = _worth_of_weights(
+                worth[fitted] = compiled.worth_of_weights(
                     self._validation, weights, intercept, self._labels, self._once, self.metric
                 )
         return worth
@@ -294,7 +300,7 @@ class LogisticGame:
         change = parts[0] - self._full_parts[0]
         shift = parts[1] - self._full_parts[1]
         return np.asarray(
-            _worth_of_changes(
+            compiled.worth_of_changes(
                 self._of_change,
                 change,
                 shift,
@@ -322,16 +328,19 @@ class LogisticGame:
             ]
             # One pass over the validation set for all orders: its conversion to float64 costs more
             # than the product.
-            last = [_weights_of_last(features, one, of_order, dual, free) for one, of_order in each]
+            last = [
+                compiled.weights_of_last(features, one, of_order, dual, free)
+                for one, of_order in each
+            ]
             columns = last[0][0].shape[1]
-            product = _exactly(
+            product = compiled.exact_product(
                 self._validation, jnp.concatenate([weights for weights, _ in last], axis=1)
             )
             found = []
             for q, (one, of_order) in enumerate(each):
                 decisions = product[:, q * columns : (q + 1) * columns] + last[q][1]
                 found.append(
-                    _worth_of_prefixes(
+                    compiled.worth_of_prefixes(
                         len(features),
                         self._of_change,
                         one,
@@ -350,106 +359,3 @@ class LogisticGame:
 def _block_size(done: int) -> int:
     """How many prefixes are fitted together: their curvatures must be near that of the last."""
     return 8 if done < 56 else 16 if done < 128 else 32
-
-
-def _make_worth_of_changes(
-    of_change: Any,
-    change: Any,
-    shift: Any,
-    decisions: Any,
-    labels: Any,
-    weight: Any,
-    metric: Metric,
-) -> Any:
-    """[b] the worth. The change is small, so the precision of its product does not matter."""
-    columns, fits = change.shape[1:]
-    flat = change.reshape(change.shape[0], -1).astype(of_change.dtype)
-    moved = jnp.matmul(of_change, flat, precision="highest").reshape(-1, columns, fits)
-    return jax.vmap(lambda m, s: metric(decisions + (m + s), labels, weight), in_axes=(2, 1))(
-        moved, shift
-    )
-
-
-def _make_weights_of_last(
-    features: Any, fits: Any, rows: Any, is_dual: bool, free_intercept: bool
-) -> tuple[Any, Any]:
-    """Weights [d, c] and intercepts [c] of the last of the fits."""
-    coefficients, intercept = parts_of(fits, is_dual, free_intercept)
-    weights = coefficients[..., -1]
-    if is_dual:
-        weights = jnp.einsum("nd,nc->dc", features[rows].astype(jnp.float64), weights)
-    return weights, intercept[:, -1]
-
-
-def _make_worth_of_prefixes(
-    count: int,
-    of_change: Any,
-    fits: Any,
-    rows: Any,
-    decisions: Any,
-    labels: Any,
-    weight: Any,
-    metric: Metric,
-    is_dual: bool,
-    free_intercept: bool,
-) -> Any:
-    """[b] the worth, from the decisions of the last fit."""
-    coefficients, intercept = parts_of(fits, is_dual, free_intercept)
-    if is_dual:
-        coefficients = jnp.zeros((count, *coefficients.shape[1:])).at[rows].set(coefficients)
-    change = coefficients - coefficients[..., -1:]
-    return _make_worth_of_changes(
-        of_change, change, intercept - intercept[:, -1:], decisions, labels, weight, metric
-    )
-
-
-def _exact_product(validation: Any, weights: Any) -> Any:
-    """The product in float64, in blocks of rows: only one block is held in float64."""
-    size = 2048
-    if validation.dtype == jnp.float64 or validation.shape[0] <= size:
-        return jnp.matmul(validation.astype(jnp.float64), weights)
-    whole = validation.shape[0] // size * size
-    blocks = validation[:whole].reshape(-1, size, validation.shape[1])
-    found = jax.lax.map(lambda block: block.astype(jnp.float64) @ weights, blocks).reshape(
-        whole, -1
-    )
-    return jnp.concatenate([found, validation[whole:].astype(jnp.float64) @ weights])
-
-
-def _worth_of_weights(
-    validation: Any, weights: Any, intercept: Any, labels: Any, once: Any, metric: Metric
-) -> Any:
-    """[b] the worth of fits with weights [d, c, b]."""
-    columns, fits = weights.shape[1:]
-    at_once = max(1, _SCORED_AT_ONCE // (validation.shape[0] * columns))
-    found = []
-    for start in range(0, fits, at_once):
-        part = slice(start, start + at_once)
-        found.append(
-            _worth_of_some(validation, weights[..., part], intercept[:, part], labels, once, metric)
-        )
-    return np.concatenate([np.asarray(x) for x in found])
-
-
-def _make_worth_of_some(
-    validation: Any, weights: Any, intercept: Any, labels: Any, once: Any, metric: Metric
-) -> Any:
-    columns, fits = weights.shape[1:]
-    decisions = (
-        _exact_product(validation, weights.reshape(-1, columns * fits)).reshape(-1, columns, fits)
-        + intercept
-    )
-    return jax.vmap(lambda one: metric(one, labels, once), in_axes=2)(decisions)
-
-
-_product = jax.jit(
-    lambda validation, features: jnp.matmul(validation, features.T, precision="highest")
-)
-_exactly = jax.jit(_exact_product)
-_worth = jax.jit(
-    lambda decisions, labels, weight, metric: metric(decisions, labels, weight), static_argnums=3
-)
-_worth_of_changes = jax.jit(_make_worth_of_changes, static_argnums=6)
-_worth_of_prefixes = jax.jit(_make_worth_of_prefixes, static_argnums=(0, 7, 8, 9))
-_weights_of_last = jax.jit(_make_weights_of_last, static_argnums=(3, 4))
-_worth_of_some = jax.jit(_make_worth_of_some, static_argnums=5)

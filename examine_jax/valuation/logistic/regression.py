@@ -11,10 +11,17 @@ import numpy as np
 from examine_jax.common.byte_order import native
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Int
-from examine_jax.valuation.logistic import dual_newton as dual
-from examine_jax.valuation.logistic import loss as logistic
-from examine_jax.valuation.logistic import primal_newton as primal
 from examine_jax.valuation.logistic.blas_threads import one_blas_thread
+from examine_jax.valuation.logistic.compiled_fits import (
+    Fits,
+    fit_alone,
+    fit_leave_one_out,
+    fit_prefixes,
+    influence,
+    ordered,
+    parts,
+    system_of,
+)
 
 OBJECTIVES = ("liblinear", "lbfgs")
 
@@ -92,17 +99,6 @@ def fit_logistic(
     return Coefficients(np.asarray(weights)[..., 0].T, np.asarray(intercept)[:, 0])
 
 
-class Fits(NamedTuple):
-    """Fits of all problems, in coordinates of the rows (dual) or the features (primal).
-
-    The leading axis counts the problems.
-    """
-
-    coefficients: Any  # [p, n, c, b] dual or [p, r, c, b] primal
-    intercept: Any  # [p, c, b]; unused in the primal form
-    residual: Any  # [p, b]
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fitter:
     """The rows of all fits, and the work that the fits share.
@@ -151,7 +147,7 @@ class Fitter:
         )
         is_dual = count <= width
         with jax.enable_x64(True), one_blas_thread():
-            system = _system_jit(jnp.asarray(features), is_dual, model.objective == "liblinear")
+            system = system_of(jnp.asarray(features), is_dual, model.objective == "liblinear")
             wanted = jnp.asarray(targets, jnp.float64)
             unknowns = count if is_dual else width + 1
             zero = Fits(
@@ -161,7 +157,7 @@ class Fitter:
             )
             cost = jnp.full((1, count), model.C, jnp.float64)
             tolerance = _tolerance(features, model)
-            full = _fit_alone(
+            full = fit_alone(
                 system, wanted, cost, zero, tolerance, is_dual, model.objective == "lbfgs"
             )
             _check_converged(np.asarray(full.residual), tolerance)
@@ -179,7 +175,7 @@ class Fitter:
         """
         with jax.enable_x64(True), one_blas_thread():
             left_out = np.asarray(left_out, np.int32)
-            found = _fit_leave_one_out(
+            found = fit_leave_one_out(
                 self.system,
                 self.targets,
                 self.model.C,
@@ -196,7 +192,7 @@ class Fitter:
         """The rows in ascending order of |cost * (target - probability)| at the full fit."""
         with jax.enable_x64(True):
             return np.argsort(
-                np.asarray(_influence(self.system, self.targets, self.full, self.is_dual))
+                np.asarray(influence(self.system, self.targets, self.full, self.is_dual))
             )
 
     def subsets(self, weights: Float[np.ndarray, "b n"]) -> Fits:
@@ -204,7 +200,7 @@ class Fitter:
         with jax.enable_x64(True), one_blas_thread():
             zero = jax.tree.map(jnp.zeros_like, self.full)
             cost = jnp.asarray(weights, jnp.float64) * self.model.C
-            found = _fit_alone(
+            found = fit_alone(
                 self.system, self.targets, cost, zero, self.tolerance, self.is_dual, self._free
             )
             _check_converged(np.asarray(found.residual), self.tolerance)
@@ -213,7 +209,7 @@ class Fitter:
     def order(self, permutations: Int[np.ndarray, "q n"]) -> tuple[Any, Any]:
         """System and targets [q, …] with the rows in these orders, for `prefixes`."""
         with jax.enable_x64(True):
-            return _ordered(
+            return ordered(
                 self.system, self.targets, jnp.asarray(permutations, jnp.int32), self.is_dual
             )
 
@@ -244,7 +240,7 @@ class Fitter:
                 coefficients = jnp.pad(coefficients, ((0, 0), (0, 0), (0, missing), (0, 0), (0, 0)))
                 intercept = start.intercept[..., -1:]
             begin = Fits(coefficients, intercept, jnp.zeros((*lead, 1)))
-            found = _fit_prefixes(
+            found = fit_prefixes(
                 system,
                 targets,
                 self.model.C,
@@ -280,7 +276,7 @@ class Fitter:
 
         Coefficients multiply the rows' kernel (dual) or the features (primal).
         """
-        return _parts(fits, self.is_dual, self._free)
+        return parts(fits, self.is_dual, self._free)
 
     def _refitted(self, found: Fits, system: Any, targets: Any, cost: Any, start: Fits) -> Fits:
         """The fits, with those that did not converge computed alone."""
@@ -294,7 +290,7 @@ class Fitter:
                 unconverged, _power_of_two(len(unconverged))
             )  # few shapes, few compilations
             weight = jnp.asarray(np.asarray(cost)[padded], jnp.float64)
-            alone = _fit_alone(
+            alone = fit_alone(
                 system, targets, weight, begin, self.tolerance, self.is_dual, self._free
             )
             found = jax.tree.map(lambda all_, new: all_.at[..., padded].set(new), found, alone)  # noqa: B023
@@ -339,124 +335,3 @@ def _held(size: int, count: int) -> int:
 
 def _power_of_two(count: int) -> int:
     return 1 << (count - 1).bit_length()
-
-
-def _make_system(features: Any, is_dual: bool, penalised_intercept: bool) -> Any:
-    rows = features.astype(jnp.float64)
-    if is_dual:
-        return rows @ rows.T + (1.0 if penalised_intercept else 0.0)
-    return jnp.concatenate([rows, jnp.ones((rows.shape[0], 1), jnp.float64)], axis=1)
-
-
-def _make_ordered(system: Any, targets: Any, permutations: Any, is_dual: bool) -> tuple[Any, Any]:
-    def order(permutation: Any) -> tuple[Any, Any]:
-        rows = system[permutation]
-        return rows[:, permutation] if is_dual else rows, targets[:, permutation]
-
-    return jax.vmap(order)(permutations)
-
-
-def _make_alone(
-    system: Any,
-    targets: Any,
-    cost: Any,
-    start: Fits,
-    tolerance: Any,
-    is_dual: bool,
-    free_intercept: bool,
-) -> Fits:
-    """[b] fits one after another from one start, each problem alone."""
-
-    def problem(target: Any, begin: Fits, weight: Any) -> Fits:
-        if is_dual:
-            dual_fit = dual.fit(
-                system, target, weight, dual.DualFits(*begin), tolerance, free_intercept
-            )
-            return Fits(*(x[..., 0] for x in dual_fit))
-        found = primal.fit(
-            system, target, weight, primal.PrimalFits(begin[0], begin[2]), tolerance, free_intercept
-        )
-        return Fits(found.weights[..., 0], jnp.zeros(target.shape[1]), found.residual[0])
-
-    every = jax.vmap(problem, in_axes=(0, 0, None))
-    found = jax.lax.map(lambda weight: every(targets, start, weight), cost)
-    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), found)
-
-
-def _make_leave_one_out(
-    system: Any,
-    targets: Any,
-    cost: Any,
-    full: Fits,
-    left_out: Any,
-    tolerance: Any,
-    is_dual: bool,
-    free_intercept: bool,
-) -> Fits:
-    def problem(target: Any, begin: Fits) -> Fits:
-        if is_dual:
-            full_fit = dual.DualFits(*begin)
-            return Fits(
-                *dual.fit_leave_one_out(
-                    system, target, cost, full_fit, left_out, tolerance, free_intercept
-                )
-            )
-        start = primal.PrimalFits(begin.coefficients, begin.residual)
-        found = primal.fit_leave_one_out(
-            system, target, cost, start, left_out, tolerance, free_intercept
-        )
-        return Fits(found.weights, jnp.zeros((target.shape[1], left_out.shape[0])), found.residual)
-
-    return jax.vmap(problem)(targets, full)
-
-
-def _make_prefixes(
-    systems: Any,
-    targets: Any,
-    cost: Any,
-    start: Fits,
-    sizes: Any,
-    tolerance: Any,
-    is_dual: bool,
-    free_intercept: bool,
-) -> Fits:
-    def problem(system: Any, target: Any, begin: Fits) -> Fits:
-        if is_dual:
-            return Fits(
-                *dual.fit_prefixes(
-                    system, target, cost, dual.DualFits(*begin), sizes, tolerance, free_intercept
-                )
-            )
-        first = primal.PrimalFits(begin.coefficients, begin.residual)
-        found = primal.fit_prefixes(system, target, cost, first, sizes, tolerance, free_intercept)
-        return Fits(found.weights, jnp.zeros((target.shape[1], sizes.shape[0])), found.residual)
-
-    every = jax.vmap(problem, in_axes=(None, 0, 0))
-    # One order after another: each stops as soon as its own fits have converged.
-    return jax.lax.map(lambda order: every(*order), (systems, targets, start))
-
-
-def _make_influence(system: Any, targets: Any, full: Fits, is_dual: bool) -> Any:
-    if is_dual:
-        return jnp.max(jnp.abs(full.coefficients), axis=(0, 2, 3))
-    decisions = jnp.einsum("nr,prc->pnc", system, full.coefficients[..., 0])
-    return jnp.max(jnp.abs(targets - jax.vmap(logistic.probabilities)(decisions)), axis=(0, 2))
-
-
-def parts_of(fits: Fits, is_dual: bool, free_intercept: bool) -> tuple[Any, Any]:
-    """As `Fitter.parts`."""
-    joined = jnp.moveaxis(fits.coefficients, 0, -3)  # [., p, c, b]
-    joined = joined.reshape(*joined.shape[:-3], -1, joined.shape[-1])
-    if not is_dual:
-        return joined[:-1], joined[-1]
-    intercept = fits.intercept.reshape(-1, fits.intercept.shape[-1])
-    return joined, intercept if free_intercept else jnp.sum(joined, axis=0)
-
-
-_system_jit = jax.jit(_make_system, static_argnums=(1, 2))
-_ordered = jax.jit(_make_ordered, static_argnums=3)
-_fit_alone = jax.jit(_make_alone, static_argnums=(5, 6))
-_fit_leave_one_out = jax.jit(_make_leave_one_out, static_argnums=(6, 7))
-_fit_prefixes = jax.jit(_make_prefixes, static_argnums=(6, 7))
-_influence = jax.jit(_make_influence, static_argnums=3)
-_parts = jax.jit(parts_of, static_argnums=(1, 2))
