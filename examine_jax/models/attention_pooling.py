@@ -1,4 +1,4 @@
-"""Multi-head attention pooling: one learned query looks at all tokens."""
+"""Multi-head attention pooling: one learned query looks at the patch tokens."""
 
 import dataclasses
 from typing import Any

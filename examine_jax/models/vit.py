@@ -66,7 +66,7 @@ class ViTConfig:
         width, depth, heads, mlp_width: of the transformer; heads divides width, 4 divides width.
         class_token: whether a learned token precedes the patches.
         pooling: the features: the mean of the patch tokens; the class token; both, one after the
-            other; or what an attention pooling head makes of all tokens.
+            other; or what an attention pooling head makes of the patch tokens.
         final_norm: whether the encoder ends with a layer norm (facebookresearch/mae). Without it
             (vit-pytorch in 2022) tokens keep their lengths, and features depend more on an image's
             contrast.
@@ -167,6 +167,19 @@ class ViTConfig:
     def leading(self) -> int:
         """How many tokens precede the patches: the class token and registers."""
         return int(self.class_token) + self.parts.registers
+
+    def with_pooling(self, pooling: Pooling) -> "ViTConfig":
+        """The transformer with another pooling, and without a projection, which fits only its own.
+
+        Raises:
+            ValueError: the transformer lacks what the pooling needs.
+        """
+        if pooling == self.pooling:
+            return self
+        extras = self.extras
+        if extras is not None and extras.projection is not None:
+            extras = dataclasses.replace(extras, projection=None)
+        return dataclasses.replace(self, pooling=pooling, extras=extras)
 
     @property
     def num_patches(self) -> int:
@@ -282,7 +295,7 @@ class VisionTransformer(nn.Module):
             assert parts.attention_pooling is not None
             pooled = AttentionPooler(
                 parts.attention_pooling, config.layer_norm_epsilon, dtype, name="attention_pooling"
-            )(tokens).astype(jnp.float32)
+            )(tokens[:, config.leading :]).astype(jnp.float32)
         else:
             tokens = tokens.astype(jnp.float32)
             if config.pooling == "class_token":

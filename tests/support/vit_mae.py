@@ -10,7 +10,7 @@ from examine_jax.common.shapes import PyTree
 from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.models.weights.tensors import Tensors
 from examine_jax.models.weights.transformer import encoder_parameters
-from examine_jax.models.weights.vit import VIT_NAMES, with_names_on_disk
+from examine_jax.models.weights.vit import vit_names, with_names_on_disk
 from examine_jax.models.weights.vit_mae import decoder_parameters
 
 
@@ -20,7 +20,7 @@ def from_vit_mae(
     """Parameters {"encoder", "decoder"} without positions: both sides compute the same."""
     named = with_names_on_disk(Tensors(tensors, "the ViTMAE"))
     params = {
-        "encoder": encoder_parameters(named, encoder, VIT_NAMES, "vit."),
+        "encoder": encoder_parameters(named, encoder, vit_names(named)),
         "decoder": decoder_parameters(named, encoder, decoder),
     }
     return jax.tree.map(jnp.asarray, params)

@@ -7,16 +7,18 @@ from examine_jax.models.positions import sincos_positions
 
 
 def resample_positions(
-    positions: Float[np.ndarray, "tokens width"], side: int
+    positions: Float[np.ndarray, "tokens width"], side: int, *, antialias: bool = False
 ) -> Float[np.ndarray, "resampled width"]:
-    """Resamples the positions of a square grid to side x side, bicubic as in transformers.
+    """Resamples the positions of a square grid to side x side by a bicubic kernel.
 
-    Equals torch.nn.functional.interpolate(mode="bicubic", align_corners=False): Keys' kernel with a
-    = -0.75, not widened when the grid shrinks, with the border repeated.
+    Equals torch.nn.functional.interpolate(mode="bicubic", align_corners=False). Without antialias:
+    Keys' kernel with a = -0.75, not widened when the grid shrinks, with the border repeated. With
+    it: a = -0.5, widened when the grid shrinks, and what lies outside the grid has no weight.
 
     Args:
         positions: of a square grid, row by row.
         side: rows and columns of the new grid.
+        antialias: as in torch; which one a library uses is its families' to know.
 
     Returns:
         float32, row by row.
@@ -24,10 +26,17 @@ def resample_positions(
     old = round(len(positions) ** 0.5)
     if old == side:
         return positions
-    weights = _bicubic(old, side)
+    weights = _antialiased(old, side) if antialias else _bicubic(old, side)
     grid = positions.reshape(old, old, -1).astype(np.float64)
     resampled = np.einsum("ri,ijw,cj->rcw", weights, grid, weights, optimize=True)
     return resampled.reshape(side * side, -1).astype(np.float32)
+
+
+def _kernel(distance: np.ndarray, a: float) -> np.ndarray:
+    """Keys' cubic kernel, zero from distance 2."""
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = a * (((distance - 5) * distance + 8) * distance - 4)
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 
 
 def _bicubic(old: int, new: int) -> Float[np.ndarray, "new old"]:
@@ -36,14 +45,19 @@ def _bicubic(old: int, new: int) -> Float[np.ndarray, "new old"]:
     weights = np.zeros((new, old))
     for tap in range(-1, 3):
         distance = np.abs(at - (first + tap))
-        near = (1.25 * distance - 2.25) * distance**2 + 1
-        far = -0.75 * (((distance - 5) * distance + 8) * distance - 4)
         np.add.at(
             weights,
             (np.arange(new), np.clip(first + tap, 0, old - 1)),
-            np.where(distance <= 1, near, far),
+            _kernel(distance, -0.75),
         )
     return weights
+
+
+def _antialiased(old: int, new: int) -> Float[np.ndarray, "new old"]:
+    scale = max(old / new, 1.0)
+    at = (np.arange(new) + 0.5) * (old / new) - 0.5
+    weights = _kernel(np.abs(at[:, None] - np.arange(old)) / scale, -0.5)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def is_sincos(positions: Float[np.ndarray, "tokens width"]) -> bool:

@@ -1,15 +1,21 @@
 """transformers' ViT."""
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from examine_jax.models.weights.imported import HALVES, ImportedNetwork, StoredNetwork
 from examine_jax.models.weights.tensors import Tensors
-from examine_jax.models.weights.transformer import BlockNames, read_transformer, transformer_config
+from examine_jax.models.weights.transformer import (
+    BlockNames,
+    TransformerNames,
+    read_transformer,
+    renamed,
+    transformer_config,
+)
 
 VIT_NAMES = BlockNames("layernorm_before", "layernorm_after", "intermediate.dense", "output.dense")
+_PREFIX = "vit."
 
 # transformers 5 uses other names for ViT's and ViTMAE's tensors in memory than in files.
 _IN_MEMORY = (
@@ -37,17 +43,18 @@ class ViTFamily:
         pixels = stored.preprocessor_normalisation() or HALVES
         config = transformer_config(stored.configuration, stored.where, pooling="class_token")
         tensors = with_names_on_disk(stored.tensors)
-        network = read_transformer(tensors, config, VIT_NAMES, "vit.", image_size, pixels)
+        network = read_transformer(tensors, config, vit_names(tensors), image_size, pixels)
         tensors.refuse_unused(r"(vit\.)?(pooler\.|embeddings\.mask_token)|classifier\.|decoder\.")
         return network
 
 
+def vit_names(tensors: Tensors) -> TransformerNames:
+    """The names of a ViT's or ViTMAE's encoder, which stands alone or within another model."""
+    names = TransformerNames(VIT_NAMES)
+    within = _PREFIX + names.class_token in tensors.arrays
+    return names.below(_PREFIX) if within else names
+
+
 def with_names_on_disk(tensors: Tensors) -> Tensors:
     """The tensors of a ViT or ViTMAE under the names that transformers uses in files."""
-
-    def rename(name: str) -> str:
-        for pattern, replacement in _IN_MEMORY:
-            name = re.sub(pattern, replacement, name)
-        return name
-
-    return Tensors({rename(name): array for name, array in tensors.arrays.items()}, tensors.where)
+    return renamed(tensors, _IN_MEMORY)

@@ -26,7 +26,7 @@ from examine_jax.models.weights.transformer import (
     read_transformer,
     transformer_config,
 )
-from examine_jax.models.weights.vit import VIT_NAMES, with_names_on_disk
+from examine_jax.models.weights.vit import VIT_NAMES, vit_names, with_names_on_disk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ViTMAEFamily:
         pixels = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
         tensors = with_names_on_disk(stored.tensors)
         network = read_transformer(
-            tensors, config, VIT_NAMES, "vit.", image_size, pixels, fixed_positions=True
+            tensors, config, vit_names(tensors), image_size, pixels, fixed_positions=True
         )
         tensors.refuse_unused(r"decoder\.")
         if network.encoder.image_size != config.image_size:

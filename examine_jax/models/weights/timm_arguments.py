@@ -1,0 +1,144 @@
+"""What timm's folders say beside the tensors: config.json's arguments, image size and pixels."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from examine_jax.models.weights.imported import (
+    PixelNormalisation,
+    StoredNetwork,
+    normalisation,
+)
+from examine_jax.models.weights.tensors import Tensors
+
+# Arguments that change no feature: of training, of the classifier, and of images' sizes, which are
+# given here.
+_WITHOUT_EFFECT = re.compile(".*drop.*|num_classes|weight_init|fix_init|dynamic_img_(size|pad)")
+
+
+def timm_name(architecture: str) -> str:
+    """The name of an architecture without the tag of its weights."""
+    return architecture.split(".", 1)[0]
+
+
+def model_args(configuration: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The arguments that config.json gives for timm's network.
+
+    Raises:
+        ValueError: they are no object.
+    """
+    given = configuration.get("model_args") or {}
+    if not isinstance(given, dict):
+        raise ValueError(f"{where}: model_args is {given!r}; it must be an object")
+    return {name: value for name, value in given.items() if not _WITHOUT_EFFECT.fullmatch(name)}
+
+
+def image_size_of(configuration: Mapping[str, Any], given: Mapping[str, Any]) -> int | None:
+    """The image size that the files say; None: they say none, or it is no square's."""
+    described = configuration.get("pretrained_cfg")
+    size = described.get("input_size") if isinstance(described, dict) else None
+    size = given.get("img_size") or size
+    sides = size[-2:] if isinstance(size, list) else [size, size]
+    return sides[0] if isinstance(sides[0], int) and sides[0] == sides[-1] else None
+
+
+def timm_pixels(stored: StoredNetwork, channels: int) -> PixelNormalisation:
+    """How pixels are normalised: encoder.json's, or pretrained_cfg's mean and std.
+
+    Raises:
+        ValueError: neither says it, or for another number of channels.
+    """
+    pixels = stored.preprocessor_normalisation()
+    described = stored.configuration.get("pretrained_cfg")
+    if pixels is None and isinstance(described, dict):
+        mean, deviation = described.get("mean"), described.get("std")
+        pixels = normalisation(mean, deviation, 1.0, stored.folder / "config.json")
+    if pixels is None:
+        raise ValueError(
+            f"{stored.where}: pretrained_cfg has no mean and std, so it is not known how pixels "
+            'are normalised; say it in encoder.json: {"mean": [...], "deviation": [...]}'
+        )
+    if len(pixels[0]) not in (1, channels) or len(pixels[1]) != len(pixels[0]):
+        raise ValueError(
+            f"{stored.where}: mean and std have {len(pixels[0])} and {len(pixels[1])} numbers, the "
+            f"encoder takes {channels} channels; say them in encoder.json"
+        )
+    return pixels
+
+
+def count_blocks(tensors: Tensors, pattern: str = r"blocks\.(\d+)\.") -> int:
+    """The number of blocks whose tensors there are."""
+    found = (re.match(pattern, name) for name in tensors.arrays)
+    return max((int(match[1]) + 1 for match in found if match), default=0)
+
+
+def shape_of(tensors: Tensors, name: str, dimensions: int) -> tuple[int, ...]:
+    """The shape of a tensor that must be there.
+
+    Raises:
+        ValueError: it is missing, or has another number of dimensions.
+    """
+    array = tensors.arrays.get(name)
+    if array is None:
+        raise ValueError(f"{tensors.where} lacks the tensor {name}")
+    if array.ndim != dimensions or 0 in array.shape:
+        raise ValueError(
+            f"{tensors.where}: the tensor {name} is {list(array.shape)}; it must have "
+            f"{dimensions} dimensions"
+        )
+    return array.shape
+
+
+def refuse_other_arguments(
+    given: Mapping[str, Any], facts: Mapping[str, Any], taken: Collection[str], where: str
+) -> None:
+    """Raises a ValueError if model_args says something else than the tensors, or something new.
+
+    Args:
+        given: the arguments.
+        facts: the values that the tensors have.
+        taken: further arguments that the caller takes into account.
+        where: the file, for messages.
+    """
+    for name, value in given.items():
+        if name in taken or value is None:
+            continue
+        pair = isinstance(value, list) and len(value) == 2 and value[0] == value[1]
+        plain = value[0] if pair else value
+        if name not in facts:
+            raise ValueError(
+                f"{where}: model_args has {name} ({str(value)[:40]}), which is not known here and "
+                "may change the features; such a network cannot be read"
+            )
+        if plain != facts[name]:
+            raise ValueError(
+                f"{where}: model_args says that {name} is {value!r}, but the file's tensors are of "
+                f"{facts[name]!r}"
+            )
+
+
+def heads_of(named: tuple[int, int], given: Mapping[str, Any], width: int, where: str) -> int:
+    """The number of heads, which tensors do not tell.
+
+    Args:
+        named: (width, heads) of timm's network of that name.
+        given: the arguments.
+        width: of the file's network.
+        where: the file, for messages.
+
+    Raises:
+        ValueError: they are not known, or no number.
+    """
+    heads = given.get("num_heads")
+    if heads is None and width == named[0]:
+        return named[1]
+    if heads is None:
+        raise ValueError(
+            f"{where}: the tensors are {width} wide, timm's network of this name {named[0]}, so "
+            'its number of heads is not known; say it in encoder.json: {"heads": ...}'
+        )
+    if not isinstance(heads, int) or heads < 1 or width % heads:
+        raise ValueError(
+            f"{where}: num_heads is {heads!r}; it must be a whole number that divides {width}"
+        )
+    return heads

@@ -1,0 +1,151 @@
+"""timm's vision transformers of DINOv3."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from examine_jax.models.rotary_positions import RotaryPositions
+from examine_jax.models.vit import ViTConfig, ViTExtras
+from examine_jax.models.weights.imported import ImportedNetwork, StoredNetwork
+from examine_jax.models.weights.tensors import Tensors
+from examine_jax.models.weights.timm_arguments import (
+    count_blocks,
+    heads_of,
+    image_size_of,
+    model_args,
+    refuse_other_arguments,
+    shape_of,
+    timm_name,
+    timm_pixels,
+)
+from examine_jax.models.weights.transformer import (
+    Biases,
+    BlockNames,
+    TransformerNames,
+    read_transformer,
+)
+
+# (width, heads) by name; names of timm 1.0.31 (timm/models/eva.py).
+_SIZES = {
+    "tiny": (192, 3),
+    "small": (384, 6),
+    "small_plus": (384, 6),
+    "base": (768, 12),
+    "large": (1024, 16),
+    "huge_plus": (1280, 20),
+    "7b": (4096, 32),
+}
+_ARCHITECTURES = {
+    f"vit_{size}_patch16_dinov3{biases}": numbers
+    for size, numbers in _SIZES.items()
+    for biases in ("", "_qkvb")
+}
+_BLOCK = BlockNames(
+    "norm1",
+    "norm2",
+    "mlp.fc1",
+    "mlp.fc2",
+    qkv=("attn.qkv",),
+    projection="attn.proj",
+    scale="gamma_{}",
+)
+_GATED_BLOCK = _BLOCK._replace(gate="mlp.fc1_g", expand="mlp.fc1_x")
+_NAMES = TransformerNames(
+    _BLOCK,
+    patches="patch_embed.proj",
+    class_token="cls_token",
+    registers="reg_token",
+    blocks="blocks.{}",
+    norm="norm",
+)
+_IMAGE_SIZE = 256  # timm's, where the files say none
+
+
+@dataclasses.dataclass(frozen=True)
+class TimmDINOv3Family:
+    """timm's vision transformers of DINOv3, with the class token as features.
+
+    timm itself averages the patches by default; DINOv3's authors use the class token.
+    """
+
+    name: str = "timm's dinov3"
+
+    def recognises(self, configuration: Mapping[str, Any]) -> bool:
+        architecture = configuration.get("architecture")
+        return isinstance(architecture, str) and timm_name(architecture) in _ARCHITECTURES
+
+    def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
+        configuration, where = stored.configuration, stored.where
+        given = model_args(configuration, where)
+        tensors = _with_fused_biases(stored.tensors)
+        width, channels, patch, _ = shape_of(tensors, "patch_embed.proj.weight", 4)
+        gated = "blocks.0.mlp.fc1_g.weight" in tensors.arrays
+        _, mlp_width = shape_of(tensors, "blocks.0.mlp.fc2.weight", 2)
+        qkv = "blocks.0.attn.qkv.bias" in tensors.arrays
+        named = _ARCHITECTURES[timm_name(configuration["architecture"])]
+        registers = shape_of(tensors, "reg_token", 3)[1] if "reg_token" in tensors.arrays else 0
+        try:
+            config = ViTConfig(
+                image_size=image_size or image_size_of(configuration, given) or _IMAGE_SIZE,
+                patch_size=patch,
+                channels=channels,
+                width=width,
+                depth=count_blocks(tensors),
+                heads=heads_of(named, given, width, where),
+                mlp_width=mlp_width,
+                pooling="class_token",
+                layer_norm_epsilon=1e-5,
+                positions="rotary",
+                qkv_bias=qkv,
+                mlp="swiglu" if gated else "gelu",
+                layer_scale=1.0 if "blocks.0.gamma_1" in tensors.arrays else None,
+                extras=ViTExtras(
+                    registers=registers,
+                    rotary=RotaryPositions(float(given.get("rope_temperature", 100.0))),
+                ),
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{where}: {error}") from error
+        facts = {
+            "patch_size": patch,
+            "in_chans": channels,
+            "embed_dim": width,
+            "depth": config.depth,
+            "qkv_bias": qkv,
+            "num_reg_tokens": registers,
+            "rope_type": "dinov3",
+            "rope_rotate_half": True,
+            "use_rot_pos_emb": True,
+            "use_abs_pos_emb": False,
+            "swiglu_mlp": gated,
+            "use_fc_norm": False,
+        }
+        taken = ("img_size", "num_heads", "rope_temperature", "init_values", "global_pool")
+        refuse_other_arguments(given, facts, taken, where)
+        network = read_transformer(
+            tensors,
+            config,
+            _NAMES._replace(block=_GATED_BLOCK if gated else _BLOCK),
+            None,
+            timm_pixels(stored, channels),
+            biases=Biases(qkv, qkv, qkv),
+        )
+        tensors.refuse_unused(r"head\.")
+        return network
+
+
+def _with_fused_biases(tensors: Tensors) -> Tensors:
+    """Queries' and values' biases as one of all three; keys have none, which is zero."""
+    arrays = dict(tensors.arrays)
+    for name in tensors.arrays:
+        if name.endswith(".attn.q_bias"):
+            block = name.removesuffix("q_bias")
+            query, value = arrays.pop(name), arrays.pop(f"{block}v_bias", None)
+            if value is None or value.shape != query.shape:
+                raise ValueError(
+                    f"{tensors.where} lacks the tensor {block}v_bias {list(query.shape)}"
+                )
+            arrays[f"{block}qkv.bias"] = np.concatenate([query, np.zeros_like(query), value])
+    return dataclasses.replace(tensors, arrays=arrays)

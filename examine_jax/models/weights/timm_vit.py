@@ -1,0 +1,295 @@
+"""timm's vision transformers: what config.json leaves out is read from the tensors' shapes."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from examine_jax.common.shapes import PyTree
+from examine_jax.models.attention_pooling import AttentionPooling
+from examine_jax.models.mlps import MLP_FORMS
+from examine_jax.models.vit import Pooling, ViTConfig, ViTExtras
+from examine_jax.models.weights.imported import ImportedNetwork, StoredNetwork
+from examine_jax.models.weights.tensors import Tensors
+from examine_jax.models.weights.timm_architectures import TIMM_ARCHITECTURES, TimmArchitecture
+from examine_jax.models.weights.timm_arguments import (
+    count_blocks,
+    heads_of,
+    image_size_of,
+    model_args,
+    refuse_other_arguments,
+    shape_of,
+    timm_name,
+    timm_pixels,
+)
+from examine_jax.models.weights.transformer import (
+    GATED,
+    Biases,
+    BlockNames,
+    TransformerNames,
+    read_transformer,
+)
+
+_BLOCK = BlockNames(
+    "norm1",
+    "norm2",
+    "mlp.fc1",
+    "mlp.fc2",
+    qkv=("attn.qkv",),
+    projection="attn.proj",
+    scale="ls{}.gamma",
+)
+_NAMES = TransformerNames(
+    _BLOCK,
+    patches="patch_embed.proj",
+    class_token="cls_token",
+    registers="reg_token",
+    positions="pos_embed",
+    blocks="blocks.{}",
+    norm="norm",
+    embedding_norm="norm_pre",
+)
+# Arguments that `_inferred` takes into account.
+_TAKEN = ("num_heads", "act_layer", "global_pool", "img_size", "mlp_ratio", "init_values")
+# timm's names of activations.
+_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+    "quickgelu": "quick_gelu",
+    "silu": "silu",
+    "swish": "silu",
+    "relu": "relu",
+}
+_POOLING: dict[str, Pooling] = {"token": "class_token", "avg": "mean", "map": "attention"}
+
+
+@dataclasses.dataclass(frozen=True)
+class TimmViTFamily:
+    """timm's vision transformers. The features are what timm's network gives its classifier.
+
+    Where timm gives all tokens (global_pool ""), they are the class token. What is not in
+    config.json's model_args is read from the tensors; a model_args that says otherwise is refused.
+    A packed gated MLP's gate is SiLU unless model_args has an act_layer.
+    """
+
+    name: str = "timm's vit"
+
+    def recognises(self, configuration: Mapping[str, Any]) -> bool:
+        architecture = configuration.get("architecture")
+        return isinstance(architecture, str) and timm_name(architecture) in TIMM_ARCHITECTURES
+
+    def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
+        configuration, tensors = stored.configuration, stored.tensors
+        architecture = TIMM_ARCHITECTURES[timm_name(configuration["architecture"])]
+        given = model_args(configuration, stored.where)
+        config, biases, position_rows = _inferred(
+            tensors, architecture, given, image_size_of(configuration, given), stored
+        )
+        size = image_size or image_size_of(configuration, given) or config.image_size
+        network = read_transformer(
+            tensors,
+            config,
+            _NAMES,
+            size,
+            timm_pixels(stored, config.channels),
+            biases=biases,
+            position_rows=position_rows,
+            antialias=True,
+        )
+        network.params.update(_pooling_parameters(tensors, config))
+        tensors.refuse_unused(r"head(_dist|_drop)?\.")
+        return network
+
+
+def _inferred(
+    tensors: Tensors,
+    architecture: TimmArchitecture,
+    given: Mapping[str, Any],
+    said_size: int | None,
+    stored: StoredNetwork,
+) -> tuple[ViTConfig, Biases, int]:
+    """(configuration as stored, biases, tokens with a position before the patches)."""
+    where, arrays = stored.where, tensors.arrays
+    width, channels, patch, columns = shape_of(tensors, "patch_embed.proj.weight", 4)
+    if patch != columns:
+        raise ValueError(
+            f"{where}: patches of {patch} x {columns} pixels; only squares can be read"
+        )
+    hidden, _ = shape_of(tensors, "blocks.0.mlp.fc1.weight", 2)
+    _, mlp_width = shape_of(tensors, "blocks.0.mlp.fc2.weight", 2)
+    gated = hidden == 2 * mlp_width
+    class_token = "cls_token" in arrays
+    registers = shape_of(tensors, "reg_token", 3)[1] if "reg_token" in arrays else 0
+    leading = int(class_token) + registers
+    position_rows, side = _position_grid(
+        shape_of(tensors, "pos_embed", 3)[1], leading, said_size, patch, given, where
+    )
+    heads = heads_of((architecture.width, architecture.heads), given, width, where)
+    plain = _plain_mlp(architecture, given, gated, where)
+    qkv = "blocks.0.attn.qkv.bias" in arrays
+    parts = ViTExtras(
+        registers=registers,
+        embedding_norm="norm_pre.weight" in arrays,
+        query_key_norm="blocks.0.attn.q_norm.weight" in arrays,
+        norm_after=architecture.norm_after,
+        attention_pooling=_attention_pooling(tensors, heads, plain),
+        pooled_norm="fc_norm.weight" in arrays,
+    )
+    try:
+        config = ViTConfig(
+            image_size=side * patch,
+            patch_size=patch,
+            channels=channels,
+            width=width,
+            depth=count_blocks(tensors),
+            heads=heads,
+            mlp_width=mlp_width,
+            class_token=class_token,
+            pooling=_pooling(parts, given, stored, class_token),
+            final_norm="norm.weight" in arrays,
+            layer_norm_epsilon=architecture.epsilon,
+            positions="learned",
+            qkv_bias=qkv,
+            mlp=GATED[plain] if gated else plain,
+            layer_scale=1.0 if "blocks.0.ls1.gamma" in arrays else None,
+            extras=None if parts == ViTExtras() else parts,
+        )
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    _check_arguments(given, config, position_rows < leading, where)
+    biases = Biases(qkv, qkv, qkv, patches="patch_embed.proj.bias" in arrays)
+    return config, biases, position_rows
+
+
+def _position_grid(
+    count: int,
+    leading: int,
+    said_size: int | None,
+    patch: int,
+    given: Mapping[str, Any],
+    where: str,
+) -> tuple[int, int]:
+    """(tokens with a position before the patches, rows of the grid of patches)."""
+    found = [
+        (before, side)
+        for before in dict.fromkeys((leading, 0))
+        if (side := round(max(count - before, 0) ** 0.5)) > 0 and side * side == count - before
+    ]
+    if len(found) == 2:  # such as 9 rows with 5 tokens before: 5 + 2 x 2 or 3 x 3
+        without = given.get("no_embed_class")
+        if without is not None:
+            found = [one for one in found if (one[0] == 0) == bool(without)]
+        elif said_size is not None:
+            found = [one for one in found if one[1] == said_size // patch]
+    if len(found) != 1:
+        raise ValueError(
+            f"{where}: pos_embed has {count} rows, which are not clearly those of a square of "
+            f"patches with or without {leading} tokens before it"
+        )
+    return found[0]
+
+
+def _plain_mlp(
+    architecture: TimmArchitecture, given: Mapping[str, Any], gated: bool, where: str
+) -> str:
+    name = given.get("act_layer")
+    if name is None:
+        return "silu" if gated else architecture.mlp
+    plain = _ACTIVATIONS.get(name.lower()) if isinstance(name, str) else None
+    if plain is None or (gated and plain not in GATED):
+        raise ValueError(
+            f"{where}: act_layer is {name!r}; what can be read: "
+            f"{', '.join(GATED if gated else _ACTIVATIONS)}"
+        )
+    return plain
+
+
+def _attention_pooling(tensors: Tensors, heads: int, mlp: str) -> AttentionPooling | None:
+    if "attn_pool.latent" not in tensors.arrays:
+        return None
+    hidden, _ = shape_of(tensors, "attn_pool.mlp.fc1.weight", 2)
+    return AttentionPooling(heads, hidden, mlp)
+
+
+def _pooling(
+    parts: ViTExtras, given: Mapping[str, Any], stored: StoredNetwork, class_token: bool
+) -> Pooling:
+    said = given.get("global_pool")
+    if said is None:
+        if parts.attention_pooling is not None:
+            return "attention"
+        described = stored.configuration.get("pretrained_cfg")
+        for place in (stored.configuration, described if isinstance(described, dict) else {}):
+            said = place.get("global_pool") if said is None else said
+        if parts.pooled_norm and said == "token":  # timm's norm after the pooling is the mean's
+            said = None
+    if said is None:
+        return "mean" if parts.pooled_norm or not class_token else "class_token"
+    if said == "" or (said == "token" and not class_token):
+        return "class_token" if class_token else "mean"
+    if said not in _POOLING and stored.description.feature is None:
+        raise ValueError(
+            f"{stored.where}: global_pool is {said!r}; what can be read: "
+            f'{", ".join(_POOLING)}; or say the feature in encoder.json: {{"feature": ...}}'
+        )
+    return _POOLING.get(said, "mean")
+
+
+def _check_arguments(
+    given: Mapping[str, Any], config: ViTConfig, no_embed_class: bool, where: str
+) -> None:
+    """Raises a ValueError if model_args says something else than the tensors, or something new."""
+    parts, gated = config.parts, MLP_FORMS[config.mlp].gated
+    ratio, scale = given.get("mlp_ratio"), given.get("init_values")
+    if ratio is not None:
+        hidden = int(config.width * ratio) if isinstance(ratio, int | float) else -1
+        if (hidden // 2 if gated else hidden) != config.mlp_width:
+            raise ValueError(
+                f"{where}: mlp_ratio is {ratio!r}, but the file's MLPs are {config.mlp_width} wide"
+            )
+    if bool(scale) and config.layer_scale is None:
+        raise ValueError(f"{where}: init_values is {scale!r}, but the file has no layer scale")
+    facts = {
+        "patch_size": config.patch_size,
+        "in_chans": config.channels,
+        "embed_dim": config.width,
+        "depth": config.depth,
+        "qkv_bias": config.qkv_bias,
+        "qk_norm": parts.query_key_norm,
+        "class_token": config.class_token,
+        "reg_tokens": parts.registers,
+        "pre_norm": parts.embedding_norm,
+        "final_norm": config.final_norm or parts.pooled_norm,
+        "fc_norm": parts.pooled_norm,
+        # Without tokens before the patches it says nothing.
+        "no_embed_class": no_embed_class if config.leading else given.get("no_embed_class"),
+        "proj_bias": True,
+        "scale_attn_norm": False,
+        "scale_mlp_norm": False,
+        "pos_embed": "learn",
+        "pool_include_prefix": False,
+    }
+    refuse_other_arguments(given, facts, _TAKEN, where)
+
+
+def _pooling_parameters(tensors: Tensors, config: ViTConfig) -> dict[str, PyTree]:
+    """The parameters of what follows the final norm, under timm's names."""
+    parts, width = config.parts, config.width
+    params: dict[str, PyTree] = {}
+    if parts.pooled_norm:
+        params["pooled_norm"] = tensors.norm("fc_norm", width)
+    pooler = parts.attention_pooling
+    if pooler is not None:
+        params["attention_pooling"] = {
+            "query": tensors.take("attn_pool.latent", (1, 1, width)).reshape(width),
+            "query_projection": tensors.dense("attn_pool.q", width, width),
+            "keys_values": tensors.dense("attn_pool.kv", width, 2 * width),
+            "projection": tensors.dense("attn_pool.proj", width, width),
+            "norm": tensors.norm("attn_pool.norm", width),
+            "expand": tensors.dense("attn_pool.mlp.fc1", width, pooler.mlp_width),
+            "contract": tensors.dense("attn_pool.mlp.fc2", pooler.mlp_width, width),
+        }
+    return jax.tree.map(jnp.asarray, params)
