@@ -4,13 +4,14 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from examine_jax.common.shapes import UInt8
 from examine_jax.images.decoding.decoder import ImageDecoder
-from examine_jax.images.decoding.file_part import Place
+from examine_jax.images.decoding.file_part import Place, StackedFiles
 from examine_jax.images.decoding.intensity import GreyScale
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
@@ -24,10 +25,13 @@ from examine_jax.images.decoding.tiling import (
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.names import encodable
 from examine_jax.images.sources.registry import scan_of
+from examine_jax.images.sources.scan import Scan
+from examine_jax.images.sources.series_slices import with_series
 
 # As sources/files_reading.py names them.
 _FRAME = re.compile(r"(.*)(?:\[(\d+)\]|\?[xyz]=(\d+))(?:~\d+)?", re.DOTALL)
 _MAX_PIXELS, _MAX_BYTES = 100_000_000, 2**30  # as `load_folder`
+_VOLUMES = (".nii", ".nii.gz")
 _SHOWN_BY_BROWSERS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp")
 
 
@@ -88,6 +92,7 @@ class StoredImages:
         files = {candidate.name: candidate.place for candidate in found.candidates}
         slides = {candidate.name: str(candidate.place) for candidate in found.slides}
         places: dict[str, tuple[Place, int]] = {}
+        cuts = _cuts(found, names, files, slicing)
         for name in names:
             frame, tile = _FRAME.fullmatch(name), place_in_slide(name)
             if name in files:
@@ -95,6 +100,8 @@ class StoredImages:
             elif tile is not None and tile[0] in slides:
                 place = SlideTile(slides[tile[0]], name, *tile[1:], tiling.tile)
                 places[name] = (place, 0)
+            elif frame is not None and frame[3] and frame[1] in cuts:
+                places[name] = (cuts[frame[1]], int(frame[3]))
             elif frame is not None and frame[1] in files:
                 places[name] = (files[frame[1]], int(frame[2] or frame[3]))
         folder = path if path.is_dir() else path.parent
@@ -117,14 +124,9 @@ class StoredImages:
             UnreadableImage: a ValueError: the file cannot be read.
         """
         path, frame = self.places[name]
-        decoder = ImageDecoder(
-            image_size=1,
-            channels=1,
+        decoder = _decoder(
+            GreyScale(self.intensity_range, self.dicom_window),
             bits_stored=self.bits_stored,
-            max_pixels=_MAX_PIXELS,
-            max_bytes=_MAX_BYTES,
-            budget=Budget(_MAX_PIXELS),
-            grey_scale=GreyScale(self.intensity_range, self.dicom_window),
             slicing=self.slicing,
             tiling=self.tiling,
         )
@@ -157,3 +159,34 @@ class StoredImages:
         # A file's own name may look like a frame's.
         own = encodable(os.path.basename(path)) == name.rpartition("/")[2]
         return None if _FRAME.fullmatch(name) and not own else file
+
+
+def _cuts(
+    found: Scan, names: Sequence[str], files: Mapping[str, Place], slicing: Slicing
+) -> dict[str, Place]:
+    """The DICOM volumes that are cut in another plane, by the names of their first files.
+
+    They are looked for where an image has such a name; that reads the header of each slice.
+    """
+    asked = (_FRAME.fullmatch(name) for name in names)
+    if slicing.plane is None or not any(
+        one and one[3] and one[1] in files and not one[1].lower().endswith(_VOLUMES)
+        for one in asked
+    ):
+        return {}
+    decoder = _decoder(GreyScale(), slicing=slicing)
+    series = with_series(found, ProtectedDecoder.of(decoder))
+    return {one.name: one.place for one in series.candidates if isinstance(one.place, StackedFiles)}
+
+
+def _decoder(grey_scale: GreyScale, **settings: Any) -> ImageDecoder:
+    return ImageDecoder(
+        image_size=1,
+        channels=1,
+        bits_stored=settings.pop("bits_stored", None),
+        max_pixels=_MAX_PIXELS,
+        max_bytes=_MAX_BYTES,
+        budget=Budget(_MAX_PIXELS),
+        grey_scale=grey_scale,
+        **settings,
+    )

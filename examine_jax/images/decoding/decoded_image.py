@@ -7,8 +7,9 @@ import numpy as np
 
 from examine_jax.common.shapes import Float, Shaped
 from examine_jax.images.decoding.intensity import Intensities
-from examine_jax.images.decoding.resize import is_smaller
+from examine_jax.images.decoding.resize import ImageSize, is_smaller, rows_and_columns
 from examine_jax.images.decoding.series_windows import Slice
+from examine_jax.images.decoding.slice_stacks import VolumeRemarks
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
 
@@ -39,6 +40,17 @@ class DecodedImage:
         return is_smaller(self.stored_size, (self.pixels.shape[0], self.pixels.shape[1]))
 
 
+def check_held(frames: int, image_size: ImageSize, channels: int, max_bytes: int) -> None:
+    """Refuses a file of several images that take more than max_bytes together when resized.
+
+    Raises:
+        UnreadableImage: they do.
+    """
+    rows, columns = rows_and_columns(image_size)
+    if frames > 1 and rows * columns * channels * frames > max_bytes:
+        raise UnreadableImage(f"{frames} frames, which take more than max_bytes={max_bytes}")
+
+
 @dataclasses.dataclass(frozen=True)
 class DecodedFile:
     """The images of a file.
@@ -49,12 +61,18 @@ class DecodedFile:
             none.
         marks: of a volume, what follows the file's name in the name of each slice.
         empty: of a volume, how many slices are left out.
+        frames: the number of each image in the file, where these are not all in order.
+        declared: how many images the file has with others that are left out; 0: as many.
+        remarks: of the slices of a DICOM file, what its volume is like.
     """
 
     images: Sequence[DecodedImage | UnreadableImage]
     beyond: str | None = None
     marks: tuple[str, ...] = ()
     empty: int = 0
+    frames: tuple[int, ...] = ()
+    declared: int = 0
+    remarks: VolumeRemarks | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +86,8 @@ class FileHeader:
         missing: why images are not there, by their index.
         slices: of DICOM, what each image says of its series' window.
         beyond: as in `DecodedFile`.
-        frames: of a volume, the index of each slice.
-        marks, empty: as in `DecodedFile`.
+        frames: of a volume, the index of each slice; else as in `DecodedFile`.
+        marks, empty, declared, remarks: as in `DecodedFile`.
         scales: of a volume, (black, white) by the name of the scale that its slices share.
         sizes: rows and columns of each image, upright; one entry: they are all equal.
     """
@@ -85,6 +103,8 @@ class FileHeader:
     empty: int = 0
     scales: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     sizes: tuple[tuple[int, int], ...] = ()
+    declared: int = 0
+    remarks: VolumeRemarks | None = None
 
     def size(self, index: int) -> tuple[int, int]:
         """The rows and columns of one image."""

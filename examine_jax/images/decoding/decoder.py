@@ -37,6 +37,7 @@ from examine_jax.images.decoding.header_identity import HeaderIdentity
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale
 from examine_jax.images.decoding.optional_readers import (
     dicom_reader,
+    dicom_slide_reader,
     identity_reader,
     slide_reader,
     tiff_reader,
@@ -160,6 +161,14 @@ class ImageDecoder:
 
         return self._opened(path, read)
 
+    def digest(self, path: str | FilePart) -> str:
+        """Of the pixels of a DICOM file with one frame, and of what says how they are shown.
+
+        Raises:
+            UnreadableImage: the file cannot be read, for any reason.
+        """
+        return self._opened(path, lambda stream: str(self._dicom.digest(stream)))
+
     def tiles(self, path: str) -> tuple[list[list[int]], str]:
         """The tiles of a whole slide, and why its resolution is not known, as slide.py has it.
 
@@ -168,7 +177,15 @@ class ImageDecoder:
         """
         return _guarded(lambda: slide_reader().slide_tiles(path, self.tiling, self.budget))
 
-    def overview(self, path: str) -> tuple[np.ndarray, np.ndarray, list[int], float]:
+    def slide_part(self, path: str) -> tuple[str, str]:
+        """The series of a DICOM file of a whole slide, and what it holds, as dicom_slide.py has it.
+
+        Raises:
+            UnreadableImage: it cannot be read, for any reason.
+        """
+        return _guarded(lambda: dicom_slide_reader().slide_part(path))
+
+    def overview(self, path: str) -> tuple[np.ndarray, np.ndarray, list[int], list[float]]:
         """A small picture of a whole slide, its tissue, size and resolution, as slide.py has it.
 
         Raises:

@@ -50,8 +50,23 @@ class FilePart:
     checksum: int | None = None
 
 
-# A path, a member of an archive, or a tile of a slide.
-Place = str | FilePart | SlideTile
+@dataclasses.dataclass(frozen=True)
+class StackedFiles:
+    """The files of a DICOM volume that is cut in another plane than it was taken in.
+
+    Attributes:
+        files: in the order of their slices.
+        size: the rows and columns of each.
+        step: from a slice to the next, in millimetres.
+    """
+
+    files: tuple[str | FilePart, ...]
+    size: tuple[int, int]
+    step: tuple[float, float, float]
+
+
+# A path, a member of an archive, a tile of a slide, or files that are cut.
+Place = str | FilePart | SlideTile | StackedFiles
 
 
 class _Content(io.BytesIO):
@@ -62,10 +77,16 @@ class _Content(io.BytesIO):
 
 def absolute(place: Place) -> Place:
     """The place by a path from the root."""
-    if isinstance(place, FilePart):
-        return dataclasses.replace(place, archive=os.path.abspath(place.archive))
     if isinstance(place, SlideTile):
         return dataclasses.replace(place, slide=os.path.abspath(place.slide))
+    if isinstance(place, StackedFiles):
+        return dataclasses.replace(place, files=tuple(map(_absolute_file, place.files)))
+    return _absolute_file(place)
+
+
+def _absolute_file(place: str | FilePart) -> str | FilePart:
+    if isinstance(place, FilePart):
+        return dataclasses.replace(place, archive=os.path.abspath(place.archive))
     return os.path.abspath(place)
 
 
@@ -75,6 +96,8 @@ def size_of(place: Place) -> int:
         return place.size
     if isinstance(place, SlideTile):
         return place.tile**2 // _PIXELS_PER_BYTE
+    if isinstance(place, StackedFiles):
+        return sum(map(size_of, place.files))
     try:
         return os.stat(place).st_size
     except OSError:
@@ -82,13 +105,14 @@ def size_of(place: Place) -> int:
 
 
 def path_of(place: Place) -> str:
-    """The place for messages."""
-    return place if isinstance(place, str) else place.name
+    """The place for messages; of files that are cut, the first one."""
+    file = place.files[0] if isinstance(place, StackedFiles) else place
+    return file if isinstance(file, str) else file.name
 
 
 def scale_name(place: Place) -> str:
     """A name of the file that is the same in each process."""
-    return os.path.abspath(place) if isinstance(place, str) else place.name
+    return os.path.abspath(place) if isinstance(place, str) else path_of(place)
 
 
 def open_place(place: str | FilePart, max_bytes: int) -> BinaryIO:

@@ -92,12 +92,42 @@ def identity(settings: Settings) -> Callable[[Place, Any], Any]:
     return call
 
 
+def placement(settings: Settings) -> Callable[[Place, Any], Any]:
+    """path -> where the slice of a DICOM file lies; None: it is none; or why it is not read."""
+    decode = _decoder(settings)
+
+    def call(path: Any, budget: Any) -> Any:
+        return _answer(lambda: decode(budget).placement(path))
+
+    return call
+
+
+def digest(settings: Settings) -> Callable[[Place, Any], Any]:
+    """path -> `ImageDecoder.digest` of a DICOM file, or why it is not read."""
+    decode = _decoder(settings)
+
+    def call(path: Any, budget: Any) -> Any:
+        return _answer(lambda: decode(budget).digest(path))
+
+    return call
+
+
 def tiles(settings: Settings) -> Callable[[str, Any], Any]:
     """path -> the tiles of a whole slide, or why there are none."""
     decode = _decoder(settings)
 
     def call(path: str, budget: Any) -> Any:
         return _answer(lambda: decode(budget).tiles(path))
+
+    return call
+
+
+def slide_part(settings: Settings) -> Callable[[str, Any], Any]:
+    """path -> the series of a DICOM file of a whole slide, and what it holds, or why not."""
+    decode = _decoder(settings)
+
+    def call(path: str, budget: Any) -> Any:
+        return _answer(lambda: decode(budget).slide_part(path))
 
     return call
 

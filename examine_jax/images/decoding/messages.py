@@ -34,10 +34,13 @@ _SENT = {
     "HeaderIdentity": "header_identity",
     "Intensities": "intensity",
     "Limits": "limits",
+    "Placement": "slice_stacks",
     "Slice": "series_windows",
     "SlideTile": "tiling",
     "Slicing": "slicing",
+    "StackedFiles": "file_part",
     "Tiling": "tiling",
+    "VolumeRemarks": "slice_stacks",
     "Window": "series_windows",
 }
 

@@ -6,18 +6,18 @@ from examine_jax.images.decoding.unreadable import UnreadableImage
 
 
 def dicom_reader() -> ModuleType:
-    """The module dicom.py.
+    """The module dicom_images.py.
 
     Raises:
         UnreadableImage: pydicom is not installed.
     """
     try:
-        from examine_jax.images.decoding import dicom
+        from examine_jax.images.decoding import dicom, dicom_images  # noqa: F401
     except ImportError:
         raise UnreadableImage(
             "a DICOM file, which is read by the package pydicom; pip install 'examine-jax[dicom]'"
         ) from None
-    return dicom
+    return dicom_images
 
 
 def identity_reader() -> ModuleType:
@@ -30,6 +30,22 @@ def identity_reader() -> ModuleType:
     from examine_jax.images.decoding import dicom_identity
 
     return dicom_identity
+
+
+def stack_reader() -> ModuleType:
+    """The module dicom_stack.py.
+
+    Raises:
+        UnreadableImage: pydicom or nibabel is not installed.
+    """
+    try:
+        from examine_jax.images.decoding import dicom_stack
+    except ImportError:
+        raise UnreadableImage(
+            "DICOM slices of a volume, which are put together by the packages pydicom and nibabel; "
+            "pip install 'examine-jax[dicom,volumes]'"
+        ) from None
+    return dicom_stack
 
 
 def volume_reader() -> ModuleType:
@@ -77,3 +93,19 @@ def tiff_reader() -> ModuleType:
             "imagecodecs"
         ) from None
     return tiff
+
+
+def dicom_slide_reader() -> ModuleType:
+    """The module dicom_slide.py.
+
+    Raises:
+        UnreadableImage: pydicom is not installed.
+    """
+    try:
+        from examine_jax.images.decoding import dicom_slide
+    except ImportError:
+        raise UnreadableImage(
+            "a whole slide in DICOM, which is read by the package pydicom too; pip install "
+            "'examine-jax[slides]'"
+        ) from None
+    return dicom_slide

@@ -26,6 +26,7 @@ from examine_jax.images.decoding.limits import Limits
 from examine_jax.images.decoding.module_versions import Version, module_versions
 from examine_jax.images.decoding.parallel import in_order, most_threads
 from examine_jax.images.decoding.quiet import quiet_libraries
+from examine_jax.images.decoding.slice_stacks import Placement
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.decoding.worker_pool import Task, call, problem_of
 from examine_jax.images.decoding.worker_process import NoWorkers
@@ -92,15 +93,29 @@ class ProtectedDecoder:
         """`ImageDecoder.identity` of each file, in order, or why it cannot be read."""
         return self._in_order("identity", paths, self.decoder.identity)
 
+    def placements(
+        self, paths: Sequence[str | FilePart]
+    ) -> Generator[Placement | UnreadableImage | None]:
+        """Where the slice of each DICOM file lies, in order; None: it is no slice of a series."""
+        return self._in_order("placement", paths, self.decoder.placement)
+
+    def digests(self, paths: Sequence[str | FilePart]) -> Generator[str | UnreadableImage]:
+        """`ImageDecoder.digest` of each DICOM file, in order."""
+        return self._in_order("digest", paths, self.decoder.digest)
+
     def tiles(
         self, paths: Sequence[str]
     ) -> Generator[tuple[list[list[int]], str] | UnreadableImage]:
         """The tiles of each whole slide, in order, or why there are none."""
         return self._in_order("tiles", paths, self.decoder.tiles)
 
+    def slide_parts(self, paths: Sequence[str]) -> Generator[tuple[str, str] | UnreadableImage]:
+        """`ImageDecoder.slide_part` of each DICOM file, in order, or why it cannot be read."""
+        return self._in_order("slide_part", paths, self.decoder.slide_part)
+
     def overviews(
         self, paths: Sequence[str]
-    ) -> Generator[tuple[np.ndarray, np.ndarray, list[int], float] | UnreadableImage]:
+    ) -> Generator[tuple[np.ndarray, np.ndarray, list[int], list[float]] | UnreadableImage]:
         """The overview of each whole slide, in order, or why there is none."""
         return self._in_order("overview", paths, self.decoder.overview)
 

@@ -129,11 +129,11 @@ def open_volume(stream: BinaryIO, slicing: Slicing, max_bytes: int) -> Iterator[
         stored = ArrayProxy(content, place, mmap=False)
         slope = 1.0 if slope is None else float(slope)
         intercept = 0.0 if intercept is None else float(intercept)
-        volume = Volume(stored, sides, slope, intercept, *_turned(affine, slicing))
+        volume = Volume(stored, sides, slope, intercept, *turned(affine, slicing))
         if min(volume.slice_shape) < 2:
             raise UnreadableImage(
-                f"a volume of {_by(sides)} values, whose {slicing.plane} slices are lines; take "
-                "another plane"
+                f"a volume of {_by(sides)} values, whose {slicing.plane_of_file} slices are lines; "
+                "take another plane"
             )
         yield volume
 
@@ -158,7 +158,7 @@ def _by(sides: tuple[int, ...]) -> str:
     return " x ".join(map(str, sides)) or "none"
 
 
-def _turned(affine: Float[np.ndarray, "4 4"], slicing: Slicing) -> tuple[int, int, int, bool, bool]:
+def turned(affine: Float[np.ndarray, "4 4"], slicing: Slicing) -> tuple[int, int, int, bool, bool]:
     """The axes across, down and along a slice, and whether the last two are flipped."""
     with np.errstate(all="ignore"):
         orientation = io_orientation(affine)
@@ -167,7 +167,7 @@ def _turned(affine: Float[np.ndarray, "4 4"], slicing: Slicing) -> tuple[int, in
     # A volume's axis by the patient's axis that it is nearest to. Slices show the patient's axes
     # (towards right, anterior and superior) backwards.
     nearest = {int(patient): axis for axis, patient in enumerate(orientation[:, 0])}
-    across, down, along = (nearest[patient] for patient in _AXES[slicing.plane])
+    across, down, along = (nearest[patient] for patient in _AXES[slicing.plane_of_file])
     flipped = [bool(orientation[axis, 1] > 0) for axis in (down, along)]
     return across, down, along, flipped[0], flipped[1]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from examine_jax.common.shapes import Float
+from examine_jax.images.decoding.chosen_slices import series_notes
 from examine_jax.images.decoding.decoded_image import DecodedImage
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.depth import (
@@ -26,6 +27,7 @@ from examine_jax.images.decoding.intensity import (
 )
 from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.series_windows import Slice, window_notes
+from examine_jax.images.decoding.slice_stacks import VolumeRemarks
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import ImageSet, SkippedImage
 from examine_jax.images.names import shown
@@ -43,6 +45,7 @@ from examine_jax.images.sources.files_reading import (
     nothing_read,
 )
 from examine_jax.images.sources.scan import Scan
+from examine_jax.images.sources.series_slices import with_series
 from examine_jax.images.sources.slide_tiles import with_tiles
 from examine_jax.images.sources.source import ReadOptions
 
@@ -70,7 +73,7 @@ def load_files(
     bits_stored, size, channels = decoder.bits_stored, options.size, decoder.channels
     found = scan(os.fspath(source))
     protected = ProtectedDecoder.of(decoder)
-    found = with_tiles(found, protected)
+    found = with_series(with_tiles(found, protected), protected)
     total = len(found.candidates)
     pixels = np.empty((total, *size, channels), np.uint8)
     names: list[str] = []
@@ -81,6 +84,7 @@ def load_files(
     descriptions: list[Float[np.ndarray, " numbers"]] = []
     slices: dict[int, tuple[Place, int, Slice]] = {}  # Row -> place and frame, and what it says.
     stored_sizes: list[tuple[int, int]] = []
+    remarks: dict[str, VolumeRemarks] = {}
     resized_up = empty = with_empty = 0
     report = options.on_progress or no_progress
     report(0, total)
@@ -93,13 +97,17 @@ def load_files(
                 count = len(result.images)
                 empty += result.empty
                 with_empty += result.empty > 0
-                skipped += beyond_read(candidate.name, count, result.beyond, taken)
+                if result.remarks is not None:
+                    remarks[candidate.name] = result.remarks
+                declared = result.declared or count
+                skipped += beyond_read(candidate.name, declared, result.beyond, taken)
                 if count > 1:  # Growing in place copies nothing.
                     pixels.resize((len(pixels) + count - 1, *pixels.shape[1:]), refcheck=False)
                 for frame, image in enumerate(result.images):
                     row = len(names)
                     mark = result.marks[frame] if result.marks else ""
-                    name = image_name(candidate.name, frame, count, taken, mark)
+                    number = result.frames[frame] if result.frames else frame
+                    name = image_name(candidate.name, number, declared, taken, mark)
                     if isinstance(image, UnreadableImage):
                         skipped.append(SkippedImage(name, str(image)))
                         continue
@@ -166,6 +174,7 @@ def load_files(
         + protected.notes
         + float_note(floats_full_scale, largest_float)
         + empty_notes(empty, with_empty)
+        + series_notes(remarks)
         + scale_notes(scales)
         + window_notes(shown_by.grey_scale.series),
         descriptions=None if decoder.describe is None else stacked(descriptions),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from examine_jax.common.shapes import UInt8
+from examine_jax.images.decoding.chosen_slices import series_notes
 from examine_jax.images.decoding.decoded_image import DecodedImage
 from examine_jax.images.decoding.depth import FLOAT_TOLERANCE, to_bytes
 from examine_jax.images.decoding.file_part import Place, path_of
@@ -18,6 +19,7 @@ from examine_jax.images.decoding.intensity import (
 )
 from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.series_windows import Slice, window_notes
+from examine_jax.images.decoding.slice_stacks import VolumeRemarks
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown
@@ -36,6 +38,7 @@ from examine_jax.images.sources.files_reading import (
     own_files,
 )
 from examine_jax.images.sources.scan import Scan
+from examine_jax.images.sources.series_slices import with_series
 from examine_jax.images.sources.slide_tiles import with_tiles
 from examine_jax.images.sources.source import ReadOptions
 from examine_jax.images.streamed_images import StreamedImages
@@ -64,7 +67,7 @@ def stream_files(
     bits_stored, size, channels = decoder.bits_stored, options.size, decoder.channels
     found = scan(os.fspath(source))
     protected = ProtectedDecoder.of(decoder)
-    found = with_tiles(found, protected)
+    found = with_series(with_tiles(found, protected), protected)
     names: list[str] = []
     places: list[tuple[Place, int]] = []  # Row -> place and frame.
     stored_sizes: list[tuple[int, int]] = []
@@ -72,6 +75,7 @@ def stream_files(
     taken = file_names(found)
     sharing: list[tuple[Intensities, Slice | None]] = []
     slices: list[Slice] = []
+    remarks: dict[str, VolumeRemarks] = {}
     volume_scales: dict[str, tuple[float, float]] = {}
     empty = with_empty = 0
     total = len(found.candidates)
@@ -94,16 +98,20 @@ def stream_files(
                     f"{shown(path_of(candidate.place))} has more than 8 bits a sample, and images "
                     "read on demand need their full scale beforehand; name bits_stored (8 to 16)"
                 )
-            skipped += beyond_read(candidate.name, file.images, file.beyond, taken)
+            if file.remarks is not None:
+                remarks[candidate.name] = file.remarks
+            declared = file.declared or file.images
+            skipped += beyond_read(candidate.name, declared, file.beyond, taken)
             for frame in range(file.images):
                 mark = file.marks[frame] if file.marks else ""
-                name = image_name(candidate.name, frame, file.images, taken, mark)
+                number = file.frames[frame] if file.frames else frame
+                name = image_name(candidate.name, number, declared, taken, mark)
                 if frame in file.missing:
                     skipped.append(SkippedImage(name, file.missing[frame]))
                     continue
                 names.append(name)
                 stored_sizes.append(file.size(frame))
-                places.append((candidate.place, file.frames[frame] if file.frames else frame))
+                places.append((candidate.place, number))
                 if file.slices and (own := file.slices[frame]):
                     slices.append(own)
     skipped.sort(key=lambda item: item.name)
@@ -124,6 +132,7 @@ def stream_files(
         notes=found.notes
         + protected.notes
         + empty_notes(empty, with_empty)
+        + series_notes(remarks)
         + scale_notes(scales)
         + window_notes(decoder.grey_scale.series),
         stored_sizes=np.array(stored_sizes, np.int32),
