@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -29,7 +30,6 @@ from examine_jax.images.decoding.dicom_placement import (
 )
 from examine_jax.images.decoding.file_part import StackedFiles
 from examine_jax.images.decoding.intensity import GreyScale, Intensities
-from examine_jax.images.decoding.optional_readers import stack_reader
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.resize import ImageSize, luma, resize_values
 from examine_jax.images.decoding.slice_stacks import Placement, VolumeRemarks
@@ -167,7 +167,7 @@ class DicomImages:
             return self._cuts(self._stack(files), indices)
 
     def _stack(self, files: StackedFiles) -> "CutStack":
-        stack: CutStack = stack_reader().read_stack(
+        stack: CutStack = _stack_reader().read_stack(
             files, self.slicing, self.grey_scale, self.max_pixels, self.max_bytes
         )
         return stack
@@ -184,7 +184,7 @@ class DicomImages:
             )
 
         def read() -> "CutStack":
-            stack: CutStack = stack_reader().cut_frames(
+            stack: CutStack = _stack_reader().cut_frames(
                 file, stacks[0], order.placements, self.slicing, self.grey_scale, self.max_bytes
             )
             return stack
@@ -237,6 +237,22 @@ class DicomImages:
         return described(
             self.describe, provisional_bytes(values, 1.0, self.bits_stored, intensities)
         )
+
+
+def _stack_reader() -> ModuleType:
+    """The module dicom_stack.py.
+
+    Raises:
+        UnreadableImage: pydicom or nibabel is not installed.
+    """
+    try:
+        from examine_jax.images.decoding import dicom_stack
+    except ImportError:
+        raise UnreadableImage(
+            "DICOM slices of a volume, which are put together by the packages pydicom and nibabel; "
+            "pip install 'examine-jax[dicom,volumes]'"
+        ) from None
+    return dicom_stack
 
 
 def _cut_header(stack: "CutStack") -> FileHeader:

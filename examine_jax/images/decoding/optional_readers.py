@@ -32,22 +32,6 @@ def identity_reader() -> ModuleType:
     return dicom_identity
 
 
-def stack_reader() -> ModuleType:
-    """The module dicom_stack.py.
-
-    Raises:
-        UnreadableImage: pydicom or nibabel is not installed.
-    """
-    try:
-        from examine_jax.images.decoding import dicom_stack
-    except ImportError:
-        raise UnreadableImage(
-            "DICOM slices of a volume, which are put together by the packages pydicom and nibabel; "
-            "pip install 'examine-jax[dicom,volumes]'"
-        ) from None
-    return dicom_stack
-
-
 def volume_reader() -> ModuleType:
     """The module volume_images.py.
 
