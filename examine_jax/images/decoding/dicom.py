@@ -48,6 +48,7 @@ from examine_jax.images.decoding.dicom_frames import PixelData, find_frames
 from examine_jax.images.decoding.dicom_grey import GREY, display, rescaled, sharing, slice_of
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale, Intensities
 from examine_jax.images.decoding.series_windows import Slice
+from examine_jax.images.decoding.slide_content import DICOM_SLIDE
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
 # Bounds the number of frames that a header declares, because each becomes an image with a name.
@@ -215,6 +216,11 @@ def read_header(stream: BinaryIO, max_pixels: int, max_bytes: int) -> DicomFile:
     if header.get("SOPClassUID") in _NO_IMAGES:
         raise UnreadableImage(
             f"a DICOM object that is no image ({header.SOPClassUID.name}); remove it"
+        )
+    if header.get("SOPClassUID") == DICOM_SLIDE:
+        raise UnreadableImage(
+            "a DICOM file of a whole slide; its slide is read as tiles where the file lies in a "
+            "folder, not in an archive"
         )
     if header.Rows < 1 or header.Columns < 1:
         raise UnreadableImage(f"damaged: {header.Columns} x {header.Rows} pixels in its header")

@@ -143,19 +143,36 @@ def _scale(slide: Any, tiling: Tiling) -> tuple[float, str]:
     return (1.0 if mpp is None else tiling.mpp / mpp), problem
 
 
-def slide_overview(path: str, budget: Budget) -> tuple[np.ndarray, np.ndarray, list[int], float]:
+def slide_overview(
+    path: str, budget: Budget
+) -> tuple[np.ndarray, np.ndarray, list[int], list[float]]:
     """A small picture of a slide, with its tissue.
 
     Returns:
         The picture, uint8 [rows, columns, 3]; where it is tissue, bool [rows, columns]; width and
-        height of level 0; its micrometres a pixel, 0 if they are not known.
+        height of level 0, and x and y where its scanned part begins; its micrometres a pixel, [] if
+        they are not known.
 
     Raises:
         UnreadableImage: it is damaged.
     """
     slide = open_slide(path)
     picture = overview_of(slide, read_region, budget)
-    return picture, tissue_mask(picture), list(slide.dimensions), mpp_of(slide) or 0.0
+    width, height = slide.dimensions
+    left, top = (
+        _offset(slide, name)
+        for name in (openslide.PROPERTY_NAME_BOUNDS_X, openslide.PROPERTY_NAME_BOUNDS_Y)
+    )
+    mpp = mpp_of(slide)
+    size = [int(width), int(height), left, top]
+    return picture, tissue_mask(picture), size, [] if mpp is None else [mpp]
+
+
+def _offset(slide: Any, name: str) -> int:
+    try:
+        return int(slide.properties[name])
+    except (KeyError, ValueError):
+        return 0
 
 
 def tile_image(tile: SlideTile) -> Image.Image:

@@ -14,7 +14,8 @@ _MOST_TAGS = 4096
 _MOST_VALUES = 2**20  # of one tag, except text and bytes
 
 _TEXT_OR_BYTES = (1, 2, 7)
-_SHORT = 3
+# Types of whole numbers: bytes, shorts, longs, offsets, and their like in a BigTIFF.
+_WHOLE = {1: "B", 3: "H", 4: "I", 9: "I", 13: "I", 16: "Q", 18: "Q"}
 _NEW_SUBFILE_TYPE = 254
 _SMALLER_COPY, _MASK = 1, 4  # bits of it
 
@@ -47,14 +48,7 @@ def tiff_directories(stream: BinaryIO) -> Directories:
     Raises:
         UnreadableImage: the first directory is damaged.
     """
-    stream.seek(0)
-    beginning = stream.read(16)
-    order = _BEGINNINGS[beginning[:4]]
-    big = beginning[2:4] in (b"+\0", b"\0+")
-    try:
-        (following,) = struct.unpack_from(order + ("Q" if big else "I"), beginning, 8 if big else 4)
-    except struct.error:
-        raise UnreadableImage("truncated: a TIFF without a directory") from None
+    following, order, big = first_directory(stream)
     found: list[int] = []
     seen: set[int] = set()
     beyond = None
@@ -82,6 +76,22 @@ def tiff_directories(stream: BinaryIO) -> Directories:
 
 def _directory(stream: BinaryIO, offset: int, order: str, big: bool) -> tuple[int, int]:
     """The NewSubfileType of one directory, and where the next one is; 0: nowhere."""
+    tags, following = read_directory(stream, offset, order, big)
+    return number_in(tags.get(_NEW_SUBFILE_TYPE), order), following
+
+
+# Type, number of values, and the bytes that hold them or where they are.
+Tag = tuple[int, int, bytes]
+
+
+def read_directory(
+    stream: BinaryIO, offset: int, order: str, big: bool
+) -> tuple[dict[int, Tag], int]:
+    """The tags of one directory by their codes, and where the next one is; 0: nowhere.
+
+    Raises:
+        UnreadableImage: it is damaged.
+    """
     count_format, entry_format, next_format = (
         (order + "Q", order + "HHQ8s", order + "Q")
         if big
@@ -89,25 +99,49 @@ def _directory(stream: BinaryIO, offset: int, order: str, big: bool) -> tuple[in
     )
     stream.seek(offset)
     try:
-        (tags,) = struct.unpack(count_format, stream.read(struct.calcsize(count_format)))
+        (count,) = struct.unpack(count_format, stream.read(struct.calcsize(count_format)))
     except struct.error:
         raise UnreadableImage("truncated: a TIFF without its directory") from None
-    if tags > _MOST_TAGS:
-        raise UnreadableImage(f"damaged: a TIFF of {tags} tags")
+    if count > _MOST_TAGS:
+        raise UnreadableImage(f"damaged: a TIFF of {count} tags")
     size = struct.calcsize(entry_format)
-    entries = stream.read(tags * size)
-    if len(entries) < tags * size:
+    entries = stream.read(count * size)
+    if len(entries) < count * size:
         raise UnreadableImage("truncated in the directory of a TIFF")
-    kind = 0
+    tags: dict[int, Tag] = {}
     for code, typ, values, content in struct.iter_unpack(entry_format, entries):
         if values > _MOST_VALUES and typ not in _TEXT_OR_BYTES:
             raise UnreadableImage(f"damaged: {values} values in tag {code} of a TIFF")
-        if code == _NEW_SUBFILE_TYPE and values == 1:
-            short = typ == _SHORT
-            kind = struct.unpack(order + ("H" if short else "I"), content[: 2 if short else 4])[0]
+        tags.setdefault(code, (typ, values, content))
     end = stream.read(struct.calcsize(next_format))
     # Some writers leave out the end mark of the last directory.
     following = (
         struct.unpack(next_format, end)[0] if len(end) == struct.calcsize(next_format) else 0
     )
-    return kind, following
+    return tags, following
+
+
+def number_in(tag: Tag | None, order: str) -> int:
+    """The one whole number of a tag; 0: there is none."""
+    if tag is None or tag[1] != 1 or tag[0] not in _WHOLE:
+        return 0
+    form = _WHOLE[tag[0]]
+    size = struct.calcsize(form)
+    return int(struct.unpack(order + form, tag[2][:size])[0]) if size <= len(tag[2]) else 0
+
+
+def first_directory(stream: BinaryIO) -> tuple[int, str, bool]:
+    """Where a TIFF's first directory is, its byte order, and whether it is a BigTIFF.
+
+    Raises:
+        UnreadableImage: it ends before that.
+    """
+    stream.seek(0)
+    beginning = stream.read(16)
+    order = _BEGINNINGS[beginning[:4]]
+    big = beginning[2:4] in (b"+\0", b"\0+")
+    try:
+        (first,) = struct.unpack_from(order + ("Q" if big else "I"), beginning, 8 if big else 4)
+    except struct.error:
+        raise UnreadableImage("truncated: a TIFF without a directory") from None
+    return first, order, big

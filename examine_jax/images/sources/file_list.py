@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from examine_jax.common.csv_lines import csv_lines
 from examine_jax.images.decoding.file_part import Place
+from examine_jax.images.decoding.slide_content import is_slide_file
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import encodable, shown
 from examine_jax.images.sources.files import load_files
@@ -114,7 +115,7 @@ def scan_list(path: str | os.PathLike[str]) -> Scan:
         problem = _problem(file)
         if problem is not None:
             problems[name] = problem
-        elif suffix_of(file) in SLIDE_SUFFIXES:
+        elif suffix_of(file) in SLIDE_SUFFIXES or is_slide_file(file):
             slides[name] = file
         else:
             places[name] = file

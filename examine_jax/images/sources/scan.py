@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
 from examine_jax.images.decoding.file_part import Place
+from examine_jax.images.decoding.slide_content import is_slide_file
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown, unique_encodable
 
@@ -38,6 +39,9 @@ IMAGE_SUFFIXES = frozenset(
 
 # Of whole slides, which are cut into tiles.
 SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".svslide"})
+
+# Of pictures, and of slides too.
+TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf"})
 
 # Of files that list images.
 LIST_SUFFIXES = (".txt", ".csv")
@@ -142,6 +146,7 @@ def scan_folder(folder: str | os.PathLike[str]) -> Scan:
 
     Names that begin with a dot, and what macOS adds to archives (__MACOSX), are ignored. A DICOM
     file may have any name. Every other file is either listed as skipped or counted as `other`.
+    DICOM files of whole slides, and TIFFs with smaller levels, are slides.
 
     Links to files and folders are followed, but no folder is entered twice: a link to a folder that
     is listed already (such as its own parent) is skipped with that reason. So are folders that
@@ -241,7 +246,7 @@ def _scan(folder: str | os.PathLike[str]) -> Scan:
             elif entry.is_symlink() and os.path.isdir(entry.path):
                 linked.append(name)
             elif (suffix := suffix_of(entry.name)) in IMAGE_SUFFIXES or _is_dicom(entry):
-                images[name] = entry.path
+                (slides if is_slide_file(entry.path) else images)[name] = entry.path
             elif suffix in SLIDE_SUFFIXES:
                 slides[name] = entry.path
             elif problem := problem_of(suffix):

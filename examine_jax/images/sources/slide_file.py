@@ -3,28 +3,38 @@
 import dataclasses
 import os
 
+from examine_jax.images.decoding.slide_content import is_slide_file
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import encodable
 from examine_jax.images.sources.files import load_files
 from examine_jax.images.sources.files_reading import check_no_split
 from examine_jax.images.sources.files_stream import stream_files
-from examine_jax.images.sources.scan import SLIDE_SUFFIXES, Candidate, Scan, suffix_of
+from examine_jax.images.sources.scan import (
+    SLIDE_SUFFIXES,
+    TIFF_SUFFIXES,
+    Candidate,
+    Scan,
+    suffix_of,
+)
 from examine_jax.images.sources.source import ReadOptions
 from examine_jax.images.streamed_images import StreamedImages
-
-# In a folder, a TIFF is a picture.
-_TIFF = (".tif", ".tiff", ".btf")
 
 
 @dataclasses.dataclass(frozen=True)
 class SlideSource:
-    """A file of a slide's format, or a TIFF, which is then read as a slide."""
+    """A file of a slide's format, or a TIFF, which is then read as a slide.
+
+    In a folder, a TIFF without smaller levels is a picture. Of a slide in several DICOM files, any
+    one names it.
+    """
 
     on_demand: bool = True
     dicom: bool = True
 
     def recognises(self, name: str) -> bool:
-        return suffix_of(name) in SLIDE_SUFFIXES.union(_TIFF) and os.path.isfile(name)
+        if not os.path.isfile(name):
+            return False
+        return suffix_of(name) in SLIDE_SUFFIXES.union(TIFF_SUFFIXES) or is_slide_file(name)
 
     def scan(self, name: str) -> Scan:
         return scan_slide(name)
