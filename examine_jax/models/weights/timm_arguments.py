@@ -142,3 +142,24 @@ def heads_of(named: tuple[int, int], given: Mapping[str, Any], width: int, where
             f"{where}: num_heads is {heads!r}; it must be a whole number that divides {width}"
         )
     return heads
+
+
+def refuse_other_mlp_ratio(
+    given: Mapping[str, Any], width: int, hidden_widths: Collection[int], where: str
+) -> None:
+    """Raises a ValueError if model_args' mlp_ratio gives an MLP that the file does not hold.
+
+    Args:
+        given: the arguments.
+        width: of the network.
+        hidden_widths: the products of width and mlp_ratio that the file's tensors may have.
+        where: the file, for messages.
+    """
+    ratio = given.get("mlp_ratio")
+    if ratio is None:
+        return
+    hidden = int(width * ratio) if isinstance(ratio, int | float) else -1
+    if hidden not in hidden_widths:
+        raise ValueError(
+            f"{where}: mlp_ratio is {ratio!r}, but the file's MLPs are {max(hidden_widths)} wide"
+        )

@@ -16,6 +16,7 @@ from examine_jax.models.weights.timm_arguments import (
     image_size_of,
     model_args,
     refuse_other_arguments,
+    refuse_other_mlp_ratio,
     shape_of,
     timm_name,
     timm_pixels,
@@ -123,6 +124,10 @@ class TimmDINOv3Family:
             "use_fc_norm": False,
         }
         taken = ("img_size", "num_heads", "rope_temperature", "init_values", "global_pool")
+        taken += ("mlp_ratio", "swiglu_align_to")
+        # A gated MLP's width is rounded up, by less than 64.
+        widths = range(mlp_width - 63, mlp_width + 1) if gated else (mlp_width,)
+        refuse_other_mlp_ratio(given, width, widths, where)
         refuse_other_arguments(given, facts, taken, where)
         network = read_transformer(
             tensors,

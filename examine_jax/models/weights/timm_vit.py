@@ -20,6 +20,7 @@ from examine_jax.models.weights.timm_arguments import (
     image_size_of,
     model_args,
     refuse_other_arguments,
+    refuse_other_mlp_ratio,
     shape_of,
     timm_name,
     timm_pixels,
@@ -243,13 +244,11 @@ def _check_arguments(
 ) -> None:
     """Raises a ValueError if model_args says something else than the tensors, or something new."""
     parts, gated = config.parts, MLP_FORMS[config.mlp].gated
-    ratio, scale = given.get("mlp_ratio"), given.get("init_values")
-    if ratio is not None:
-        hidden = int(config.width * ratio) if isinstance(ratio, int | float) else -1
-        if (hidden // 2 if gated else hidden) != config.mlp_width:
-            raise ValueError(
-                f"{where}: mlp_ratio is {ratio!r}, but the file's MLPs are {config.mlp_width} wide"
-            )
+    hidden = config.mlp_width
+    refuse_other_mlp_ratio(
+        given, config.width, (2 * hidden, 2 * hidden + 1) if gated else (hidden,), where
+    )
+    scale = given.get("init_values")
     if bool(scale) and config.layer_scale is None:
         raise ValueError(f"{where}: init_values is {scale!r}, but the file has no layer scale")
     facts = {

@@ -1,0 +1,97 @@
+"""How far encoders read from others' folders are from their own libraries' features.
+
+python -m benchmarks.quality.encoder_parity --output=benchmarks/results/FILE.json \
+    --torch_python=/path/to/python
+
+Two parts: all tiny networks of tests/golden/encoders_vit, at three image sizes; and full-size
+networks with random weights, which another Python with torch and timm writes and runs
+(timm_encoder.py). The figures are largest differences over the largest feature, in float32, and
+root mean squares of differences over features', in bfloat16.
+"""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import tempfile
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags
+
+from examine_jax.common.atomic_files import write_text
+from examine_jax.models.weights import ImportedNetwork, read_network
+
+_OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.", required=True)
+_TORCH_PYTHON = flags.DEFINE_string(
+    "torch_python", None, "A Python with torch and timm; without it, no full-size networks."
+)
+_FULL_SIZE = flags.DEFINE_list("full_size", ["vit_large", "uni2_h"], "Of timm_encoder.ENCODERS.")
+_GOLDEN = pathlib.Path(__file__).parents[2] / "tests" / "golden"
+
+
+def _features(network: ImportedNetwork, images: np.ndarray, scaled: bool, dtype: str) -> np.ndarray:
+    encoder = dataclasses.replace(network.encoder, dtype=dtype)
+    pixels = images / np.float32(255)
+    if scaled:
+        pixels = (pixels - np.float32(network.pixel_mean)) / np.float32(network.pixel_deviation)
+    run = jax.jit(lambda params, x: encoder.module().apply({"params": params}, x))
+    return np.asarray(run(network.params, jnp.asarray(pixels, jnp.float32)))
+
+
+def _distances(
+    path: pathlib.Path, size: int, images: np.ndarray, expected: np.ndarray, scaled: bool
+) -> dict[str, float]:
+    network = read_network(path, image_size=size)
+    exact = _features(network, images, scaled, "float32") - expected
+    half = _features(network, images, scaled, "bfloat16") - expected
+    return {
+        "float32": float(np.abs(exact).max() / np.abs(expected).max()),
+        "bfloat16": float(np.sqrt(np.mean(half**2) / np.mean(expected**2))),
+    }
+
+
+def _golden() -> dict[str, dict[str, float]]:
+    found = {}
+    with np.load(_GOLDEN / "encoders_vit.npz") as file:
+        for folder in sorted((_GOLDEN / "encoders_vit").iterdir()):
+            for size in (24, 32, 16):
+                expected = file[f"{folder.name.removesuffix('_in_memory')}.{size}"]
+                found[f"{folder.name} at {size}"] = _distances(
+                    folder, size, file[f"images.{size}"], expected, scaled=False
+                )
+    return found
+
+
+def _full_size(name: str, python: str) -> dict[str, dict[str, float]]:
+    found = {}
+    with tempfile.TemporaryDirectory() as parent:
+        folder = pathlib.Path(parent) / name
+        script = pathlib.Path(__file__).with_name("timm_encoder.py")
+        subprocess.run([python, str(script), name, str(folder)], check=True)
+        with np.load(folder / "features.npz") as file:
+            for entry in file.files:
+                if entry.startswith("images."):
+                    size = entry.removeprefix("images.")
+                    found[f"{name} at {size}"] = _distances(
+                        folder, int(size), file[entry], file[f"features.{size}"], scaled=True
+                    )
+    return found
+
+
+def main(_: list[str]) -> None:
+    start = time.perf_counter()
+    found: dict[str, Any] = _golden()
+    for name in _FULL_SIZE.value if _TORCH_PYTHON.value else ():
+        found |= _full_size(name, _TORCH_PYTHON.value)
+    for name, distances in found.items():
+        print(name, {dtype: f"{value:.1e}" for dtype, value in distances.items()}, flush=True)
+    record = {"seconds": round(time.perf_counter() - start), "distances": found}
+    write_text(pathlib.Path(_OUTPUT.value), json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    app.run(main)
