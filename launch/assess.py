@@ -112,9 +112,11 @@ def main() -> None:
 def define_flags(values: FlagValues) -> None:
     from examine_jax.images import GaussianCorruption
     from examine_jax.jobs.assess.settings import AssessSettings, DecisionSettings
+    from examine_jax.jobs.headers import PrivacySettings
 
     define(values, AssessFlags)
     define(values, SliceAndTileFlags)
+    define(values, PrivacySettings)
     define(values, DecisionSettings)
     define(values, AssessSettings)
     define(values, GaussianCorruption, names={"spread": "noise_spread"}, only=["spread"])
@@ -129,6 +131,7 @@ def _job(values: FlagValues) -> None:
     from examine_jax.jobs.assess.assess import assess_features, assess_images
     from examine_jax.jobs.assess.page import write_assessment
     from examine_jax.jobs.assess.settings import DecisionSettings
+    from examine_jax.jobs.headers import PrivacySettings
 
     settings, decision = _settings(values, flags), read(values, DecisionSettings)
     workdir = pathlib.Path(flags.workdir)
@@ -147,12 +150,11 @@ def _job(values: FlagValues) -> None:
             dicom_window=flags.dicom_window,
             slicing=parts.slicing,
             tiling=parts.tiling,
+            privacy=read(values, PrivacySettings),
         )
-        source = (
-            "scikit-image's sample picture"
-            if flags.images is None
-            else pathlib.Path(flags.images).name
-        )
+        source = "scikit-image's sample picture"
+        if flags.images is not None and assessment.headers is not None:
+            source = assessment.headers.path(pathlib.Path(flags.images).name)
     page = write_assessment(
         workdir,
         assessment,
@@ -190,6 +192,11 @@ def _check_effects(values: FlagValues, flags: AssessFlags) -> None:
             values,
             ("hand_over", "keep_originals", "reference_images"),
             "--features are no images that can be handed over",
+        )
+        refuse_without_effect(
+            values,
+            ("id_key", "keep_ids", "anonymous_names"),
+            "--features have no headers; launch.embed hides the names beside them",
         )
     if flags.encoder is not None:
         refuse_without_effect(

@@ -21,16 +21,19 @@ def main() -> None:
 
 def define_flags(values: FlagValues) -> None:
     from examine_jax.jobs.detect.detect import DetectSettings
+    from examine_jax.jobs.headers import PrivacySettings
 
     define(values, DetectSettings)
+    define(values, PrivacySettings)
 
 
 def _job(values: FlagValues) -> None:
     from examine_jax.jobs.detect.detect import DetectSettings, detect_boxes
+    from examine_jax.jobs.headers import PrivacySettings
 
     settings = read(values, DetectSettings)
     device = choose_device(values)
-    found = detect_boxes(settings)
+    found = detect_boxes(settings, privacy=read(values, PrivacySettings))
     from examine_jax.jobs.detect.page import write_page
 
     page = write_page(settings, found, device=device)

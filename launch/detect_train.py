@@ -21,8 +21,10 @@ def main() -> None:
 
 def define_flags(values: FlagValues) -> None:
     from examine_jax.jobs.detect_train.settings import DetectTrainSettings
+    from examine_jax.jobs.headers import PrivacySettings
 
     define(values, DetectTrainSettings)
+    define(values, PrivacySettings)
 
 
 def _job(values: FlagValues) -> None:
@@ -32,8 +34,9 @@ def _job(values: FlagValues) -> None:
     device = choose_device(values)
     from examine_jax.jobs.detect_train.detect_train import train_on_boxes
     from examine_jax.jobs.detect_train.page import write_training
+    from examine_jax.jobs.headers import PrivacySettings
 
-    trained = train_on_boxes(settings)
+    trained = train_on_boxes(settings, privacy=read(values, PrivacySettings))
     page = write_training(settings, trained, device=device)
     print(f"the detector is in {settings.workdir}/detector; open {page}", file=sys.stderr)
 

@@ -29,7 +29,7 @@ class EmbedFlags:
         main=True,
     )
     encoder: str = setting(
-        help="A folder, ours or of transformers (ViTMAE, ViT, DINOv2), or a ResNet's .safetensors.",
+        help="A folder, ours or of transformers, timm or OpenCLIP; or a .safetensors file.",
         metavar="PATH",
         main=True,
     )
@@ -50,7 +50,7 @@ class EmbedFlags:
     dicom_window: int | None = setting(
         None, "Which of a DICOM file's windows. If not given: as the encoder's training.", minimum=1
     )
-    batch_size: int = setting(64, "Images at once.", minimum=1, main=True)
+    batch_size: int = setting(64, "Images at once on each device.", minimum=1, main=True)
 
     def __post_init__(self) -> None:
         check_range(self.intensity_range)
@@ -61,22 +61,33 @@ def main() -> None:
 
 
 def define_flags(values: FlagValues) -> None:
+    from examine_jax.encoders.settings import EncoderUse
+    from examine_jax.jobs.headers import PrivacySettings
+
     define(values, EmbedFlags)
+    define(values, EncoderUse)
+    define(values, PrivacySettings)
     define(values, SliceAndTileFlags)
 
 
 def _job(values: FlagValues) -> None:
     given = read(values, EmbedFlags)
     choose_device(values)
+    from examine_jax.encoders.settings import EncoderUse
     from examine_jax.jobs.embed import embed_images
+    from examine_jax.jobs.headers import PrivacySettings
 
     parts = read(values, SliceAndTileFlags)
     features, skipped = embed_images(
-        **dataclasses.asdict(given), slicing=parts.slicing, tiling=parts.tiling
+        **dataclasses.asdict(given),
+        slicing=parts.slicing,
+        tiling=parts.tiling,
+        privacy=read(values, PrivacySettings),
+        use=read(values, EncoderUse),
     )
     left_out = f", {len(skipped)} skipped" if skipped else ""
     print(
-        f"{features.shape[0]} x {features.shape[1]} features{left_out}; see {given.output}",
+        f"{' x '.join(map(str, features.shape))} features{left_out}; see {given.output}",
         file=sys.stderr,
     )
 

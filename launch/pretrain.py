@@ -66,16 +66,19 @@ def main() -> None:
 
 
 def define_flags(values: FlagValues) -> None:
+    from examine_jax.jobs.headers import PrivacySettings
     from examine_jax.jobs.pretrain.pretrain import TrainingSettings
 
     define(values, PretrainFlags)
     define(values, SliceAndTileFlags)
+    define(values, PrivacySettings)
     define(values, TrainingSettings)
 
 
 def _job(values: FlagValues) -> None:
     flags, parts = read(values, PretrainFlags), read(values, SliceAndTileFlags)
     from examine_jax.common.processes import is_first
+    from examine_jax.jobs.headers import PrivacySettings
     from examine_jax.jobs.pretrain.page import write_training
     from examine_jax.jobs.pretrain.pretrain import TrainingSettings, train_encoder
 
@@ -101,12 +104,13 @@ def _job(values: FlagValues) -> None:
         label_column=flags.label_column,
         watch_every=flags.watch_every or None,
         tensorboard=flags.tensorboard,
+        privacy=read(values, PrivacySettings),
     )
     if not is_first():
         return
-    source = (
-        "scikit-image's sample picture" if flags.images is None else pathlib.Path(flags.images).name
-    )
+    source = "scikit-image's sample picture"
+    if flags.images is not None:
+        source = trained.headers.path(pathlib.Path(flags.images).name)
     page = write_training(workdir, trained, settings, source=source, device=device)
     print(f"the encoder is in {workdir / 'encoder'}; open {page}", file=sys.stderr)
 

@@ -11,7 +11,7 @@ import sys
 from absl.flags import FlagValues
 
 from .command import choose_device, run
-from .flags import define, read
+from .flags import define, read, refuse_without_effect
 
 _FLAG_NAMES = {"allow_shared_groups": "force", "allow_long": "yes"}
 
@@ -21,15 +21,18 @@ def main() -> None:
 
 
 def define_flags(values: FlagValues) -> None:
+    from examine_jax.jobs.headers import PrivacySettings
     from examine_jax.jobs.value.value import ValueFiles
     from examine_jax.valuation import LogisticRegression, ValueSettings
 
     define(values, ValueFiles)
+    define(values, PrivacySettings)
     define(values, ValueSettings, names=_FLAG_NAMES)
     define(values, LogisticRegression)
 
 
 def _job(values: FlagValues) -> None:
+    from examine_jax.jobs.headers import PrivacySettings
     from examine_jax.jobs.value.value import ValueFiles, value_files
     from examine_jax.valuation import LogisticRegression, ValueSettings
     from examine_jax.valuation.registry import describe_valuers
@@ -37,9 +40,13 @@ def _job(values: FlagValues) -> None:
     if "help" in (values["valuers"].value or ()):
         raise ValueError(describe_valuers())
     files = read(values, ValueFiles)
-    device = choose_device(values)
+    device = choose_device(values, files.workdir)
     settings = read(values, ValueSettings, model=read(values, LogisticRegression))
-    found = value_files(files, settings, device=device)
+    if files.features is not None:
+        refuse_without_effect(
+            values, ("id_key", "keep_ids", "anonymous_names"), "--features have no headers"
+        )
+    found = value_files(files, settings, privacy=read(values, PrivacySettings), device=device)
     for warning in found.values.warnings:
         print(f"note: {warning}", file=sys.stderr)
     if found.skipped:

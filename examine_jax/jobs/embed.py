@@ -4,17 +4,21 @@ import dataclasses
 import os
 import pathlib
 import sys
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from examine_jax.common.atomic_files import check_not_read, replacing, write_array
 from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float, Shaped
-from examine_jax.encoders import load_encoder
+from examine_jax.encoders.embedding import EmbeddingSpeed
+from examine_jax.encoders.settings import DEFAULT_USE, EncoderUse
 from examine_jax.images import SkippedImage, load_images
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.load import dicom_settings
+from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings
+from examine_jax.labelled.header_groups import HEADER_GROUPS
 from examine_jax.reporting.tables import write_skipped, write_table
 
 
@@ -23,16 +27,26 @@ class EmbeddedImages:
     """The readable images of a source, and their features.
 
     Attributes:
-        features: [N, D].
+        features: [N, D]; with the feature "tokens", [N, tokens, D].
         images: [N, S, S, C] uint8, at the encoder's size.
         names: [N], the images' names.
         skipped: the files that could not be read, each with its reason.
+        stored_names: [N], the names by which the images' files are found, where `names` hide what
+            these hold.
+        headers: of the images, and what hides names.
     """
 
-    features: Float[np.ndarray, "images features"]
+    features: Float[np.ndarray, "images *features"]
     images: Shaped[np.ndarray, "images height width channels"]
     names: tuple[str, ...]
     skipped: tuple[SkippedImage, ...]
+    stored_names: tuple[str, ...]
+    headers: JobHeaders
+
+    def column(self, by: str) -> Sequence[str]:
+        """The patient, study or series of each image; "": its header does not say."""
+        source = next(iter(self.headers.sources))
+        return self.headers.column(source, self.stored_names, by)
 
 
 def embedded(
@@ -45,16 +59,53 @@ def embedded(
     dicom_window: int | None = None,
     slicing: Slicing = EVERY_SLICE,
     tiling: Tiling = HALF_MICROMETRE,
+    privacy: PrivacySettings = HIDE_IDS,
+    outside: str | os.PathLike[str] | None = None,
+    hashed: bool = False,
+    use: EncoderUse = DEFAULT_USE,
     batch_size: int = 64,
     progress: bool = True,
 ) -> EmbeddedImages:
     """Reads images at an encoder's size and channels, and embeds them.
 
-    Args and errors are those of `embed_images`.
+    Args and errors are those of `embed_images`; `outside` is the folder of the results, and
+    `hashed` says that hashes of identifiers are needed.
     """
-    trained = load_encoder(encoder)
-    if pooling is not None:
-        trained = trained.with_pooling(pooling)
+    folders = () if outside is None else (outside,)
+    headers = JobHeaders.read((images,), privacy, outside=folders, hashed=hashed, progress=progress)
+    with headers.hiding():
+        return _embedded(
+            images,
+            encoder,
+            headers,
+            split=split,
+            pooling=pooling,
+            intensity_range=intensity_range,
+            dicom_window=dicom_window,
+            slicing=slicing,
+            tiling=tiling,
+            use=use,
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+
+def _embedded(
+    images: str | os.PathLike[str],
+    encoder: str | os.PathLike[str],
+    headers: JobHeaders,
+    *,
+    split: str | None,
+    pooling: str | None,
+    intensity_range: tuple[float, float] | None,
+    dicom_window: int | None,
+    slicing: Slicing,
+    tiling: Tiling,
+    use: EncoderUse,
+    batch_size: int,
+    progress: bool,
+) -> EmbeddedImages:
+    trained = use.load(encoder, pooling)
     with progress_bar("images", progress) as report:
         found = load_images(
             images,
@@ -67,11 +118,22 @@ def embedded(
             tiling=tiling,
             on_progress=report,
         )
+    stored_names = found.names
+    found = headers.images(images, found)
     for note in found.notes if progress else ():
         print(f"images: {note}", file=sys.stderr)
+    speeds: list[EmbeddingSpeed] = []
     with progress_bar("embedded", progress) as report:
-        features = trained.embed(found.pixels, batch_size=batch_size, on_progress=report)
-    return EmbeddedImages(features, found.pixels, found.names, found.skipped)
+        features = trained.embed(
+            found.pixels,
+            batch_size=batch_size,
+            fill_memory=use.fill_memory,
+            on_progress=report,
+            on_speed=speeds.append,
+        )
+    if progress:
+        print(f"embedded: {speeds[0]}", file=sys.stderr)
+    return EmbeddedImages(features, found.pixels, found.names, found.skipped, stored_names, headers)
 
 
 def embed_images(
@@ -85,18 +147,22 @@ def embed_images(
     dicom_window: int | None = None,
     slicing: Slicing = EVERY_SLICE,
     tiling: Tiling = HALF_MICROMETRE,
+    privacy: PrivacySettings = HIDE_IDS,
+    use: EncoderUse = DEFAULT_USE,
     batch_size: int = 64,
     progress: bool = True,
-) -> tuple[Float[np.ndarray, "images features"], tuple[SkippedImage, ...]]:
+) -> tuple[Float[np.ndarray, "images *features"], tuple[SkippedImage, ...]]:
     """Writes the features of images, [N, D] float32, with the images' names.
 
     To F.npy and F.names.csv, or to a Parquet file with the columns image and features. Files that
     cannot be read are left out and listed in F.skipped.csv. `score_features` reads both forms.
 
+    Where files are DICOM, the names have further columns: patient, study, series and modality, each
+    empty where a header does not say. Other commands group by them.
+
     Args:
         images: as in `load_images`.
-        encoder: a folder of ours or of transformers (ViTMAE, ViT, DINOv2), or a ResNet's
-            .safetensors file.
+        encoder: as in `load_encoder`.
         output: .npy or .parquet.
         split: of a TFDS data set or an .npz file.
         pooling: "mean" or "class_token", of a vision transformer's tokens. None: the encoder's own.
@@ -105,7 +171,9 @@ def embed_images(
         dicom_window: which of a DICOM file's windows. None: as in the encoder's training.
         slicing: which slices of volumes are images.
         tiling: how whole slides are cut into tiles.
-        batch_size: images at once.
+        privacy: whether names and identifiers of patients may be in the files.
+        use: which of the encoder's outputs are the features, and how they are computed.
+        batch_size: images at once on each device; `use` may allow an accelerator more.
         progress: show progress bars on stderr.
 
     Returns:
@@ -120,6 +188,8 @@ def embed_images(
     output = pathlib.Path(output)
     if output.suffix not in (".npy", ".parquet"):
         raise ValueError(f"output {output} must end in .npy or .parquet")
+    if output.suffix == ".parquet" and use.feature == "tokens":
+        raise ValueError(f"output {output}: a table has no place for tokens; give a .npy file")
     if not output.parent.is_dir():
         raise ValueError(f"{output} cannot be written: there is no folder {output.parent}")
     names, skipped = output.with_suffix(".names.csv"), output.with_suffix(".skipped.csv")
@@ -133,28 +203,45 @@ def embed_images(
         dicom_window=dicom_window,
         slicing=slicing,
         tiling=tiling,
+        privacy=privacy,
+        outside=output.parent,
+        hashed=True,
+        use=use,
         batch_size=batch_size,
         progress=progress,
     )
+    columns = header_columns(found)
+    found.headers.keep_table(progress)
     if output.suffix == ".npy":
         write_table(
             names,
-            ("image", "index"),
-            zip(found.names, range(len(found.names))),
+            ("image", "index", *columns),
+            zip(found.names, range(len(found.names)), *columns.values()),
         )
         write_array(output, found.features)
     else:
-        _write_parquet(output, found.names, found.features)
+        _write_parquet(output, {"image": found.names, **columns}, found.features)
     write_skipped(skipped, found.skipped)
     return found.features, found.skipped
 
 
+def header_columns(found: EmbeddedImages) -> dict[str, Sequence[str]]:
+    """The columns that headers give, by name; none where no file has a header."""
+    columns = {by: found.column(by) for by in HEADER_GROUPS}
+    source = next(iter(found.headers.sources))
+    columns["modality"] = found.headers.modalities(source, found.stored_names)
+    return columns if any(map(any, columns.values())) else {}
+
+
 def _write_parquet(
-    path: pathlib.Path, names: tuple[str, ...], features: Float[np.ndarray, "n d"]
+    path: pathlib.Path,
+    columns: Mapping[str, Sequence[str]],
+    features: Float[np.ndarray, "n d"],
 ) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), features.shape[1])
     with replacing(path) as stream:
-        pq.write_table(pa.table([pa.array(names), rows], names=["image", "features"]), stream)
+        held = [pa.array(column, pa.string()) for column in columns.values()]
+        pq.write_table(pa.table([*held, rows], names=[*columns, "features"]), stream)

@@ -9,6 +9,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -80,6 +81,7 @@ class JobHeaders:
         privacy: PrivacySettings,
         *,
         outside: Iterable[str | os.PathLike[str]] = (),
+        hashed: bool = False,
         progress: bool = True,
     ) -> "JobHeaders":
         """Reads the headers of some sources of images.
@@ -88,6 +90,7 @@ class JobHeaders:
             sources: as in `load_images`; None: there is none.
             privacy: what is hidden.
             outside: folders of results.
+            hashed: hashes of identifiers are needed, whatever the names hold.
             progress: show a bar on stderr, if there are DICOM files.
 
         Raises:
@@ -97,7 +100,8 @@ class JobHeaders:
         given = dict.fromkeys(os.fspath(one) for one in sources if one is not None)
         found = {source: _read_with_bar(source, progress) for source in given}
         headers = cls(found, privacy, tuple(outside))
-        if privacy.id_key is not None:
+        needed = hashed and not privacy.keep_ids and any(one.identities for one in found.values())
+        if needed or privacy.id_key is not None:
             headers.key  # noqa: B018 - a wrong key is refused before anything is computed
         return headers
 
@@ -145,7 +149,7 @@ class JobHeaders:
         return dataclasses.replace(
             images,
             names=self.names(source, images.names),
-            skipped=self._skipped(source, images.skipped),
+            skipped=self.skipped(source, images.skipped),
             notes=tuple(map(self.text, images.notes)),
         )
 
@@ -158,13 +162,16 @@ class JobHeaders:
         return dataclasses.replace(
             images,
             names=self.names(source, images.names),
-            skipped=self._skipped(source, images.skipped),
+            skipped=self.skipped(source, images.skipped),
             notes=tuple(map(self.text, images.notes)),
         )
 
-    def _skipped(
+    def skipped(
         self, source: str | os.PathLike[str] | None, skipped: Sequence[SkippedImage]
     ) -> tuple[SkippedImage, ...]:
+        """Files that could not be read, with names and reasons that may be shown."""
+        if self.hide is None:
+            return tuple(skipped)
         names = self.names(source, [item.name for item in skipped])
         return tuple(
             SkippedImage(name, self.text(item.reason)) for name, item in zip(names, skipped)
@@ -173,6 +180,13 @@ class JobHeaders:
     def path(self, path: str) -> str:
         """A path of the user's as it may be shown."""
         return path if self.hide is None else self.hide.path(path)
+
+    def plain(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings as plain values, with paths that may be shown."""
+        return {
+            name: self.path(value) if isinstance(value, str) and os.path.exists(value) else value
+            for name, value in settings.items()
+        }
 
     def text(self, text: str) -> str:
         """A message as it may be shown."""

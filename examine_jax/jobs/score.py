@@ -4,8 +4,8 @@ import dataclasses
 import importlib.util
 import os
 import pathlib
+import sys
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import jax
 import numpy as np
@@ -15,7 +15,8 @@ from examine_jax.common.progress import bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float
 from examine_jax.features.feature_chunks import FeatureChunks, open_features
-from examine_jax.labelled.name_groups import groups_by_name
+from examine_jax.jobs.columns_beside import groups_beside
+from examine_jax.labelled.header_groups import GroupBy
 from examine_jax.labelled.tables import names_beside, read_groups, read_names
 from examine_jax.reporting.tables import SCORES_HEADER, rank_by_gap, write_table
 from examine_jax.scoring.chunks import examine_chunks, examine_new_chunks, summarise_chunks
@@ -73,8 +74,10 @@ class ScoreSettings:
         metavar="FILE",
         main=True,
     )
-    group_by: Literal["folder", "file"] | None = setting(
-        None, "In place of --groups: images of one folder, or of one slide, volume or file."
+    group_by: GroupBy | None = setting(
+        None,
+        "In place of --groups: images of one patient, study or series by the columns that "
+        "launch.embed writes, of one folder, or of one slide, volume or file.",
     )
     group_column: str = setting(
         "group", "The header of the groups' column.", metavar="NAME", main=True
@@ -182,7 +185,12 @@ def _score_groups(
     settings: ScoreSettings, chunks: FeatureChunks, names: list[str] | None, progress: bool
 ) -> GroupExamination:
     if settings.group_by is not None:
-        named, values = np.unique(groups_by_name(names, settings.group_by), return_inverse=True)
+        found_groups, notes = groups_beside(
+            settings.group_by, settings.features, chunks.rows, names, settings.names
+        )
+        for note in notes if progress else ():
+            print(f"groups: {note}", file=sys.stderr)
+        named, values = np.unique(found_groups, return_inverse=True)
         values, classes = values.astype(np.int32), tuple(map(str, named))
     else:
         groups = read_groups(

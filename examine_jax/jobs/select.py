@@ -4,8 +4,8 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from examine_jax.common.progress import progress_bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Bool, Int, Num, Shaped
 from examine_jax.features.feature_chunks import FeatureChunks, open_features
-from examine_jax.labelled.name_groups import groups_by_name
+from examine_jax.jobs.columns_beside import groups_beside
+from examine_jax.labelled.header_groups import GroupBy
 from examine_jax.labelled.tables import is_missing, names_beside, read_column, read_names
 from examine_jax.reporting.tables import write_table
 from examine_jax.selection import STRATEGIES, Selection, parse_budget, select, strategy_of
@@ -56,8 +57,10 @@ class SelectSettings:
     groups: str | os.PathLike[str] | None = setting(
         None, "A .csv or .npy file: each image's patient or slide.", metavar="FILE", main=True
     )
-    group_by: Literal["folder", "file"] | None = setting(
-        None, "In place of --groups: images of one folder, or of one slide, volume or file."
+    group_by: GroupBy | None = setting(
+        None,
+        "In place of --groups: images of one patient, study or series by the columns that "
+        "launch.embed writes, of one folder, or of one slide, volume or file.",
     )
     per_group: int | None = setting(
         None, "At most so many images of one group, labelled ones included.", minimum=1, main=True
@@ -114,7 +117,7 @@ def select_features(settings: SelectSettings, *, progress: bool = True) -> Selec
     strategy = strategy_of(settings.strategy)
     chunks = open_features(settings.features)
     names = _names(settings, chunks)
-    groups = _groups(settings, chunks.rows, names)
+    groups = _groups(settings, chunks.rows, names, progress)
     usable = _usable(settings, chunks.rows, names)
     labelled = (
         None
@@ -277,10 +280,15 @@ def _names(settings: SelectSettings, chunks: FeatureChunks) -> list[str] | None:
 
 
 def _groups(
-    settings: SelectSettings, rows: int, names: Sequence[str] | None
+    settings: SelectSettings, rows: int, names: Sequence[str] | None, progress: bool
 ) -> Shaped[np.ndarray, " n"] | None:
     if settings.group_by is not None:
-        return groups_by_name(names, settings.group_by)
+        groups, notes = groups_beside(
+            settings.group_by, settings.features, rows, names, settings.names
+        )
+        for note in notes if progress else ():
+            print(f"groups: {note}", file=sys.stderr)
+        return groups
     if settings.groups is None:
         return None
     found = read_column(

@@ -29,7 +29,7 @@ from examine_jax.quality.populations import (
 )
 
 # Fewer images say nothing of what is usual: only what is certain of one image alone is found.
-_FEWEST = 10
+FEWEST = 10
 _STRANGE = {"unlike_others": 4.5, "unlike_layout": 4.5, "unlike_features": 4.5}
 # So many deviations of a distance weigh as much as a measure's threshold in the outlier value.
 _WEIGHT = 3.0
@@ -109,9 +109,9 @@ def find(
     added = None
     if reference is not None:
         added = _checked(reference, "reference", None)
-        if len(added) < _FEWEST:
+        if len(added) < FEWEST:
             raise ValueError(
-                f"{len(added)} reference images: give at least {_FEWEST}; fewer do not say what is "
+                f"{len(added)} reference images: give at least {FEWEST}; fewer do not say what is "
                 "usual"
             )
         if added.shape[1] != described.shape[1]:
@@ -203,7 +203,7 @@ def _measured(
         value[usual], measure.floor, deviations=deviations, long_tail=measure.long_tail
     )
     threshold = max(centre + deviations * deviation, measure.visible)
-    if len(usual) < _FEWEST:
+    if len(usual) < FEWEST:
         threshold = np.inf
     excess = (value - centre) / max(threshold - centre, measure.floor)
     excess = np.where(value >= measure.certain, np.maximum(excess, 1.0), excess)
@@ -214,7 +214,7 @@ def _strange(
     place: Float[np.ndarray, "n p"], usual: Int[np.ndarray, " m"], deviations: float
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], float]:
     """As `_measured`, of the logarithm of the distance to the nearest usual images."""
-    if len(usual) < _FEWEST:
+    if len(usual) < FEWEST:
         return np.zeros(len(place)), np.zeros(len(place)), np.inf
     value = np.round(np.log(distance_to_kth(place, usual) + 0.1), DECIMALS)
     deviations = _widened(deviations, usual)

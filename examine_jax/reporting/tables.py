@@ -25,6 +25,7 @@ from examine_jax.common.atomic_files import replacing
 from examine_jax.common.shapes import Bool, Float, Int
 
 SCORES_HEADER = ("image", "index", "score", "gap", "error_bound", "rank")
+MODALITY_HEADER = ("modality", "rank_in_modality")
 USABILITY_HEADER = ("usable", "outlier", "findings")
 NOISE_LEVELS_HEADER = ("image", "index", "level", "score", "gap", "rank")
 SKIPPED_HEADER = ("image", "reason")
@@ -79,8 +80,12 @@ def write_scores(
     error_bound: Float[np.ndarray, " n"],
     rank: Int[np.ndarray, " n"],
     usability: Usability | None = None,
+    modalities: Sequence[str] = (),
+    rank_in_modality: Int[np.ndarray, " n"] | None = None,
 ) -> None:
     """Writes scores.csv: a row an image, in the order of the features; `index` starts at 0.
+
+    `modality` and `rank_in_modality` are empty where no modality is known.
 
     `usable` is 1 or 0, `outlier` higher for stranger images, and `findings` are names with a ;
     between them. All three are empty without `usability`.
@@ -99,9 +104,20 @@ def write_scores(
         _digits(gap),
         _digits(error_bound),
         rank.tolist(),
+        *_modality_columns(modalities, rank_in_modality, len(rank)),
         *_usability_columns(usability, len(rank)),
     )
-    write_table(path, (*SCORES_HEADER, *USABILITY_HEADER), zip(*columns, strict=True))
+    header = (*SCORES_HEADER, *MODALITY_HEADER, *USABILITY_HEADER)
+    write_table(path, header, zip(*columns, strict=True))
+
+
+def _modality_columns(
+    modalities: Sequence[str], ranks: Int[np.ndarray, " n"] | None, num_rows: int
+) -> Sequence[Sequence[object]]:
+    if ranks is None or not modalities:
+        return (("",) * num_rows,) * 2
+    shown = [rank if kind else "" for kind, rank in zip(modalities, ranks.tolist(), strict=True)]
+    return modalities, shown
 
 
 def _usability_columns(usability: Usability | None, num_rows: int) -> Sequence[Sequence[object]]:

@@ -29,7 +29,7 @@ def test_scores_have_the_documented_columns_and_exact_values(dtype, tmp_path):
     header, *rows = _read(tmp_path / "scores.csv")
     assert header == [
         *("image", "index", "score", "gap", "error_bound", "rank"),
-        *("usable", "outlier", "findings"),
+        *("modality", "rank_in_modality", "usable", "outlier", "findings"),
     ]
     columns = list(zip(*rows, strict=True))
     assert list(columns[0]) == names
@@ -48,15 +48,33 @@ def test_usability_is_written_beside_the_scores(tmp_path):
     )
     columns = (["a", "b"], gap, gap, gap, np.array([2, 1]))
     tables.write_scores(tmp_path / "s.csv", *columns, found)
-    assert [row[6:] for row in _read(tmp_path / "s.csv")[1:]] == [
+    assert [row[8:] for row in _read(tmp_path / "s.csv")[1:]] == [
         ["1", "0.5", ""],
         ["0", str(1 / 3), "blurred;noisy"],
     ]
     tables.write_scores(tmp_path / "s.csv", *columns)
-    assert [row[6:] for row in _read(tmp_path / "s.csv")[1:]] == [["", "", ""]] * 2
+    assert [row[8:] for row in _read(tmp_path / "s.csv")[1:]] == [["", "", ""]] * 2
     found.usable = np.array([True])
     with pytest.raises(ValueError, match="findings for 1 of 2"):
         tables.write_scores(tmp_path / "s.csv", *columns, found)
+
+
+def test_modalities_are_written_beside_the_ranks(tmp_path):
+    gap = np.array([0.2, 0.1, 0.3])
+    columns = (["a", "b", "c"], gap, gap, gap, np.array([2, 1, 3]))
+    tables.write_scores(
+        tmp_path / "s.csv",
+        *columns,
+        modalities=("CT", "", "CT"),
+        rank_in_modality=np.array([1, 1, 2]),
+    )
+    rows = _read(tmp_path / "s.csv")
+    assert [row[6:8] for row in rows] == [
+        ["modality", "rank_in_modality"],
+        *(["CT", "1"], ["", ""], ["CT", "2"]),
+    ]
+    tables.write_scores(tmp_path / "s.csv", *columns)
+    assert [row[6:8] for row in _read(tmp_path / "s.csv")[1:]] == [["", ""]] * 3
 
 
 def test_half_precision_is_written_as_float32(tmp_path):
@@ -77,7 +95,7 @@ def test_hostile_names_come_back_from_csv_unchanged(tmp_path):
     )
     rows = _read(tmp_path / "s.csv")
     assert [row[0] for row in rows[1:]] == list(HOSTILE_NAMES)
-    assert {len(row) for row in rows} == {9}
+    assert {len(row) for row in rows} == {11}
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1))

@@ -4,15 +4,12 @@ import dataclasses
 import os
 import pathlib
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-from examine_jax.common.configuration import check_or_write_config, to_plain
+from examine_jax.common.configuration import to_plain
 from examine_jax.encoders import load_encoder
 from examine_jax.evaluation.noise_experiment import clip_to_bytes, separations_with_controls
 from examine_jax.features.preprocessing import Preprocessing, preprocess
@@ -39,14 +36,17 @@ from examine_jax.jobs.assess.encoding import (
     training_statistics,
 )
 from examine_jax.jobs.assess.pilot import judge
+from examine_jax.jobs.assess.run_folder import check_config, examined, shown_path, stage
 from examine_jax.jobs.assess.settings import (
     ASSESS_DEFAULTS,
     DECISION_DEFAULTS,
     AssessSettings,
     DecisionSettings,
 )
+from examine_jax.jobs.columns_beside import column_beside
+from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings
+from examine_jax.labelled.tables import names_beside
 from examine_jax.reporting.tables import rank_by_gap
-from examine_jax.scoring import Examination, examine
 
 
 def assess_images(
@@ -61,6 +61,7 @@ def assess_images(
     dicom_window: int | None = None,
     slicing: Slicing = EVERY_SLICE,
     tiling: Tiling = HALF_MICROMETRE,
+    privacy: PrivacySettings = HIDE_IDS,
     progress: bool = True,
 ) -> Assessment:
     """Finds which images are usable, chooses those to label, and scores all by EXAMINE.
@@ -86,6 +87,7 @@ def assess_images(
             encoder, else the first.
         slicing: which slices of volumes are images.
         tiling: how whole slides are cut into tiles.
+        privacy: whether names and identifiers of patients may be in the results.
         progress: print the stages, their speed and the time left on stderr.
 
     Returns:
@@ -100,6 +102,42 @@ def assess_images(
     workdir = pathlib.Path(workdir)
     check_workdir(workdir, images, pretrain_images, decision.reference_images)
     check_not_written(workdir, decision)
+    headers = JobHeaders.read(
+        (images, pretrain_images, decision.reference_images),
+        privacy,
+        outside=(workdir,),
+        progress=progress,
+    )
+    with headers.hiding():
+        return _assess_images(
+            images,
+            workdir,
+            settings,
+            decision,
+            headers,
+            pretrain_images=pretrain_images,
+            encoder=encoder,
+            asked={"intensity_range": intensity_range, "dicom_window": dicom_window},
+            slicing=slicing,
+            tiling=tiling,
+            progress=progress,
+        )
+
+
+def _assess_images(
+    images: str | os.PathLike[str] | None,
+    workdir: pathlib.Path,
+    settings: AssessSettings,
+    decision: DecisionSettings,
+    headers: JobHeaders,
+    *,
+    pretrain_images: str | os.PathLike[str] | None,
+    encoder: str | os.PathLike[str] | None,
+    asked: Mapping[str, Any],
+    slicing: Slicing,
+    tiling: Tiling,
+    progress: bool,
+) -> Assessment:
     trained = None if encoder is None else load_encoder(encoder)
     if trained is None:
         method, training = method_and_training(settings)
@@ -108,23 +146,22 @@ def assess_images(
         trained = trained if settings.pooling is None else trained.with_pooling(settings.pooling)
         method, training = trained.method, None
     sources: dict[str, Any] = {
-        "images": _path(images),
-        "pretrain_images": _path(pretrain_images),
-        "encoder": _path(encoder),
+        "images": shown_path(images, headers),
+        "pretrain_images": shown_path(pretrain_images, headers),
+        "encoder": shown_path(encoder, headers),
     }
-    asked = {"intensity_range": intensity_range, "dicom_window": dicom_window}
     sources |= {name: to_plain(value) for name, value in asked.items() if value is not None}
     if slicing != EVERY_SLICE:
         sources["slicing"] = to_plain(slicing)
     if tiling != HALF_MICROMETRE:
         sources["tiling"] = to_plain(tiling)
     if images is None and pretrain_images is None:
-        check_dicom_settings("sample:training", intensity_range, dicom_window)
-    _check_or_write_config(workdir, sources, settings, decision)
+        check_dicom_settings("sample:training", asked["intensity_range"], asked["dicom_window"])
+    check_config(workdir, sources, settings, decision, headers)
     seconds: dict[str, float] = {}
     kind: Preprocessing = settings.preprocessing or "zscore"
 
-    with _stage("read images", seconds, progress):
+    with stage("read images", seconds, progress):
         sets = load_sets(
             images,
             pretrain_images,
@@ -135,9 +172,22 @@ def assess_images(
             reference_images=decision.reference_images,
             slicing=slicing,
             tiling=tiling,
+            headers=headers,
         )
     assessed, images_trained_on = sets.assessed, sets.training
-    known = read_known(decision, len(assessed), assessed.names, seed=settings.seed)
+    own = sets.stored_names
+    known = read_known(
+        decision,
+        len(assessed),
+        assessed.names,
+        seed=settings.seed,
+        stored_names=own,
+        column=lambda by: headers.column(images, own, by),
+    )
+    modalities = headers.modalities(images, own)
+    headers.keep_table(progress)
+    for note in known.notes if progress else ():
+        print(f"groups: {note}", file=sys.stderr)
     check_budget(decision, len(assessed), known)
     level, clean_mean = None, float(images_trained_on.pixels.mean()) / 255
     if settings.noise is not None:
@@ -146,7 +196,7 @@ def assess_images(
 
     loss = None
     if trained is None:
-        with _stage("train", seconds, progress):
+        with stage("train", seconds, progress):
             assert training is not None  # there is no given encoder
             trained, loss = train_encoder(
                 method,
@@ -158,15 +208,20 @@ def assess_images(
                 asked,
                 progress,
             )
-    with _stage("embed", seconds, progress):
+    with stage("embed", seconds, progress):
         features = embedded(trained, assessed.pixels, progress)
         reference = training_statistics(trained) if kind == "zscore" else None
         scored = preprocess(features, kind, reference)
-    with _stage("score", seconds, progress):
-        examination = _examine(scored, settings)
-    with _stage("decide", seconds, progress):
+    with stage("score", seconds, progress):
+        examination = examined(scored, settings)
+    with stage("decide", seconds, progress):
         findings = find_unusable(
-            assessed, scored, sets.reference, changed=settings.noise is not None
+            assessed,
+            scored,
+            sets.reference,
+            changed=settings.noise is not None,
+            modalities=modalities,
+            reference_modalities=sets.reference_modalities,
         )
         selection, unmet = None, ""
         try:
@@ -175,11 +230,11 @@ def assess_images(
             unmet = str(error)
     pilot = None
     if known.pilot is not None:
-        with _stage("pilot", seconds, progress):
+        with stage("pilot", seconds, progress):
             pilot = judge(known.pilot, scored, assessed.pixels, known.groups, settings.seed)
     separations = {}
     if level is not None:
-        with _stage("controls", seconds, progress):
+        with stage("controls", seconds, progress):
             separations = separations_with_controls(
                 trained,
                 images_trained_on.pixels,
@@ -210,6 +265,11 @@ def assess_images(
         groups=known.groups,
         labelled=known.labelled,
         pilot=pilot,
+        modalities=modalities if any(modalities) else (),
+        identities=tuple(headers.identities(images, own)),
+        stored_names=own,
+        notes=known.notes,
+        headers=headers,
         seconds=seconds,
     )
 
@@ -256,19 +316,34 @@ def assess_features(
         ) from error
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{file} holds several arrays; give an .npy file with one matrix [N, D]")
-    _check_or_write_config(pathlib.Path(workdir), {"features": _path(features)}, settings, decision)
+    check_config(pathlib.Path(workdir), {"features": shown_path(features)}, settings, decision)
     kind: Preprocessing = settings.preprocessing or "none"
     if array.dtype.kind == "f" and array.ndim == 2:
         array = preprocess(array, kind)
-    known = read_known(decision, len(array), None, seed=settings.seed)
+
+    def beside(column: str) -> list[str] | None:
+        table = names_beside(file)
+        return None if table is None else column_beside(file, len(array), column, table)
+
+    known = read_known(
+        decision,
+        len(array),
+        None,
+        seed=settings.seed,
+        column=beside,
+        group_names=beside("image") if decision.group_by is not None else None,
+    )
+    for note in known.notes if progress else ():
+        print(f"groups: {note}", file=sys.stderr)
+    own_table = file.with_suffix(".names.csv").is_file()  # Another one may be of other features.
     seconds: dict[str, float] = {}
-    with _stage("score", seconds, progress):
-        examination = _examine(array, settings)
-    with _stage("decide", seconds, progress):
+    with stage("score", seconds, progress):
+        examination = examined(array, settings)
+    with stage("decide", seconds, progress):
         selection = choose(array, decision, known, None, settings.seed)
     pilot = None
     if known.pilot is not None:
-        with _stage("pilot", seconds, progress):
+        with stage("pilot", seconds, progress):
             pilot = judge(known.pilot, array, None, known.groups, settings.seed)
     return Assessment(
         names=tuple(f"row {index}" for index in range(len(array))),
@@ -281,44 +356,7 @@ def assess_features(
         groups=known.groups,
         labelled=known.labelled,
         pilot=pilot,
+        modalities=tuple(beside("modality") or ()) if own_table else (),
+        notes=known.notes,
         seconds=seconds,
     )
-
-
-def _check_or_write_config(
-    workdir: pathlib.Path,
-    sources: Mapping[str, Any],
-    settings: AssessSettings,
-    decision: DecisionSettings,
-) -> None:
-    """Refuses another run's workdir. The decision may change: nothing is trained again for it."""
-    decided = {name: value for name, value in to_plain(decision).items() if name != "type"}
-    for name in ("labelled", "groups", "pilot", "reference_images"):
-        decided[name] = _path(getattr(decision, name))
-    check_or_write_config(
-        workdir / "config.json",
-        {**sources, "settings": to_plain(settings), "decision": decided},
-        replaceable=("decision",),
-    )
-
-
-def _examine(features: np.ndarray, settings: AssessSettings) -> Examination:
-    return jax.tree.map(
-        np.asarray, examine(features, solver=settings.solver, center=settings.center)
-    )
-
-
-def _path(path: str | os.PathLike[str] | None) -> str | None:
-    """The path, absolute. A name that is no path, as `tfds:NAME`, stays as it is."""
-    if path is None or (":" in os.fspath(path) and not pathlib.Path(path).exists()):
-        return None if path is None else os.fspath(path)
-    return str(pathlib.Path(path).resolve())
-
-
-@contextmanager
-def _stage(name: str, seconds: dict[str, float], progress: bool) -> Iterator[None]:
-    begin = time.perf_counter()
-    yield
-    seconds[name] = time.perf_counter() - begin
-    if progress:
-        print(f"{name}: {seconds[name]:.1f} s", file=sys.stderr)

@@ -10,6 +10,8 @@ from examine_jax.evaluation.noise_separation import NoiseSeparation
 from examine_jax.evaluation.pilot import PilotResult
 from examine_jax.features.preprocessing import Preprocessing
 from examine_jax.images import ImageSet
+from examine_jax.images.decoding.header_identity import HeaderIdentity
+from examine_jax.jobs.headers import JobHeaders
 from examine_jax.quality import Findings
 from examine_jax.scoring import Examination
 from examine_jax.selection import Selection
@@ -41,6 +43,12 @@ class Assessment:
         groups: [N], each image's group as text, or None.
         labelled: indices of the images that are labelled already.
         pilot: what a pilot of labelled images says, if one was given.
+        modalities: [N], each image's modality, such as CT; "": unknown. Empty: none is known.
+        identities: [N], what the header of each image says; empty for given features.
+        stored_names: the names by which the images' files are found, where `names` hide what
+            these hold; None: `names`.
+        notes: what the user should know of groups and names, one line each.
+        headers: of all images, and what hides names; None for given features.
         seconds: the time of each stage.
     """
 
@@ -64,4 +72,25 @@ class Assessment:
         default_factory=lambda: np.empty(0, np.int64)
     )
     pilot: PilotResult | None = None
+    modalities: tuple[str, ...] = ()
+    identities: tuple[HeaderIdentity | None, ...] = ()
+    stored_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    headers: JobHeaders | None = None
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def rank_in_modality(self) -> Int[np.ndarray, " n"] | None:
+        """[N]. The rank among the images of the same modality; None: no modality is known."""
+        if not any(self.modalities):
+            return None
+        order, kinds = np.argsort(self.rank), np.array(self.modalities)
+        ranks = np.zeros(len(kinds), np.int64)
+        for kind in set(self.modalities):
+            own = order[kinds[order] == kind]
+            ranks[own] = np.arange(1, len(own) + 1)
+        return ranks
+
+    def stored_name(self, index: int) -> str:
+        """The name by which an image's file is found."""
+        return (self.stored_names or self.names)[index]

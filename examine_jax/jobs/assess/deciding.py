@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,10 +11,11 @@ from examine_jax.common.shapes import Bool, Float, Int, Shaped
 from examine_jax.images import ImageSet
 from examine_jax.jobs.assess.pilot import PilotLabels, check_judgeable, read_pilot
 from examine_jax.jobs.assess.settings import DecisionSettings
+from examine_jax.jobs.headers import names_in_table
 from examine_jax.jobs.select import read_listed
-from examine_jax.labelled.name_groups import groups_by_name
+from examine_jax.labelled.header_groups import groups_of_images
 from examine_jax.labelled.tables import read_column
-from examine_jax.quality import Findings, describe, find
+from examine_jax.quality import Findings, describe, find_by_kind
 from examine_jax.selection import Random, Selection, select
 from examine_jax.selection.arguments import groups_of
 from examine_jax.selection.pool import most_of
@@ -44,11 +45,13 @@ class Known:
         groups: [N], each image's patient, slide or the like, as text; None: not known.
         labelled: indices of the images that are labelled already.
         pilot: the labels of some of them, by which the choice is judged; None: there is no pilot.
+        notes: what the user should know of the groups, one line each.
     """
 
     groups: Shaped[np.ndarray, " n"] | None
     labelled: Int[np.ndarray, " labelled"]
     pilot: PilotLabels | None = None
+    notes: tuple[str, ...] = ()
 
 
 def check_not_written(
@@ -75,7 +78,14 @@ def check_not_written(
 
 
 def read_known(
-    decision: DecisionSettings, count: int, names: Sequence[str] | None, *, seed: int = 0
+    decision: DecisionSettings,
+    count: int,
+    names: Sequence[str] | None,
+    *,
+    seed: int = 0,
+    stored_names: Sequence[str] | None = None,
+    column: Callable[[str], Sequence[str] | None] = lambda _: None,
+    group_names: Sequence[str] | None = None,
 ) -> Known:
     """Reads the tables of labelled images, of groups and of the pilot.
 
@@ -86,21 +96,29 @@ def read_known(
         count: the number of images.
         names: of the images; None: the tables have a column `index`.
         seed: of the pilot's folds.
+        stored_names: of the images' files, where `names` hide what they hold. A table names images
+            in either way.
+        column: "patient", "study" or "series" -> it, of each image; None: it is not known.
+        group_names: the images' names that tell groups; None: `names`.
 
     Raises:
         ValueError: an unknown image, an image without a group, no such column, or a pilot that
             cannot be judged.
         OSError: a file cannot be read.
     """
-    groups = None
+    groups, notes = None, tuple[str, ...]()
+
+    def named(path: str | os.PathLike[str]) -> Sequence[str] | None:
+        return names_in_table(path, decision.image_column, stored_names or names, names)
+
     if decision.group_by is not None:
-        groups = groups_by_name(names, decision.group_by)
+        groups, notes = groups_of_images(decision.group_by, group_names or names, column)
     if decision.groups is not None:
         groups = read_column(
             decision.groups,
             count,
             decision.group_column,
-            names,
+            named(decision.groups),
             decision.image_column,
             column_flag="group_column",
         ).astype(str)
@@ -114,12 +132,12 @@ def read_known(
     columns = {"image_column": decision.image_column, "label_column": decision.label_column}
     pilot = None
     if decision.pilot is not None:
-        pilot = read_pilot(decision.pilot, count, names, **columns)
+        pilot = read_pilot(decision.pilot, count, named(decision.pilot), **columns)
         check_judgeable(decision.pilot, pilot, groups, seed)
     labelled = np.empty(0, np.int64) if pilot is None else pilot.indices
     if decision.labelled is not None:
-        labelled = read_listed(decision.labelled, count, names, **columns)
-    return Known(groups, labelled, pilot)
+        labelled = read_listed(decision.labelled, count, named(decision.labelled), **columns)
+    return Known(groups, labelled, pilot, notes)
 
 
 def check_budget(decision: DecisionSettings, count: int, known: Known) -> None:
@@ -145,6 +163,8 @@ def find_unusable(
     reference: Float[np.ndarray, "m k"] | None,
     *,
     changed: bool,
+    modalities: Sequence[str] = (),
+    reference_modalities: Sequence[str] = (),
 ) -> Findings:
     """What is found in the images.
 
@@ -153,11 +173,20 @@ def find_unusable(
         features: of the encoder.
         reference: descriptions of clean reference images, or None.
         changed: whether the pixels were changed after they were described.
+        modalities: of the images. Each is judged among the images of its own.
+        reference_modalities: of the reference images.
     """
     descriptions = images.descriptions
     if changed or descriptions is None:
         descriptions = np.stack([describe(pixels) for pixels in images.pixels])
-    return find(descriptions, pixels=images.pixels, features=features, reference=reference)
+    return find_by_kind(
+        descriptions,
+        modalities or ("",) * len(images),
+        pixels=images.pixels,
+        features=features,
+        reference=reference,
+        reference_kinds=reference_modalities or None,
+    )
 
 
 def choose(

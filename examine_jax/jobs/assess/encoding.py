@@ -1,6 +1,7 @@
 """How the main job reads images, trains its encoder and embeds."""
 
 import dataclasses
+import os
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.load import dicom_settings
 from examine_jax.jobs.assess.settings import AssessSettings
+from examine_jax.jobs.headers import JobHeaders
 from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_preset
 from examine_jax.pretraining.recipes import recipe
@@ -34,11 +36,15 @@ class LoadedSets:
         assessed: the images to assess, with descriptions.
         training: the images to train on.
         reference: [M, K] descriptions of clean reference images, if there are any.
+        stored_names: the names by which the assessed images' files are found.
+        reference_modalities: [M], of the reference images.
     """
 
     assessed: ImageSet
     training: ImageSet
     reference: Float[np.ndarray, "m k"] | None
+    stored_names: tuple[str, ...]
+    reference_modalities: tuple[str, ...] = ()
 
 
 def load_sets(
@@ -52,8 +58,13 @@ def load_sets(
     reference_images: Any = None,
     slicing: Slicing = EVERY_SLICE,
     tiling: Tiling = HALF_MICROMETRE,
+    headers: JobHeaders,
 ) -> LoadedSets:
-    """Reads all images that the job needs; those that are assessed are described as stored."""
+    """Reads all images that the job needs; those that are assessed are described as stored.
+
+    Their names are hidden as `headers` says.
+    """
+    stored_names: dict[str, tuple[str, ...]] = {}
     size, channels = method.encoder.image_size, method.encoder.channels
     bits = None if trained is None else trained.training.get("bits_stored")
 
@@ -72,6 +83,8 @@ def load_sets(
                 tiling=tiling,
                 on_progress=report,
             )
+        stored_names[os.fspath(source)] = found.names
+        found = headers.images(source, found)
         for note in found.notes if progress else ():
             print(f"images: {note}", file=sys.stderr)
         return found
@@ -88,10 +101,17 @@ def load_sets(
             assessed = load(images, training.bits_stored, describe)
     if len(assessed) < 2:
         raise ValueError(f"{images} holds one readable image; leaving one out needs at least two")
-    reference = None
-    if reference_images is not None:
-        reference = load(reference_images, assessed.bits_stored, describe, "reference images")
-    return LoadedSets(assessed, training, None if reference is None else reference.descriptions)
+    own = assessed.names if images is None else stored_names[os.fspath(images)]
+    if reference_images is None:
+        return LoadedSets(assessed, training, None, own)
+    reference = load(reference_images, assessed.bits_stored, describe, "reference images")
+    return LoadedSets(
+        assessed,
+        training,
+        reference.descriptions,
+        own,
+        headers.modalities(reference_images, stored_names[os.fspath(reference_images)]),
+    )
 
 
 def check_fits(settings: AssessSettings, trained: Encoder) -> None:

@@ -15,6 +15,7 @@ from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.jobs.assess.assessment import Assessment
 from examine_jax.jobs.assess.decision import decision_of
+from examine_jax.jobs.assess.header_counts import header_tables, header_warnings
 from examine_jax.jobs.assess.looking import findings_by_name, in_words, number_to_look_at
 from examine_jax.jobs.assess.pilot import pilot_figure, pilot_tables
 from examine_jax.jobs.assess.settings import DECISION_DEFAULTS, AssessSettings, DecisionSettings
@@ -106,6 +107,8 @@ def write_assessment(
         bound,
         assessment.rank,
         assessment.findings,
+        assessment.modalities,
+        assessment.rank_in_modality,
     )
     stored = stored_images(assessment, folder, slicing, tiling)
     write_chosen(workdir, assessment, stored, hand_over_as, keep_originals)
@@ -128,6 +131,7 @@ def write_assessment(
         tables = (
             Table("How well the gap tells the noise levels", header, rows, _ABOUT_SEPARATION),
         )
+    tables = (*header_tables(assessment), *tables)
     if assessment.pilot is not None:
         tables = (*pilot_tables(assessment.pilot), *tables)
     illustrations = _illustrations(assessment, gap, score)
@@ -294,7 +298,7 @@ def _encoder_in_words(assessment: Assessment) -> str:
 
 
 def _warnings(assessment: Assessment, gap: np.ndarray, bound: np.ndarray) -> tuple[str, ...]:
-    found = []
+    found = list(header_warnings(assessment))
     formulas = formula_like(assessment.names)
     if formulas:
         found.append(

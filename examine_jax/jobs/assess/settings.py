@@ -7,6 +7,7 @@ from typing import Literal
 from examine_jax.common.settings import setting
 from examine_jax.features.preprocessing import PREPROCESSINGS, Preprocessing
 from examine_jax.images import GaussianCorruption
+from examine_jax.labelled.header_groups import GroupBy
 from examine_jax.models.architectures import ARCHITECTURES
 from examine_jax.pretraining import PretrainSettings, method_names
 from examine_jax.scoring import Solver
@@ -107,8 +108,10 @@ class DecisionSettings:
     groups: str | os.PathLike[str] | None = setting(
         None, "A CSV file with each image's group (patient, slide).", metavar="FILE"
     )
-    group_by: Literal["folder", "file"] | None = setting(
-        None, "In place of --groups: images of one folder, or of one slide, volume or file."
+    group_by: GroupBy | None = setting(
+        None,
+        "In place of --groups: images of one patient, study or series by their DICOM headers, of "
+        "one folder, or of one slide, volume or file.",
     )
     per_group: int | None = setting(
         None,

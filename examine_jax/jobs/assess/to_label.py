@@ -43,14 +43,18 @@ def write_chosen(
     if images is not None:
         files = {}
         if stored is not None:
-            for name in assessment.names:
-                own = stored.own_file(name)
-                if own is not None:
-                    files[name] = (own, stored.shown_by_browsers(name))
+            for index, name in enumerate(assessment.names):
+                file = assessment.stored_name(index)
+                own = stored.own_file(file)
+                # A path that must not be shown is handed over as a copy, or as a picture.
+                if own is not None and (file == name or keep_originals):
+                    files[name] = (own, stored.shown_by_browsers(file))
 
         def pixels(image: ChosenImage) -> UInt8[np.ndarray, "h w c"]:
             own = images.pixels[image.index]
-            return own if stored is None else stored.read_or(image.name, own)
+            return (
+                own if stored is None else stored.read_or(assessment.stored_name(image.index), own)
+            )
 
         root = workdir if stored is None else stored.folder
         chosen = ChosenImages(chosen_images(assessment, files), pixels, root)
@@ -72,7 +76,7 @@ def stored_images(
     training = {} if assessment.encoder is None else assessment.encoder.training
     return StoredImages.of(
         folder,
-        assessment.names,
+        assessment.stored_names or assessment.names,
         bits_stored=assessment.images.bits_stored,
         **dicom_settings(folder, training),
         slicing=slicing,
@@ -87,7 +91,7 @@ def shown_pixels(assessment: Assessment, stored: StoredImages | None) -> PixelsO
 
     def pixels(index: int) -> UInt8[np.ndarray, "h w c"]:
         own = images.pixels[index]
-        return own if stored is None else stored.read_or(images.names[index], own)
+        return own if stored is None else stored.read_or(assessment.stored_name(index), own)
 
     return pixels
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import sys
 from typing import Any, Literal
 
 import numpy as np
@@ -18,9 +19,11 @@ from examine_jax.detection.prediction import predict
 from examine_jax.detection.training import Detector
 from examine_jax.images import ImageSet, load_images
 from examine_jax.images.sources.load import dicom_settings
+from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings, names_in_table
 from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.boxes.coco import coco_ids, write_coco_results
 from examine_jax.labelled.boxes.reading import format_of, write_boxes
+from examine_jax.labelled.header_groups import HEADER_GROUPS, GroupBy
 from examine_jax.labelled.tables import read_column
 from examine_jax.reporting.tables import write_skipped
 
@@ -68,6 +71,11 @@ class DetectSettings:
         metavar="FILE",
         main=True,
     )
+    group_by: GroupBy | None = setting(
+        None,
+        "In place of --groups: images of one patient, study or series by their DICOM headers, of "
+        "one folder, or of one slide, volume or file.",
+    )
     image_column: str = setting("image", "The header of the names in --groups.", metavar="NAME")
     group_column: str = setting("group", "The header of the groups.", metavar="NAME")
     bootstrap_draws: int = setting(200, "Of the metrics' intervals; 0: none.", minimum=0)
@@ -91,8 +99,11 @@ class DetectSettings:
         if not output.parent.is_dir():
             raise ValueError(f"{output} cannot be written: there is no folder {output.parent}")
         check_not_read([output, self.page], (self.boxes, self.groups))
-        if self.groups is not None and self.boxes is None:
-            raise ValueError("--groups serves the metrics' intervals: give --boxes=PATH too")
+        if self.groups is not None and self.group_by is not None:
+            raise ValueError("--groups and --group_by both say the groups: leave one of them out")
+        if (self.groups is not None or self.group_by is not None) and self.boxes is None:
+            flag = "--groups" if self.group_by is None else "--group_by"
+            raise ValueError(f"{flag} serves the metrics' intervals: give --boxes=PATH too")
 
     @property
     def page(self) -> pathlib.Path:
@@ -112,6 +123,7 @@ class DetectedBoxes:
         measured: the rows of the measured images.
         metrics: of the detections on these, or None.
         skipped: of images, and of true boxes.
+        headers: of the images, and what hides names.
     """
 
     detector: Detector
@@ -121,20 +133,36 @@ class DetectedBoxes:
     measured: Shaped[np.ndarray, " measured"]
     metrics: DetectionMetrics | None
     skipped: tuple[Any, ...]
+    headers: JobHeaders
 
 
-def detect_boxes(settings: DetectSettings, *, progress: bool = True) -> DetectedBoxes:
+def detect_boxes(
+    settings: DetectSettings, *, privacy: PrivacySettings = HIDE_IDS, progress: bool = True
+) -> DetectedBoxes:
     """Finds objects in images and writes the file of detections, whole or not at all.
 
     Beside OUTPUT.csv, OUTPUT.skipped.csv lists what could not be read, if there is anything.
 
     Args:
         settings: images, detector and output.
+        privacy: whether names and identifiers of patients may be in the results.
         progress: show progress on stderr.
 
     Raises:
         ValueError, OSError, ImportError: a one-line reason and remedy.
     """
+    headers = JobHeaders.read(
+        (settings.images,),
+        privacy,
+        outside=(pathlib.Path(settings.output).parent,),
+        hashed=settings.group_by in HEADER_GROUPS,
+        progress=progress,
+    )
+    with headers.hiding():
+        return _detect_boxes(settings, headers, progress)
+
+
+def _detect_boxes(settings: DetectSettings, headers: JobHeaders, progress: bool) -> DetectedBoxes:
     detector = load_detector(settings.detector)
     method = detector.method
     with progress_bar("images", progress) as report:
@@ -178,24 +206,41 @@ def detect_boxes(settings: DetectSettings, *, progress: bool = True) -> Detected
         truth = boxed.boxes.with_classes(method.classes)
         place = {name: row for row, name in enumerate(images.names)}
         measured = np.array([place[name] for name in truth.images])
-        metrics = _measure(settings, truth, found.select(measured.tolist()))
-    _write(settings, found)
+        metrics = _measure(settings, truth, found.select(measured.tolist()), headers, progress)
+    images = headers.images(settings.images, images)
+    headers.keep_table(progress)
+    shown = dataclasses.replace(found, images=images.names)
+    _write(settings, found, shown)
+    if truth is not None:
+        truth = dataclasses.replace(truth, images=headers.names(settings.images, truth.images))
     # Images that the true boxes do not name are read and searched all the same.
     problems = () if boxed is None else boxed.problems
-    skipped = (*images.skipped, *(problem.skipped() for problem in problems))
+    unused = headers.skipped(settings.images, [problem.skipped() for problem in problems])
+    skipped = (*images.skipped, *unused)
     if skipped:
         write_skipped(pathlib.Path(settings.output).with_suffix(".skipped.csv"), skipped)
-    return DetectedBoxes(detector, images, found, truth, measured, metrics, skipped)
+    return DetectedBoxes(detector, images, shown, truth, measured, metrics, skipped, headers)
 
 
-def _measure(settings: DetectSettings, truth: BoxSet, found: BoxSet) -> DetectionMetrics:
+def _measure(
+    settings: DetectSettings, truth: BoxSet, found: BoxSet, headers: JobHeaders, progress: bool
+) -> DetectionMetrics:
     groups = None
+    if settings.group_by is not None:
+        groups, notes = headers.groups(settings.images, truth.images, settings.group_by)
+        for note in notes if progress else ():
+            print(f"groups: {note}", file=sys.stderr)
     if settings.groups is not None:
         groups = read_column(
             settings.groups,
             len(truth.images),
             settings.group_column,
-            truth.images,
+            names_in_table(
+                settings.groups,
+                settings.image_column,
+                truth.images,
+                headers.names(settings.images, truth.images),
+            ),
             settings.image_column,
             column_flag="group_column",
         )
@@ -204,7 +249,8 @@ def _measure(settings: DetectSettings, truth: BoxSet, found: BoxSet) -> Detectio
     )
 
 
-def _write(settings: DetectSettings, found: BoxSet) -> None:
+def _write(settings: DetectSettings, found: BoxSet, shown: BoxSet) -> None:
+    """Writes the detections: `shown`, or where ids name the images, those of `found`."""
     format = settings.format
     if format is None and pathlib.Path(settings.output).suffix.lower() == ".json":
         format = "coco_results"
@@ -218,7 +264,7 @@ def _write(settings: DetectSettings, found: BoxSet) -> None:
             settings.output, found.take(known), image_ids=images, category_ids=categories
         )
         return
-    write_boxes(settings.output, found, format=format)
+    write_boxes(settings.output, shown, format=format)
 
 
 def _is_coco(settings: DetectSettings) -> bool:

@@ -57,7 +57,10 @@ def write_page(settings: DetectSettings, found: DetectedBoxes, *, device: str) -
         tables=_tables(found),
         skipped=found.skipped,
         warnings=_warnings(found),
-        settings={"detector": to_plain(found.detector.method), "command": to_plain(settings)},
+        settings={
+            "detector": to_plain(found.detector.method),
+            "command": found.headers.plain(to_plain(settings)),
+        },
         versions=package_versions(),
         privacy=PATIENTS_PIXELS,
     )

@@ -31,9 +31,12 @@ from examine_jax.detection.training import (
     train_detector,
 )
 from examine_jax.encoders import Encoder, load_encoder
+from examine_jax.images import SkippedImage
 from examine_jax.images.sources.scan import check_workdir
 from examine_jax.jobs.detect_train.settings import DetectTrainSettings
+from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings
 from examine_jax.labelled.boxes.box_set import BoxSet
+from examine_jax.labelled.header_groups import HEADER_GROUPS, GroupBy
 from examine_jax.reporting.charts.boxes import boxes_on_images
 from examine_jax.reporting.tables import write_skipped
 from examine_jax.training.settings import PretrainSettings
@@ -55,6 +58,8 @@ class TrainedDetector:
         class_counts: by class: images with a box, boxes, images an epoch with repetitions.
         reached: the share of the training boxes with an anchor of IoU .5 and of .7.
         notes: what was printed: where weights came from, what was left out.
+        headers: of the images, and what hides names.
+        skipped: the rows of skipped.csv.
     """
 
     detector: Detector
@@ -65,9 +70,16 @@ class TrainedDetector:
     class_counts: tuple[tuple[str, int, int, float], ...]
     reached: tuple[float, float]
     notes: tuple[str, ...]
+    headers: JobHeaders
+    skipped: tuple[SkippedImage, ...]
 
 
-def train_on_boxes(settings: DetectTrainSettings, *, progress: bool = True) -> TrainedDetector:
+def train_on_boxes(
+    settings: DetectTrainSettings,
+    *,
+    privacy: PrivacySettings = HIDE_IDS,
+    progress: bool = True,
+) -> TrainedDetector:
     """Trains a detector and writes workdir/detector, which `load_detector` reads.
 
     The same call again continues a killed run. The workdir also gets boxes.png, a picture of the
@@ -75,6 +87,7 @@ def train_on_boxes(settings: DetectTrainSettings, *, progress: bool = True) -> T
 
     Args:
         settings: images, boxes and the training.
+        privacy: whether names and identifiers of patients may be in the results.
         progress: show progress and notes on stderr.
 
     Raises:
@@ -82,6 +95,20 @@ def train_on_boxes(settings: DetectTrainSettings, *, progress: bool = True) -> T
     """
     workdir = pathlib.Path(settings.workdir)
     check_workdir(workdir, settings.images)
+    headers = JobHeaders.read(
+        (settings.images,),
+        privacy,
+        outside=(workdir,),
+        hashed=settings.group_by in HEADER_GROUPS,
+        progress=progress,
+    )
+    with headers.hiding():
+        return _train_on_boxes(settings, workdir, headers, progress)
+
+
+def _train_on_boxes(
+    settings: DetectTrainSettings, workdir: pathlib.Path, headers: JobHeaders, progress: bool
+) -> TrainedDetector:
     notes: list[str] = []
 
     def note(text: str) -> None:
@@ -91,7 +118,8 @@ def train_on_boxes(settings: DetectTrainSettings, *, progress: bool = True) -> T
 
     encoder = None if settings.encoder is None else load_encoder(settings.encoder)
     boxed = _read(settings, settings.boxes, None, progress)
-    for text in boxed.images.notes:
+    stored_names = boxed.images.names
+    for text in map(headers.text, boxed.images.notes):
         note(f"images: {text}")
     boxes, thin = large_enough(boxed.scaled_boxes)
     boxed = dataclasses.replace(boxed, problems=(*boxed.problems, *thin))
@@ -101,7 +129,11 @@ def train_on_boxes(settings: DetectTrainSettings, *, progress: bool = True) -> T
             f"{os.fspath(settings.boxes)}: there is no box on any of the {len(boxes.images)} "
             f"training images: nothing can be learned{left}"
         )
-    validation = _validation(settings, boxes.classes, progress)
+    validation = _validation(settings, boxes.classes, stored_names, headers, progress)
+    skipped = headers.skipped(settings.images, boxed.skipped())
+    boxed = _shown(boxed, settings.images, headers)
+    boxes = dataclasses.replace(boxes, images=boxed.images.names)
+    headers.keep_table(progress)
 
     detector = settings.detector(boxes)
     if encoder is not None:
@@ -112,7 +144,6 @@ def train_on_boxes(settings: DetectTrainSettings, *, progress: bool = True) -> T
         validation = dataclasses.replace(validation, every=every)
 
     workdir.mkdir(parents=True, exist_ok=True)
-    skipped = boxed.skipped()
     write_skipped(workdir / "skipped.csv", skipped)
     _check_picture(workdir, boxed, boxes)
     note(
@@ -165,7 +196,18 @@ def train_on_boxes(settings: DetectTrainSettings, *, progress: bool = True) -> T
     }
     trained = dataclasses.replace(trained, training=json.loads(json.dumps(remembered)))
     save_detector(workdir / "detector", trained)
-    return TrainedDetector(trained, training, history, boxed, boxes, counts, reached, tuple(notes))
+    return TrainedDetector(
+        trained,
+        training,
+        history,
+        boxed,
+        boxes,
+        counts,
+        reached,
+        tuple(notes),
+        headers,
+        skipped,
+    )
 
 
 def _read(
@@ -189,14 +231,48 @@ def _read(
         )
 
 
+def _shown(boxed: BoxedImages, source: str | os.PathLike[str], headers: JobHeaders) -> BoxedImages:
+    """Images and boxes with names that may be shown."""
+    images = headers.images(source, boxed.images)
+    return dataclasses.replace(
+        boxed, images=images, boxes=dataclasses.replace(boxed.boxes, images=images.names)
+    )
+
+
 def _validation(
-    settings: DetectTrainSettings, classes: tuple[str, ...], progress: bool
+    settings: DetectTrainSettings,
+    classes: tuple[str, ...],
+    trained_on: tuple[str, ...],
+    headers: JobHeaders,
+    progress: bool,
 ) -> ValidationSet | None:
     if settings.validation_boxes is None:
         return None
     boxed = _read(settings, settings.validation_boxes, classes, progress)
+    if settings.group_by is not None:
+        _check_apart(settings.group_by, settings.images, trained_on, boxed.images.names, headers)
     boxes = large_enough(boxed.scaled_boxes)[0].with_classes(classes)
     return ValidationSet(boxed.images.pixels, boxes, every=1)
+
+
+def _check_apart(
+    by: GroupBy,
+    source: str | os.PathLike[str],
+    training: tuple[str, ...],
+    validation: tuple[str, ...],
+    headers: JobHeaders,
+) -> None:
+    """Refuses validation images of a patient, or of another group, with training images."""
+    names = tuple(dict.fromkeys((*training, *validation)))
+    groups, _ = headers.groups(source, names, by)
+    of = dict(zip(names, groups.tolist()))
+    shared = sorted({of[name] for name in training} & {of[name] for name in validation})
+    if shared:
+        raise ValueError(
+            f"--group_by={by}: {len(shared)} groups, such as {shared[0]!r}, have training and "
+            "validation images, so that the validation would be too good: give validation boxes "
+            "of other groups"
+        )
 
 
 def _training(

@@ -59,14 +59,14 @@ def write_training(
             lowest=(),
             figures=_figures(workdir, trained),
             tables=_tables(trained),
-            skipped=trained.boxed.skipped(),
+            skipped=trained.skipped,
             warnings=tuple(
                 note.removeprefix("warning: ") for note in trained.notes if "warning: " in note
             ),
             settings={
                 "detector": to_plain(trained.detector.method),
                 "training": to_plain(trained.settings),
-                "command": to_plain(settings),
+                "command": trained.headers.plain(to_plain(settings)),
             },
             versions=package_versions(),
             privacy=PATIENTS_PIXELS,

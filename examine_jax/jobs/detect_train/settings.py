@@ -12,6 +12,7 @@ from examine_jax.detection.recipes import RECIPES, Recipe
 from examine_jax.detection.repeat_factors import RepeatFactors
 from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.boxes.registry import READERS
+from examine_jax.labelled.header_groups import GroupBy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +66,11 @@ class DetectTrainSettings:
         "Boxes to measure by while training, on images of the same folder.",
         metavar="PATH",
         main=True,
+    )
+    group_by: GroupBy | None = setting(
+        None,
+        "With --validation_boxes: refuse validation images of a patient, study or series (by DICOM "
+        "headers), folder or file that has training images.",
     )
     validate_every: int | None = setting(
         None, "Steps between two measurements. If not given: a tenth of the steps.", minimum=1
@@ -130,6 +136,8 @@ class DetectTrainSettings:
             raise ValueError("--scale takes two factors with a comma between them")
         if self.learning_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"--learning_rate must be positive, got {self.learning_rate}")
+        if self.group_by is not None and self.validation_boxes is None:
+            raise ValueError("--group_by needs --validation_boxes=PATH")
         if self.validate_every is not None and self.validation_boxes is None:
             raise ValueError("--validate_every needs --validation_boxes=PATH")
 

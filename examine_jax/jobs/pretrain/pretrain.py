@@ -21,6 +21,7 @@ from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.load import check_dicom_settings
 from examine_jax.images.sources.scan import check_workdir
+from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings, names_in_table
 from examine_jax.labelled.tables import Labels, check_label_file, read_labels
 from examine_jax.models.architectures import ARCHITECTURES, Architecture
 from examine_jax.models.architectures import architecture as named_architecture
@@ -140,6 +141,7 @@ class TrainedEncoder:
         examples: uint8 [M, S, S, C], some of the images.
         skipped: files that could not be read.
         resized_up: the number of images that were enlarged.
+        headers: of the images, and what hides names.
     """
 
     encoder: Encoder
@@ -149,6 +151,7 @@ class TrainedEncoder:
     examples: UInt8[np.ndarray, "m size size channels"]
     skipped: tuple[SkippedImage, ...]
     resized_up: int
+    headers: JobHeaders
 
 
 def train_encoder(
@@ -167,6 +170,7 @@ def train_encoder(
     label_column: str = "label",
     watch_every: int | None = 100,
     tensorboard: bool = False,
+    privacy: PrivacySettings = HIDE_IDS,
     progress: bool = True,
 ) -> TrainedEncoder:
     """Trains an encoder on images and writes workdir/encoder, which `load_encoder` reads.
@@ -191,6 +195,7 @@ def train_encoder(
         image_column, label_column: the headers of the CSV file's columns.
         watch_every: steps between two evaluations of the features of some images; None: none.
         tensorboard: also writes event files.
+        privacy: whether names and identifiers of patients may be in the results.
         progress: shows progress on stderr.
 
     Raises:
@@ -203,68 +208,82 @@ def train_encoder(
     shape = settings.encoder()
     if labels is not None:
         check_label_file(labels, image_column, label_column)
-    with progress_bar("images", progress) as report:
-        if images is None:
-            check_dicom_settings("sample:training", intensity_range, dicom_window)
-            source: Any = sample_images(image_size=shape.image_size, channels=shape.channels)[0]
-        else:
-            read: Callable[..., Any] = stream_images if on_demand else load_images
-            source = read(
-                images,
-                image_size=shape.image_size,
-                channels=shape.channels,
-                split=split,
-                intensity_range=intensity_range,
-                dicom_window=dicom_window,
-                slicing=slicing,
-                tiling=tiling,
-                on_progress=report,
-            )
-    for note in getattr(source, "notes", ()) if progress else ():
-        print(f"images: {note}", file=sys.stderr)
-    pixels = source.pixels if isinstance(source, ImageSet) else source
-    method, training = settings.resolve(len(pixels))
-    if progress and settings.batch_size is None and training.batch_size == len(pixels):
-        print(f"a batch is all {len(pixels)} images: there are no more", file=sys.stderr)
-    known = None
-    if labels is not None:
-        known = read_labels(
-            labels,
-            source.names,
-            image_column=image_column,
-            label_column=label_column,
-            # Where labels serve metrics alone, some images may lack one.
-            partial=not settings.needs_labels(),
-            skipped=[item.name for item in source.skipped],
+    headers = JobHeaders.read((images,), privacy, outside=(workdir,), progress=progress)
+    with headers.hiding():
+        with progress_bar("images", progress) as report:
+            if images is None:
+                check_dicom_settings("sample:training", intensity_range, dicom_window)
+                source: Any = sample_images(image_size=shape.image_size, channels=shape.channels)[0]
+            else:
+                read: Callable[..., Any] = stream_images if on_demand else load_images
+                source = read(
+                    images,
+                    image_size=shape.image_size,
+                    channels=shape.channels,
+                    split=split,
+                    intensity_range=intensity_range,
+                    dicom_window=dicom_window,
+                    slicing=slicing,
+                    tiling=tiling,
+                    on_progress=report,
+                )
+        stored_names, stored_skipped = source.names, source.skipped
+        source = (
+            headers.images(images, source)
+            if isinstance(source, ImageSet)
+            else headers.streamed(images, source)
         )
-        _check_known(labels, known)
-    columns = {IMAGE: pixels}
-    if known is not None and uses_column(method, _LABEL):
-        columns[_LABEL] = known.values
-    monitor = None if watch_every is None else _monitor(pixels, known, watch_every, settings.seed)
-    encoder, history = train_and_save(
-        method,
-        (columns,),
-        training,
-        workdir,
-        architecture=settings.architecture,
-        names=source.names,
-        bits_stored=getattr(source, "bits_stored", None),
-        intensity_range=intensity_range,
-        dicom_window=dicom_window,
-        observer=None if monitor is None else monitor.observer(method),
-        tensorboard=tensorboard,
-        progress=progress,
-    )
-    return TrainedEncoder(
-        encoder,
-        training,
-        history,
-        len(pixels),
-        pixels[subset_indices(len(pixels), 8, settings.seed)],
-        tuple(source.skipped),
-        getattr(source, "resized_up", 0),
-    )
+        headers.keep_table(progress)
+        for note in getattr(source, "notes", ()) if progress else ():
+            print(f"images: {note}", file=sys.stderr)
+        pixels = source.pixels if isinstance(source, ImageSet) else source
+        method, training = settings.resolve(len(pixels))
+        if progress and settings.batch_size is None and training.batch_size == len(pixels):
+            print(f"a batch is all {len(pixels)} images: there are no more", file=sys.stderr)
+        known = None
+        if labels is not None:
+            named = names_in_table(labels, image_column, stored_names, source.names)
+            skipped = source.skipped if named is source.names else stored_skipped
+            known = read_labels(
+                labels,
+                named or (),
+                image_column=image_column,
+                label_column=label_column,
+                # Where labels serve metrics alone, some images may lack one.
+                partial=not settings.needs_labels(),
+                skipped=[item.name for item in skipped],
+            )
+            _check_known(labels, known)
+        columns = {IMAGE: pixels}
+        if known is not None and uses_column(method, _LABEL):
+            columns[_LABEL] = known.values
+        monitor = (
+            None if watch_every is None else _monitor(pixels, known, watch_every, settings.seed)
+        )
+        encoder, history = train_and_save(
+            method,
+            (columns,),
+            training,
+            workdir,
+            architecture=settings.architecture,
+            names=source.names,
+            bits_stored=getattr(source, "bits_stored", None),
+            intensity_range=intensity_range,
+            dicom_window=dicom_window,
+            observer=None if monitor is None else monitor.observer(method),
+            tensorboard=tensorboard,
+            progress=progress,
+        )
+        return TrainedEncoder(
+            encoder,
+            training,
+            history,
+            len(pixels),
+            pixels[subset_indices(len(pixels), 8, settings.seed)],
+            tuple(source.skipped),
+            getattr(source, "resized_up", 0),
+            headers,
+        )
 
 
 def _check_known(path: str | os.PathLike[str], labels: Labels) -> None:

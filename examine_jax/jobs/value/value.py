@@ -3,20 +3,25 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from examine_jax.common.atomic_files import check_not_read
+from examine_jax.common.processes import is_first
 from examine_jax.common.progress import bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Shaped
 from examine_jax.features.feature_chunks import open_features
 from examine_jax.images import SkippedImage
+from examine_jax.jobs.columns_beside import column_beside
 from examine_jax.jobs.embed import embedded
+from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings, names_in_table
 from examine_jax.jobs.value.page import write_values
+from examine_jax.labelled.header_groups import HEADER_GROUPS, GroupBy, groups_of_images
 from examine_jax.labelled.labelled_rows import LabelledRows
 from examine_jax.labelled.tables import names_beside, read_column, read_names
 from examine_jax.reporting.tables import write_skipped
@@ -59,6 +64,11 @@ class ValueFiles:
         metavar="FILE",
         main=True,
     )
+    group_by: GroupBy | None = setting(
+        None,
+        "In place of --groups: rows of one patient, study or series by DICOM headers or by the "
+        "columns that launch.embed writes, of one folder, or of one slide, volume or file.",
+    )
     validation_features: str | os.PathLike[str] | None = setting(
         None,
         "The validation set, which defines a model's worth. If not given: folds.",
@@ -85,6 +95,8 @@ class ValueFiles:
             )
         if (self.validation_features is None) != (self.validation_labels is None):
             raise ValueError("--validation_features and --validation_labels go together")
+        if self.groups is not None and self.group_by is not None:
+            raise ValueError("--groups and --group_by both say the groups: leave one of them out")
         if self.validation_groups is not None and (
             self.validation_features is None or self.groups is None
         ):
@@ -114,7 +126,13 @@ class ValuedFiles:
     skipped: tuple[SkippedImage, ...]
 
 
-def value_files(files: ValueFiles, settings: ValueSettings, *, device: str = "") -> ValuedFiles:
+def value_files(
+    files: ValueFiles,
+    settings: ValueSettings,
+    *,
+    privacy: PrivacySettings = HIDE_IDS,
+    device: str = "",
+) -> ValuedFiles:
     """Values rows that are read from files; writes values.csv, values.html and more.
 
     `write_values` lists the files.
@@ -122,17 +140,19 @@ def value_files(files: ValueFiles, settings: ValueSettings, *, device: str = "")
     Args:
         files: what is read, and where results go.
         settings: which valuers, and how.
+        privacy: whether names and identifiers of patients may be in the results.
         device: for the page.
 
     Raises:
         ValueError, OSError, ImportError: as `value_features`; files that cannot be read or do not
             fit one another.
     """
-    rows, skipped = _rows(files)
+    rows, skipped, headers = _rows(files, privacy)
     validation = _validation(files)
     workdir = pathlib.Path(files.workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    write_skipped(workdir / "skipped.csv", skipped)
+    if is_first():
+        write_skipped(workdir / "skipped.csv", skipped)
     with _progress_bars() as on_progress:
         found = value_features(
             rows, workdir, settings, validation=validation, on_progress=on_progress
@@ -143,19 +163,41 @@ def value_files(files: ValueFiles, settings: ValueSettings, *, device: str = "")
         else f"against {len(validation.features)} validation rows"
     )
     source = pathlib.Path(files.features or files.images or "").name
+    if headers is not None:
+        source = headers.path(source)
+    if not is_first():
+        return ValuedFiles(found, workdir / "values.html", skipped)
     page = write_values(
         workdir, found, settings, names=rows.names, source=source, validation=against, device=device
     )
     return ValuedFiles(found, page, skipped)
 
 
-def _rows(files: ValueFiles) -> tuple[LabelledRows, tuple[SkippedImage, ...]]:
-    """The rows to be valued, and the images that could not be read."""
+def _rows(
+    files: ValueFiles, privacy: PrivacySettings
+) -> tuple[LabelledRows, tuple[SkippedImage, ...], JobHeaders | None]:
+    """The rows to be valued, the images that could not be read, and the headers of images."""
     if files.features is not None:
-        return _labelled(files, files.features, files.labels, files.groups), ()
-    found = embedded(files.images or "", files.encoder or "")
-    rows = _with_columns(files, found.features, found.names, files.labels, files.groups)
-    return dataclasses.replace(rows, pixels=found.images), found.skipped
+        return _labelled(files, files.features, files.labels, files.groups), (), None
+    found = embedded(
+        files.images or "",
+        files.encoder or "",
+        privacy=privacy,
+        outside=files.workdir,
+        hashed=files.group_by in HEADER_GROUPS,
+    )
+    with found.headers.hiding():
+        rows = _with_columns(
+            files,
+            found.features,
+            found.names,
+            files.labels,
+            files.groups,
+            stored_names=found.stored_names,
+            column=found.column,
+        )
+    found.headers.keep_table()
+    return dataclasses.replace(rows, pixels=found.images), found.skipped, found.headers
 
 
 def _validation(files: ValueFiles) -> LabelledRows | None:
@@ -178,7 +220,12 @@ def _labelled(
     if names is None and (beside := names_beside(path)) is not None:
         names = read_names(beside, chunks.rows, files.image_column)
     return _with_columns(
-        files, np.concatenate(list(chunks)), None if names is None else tuple(names), labels, groups
+        files,
+        np.concatenate(list(chunks)),
+        None if names is None else tuple(names),
+        labels,
+        groups,
+        column=lambda by: column_beside(path, chunks.rows, by),
     )
 
 
@@ -188,16 +235,34 @@ def _with_columns(
     names: tuple[str, ...] | None,
     labels: str | os.PathLike[str] | None,
     groups: str | os.PathLike[str] | None,
+    *,
+    stored_names: tuple[str, ...] | None = None,
+    column: Callable[[str], Sequence[str] | None],
 ) -> LabelledRows:
-    def column(path: str | os.PathLike[str] | None, flag: str) -> Shaped[np.ndarray, " n"] | None:
+    """Rows with labels and groups, from tables or, for groups, by `column`.
+
+    Args:
+        files: the settings.
+        features: of the rows.
+        names: of the rows, as they may be shown.
+        labels, groups: tables.
+        stored_names: of the images' files; None: `names`.
+        column: "patient", "study" or "series" -> it, of each row; None: it is not known.
+    """
+
+    def read(path: str | os.PathLike[str] | None, flag: str) -> Shaped[np.ndarray, " n"] | None:
         if path is None:
             return None
+        named = names_in_table(path, files.image_column, stored_names or names, names)
         header = getattr(files, flag)
-        return read_column(path, len(features), header, names, files.image_column, column_flag=flag)
+        return read_column(path, len(features), header, named, files.image_column, column_flag=flag)
 
-    return LabelledRows(
-        features, column(labels, "label_column"), column(groups, "group_column"), names
-    )
+    own = read(groups, "group_column")
+    if files.group_by is not None:
+        own, notes = groups_of_images(files.group_by, names, column)
+        for note in notes:
+            print(f"groups: {note}", file=sys.stderr)
+    return LabelledRows(features, read(labels, "label_column"), own, names)
 
 
 @contextmanager
