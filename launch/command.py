@@ -44,7 +44,10 @@ class DeviceFlags:
 
 
 def choose_device(
-    values: FlagValues, folder: str | os.PathLike[str] | None = None, *, together: bool = True
+    values: FlagValues,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    alone: str | None = None,
 ) -> str:
     """Selects the device that the command line names, and prints it.
 
@@ -54,7 +57,7 @@ def choose_device(
     Args:
         values: the command's flags.
         folder: where the command writes; all processes must see it.
-        together: whether several processes can do the command's work.
+        alone: the message where one process alone can do this work; None: several can.
 
     Returns:
         The device's name for reports, such as "cpu (1 x cpu, 2 cores)".
@@ -71,8 +74,8 @@ def choose_device(
         jax.config.update("jax_platforms", "cpu")  # otherwise JAX prefers an accelerator
     if not given.distributed:
         refuse_without_effect(values, _OF_CLUSTERS, "without --distributed there is one process")
-    elif not together:
-        raise ValueError("this command's work is done by one process: leave --distributed out")
+    elif alone is not None:
+        raise ValueError(alone)
     else:
         from examine_jax.common.cluster import Cluster
 

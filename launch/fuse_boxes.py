@@ -25,7 +25,7 @@ def _job(values: FlagValues) -> None:
     from examine_jax.jobs.fuse_boxes import FuseBoxesSettings, fuse_boxes
 
     settings = read(values, FuseBoxesSettings)
-    choose_device(values)
+    choose_device(values, alone="one process fuses boxes: leave --distributed out")
     found = fuse_boxes(settings)
     for line in found.summary():
         print(line, file=sys.stderr)

@@ -5,6 +5,7 @@ python -m launch.score --features=PATH --groups=GROUPS.csv --output=FILE  (leave
 python -m launch.score --features=NEW.npy --against=SUMMARY --output=FILE (new rows and a corpus)
 """
 
+import pathlib
 import sys
 
 from absl.flags import FlagValues
@@ -29,7 +30,7 @@ def _job(values: FlagValues) -> None:
     if not values["features"].value or not values["output"].value:
         raise ValueError("--features=PATH and --output=FILE are both needed (see --help)")
     settings = read(values, ScoreSettings)
-    choose_device(values)
+    choose_device(values, pathlib.Path(settings.output).parent)
     found = score_features(settings)
     sigma = float(found.singular_value)
     print(f"{len(found.gap)} scored; sigma = {sigma:.6g}; see {settings.output}", file=sys.stderr)

@@ -5,6 +5,7 @@ python -m launch.select --features=F.npy --budget=2% --groups=G.csv --per_group=
 python -m launch.select --features=F.npy --budget=200 --labelled=to_label.csv --output=next.csv
 """
 
+import pathlib
 import sys
 
 from absl.flags import FlagValues
@@ -24,10 +25,13 @@ def define_flags(values: FlagValues) -> None:
 
 
 def _job(values: FlagValues) -> None:
+    from examine_jax.common.processes import is_first
     from examine_jax.jobs.select import SelectSettings, select_features
 
     settings = read(values, SelectSettings)
-    choose_device(values)
+    choose_device(values, pathlib.Path(settings.output).parent)
+    if not is_first():
+        return  # one process chooses and writes; the others wait
     found = select_features(settings)
     print(
         f"{len(found.indices)} of {found.num_usable} usable images chosen; see {settings.output}",

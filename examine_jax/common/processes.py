@@ -22,7 +22,7 @@ from jax.experimental import multihost_utils
 from examine_jax.common.configuration import differences
 from examine_jax.common.shapes import Shaped
 
-_PIECE = 2**26  # bytes that a process gives to the others at a time
+_PIECES = 2**27  # bytes that all processes together give to the others at a time
 _SECONDS_TO_SEE_A_FILE = 20.0  # a network's file system may show a new file late
 
 _ALONE: contextvars.ContextVar[bool] = contextvars.ContextVar("alone", default=False)
@@ -85,8 +85,9 @@ def gather_bytes(content: bytes) -> list[bytes]:
     sizes = multihost_utils.process_allgather(np.frombuffer(_eight(len(content)), np.uint8))
     lengths = [int.from_bytes(size.tobytes(), "little") for size in np.asarray(sizes)]
     parts: list[list[bytes]] = [[] for _ in lengths]
-    for start in range(0, max(lengths), _PIECE):
-        piece = np.zeros(min(_PIECE, max(lengths) - start), np.uint8)
+    most = max(1, _PIECES // len(lengths))
+    for start in range(0, max(lengths), most):
+        piece = np.zeros(min(most, max(lengths) - start), np.uint8)
         own = np.frombuffer(content, np.uint8)[start : start + len(piece)]
         piece[: len(own)] = own
         gathered = np.asarray(multihost_utils.process_allgather(piece))

@@ -5,21 +5,26 @@ import importlib.util
 import os
 import pathlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
 
 from examine_jax.common.atomic_files import check_not_read, replacing
+from examine_jax.common.processes import is_first
 from examine_jax.common.progress import bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float
-from examine_jax.features.feature_chunks import FeatureChunks, open_features
+from examine_jax.features.feature_chunks import FeatureChunks, FeatureRows, open_features
 from examine_jax.jobs.columns_beside import groups_beside
+from examine_jax.jobs.together import (
+    examine_new_together,
+    examine_together,
+    summarise_together,
+)
 from examine_jax.labelled.header_groups import GroupBy
 from examine_jax.labelled.tables import names_beside, read_groups, read_names
 from examine_jax.reporting.tables import SCORES_HEADER, rank_by_gap, write_table
-from examine_jax.scoring.chunks import examine_chunks, examine_new_chunks, summarise_chunks
 from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.groups import GroupExamination, examine_groups
 from examine_jax.scoring.leave_one_out import examine
@@ -118,6 +123,9 @@ def score_features(
 ) -> Examination | Newcomers | GroupExamination:
     """Scores features without holding them in memory, and writes the table.
 
+    Several processes (`jax.distributed`) each read and score their share of the rows; the first one
+    writes. Groups are scored by each process as a whole.
+
     Where there are no more rows than columns, they are held in memory and are less than D x D.
 
     After an error nothing is written.
@@ -139,8 +147,10 @@ def score_features(
             than two rows. One line each.
     """
     chunks = open_features(settings.features)
-    names = _names(settings, chunks)
-    if settings.groups is not None or settings.group_by is not None:
+    grouped = settings.groups is not None or settings.group_by is not None
+    # Names may be many: the process that writes the table alone reads them.
+    names = _names(settings, chunks) if is_first() or grouped else None
+    if grouped:
         return _score_groups(settings, chunks, names, progress)
     if settings.against is None and chunks.rows <= chunks.width:
         # The N x N side: the rows take less memory than a D x D matrix, and O(N^2 D) time.
@@ -149,11 +159,11 @@ def score_features(
         )
         header, columns = SCORES_HEADER, [found.score, found.gap, found.error_bound]
         if settings.save_summary is not None:
-            summary = summarise_chunks(_WithProgress(chunks, "summarise", progress))
+            summary = summarise_together(chunks, _shown("summarise", progress))
     elif settings.against is None:
-        summary = summarise_chunks(_WithProgress(chunks, "summarise", progress))
-        found = examine_chunks(
-            _WithProgress(chunks, "score", progress), center=settings.center, summary=summary
+        summary = summarise_together(chunks, _shown("summarise", progress))
+        found = examine_together(
+            chunks, summary.spectrum(settings.center), _shown("score", progress)
         )
         header, columns = SCORES_HEADER, [found.score, found.gap, found.error_bound]
     else:
@@ -164,12 +174,14 @@ def score_features(
                 f"{settings.features} has {chunks.width}: "
                 "use the encoder that made the corpus"
             )
-        found = examine_new_chunks(
-            _WithProgress(chunks, "score", progress), corpus.spectrum(settings.center)
+        found = examine_new_together(
+            chunks, corpus.spectrum(settings.center), _shown("score", progress)
         )
         header, columns = NEWCOMERS_HEADER, [found.score, found.gap, found.singular_value_with]
         if settings.save_summary is not None:
-            summary = corpus.merge(summarise_chunks(_WithProgress(chunks, "summarise", progress)))
+            summary = corpus.merge(summarise_together(chunks, _shown("summarise", progress)))
+    if not is_first():
+        return found
     ranks = rank_by_gap(np.asarray(found.gap))
     _write(
         settings.output,
@@ -206,7 +218,8 @@ def _score_groups(
     gap = np.asarray(found.gap)
     images = np.bincount(values, minlength=len(classes))
     columns = [np.asarray(found.score), gap, np.asarray(found.error_bound), rank_by_gap(gap)]
-    _write(settings.output, GROUPS_HEADER, [classes, images, *columns])
+    if is_first():
+        _write(settings.output, GROUPS_HEADER, [classes, images, *columns])
     return found
 
 
@@ -230,10 +243,14 @@ def _write(
         _write_parquet(path, header, table)
 
 
+def _shown(label: str, progress: bool) -> Callable[[FeatureRows], "_WithProgress"]:
+    return lambda rows: _WithProgress(rows, label, progress)
+
+
 class _WithProgress:
     """Chunks that show a progress bar on stderr at each pass."""
 
-    def __init__(self, chunks: FeatureChunks, label: str, progress: bool):
+    def __init__(self, chunks: FeatureChunks | FeatureRows, label: str, progress: bool):
         self._chunks, self._label, self._progress = chunks, label, progress
 
     def __iter__(self) -> Iterator[Float[np.ndarray, "chunk width"]]:

@@ -11,10 +11,18 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from examine_jax.common.atomic_files import write_bytes
+from examine_jax.common.processes import (
+    gather_arrays,
+    is_alone,
+    is_first,
+    process_count,
+    process_index,
+)
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.valuation import Progress
 
@@ -69,12 +77,21 @@ class Samples:
 
 
 def load_samples(path: str | os.PathLike[str], fingerprint: str, players: int) -> Samples:
-    """The samples in a file; none if there is no file.
+    """The samples in a file; none if there is no file. The first of several processes reads it.
 
     Raises:
         ValueError: the file is damaged, or of another run (other data, settings or key).
     """
     path = pathlib.Path(path)
+    if not is_alone():
+        none = Samples.none(fingerprint, players)
+        own = none if not is_first() else _load(path, fingerprint, players)
+        arrays = (own.indices, own.contributions, own.fits)
+        return Samples(fingerprint, *(gather_arrays(array)[0] for array in arrays))
+    return _load(path, fingerprint, players)
+
+
+def _load(path: pathlib.Path, fingerprint: str, players: int) -> Samples:
     if not path.exists():
         return Samples.none(fingerprint, players)
     samples = _read(path)
@@ -114,6 +131,9 @@ def draw_missing(
 ) -> Samples:
     """Draws the wanted samples that are still missing, group by group, and saves after each group.
 
+    Several processes each draw one group at a time. The result is that of one process, bit for bit
+    where their processors are alike.
+
     Args:
         samples: the finished ones.
         state: the file; None: nothing is saved.
@@ -123,17 +143,34 @@ def draw_missing(
         progress: called with (done, total).
         enough: contributions so far -> whether to stop; called after each group.
     """
-    for start in range(wanted.start, wanted.stop, at_once):
-        group = np.arange(start, min(start + at_once, wanted.stop))
-        missing = group[~np.isin(group, samples.indices)]
-        if len(missing):
-            samples = samples.with_samples(missing, *draw(missing))
-            if state is not None:
-                samples.save(state)
-        progress(int(group[-1]) + 1 - wanted.start, len(wanted))
-        if enough(samples.contributions[samples.indices <= group[-1]]):
+    groups = [
+        np.arange(start, min(start + at_once, wanted.stop))
+        for start in range(wanted.start, wanted.stop, at_once)
+    ]
+    for start in range(0, len(groups), process_count()):
+        at_a_time = groups[start : start + process_count()]
+        missing = [group[~np.isin(group, samples.indices)] for group in at_a_time]
+        for group, new, drawn in zip(at_a_time, missing, _drawn(missing, draw)):
+            if len(new):
+                samples = samples.with_samples(new, *drawn)
+            progress(int(group[-1]) + 1 - wanted.start, len(wanted))
+            stop = enough(samples.contributions[samples.indices <= group[-1]])
+            if stop:
+                break
+        if any(map(len, missing)) and state is not None and is_first():
+            samples.save(state)
+        if stop:
             break
     return samples
+
+
+def _drawn(missing: Sequence[Int[np.ndarray, " k"]], draw: Callable[..., Any]) -> list[Any]:
+    """The contributions and fits of each group of samples; each process draws its own group."""
+    if not any(map(len, missing)):
+        return [None] * len(missing)
+    own = missing[process_index()] if process_index() < len(missing) else missing[0][:0]
+    drawn = draw(own) if len(own) else (np.zeros((0, 0)), np.zeros(0, np.int64))
+    return list(zip(*(gather_arrays(np.asarray(part)) for part in drawn)))[: len(missing)]
 
 
 def _read(path: pathlib.Path) -> Samples:

@@ -14,6 +14,7 @@ import numpy as np
 
 from examine_jax.common.atomic_files import write_text
 from examine_jax.common.fingerprints import fingerprint
+from examine_jax.common.processes import first_decides, is_first
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Int
 from examine_jax.labelled.labelled_rows import (
@@ -269,7 +270,7 @@ class _Keep:
         )  # a valuer of another package; Windows has no colons in names
         mark, file = fingerprint(valuer, features, labels, key), self.folder / f"{stem}-values.json"
         try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
+            kept = first_decides(lambda: _read_record(file))
             if kept["fingerprint"] == mark:
                 error = kept["standard_error"]
                 valuation = Valuation(
@@ -278,7 +279,7 @@ class _Keep:
                     kept["diagnostics"],
                 )
                 return valuation, kept["seconds"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             pass  # absent or incomplete: only time is lost
         begin = time.perf_counter()
         found = valuer.value(
@@ -294,8 +295,17 @@ class _Keep:
             "diagnostics": found.diagnostics,
             "seconds": seconds,
         }
-        write_text(file, json.dumps(record) + "\n")
+        if is_first():
+            write_text(file, json.dumps(record) + "\n")
         return found, seconds
+
+
+def _read_record(file: pathlib.Path) -> Any:
+    """A kept result, or None."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _progress_of(name: str, on_progress: Callable[[str, int, int], None] | None) -> Progress:

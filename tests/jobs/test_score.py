@@ -216,6 +216,6 @@ def test_few_rows_of_many_columns_are_scored_by_their_own_number(
     np.testing.assert_array_equal(again.gap, found.gap)
     assert int(SpectralSummary.load(summary).count) == 12
     # No matrix of columns x columns is made, whose eigenvectors would take minutes.
-    monkeypatch.setattr("examine_jax.jobs.score.summarise_chunks", None)
+    monkeypatch.setattr("examine_jax.jobs.score.summarise_together", None)
     assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "t.csv").read_bytes()
     _score(tmp_path / "f.npy", tmp_path / "u.csv", center=center)
