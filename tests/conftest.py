@@ -34,6 +34,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
+# Keys of names are the tests' own, not the user's.
+os.environ["XDG_DATA_HOME"] = str(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "data")
+
 from jaxtyping import install_import_hook
 
 install_import_hook("examine_jax", "beartype.beartype")

@@ -57,6 +57,7 @@ def read_or_make_key(
     file: str | os.PathLike[str] | None = None,
     *,
     outside: Iterable[str | os.PathLike[str]] = (),
+    not_beside: Iterable[str | os.PathLike[str]] = (),
 ) -> NameKey:
     """Reads the key; if there is no such file, makes a random one that the user alone may read.
 
@@ -64,6 +65,7 @@ def read_or_make_key(
         file: that holds the key; None: `default_key_file`.
         outside: folders of results, in which the key must not lie: whoever gets the results would
             get it too.
+        not_beside: files of results, beside which it must not lie.
 
     Raises:
         ValueError: the file lies in such a folder, others may read it, or it holds no key. The
@@ -76,6 +78,12 @@ def read_or_make_key(
             raise ValueError(
                 f"the key {path} would lie in {os.fspath(folder)}, among the results that it "
                 "protects: name a file elsewhere by --id_key=FILE"
+            )
+    for result in not_beside:
+        if os.path.realpath(path.parent) == os.path.realpath(pathlib.Path(result).parent):
+            raise ValueError(
+                f"the key {path} would lie beside {os.fspath(result)}, which it protects: name a "
+                "file in another folder by --id_key=FILE"
             )
     made = False
     try:

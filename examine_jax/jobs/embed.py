@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -60,7 +60,8 @@ def embedded(
     slicing: Slicing = EVERY_SLICE,
     tiling: Tiling = HALF_MICROMETRE,
     privacy: PrivacySettings = HIDE_IDS,
-    outside: str | os.PathLike[str] | None = None,
+    outside: Iterable[str | os.PathLike[str]] = (),
+    not_beside: Iterable[str | os.PathLike[str]] = (),
     hashed: bool = False,
     use: EncoderUse = DEFAULT_USE,
     batch_size: int = 64,
@@ -68,11 +69,17 @@ def embedded(
 ) -> EmbeddedImages:
     """Reads images at an encoder's size and channels, and embeds them.
 
-    Args and errors are those of `embed_images`; `outside` is the folder of the results, and
-    `hashed` says that hashes of identifiers are needed.
+    Args and errors are those of `embed_images`; `outside`, `not_beside` and `hashed` are
+    those of `JobHeaders.read`.
     """
-    folders = () if outside is None else (outside,)
-    headers = JobHeaders.read((images,), privacy, outside=folders, hashed=hashed, progress=progress)
+    headers = JobHeaders.read(
+        (images,),
+        privacy,
+        outside=outside,
+        not_beside=not_beside,
+        hashed=hashed,
+        progress=progress,
+    )
     with headers.hiding():
         return _embedded(
             images,
@@ -204,7 +211,7 @@ def embed_images(
         slicing=slicing,
         tiling=tiling,
         privacy=privacy,
-        outside=output.parent,
+        not_beside=(output,),
         hashed=True,
         use=use,
         batch_size=batch_size,

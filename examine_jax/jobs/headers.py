@@ -68,11 +68,13 @@ class JobHeaders:
         sources: the headers of each source, by its name.
         privacy: what is hidden.
         outside: folders of results, in which the key must not lie.
+        not_beside: files of results, beside which it must not lie.
     """
 
     sources: Mapping[str, SourceHeaders]
     privacy: PrivacySettings
     outside: tuple[str | os.PathLike[str], ...] = ()
+    not_beside: tuple[str | os.PathLike[str], ...] = ()
 
     @classmethod
     def read(
@@ -81,6 +83,7 @@ class JobHeaders:
         privacy: PrivacySettings,
         *,
         outside: Iterable[str | os.PathLike[str]] = (),
+        not_beside: Iterable[str | os.PathLike[str]] = (),
         hashed: bool = False,
         progress: bool = True,
     ) -> "JobHeaders":
@@ -90,6 +93,7 @@ class JobHeaders:
             sources: as in `load_images`; None: there is none.
             privacy: what is hidden.
             outside: folders of results.
+            not_beside: files of results.
             hashed: hashes of identifiers are needed, whatever the names hold.
             progress: show a bar on stderr, if there are DICOM files.
 
@@ -99,7 +103,7 @@ class JobHeaders:
         """
         given = dict.fromkeys(os.fspath(one) for one in sources if one is not None)
         found = {source: _read_with_bar(source, progress) for source in given}
-        headers = cls(found, privacy, tuple(outside))
+        headers = cls(found, privacy, tuple(outside), tuple(not_beside))
         needed = hashed and not privacy.keep_ids and any(one.identities for one in found.values())
         if needed or privacy.id_key is not None:
             headers.key  # noqa: B018 - a wrong key is refused before anything is computed
@@ -108,7 +112,9 @@ class JobHeaders:
     @functools.cached_property
     def key(self) -> NameKey:
         """The key by which names are hidden. It is made when it is first needed."""
-        return read_or_make_key(self.privacy.id_key, outside=self.outside)
+        return read_or_make_key(
+            self.privacy.id_key, outside=self.outside, not_beside=self.not_beside
+        )
 
     def token(self, kind: str, text: str) -> str:
         """What results show for an identifier."""

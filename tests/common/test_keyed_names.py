@@ -81,6 +81,9 @@ def test_a_key_among_the_results_is_refused(tmp_path: pathlib.Path) -> None:
         with pytest.raises(ValueError, match="among the results that it protects"):
             read_or_make_key(file, outside=[results])
         assert not file.exists()
+    with pytest.raises(ValueError, match=r"would lie beside .*f\.npy, which it protects"):
+        read_or_make_key(results / "key", not_beside=[results / "f.npy"])
+    assert read_or_make_key(results / "deep" / "key", not_beside=[results / "f.npy"]).made
     assert read_or_make_key(tmp_path / "results_key", outside=[results]).made
 
 

@@ -154,7 +154,7 @@ def detect_boxes(
     headers = JobHeaders.read(
         (settings.images,),
         privacy,
-        outside=(pathlib.Path(settings.output).parent,),
+        not_beside=(settings.output,),
         hashed=settings.group_by in HEADER_GROUPS,
         progress=progress,
     )

@@ -183,7 +183,7 @@ def _rows(
         files.images or "",
         files.encoder or "",
         privacy=privacy,
-        outside=files.workdir,
+        outside=(files.workdir,),
         hashed=files.group_by in HEADER_GROUPS,
     )
     with found.headers.hiding():
