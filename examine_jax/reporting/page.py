@@ -47,7 +47,7 @@ class RankedImage:
 
 @dataclasses.dataclass(frozen=True)
 class Illustration:
-    """A figure: its PNG, its caption, and a description for readers who cannot see it."""
+    """A figure: its PNG or JPEG, its caption, and a description for readers who cannot see it."""
 
     title: str
     png: bytes
@@ -333,6 +333,7 @@ def _data_uri(picture: bytes) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(picture).decode("ascii")
 
 
-def _is_wide(png: bytes) -> bool:
+def _is_wide(picture: bytes) -> bool:
     """Whether a figure takes the page's whole width: it is over 1,300 pixels wide."""
-    return int.from_bytes(png[16:20], "big") > 1300  # the width in PNG's first chunk
+    with Image.open(io.BytesIO(picture)) as image:
+        return image.width > 1300

@@ -19,6 +19,7 @@ from examine_jax.jobs.assess.header_counts import header_tables, header_warnings
 from examine_jax.jobs.assess.looking import findings_by_name, in_words, number_to_look_at
 from examine_jax.jobs.assess.pilot import pilot_figure, pilot_tables
 from examine_jax.jobs.assess.settings import DECISION_DEFAULTS, AssessSettings, DecisionSettings
+from examine_jax.jobs.assess.slides import write_slides
 from examine_jax.jobs.assess.to_label import (
     number_to_label,
     shown_pixels,
@@ -72,6 +73,8 @@ def write_assessment(
     """Writes scores.csv, to_label.csv, features.npy, skipped.csv, the figures and report.html.
 
     Without a budget there is no to_label.csv, and one of an earlier run is removed.
+
+    Of whole slides, slides/NAME/ gets a picture and the tiles for QuPath.
 
     Each file is written whole or not at all.
 
@@ -137,6 +140,7 @@ def write_assessment(
     illustrations = _illustrations(assessment, gap, score)
     for name, illustration in illustrations.items():
         write_bytes(workdir / f"{name}.png", illustration.png)
+    slides = write_slides(workdir, assessment, folder)
     highest, lowest = ranked_images(
         assessment.names,
         score,
@@ -188,8 +192,11 @@ def write_assessment(
             highest=highest,
             lowest=lowest,
             # The page shows the gallery as cards. Its picture is for slides.
-            figures=tuple(shown for name, shown in illustrations.items() if name != "gallery"),
-            tables=tables,
+            figures=(
+                *slides.figures.values(),
+                *(shown for name, shown in illustrations.items() if name != "gallery"),
+            ),
+            tables=(*slides.tables, *tables),
             duplicates=tuple(
                 tuple(assessment.names[i] for i in group) for group in assessment.duplicates
             ),

@@ -21,33 +21,10 @@ from examine_jax.images.decoding.tiling import (
 from examine_jax.images.decoding.tissue import otsu_threshold, tissue_mask, tissue_shares
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.stored_images import StoredImages
+from tests.support.slides import PINK, save_slide, tissue_on_glass
 
 openslide = pytest.importorskip("openslide", reason="slides need examine-jax[slides]")
 slide = pytest.importorskip("examine_jax.images.decoding.slide")
-
-PINK = (200, 90, 160)
-
-
-def save_slide(
-    path: pathlib.Path, pixels: np.ndarray, mpp: float | None = None, levels: int = 2
-) -> pathlib.Path:
-    """A tiled TIFF with smaller levels, as openslide reads it."""
-    settings: dict[str, object] = {"photometric": "rgb", "tile": (64, 64), "compression": "zlib"}
-    if mpp is not None:
-        settings |= {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
-    with tifffile.TiffWriter(path) as writer:
-        for level in range(levels):
-            shrunk = pixels[:: 2**level, :: 2**level]
-            writer.write(shrunk, subfiletype=int(level > 0), **settings)
-    return path
-
-
-def tissue_on_glass() -> np.ndarray:
-    """Glass of 640 x 512 pixels with stained tissue in its columns from 256 to 511."""
-    pixels = np.full((512, 640, 3), 240, np.uint8)
-    noise = np.random.default_rng(0).integers(-20, 20, (512, 256, 3))
-    pixels[:, 256:512] = np.array(PINK) + noise
-    return pixels
 
 
 def test_tiles_are_openslides_regions(tmp_path: pathlib.Path) -> None:

@@ -13,19 +13,12 @@ from examine_jax.images.decoding.slide_content import is_slide_file
 from examine_jax.images.sources.scan import scan_folder
 from examine_jax.images.stored_images import StoredImages
 from tests.support.dicom_slides import PATIENT, save_dicom_slide
+from tests.support.slides import tissue_on_glass
 
 openslide = pytest.importorskip("openslide", reason="slides need examine-jax[slides]")
 
 TILED = {"photometric": "rgb", "tile": (64, 64)}
 TILES = ("?x=256&y=0&w=256", "?x=256&y=256&w=256")
-
-
-def tissue_on_glass() -> np.ndarray:
-    """Glass of 640 x 512 pixels with stained tissue in its columns from 256 to 511."""
-    pixels = np.full((512, 640, 3), 240, np.uint8)
-    noise = np.random.default_rng(0).integers(-20, 20, (512, 256, 3))
-    pixels[:, 256:512] = np.array((200, 90, 160)) + noise
-    return pixels
 
 
 def save_pyramid(
