@@ -49,11 +49,9 @@ def slide_overviews(
     Raises:
         OSError, ValueError: the source cannot be listed.
     """
-    found = scan_of(source)
-    paths = {} if found is None else {one.name: str(one.place) for one in found.slides}
-    decoder = ImageDecoder(1, 3, None, _MAX_PIXELS, _MAX_BYTES, Budget(_MAX_PIXELS))
+    paths = _paths(source)
     known = [paths[name] for name in names if name in paths]
-    with contextlib.closing(ProtectedDecoder.of(decoder).overviews(known)) as answers:
+    with contextlib.closing(_decoder().overviews(known)) as answers:
         for name in names:
             if name not in paths:
                 yield UnreadableImage("the slide is not there any more")
@@ -66,3 +64,37 @@ def slide_overviews(
             yield SlideOverview(
                 picture, tissue, (width, height), (left, top), mpp[0] if mpp else None
             )
+
+
+def slide_resolutions(
+    source: str | os.PathLike[str], names: Sequence[str]
+) -> dict[str, float | None]:
+    """The micrometres a pixel of level 0 of slides, by name; None: not known.
+
+    Args:
+        source, names: as for `slide_overviews`.
+
+    Raises:
+        OSError, ValueError: as `slide_overviews`.
+    """
+    paths = _paths(source)
+    known = [name for name in names if name in paths]
+    found: dict[str, float | None] = dict.fromkeys(names)
+    answers = _decoder().slide_facts([paths[name] for name in known])
+    with contextlib.closing(answers):
+        for name, answer in zip(known, answers):
+            if not isinstance(answer, UnreadableImage) and answer[1]:
+                found[name] = answer[1][0]
+    return found
+
+
+def _paths(source: str | os.PathLike[str]) -> dict[str, str]:
+    """The path of each slide of a source by its name."""
+    found = scan_of(source)
+    return {} if found is None else {one.name: str(one.place) for one in found.slides}
+
+
+def _decoder() -> ProtectedDecoder:
+    return ProtectedDecoder.of(
+        ImageDecoder(1, 3, None, _MAX_PIXELS, _MAX_BYTES, Budget(_MAX_PIXELS))
+    )

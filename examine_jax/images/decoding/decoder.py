@@ -185,6 +185,14 @@ class ImageDecoder:
         """
         return _guarded(lambda: dicom_slide_reader().slide_part(path))
 
+    def slide_facts(self, path: str) -> tuple[list[int], list[float]]:
+        """The size and the resolution of a whole slide, as slide.py has it.
+
+        Raises:
+            UnreadableImage: it cannot be read, for any reason.
+        """
+        return _guarded(lambda: slide_reader().slide_facts(path))
+
     def overview(self, path: str) -> tuple[np.ndarray, np.ndarray, list[int], list[float]]:
         """A small picture of a whole slide, its tissue, size and resolution, as slide.py has it.
 

@@ -132,6 +132,16 @@ def slide_part(settings: Settings) -> Callable[[str, Any], Any]:
     return call
 
 
+def slide_facts(settings: Settings) -> Callable[[str, Any], Any]:
+    """path -> the size and the resolution of a whole slide, or why they are not known."""
+    decode = _decoder(settings)
+
+    def call(path: str, budget: Any) -> Any:
+        return _answer(lambda: decode(budget).slide_facts(path))
+
+    return call
+
+
 def overview(settings: Settings) -> Callable[[str, Any], Any]:
     """path -> the overview of a whole slide, or why there is none."""
     decode = _decoder(settings)

@@ -158,14 +158,23 @@ def slide_overview(
     """
     slide = open_slide(path)
     picture = overview_of(slide, read_region, budget)
+    return picture, tissue_mask(picture), *slide_facts(path)
+
+
+def slide_facts(path: str) -> tuple[list[int], list[float]]:
+    """A slide's size, where its scanned part begins, and its resolution, as `slide_overview`.
+
+    Raises:
+        UnreadableImage: it is damaged.
+    """
+    slide = open_slide(path)
     width, height = slide.dimensions
     left, top = (
         _offset(slide, name)
         for name in (openslide.PROPERTY_NAME_BOUNDS_X, openslide.PROPERTY_NAME_BOUNDS_Y)
     )
     mpp = mpp_of(slide)
-    size = [int(width), int(height), left, top]
-    return picture, tissue_mask(picture), size, [] if mpp is None else [mpp]
+    return [int(width), int(height), left, top], [] if mpp is None else [mpp]
 
 
 def _offset(slide: Any, name: str) -> int:
