@@ -127,7 +127,8 @@ def _job(values: FlagValues) -> None:
     if flags.features is not None:
         refuse_without_effect(values, NAMES, "--features are made already")
     _check_effects(values, flags)
-    device = choose_device(values)
+    device = choose_device(values, flags.workdir)
+    from examine_jax.common.processes import is_first
     from examine_jax.jobs.assess.assess import assess_features, assess_images
     from examine_jax.jobs.assess.page import write_assessment
     from examine_jax.jobs.assess.settings import DecisionSettings
@@ -155,6 +156,8 @@ def _job(values: FlagValues) -> None:
         source = "scikit-image's sample picture"
         if flags.images is not None and assessment.headers is not None:
             source = assessment.headers.path(pathlib.Path(flags.images).name)
+    if not is_first():
+        return
     page = write_assessment(
         workdir,
         assessment,

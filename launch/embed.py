@@ -2,10 +2,12 @@
 
 python -m launch.embed --images=DIR --encoder=FOLDER --output=FILE
 
-FILE ends in .npy (image names go to a table beside it) or in .parquet.
+FILE ends in .npy (image names go to a table beside it) or in .parquet. Without an ending it is a
+folder of shards: the same command again writes what is missing.
 """
 
 import dataclasses
+import pathlib
 import sys
 from typing import Literal
 
@@ -14,7 +16,7 @@ from absl.flags import FlagValues
 from examine_jax.common.settings import setting
 
 from .command import choose_device, run
-from .flags import define, read
+from .flags import define, read, refuse_without_effect
 from .intensity import check_range
 from .slices_and_tiles import SliceAndTileFlags
 
@@ -34,7 +36,9 @@ class EmbedFlags:
         main=True,
     )
     output: str = setting(
-        help="The features to write, .npy or .parquet.", metavar="FILE", main=True
+        help="The features to write: .npy, .parquet, or a folder for shards.",
+        metavar="FILE",
+        main=True,
     )
     split: str | None = setting(
         None, "Of a TFDS data set or an .npz file.", metavar="NAME", main=True
@@ -62,9 +66,11 @@ def main() -> None:
 
 def define_flags(values: FlagValues) -> None:
     from examine_jax.encoders.settings import EncoderUse
+    from examine_jax.jobs.embed_shards import ShardSettings
     from examine_jax.jobs.headers import PrivacySettings
 
     define(values, EmbedFlags)
+    define(values, ShardSettings)
     define(values, EncoderUse)
     define(values, PrivacySettings)
     define(values, SliceAndTileFlags)
@@ -72,12 +78,37 @@ def define_flags(values: FlagValues) -> None:
 
 def _job(values: FlagValues) -> None:
     given = read(values, EmbedFlags)
-    choose_device(values)
+    output = pathlib.Path(given.output)
+    in_shards = not output.suffix
+    one_file = (
+        f"several processes write shards: name a folder in place of {output} (without an ending), "
+        "or leave --distributed out"
+    )
+    choose_device(
+        values, output if in_shards else output.parent, alone=None if in_shards else one_file
+    )
     from examine_jax.encoders.settings import EncoderUse
     from examine_jax.jobs.embed import embed_images
+    from examine_jax.jobs.embed_shards import ShardSettings, embed_into_shards
     from examine_jax.jobs.headers import PrivacySettings
 
     parts = read(values, SliceAndTileFlags)
+    if in_shards:
+        found = embed_into_shards(
+            **dataclasses.asdict(given),
+            shards=read(values, ShardSettings),
+            slicing=parts.slicing,
+            tiling=parts.tiling,
+            privacy=read(values, PrivacySettings),
+            use=read(values, EncoderUse),
+        )
+        print(
+            f"{found.rows} x {found.width} features in {found.shards} shards, {found.skipped} "
+            f"skipped; see {output}",
+            file=sys.stderr,
+        )
+        return
+    refuse_without_effect(values, ("shard_rows",), f"{output} is one file")
     features, skipped = embed_images(
         **dataclasses.asdict(given),
         slicing=parts.slicing,

@@ -15,6 +15,7 @@ import numpy as np
 
 from examine_jax.common.keyed_names import NameKey, read_or_make_key
 from examine_jax.common.private_files import replace_private
+from examine_jax.common.processes import is_first
 from examine_jax.common.progress import progress_bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Shaped
@@ -246,7 +247,7 @@ class JobHeaders:
         """Writes which name and which identifier each token stands for, beside the key.
 
         A table a source, which its owner alone may read. Nothing is written where nothing is
-        hidden.
+        hidden; of several processes the first one writes.
 
         Returns:
             What the user should know, one line each. With `progress` it is printed on stderr too.
@@ -254,7 +255,7 @@ class JobHeaders:
         Raises:
             OSError: a table cannot be written.
         """
-        if "key" not in vars(self):  # Nothing was hidden.
+        if "key" not in vars(self) or not is_first():  # Nothing was hidden.
             return ()
         notes = [f"a new key was made in {self.key.file}: keep it"] if self.key.made else []
         for source, headers in self.sources.items():

@@ -17,7 +17,7 @@ from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float
 from examine_jax.features.feature_chunks import FeatureChunks, FeatureRows, open_features
 from examine_jax.jobs.columns_beside import groups_beside
-from examine_jax.jobs.together import (
+from examine_jax.jobs.scored_together import (
     examine_new_together,
     examine_together,
     summarise_together,

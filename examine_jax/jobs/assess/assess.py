@@ -209,7 +209,7 @@ def _assess_images(
                 progress,
             )
     with stage("embed", seconds, progress):
-        features = embedded(trained, assessed.pixels, progress)
+        features = embedded(trained, assessed, progress)
         reference = training_statistics(trained) if kind == "zscore" else None
         scored = preprocess(features, kind, reference)
     with stage("score", seconds, progress):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from examine_jax.common.progress import progress_bar
-from examine_jax.common.shapes import Float, UInt8
+from examine_jax.common.shapes import Float
 from examine_jax.encoders import Encoder
 from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.noise_experiment import clean_then_mixed, mixed_training_set
@@ -21,6 +21,7 @@ from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.load import dicom_settings
 from examine_jax.jobs.assess.settings import AssessSettings
+from examine_jax.jobs.embedded_together import embed_together
 from examine_jax.jobs.headers import JobHeaders
 from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_preset
@@ -192,8 +193,6 @@ def training_statistics(encoder: Encoder) -> FeatureStatistics | None:
     return FeatureStatistics(mean, deviation)
 
 
-def embedded(
-    encoder: Encoder, pixels: UInt8[np.ndarray, "n h w c"], progress: bool
-) -> Float[np.ndarray, "n d"]:
+def embedded(encoder: Encoder, images: ImageSet, progress: bool) -> Float[np.ndarray, "n d"]:
     with progress_bar("embedded", progress) as report:
-        return encoder.embed(pixels, on_progress=report)
+        return embed_together(encoder, images.pixels, images.names, on_progress=report)

@@ -1,4 +1,4 @@
-"""Scoring, embedding and predicting that several processes share: each does its own rows."""
+"""Scores that several processes compute together: each reads and examines its own rows."""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -8,8 +8,7 @@ import jax
 import numpy as np
 
 from examine_jax.common.processes import gather_arrays, is_alone, share
-from examine_jax.common.shapes import Float, Shaped, UInt8
-from examine_jax.encoders import Encoder
+from examine_jax.common.shapes import Float, Shaped
 from examine_jax.features.feature_chunks import FeatureChunks, FeatureRows
 from examine_jax.scoring.chunks import (
     examine_member_chunks,
@@ -53,20 +52,6 @@ def examine_together(chunks: FeatureChunks, spectrum: Spectrum, shown: _Shown) -
 def examine_new_together(chunks: FeatureChunks, spectrum: Spectrum, shown: _Shown) -> Newcomers:
     """As `examine_together`, for rows that are new to the corpus."""
     return _each_its_own(chunks, shown, lambda rows: examine_new_chunks(rows, spectrum))
-
-
-def embed_together(
-    encoder: Encoder,
-    pixels: UInt8[np.ndarray, "n height width channels"],
-    *,
-    batch_size: int = 64,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Float[np.ndarray, "n d"]:
-    """`Encoder.embed`; each process embeds its own batches, and all get all features."""
-    own = share(-(-len(pixels) // batch_size))
-    part = pixels[own.start * batch_size : own.stop * batch_size]
-    features = encoder.embed(part, batch_size=batch_size, on_progress=on_progress)
-    return np.concatenate(gather_arrays(features)) if not is_alone() else features
 
 
 def _each_its_own(
