@@ -2,14 +2,19 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import jax
 import numpy as np
 
-from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
+from examine_jax.common.shapes import Array, Float, Key, PyTree
+from examine_jax.encoders.embedding import EmbeddingSpeed, run_batches
+from examine_jax.encoders.readout import Feature, Readout
+from examine_jax.models import FlaxEncoder, ViTConfig
+from examine_jax.models.poolings import left_out, with_pooling
 from examine_jax.pretraining.methods.mae import MAE
+from examine_jax.pretraining.pixels import PixelScale
 from examine_jax.training.method import Method
 
 
@@ -21,12 +26,14 @@ class Encoder:
         method: the method that trained it; it has the network's configuration.
         params, state: all of the method's parameters (also an MAE's decoder) and state.
         training: notes on the training, as given to `save_encoder`; plain values.
+        readout: the outputs that are the features; None: the method's.
     """
 
     method: Method
     params: PyTree
     state: PyTree
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
+    readout: Readout | None = None
 
     @property
     def image_size(self) -> int:
@@ -38,45 +45,95 @@ class Encoder:
 
     @property
     def pooling(self) -> str | None:
-        """How a vision transformer's tokens become features: "mean" or "class_token".
+        """How a vision transformer's tokens become features, as `ViTConfig.pooling` says.
 
         None for other encoders.
         """
         return getattr(self.method.encoder, "pooling", None)
 
     def with_pooling(self, pooling: str) -> "Encoder":
-        """The same encoder with another pooling: "mean" or "class_token".
+        """The same encoder with another pooling: "mean", "class_token" or "class_and_mean".
+
+        A projection or a pooling head that the encoder's own pooling has is left out.
 
         Raises:
             ValueError: the encoder is no vision transformer, or has no class token.
         """
-        if self.pooling is None:
+        config: Any = self.method.encoder
+        if not isinstance(config, ViTConfig):
             raise ValueError(
-                f"pooling={pooling!r}: a {type(self.method.encoder).__name__} has no tokens to "
+                f"pooling={pooling!r}: a {type(config).__name__} has no tokens to "
                 "pool; leave pooling away"
             )
-        encoder: Any = self.method.encoder
-        encoder = dataclasses.replace(encoder, pooling=pooling)
-        return dataclasses.replace(self, method=dataclasses.replace(self.method, encoder=encoder))  # type: ignore[type-var]
+        changed = with_pooling(config, pooling)
+        params = self.params
+        if gone := left_out(config, changed):
+            kept = {name: part for name, part in params["encoder"].items() if name not in gone}
+            params = {**params, "encoder": kept}
+        return dataclasses.replace(self._with_config(changed), params=params)
+
+    def with_readout(self, feature: str | None, layers: Sequence[int] = ()) -> "Encoder":
+        """The same encoder with other outputs as its features; such an encoder cannot be saved.
+
+        Args:
+            feature: as in `Readout`; None: the pooling of the encoder, patch_mean for a ResNet or
+                ConvNeXt.
+            layers: as in `Readout`.
+
+        Raises:
+            ValueError: the encoder has no such feature or layer.
+        """
+        config: Any = self.method.encoder
+        if feature is None:
+            feature = _OWN_FEATURES.get(getattr(config, "pooling", "mean"))
+            if feature is None:
+                raise ValueError(
+                    f"layers {list(layers)}: inner layers have no {config.pooling} pooling; say "
+                    "what is made of their tokens, feature=patch_mean for instance"
+                )
+        readout = Readout(cast(Feature, feature), tuple(layers))
+        readout.check(config)
+        return dataclasses.replace(self, readout=readout)
+
+    def with_precision(self, dtype: str) -> "Encoder":
+        """The same encoder that computes in "float32" or "bfloat16"; its parameters stay.
+
+        Raises:
+            ValueError: the network decides itself.
+        """
+        config: Any = self.method.encoder
+        if isinstance(config, FlaxEncoder):
+            raise ValueError(
+                f"precision={dtype}: a module of your own decides itself; leave precision away"
+            )
+        return self._with_config(dataclasses.replace(config, dtype=dtype))
+
+    def _with_config(self, config: Any) -> "Encoder":
+        method = dataclasses.replace(self.method, encoder=config)  # type: ignore[type-var]
+        return dataclasses.replace(self, method=method)
 
     def embed(
         self,
         images: np.ndarray,
         *,
         batch_size: int = 64,
+        fill_memory: bool = False,
         on_progress: Callable[[int, int], None] | None = None,
-    ) -> Float[np.ndarray, "count features"]:
-        """Embeds images batch by batch.
+        on_speed: Callable[[EmbeddingSpeed], None] | None = None,
+    ) -> Float[np.ndarray, "count *features"]:
+        """Embeds images batch by batch, on all devices of this process.
 
         The last batch is padded with black images, so that one program serves all batches.
 
         Args:
             images: uint8 [N, H, W, C].
-            batch_size: images a batch.
+            batch_size: images at once on each device.
+            fill_memory: whether an accelerator takes larger batches, by twos, as its memory allows.
             on_progress: called as on_progress(done, count) after each batch.
+            on_speed: called with the speed at the end.
 
         Returns:
-            Float32 features.
+            Float32 features [N, D]; with feature "tokens", [N, tokens, D].
 
         Raises:
             ValueError: the images have another size, number of channels or type than the encoder's.
@@ -90,17 +147,18 @@ class Encoder:
             )
         if batch_size < 1:
             raise ValueError(f"embed: batch_size must be at least 1, got {batch_size}")
-        features = np.zeros((len(images), self.method.encoder.features), np.float32)
-        for start in range(0, len(images), batch_size):
-            part = images[start : start + batch_size]
-            batch = np.zeros((batch_size, *expected), np.uint8)
-            batch[: len(part)] = part
-            features[start : start + len(part)] = np.asarray(
-                _embed(self.method, self.params, self.state, batch)
-            )[: len(part)]
-            if on_progress is not None:
-                on_progress(start + len(part), len(images))
-        return features
+        return run_batches(
+            _embed,
+            (self.method, self.readout),
+            (self.params, self.state),
+            images,
+            batch_size=batch_size,
+            fill_memory=fill_memory,
+            dtype=self.method.encoder.dtype,
+            devices=jax.local_devices(),
+            on_progress=on_progress,
+            on_speed=on_speed,
+        )
 
     def reconstruct(
         self, images: np.ndarray, key: Key[Array, ""]
@@ -118,14 +176,24 @@ class Encoder:
         return np.asarray(masked), np.asarray(painted)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+# The features that a pooling makes of an inner layer's tokens.
+_OWN_FEATURES = {
+    "mean": "patch_mean",
+    "class_token": "class_token",
+    "class_and_mean": "class_and_mean",
+}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _embed(
-    method: Method,
-    params: PyTree,
-    state: PyTree,
-    images: Shaped[Array, "batch height width channels"],
+    method: Method, readout: Readout | None, variables: tuple[PyTree, PyTree], images: Array
 ) -> Array:
-    return method.embed(params, state, images)
+    params, state = variables
+    if readout is None:
+        return method.embed(params, state, images)
+    pixels = getattr(method, "pixels", PixelScale())
+    batch_stats = state.get("batch_stats", {}).get("encoder", {})
+    return readout(method.encoder, params["encoder"], batch_stats, pixels(images))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -57,7 +57,10 @@ def load_encoder(
         )
     network = read_network(path, image_size=image_size, widen=widen)
     network_method, params, state = method_of(network)
-    return Encoder(network_method, params, state, {"imported_from": path.name})
+    notes = {"imported_from": path.name}
+    if network.known is not None:
+        notes["known_encoder"] = network.known
+    return Encoder(network_method, params, state, notes)
 
 
 def _is_ours(path: pathlib.Path) -> bool:

@@ -17,7 +17,9 @@ from examine_jax.images import SkippedImage, load_images
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.load import dicom_settings
+from examine_jax.jobs.embedded_together import embed_together
 from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings
+from examine_jax.jobs.slide_columns import slide_columns
 from examine_jax.labelled.header_groups import HEADER_GROUPS
 from examine_jax.reporting.tables import write_skipped, write_table
 
@@ -131,8 +133,10 @@ def _embedded(
         print(f"images: {note}", file=sys.stderr)
     speeds: list[EmbeddingSpeed] = []
     with progress_bar("embedded", progress) as report:
-        features = trained.embed(
+        features = embed_together(
+            trained,
             found.pixels,
+            found.names,
             batch_size=batch_size,
             fill_memory=use.fill_memory,
             on_progress=report,
@@ -165,7 +169,8 @@ def embed_images(
     cannot be read are left out and listed in F.skipped.csv. `score_features` reads both forms.
 
     Where files are DICOM, the names have further columns: patient, study, series and modality, each
-    empty where a header does not say. Other commands group by them.
+    empty where a header does not say. Other commands group by them. A Parquet file of whole slides
+    has the columns slide, x, y, width and mpp too, as `slide_columns` gives them.
 
     Args:
         images: as in `load_images`.
@@ -227,7 +232,8 @@ def embed_images(
         )
         write_array(output, found.features)
     else:
-        _write_parquet(output, {"image": found.names, **columns}, found.features)
+        places = slide_columns(images, found.stored_names, found.names)
+        _write_parquet(output, {"image": found.names, **columns, **places}, found.features)
     write_skipped(skipped, found.skipped)
     return found.features, found.skipped
 
@@ -242,7 +248,7 @@ def header_columns(found: EmbeddedImages) -> dict[str, Sequence[str]]:
 
 def _write_parquet(
     path: pathlib.Path,
-    columns: Mapping[str, Sequence[str]],
+    columns: Mapping[str, Sequence[str | int | float | None]],
     features: Float[np.ndarray, "n d"],
 ) -> None:
     import pyarrow as pa
@@ -250,5 +256,9 @@ def _write_parquet(
 
     rows = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), features.shape[1])
     with replacing(path) as stream:
-        held = [pa.array(column, pa.string()) for column in columns.values()]
+        # A column without any value, such as an unknown resolution, is one of numbers.
+        held = [
+            pa.array(column, pa.float64() if all(value is None for value in column) else None)
+            for column in columns.values()
+        ]
         pq.write_table(pa.table([*held, rows], names=[*columns, "features"]), stream)

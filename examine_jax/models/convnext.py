@@ -17,6 +17,7 @@ from examine_jax.models.transformer import Dense, LayerNorm
 from examine_jax.models.vit import ComputeDtype
 
 _KERNEL = 7
+_LARGE = 1 << 13  # values of an image from which a sum of shifted images is worth its compilation
 _RESPONSE_EPSILON = 1e-6
 
 
@@ -203,8 +204,11 @@ def depthwise(
 ) -> Float[Array, "batch rows columns width"]:
     """A convolution of each channel by itself, padded by half the kernel's size.
 
-    On a CPU it is a sum of shifted images: XLA's grouped convolution takes ten times as long there.
+    On a CPU, a large one is a sum of shifted images: XLA's grouped convolution takes ten times as
+    long there.
     """
+    if x.shape[1] * x.shape[2] * x.shape[3] < _LARGE:
+        return _of_groups(x, kernel)
     return lax.platform_dependent(x, kernel, cpu=_of_shifted, default=_of_groups)
 
 

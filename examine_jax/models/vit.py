@@ -335,7 +335,7 @@ class VisionTransformer(nn.Module):
 
     def layer_tokens(
         self, images: Float[Array, "batch height width channels"], layers: tuple[int, ...]
-    ) -> tuple[Float[Array, "batch outputs width"], ...]:
+    ) -> tuple[Float[Array, "batch outputs features"], ...]:
         """The tokens after these blocks, each followed by the encoder's final norm, if it has one.
 
         Args:

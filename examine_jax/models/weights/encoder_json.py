@@ -35,6 +35,8 @@ class EncoderDescription:
         weights: the file's name, in the same folder.
         prefix: what the encoder's tensors begin with; it is taken off, and tensors that begin
             otherwise are left out.
+        ignored: what the names of tensors begin with that are no part of the encoder, such as a
+            training's decoder.
         feature: one of FEATURES.
         image_size: side of the image in pixels.
         mean, deviation: of each channel of pixels in [0, 1], or one number for all.
@@ -49,6 +51,7 @@ class EncoderDescription:
     heads: int | None = None
     weights: str | None = None
     prefix: str | None = None
+    ignored: tuple[str, ...] | None = None
     feature: str | None = None
     image_size: int | None = None
     mean: tuple[float, ...] | None = None
@@ -59,7 +62,7 @@ class EncoderDescription:
 
     def configured(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """config.json's content with this file's entries in place of its own."""
-        changed = _merged(configuration, self.configuration or {})
+        changed = merged(configuration, self.configuration or {})
         if self.model_type is not None:  # it says which network, so timm's name gives way
             changed = {**changed, "model_type": self.model_type}
             changed.pop("architecture", None)
@@ -67,10 +70,10 @@ class EncoderDescription:
             changed["architecture"] = self.architecture
         if self.heads is not None and "model_cfg" not in changed:  # OpenCLIP's reader takes it
             if "architecture" in changed:
-                changed = _merged(changed, {"model_args": {"num_heads": self.heads}})
+                changed = merged(changed, {"model_args": {"num_heads": self.heads}})
             elif "vision_config" in changed:
                 heads = {"vision_config": {"num_attention_heads": self.heads}}
-                changed = _merged(changed, heads)
+                changed = merged(changed, heads)
             else:
                 changed["num_attention_heads"] = self.heads
         return changed
@@ -114,6 +117,12 @@ def read_description(folder: pathlib.Path) -> EncoderDescription:
             if name == "deviation" and min(numbers) <= 0:
                 refuse(name, "above 0")
             value = tuple(float(number) for number in numbers)
+        elif name == "ignored":
+            if not isinstance(value, list) or not all(
+                isinstance(prefix, str) and prefix for prefix in value
+            ):
+                refuse(name, "a list of texts")
+            value = tuple(value)
         elif not isinstance(value, str) or not value:
             refuse(name, "a text")
         values[name] = value
@@ -137,10 +146,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """`old` with the entries of `new` in place of its own; objects are merged within."""
     changed = dict(old)
     for name, value in new.items():
         before = changed.get(name)
         nested = isinstance(before, dict) and isinstance(value, dict)
-        changed[name] = _merged(before, value) if nested else value
+        changed[name] = merged(before, value) if nested else value
     return changed

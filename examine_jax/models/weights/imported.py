@@ -47,6 +47,7 @@ class ImportedNetwork:
         pixel_mean, pixel_deviation: how pixels in [0, 1] are normalised; one number for all
             channels, or one each.
         decoder: a ViTMAE's, if its positions are the fixed ones; else None.
+        known: the row of the table of encoders whose facts it has; None: it has none.
     """
 
     encoder: ViTConfig | ResNetConfig | ConvNeXtConfig
@@ -55,6 +56,7 @@ class ImportedNetwork:
     pixel_mean: tuple[float, ...]
     pixel_deviation: tuple[float, ...]
     decoder: ImportedDecoder | None = None
+    known: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

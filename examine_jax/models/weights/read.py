@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,10 +14,13 @@ from examine_jax.models.weights.configuration import read_json
 from examine_jax.models.weights.encoder_json import (
     FEATURES,
     FILE,
+    UNSAID,
     EncoderDescription,
+    merged,
     read_description,
 )
-from examine_jax.models.weights.imported import ImportedNetwork, StoredNetwork
+from examine_jax.models.weights.encoder_table import KnownEncoder, known_encoder, recognised
+from examine_jax.models.weights.imported import Family, ImportedNetwork, StoredNetwork
 from examine_jax.models.weights.pickles import PICKLES, refuse_pickle, refuse_pickled_shards
 from examine_jax.models.weights.refusals import (
     refuse_adapter,
@@ -64,13 +68,21 @@ def read_network(
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     tensors = read_tensors(path)
+    row = recognised(tensors.arrays)
+    if row is not None:
+        stored = StoredNetwork(path.parent, row.configuration, tensors, UNSAID, path.name)
+        described = _completed(UNSAID, row, stored)
+        network = _family(row.configuration, path).read(stored, image_size)
+        network = dataclasses.replace(_as_described(network, described, path), known=row.name)
+        return network if widen else _narrowed(network, tensors)
     family = next((family for family in BARE_FAMILIES if family.recognises(tensors)), None)
     if family is None:
         example = next(iter(sorted(tensors.arrays)), "none")
         raise ValueError(
-            f"{path} holds no network whose names tell what it is (ResNet-18 or -50, ConvNeXt), "
-            f"but the tensor {example}: put it into a folder as model.safetensors, with the "
-            "config.json that belongs to it or an encoder.json that says what it is"
+            f"{path} holds no network whose names and shapes tell what it is (ResNet-18 or -50, "
+            "ConvNeXt, an encoder of the table that is known by its shapes), but the tensor "
+            f"{example}: put it into a folder as model.safetensors, with the config.json that "
+            "belongs to it or an encoder.json that says what it is"
         )
     network = family.read(tensors, image_size)
     return network if widen else _narrowed(network, tensors)
@@ -84,33 +96,71 @@ def _read_folder(folder: pathlib.Path, image_size: int | None, widen: bool) -> I
     where = folder / FILE if configuration_file is None else configuration_file
     configuration = description.configured(stored)
     refuse_configuration(configuration, str(where))
+    row = None
+    if description.known is not None:
+        row = known_encoder(description.known, str(folder / FILE))
+        configuration = merged(row.configuration, configuration)
+    if configuration:
+        _family(configuration, where)  # before the weights, which may take long
+    if weights is None:
+        _refuse_without_weights(folder)
+    assert weights is not None
+    tensors = _tensors(weights, description)
+    if row is None:
+        row = recognised(tensors.arrays)
+        configuration = configuration if row is None else merged(row.configuration, configuration)
+    if not configuration:
+        raise ValueError(
+            f"{folder} has no config.json, and no {FILE} that says what it is; its tensors' shapes "
+            "are of no encoder of the table"
+        )
+    source = StoredNetwork(folder, configuration, tensors, description, where.name)
+    if row is not None:
+        description = _completed(description, row, source)
+        source = dataclasses.replace(source, description=description)
+    size = image_size or description.image_size
+    network = _family(configuration, where).read(source, size)
+    network = _as_described(network, description, folder / FILE)
+    network = dataclasses.replace(network, known=None if row is None else row.name)
+    return network if widen else _narrowed(network, tensors)
+
+
+def _family(configuration: Mapping[str, Any], where: pathlib.Path) -> Family:
     # timm's name says more than a model_type beside it.
     shown = {
         name: value
         for name, value in configuration.items()
         if name != "model_type" or configuration.get("architecture") is None
     }
-    family = next((family for family in FAMILIES if family.recognises(shown)), None)
-    if family is None:
-        kind = "model_type" if "architecture" not in shown else "architecture"
-        raise ValueError(
-            f"{where}: {kind} is {shown.get(kind)!r}; what can be read: "
-            f"{', '.join(family.name for family in FAMILIES)}"
-        )
-    if weights is None:
-        _refuse_without_weights(folder)
-    assert weights is not None
-    tensors = (
-        read_shards(weights) if weights.name.endswith(".index.json") else read_tensors(weights)
+    for family in FAMILIES:
+        if family.recognises(shown):
+            return family
+    kind = "model_type" if "architecture" not in shown else "architecture"
+    raise ValueError(
+        f"{where}: {kind} is {shown.get(kind)!r}; what can be read: "
+        f"{', '.join(family.name for family in FAMILIES)}"
     )
+
+
+def _tensors(weights: pathlib.Path, description: EncoderDescription) -> Tensors:
+    sharded = weights.name.endswith(".index.json")
+    tensors = read_shards(weights) if sharded else read_tensors(weights)
     if description.prefix is not None:
         tensors = tensors.below(description.prefix)
-    size = image_size or description.image_size
-    network = family.read(
-        StoredNetwork(folder, configuration, tensors, description, where.name), size
-    )
-    network = _as_described(network, description, folder / FILE)
-    return network if widen else _narrowed(network, tensors)
+    return tensors.without(description.ignored or ())
+
+
+def _completed(
+    description: EncoderDescription, row: KnownEncoder, stored: StoredNetwork
+) -> EncoderDescription:
+    """The description with a row's facts where neither it nor the folder says them."""
+    changes: dict[str, Any] = {"feature": description.feature or row.feature}
+    if description.known is not None:
+        changes["image_size"] = description.image_size or row.image_size
+        # Others' normalisation is in the row's configuration, or in the folder.
+        if not row.configuration and stored.preprocessor_normalisation() is None:
+            changes |= {"mean": row.pixels[0], "deviation": row.pixels[1]}
+    return dataclasses.replace(description, **changes)
 
 
 def _files(
@@ -127,7 +177,6 @@ def _files(
         configuration = pairs[0][0]
     if configuration is None and not (folder / FILE).is_file():
         refuse_empty_folder(folder)
-        raise ValueError(f"{folder} has no config.json, and no {FILE} that says what it is")
     if description.weights is not None:
         weights = folder / description.weights
         if not weights.is_file():

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import ml_dtypes
 import numpy as np
@@ -106,6 +106,17 @@ class Tensors:
         }
         if not arrays:
             raise ValueError(f"{self.where} has no tensor whose name begins with {prefix!r}")
+        return Tensors(arrays, self.where, self.half)
+
+    def without(self, prefixes: Sequence[str]) -> "Tensors":
+        """Those whose names begin with none of these."""
+        if not prefixes:
+            return self
+        arrays = {
+            name: array
+            for name, array in self.arrays.items()
+            if not name.startswith(tuple(prefixes))
+        }
         return Tensors(arrays, self.where, self.half)
 
     def dense(self, name: str, inputs: int, outputs: int, bias: bool = True) -> PyTree:
