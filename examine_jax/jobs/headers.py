@@ -33,6 +33,9 @@ from examine_jax.labelled.header_groups import (
     header_column,
 )
 
+# Characters of a unique identifier, which no other text has by accident.
+_FEWEST_OF_UNIQUE = 10
+
 
 @dataclasses.dataclass(frozen=True)
 class PrivacySettings:
@@ -205,7 +208,21 @@ class JobHeaders:
             for file in self.of(source).files
             if file in text and (shown := self.names(source, [file])[0]) != file
         }
+        for by, identifier in self._unique_identifiers:
+            if identifier in text:
+                known[identifier] = self.token(by, identifier)
         return self.hide.text(text, known)
+
+    @functools.cached_property
+    def _unique_identifiers(self) -> frozenset[tuple[str, str]]:
+        """Those of studies and series, which messages name."""
+        return frozenset(
+            (by, getattr(one, by))
+            for each in self.sources.values()
+            for one in each.identities.values()
+            for by in ("study", "series")
+            if len(getattr(one, by)) >= _FEWEST_OF_UNIQUE
+        )
 
     @contextlib.contextmanager
     def hiding(self) -> Iterator[None]:
