@@ -7,12 +7,14 @@ P.csv: image,class,score,x_min,y_min,x_max,y_max in each image's own pixels. P.h
 with --boxes, the metrics and the worst misses.
 """
 
+import pathlib
 import sys
 
 from absl.flags import FlagValues
 
 from .command import choose_device, run
 from .flags import define, read
+from .slices_and_tiles import SliceAndTileFlags
 
 
 def main() -> None:
@@ -25,15 +27,25 @@ def define_flags(values: FlagValues) -> None:
 
     define(values, DetectSettings)
     define(values, PrivacySettings)
+    define(values, SliceAndTileFlags)
 
 
 def _job(values: FlagValues) -> None:
+    from examine_jax.common.processes import is_first
     from examine_jax.jobs.detect.detect import DetectSettings, detect_boxes
     from examine_jax.jobs.headers import PrivacySettings
 
     settings = read(values, DetectSettings)
-    device = choose_device(values)
-    found = detect_boxes(settings, privacy=read(values, PrivacySettings))
+    device = choose_device(values, pathlib.Path(settings.output).parent)
+    parts = read(values, SliceAndTileFlags)
+    found = detect_boxes(
+        settings,
+        privacy=read(values, PrivacySettings),
+        slicing=parts.slicing,
+        tiling=parts.tiling,
+    )
+    if not is_first():
+        return
     from examine_jax.jobs.detect.page import write_page
 
     page = write_page(settings, found, device=device)

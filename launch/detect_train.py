@@ -13,6 +13,7 @@ from absl.flags import FlagValues
 
 from .command import choose_device, run
 from .flags import define, read
+from .slices_and_tiles import SliceAndTileFlags
 
 
 def main() -> None:
@@ -25,18 +26,28 @@ def define_flags(values: FlagValues) -> None:
 
     define(values, DetectTrainSettings)
     define(values, PrivacySettings)
+    define(values, SliceAndTileFlags)
 
 
 def _job(values: FlagValues) -> None:
     from examine_jax.jobs.detect_train.settings import DetectTrainSettings
 
     settings = read(values, DetectTrainSettings)
-    device = choose_device(values)
+    device = choose_device(values, settings.workdir)
+    from examine_jax.common.processes import is_first
     from examine_jax.jobs.detect_train.detect_train import train_on_boxes
     from examine_jax.jobs.detect_train.page import write_training
     from examine_jax.jobs.headers import PrivacySettings
 
-    trained = train_on_boxes(settings, privacy=read(values, PrivacySettings))
+    parts = read(values, SliceAndTileFlags)
+    trained = train_on_boxes(
+        settings,
+        privacy=read(values, PrivacySettings),
+        slicing=parts.slicing,
+        tiling=parts.tiling,
+    )
+    if not is_first():
+        return
     page = write_training(settings, trained, device=device)
     print(f"the detector is in {settings.workdir}/detector; open {page}", file=sys.stderr)
 

@@ -8,7 +8,10 @@ from typing import Literal
 import numpy as np
 
 from examine_jax.common.shapes import Float
+from examine_jax.detection.slide_boxes import in_tiles
 from examine_jax.images import ImageSet, load_images
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.boxes.image_matching import match_images, named_images
@@ -71,6 +74,8 @@ def read_boxed_images(
     unnamed: Unnamed = "left_out",
     intensity_range: tuple[float, float] | None = None,
     dicom_window: int = 1,
+    slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> BoxedImages:
     """Reads images and the boxes on them.
@@ -85,6 +90,8 @@ def read_boxed_images(
         unnamed: images that the boxes' file does not name are left out, or are taken as images
             without a box. Only the file's author knows which they are.
         intensity_range, dicom_window: of DICOM files, as in `load_images`.
+        slicing, tiling: of volumes and of whole slides, as in `load_images`. The file of boxes may
+            name tiles, or slides; boxes on slides are in pixels of the finest level.
         on_progress: called as on_progress(images done, images in all).
 
     Raises:
@@ -98,6 +105,8 @@ def read_boxed_images(
             channels=channels,
             intensity_range=intensity_range,
             dicom_window=dicom_window,
+            slicing=slicing,
+            tiling=tiling,
             on_progress=on_progress,
         ),
         boxes,
@@ -121,6 +130,7 @@ def join_boxes(
     found, problems = read_boxes(
         boxes, format=format, names=images.names, sizes=images.stored_sizes, classes=classes
     )
+    found = in_tiles(found, images.names, images.stored_sizes)
     left_out: tuple[str, ...] = ()
     if unnamed == "left_out":
         named = named_images(found, images.names)

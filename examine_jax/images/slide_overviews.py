@@ -66,10 +66,12 @@ def slide_overviews(
             )
 
 
-def slide_resolutions(
+def slide_facts(
     source: str | os.PathLike[str], names: Sequence[str]
-) -> dict[str, float | None]:
-    """The micrometres a pixel of level 0 of slides, by name; None: not known.
+) -> dict[str, tuple[tuple[int, int], float | None]]:
+    """Width and height of level 0 of slides, and micrometres a pixel if they are known, by name.
+
+    Slides that are not there any more, or cannot be read, are left out.
 
     Args:
         source, names: as for `slide_overviews`.
@@ -79,12 +81,13 @@ def slide_resolutions(
     """
     paths = _paths(source)
     known = [name for name in names if name in paths]
-    found: dict[str, float | None] = dict.fromkeys(names)
+    found: dict[str, tuple[tuple[int, int], float | None]] = {}
     answers = _decoder().slide_facts([paths[name] for name in known])
     with contextlib.closing(answers):
         for name, answer in zip(known, answers):
-            if not isinstance(answer, UnreadableImage) and answer[1]:
-                found[name] = answer[1][0]
+            if not isinstance(answer, UnreadableImage):
+                (width, height, *_), mpp = answer
+                found[name] = (width, height), mpp[0] if mpp else None
     return found
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from examine_jax.images.decoding.tiling import place_in_slide
-from examine_jax.images.slide_overviews import slide_resolutions
+from examine_jax.images.slide_overviews import slide_facts
 
 
 def slide_columns(
@@ -25,7 +25,8 @@ def slide_columns(
     slides = list(dict.fromkeys(place[0] for place in places if place is not None))
     if not slides:
         return {}
-    resolutions = slide_resolutions(source, slides)
+    facts = slide_facts(source, slides)
+    resolutions = {slide: facts[slide][1] if slide in facts else None for slide in slides}
     shown = [place_in_slide(name) for name in names]
     columns: dict[str, list[str | int | float | None]] = {
         "slide": [None if place is None else place[0] for place in shown]

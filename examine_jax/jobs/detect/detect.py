@@ -9,16 +9,21 @@ from typing import Any, Literal
 import numpy as np
 
 from examine_jax.common.atomic_files import check_not_read
+from examine_jax.common.processes import is_first
 from examine_jax.common.progress import progress_bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Shaped
 from examine_jax.detection.boxed_images import join_boxes
 from examine_jax.detection.detector_folder import load_detector
 from examine_jax.detection.metrics import DetectionMetrics, MetricSettings, evaluate
-from examine_jax.detection.prediction import predict
+from examine_jax.detection.slide_boxes import in_slides
 from examine_jax.detection.training import Detector
 from examine_jax.images import ImageSet, load_images
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling, place_in_slide
+from examine_jax.images.slide_overviews import slide_facts
 from examine_jax.images.sources.load import dicom_settings
+from examine_jax.jobs.detect.together import predict_together
 from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings, names_in_table
 from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.boxes.coco import coco_ids, write_coco_results
@@ -137,15 +142,25 @@ class DetectedBoxes:
 
 
 def detect_boxes(
-    settings: DetectSettings, *, privacy: PrivacySettings = HIDE_IDS, progress: bool = True
+    settings: DetectSettings,
+    *,
+    privacy: PrivacySettings = HIDE_IDS,
+    slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
+    progress: bool = True,
 ) -> DetectedBoxes:
     """Finds objects in images and writes the file of detections, whole or not at all.
 
     Beside OUTPUT.csv, OUTPUT.skipped.csv lists what could not be read, if there is anything.
 
+    On whole slides, the boxes of the file are in pixels of the slide's finest level, and of boxes
+    that neighbouring tiles share, one is kept.
+
     Args:
         settings: images, detector and output.
         privacy: whether names and identifiers of patients may be in the results.
+        slicing: which slices of volumes are images.
+        tiling: how whole slides are cut into tiles.
         progress: show progress on stderr.
 
     Raises:
@@ -159,10 +174,16 @@ def detect_boxes(
         progress=progress,
     )
     with headers.hiding():
-        return _detect_boxes(settings, headers, progress)
+        return _detect_boxes(settings, headers, slicing, tiling, progress)
 
 
-def _detect_boxes(settings: DetectSettings, headers: JobHeaders, progress: bool) -> DetectedBoxes:
+def _detect_boxes(
+    settings: DetectSettings,
+    headers: JobHeaders,
+    slicing: Slicing,
+    tiling: Tiling,
+    progress: bool,
+) -> DetectedBoxes:
     detector = load_detector(settings.detector)
     method = detector.method
     with progress_bar("images", progress) as report:
@@ -170,6 +191,8 @@ def _detect_boxes(settings: DetectSettings, headers: JobHeaders, progress: bool)
             settings.images,
             image_size=(method.height, method.width),
             channels=method.encoder.channels,
+            slicing=slicing,
+            tiling=tiling,
             on_progress=report,
             **dicom_settings(
                 settings.images,
@@ -189,13 +212,13 @@ def _detect_boxes(settings: DetectSettings, headers: JobHeaders, progress: bool)
             classes=method.classes,
             unnamed=settings.unnamed,
         )
+    # What is wrong with the groups is said before anything is computed.
+    groups = None if boxed is None else _groups(settings, boxed.boxes.images, headers, progress)
     with progress_bar("detection", progress) as report:
-        found = predict(
-            method,
-            detector.params,
-            detector.state,
+        found = predict_together(
+            detector,
             images.pixels,
-            names=images.names,
+            images.names,
             batch_size=settings.batch_size,
             on_progress=report,
         )
@@ -206,44 +229,65 @@ def _detect_boxes(settings: DetectSettings, headers: JobHeaders, progress: bool)
         truth = boxed.boxes.with_classes(method.classes)
         place = {name: row for row, name in enumerate(images.names)}
         measured = np.array([place[name] for name in truth.images])
-        metrics = _measure(settings, truth, found.select(measured.tolist()), headers, progress)
+        metrics = _measure(settings, truth, found.select(measured.tolist()), groups)
+    stored_names = images.names
     images = headers.images(settings.images, images)
     headers.keep_table(progress)
     shown = dataclasses.replace(found, images=images.names)
-    _write(settings, found, shown)
+    if is_first():
+        whole = _on_slides(settings, shown, stored_names, method.detections.threshold)
+        _write(settings, found, whole)
     if truth is not None:
         truth = dataclasses.replace(truth, images=headers.names(settings.images, truth.images))
     # Images that the true boxes do not name are read and searched all the same.
     problems = () if boxed is None else boxed.problems
     unused = headers.skipped(settings.images, [problem.skipped() for problem in problems])
     skipped = (*images.skipped, *unused)
-    if skipped:
+    if skipped and is_first():
         write_skipped(pathlib.Path(settings.output).with_suffix(".skipped.csv"), skipped)
     return DetectedBoxes(detector, images, shown, truth, measured, metrics, skipped, headers)
 
 
-def _measure(
-    settings: DetectSettings, truth: BoxSet, found: BoxSet, headers: JobHeaders, progress: bool
-) -> DetectionMetrics:
-    groups = None
+def _on_slides(
+    settings: DetectSettings, shown: BoxSet, stored_names: tuple[str, ...], threshold: float
+) -> BoxSet:
+    """The detections, those on tiles as detections on their slides."""
+    places = [place_in_slide(name) for name in stored_names]
+    slides = list(dict.fromkeys(place[0] for place in places if place is not None))
+    if not slides:
+        return shown
+    sizes = {name: size for name, (size, _) in slide_facts(settings.images, slides).items()}
+    return in_slides(shown, stored_names, sizes, threshold)
+
+
+def _groups(
+    settings: DetectSettings, names: tuple[str, ...], headers: JobHeaders, progress: bool
+) -> Shaped[np.ndarray, " measured"] | None:
+    """The group of each measured image; None: none is asked for."""
     if settings.group_by is not None:
-        groups, notes = headers.groups(settings.images, truth.images, settings.group_by)
+        groups, notes = headers.groups(settings.images, names, settings.group_by)
         for note in notes if progress else ():
             print(f"groups: {note}", file=sys.stderr)
-    if settings.groups is not None:
-        groups = read_column(
-            settings.groups,
-            len(truth.images),
-            settings.group_column,
-            names_in_table(
-                settings.groups,
-                settings.image_column,
-                truth.images,
-                headers.names(settings.images, truth.images),
-            ),
-            settings.image_column,
-            column_flag="group_column",
-        )
+        return groups
+    if settings.groups is None:
+        return None
+    shown = headers.names(settings.images, names)
+    return read_column(
+        settings.groups,
+        len(names),
+        settings.group_column,
+        names_in_table(settings.groups, settings.image_column, names, shown),
+        settings.image_column,
+        column_flag="group_column",
+    )
+
+
+def _measure(
+    settings: DetectSettings,
+    truth: BoxSet,
+    found: BoxSet,
+    groups: Shaped[np.ndarray, " measured"] | None,
+) -> DetectionMetrics:
     return evaluate(
         truth, found, MetricSettings(bootstrap_draws=settings.bootstrap_draws), groups=groups
     )

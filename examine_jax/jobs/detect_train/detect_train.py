@@ -12,6 +12,7 @@ import numpy as np
 
 from examine_jax.common.atomic_files import write_bytes
 from examine_jax.common.configuration import to_plain
+from examine_jax.common.processes import is_first, wait_for_all
 from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import PyTree
 from examine_jax.detection.boxed_images import BoxedImages, read_boxed_images
@@ -32,6 +33,8 @@ from examine_jax.detection.training import (
 )
 from examine_jax.encoders import Encoder, load_encoder
 from examine_jax.images import SkippedImage
+from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.scan import check_workdir
 from examine_jax.jobs.detect_train.settings import DetectTrainSettings
 from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings
@@ -78,6 +81,8 @@ def train_on_boxes(
     settings: DetectTrainSettings,
     *,
     privacy: PrivacySettings = HIDE_IDS,
+    slicing: Slicing = EVERY_SLICE,
+    tiling: Tiling = HALF_MICROMETRE,
     progress: bool = True,
 ) -> TrainedDetector:
     """Trains a detector and writes workdir/detector, which `load_detector` reads.
@@ -88,6 +93,8 @@ def train_on_boxes(
     Args:
         settings: images, boxes and the training.
         privacy: whether names and identifiers of patients may be in the results.
+        slicing: which slices of volumes are images.
+        tiling: how whole slides are cut into tiles.
         progress: show progress and notes on stderr.
 
     Raises:
@@ -103,11 +110,23 @@ def train_on_boxes(
         progress=progress,
     )
     with headers.hiding():
-        return _train_on_boxes(settings, workdir, headers, progress)
+        return _train_on_boxes(settings, workdir, headers, _Parts(slicing, tiling), progress)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Parts:
+    """Which parts of volumes and of whole slides are images."""
+
+    slicing: Slicing
+    tiling: Tiling
 
 
 def _train_on_boxes(
-    settings: DetectTrainSettings, workdir: pathlib.Path, headers: JobHeaders, progress: bool
+    settings: DetectTrainSettings,
+    workdir: pathlib.Path,
+    headers: JobHeaders,
+    parts: _Parts,
+    progress: bool,
 ) -> TrainedDetector:
     notes: list[str] = []
 
@@ -117,7 +136,7 @@ def _train_on_boxes(
             print(text, file=sys.stderr)
 
     encoder = None if settings.encoder is None else load_encoder(settings.encoder)
-    boxed = _read(settings, settings.boxes, None, progress)
+    boxed = _read(settings, settings.boxes, None, parts, progress)
     stored_names = boxed.images.names
     for text in map(headers.text, boxed.images.notes):
         note(f"images: {text}")
@@ -129,7 +148,7 @@ def _train_on_boxes(
             f"{os.fspath(settings.boxes)}: there is no box on any of the {len(boxes.images)} "
             f"training images: nothing can be learned{left}"
         )
-    validation = _validation(settings, boxes.classes, stored_names, headers, progress)
+    validation = _validation(settings, boxes.classes, stored_names, headers, parts, progress)
     skipped = headers.skipped(settings.images, boxed.skipped())
     boxed = _shown(boxed, settings.images, headers)
     boxes = dataclasses.replace(boxes, images=boxed.images.names)
@@ -144,8 +163,9 @@ def _train_on_boxes(
         validation = dataclasses.replace(validation, every=every)
 
     workdir.mkdir(parents=True, exist_ok=True)
-    write_skipped(workdir / "skipped.csv", skipped)
-    _check_picture(workdir, boxed, boxes)
+    if is_first():
+        write_skipped(workdir / "skipped.csv", skipped)
+        _check_picture(workdir, boxed, boxes)
     note(
         f"{len(boxes)} boxes of {len(boxes.classes)} classes on {len(boxes.images)} images, "
         f"{int((boxes.counts() == 0).sum())} of them without a box; see {workdir / 'boxes.png'}"
@@ -195,7 +215,9 @@ def _train_on_boxes(
         "dicom_window": settings.dicom_window,
     }
     trained = dataclasses.replace(trained, training=json.loads(json.dumps(remembered)))
-    save_detector(workdir / "detector", trained)
+    if is_first():
+        save_detector(workdir / "detector", trained)
+    wait_for_all("detector")
     return TrainedDetector(
         trained,
         training,
@@ -214,6 +236,7 @@ def _read(
     settings: DetectTrainSettings,
     boxes: str | os.PathLike[str],
     classes: tuple[str, ...] | None,
+    parts: _Parts,
     progress: bool,
 ) -> BoxedImages:
     with progress_bar("images", progress) as report:
@@ -227,6 +250,8 @@ def _read(
             unnamed=settings.unnamed,
             intensity_range=settings.intensity_range,
             dicom_window=settings.dicom_window,
+            slicing=parts.slicing,
+            tiling=parts.tiling,
             on_progress=report,
         )
 
@@ -244,11 +269,12 @@ def _validation(
     classes: tuple[str, ...],
     trained_on: tuple[str, ...],
     headers: JobHeaders,
+    parts: _Parts,
     progress: bool,
 ) -> ValidationSet | None:
     if settings.validation_boxes is None:
         return None
-    boxed = _read(settings, settings.validation_boxes, classes, progress)
+    boxed = _read(settings, settings.validation_boxes, classes, parts, progress)
     if settings.group_by is not None:
         _check_apart(settings.group_by, settings.images, trained_on, boxed.images.names, headers)
     boxes = large_enough(boxed.scaled_boxes)[0].with_classes(classes)

@@ -1,0 +1,65 @@
+"""Detection on whole slides: tiles are searched, and the file has the slide's boxes."""
+
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from examine_jax.detection.boxed_images import read_boxed_images
+from examine_jax.detection.training import Detector
+from examine_jax.images.decoding.tiling import Tiling
+from examine_jax.jobs.detect import detect
+from examine_jax.jobs.detect.detect import DetectSettings, detect_boxes
+from examine_jax.labelled.boxes.box_set import BoxSet
+from examine_jax.labelled.boxes.reading import read_boxes
+from tests.support.slides import save_slide, tissue_on_glass
+from tests.support.tiny_detector import HEIGHT, TINY, WIDTH
+
+pytest.importorskip("openslide", reason="slides need examine-jax[slides]")
+
+
+def test_boxes_on_tiles_are_written_in_pixels_of_the_slide(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images").mkdir()
+    save_slide(tmp_path / "images" / "s.svs", tissue_on_glass(), mpp=0.5)
+
+    def one_box(detector: Any, pixels: Any, names: tuple[str, ...], **settings: Any) -> BoxSet:
+        count = len(names)
+        assert pixels.shape == (count, HEIGHT, WIDTH, 3)
+        corners = np.tile([0.0, 0, WIDTH / 2, HEIGHT / 4], (count, 1))
+        return BoxSet(
+            names,
+            np.tile([HEIGHT, WIDTH], (count, 1)),
+            TINY.classes,
+            np.arange(count),
+            np.zeros(count, int),
+            corners,
+            np.full(count, 0.5),
+        )
+
+    monkeypatch.setattr(detect, "load_detector", lambda folder: Detector(TINY, {}, {}, {}))
+    monkeypatch.setattr(detect, "predict_together", one_box)
+    output = tmp_path / "p.csv"
+    settings = DetectSettings(tmp_path / "images", tmp_path, output)
+    found = detect_boxes(settings, tiling=Tiling(overlap=128), progress=False)
+    assert len(found.images) == 9  # tiles of 256 pixels, one every 128, in columns 128 to 512
+    written, _ = read_boxes(output, format="csv")
+    assert written.images == ("s.svs",)
+    # Each tile's left half is its neighbour's right half: all boxes differ.
+    assert written.corners[0].tolist() == [128, 0, 256, 64]
+    assert sorted(map(tuple, written.corners.tolist()))[-1] == (384, 256, 512, 320)
+
+
+def test_boxes_of_a_slide_train_on_its_tiles(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "images").mkdir()
+    save_slide(tmp_path / "images" / "s.svs", tissue_on_glass(), mpp=0.5)
+    (tmp_path / "b.csv").write_text(
+        "image,class,x_min,y_min,x_max,y_max\ns.svs,cell,300,10,320,30\n"
+    )
+    boxed = read_boxed_images(tmp_path / "images", tmp_path / "b.csv", image_size=(64, 64))
+    assert boxed.images.names == ("s.svs?x=256&y=0&w=256", "s.svs?x=256&y=256&w=256")
+    assert boxed.boxes.corners.tolist() == [[44, 10, 64, 30]]
+    assert boxed.boxes.counts().tolist() == [1, 0]  # the other tile is a negative
+    assert boxed.scaled_boxes.corners.tolist() == [[11, 2.5, 16, 7.5]]
