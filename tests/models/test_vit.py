@@ -4,11 +4,21 @@ import dataclasses
 import functools
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from examine_jax.models import DecoderConfig, ViTConfig, init_network, run_network
+from examine_jax.models import (
+    AttentionPooling,
+    DecoderConfig,
+    RotaryPositions,
+    ViTConfig,
+    ViTExtras,
+    init_network,
+    patchify,
+    run_network,
+)
 from examine_jax.pretraining import MAE
 
 PLAIN = ViTConfig(image_size=8, patch_size=4, channels=2, width=8, depth=2, heads=2, mlp_width=12)
@@ -74,3 +84,151 @@ def test_a_masked_autoencoder_trains_with_learned_positions_and_remat():
         jax.tree.leaves(losses[1]), jax.tree.leaves(losses[0]), strict=True
     ):
         np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+REGISTERS = dataclasses.replace(
+    PLAIN,
+    positions="rotary",
+    mlp="geglu",
+    pooling="class_and_mean",
+    extras=ViTExtras(
+        registers=3, embedding_norm=True, query_key_norm=True, rotary=RotaryPositions(base=50.0)
+    ),
+)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def in_two_orders(config, params, patches, order):
+    """The tokens of patches in their order and in another."""
+
+    def encode(patches, where=None):
+        return config.module().apply({"params": params}, patches, where, method="encode")
+
+    return encode(patches), encode(jnp.take_along_axis(patches, order[..., None], axis=1), order)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def in_all_forms(config, params, images):
+    """The last tokens, the features, those of each layer, and a shallower network's tokens."""
+
+    def run(config, *further, method):
+        return config.module().apply({"params": params}, images, *further, method=method)
+
+    shallow = dataclasses.replace(config, depth=1)
+    return (
+        run(config, method="tokens"),
+        run(config, method="__call__"),
+        run(config, (1, 2), method="layer_tokens"),
+        run(shallow, method="tokens"),
+    )
+
+
+def test_patches_that_are_all_visible_in_another_order_give_the_same_tokens():
+    config = dataclasses.replace(REGISTERS, depth=1)
+    order = jnp.asarray([[2, 0, 3, 1]] * 3)
+    plain, shuffled = in_two_orders(config, fresh(REGISTERS), patchify(IMAGES, 4), order)
+    assert plain.shape == (3, 1 + 3 + 4, 8)
+    np.testing.assert_allclose(shuffled[:, :4], plain[:, :4], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        shuffled[:, 4:], np.take_along_axis(plain[:, 4:], order[..., None], 1), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_class_and_mean_leave_the_registers_out_and_layers_end_with_the_encoders_norm():
+    params = fresh(REGISTERS)
+    out, features, (first, last), shallow = in_all_forms(REGISTERS, params, IMAGES)
+    expected = np.concatenate([out[:, 0], out[:, 4:].mean(axis=1)], axis=-1)
+    assert REGISTERS.features == 16
+    np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(last, out, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(first, shallow, atol=1e-6)
+    assert np.abs(last - first).max() > 0.1
+    for layers in ((), (0,), (3,)):
+        with pytest.raises(ValueError, match="numbers from 1 to 2"):
+            REGISTERS.module().apply({"params": params}, IMAGES, layers, method="layer_tokens")
+
+
+def test_a_masked_autoencoder_may_have_registers_and_rotary_positions():
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 2), dtype=np.uint8)
+    method = MAE(
+        dataclasses.replace(REGISTERS, remat=True),
+        DecoderConfig(width=8, depth=1, heads=2, mlp_width=8),
+    )
+    params = jax.eval_shape(method.init, jax.random.key(0), {"image": images})[0]
+    noise = np.random.default_rng(1).uniform(size=(3, 4)).astype(np.float32)
+    loss, change = jax.eval_shape(jax.value_and_grad(method.masked_loss), params, images, noise)
+    assert loss.shape == ()
+    assert jax.tree.structure(change) == jax.tree.structure(params)
+
+
+def test_an_encoder_with_every_part_is_exported_for_all_platforms():
+    config = dataclasses.replace(
+        REGISTERS,
+        pooling="attention",
+        dtype="bfloat16",
+        extras=dataclasses.replace(
+            REGISTERS.extras,
+            attention_pooling=AttentionPooling(heads=2, mlp_width=12, mlp="gelu_tanh"),
+            pooled_norm=True,
+            projection=5,
+        ),
+    )
+    params = jax.eval_shape(
+        functools.partial(init_network, config.module()), jax.random.key(0), IMAGES
+    )[0]
+    run = jax.jit(lambda params, x: run_network(config.module(), params, {}, x, train=False)[0])
+    exported = jax.export.export(run, platforms=("cpu", "cuda", "tpu"))(params, IMAGES)
+    assert exported.out_avals[0].shape == (3, config.features) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"positions": "rotary"}, "go together"),
+        ({"extras": ViTExtras(rotary=RotaryPositions())}, "go together"),
+        ({"pooling": "attention"}, "needs extras.attention_pooling"),
+        ({"pooling": "class_and_mean", "class_token": False}, "needs class_token"),
+        (
+            {"pooling": "class_and_mean", "extras": ViTExtras(pooled_norm=True)},
+            "no norm or projection",
+        ),
+        ({"mlp": "mish"}, "mlp must be one of 'gelu'"),
+        (
+            {
+                "positions": "rotary",
+                "heads": 4,
+                "extras": ViTExtras(rotary=RotaryPositions()),
+            },
+            "multiple of 4, got 8 / 4",
+        ),
+        (
+            {"pooling": "attention", "extras": ViTExtras(attention_pooling=AttentionPooling(3, 8))},
+            r"heads \(3\) must divide width",
+        ),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(PLAIN, **changes)
+
+
+def test_parts_out_of_range_are_refused():
+    for make, message in (
+        (lambda: ViTExtras(registers=-1), "registers"),
+        (lambda: ViTExtras(projection=0), "projection"),
+        (lambda: RotaryPositions(base=0.0), "base"),
+        (lambda: AttentionPooling(heads=0, mlp_width=8), "heads"),
+        (lambda: AttentionPooling(heads=1, mlp_width=8, mlp="mish"), "mlp"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+def test_another_pooling_leaves_a_projection_away():
+    clip = dataclasses.replace(
+        PLAIN, pooling="class_token", extras=ViTExtras(projection=5, embedding_norm=True)
+    )
+    assert clip.features == 5
+    assert clip.with_pooling("class_token") is clip
+    changed = clip.with_pooling("mean")
+    assert (changed.features, changed.parts.embedding_norm) == (8, True)
