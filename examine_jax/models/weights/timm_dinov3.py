@@ -61,6 +61,11 @@ _NAMES = TransformerNames(
     blocks="blocks.{}",
     norm="norm",
 )
+# Arguments that `TimmDINOv3Family.read` takes into account.
+_TAKEN = (
+    *("img_size", "num_heads", "rope_temperature", "init_values", "global_pool"),
+    *("mlp_ratio", "swiglu_align_to"),
+)
 _IMAGE_SIZE = 256  # timm's, where the files say none
 
 
@@ -123,12 +128,10 @@ class TimmDINOv3Family:
             "swiglu_mlp": gated,
             "use_fc_norm": False,
         }
-        taken = ("img_size", "num_heads", "rope_temperature", "init_values", "global_pool")
-        taken += ("mlp_ratio", "swiglu_align_to")
         # A gated MLP's width is rounded up, by less than 64.
         widths = range(mlp_width - 63, mlp_width + 1) if gated else (mlp_width,)
         refuse_other_mlp_ratio(given, width, widths, where)
-        refuse_other_arguments(given, facts, taken, where)
+        refuse_other_arguments(given, facts, _TAKEN, where)
         network = read_transformer(
             tensors,
             config,

@@ -52,8 +52,10 @@ class BlockNames(NamedTuple):
     norm_2: str
     expand: str
     contract: str
-    qkv: tuple[str, ...] = tuple(
-        f"attention.attention.{part}" for part in ("query", "key", "value")
+    qkv: tuple[str, ...] = (
+        "attention.attention.query",
+        "attention.attention.key",
+        "attention.attention.value",
     )
     projection: str = "attention.output.dense"
     scale: str = "layer_scale{}.lambda1"
