@@ -29,12 +29,14 @@ from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
 from examine_jax.images.decoding.file_part import (
     FilePart,
     Place,
+    RemoteFile,
     StackedFiles,
     open_place,
     scale_name,
 )
 from examine_jax.images.decoding.header_identity import HeaderIdentity
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale
+from examine_jax.images.decoding.local_copies import local_copies
 from examine_jax.images.decoding.optional_readers import (
     dicom_reader,
     dicom_slide_reader,
@@ -223,10 +225,15 @@ class ImageDecoder:
 
         return self._opened(path, decode)
 
-    def _opened(self, path: str | FilePart, read: Callable[[BinaryIO], Result]) -> Result:
+    def _opened(
+        self, path: str | FilePart | RemoteFile, read: Callable[[BinaryIO], Result]
+    ) -> Result:
         def call() -> Result:
-            with open_place(path, self.max_bytes) as stream:
-                return read(stream)
+            with local_copies([path], self.max_bytes) as (local,):
+                if isinstance(local, UnreadableImage):
+                    raise local
+                with open_place(local, self.max_bytes) as stream:
+                    return read(stream)
 
         return _guarded(call)
 

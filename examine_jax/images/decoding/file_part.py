@@ -9,6 +9,7 @@ import os
 import stat
 import struct
 import zlib
+from collections.abc import Callable
 from typing import BinaryIO
 
 from examine_jax.images.decoding.tiling import SlideTile
@@ -51,6 +52,29 @@ class FilePart:
 
 
 @dataclasses.dataclass(frozen=True)
+class RemoteFile:
+    """A file at a URL, or a member of an archive there.
+
+    Attributes:
+        url: as it is opened, with secrets.
+        name: for messages, without them.
+        size: how many bytes it has as a file.
+        whole: how many bytes are at the URL.
+        version: tells versions of what is at the URL apart, such as an ETag; "": nothing does.
+        part: where a member lies in the archive at the URL; None: it is no member.
+        cache: the folder that keeps a copy; None: none is kept.
+    """
+
+    url: str
+    name: str
+    size: int
+    whole: int
+    version: str = ""
+    part: FilePart | None = None
+    cache: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class StackedFiles:
     """The files of a DICOM volume that is cut in another plane than it was taken in.
 
@@ -60,13 +84,17 @@ class StackedFiles:
         step: from a slice to the next, in millimetres.
     """
 
-    files: tuple[str | FilePart, ...]
+    files: tuple[str | FilePart | RemoteFile, ...]
     size: tuple[int, int]
     step: tuple[float, float, float]
 
 
-# A path, a member of an archive, a tile of a slide, or files that are cut.
-Place = str | FilePart | SlideTile | StackedFiles
+# A path, a member of an archive, a file at a URL, a tile of a slide, or files that are cut.
+Place = str | FilePart | RemoteFile | SlideTile | StackedFiles
+
+
+# Opens an archive for reading, by its path or URL.
+OpenArchive = Callable[[str], BinaryIO]
 
 
 class _Content(io.BytesIO):
@@ -84,7 +112,9 @@ def absolute(place: Place) -> Place:
     return _absolute_file(place)
 
 
-def _absolute_file(place: str | FilePart) -> str | FilePart:
+def _absolute_file(place: str | FilePart | RemoteFile) -> str | FilePart | RemoteFile:
+    if isinstance(place, RemoteFile):
+        return place
     if isinstance(place, FilePart):
         return dataclasses.replace(place, archive=os.path.abspath(place.archive))
     return os.path.abspath(place)
@@ -92,7 +122,7 @@ def _absolute_file(place: str | FilePart) -> str | FilePart:
 
 def size_of(place: Place) -> int:
     """The bytes of the file; 0 if it is not there, because reading it gives the reason."""
-    if isinstance(place, FilePart):
+    if isinstance(place, FilePart | RemoteFile):
         return place.size
     if isinstance(place, SlideTile):
         return place.tile**2 // _PIXELS_PER_BYTE
@@ -141,7 +171,12 @@ def _check_size(size: int, max_bytes: int) -> None:
         raise UnreadableImage(f"{size} bytes, more than max_bytes={max_bytes}")
 
 
-def part_bytes(part: FilePart, count: int) -> bytes:
+def open_here(path: str) -> BinaryIO:
+    """Opens a file on a disk."""
+    return open(path, "rb")
+
+
+def part_bytes(part: FilePart, count: int, opened: OpenArchive = open_here) -> bytes:
     """The first `count` bytes of a member, or all that it has.
 
     Read whole (`count` is its size), it is checked: its length, and its checksum if that is known.
@@ -150,7 +185,7 @@ def part_bytes(part: FilePart, count: int) -> bytes:
         UnreadableImage: it is damaged, or longer than its archive declares.
         OSError: the archive cannot be read.
     """
-    with open(part.archive, "rb") as stream:
+    with opened(part.archive) as stream:
         stream.seek(part.offset)
         if part.zip_header:
             _pass_zip_header(stream)

@@ -19,10 +19,11 @@ from examine_jax.images.decoding import file_tasks
 from examine_jax.images.decoding.decoded_image import DecodedFile, DecodedImage, FileHeader
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.describing import DescribeFailed
-from examine_jax.images.decoding.file_part import FilePart, Place, absolute, size_of
+from examine_jax.images.decoding.file_part import Place, absolute, size_of
 from examine_jax.images.decoding.file_tasks import header_and_sharing, stored_pixels
 from examine_jax.images.decoding.header_identity import HeaderIdentity
 from examine_jax.images.decoding.limits import Limits
+from examine_jax.images.decoding.local_copies import local_copies
 from examine_jax.images.decoding.module_versions import Version, module_versions
 from examine_jax.images.decoding.parallel import in_order, most_threads
 from examine_jax.images.decoding.quiet import quiet_libraries
@@ -88,18 +89,16 @@ class ProtectedDecoder:
         return self._in_order("header", paths, functools.partial(header_and_sharing, self.decoder))
 
     def identities(
-        self, paths: Sequence[str | FilePart]
+        self, paths: Sequence[Place]
     ) -> Generator[HeaderIdentity | UnreadableImage | None]:
         """`ImageDecoder.identity` of each file, in order, or why it cannot be read."""
         return self._in_order("identity", paths, self.decoder.identity)
 
-    def placements(
-        self, paths: Sequence[str | FilePart]
-    ) -> Generator[Placement | UnreadableImage | None]:
+    def placements(self, paths: Sequence[Place]) -> Generator[Placement | UnreadableImage | None]:
         """Where the slice of each DICOM file lies, in order; None: it is no slice of a series."""
         return self._in_order("placement", paths, self.decoder.placement)
 
-    def digests(self, paths: Sequence[str | FilePart]) -> Generator[str | UnreadableImage]:
+    def digests(self, paths: Sequence[Place]) -> Generator[str | UnreadableImage]:
         """`ImageDecoder.digest` of each DICOM file, in order."""
         return self._in_order("digest", paths, self.decoder.digest)
 
@@ -112,6 +111,12 @@ class ProtectedDecoder:
     def slide_parts(self, paths: Sequence[str]) -> Generator[tuple[str, str] | UnreadableImage]:
         """`ImageDecoder.slide_part` of each DICOM file, in order, or why it cannot be read."""
         return self._in_order("slide_part", paths, self.decoder.slide_part)
+
+    def slide_facts(
+        self, paths: Sequence[str]
+    ) -> Generator[tuple[list[int], list[float]] | UnreadableImage]:
+        """`ImageDecoder.slide_facts` of each whole slide, in order, or why there are none."""
+        return self._in_order("slide_facts", paths, self.decoder.slide_facts)
 
     def overviews(
         self, paths: Sequence[str]
@@ -146,14 +151,17 @@ class ProtectedDecoder:
         return pixels
 
     def _one(self, name: str, path: Place, frame: int, here: Callable[[Place, int], Any]) -> Any:
-        found = None
-        if self.settings is not None:
-            items = [(_absolute((path, frame)), size_of(path))]
-            with contextlib.suppress(NoWorkers):
-                (found,) = call(self._task(name), items, self.decoder.budget, threading.Event())
-        if found is None:
-            with quiet_libraries():
-                return here(path, frame)
+        with local_copies([(path, frame)], self.decoder.max_bytes) as (item,):
+            if isinstance(item, UnreadableImage):
+                raise item
+            found = None
+            if self.settings is not None:
+                items = [(_absolute(item), size_of(item[0]))]
+                with contextlib.suppress(NoWorkers):
+                    (found,) = call(self._task(name), items, self.decoder.budget, threading.Event())
+            if found is None:
+                with quiet_libraries():
+                    return here(*item)
         if isinstance(found, UnreadableImage):
             raise found
         return found
@@ -165,6 +173,10 @@ class ProtectedDecoder:
         self, name: str, items: Sequence[Any], here: Callable[[Any], Any]
     ) -> Generator[Any]:
         def read_here(item: Any) -> Any:
+            with local_copies([item], self.decoder.max_bytes) as (found,):
+                return found if isinstance(found, UnreadableImage) else read_copy(found)
+
+        def read_copy(item: Any) -> Any:
             try:
                 return here(item)
             except UnreadableImage as error:
@@ -180,13 +192,23 @@ class ProtectedDecoder:
         task, stopped = self._task(name), threading.Event()
 
         def read(block: list[tuple[Any, int]]) -> list[Any]:
+            with local_copies([item for item, _ in block], self.decoder.max_bytes) as items:
+                ready = [(item, size) for item, (_, size) in zip(items, block)]
+                good = [one for one in ready if not isinstance(one[0], UnreadableImage)]
+                answers = iter(read_copies(good))
+                return [
+                    item if isinstance(item, UnreadableImage) else next(answers)
+                    for item, _ in ready
+                ]
+
+        def read_copies(block: list[tuple[Any, int]]) -> list[Any]:
             try:
                 found = call(task, block, self.decoder.budget, stopped)
             except NoWorkers:  # There were some when the work began.
-                return [read_here(item) for item, _ in block]
+                return [read_copy(item) for item, _ in block]
             for row, (item, _) in enumerate(block):
                 if isinstance(found[row], str) and found[row] == file_tasks.DESCRIBE_FAILED:
-                    found[row] = read_here(item)  # Raises it with its own type and traceback.
+                    found[row] = read_copy(item)  # Raises it with its own type and traceback.
             return found
 
         with contextlib.closing(

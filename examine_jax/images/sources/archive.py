@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+from examine_jax.images.decoding.file_part import OpenArchive, open_here
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.sources.archive_members import scan_members
 from examine_jax.images.sources.files import load_files
@@ -15,6 +16,7 @@ from examine_jax.images.sources.zip_members import zip_members
 from examine_jax.images.streamed_images import StreamedImages
 
 _ZIP, _TAR = ".zip", (".tar", ".tar.gz", ".tgz")
+ARCHIVE_SUFFIXES = (_ZIP, *_TAR)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +27,7 @@ class ArchiveSource:
     dicom: bool = True
 
     def recognises(self, name: str) -> bool:
-        return name.lower().endswith((_ZIP, *_TAR)) and os.path.isfile(name)
+        return name.lower().endswith(ARCHIVE_SUFFIXES) and os.path.isfile(name)
 
     def scan(self, name: str) -> Scan:
         return scan_archive(name)
@@ -58,7 +60,18 @@ def scan_archive(path: str | os.PathLike[str]) -> Scan:
         OSError: the archive cannot be read, or there is no room for the temporary file.
     """
     name = os.fspath(path)
-    if name.lower().endswith(_ZIP):
-        return scan_members(path, zip_members(name), None)
-    file = TarFile.of(name)
-    return scan_members(path, tar_members(file), file.unpacked)
+    return scan_archive_at(name, os.path.getsize(name), open_here)
+
+
+def scan_archive_at(name: str, size: int, opened: OpenArchive) -> Scan:
+    """As `scan_archive`, of an archive that may lie elsewhere.
+
+    Args:
+        name: its path or URL.
+        size: its bytes.
+        opened: opens it for reading, by this name.
+    """
+    if name.partition("?")[0].lower().endswith(_ZIP):
+        return scan_members(name, size, zip_members(name, opened), None)
+    file = TarFile.of(name, size, opened)
+    return scan_members(name, size, tar_members(file), file.unpacked)

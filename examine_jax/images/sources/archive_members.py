@@ -58,11 +58,12 @@ def nothing_of(count: int) -> bytes:
     return b""
 
 
-def scan_members(path: str | os.PathLike[str], members: Iterable[Member], held: object) -> Scan:
+def scan_members(path: str, size: int, members: Iterable[Member], held: object) -> Scan:
     """The image files among an archive's members.
 
     Args:
-        path: of the archive.
+        path: of the archive, or its URL.
+        size: its bytes.
         members: in the order in which they lie in it.
         held: keeps open what the places lead to.
 
@@ -107,7 +108,7 @@ def scan_members(path: str | os.PathLike[str], members: Iterable[Member], held: 
         else:
             places[name] = place
             total += place.size
-    if total > max(BOMB_BYTES, BOMB_RATIO * os.path.getsize(path)):
+    if total > max(BOMB_BYTES, BOMB_RATIO * size):
         raise ValueError(bomb(path, total))
     notes: tuple[str, ...] = ()
     if replaced:

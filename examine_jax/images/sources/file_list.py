@@ -10,6 +10,7 @@ from examine_jax.images.decoding.file_part import Place
 from examine_jax.images.decoding.slide_content import is_slide_file
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import encodable, shown
+from examine_jax.images.remote_access import is_url
 from examine_jax.images.sources.files import load_files
 from examine_jax.images.sources.files_reading import check_no_split
 from examine_jax.images.sources.files_stream import stream_files
@@ -59,7 +60,8 @@ def scan_list(path: str | os.PathLike[str]) -> Scan:
 
     A .txt file has one path a line; spaces around it and empty lines are ignored. A .csv file in
     UTF-8 has the paths in the one column whose header is `image`, `path` or `filename`. Paths are
-    relative to the list's folder, or absolute. Windows' separators are understood.
+    relative to the list's folder, or absolute. Windows' separators are understood. URLs are read
+    as sources/remote.py has it.
 
     An image's name is its path as it is listed, relative where it lies below the list's folder. A
     file that is listed more than once is read once, and a note says so. Every other file that is
@@ -88,9 +90,14 @@ def scan_list(path: str | os.PathLike[str]) -> Scan:
     problems: dict[str, str] = {}
     seen: set[str] = set()
     real_folders: dict[str, str] = {}
+    urls: dict[str, None] = {}
     repeated = listed = 0
-    for text in _listed(path):
+    for text in listed_paths(path):
         listed += 1
+        if is_url(text):
+            repeated += text in urls
+            urls[text] = None
+            continue
         if listed > _MOST_FILES:
             raise ValueError(
                 f"{shown(path)}: more than the {_MOST_FILES} images that a list may have; split it"
@@ -119,6 +126,10 @@ def scan_list(path: str | os.PathLike[str]) -> Scan:
             slides[name] = file
         else:
             places[name] = file
+    if urls:
+        from examine_jax.images.sources.remote_list import add_urls
+
+        add_urls(urls, places, problems)
     if not listed:
         raise ValueError(f"{shown(path)}: the list is empty; give the path of one image a line")
     notes: tuple[str, ...] = ()
@@ -127,7 +138,7 @@ def scan_list(path: str | os.PathLike[str]) -> Scan:
     return sorted_scan(places, problems, {}, notes, slides=slides)
 
 
-def _listed(path: str | os.PathLike[str]) -> Iterator[str]:
+def listed_paths(path: str | os.PathLike[str]) -> Iterator[str]:
     """The paths of a list as they are written."""
     if os.fspath(path).lower().endswith(".csv"):
         yield from _column(path)

@@ -6,10 +6,12 @@ import re
 
 from examine_jax.common.registry import lookup
 from examine_jax.images.names import shown
+from examine_jax.images.remote_access import is_url
 from examine_jax.images.sources.archive import ArchiveSource
 from examine_jax.images.sources.array import ArraySource
 from examine_jax.images.sources.file_list import ListSource
 from examine_jax.images.sources.folder import FolderSource
+from examine_jax.images.sources.remote import DISK_SUFFIXES, RemoteSource, copy_on_disk
 from examine_jax.images.sources.sample import SampleSource
 from examine_jax.images.sources.scan import IMAGE_SUFFIXES, Scan
 from examine_jax.images.sources.slide_file import SlideSource
@@ -19,6 +21,7 @@ from examine_jax.images.sources.volume_file import VolumeSource
 
 # The first that recognises a name reads it: a prepared TFDS folder comes before any other folder.
 SOURCES: tuple[Source, ...] = (
+    RemoteSource(),
     SampleSource(),
     TFDSSource(),
     FolderSource(),
@@ -44,6 +47,8 @@ def source_of(name: str | os.PathLike[str]) -> tuple[Source, str]:
         ValueError: no source reads it, or the attribute is no source.
     """
     text = os.fspath(name)
+    if is_url(text) and text.partition("?")[0].lower().endswith(DISK_SUFFIXES):
+        text = copy_on_disk(text)
     for source in SOURCES:
         if source.recognises(text):
             return source, text

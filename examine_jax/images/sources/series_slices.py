@@ -9,7 +9,7 @@ from examine_jax.images.decoding.chosen_slices import (
     duplicate_reason,
     series_notes,
 )
-from examine_jax.images.decoding.file_part import FilePart, StackedFiles
+from examine_jax.images.decoding.file_part import FilePart, RemoteFile, StackedFiles
 from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.slice_stacks import (
     Placement,
@@ -39,7 +39,7 @@ def with_series(found: Scan, protected: ProtectedDecoder) -> Scan:
     series: dict[str, list[int]] = {}
     placements: dict[int, Placement] = {}
     places = [found.candidates[row].place for row in rows]
-    with contextlib.closing(protected.placements(places)) as answers:  # type: ignore[arg-type]
+    with contextlib.closing(protected.placements(places)) as answers:
         for row, answer in zip(rows, answers):
             # Reading an image gives the reason why it cannot be read.
             if answer is not None and not isinstance(answer, UnreadableImage):
@@ -83,7 +83,7 @@ def _with_digests(
     rows = list(placements)
     shared = [rows[index] for index in sharing_a_place(list(placements.values()))]
     files = [found.candidates[row].place for row in shared]
-    with contextlib.closing(protected.digests(files)) as digests:  # type: ignore[arg-type]
+    with contextlib.closing(protected.digests(files)) as digests:
         for row, digest in zip(shared, digests):
             if isinstance(digest, str):
                 placements[row] = dataclasses.replace(placements[row], digest=digest)
@@ -92,7 +92,7 @@ def _with_digests(
 
 def _may_be_slice(candidate: Candidate) -> bool:
     """Whether a file has the suffix of DICOM, or was found to be DICOM by its content."""
-    if not isinstance(candidate.place, str | FilePart):
+    if not isinstance(candidate.place, str | FilePart | RemoteFile):
         return False
     suffix = suffix_of(candidate.name)
     return suffix in DICOM_SUFFIXES or suffix not in IMAGE_SUFFIXES
@@ -100,9 +100,7 @@ def _may_be_slice(candidate: Candidate) -> bool:
 
 def _cut(files: Sequence[Candidate], slices: Sequence[Placement], stack: Stack) -> Candidate:
     first = stack.indices[0]
-    members = tuple(files[index].place for index in stack.indices)
+    places = (files[index].place for index in stack.indices)
+    members = tuple(one for one in places if isinstance(one, str | FilePart | RemoteFile))
     x, y, z = stack.step
-    return Candidate(
-        files[first].name,
-        StackedFiles(members, slices[first].size, (x, y, z)),  # type: ignore[arg-type]
-    )
+    return Candidate(files[first].name, StackedFiles(members, slices[first].size, (x, y, z)))

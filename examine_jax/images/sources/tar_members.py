@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 import gzip
-import io
 import os
 import tarfile
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
-from examine_jax.images.decoding.file_part import FilePart
+from examine_jax.images.decoding.file_part import FilePart, OpenArchive
 from examine_jax.images.names import shown
 from examine_jax.images.sources.archive_members import (
     BOMB_BYTES,
@@ -35,22 +35,27 @@ class TarFile:
     """A .tar file.
 
     Attributes:
-        path: its path.
+        path: its path or URL.
+        size: its bytes.
+        opened: opens it for reading.
         unpacked: receives the image files of one that is compressed; None: it is not.
     """
 
     path: str
+    size: int
+    opened: OpenArchive
     unpacked: UnnamedFile | None
 
     @classmethod
-    def of(cls, path: str) -> "TarFile":
+    def of(cls, path: str, size: int, opened: OpenArchive) -> "TarFile":
         """Whether it is compressed is seen from its content.
 
         Raises:
             OSError: it cannot be read.
         """
-        with open(path, "rb") as stream:
-            return cls(path, UnnamedFile() if stream.read(2) == _GZIP else None)
+        with opened(path) as stream:
+            unpacked = UnnamedFile() if stream.read(2) == _GZIP else None
+            return cls(path, size, opened, unpacked)
 
 
 def tar_members(file: TarFile) -> Iterator[Member]:
@@ -64,7 +69,7 @@ def tar_members(file: TarFile) -> Iterator[Member]:
         OSError: it cannot be read.
     """
     with contextlib.ExitStack() as opened:
-        stream: io.BufferedIOBase = opened.enter_context(open(file.path, "rb"))
+        stream: Any = opened.enter_context(file.opened(file.path))
         if file.unpacked is not None:
             stream = opened.enter_context(gzip.GzipFile(fileobj=stream))
             opened.callback(file.unpacked.stream.flush)
@@ -117,9 +122,9 @@ class _Exhausting(ValueError):
 class _Forward:
     """Reads a stream once, from its beginning to its end, and bounds what it reads."""
 
-    def __init__(self, file: TarFile, stream: io.BufferedIOBase):
+    def __init__(self, file: TarFile, stream: Any):
         self._file, self._stream = file, stream
-        self._most = max(BOMB_BYTES, BOMB_RATIO * os.path.getsize(file.path))
+        self._most = max(BOMB_BYTES, BOMB_RATIO * file.size)
         self._position = 0
         self.last = b""
 

@@ -6,7 +6,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 
-from examine_jax.images.decoding.file_part import FilePart, part_bytes
+from examine_jax.images.decoding.file_part import FilePart, OpenArchive, part_bytes
 from examine_jax.images.names import shown
 from examine_jax.images.sources.archive_members import Member
 
@@ -21,15 +21,19 @@ _UNIX = 3
 _LEAST_HEADER = 30  # bytes
 
 
-def zip_members(path: str) -> Iterator[Member]:
+def zip_members(path: str, opened: OpenArchive) -> Iterator[Member]:
     """The files in a .zip file, in the order of its directory. Inflates nothing.
+
+    Args:
+        path: of the archive, or its URL.
+        opened: opens it for reading.
 
     Raises:
         ValueError: it is damaged or no .zip file.
         OSError: it cannot be read.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened(path) as stream, zipfile.ZipFile(stream) as archive:
             infos = archive.infolist()
     except _DAMAGED as error:
         reason = " ".join(str(error).split())[:200]
@@ -59,7 +63,7 @@ def zip_members(path: str) -> Iterator[Member]:
             info.compress_size,
             info.file_size,
             problem,
-            functools.partial(_beginning, part),
+            functools.partial(_beginning, part, opened),
             functools.partial(_same, part),
         )
 
@@ -95,9 +99,9 @@ def _overlapping(infos: list[zipfile.ZipInfo]) -> set[int]:
     return found
 
 
-def _beginning(part: FilePart, count: int) -> bytes:
+def _beginning(part: FilePart, opened: OpenArchive, count: int) -> bytes:
     try:
-        return part_bytes(part, min(count, part.size))
+        return part_bytes(part, min(count, part.size), opened)
     except (ValueError, OSError, OverflowError):
         return b""  # Decoding it gives the reason.
 

@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(folder: pathlib.Path) ->
         "damaged.png": "its content is no PNG",
         "gone.png": "no such file; paths in a list are relative to the list's folder",
         "pipe.png": "not a plain file",
-        "s3://bucket/x.png": "no such file",
+        "memory://bucket/x.png": "there is no such bucket, folder or file",
         "sub": "a folder; list its files",
         "v.mha": "a volume",
         "x" * 5000: "no path of a file",
@@ -122,7 +122,7 @@ def test_what_cannot_be_read_is_skipped_with_its_reason(folder: pathlib.Path) ->
     images = load_images(path, image_size=8)
     assert images.names == ("a.png", "no_suffix")
     found = {item.name: item.reason for item in images.skipped}
-    reasons = {name.replace("//", "/")[:4096]: reason for name, reason in expected.items()}
+    reasons = {name[:4096]: reason for name, reason in expected.items()}
     assert sorted(found) == sorted(reasons)
     assert all(reasons[name] in reason for name, reason in found.items())
     with pytest.raises(ValueError, match=r"no readable image in .*list\.txt: looked at 1 file"):
