@@ -17,6 +17,7 @@ from examine_jax.common.settings import setting
 
 from .command import choose_device, run
 from .flags import changed, define, given, read
+from .group_by import GroupBy
 
 if TYPE_CHECKING:
     from examine_jax.studies.byol_tracin.sets import StudySource
@@ -57,11 +58,17 @@ class ReproduceByolTracInFlags:
         metavar="FILE",
         main=True,
     )
+    group_by: GroupBy | None = setting(
+        None,
+        "In place of --groups, in plain folders: images of one patient, study or series by their "
+        "DICOM headers, of one folder, or of one slide, volume or file.",
+    )
     image_column: str = setting("image", "The header of the images' names.")
     label_column: str = setting("label", "The header of the labels.")
     group_column: str = setting("group", "The header of the groups.")
     transfer_labels: str | None = setting(None, "As --labels.", metavar="FILE")
     transfer_groups: str | None = setting(None, "As --groups.", metavar="FILE")
+    transfer_group_by: GroupBy | None = setting(None, "As --group_by.")
     transfer_image_column: str = setting("image", "As --image_column.")
     transfer_label_column: str = setting("label", "As --label_column.")
     transfer_group_column: str = setting("group", "As --group_column.")
@@ -120,6 +127,7 @@ def _sources(flags: ReproduceByolTracInFlags) -> "tuple[StudySource, StudySource
                 getattr(flags, f"{prefix}labels"),
                 getattr(flags, f"{prefix}groups"),
                 **{column: getattr(flags, prefix + column) for column in columns},
+                group_by=getattr(flags, f"{prefix}group_by"),
             ),
             getattr(flags, f"{prefix}layout"),
             flags.on_demand and getattr(flags, f"{prefix}layout") != "folder",

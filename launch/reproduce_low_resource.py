@@ -19,6 +19,7 @@ from examine_jax.common.settings import setting
 
 from .command import choose_device, run
 from .flags import changed, define, given, read
+from .group_by import GroupBy
 
 if TYPE_CHECKING:
     from examine_jax.labelled.sets import LabelledSource
@@ -50,6 +51,11 @@ class ReproduceLowResourceFlags:
         "The patient or slide of each image; no group is in two parts.",
         metavar="NAME=CSV,…",
         main=True,
+    )
+    group_by: GroupBy | None = setting(
+        None,
+        "Of sets that bring no groups: images of one patient, study or series by their DICOM "
+        "headers, of one folder, or of one slide, volume or file.",
     )
     image_column: str = setting("image", "The header of the images' names.")
     label_column: str = setting("label", "The header of the labels.")
@@ -111,7 +117,13 @@ def _sources(values: FlagValues, flags: ReproduceLowResourceFlags) -> "dict[str,
             )
     columns = (flags.image_column, flags.label_column, flags.group_column)
     return {
-        name: LabelledSource(source, labels.get(name), groups.get(name), *columns)
+        name: LabelledSource(
+            source,
+            labels.get(name),
+            groups.get(name),
+            *columns,
+            group_by=None if name in groups else flags.group_by,
+        )
         for name, source in sources.items()
     }
 

@@ -1,12 +1,14 @@
 """Groups of images that their headers tell: those of one patient, study or series."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 
-from examine_jax.common.shapes import Shaped
+from examine_jax.common.shapes import Int, Shaped
 from examine_jax.images.decoding.header_identity import HeaderIdentity
+from examine_jax.images.header_identities import read_headers
 from examine_jax.images.names import file_and_place
 from examine_jax.labelled.name_groups import groups_by_name
 
@@ -96,3 +98,27 @@ def groups_of_images(
             "writes it from DICOM headers: embed the images again, or give a table of groups"
         )
     return groups_by_header(found, names, by)
+
+
+def group_codes_of(
+    source: str | os.PathLike[str], names: Sequence[str], by: GroupBy
+) -> Int[np.ndarray, " images"]:
+    """The group of each image of a source, as numbers; what tells the groups stays out of results.
+
+    Args:
+        source: of the images, as in `load_images`.
+        names: of the images.
+        by: what images of one group share.
+
+    Raises:
+        ValueError: as `groups_of_images`.
+        OSError: the source cannot be listed.
+    """
+
+    def column(field: str) -> list[str]:
+        found = read_headers(source).identities
+        identities = [found.get(file_and_place(name)[0]) for name in names]
+        return header_column(identities, field, lambda _, identifier: identifier)
+
+    groups, _ = groups_of_images(by, names, column)
+    return np.unique(groups, return_inverse=True)[1].reshape(-1).astype(np.int64)

@@ -13,6 +13,7 @@ from examine_jax.common.shapes import Int, Shaped, UInt8
 from examine_jax.images import ImageSet, StreamedImages, can_stream, load_images, stream_images
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.sources.registry import reads_files
+from examine_jax.labelled.header_groups import GroupBy, group_codes_of
 from examine_jax.labelled.tables import Labels, read_labels
 
 
@@ -54,6 +55,7 @@ class LabelledSource:
         groups: a CSV file of patients, slides or the like.
         image_column, label_column, group_column: headers of the CSV files.
         split: of a TFDS data set or an .npz file.
+        group_by: what images of one group share, in place of `groups`.
     """
 
     images: str | os.PathLike[str]
@@ -70,6 +72,15 @@ class LabelledSource:
     label_column: str = setting("label", "The header of the labels.")
     group_column: str = setting("group", "The header of the groups.")
     split: str | None = setting(None, "Of a TFDS data set or an .npz file; train if not given.")
+    group_by: GroupBy | None = setting(
+        None,
+        "In place of --groups: images of one patient, study or series by their DICOM headers, of "
+        "one folder, or of one slide, volume or file.",
+    )
+
+    def __post_init__(self) -> None:
+        if self.groups is not None and self.group_by is not None:
+            raise ValueError("--groups and --group_by both say the groups: leave one of them out")
 
     @property
     def name(self) -> str:
@@ -142,6 +153,8 @@ def read_labelled(
     grouped = None
     if groups is not None:
         grouped = _labels_of(groups, found, image_column, group_column).values
+    if source.group_by is not None:
+        grouped = group_codes_of(images, found.names, source.group_by)
     return LabelledImages(found.names, found.pixels, values, classes, grouped, len(found.skipped))
 
 

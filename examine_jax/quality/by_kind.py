@@ -76,7 +76,7 @@ def _reference_of(
     return own if len(own) >= FEWEST else None
 
 
-def _together(parts: list[tuple[Int[np.ndarray, " m"], Findings]], count: int) -> Findings:
+def _together(parts: list[tuple[Int[np.ndarray, " _"], Findings]], count: int) -> Findings:
     usable, outlier = np.ones(count, bool), np.zeros(count)
     copies = np.full(count, -1)
     names: list[tuple[str, ...]] = [()] * count

@@ -149,7 +149,7 @@ def read_set(
     """
     source = where.source
     if where.layout != "folder":
-        if source.labels is not None or source.groups is not None:
+        if any(one is not None for one in (source.labels, source.groups, source.group_by)):
             raise ValueError(
                 f"the layout {where.layout} brings labels and groups of its own: "
                 "leave the CSV files away, or use layout folder"

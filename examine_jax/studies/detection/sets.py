@@ -16,6 +16,7 @@ from examine_jax.images import ImageSet
 from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.boxes.problems import Problem
 from examine_jax.labelled.boxes.registry import READERS
+from examine_jax.labelled.header_groups import GroupBy, group_codes_of
 from examine_jax.labelled.splits import group_codes
 from examine_jax.labelled.tables import read_column
 from examine_jax.studies.detection.settings import DetectionStudySettings
@@ -43,12 +44,21 @@ class DetectionSource:
         metavar="CSV",
         main=True,
     )
+    group_by: GroupBy | None = setting(
+        None,
+        "In place of --groups: images of one patient, study or series by their DICOM headers, of "
+        "one folder, or of one slide, volume or file.",
+    )
     group_column: str = setting("group", "The header of the groups.")
     image_column: str = setting("image", "The header of the images' names.")
     unnamed: Unnamed = setting(
         "left_out",
         "Images that the file of boxes does not name: not used, or taken as without a box.",
     )
+
+    def __post_init__(self) -> None:
+        if self.groups is not None and self.group_by is not None:
+            raise ValueError("--groups and --group_by both say the groups: leave one of them out")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,6 +142,8 @@ def read_images(
     if readers.reader is not None:
         fused = fuse(readers, iou=settings.fuse_iou, order=settings.fuse_order)
     groups = None
+    if source.group_by is not None:
+        groups = group_codes_of(source.images, boxed.images.names, source.group_by)
     if source.groups is not None:
         groups = read_column(
             source.groups,
