@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -157,7 +158,7 @@ def in_tiles(boxes: BoxSet, names: Sequence[str], sizes: Int[np.ndarray, "images
             new_sizes.append((height_read, width_read))
     moved = boxes.take(source)
     before = np.arange(len(rest))
-    parts = {
+    parts: dict[str, Any] = {
         name: np.concatenate([getattr(rest, name)[before], getattr(moved, name)])
         for name in ("label", "score", "crowd", "reader", "line")
         if getattr(boxes, name) is not None

@@ -10,7 +10,9 @@ import openslide
 from PIL import Image
 
 from examine_jax.common.shapes import UInt8
+from examine_jax.images.decoding.ome_slide import OmeSlide
 from examine_jax.images.decoding.parallel import Budget
+from examine_jax.images.decoding.slide_content import has_inner_levels
 from examine_jax.images.decoding.slide_overview import overview_of
 from examine_jax.images.decoding.tiling import SlideTile, Tiling
 from examine_jax.images.decoding.tissue import tissue_mask, tissue_shares
@@ -32,7 +34,8 @@ _OPAQUE = (255, 255)
 
 @functools.lru_cache(maxsize=4)
 def _opened(path: str, changed: int) -> Any:
-    return openslide.OpenSlide(path)
+    # openslide reads an OME-TIFF as its finest level alone.
+    return OmeSlide(path) if has_inner_levels(path) else openslide.OpenSlide(path)
 
 
 def open_slide(path: str) -> Any:

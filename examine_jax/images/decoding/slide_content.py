@@ -58,6 +58,19 @@ def is_slide_file(path: str | os.PathLike[str]) -> bool:
         return False
 
 
+def has_inner_levels(path: str | os.PathLike[str]) -> bool:
+    """Whether a TIFF keeps its smaller levels within its first page, as OME-TIFF does."""
+    try:
+        with open(path, "rb") as stream:
+            if not is_tiff(stream.read(BEGINNING)):
+                return False
+            first, order, big = first_directory(stream)
+            tags, _ = read_directory(stream, first, order, big)
+            return _LEVELS in tags and _TILE_WIDTH in tags
+    except (OSError, OverflowError, struct.error, UnreadableImage):
+        return False
+
+
 def is_dicom_slide(beginning: bytes) -> bool:
     """Whether a DICOM file that begins so belongs to a whole slide."""
     at = beginning.find(_SOP_CLASS, BEGINNING)

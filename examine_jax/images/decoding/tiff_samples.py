@@ -130,6 +130,31 @@ def sample_bands(
         yield band
 
 
+def sample_tile(
+    stream: BinaryIO, page: TiffPage, row: int, column: int
+) -> Shaped[np.ndarray, "rows columns samples"]:
+    """The part of one tile that is in the image, of a page that `check_samples` accepts.
+
+    Raises:
+        UnreadableImage, Exception: as `sample_bands`.
+    """
+    segments = _segments(page)
+    rows = min(segments.height, page.imagelength - row * segments.height)
+    columns = min(segments.width, page.imagewidth - column * segments.width)
+    planes = [
+        _decoded(
+            stream,
+            page,
+            segments,
+            (plane * segments.down + row) * segments.across + column,
+            rows,
+            columns,
+        )
+        for plane in range(segments.planes)
+    ]
+    return planes[0] if len(planes) == 1 else np.concatenate(planes, axis=-1)
+
+
 def _segments(page: TiffPage) -> _Segments:
     tiled = page.is_tiled
     height = page.tilelength if tiled else page.rowsperstrip
