@@ -56,6 +56,7 @@ def job(values: FlagValues) -> None:
     """Runs the study that the flags describe."""
     from examine_jax.labelled.sets import LabelledSource
     from examine_jax.studies import budget
+    from examine_jax.studies.common.shared_seeds import run_shared
 
     flags = read(values, ReproduceBudgetFlags)
     if flags.encoder is not None:
@@ -63,13 +64,11 @@ def job(values: FlagValues) -> None:
             values, ("steps", "minutes", "architecture"), "--encoder is trained already"
         )
     settings = _settings(values, flags)
-    device = choose_device(values)
-    budget.run(
+    device = choose_device(values, flags.workdir)
+    source = read(values, LabelledSource, images=flags.images)
+    run_shared(
         settings,
-        read(values, LabelledSource, images=flags.images),
-        flags.workdir,
-        encoder=flags.encoder,
-        device=device,
+        lambda own: budget.run(own, source, flags.workdir, encoder=flags.encoder, device=device),
     )
 
 

@@ -107,12 +107,16 @@ def define_flags(values: FlagValues) -> None:
 def job(values: FlagValues) -> None:
     """Runs the study that the flags describe."""
     from examine_jax.studies import byol_tracin
+    from examine_jax.studies.common.shared_seeds import run_shared
 
     flags = read(values, ReproduceByolTracInFlags)
     settings = _settings(values, flags)
-    device = choose_device(values)
+    device = choose_device(values, flags.workdir)
     source, transfer = _sources(flags)
-    byol_tracin.run(settings, source, transfer, flags.workdir, device=device)
+    run_shared(
+        settings,
+        lambda own: byol_tracin.run(own, source, transfer, flags.workdir, device=device),
+    )
 
 
 def _sources(flags: ReproduceByolTracInFlags) -> "tuple[StudySource, StudySource]":

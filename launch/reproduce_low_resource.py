@@ -91,12 +91,18 @@ def define_flags(values: FlagValues) -> None:
 def job(values: FlagValues) -> None:
     """Runs the study that the flags describe."""
     from examine_jax.studies import low_resource
+    from examine_jax.studies.common.shared_seeds import run_shared
 
     flags = read(values, ReproduceLowResourceFlags)
     sources = _sources(values, flags)
     settings = _settings(values, flags)
-    device = choose_device(values)
-    low_resource.run(settings, sources, flags.workdir, imagenet=flags.imagenet, device=device)
+    device = choose_device(values, flags.workdir)
+    run_shared(
+        settings,
+        lambda own: low_resource.run(
+            own, sources, flags.workdir, imagenet=flags.imagenet, device=device
+        ),
+    )
 
 
 def _sources(values: FlagValues, flags: ReproduceLowResourceFlags) -> "dict[str, LabelledSource]":

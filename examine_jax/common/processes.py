@@ -137,10 +137,11 @@ def check_same(what: str, value: Any) -> None:
     found = gather_plain(value)
     for process, other in enumerate(found):
         if changed := differences(found[0], other):
+            shown = "; ".join(changed[:3])
+            shown = shown.replace(" there, ", " in process 0, ").replace(" here", " in this one")
             raise ValueError(
-                f"process {process} of {len(found)} has other {what} than process 0 "
-                f"({'; '.join(changed[:3]).replace(' there,', ' in process 0,')}): start all "
-                f"processes with the same {what}"
+                f"process {process} of {len(found)} has other {what} than process 0 ({shown}): "
+                f"start all processes with the same {what}"
             )
 
 

@@ -33,17 +33,20 @@ from examine_jax.encoders import Encoder
 from examine_jax.encoders.settings import DEFAULT_USE, EncoderUse
 from examine_jax.images import SkippedImage, load_images, stream_images
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
-from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
+from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling, place_in_slide
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.sources.load import can_stream, dicom_settings
 from examine_jax.images.sources.scan import check_workdir
 from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings
+from examine_jax.jobs.slide_columns import slide_columns
 from examine_jax.labelled.header_groups import HEADER_GROUPS
 from examine_jax.reporting.tables import write_skipped
 
 MANIFEST = "manifest.json"
 _WORKERS = min(8, os.cpu_count() or 1)
 _AT_ONCE = 1024  # images that are decoded ahead of the encoder
+# The columns of tiles' places, and their types.
+_PLACES = {"slide": "string", "x": "int64", "y": "int64", "width": "int64", "mpp": "float64"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,11 +154,12 @@ def embed_into_shards(
                     sum(len(parts.rows(one)) for one in own),
                 )
         wait_for_all("shards")
-        found = None
-        if is_first():
-            headers.keep_table(progress)
-            found = _finish(parts, headers.skipped(images, source.skipped))
-        return FeatureShards(**first_decides(lambda: dataclasses.asdict(found)))  # type: ignore[call-overload]
+        headers.keep_table(progress)
+
+        def finish() -> dict[str, int]:
+            return dataclasses.asdict(_finish(parts, headers.skipped(images, source.skipped)))
+
+        return FeatureShards(**first_decides(finish))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,17 +270,20 @@ class _Job:
             write_text(parts.skipped_file(number), json.dumps(pairs, indent=1) + "\n")
         if kept:
             stored = [self.source.names[row] for row in kept]
-            columns = {"image": self.headers.names(self.images, stored), **self._columns(stored)}
-            _write_parquet(parts.file(number), columns, np.concatenate(features))
+            _write_parquet(parts.file(number), self._columns(stored), np.concatenate(features))
 
-    def _columns(self, stored: Sequence[str]) -> dict[str, Sequence[str]]:
-        """The columns that headers give; all shards have them, or none has."""
-        if not self.headers.of(self.images).identities:
-            return {}
-        columns: dict[str, Sequence[str]] = {
-            by: self.headers.column(self.images, stored, by) for by in HEADER_GROUPS
-        }
-        return columns | {"modality": self.headers.modalities(self.images, stored)}
+    def _columns(self, stored: Sequence[str]) -> dict[str, Sequence[Any]]:
+        """The columns beside the features; all shards have the same."""
+        shown = self.headers.names(self.images, stored)
+        columns: dict[str, Sequence[Any]] = {"image": shown}
+        if self.headers.of(self.images).identities:
+            for by in HEADER_GROUPS:
+                columns[by] = self.headers.column(self.images, stored, by)
+            columns["modality"] = self.headers.modalities(self.images, stored)
+        if any(place_in_slide(name) is not None for name in self.source.names):
+            places = slide_columns(self.images, stored, shown)
+            columns |= {name: places.get(name, [None] * len(stored)) for name in _PLACES}
+        return columns
 
 
 def _decoded(
@@ -311,13 +318,16 @@ def _decoded(
 
 
 def _write_parquet(
-    path: pathlib.Path, columns: Mapping[str, Sequence[str]], features: Float[np.ndarray, "n d"]
+    path: pathlib.Path, columns: Mapping[str, Sequence[Any]], features: Float[np.ndarray, "n d"]
 ) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows = pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), features.shape[1])
-    held = [pa.array(column, pa.string()) for column in columns.values()]
+    held = [
+        pa.array(column, pa.type_for_alias(_PLACES.get(name, "string")))
+        for name, column in columns.items()
+    ]
     with replacing(path) as stream:
         pq.write_table(pa.table([*held, rows], names=[*columns, "features"]), stream)
 

@@ -40,7 +40,7 @@ def summarise_together(chunks: FeatureChunks, shown: _Shown) -> SpectralSummary:
         else [np.asarray(field) for field in summary]
     )
     gathered = zip(*(gather_arrays(field) for field in fields), strict=True)
-    parts = [SpectralSummary(*part) for part in gathered if part[1].size]  # type: ignore[arg-type]
+    parts = [SpectralSummary(*part) for part in gathered if part[1].size]
     return functools.reduce(SpectralSummary.merge, parts)
 
 
