@@ -4,7 +4,9 @@ Files are not trusted. Only plain files of a limited size are opened, the format
 content, and the size in the header is checked before anything is decoded.
 """
 
+import contextlib
 import dataclasses
+import io
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeVar
 
@@ -32,9 +34,10 @@ from examine_jax.images.decoding.file_part import (
     RemoteFile,
     StackedFiles,
     open_place,
+    part_bytes,
     scale_name,
 )
-from examine_jax.images.decoding.header_identity import HeaderIdentity
+from examine_jax.images.decoding.header_identity import HEADER_BYTES, HeaderIdentity
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale
 from examine_jax.images.decoding.local_copies import local_copies
 from examine_jax.images.decoding.optional_readers import (
@@ -138,16 +141,19 @@ class ImageDecoder:
         Raises:
             UnreadableImage: the header cannot be read, for any reason.
         """
+        if isinstance(path, FilePart) and path.size > HEADER_BYTES:
+            with contextlib.suppress(UnreadableImage):
+                beginning = _guarded(lambda: io.BytesIO(part_bytes(path, HEADER_BYTES)))
+                return _guarded(lambda: self._identity(beginning, whole=False))
+        return self._opened(path, self._identity)
 
-        def read(stream: BinaryIO) -> HeaderIdentity | None:
-            beginning = stream.read(BEGINNING)
-            stream.seek(0)
-            if not is_dicom(beginning):
-                return None
-            found: HeaderIdentity = identity_reader().read_identity(stream, self.max_bytes)
-            return found
-
-        return self._opened(path, read)
+    def _identity(self, stream: BinaryIO, whole: bool = True) -> HeaderIdentity | None:
+        beginning = stream.read(BEGINNING)
+        stream.seek(0)
+        if not is_dicom(beginning):
+            return None
+        found: HeaderIdentity = identity_reader().read_identity(stream, self.max_bytes, whole=whole)
+        return found
 
     def placement(self, path: str | FilePart) -> Placement | None:
         """Where the slice of a DICOM file lies in its series; None: it is no such slice.
@@ -238,7 +244,7 @@ class ImageDecoder:
         return _guarded(call)
 
     def _tile(self, tile: SlideTile) -> DecodedFile:
-        with self.budget.claim(4 * tile.tile**2):
+        with self.budget.claim(slide_reader().tile_side(tile) ** 2):
             image = slide_reader().tile_image(tile)
             description = None
             if self.describe is not None:

@@ -19,6 +19,7 @@ from examine_jax.images.decoding.tissue import tissue_mask, tissue_shares
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
 _MOST_TILES = 1_000_000
+_MOST_TILE_PIXELS = 2**25  # as they are stored
 
 _LEAST_MPP, _MOST_MPP = 0.01, 100.0
 
@@ -50,7 +51,8 @@ def open_slide(path: str) -> Any:
         return _opened(os.path.abspath(path), changed)
     except openslide.OpenSlideUnsupportedFormatError:
         raise UnreadableImage(
-            "no slide that openslide reads; to read pictures, name their folder"
+            "no slide that openslide reads: cut off, damaged, or of another format; to read "
+            "pictures, name their folder"
         ) from None
     except openslide.OpenSlideError as error:
         raise UnreadableImage(_damage(error)) from error
@@ -116,6 +118,12 @@ def slide_tiles(path: str, tiling: Tiling, budget: Budget) -> tuple[list[list[in
             f"{columns * rows} tiles, more than the {_MOST_TILES} that a slide may have; take "
             "larger ones, less overlap or more micrometres a pixel"
         )
+    read = _level_and_side(slide, SlideTile(path, path, 0, 0, side, tiling.tile))[1]
+    if read**2 > _MOST_TILE_PIXELS:
+        raise UnreadableImage(
+            f"a tile takes {read} x {read} pixels of its coarsest level that is fine enough; take "
+            "fewer micrometres a pixel or smaller tiles, or write it with smaller levels"
+        )
     row, column = (part.ravel() for part in np.mgrid[0:rows, 0:columns])
     order = np.lexsort((row, column, row // _BAND_ROWS))
     ys, xs = row[order] * step, column[order] * step
@@ -136,8 +144,7 @@ def _scale(slide: Any, tiling: Tiling) -> tuple[float, str]:
     if tiling.level is not None:
         if tiling.level >= slide.level_count:
             raise UnreadableImage(
-                f"it has no level {tiling.level}, but {slide.level_count}, from 0 to "
-                f"{slide.level_count - 1}"
+                f"it has no level {tiling.level}; its coarsest is level {slide.level_count - 1}"
             )
         return float(slide.level_downsamples[tiling.level]), ""
     if tiling.mpp is None:

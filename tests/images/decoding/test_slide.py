@@ -186,7 +186,7 @@ def test_tiles_of_a_level(tmp_path: pathlib.Path) -> None:
     with openslide.OpenSlide(path) as opened:
         region = np.asarray(opened.read_region((256, 256), 1, (128, 128)))
     np.testing.assert_array_equal(images.pixels[1], region[..., :3])
-    with pytest.raises(ValueError, match="it has no level 2, but 2, from 0 to 1"):
+    with pytest.raises(ValueError, match="it has no level 2; its coarsest is level 1"):
         load_images(path, image_size=32, tiling=tiling_of(None, None, None, level=2))
 
 
@@ -206,3 +206,24 @@ def test_names_of_tiles_lead_back() -> None:
     assert place_in_slide("a/b?.svs" + mark(3, 4, 257)) == ("a/b?.svs", 3, 4, 257)
     for name in ("a.svs", "v.nii.gz?x=3", "a?x=1&y=2", "a?x=1&y=2&w=", "a?x=1&y=2&w=3~2"):
         assert place_in_slide(name) is None
+
+
+def test_tiles_of_too_many_stored_pixels_are_refused_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(save_slide(tmp_path / "s.svs", tissue_on_glass(), mpp=0.05))
+    tiling = Tiling(tile=32)  # 320 pixels of the finest level, 160 of the other
+    assert slide.slide_tiles(path, tiling, Budget(10**7))[0]
+    monkeypatch.setattr(slide, "_MOST_TILE_PIXELS", 159**2)
+    with pytest.raises(UnreadableImage, match="a tile takes 160 x 160 pixels"):
+        slide.slide_tiles(path, tiling, Budget(10**7))
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
+def test_a_slide_that_is_cut_off_has_one_line(part: float, tmp_path: pathlib.Path) -> None:
+    whole = save_slide(tmp_path / "s.svs", tissue_on_glass()).read_bytes()
+    (tmp_path / "s.svs").write_bytes(whole[: int(part * len(whole))])
+    tifffile.imwrite(tmp_path / "a.tif", tissue_on_glass())
+    images = load_images(tmp_path, image_size=8)
+    assert images.names == ("a.tif",)
+    assert [item.name for item in images.skipped] == ["s.svs"]
