@@ -7,14 +7,20 @@ from collections.abc import Callable, Mapping
 
 from examine_jax.images.decoding.decoder import ImageDecoder
 from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
-from examine_jax.images.decoding.file_part import FilePart, part_bytes
-from examine_jax.images.decoding.header_identity import HeaderIdentity
+from examine_jax.images.decoding.file_part import FilePart, RemoteFile, part_bytes
+from examine_jax.images.decoding.header_identity import HEADER_BYTES, HeaderIdentity
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.sources.files_reading import MAX_BYTES, MAX_PIXELS
 from examine_jax.images.sources.registry import scan_of
-from examine_jax.images.sources.scan import Candidate
+from examine_jax.images.sources.scan import (
+    IMAGE_SUFFIXES,
+    SLIDE_SUFFIXES,
+    Candidate,
+    suffix_of,
+)
+from examine_jax.images.sources.series_slices import DICOM_SUFFIXES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,33 +60,48 @@ def read_headers(
     if found is None:
         return NO_HEADERS
     files = (*found.candidates, *found.slides)
-    dicom = [candidate for candidate in files if _is_dicom(candidate)]
+    places = {one.name: place for one in files if (place := _dicom_place(one)) is not None}
     names = (*(one.name for one in files), *(one.name for one in found.skipped))
-    if not dicom:
+    if not places:
         return SourceHeaders({}, files=names)
     decoder = ImageDecoder(1, 1, None, MAX_PIXELS, MAX_BYTES, Budget(MAX_PIXELS))
-    places = [candidate.place for candidate in dicom if isinstance(candidate.place, str | FilePart)]
     identities: dict[str, HeaderIdentity] = {}
     unread = []
-    with contextlib.closing(ProtectedDecoder.of(decoder).identities(places)) as results:
-        for done, (candidate, result) in enumerate(zip(dicom, results), 1):
+    protected = ProtectedDecoder.of(decoder)
+    with contextlib.closing(protected.identities(list(places.values()))) as results:
+        for done, (name, result) in enumerate(zip(places, results), 1):
             if isinstance(result, HeaderIdentity):
-                identities[candidate.name] = result
-            else:
-                unread.append(candidate.name)
+                identities[name] = result
+            elif result is not None:  # Whether a file at a URL is DICOM is known only now.
+                unread.append(name)
             if on_progress is not None:
-                on_progress(done, len(dicom))
+                on_progress(done, len(places))
     return SourceHeaders(identities, tuple(unread), names)
 
 
-def _is_dicom(candidate: Candidate) -> bool:
+def _dicom_place(candidate: Candidate) -> str | FilePart | RemoteFile | None:
+    """Where the beginning of a DICOM file is; None: it is none."""
     place = candidate.place
     try:
+        if isinstance(place, RemoteFile):
+            return _beginning(place) if _may_be_dicom(candidate.name) else None
         if isinstance(place, FilePart):
-            return is_dicom(part_bytes(place, BEGINNING))
+            return place if is_dicom(part_bytes(place, BEGINNING)) else None
         if isinstance(place, str):
             with open(place, "rb") as stream:
-                return is_dicom(stream.read(BEGINNING))
+                return place if is_dicom(stream.read(BEGINNING)) else None
     except (OSError, UnreadableImage):
         pass  # Reading the image gives the reason.
-    return False
+    return None
+
+
+def _may_be_dicom(name: str) -> bool:
+    suffix = suffix_of(name)
+    return suffix in DICOM_SUFFIXES or suffix not in IMAGE_SUFFIXES | SLIDE_SUFFIXES
+
+
+def _beginning(place: RemoteFile) -> RemoteFile:
+    """The part of a file at a URL that holds its header; all of it where a copy is kept."""
+    if place.part is not None or place.cache is not None:
+        return place
+    return dataclasses.replace(place, size=min(place.size, HEADER_BYTES), version="")

@@ -6,8 +6,12 @@ import typing
 import numpy as np
 import pytest
 
+from examine_jax.images.decoding import decoder
+from examine_jax.images.decoding.file_part import FilePart
 from examine_jax.images.decoding.header_identity import HeaderIdentity
+from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.header_identities import read_headers
+from examine_jax.images.sources.registry import scan_of
 from examine_jax.labelled.header_groups import (
     GroupBy,
     group_codes_of,
@@ -61,6 +65,30 @@ def test_damaged_headers_are_named_and_cost_nothing_else(tmp_path: pathlib.Path)
     assert len(found.files) == 13
     assert len(found.identities) + len(found.unread) == 11
     assert len(found.identities) >= 9
+
+
+def test_the_beginning_of_a_file_in_an_archive_or_at_a_url_says_it(
+    folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = read_headers(folder)
+    storage = pytest.importorskip("fsspec").filesystem("memory")
+    for file in folder.rglob("*"):
+        if file.is_file():
+            storage.pipe(f"/tree/{file.relative_to(folder).as_posix()}", file.read_bytes())
+    zipped(folder, tmp_path / "a.zip")
+    members = scan_of(tmp_path / "a.zip")
+    assert members is not None
+    reader = decoder.ImageDecoder(1, 1, None, 10**6, 10**6, Budget(10**6))
+    for length in (
+        *range(200, 1500, 97),
+        2**17,
+    ):  # Less than the header, than the file, and all of it.
+        monkeypatch.setattr(decoder, "HEADER_BYTES", length)
+        for member in members.candidates:
+            assert isinstance(member.place, FilePart)
+            assert reader.identity(member.place) == found.identities[member.name]
+    assert read_headers("memory://tree").identities == found.identities
+    storage.rm("/tree", recursive=True)
 
 
 PERSON = HeaderIdentity(patient="7 of A", study="1.2", series="1.2.3")

@@ -55,28 +55,36 @@ _OTHERS = (
 _NAMES = (*_PEOPLE, *_IDENTIFIERS, *_UNIQUE, *_PLACES, *_OTHERS)
 _TAGS: list[Any] = [Tag(name) for name in _NAMES]
 _LAST = max(_TAGS)
-# Elements that are read lie in this many bytes, unless one before them is very long.
-HEADER_BYTES = 2**20
 
 
-def read_identity(stream: BinaryIO, max_bytes: int) -> HeaderIdentity:
+def read_identity(stream: BinaryIO, max_bytes: int, *, whole: bool = True) -> HeaderIdentity:
     """Reads a DICOM file's header as far as it names people, identifiers and the scanner.
 
     Args:
         stream: the file, or its beginning.
         max_bytes: deflated files that have more when inflated are refused.
+        whole: the stream has the file to its end.
 
     Raises:
-        UnreadableImage: the header cannot be read, for any reason.
+        UnreadableImage: the header cannot be read, for any reason, or goes on after the stream.
     """
+    reached = False
+
+    def is_later(tag: Any, *_: Any) -> bool:
+        nonlocal reached
+        reached = tag > _LAST
+        return reached
+
     try:
         check_deflated(stream, max_bytes)
         stream.seek(0)
-        header = read_partial(stream, lambda tag, *_: tag > _LAST, force=True, specific_tags=_TAGS)
+        header = read_partial(stream, is_later, force=True, specific_tags=_TAGS)
     except UnreadableImage:
         raise
     except Exception as error:  # Damaged headers raise anything.
         raise UnreadableImage(f"its header cannot be read ({type(error).__name__})") from error
+    if not reached and not whole:
+        raise UnreadableImage("its header is longer than the part that was read")
     return identity_of(header)
 
 

@@ -2,6 +2,9 @@
 
 import dataclasses
 
+# Of a file, so many bytes hold what is read here, unless an element before it is very long.
+HEADER_BYTES = 2**17
+
 
 @dataclasses.dataclass(frozen=True)
 class HeaderIdentity:
