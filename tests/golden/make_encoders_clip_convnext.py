@@ -88,7 +88,7 @@ def main() -> None:
     generator = np.random.default_rng(0)
     images = {
         size: generator.integers(0, 256, (2, size, size, 3), dtype=np.uint8)
-        for size in (24, 32, 40)
+        for size in (24, 32, 40, 16)
     }
     arrays = {f"images.{size}": array for size, array in images.items()}
 
@@ -216,10 +216,24 @@ def open_clips(images: dict[int, np.ndarray], arrays: dict[str, np.ndarray]) -> 
         )
         if name == "open_clip_timm":  # Its trunk is narrower than timm's of that name.
             (FOLDER / name / "encoder.json").write_text(json.dumps({"heads": 3}) + "\n")
+        if name != "open_clip_timm":
+            for size in (16, 40):
+                arrays[f"{name}.{size}"] = at_size(config, state, images, size)
         model = model.double()
         size = 32 if name == "open_clip_timm" else 24
         with torch.no_grad():
             arrays[f"{name}.{size}"] = model(pixels(images[size])).numpy()
+
+
+def at_size(config: dict, state: dict, images: dict[int, np.ndarray], size: int) -> np.ndarray:
+    """The features at another image size, with positions as open_clip resizes them."""
+    vision = {**config["vision_cfg"], "image_size": size}
+    model = open_clip.CLIP(**{**config, "vision_cfg": vision}).eval()
+    resized = dict(state)
+    open_clip.model.resize_pos_embed(resized, model)
+    model.load_state_dict(resized, strict=False)
+    with torch.no_grad():
+        return model.visual.double()(pixels(images[size])).numpy()
 
 
 class _Tower(torch.nn.Module):

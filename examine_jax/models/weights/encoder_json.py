@@ -151,6 +151,7 @@ def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     changed = dict(old)
     for name, value in new.items():
         before = changed.get(name)
-        nested = isinstance(before, dict) and isinstance(value, dict)
-        changed[name] = merged(before, value) if nested else value
+        if isinstance(before, dict) and isinstance(value, dict):
+            value = merged(before, value)
+        changed[name] = value
     return changed

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-H_OPTIMUS = ((0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517))
-HIBOU = ((0.7068, 0.5755, 0.722), (0.195, 0.2316, 0.1816))
+Pixels = tuple[tuple[float, ...], tuple[float, ...]]
+
+IMAGENET: Pixels = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HALVES: Pixels = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+CLIP: Pixels = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+H_OPTIMUS: Pixels = ((0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517))
+HIBOU: Pixels = ((0.7068, 0.5755, 0.722), (0.195, 0.2316, 0.1816))
 _MEANS = {IMAGENET: "ImageNet", HALVES: "0.5 / 0.5", CLIP: "CLIP", H_OPTIMUS: "H-optimus"}
 _MEANS |= {HIBOU: "Hibou"}
-
-Pixels = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
