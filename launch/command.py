@@ -14,6 +14,7 @@ from absl.flags import FlagValues
 from examine_jax.common.settings import setting
 
 from .flags import define, help_text, read, refuse_without_effect
+from .urls import take_urls
 
 if TYPE_CHECKING:
     from examine_jax.common.cluster import Cluster
@@ -222,6 +223,7 @@ def run(
                     f"unknown argument {positional[0]!r}; "
                     "give settings as --name=value (see --help)"
                 )
+            take_urls(values)
             job(values)
             if _is_joined():
                 _end_together()

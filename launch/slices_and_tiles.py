@@ -1,4 +1,4 @@
-"""The flags that say which slices of volumes and which tiles of slides are read."""
+"""The flags that say which slices of volumes and tiles of slides are read, and from where."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class SliceAndTileFlags:
-    """Which slices and tiles are images; None: the default."""
+    """Which slices and tiles are images, and what is kept of files at URLs; None: the default."""
 
     slice_axis: Literal["axial", "coronal", "sagittal"] | None = setting(
         None,
@@ -41,6 +41,11 @@ class SliceAndTileFlags:
     )
     level: int | None = setting(
         None, "The level of a slide's pixels, 0 the finest, in place of --mpp.", minimum=0
+    )
+    cache: str | None = setting(
+        None,
+        "Keep copies of the files of --images=URL here. If not given: none are kept.",
+        metavar="FOLDER",
     )
 
     def __post_init__(self) -> None:
