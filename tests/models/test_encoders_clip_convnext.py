@@ -94,24 +94,12 @@ def saved(tmp_path):
 
 
 # Fields that change no feature of the source library either.
-WITHOUT_EFFECT = [
-    "architectures",
-    "dtype",
-    "transformers_version",
-    "initializer_range",
-    "initializer_factor",
-    "drop_path_rate",
-    "attention_dropout",
-    "out_features",
-    "out_indices",
-    "stage_names",
-    "text_config",
-    "text_cfg",
-    "num_classes",
-    "logit_scale_init_value",
+WITHOUT_EFFECT = (
+    *("architectures", "dtype", "transformers_version", "initializer_range", "num_classes"),
+    *("initializer_factor", "drop_path_rate", "attention_dropout", "out_features", "out_indices"),
+    *("stage_names", "text_config", "text_cfg", "logit_scale_init_value", "timm_model_pretrained"),
     "layer_scale_init_value",
-    "timm_model_pretrained",
-]
+)
 
 
 def fields_of(configuration, path=()):
@@ -138,8 +126,6 @@ def another(value):
     return ["quick_gelu" if value == "gelu" else "gelu", "convnext_tiny_hnf"]
 
 
-# The tensors' sizes are followed, and model_type is the whole network's.
-TENSORS_TELL = {"open_clip_timm": {"patch_size"}, "siglip": set()}
 # Where a projection's width is written for models that have one.
 NOT_READ = {
     "clip": {("vision_config", "projection_dim"), ("vision_config", "model_type")},
@@ -150,8 +136,10 @@ NOT_READ = {
 
 @pytest.mark.parametrize(
     "name",
-    ["clip", "clip_vision", "clip_vision_projected", "siglip", "siglip_vision", "convnext"]
-    + ["convnext_v2", "timm_convnext", "timm_convnext_v2", "open_clip", "open_clip_timm"],
+    [
+        *("clip", "clip_vision", "clip_vision_projected", "siglip", "siglip_vision", "convnext"),
+        *("convnext_v2", "timm_convnext", "timm_convnext_v2", "open_clip", "open_clip_timm"),
+    ],
 )
 def test_every_field_changes_the_network_or_is_refused(saved, name):
     folder = saved(name)
