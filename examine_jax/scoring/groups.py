@@ -190,7 +190,12 @@ def _examine(rows: Rows, ids: Array, num_groups: int) -> GroupExamination:
                 rows, rows, exact_eigensystem(matrix, count), matrix, groups, Path.FULL_FLOAT64
             )
         return _of_system(
-            rows, rows, refined_eigensystem(rows, matrix), matrix, groups, Path.FULL_FLOAT32
+            rows,
+            rows,
+            refined_eigensystem(rows, matrix, "float64"),
+            matrix,
+            groups,
+            Path.FULL_FLOAT32,
         )
 
     if rows_dtype(rows) == jnp.float64 or count * width * width <= CHEAP_PRODUCT:

@@ -27,7 +27,7 @@ def features_like(spectrum: str) -> np.ndarray:
 def system_of(features: jax.Array):  # type: ignore[no-untyped-def]
     rows = prepare(features, None, False)
     matrix = scatter(rows, jnp.float32)
-    return refined_eigensystem(rows, matrix), matrix, rows.scale
+    return refined_eigensystem(rows, matrix, "float64"), matrix, rows.scale
 
 
 @pytest.mark.parametrize("spectrum", ["flat", "decaying", "mean"])

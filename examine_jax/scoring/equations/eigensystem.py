@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations.jacobi import eigh
+from examine_jax.scoring.equations.piecewise_products import Products, product_error, products_with
 from examine_jax.scoring.equations.rows import Rows, block_of, reduce_blocks
 
 LEAD = 8  # eigenvectors after the first whose coordinates are computed in float64
@@ -128,7 +129,7 @@ def rotation_bound(shift: Array, values: Array) -> Array:
     )
 
 
-def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
+def refined_eigensystem(rows: Rows, matrix: Array, products: Products) -> Eigensystem:
     """The eigensystem of a Gram matrix from float32 products, refined in float64.
 
     One float64 pass over the rows corrects the leading eigenpairs and measures the error. Let U be
@@ -146,12 +147,13 @@ def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
     # off.
     probes = jnp.asarray(np.random.default_rng(0).choice([-1.0, 1.0], (size, _PROBES)))
     probes = probes - jnp.matmul(lead, jnp.matmul(lead.T, probes))
-    exact = _times_gram(rows, jnp.concatenate([lead, probes], 1))
+    exact = _times_gram(rows, jnp.concatenate([lead, probes], 1), products)
     error = exact - jnp.matmul(matrix, jnp.concatenate([lead, probes], 1))
     floor = rounding(size, rows.total) * jnp.linalg.norm(values)
+    floor += 2 * product_error(products, size) * jnp.sum(values)
     lead_error = _norm(error[:, :count])
     nearest = values[0] - values[1] if size > 1 else values[0]
-    tail_error = _spectral_norm(rows, matrix, lead, error[:, count:], 1e-6 * nearest)
+    tail_error = _spectral_norm(rows, matrix, lead, error[:, count:], 1e-6 * nearest, products)
     shift = tail_error + 2 * lead_error + floor
 
     quotients, rotation = _descending(jnp.matmul(lead.T, exact[:, :count]))
@@ -202,16 +204,22 @@ def refined_eigensystem(rows: Rows, matrix: Array) -> Eigensystem:
     )
 
 
-def _times_gram(rows: Rows, directions: Array) -> Array:
+def _times_gram(rows: Rows, directions: Array, products: Products) -> Array:
     """G times the vectors [D, m], in float64. Reads the rows once."""
 
     def apply(total: Array, block: Array) -> Array:
-        return total + jnp.matmul(block.T, jnp.matmul(block, directions))
+        multiplied = products_with(block, products)
+        return total + multiplied.transposed_times(multiplied.times(directions))
 
-    return reduce_blocks(rows, apply, jnp.zeros_like(directions), jnp.float64)
+    # A centred row has more digits than float32 holds.
+    exact = products == "float64" or rows.mean is not None
+    dtype = jnp.float64 if exact else jnp.float32
+    return reduce_blocks(rows, apply, jnp.zeros_like(directions), dtype)
 
 
-def _spectral_norm(rows: Rows, matrix: Array, lead: Array, images: Array, enough: Array) -> Array:
+def _spectral_norm(
+    rows: Rows, matrix: Array, lead: Array, images: Array, enough: Array, products: Products
+) -> Array:
     """An upper estimate of the spectral norm of `matrix`' error E outside the leading vectors.
 
     `images` is E times random vectors. For independent vectors x and y of random signs, the mean of
@@ -236,7 +244,7 @@ def _spectral_norm(rows: Rows, matrix: Array, lead: Array, images: Array, enough
     def once_more() -> Array:
         unit = jnp.maximum(_norm(images), 1e-300)
         vectors = images / unit
-        again = _times_gram(rows, vectors) - jnp.matmul(matrix, vectors)
+        again = _times_gram(rows, vectors, products) - jnp.matmul(matrix, vectors)
         again = again - jnp.matmul(lead, jnp.matmul(lead.T, again))
         return jnp.minimum(first, estimate(again, 2) * unit**0.5)
 

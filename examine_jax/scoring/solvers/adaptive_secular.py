@@ -12,6 +12,12 @@ from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations import secular_equation as equation
 from examine_jax.scoring.equations.eigensystem import LEAD, rounding
 from examine_jax.scoring.equations.jacobi import eigh
+from examine_jax.scoring.equations.piecewise_products import (
+    Products,
+    product_error,
+    products_of_device,
+    products_with,
+)
 from examine_jax.scoring.equations.rows import (
     Rows,
     block_of,
@@ -63,6 +69,8 @@ class AdaptiveSecular:
             that gap is over 1% of the largest gap. All errors must also be at most a tenth of
             `tolerance` times the largest gap.
         max_passes: passes over the features before `Secular` takes over.
+        products: how a pass multiplies: in "float64", or in "pieces", exact float32 products of
+            parts of both factors, for devices whose float64 is slow. None: as suits the device.
 
     Source: Golub & Van Loan, Matrix Computations, section 10.3.6 (block Lanczos); Davis & Kahan,
         SIAM J. Numer. Anal. 7:1 (1970).
@@ -70,6 +78,7 @@ class AdaptiveSecular:
 
     tolerance: float = 1e-5
     max_passes: int = 5
+    products: Products | None = None
 
     sums_over_devices: ClassVar[bool] = True
 
@@ -89,14 +98,16 @@ class AdaptiveSecular:
     def solve(self, rows: Rows) -> Examination:
         """The examination of scaled rows; traced with 64-bit types on."""
         count, width = rows.total, rows.features.shape[1]
-        full = Secular().solve
+        products = self.products or products_of_device()
+        full = Secular(products=products).solve
         if rows.features.dtype == jnp.float64 or min(count, width) < self._fewest():
             # float64 features need a smaller error than 1e-5. For a small matrix, `Secular` takes
             # less time than one pass.
             return full(rows)
-        space = _krylov(rows, self.max_passes, *_start(rows), self.tolerance)
-        ritz = _ritz(space, rounding(width, count))
-        roots = _solve(space, ritz, rows)
+        start = _start(rows, products)
+        space = _krylov(rows, self.max_passes, *start, self.tolerance, products)
+        ritz = _ritz(space, _gram_error(width, count, products))
+        roots = _solve(space, ritz, rows, product_error(products, width))
         quick = examination_of(roots, ritz.values[0], rows, Path.KRYLOV)
         largest = over_devices(rows, jnp.max(quick.gap), lax.pmax)
         own = jnp.where(quick.gap > 0.01 * largest, self.tolerance * quick.gap, jnp.inf)
@@ -161,27 +172,37 @@ class _Ritz(NamedTuple):
     value_error: Array
 
 
-def _pass(rows: Rows, vectors: Array) -> tuple[Array, Array, Array]:
+def _gram_error(width: int, count: int, products: Products) -> float:
+    """A bound on the error of F'F v, as a share of ||F||_F^2 |v|."""
+    return rounding(width, count) + 2 * product_error(products, width)
+
+
+def _pass(rows: Rows, vectors: Array, products: Products) -> tuple[Array, Array, Array]:
     """(F v, F'F v, squared lengths of the rows), reading the features once."""
     count = rows.features.shape[0]
     size = block_rows(count)
+    # A centred row has more digits than float32 holds.
+    exact = products == "float64" or rows.mean is not None
+    dtype = jnp.float64 if exact else jnp.float32
 
     def step(
         carry: tuple[Array, Array, Array], starts: tuple[Array, Array]
     ) -> tuple[tuple[Array, Array, Array], None]:
-        products, image, norms = carry
+        coordinates, image, norms = carry
         start, first_new = starts
-        block = block_of(rows, start, size, jnp.float64)
-        product = jnp.matmul(block, vectors)
+        values = block_of(rows, start, size, dtype)
+        block = products_with(values, products)
+        product = block.times(vectors)
         new = (start + jnp.arange(size) >= first_new)[:, None]  # the last block may overlap
-        image += jnp.matmul(block.T, jnp.where(new, product, 0))
-        products = lax.dynamic_update_slice_in_dim(products, product, start, 0)
-        norms = lax.dynamic_update_slice_in_dim(norms, jnp.sum(block * block, 1), start, 0)
-        return (products, image, norms), None
+        image += block.transposed_times(jnp.where(new, product, 0))
+        coordinates = lax.dynamic_update_slice_in_dim(coordinates, product, start, 0)
+        squares = jnp.sum(jnp.square(values.astype(jnp.float64)), 1)
+        norms = lax.dynamic_update_slice_in_dim(norms, squares, start, 0)
+        return (coordinates, image, norms), None
 
     initial = (jnp.zeros((count, vectors.shape[1])), jnp.zeros_like(vectors), jnp.zeros(count))
-    products, image, norms = lax.scan(step, initial, block_starts(count, size))[0]
-    return products, over_devices(rows, image), norms
+    coordinates, image, norms = lax.scan(step, initial, block_starts(count, size))[0]
+    return coordinates, over_devices(rows, image), norms
 
 
 def _orthonormal(vectors: Array, basis: Array) -> Array:
@@ -193,7 +214,7 @@ def _orthonormal(vectors: Array, basis: Array) -> Array:
     return vectors
 
 
-def _start(rows: Rows) -> tuple[Array, Array]:
+def _start(rows: Rows, products: Products) -> tuple[Array, Array]:
     """Leading vectors [D, b] of a sample of the rows, and whether its spectrum is promising."""
     count, width = rows.features.shape
     stride = max(1, min(_SAMPLE, count // _SMALLEST_SAMPLE))
@@ -203,8 +224,8 @@ def _start(rows: Rows) -> tuple[Array, Array]:
     random = jnp.linalg.qr(jnp.asarray(np.random.default_rng(2).standard_normal((width, _BLOCK))))[
         0
     ]
-    space = _krylov(sample, _SAMPLE_PASSES, random, jnp.bool_(True), 0.0)
-    ritz = _ritz(space, rounding(width, sample.total))
+    space = _krylov(sample, _SAMPLE_PASSES, random, jnp.bool_(True), 0.0, products)
+    ritz = _ritz(space, _gram_error(width, sample.total, products))
     basis = space.basis.transpose(1, 0, 2).reshape(width, -1)
     vectors = jnp.linalg.qr(jnp.matmul(basis, ritz.vectors[:, :_BLOCK]))[0]
     # No certificate is possible if the largest value outside the space exceeds the leading one. The
@@ -213,7 +234,12 @@ def _start(rows: Rows) -> tuple[Array, Array]:
 
 
 def _krylov(
-    rows: Rows, max_passes: int, start: Array, promising: Array, tolerance: float
+    rows: Rows,
+    max_passes: int,
+    start: Array,
+    promising: Array,
+    tolerance: float,
+    products: Products,
 ) -> _Space:
     count, width = rows.features.shape
     size = _BLOCK * max_passes
@@ -230,14 +256,12 @@ def _krylov(
 
     def advance(space: _Space) -> _Space:
         index = space.passes
-        products, image, norms = _pass(rows, space.basis[index])
+        new, image, norms = _pass(rows, space.basis[index], products)
         basis, images = space.basis, space.images.at[index].set(image)
         following = jnp.minimum(index + 1, max_passes - 1)
         grown = basis.at[following].set(_orthonormal(image, basis))
         basis = jnp.where(index + 1 < max_passes, grown, basis)
-        coordinates = lax.dynamic_update_slice_in_dim(
-            space.coordinates, products, index * _BLOCK, 1
-        )
+        coordinates = lax.dynamic_update_slice_in_dim(space.coordinates, new, index * _BLOCK, 1)
         energy = over_devices(rows, jnp.sum(norms))
         space = space._replace(
             basis=basis,
@@ -247,7 +271,7 @@ def _krylov(
             energy=energy,
             passes=index + 1,
         )
-        ritz = _ritz(space, rounding(width, rows.total))
+        ritz = _ritz(space, _gram_error(width, rows.total, products))
         # An angle a changes z_1^2 by 2 |z_1| |f| a. The allowed error is a tenth of the tolerance
         # times the largest z_1^2. The angle may use half of it; the rest is for the other errors.
         first = over_devices(
@@ -306,7 +330,7 @@ def _ritz(space: _Space, epsilon: float) -> _Ritz:
     )
 
 
-def _solve(space: _Space, ritz: _Ritz, rows: Rows) -> equation.Roots:
+def _solve(space: _Space, ritz: _Ritz, rows: Rows, product_error: float) -> equation.Roots:
     """Roots from the leading coordinates and the tail's squared norm, block by block."""
     downdate = jnp.asarray(rows.downdate, jnp.float64)
     first = ritz.values[0]
@@ -330,10 +354,10 @@ def _solve(space: _Space, ritz: _Ritz, rows: Rows) -> equation.Roots:
             squares[:, 0], squares[:, 1:].T, lead_poles, rest[:, None], middle[None]
         )
         errors = equation.Errors(
-            first=norm * (ritz.angle + rounding(width, 1)),
+            first=norm * (ritz.angle + rounding(width, 1) + product_error),
             shift=ritz.coupling + ritz.value_error,
             tail_shift=0.0,
-            rest=norm * (2 * ritz.angle + width**0.5 * 2.0**-50),
+            rest=norm * (2 * ritz.angle + width**0.5 * 2.0**-50 + product_error),
             tail=jnp.zeros_like(norm),
             norm=norm,
             relative=half_width,

@@ -20,6 +20,12 @@ from examine_jax.scoring.equations.eigensystem import (
     rounding,
     scatter,
 )
+from examine_jax.scoring.equations.piecewise_products import (
+    Products,
+    product_error,
+    products_of_device,
+    products_with,
+)
 from examine_jax.scoring.equations.rows import (
     Rows,
     map_blocks,
@@ -59,12 +65,16 @@ class Secular:
     Attributes:
         tolerance: the relative change of a root at which its iteration stops. None: 1e-10 for
             float32 features, 4e-16 for float64.
+        products: how the leading eigenvectors of float32 features are multiplied: in "float64", or
+            in "pieces", exact float32 products of parts of both factors, for devices whose float64
+            is slow. None: as suits the device.
 
     Source: rank-one modification of the symmetric eigenproblem, Bunch, Nielsen & Sorensen, Numer.
         Math. 31:31 (1978).
     """
 
     tolerance: float | None = None
+    products: Products | None = None
 
     sums_over_devices: ClassVar[bool] = True
     few_sizes: ClassVar[bool] = True
@@ -112,11 +122,13 @@ class Secular:
         if count <= width:
             return self.solve_decomposed(rows, exact_eigensystem(gram_of_rows(rows), width))
         matrix = scatter(rows, dtype)
+        products: Products = "float64"
         if dtype == jnp.float64:
             system, path = exact_eigensystem(matrix, count), Path.FULL_FLOAT64
         else:
-            system, path = refined_eigensystem(rows, matrix), Path.FULL_FLOAT32
-        roots = solve_rows(rows, system, dtype, self._tolerance(rows))
+            products = self.products or products_of_device()
+            system, path = refined_eigensystem(rows, matrix, products), Path.FULL_FLOAT32
+        roots = solve_rows(rows, system, dtype, self._tolerance(rows), products=products)
         return examination_of(roots, system.values[0], rows, path)
 
 
@@ -161,6 +173,7 @@ def solve_rows(
     dtype: DTypeLike,
     tolerance: float,
     row_error: Array | float = 0.0,
+    products: Products = "float64",
 ) -> equation.Roots:
     """Roots of all rows from a D x D eigensystem, projected and solved block by block.
 
@@ -171,6 +184,7 @@ def solve_rows(
         tolerance: the relative change of a root at which its iteration stops.
         row_error: Euclidean norm of an error that all rows share, besides rounding, such as the
             error of a summary's mean.
+        products: how products with the leading eigenvectors are computed.
     """
     if rows.mean_rest is not None:
         row_error += mean_rounding(rows.total, jnp.sum(system.values), rows.present)
@@ -182,6 +196,7 @@ def solve_rows(
     tail_vectors = jnp.pad(tail_vectors, ((0, 0), (0, tail_poles.shape[0] - tail_vectors.shape[1])))
     downdate = jnp.asarray(rows.downdate, jnp.float64)
     epsilon = float(np.finfo(np.dtype(dtype)).eps)
+    inexact = product_error(products, width)
     # Rows that are not centred are multiplied without their scale. One factor of the scale
     # multiplies the vectors, the other multiplies the products.
     inner = outer = jnp.float64(1)
@@ -193,7 +208,7 @@ def solve_rows(
 
     def solve_block(block: Array) -> equation.Roots:
         # [1 + LEAD, B]
-        lead = (jnp.matmul(lead_vectors.T, block.astype(jnp.float64).T) * outer) ** 2 * downdate
+        lead = (products_with(block, products).times(lead_vectors).T * outer) ** 2 * downdate
         tail = jnp.matmul(block.astype(dtype), tail_vectors, precision=lax.Precision.HIGHEST)
         tail = (tail * outer.astype(dtype)) ** 2 * downdate.astype(dtype)
         # This is used only in bounds, so the precision of `tail` is enough. A matrix product is
@@ -205,10 +220,10 @@ def solve_rows(
         shared = row_error * jnp.sqrt(downdate)
         coordinates = equation.Coordinates(lead[0], lead[1:], lead_poles, tail, tail_poles)
         errors = equation.Errors(
-            first=norm * (system.first_error + rounding(width, 1)) + shared,
+            first=norm * (system.first_error + rounding(width, 1) + inexact) + shared,
             shift=system.shift if system.lead_shift is None else system.lead_shift,
             tail_shift=0.0 if system.lead_shift is None else system.shift,
-            rest=norm * 2.0**-51 * width**0.5 + shared,
+            rest=norm * (2.0**-51 * width**0.5 + inexact) + shared,
             tail=norm * epsilon / 2,  # 5 times the observed error of a dot product in `dtype`
             norm=norm,
             relative=8 * epsilon,
