@@ -23,6 +23,7 @@ import numpy as np
 from absl import app, flags
 
 from examine_jax.common.atomic_files import write_text
+from examine_jax.models import ViTConfig
 from examine_jax.models.weights import ImportedNetwork, read_network
 
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.", required=True)
@@ -34,7 +35,11 @@ _GOLDEN = pathlib.Path(__file__).parents[2] / "tests" / "golden"
 
 
 def _features(network: ImportedNetwork, images: np.ndarray, scaled: bool, dtype: str) -> np.ndarray:
-    encoder = dataclasses.replace(network.encoder, dtype=dtype)
+    encoder = (
+        network.encoder.with_precision(dtype)
+        if isinstance(network.encoder, ViTConfig)
+        else dataclasses.replace(network.encoder, dtype=dtype)
+    )
     pixels = images / np.float32(255)
     if scaled:
         pixels = (pixels - np.float32(network.pixel_mean)) / np.float32(network.pixel_deviation)

@@ -13,6 +13,7 @@ from examine_jax.encoders.embedding import EmbeddingSpeed, run_batches
 from examine_jax.encoders.readout import Feature, Readout
 from examine_jax.models import FlaxEncoder, ViTConfig
 from examine_jax.models.poolings import left_out, with_pooling
+from examine_jax.models.vit import ComputeDtype
 from examine_jax.pretraining.methods.mae import MAE
 from examine_jax.pretraining.pixels import PixelScale
 from examine_jax.training.method import Method
@@ -106,7 +107,12 @@ class Encoder:
             raise ValueError(
                 f"precision={dtype}: a module of your own decides itself; leave precision away"
             )
-        return self._with_config(dataclasses.replace(config, dtype=dtype))
+        changed = (
+            config.with_precision(dtype)
+            if isinstance(config, ViTConfig)
+            else dataclasses.replace(config, dtype=dtype)
+        )
+        return self._with_config(changed)
 
     def _with_config(self, config: Any) -> "Encoder":
         method = dataclasses.replace(self.method, encoder=config)  # type: ignore[type-var]

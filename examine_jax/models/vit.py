@@ -37,6 +37,8 @@ class ViTExtras:
         attention_pooling: with pooling="attention": the pooling head.
         pooled_norm: whether a layer norm follows the pooling (timm's fc_norm).
         projection: width of a linear map after the pooling, without bias; None: there is none.
+        wide_residuals: whether the tokens between the branches stay in float32 where the dtype is
+            bfloat16, as PyTorch's autocast has it. Deep encoders lose less by that.
     """
 
     registers: int = 0
@@ -47,6 +49,7 @@ class ViTExtras:
     attention_pooling: AttentionPooling | None = None
     pooled_norm: bool = False
     projection: int | None = None
+    wide_residuals: bool = False
 
     def __post_init__(self) -> None:
         if self.registers < 0:
@@ -168,18 +171,12 @@ class ViTConfig:
         """How many tokens precede the patches: the class token and registers."""
         return int(self.class_token) + self.parts.registers
 
-    def with_pooling(self, pooling: Pooling) -> "ViTConfig":
-        """The transformer with another pooling, and without a projection, which fits only its own.
-
-        Raises:
-            ValueError: the transformer lacks what the pooling needs.
-        """
-        if pooling == self.pooling:
-            return self
+    def with_precision(self, dtype: ComputeDtype) -> "ViTConfig":
+        """The transformer that computes in this dtype: in bfloat16, with wide residuals."""
         extras = self.extras
-        if extras is not None and extras.projection is not None:
-            extras = dataclasses.replace(extras, projection=None)
-        return dataclasses.replace(self, pooling=pooling, extras=extras)
+        if dtype == "bfloat16":
+            extras = dataclasses.replace(self.parts, wide_residuals=True)
+        return dataclasses.replace(self, dtype=dtype, extras=extras)
 
     @property
     def num_patches(self) -> int:
@@ -215,7 +212,8 @@ class VisionTransformer(nn.Module):
         """The tokens; with `layers`, those after each of these blocks; with `pooled`, features."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         parts = config.parts
-        tokens = Dense(config.width, dtype, name="patch_embedding")(patches)
+        stream = jnp.dtype(jnp.float32) if parts.wide_residuals else dtype
+        tokens = Dense(config.width, dtype, name="patch_embedding")(patches).astype(stream)
         tokens = self._with_positions(tokens, where)
         leading = [
             self.param(name, nn.initializers.normal(0.02), (*count, config.width), jnp.float32)
@@ -229,7 +227,7 @@ class VisionTransformer(nn.Module):
             tokens = jnp.concatenate(
                 [
                     jnp.broadcast_to(
-                        token.astype(dtype).reshape(-1, config.width),
+                        token.astype(stream).reshape(-1, config.width),
                         (len(tokens), token.size // config.width, config.width),
                     )
                     for token in leading
@@ -265,7 +263,7 @@ class VisionTransformer(nn.Module):
         return self._pool(tokens) if pooled else tokens
 
     def _with_positions(self, tokens: Array, where: Array | None) -> Array:
-        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        config, dtype = self.config, tokens.dtype
         if config.positions == "rotary":
             return tokens
         if config.positions == "learned":

@@ -224,11 +224,18 @@ def test_parts_out_of_range_are_refused():
             make()
 
 
-def test_another_pooling_leaves_a_projection_away():
-    clip = dataclasses.replace(
-        PLAIN, pooling="class_token", extras=ViTExtras(projection=5, embedding_norm=True)
-    )
-    assert clip.features == 5
-    assert clip.with_pooling("class_token") is clip
-    changed = clip.with_pooling("mean")
-    assert (changed.features, changed.parts.embedding_norm) == (8, True)
+def test_in_bfloat16_the_tokens_between_the_branches_may_stay_wide():
+    half = REGISTERS.with_precision("bfloat16")
+    assert half.parts.wide_residuals
+    params = jax.eval_shape(lambda: init_network(half.module(), jax.random.key(0), IMAGES)[0])
+
+    def tokens(config):
+        return jax.eval_shape(
+            lambda params: config.module().apply({"params": params}, IMAGES, method="tokens"),
+            params,
+        )
+
+    narrow = dataclasses.replace(REGISTERS, dtype="bfloat16")
+    assert tokens(half).dtype == jnp.float32
+    assert tokens(narrow).dtype == jnp.bfloat16
+    assert REGISTERS.with_precision("float32") == REGISTERS
