@@ -9,7 +9,7 @@ from examine_jax.common.csv_lines import csv_header
 from examine_jax.common.shapes import Shaped
 from examine_jax.features.feature_chunks import open_features
 from examine_jax.labelled.header_groups import GroupBy, groups_of_images
-from examine_jax.labelled.tables import names_beside, read_names
+from examine_jax.labelled.row_names import names_beside, read_names
 
 
 def column_beside(

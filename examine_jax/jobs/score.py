@@ -23,7 +23,8 @@ from examine_jax.jobs.scored_together import (
     summarise_together,
 )
 from examine_jax.labelled.header_groups import GroupBy
-from examine_jax.labelled.tables import names_beside, read_groups, read_names
+from examine_jax.labelled.row_names import names_beside, read_names
+from examine_jax.labelled.tables import read_groups
 from examine_jax.reporting.tables import SCORES_HEADER, rank_by_gap, write_table
 from examine_jax.scoring.examination import Examination
 from examine_jax.scoring.groups import GroupExamination, examine_groups

@@ -17,7 +17,8 @@ from examine_jax.common.shapes import Bool, Int, Num, Shaped
 from examine_jax.features.feature_chunks import FeatureChunks, open_features
 from examine_jax.jobs.columns_beside import groups_beside
 from examine_jax.labelled.header_groups import GroupBy
-from examine_jax.labelled.tables import is_missing, names_beside, read_column, read_names
+from examine_jax.labelled.row_names import names_beside, read_names
+from examine_jax.labelled.tables import is_missing, read_column
 from examine_jax.reporting.tables import write_table
 from examine_jax.selection import STRATEGIES, Selection, parse_budget, select, strategy_of
 

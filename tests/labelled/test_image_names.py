@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from examine_jax.labelled.tables import names_beside, read_names
+from examine_jax.labelled.row_names import names_beside, read_names
 
 
 @pytest.mark.parametrize(

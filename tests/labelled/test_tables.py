@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 
 from examine_jax.labelled.labelled_rows import as_text
-from examine_jax.labelled.tables import (
-    check_label_file,
-    read_column,
-    read_groups,
-    read_labels,
-    read_names,
-)
+from examine_jax.labelled.row_names import read_names
+from examine_jax.labelled.tables import check_label_file, read_column, read_groups, read_labels
 
 NAMES = ("b.png", 'quo"te,\n.png', "größe.png")
 

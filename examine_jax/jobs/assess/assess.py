@@ -45,7 +45,7 @@ from examine_jax.jobs.assess.settings import (
 )
 from examine_jax.jobs.columns_beside import column_beside
 from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings
-from examine_jax.labelled.tables import names_beside
+from examine_jax.labelled.row_names import names_beside
 from examine_jax.reporting.tables import rank_by_gap
 
 

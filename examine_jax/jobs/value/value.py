@@ -23,7 +23,8 @@ from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings, name
 from examine_jax.jobs.value.page import write_values
 from examine_jax.labelled.header_groups import HEADER_GROUPS, GroupBy, groups_of_images
 from examine_jax.labelled.labelled_rows import LabelledRows
-from examine_jax.labelled.tables import names_beside, read_column, read_names
+from examine_jax.labelled.row_names import names_beside, read_names
+from examine_jax.labelled.tables import read_column
 from examine_jax.reporting.tables import write_skipped
 from examine_jax.valuation import FeatureValues, ValueSettings, value_features
 
