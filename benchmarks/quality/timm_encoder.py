@@ -27,6 +27,7 @@ ENCODERS = {
         {"mlp_layer": SwiGLUPacked, "act_layer": torch.nn.SiLU},
         (224, 168),
     ),
+    "convnext_base": ("convnext_base", {}, {}, (224, 160)),
     "dinov3_small_plus": ("vit_small_plus_patch16_dinov3", {}, {}, (256, 192)),
 }
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -108,7 +108,7 @@ class Encoder:
                 f"precision={dtype}: a module of your own decides itself; leave precision away"
             )
         changed = (
-            config.with_precision(dtype)
+            config.with_precision(cast(ComputeDtype, dtype))
             if isinstance(config, ViTConfig)
             else dataclasses.replace(config, dtype=dtype)
         )

@@ -106,24 +106,24 @@ class ConvNeXt(nn.Module):
     def _run(self, images: Array, pooled: bool) -> Any:
         """The features, or (stride, map) of each stage."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
-        x, size = images.astype(dtype), config.patch_size
+        x, size = images, config.patch_size
         block = nn.remat(ConvNeXtBlock) if config.remat else ConvNeXtBlock
         maps, stride = [], 1
         for stage, (depth, width) in enumerate(zip(config.depths, config.widths)):
             if stage == 0:
-                x = Patches(width, size, dtype, name="stem")(x)
+                x = Patches(width, size, dtype, name="stem")(x).astype(jnp.float32)
                 x = LayerNorm(config.layer_norm_epsilon, name="stem_norm")(x)
             else:
                 size = 2
                 x = LayerNorm(config.layer_norm_epsilon, name=f"downsample_{stage}_norm")(x)
-                x = Patches(width, size, dtype, name=f"downsample_{stage}")(x)
+                x = Patches(width, size, dtype, name=f"downsample_{stage}")(x).astype(jnp.float32)
             stride *= size
             for i in range(depth):
                 x = block(config, width, name=f"stage_{stage}_block_{i}")(x)
             maps.append((stride, x))
         if not pooled:
-            return maps
-        mean = x.astype(jnp.float32).mean(axis=(1, 2))
+            return [(stride, x.astype(dtype)) for stride, x in maps]
+        mean = x.mean(axis=(1, 2))
         return LayerNorm(config.head_epsilon, name="norm")(mean)
 
     def feature_maps(
@@ -187,7 +187,7 @@ class ConvNeXtBlock(nn.Module):
             jnp.float32,
         )
         bias = self.param("bias", nn.initializers.zeros, (width,), jnp.float32)
-        y = depthwise(x, kernel.astype(dtype)) + bias.astype(dtype)
+        y = depthwise(x.astype(dtype), kernel.astype(dtype)) + bias.astype(dtype)
         y = LayerNorm(config.layer_norm_epsilon, name="norm")(y)
         y = MLP_FORMS[config.mlp](Dense(4 * width, dtype, name="expand")(y))
         if config.response_norm:
@@ -196,7 +196,7 @@ class ConvNeXtBlock(nn.Module):
         if config.layer_scale is not None:
             initialiser = nn.initializers.constant(config.layer_scale)
             y = y * self.param("scale", initialiser, (width,), jnp.float32).astype(dtype)
-        return x + y
+        return x + y  # in float32, also where the branches are not
 
 
 def depthwise(
