@@ -12,6 +12,7 @@ from examine_jax.common.atomic_files import check_not_read, replacing, write_arr
 from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float, Shaped
 from examine_jax.encoders.embedding import EmbeddingSpeed
+from examine_jax.encoders.in_words import of_others
 from examine_jax.encoders.settings import DEFAULT_USE, EncoderUse
 from examine_jax.images import SkippedImage, load_images
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
@@ -115,6 +116,9 @@ def _embedded(
     progress: bool,
 ) -> EmbeddedImages:
     trained = use.load(encoder, pooling)
+    others = of_others(trained)
+    if progress and others is not None:
+        print(others, file=sys.stderr)
     with progress_bar("images", progress) as report:
         found = load_images(
             images,

@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from examine_jax.encoders import load_encoder, save_encoder
 from examine_jax.encoders.embedding import EmbeddingSpeed, largest_batch
+from examine_jax.encoders.in_words import of_others
 from examine_jax.encoders.settings import EncoderUse
 from examine_jax.models import FlaxEncoder
 from tests.support.devices import ENOUGH_THREADS
@@ -188,3 +189,15 @@ assert none.shape == (0, 3)
         text=True,
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_an_encoder_of_others_is_told_in_words(vit):
+    assert of_others(dataclasses.replace(vit, training={})) is None
+    assert of_others(vit) == (
+        "the encoder vit, which others trained: a vision transformer at 24 px, class token"
+    )
+    known = dataclasses.replace(vit, training={"imported_from": "d", "known_encoder": "virchow"})
+    known = known.with_readout("patch_mean", (1, 2))
+    assert of_others(known).endswith(
+        "patch mean of the layers 1, 2; known as virchow (paige-ai/Virchow), licence Apache-2.0"
+    )

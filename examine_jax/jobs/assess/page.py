@@ -11,6 +11,7 @@ from examine_jax.common.atomic_files import write_array, write_bytes
 from examine_jax.common.configuration import to_plain
 from examine_jax.common.shapes import Int, UInt8
 from examine_jax.encoders import Encoder
+from examine_jax.encoders.in_words import of_others
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.jobs.assess.assessment import Assessment
@@ -296,6 +297,9 @@ def _encoder_in_words(assessment: Assessment) -> str:
     if assessment.encoder is None:
         return "features made elsewhere"
     training = assessment.encoder.training
+    others = of_others(assessment.encoder)
+    if others is not None:
+        return others
     name = f"an encoder ({type(assessment.encoder.method).__name__})"
     if assessment.training_loss is not None:
         return (
