@@ -17,6 +17,9 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 
+# Kinds of storage whose URLs name a container before the account: container@account.
+_CONTAINERS = ("az", "abfs", "abfss", "adl")
+
 
 @dataclasses.dataclass(frozen=True)
 class Access:
@@ -69,7 +72,9 @@ def without_secrets(url: str) -> str:
     head, separator, query = url.partition("?")
     scheme, slashes, rest = head.rpartition("://")
     place, slash, path = rest.partition("/")
-    place = place.rpartition("@")[2] if "@" in place else place
+    user, at, host = place.rpartition("@")
+    if at and not (scheme.lower() in _CONTAINERS and ":" not in user):
+        place = host
     kept = [part for part in query.split("&") if part and not _is_secret(part)]
     plain = scheme + slashes + place + slash + path
     return plain + (separator + "&".join(kept) if kept else "")

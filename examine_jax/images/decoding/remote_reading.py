@@ -64,16 +64,20 @@ def open_storage(url: str) -> tuple[Any, str]:
             f"{shown(without_secrets(url))}: URLs within URLs are not read; name the archive "
             "itself, and keep copies by --cache"
         )
+    package = _PACKAGES.get(scheme)
+    if package is not None and "@" in url.split("/")[2] and without_secrets(url) != url:
+        raise ValueError(
+            f"{shown(without_secrets(url))}: credentials in a URL are not read; name them in the "
+            f"environment: {_CREDENTIALS[package]}"
+        )
     try:
         import fsspec
 
         storage, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
-        package = _PACKAGES.get(scheme, "fsspec")
         raise ImportError(
-            f"{shown(without_secrets(url))} is read by the package {package}: pip install "
-            + (f"{package} " if package in ("gcsfs", "adlfs") else "")
-            + "'examine-jax[remote]'"
+            f"{shown(without_secrets(url))} is read by the package {package or 'fsspec'}: pip "
+            f"install {f'{package} ' * (package in ('gcsfs', 'adlfs'))}'examine-jax[remote]'"
         ) from error
     except ValueError as error:
         raise ValueError(
@@ -289,8 +293,9 @@ def cached_path(file: RemoteFile) -> str:
     assert file.cache is not None
     key = f"{without_secrets(file.url)}\n{file.version}\n{file.whole}".encode()
     name = hashlib.sha256(key).hexdigest()[:32]
-    base = without_secrets(file.url).partition("?")[0].rpartition("/")[2][-100:] or "file"
-    return os.path.join(file.cache, name[:2], f"{name}_{base}")
+    base = without_secrets(file.url).partition("?")[0].rpartition("/")[2][-100:]
+    # Its own name, by which images and results are named.
+    return os.path.join(file.cache, name, base if base.strip(".") else "file")
 
 
 def downloaded(file: RemoteFile) -> str:

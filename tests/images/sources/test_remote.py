@@ -165,6 +165,8 @@ def test_what_is_missing_or_forbidden_is_one_line(
         load_images("odd://x", **OPTIONS)
     with pytest.raises(ValueError, match="URLs within URLs are not read"):
         load_images("zip://a.png::s3://scans/x.zip", **OPTIONS)
+    with pytest.raises(ValueError, match=r"^s3://scans/set: credentials in a URL are not read;"):
+        load_images("s3://me:word@scans/set", **OPTIONS)
     with pytest.raises(ImportError, match="gcsfs: pip install gcsfs 'examine-jax"):
         load_images("gs://scans/x", **OPTIONS)
     for name in KEYS:
@@ -280,6 +282,8 @@ def test_limits_hold_as_on_a_disk(folder: pathlib.Path) -> None:
         ("https://host/b.zip?token=12", "https://host/b.zip"),
         ("s3://key:secret@bucket/a", "s3://bucket/a"),
         ("https://host/b?sv=1&sig=2%3D", "https://host/b?sv=1"),
+        ("abfs://box@account/a", "abfs://box@account/a"),
+        ("abfs://box:key@account/a", "abfs://account/a"),
         ("s3://bucket/a@b/c", "s3://bucket/a@b/c"),
         ("/a/b?token=1", "/a/b?token=1"),
     ],
