@@ -32,14 +32,13 @@ _JPEG_QUALITY = 85
 _COLUMNS = (
     "slide",
     "tiles",
-    "width x height",
+    "pixels",
     "µm a pixel",
     "tissue",
     "look at",
     "to label",
     "median gap",
-    "largest gap",
-    "largest outlier value",
+    "strangest",
 )
 
 
@@ -109,7 +108,8 @@ def write_slides(
         _COLUMNS,
         tuple(rows),
         f"Sort by a column's name. {FOLDER}/NAME/{OVERVIEW} shows each slide, and {TILES} opens in "
-        f"QuPath (File, Import objects from file).{more} Tissue is the share of the whole slide.",
+        f"QuPath (File, Import objects from file).{more} Tissue: the share of the whole slide. "
+        "Look at: tiles that may be no use. Strangest: the highest outlier value of a tile.",
     )
     return SlidesOnPage(figures, (table,))
 
@@ -196,14 +196,13 @@ def _row(slide: ScoredSlide) -> tuple[str, ...]:
         "" if slide.usable is None else f"{int(len(slide.usable) - slide.usable.sum()):,}",
         f"{np.count_nonzero(slide.order):,}",
         f"{np.median(slide.gap):.3g}",
-        f"{slide.gap.max():.3g}",
         "" if outlier is None else f"{outlier.max():.3g}",
     )
 
 
 def _caption(slide: ScoredSlide, folder: str) -> str:
     return (
-        "Left: the tissue that was found (blue line) and the tiles to label (red, in order). "
+        "First the tissue that was found (blue line) and the tiles to label (red, in order). "
         "The heat maps show, for each tile of tissue, EXAMINE's gap (a large gap is a large part "
         "in the features' leading direction, not a good or bad tile), how strange the tile is "
         "(above 1: look at it), and what was found. All slides have the same scales. "
