@@ -18,16 +18,15 @@ from safetensors.torch import save_file
 from timm.layers import SwiGLUPacked
 
 # name: (timm's name, arguments that config.json holds, arguments that it cannot hold, image sizes).
+UNI2_H = {
+    **{"embed_dim": 1536, "depth": 24, "num_heads": 24, "mlp_ratio": 2.66667 * 2},
+    **{"init_values": 1e-5, "reg_tokens": 8, "no_embed_class": True},
+}
+PACKED = {"mlp_layer": SwiGLUPacked, "act_layer": torch.nn.SiLU}
 ENCODERS = {
     "vit_large": ("vit_large_patch16_224", {"init_values": 1e-5}, {}, (224, 160)),
-    "uni2_h": (
-        "vit_giant_patch14_224",
-        {"embed_dim": 1536, "depth": 24, "num_heads": 24, "mlp_ratio": 2.66667 * 2}
-        | {"init_values": 1e-5, "reg_tokens": 8, "no_embed_class": True},
-        {"mlp_layer": SwiGLUPacked, "act_layer": torch.nn.SiLU},
-        (224, 168),
-    ),
-    "convnext_base": ("convnext_base", {}, {}, (224, 160)),
+    "uni2_h": ("vit_giant_patch14_224", UNI2_H, PACKED, (224, 168)),
+    "uni2_h_of_4_blocks": ("vit_giant_patch14_224", {**UNI2_H, "depth": 4}, PACKED, (224, 168)),
     "dinov3_small_plus": ("vit_small_plus_patch16_dinov3", {}, {}, (256, 192)),
 }
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -106,28 +106,40 @@ def _layer_norm_backward(
 layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
 
 
-def _batched(x: Array, y: Array, contract_x: int, contract_y: int) -> Array:
-    return lax.dot_general(x, y, (((contract_x,), (contract_y,)), ((0, 1), (0, 1))))
+def _batched(
+    x: Array, y: Array, contract_x: int, contract_y: int, dtype: jnp.dtype | None = None
+) -> Array:
+    dimensions = (((contract_x,), (contract_y,)), ((0, 1), (0, 1)))
+    return lax.dot_general(x, y, dimensions, preferred_element_type=dtype)
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def attend(
     query: Float[Array, "batch heads queries width"],
     key: Float[Array, "batch heads tokens width"],
     value: Float[Array, "batch heads tokens width"],
+    wide_logits: bool = False,
 ) -> Float[Array, "batch heads queries width"]:
-    """softmax(query key^T / sqrt(width)) value, with a float32 softmax."""
-    return _attend_forward(query, key, value)[0]
+    """softmax(query key^T / sqrt(width)) value, with a float32 softmax.
+
+    `wide_logits`: whether the products of narrower queries and keys are float32 too, not rounded.
+    """
+    return _attend_forward(query, key, value, wide_logits)[0]
 
 
-def _attend_forward(query: Array, key: Array, value: Array) -> tuple[Array, tuple[Array, ...]]:
-    logits = _batched(query, key, 3, 3).astype(jnp.float32) * query.shape[-1] ** -0.5
+def _attend_forward(
+    query: Array, key: Array, value: Array, wide_logits: bool
+) -> tuple[Array, tuple[Array, ...]]:
+    products = _batched(query, key, 3, 3, jnp.dtype(jnp.float32) if wide_logits else None)
+    logits = products.astype(jnp.float32) * query.shape[-1] ** -0.5
     exponentials = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
     weights = (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(query.dtype)
     return _batched(weights, value, 3, 2), (query, key, value, weights)
 
 
-def _attend_backward(residuals: tuple[Array, ...], gradient: Array) -> tuple[Array, Array, Array]:
+def _attend_backward(
+    wide_logits: bool, residuals: tuple[Array, ...], gradient: Array
+) -> tuple[Array, Array, Array]:
     query, key, value, weights = residuals
     of_value = _batched(weights, gradient, 2, 2)
     of_weights = _batched(gradient, value, 3, 3).astype(jnp.float32)

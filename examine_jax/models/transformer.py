@@ -59,13 +59,15 @@ class Attention(nn.Module):
     Only tokens from index `outputs_from` on have queries and outputs; keys and values come from all
     tokens. A decoder whose loss uses the masked tokens alone so saves the rest of its last block.
     `turns` are the cosines and sines of rotary positions, one row a token. With
-    `query_key_epsilon`, each head's queries and keys pass a layer norm first.
+    `query_key_epsilon`, each head's queries and keys pass a layer norm first. With `wide`, logits
+    are not rounded to a narrower dtype.
     """
 
     heads: int
     dtype: Any
     qkv_bias: bool = True
     query_key_epsilon: float | None = None
+    wide: bool = False
 
     @nn.compact
     def __call__(
@@ -92,7 +94,7 @@ class Attention(nn.Module):
                 query, (turns[0][..., outputs_from:, :], turns[1][..., outputs_from:, :])
             )
             key = rotate(key, turns)
-        mixed = layers.attend(query, key, heads_first(2, 0))
+        mixed = layers.attend(query, key, heads_first(2, 0), self.wide)
         mixed = mixed.transpose(0, 2, 1, 3).reshape(batch, count - outputs_from, width)
         return Dense(width, self.dtype, name="projection")(mixed)
 
@@ -103,7 +105,7 @@ class Block(nn.Module):
     `mlp` is one of MLP_FORMS; "gelu" is the exact (erf) GELU of facebookresearch/mae. `layer_scale`
     is the initial value of a learned factor for each channel of both branches (Touvron et al.,
     arXiv:2103.17239); None: no factor. With `norm_after`, the norms stand after the attention and
-    the MLP, x + norm(attention(x)), as in timm's ResPostBlock.
+    the MLP, x + norm(attention(x)), as in timm's ResPostBlock. `wide` is Attention's.
     """
 
     heads: int
@@ -115,6 +117,7 @@ class Block(nn.Module):
     layer_scale: float | None = None
     query_key_norm: bool = False
     norm_after: bool = False
+    wide: bool = False
 
     @nn.compact
     def __call__(
@@ -129,6 +132,7 @@ class Block(nn.Module):
             self.dtype,
             self.qkv_bias,
             self.epsilon if self.query_key_norm else None,
+            self.wide,
             name="attention",
         )
         norm_1, norm_2 = (LayerNorm(self.epsilon, name=f"norm_{i}") for i in (1, 2))

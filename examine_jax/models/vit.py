@@ -37,8 +37,8 @@ class ViTExtras:
         attention_pooling: with pooling="attention": the pooling head.
         pooled_norm: whether a layer norm follows the pooling (timm's fc_norm).
         projection: width of a linear map after the pooling, without bias; None: there is none.
-        wide_residuals: whether the tokens between the branches stay in float32 where the dtype is
-            bfloat16, as PyTorch's autocast has it. Deep encoders lose less by that.
+        wide: whether the tokens between the branches and the attention's logits stay in float32
+            where the dtype is bfloat16, as in PyTorch's autocast. Deep encoders lose less by that.
     """
 
     registers: int = 0
@@ -49,7 +49,7 @@ class ViTExtras:
     attention_pooling: AttentionPooling | None = None
     pooled_norm: bool = False
     projection: int | None = None
-    wide_residuals: bool = False
+    wide: bool = False
 
     def __post_init__(self) -> None:
         if self.registers < 0:
@@ -172,10 +172,10 @@ class ViTConfig:
         return int(self.class_token) + self.parts.registers
 
     def with_precision(self, dtype: ComputeDtype) -> "ViTConfig":
-        """The transformer that computes in this dtype: in bfloat16, with wide residuals."""
+        """The transformer that computes in this dtype: in bfloat16, `wide`."""
         extras = self.extras
         if dtype == "bfloat16":
-            extras = dataclasses.replace(self.parts, wide_residuals=True)
+            extras = dataclasses.replace(self.parts, wide=True)
         return dataclasses.replace(self, dtype=dtype, extras=extras)
 
     @property
@@ -212,7 +212,7 @@ class VisionTransformer(nn.Module):
         """The tokens; with `layers`, those after each of these blocks; with `pooled`, features."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         parts = config.parts
-        stream = jnp.dtype(jnp.float32) if parts.wide_residuals else dtype
+        stream = jnp.dtype(jnp.float32) if parts.wide else dtype
         tokens = Dense(config.width, dtype, name="patch_embedding")(patches).astype(stream)
         tokens = self._with_positions(tokens, where)
         leading = [
@@ -250,6 +250,7 @@ class VisionTransformer(nn.Module):
                 config.layer_scale,
                 parts.query_key_norm,
                 parts.norm_after,
+                parts.wide,
                 name=f"block_{i}",
             )
             tokens = block(tokens, 0) if turns is None else block(tokens, 0, turns)
@@ -292,7 +293,11 @@ class VisionTransformer(nn.Module):
         if config.pooling == "attention":
             assert parts.attention_pooling is not None
             pooled = AttentionPooler(
-                parts.attention_pooling, config.layer_norm_epsilon, dtype, name="attention_pooling"
+                parts.attention_pooling,
+                config.layer_norm_epsilon,
+                dtype,
+                parts.wide,
+                name="attention_pooling",
             )(tokens[:, config.leading :]).astype(jnp.float32)
         else:
             tokens = tokens.astype(jnp.float32)

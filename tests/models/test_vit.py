@@ -226,7 +226,7 @@ def test_parts_out_of_range_are_refused():
 
 def test_in_bfloat16_the_tokens_between_the_branches_may_stay_wide():
     half = REGISTERS.with_precision("bfloat16")
-    assert half.parts.wide_residuals
+    assert half.parts.wide
     params = jax.eval_shape(lambda: init_network(half.module(), jax.random.key(0), IMAGES)[0])
 
     def tokens(config):
