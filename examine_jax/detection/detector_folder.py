@@ -19,7 +19,7 @@ from examine_jax.detection.post_processing import DetectionSettings
 from examine_jax.detection.proposals import ProposalSettings
 from examine_jax.detection.targets import TargetSettings
 from examine_jax.detection.training import Detector
-from examine_jax.models import ResNetConfig
+from examine_jax.models import ConvNeXtConfig, ResNetConfig
 from examine_jax.models.weights import read_json
 from examine_jax.pretraining.pixels import PixelScale
 
@@ -27,6 +27,7 @@ FORMAT_VERSION = 1
 KNOWN = (
     FasterRCNN,
     ResNetConfig,
+    ConvNeXtConfig,
     AnchorSettings,
     BoxAugmentation,
     BoxCoder,

@@ -34,7 +34,7 @@ from examine_jax.detection.targets import (
     anchor_targets,
     roi_targets,
 )
-from examine_jax.models import ResNetConfig, apply, init_network
+from examine_jax.models import ConvNeXtConfig, ResNetConfig, apply, init_network
 from examine_jax.models.detector_heads import BoxHead, ProposalHead
 from examine_jax.models.feature_pyramid import FeaturePyramid
 from examine_jax.models.forward import init_params, run_feature_maps
@@ -58,7 +58,7 @@ class FasterRCNN:
     optimiser changes them; `join` and `divide` convert.
 
     Attributes:
-        encoder: the residual network. Its image_size does not matter here.
+        encoder: a ResNet or ConvNeXt. Its image_size does not matter here.
         height, width: of the input in pixels; multiples of the coarsest stride that the encoder
             gives the pyramid.
         classes: names of the classes, without background.
@@ -82,7 +82,7 @@ class FasterRCNN:
         augmentation: how training images and their boxes are changed.
     """
 
-    encoder: ResNetConfig
+    encoder: ResNetConfig | ConvNeXtConfig
     height: int
     width: int
     classes: tuple[str, ...]
@@ -104,10 +104,10 @@ class FasterRCNN:
     columns = ("image", "boxes", "box_labels", "box_mask")
 
     def __post_init__(self) -> None:
-        if not isinstance(self.encoder, ResNetConfig):
+        if not isinstance(self.encoder, ResNetConfig | ConvNeXtConfig):
             raise ValueError(
-                "FasterRCNN: the encoder must be a ResNetConfig, whose stages give maps of several "
-                f"strides; got {type(self.encoder).__name__}"
+                "FasterRCNN: the encoder must be a ResNetConfig or a ConvNeXtConfig, whose stages "
+                f"give maps of several strides; got {type(self.encoder).__name__}"
             )
         if not self.classes or len(set(self.classes)) != len(self.classes):
             raise ValueError(
@@ -144,8 +144,7 @@ class FasterRCNN:
 
     @property
     def _encoder_strides(self) -> tuple[int, ...]:
-        first = 4 if self.encoder.stem == "imagenet" else 1
-        return tuple(first * 2**stage for stage in range(len(self.encoder.depths)))
+        return self.encoder.strides
 
     @property
     def roi_strides(self) -> tuple[int, ...]:
@@ -167,9 +166,8 @@ class FasterRCNN:
             params: {"encoder", "pyramid", "proposal_head", "box_head"}.
             batch_stats: {"encoder"}.
         """
-        trained, frozen = split_frozen(
-            params["encoder"], self.frozen_stages, self.batch_norm == "frozen"
-        )
+        batch_norms = self.batch_norm == "frozen" and isinstance(self.encoder, ResNetConfig)
+        trained, frozen = split_frozen(params["encoder"], self.frozen_stages, batch_norms)
         state = {"batch_stats": batch_stats, "frozen": {"encoder": frozen}}
         return {**params, "encoder": trained}, state
 
@@ -186,10 +184,7 @@ class FasterRCNN:
         sides = {
             stride: (self.height // stride, self.width // stride) for stride in self.roi_strides
         }
-        channels = {
-            stride: self.encoder.features * stride // self._encoder_strides[-1]
-            for stride in self.roi_strides
-        }
+        channels = dict(zip(self._encoder_strides, self.encoder.map_widths))
         maps = {s: jnp.zeros((1, *sides[s], channels[s]), jnp.float32) for s in self.roi_strides}
         pyramid = init_params(self._pyramid, keys[1], maps)
         levels = apply(self._pyramid, pyramid, maps)

@@ -1,4 +1,4 @@
-"""What a detector starts from: torchvision's detectors, or any trained ResNet encoder."""
+"""What a detector starts from: torchvision's detectors, or a trained ResNet or ConvNeXt."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from examine_jax.common.shapes import Array, Key, PyTree
 from examine_jax.detection.faster_rcnn import FasterRCNN
 from examine_jax.encoders.encoder import Encoder
-from examine_jax.models import ResNetConfig
+from examine_jax.models import ConvNeXtConfig, ResNetConfig
 from examine_jax.models.weights.faster_rcnn import DetectorShape, read_faster_rcnn
 from examine_jax.models.weights.tensors import read_tensors
 
@@ -49,6 +49,11 @@ def detector_from_torchvision(
         ValueError: the file is no such state, or a tensor is missing, left over or of another
             shape; the message names it.
     """
+    if not isinstance(detector.encoder, ResNetConfig):
+        raise ValueError(
+            f"{path}: torchvision's detectors are on ResNets, this one is on a "
+            f"{type(detector.encoder).__name__}"
+        )
     shape = DetectorShape(
         encoder=detector.encoder,
         strides=detector.roi_strides,
@@ -72,19 +77,26 @@ def detector_from_torchvision(
     )
 
 
+def check_backbone(encoder: Encoder) -> None:
+    """Raises a ValueError unless an encoder's stages give maps of several strides."""
+    network = encoder.method.encoder
+    if not isinstance(network, ResNetConfig | ConvNeXtConfig):
+        raise ValueError(
+            f"the encoder is a {type(network).__name__}, which has no feature maps for a pyramid; "
+            "a detector takes a ResNet (launch.pretrain with the method simclr and the "
+            "architecture resnet18_imagenet_stem) or a ConvNeXt"
+        )
+
+
 def on_encoder(detector: FasterRCNN, encoder: Encoder) -> FasterRCNN:
     """The detector on the network of a trained encoder, with its scaling of pixels.
 
     Raises:
-        ValueError: the encoder is no ResNet of torchvision's shape, or takes other channels.
+        ValueError: the encoder is no ResNet or ConvNeXt, or takes other channels.
     """
-    network, own = encoder.method.encoder, detector.encoder
-    if not isinstance(network, ResNetConfig):
-        raise ValueError(
-            f"the encoder is a {type(network).__name__}, which has no feature maps for a pyramid; "
-            "give a ResNet (launch.pretrain with the method simclr and the architecture "
-            "resnet18_imagenet_stem)"
-        )
+    check_backbone(encoder)
+    network: Any = encoder.method.encoder
+    own = detector.encoder
     if network.channels != own.channels:
         raise ValueError(
             f"the encoder takes {network.channels} channels, the detector {own.channels}: train "
@@ -110,19 +122,15 @@ def graft_encoder(
         (params, state, account), the account as in `detector_from_torchvision`.
 
     Raises:
-        ValueError: the encoder is no ResNet, or a tensor is missing, left over or of another shape;
-            the message names it.
+        ValueError: the encoder is no ResNet or ConvNeXt, or a tensor is missing, left over or of
+            another shape; the message names it.
     """
+    check_backbone(encoder)
     network = encoder.method.encoder
-    if not isinstance(network, ResNetConfig):
-        raise ValueError(
-            f"the encoder is a {type(network).__name__}; a detector takes a ResNet, whose stages "
-            "give maps of several strides"
-        )
     joined, stats = detector.join(params, state)
     taken = {
         "params": encoder.params["encoder"],
-        "batch_stats": encoder.state["batch_stats"]["encoder"],
+        "batch_stats": encoder.state["batch_stats"].get("encoder", {}),
     }
     own = {"params": joined["encoder"], "batch_stats": stats["encoder"]}
     _check_same(taken, own, network, detector.encoder)
@@ -149,7 +157,7 @@ def _last_layers(detector: FasterRCNN, key: Key[Array, ""]) -> dict[str, PyTree]
     return {name: head[name] for name in ("classes", "boxes")}
 
 
-def _check_same(taken: PyTree, own: PyTree, network: ResNetConfig, expected: ResNetConfig) -> None:
+def _check_same(taken: PyTree, own: PyTree, network: Any, expected: Any) -> None:
     theirs, ours = (
         {
             jax.tree_util.keystr(path, simple=True, separator="/"): jnp.shape(leaf)
@@ -164,9 +172,9 @@ def _check_same(taken: PyTree, own: PyTree, network: ResNetConfig, expected: Res
                 "missing" if x.get(name) is None else str(list(x[name])) for x in (theirs, ours)
             ]
             differing = ", ".join(
-                f"{field} {getattr(network, field)!r} and {getattr(expected, field)!r}"
+                f"{field} {getattr(network, field, None)!r} and {getattr(expected, field, None)!r}"
                 for field in _FIELDS
-                if getattr(network, field) != getattr(expected, field)
+                if getattr(network, field, None) != getattr(expected, field, None)
             )
             raise ValueError(
                 f"the encoder does not fit the detector's: tensor {name} is {shapes[0]} in the "

@@ -70,10 +70,10 @@ class ConvNeXtConfig:
             raise ValueError(
                 f"ConvNeXtConfig: depths {self.depths} and widths {self.widths} must be positive"
             )
-        if self.image_size < self.stride:
+        if self.image_size < self.strides[-1]:
             raise ValueError(
                 f"ConvNeXtConfig: image_size {self.image_size} is smaller than the last stage's "
-                f"stride {self.stride}"
+                f"stride {self.strides[-1]}"
             )
         known = [name for name, form in MLP_FORMS.items() if not form.gated]
         for field, choices in (("mlp", known), ("dtype", ["float32", "bfloat16"])):
@@ -84,9 +84,14 @@ class ConvNeXtConfig:
                 )
 
     @property
-    def stride(self) -> int:
-        """Pixels between neighbouring places of the last map."""
-        return int(self.patch_size * 2 ** (len(self.depths) - 1))
+    def strides(self) -> tuple[int, ...]:
+        """Of each stage's map, in pixels."""
+        return tuple(self.patch_size * 2**stage for stage in range(len(self.depths)))
+
+    @property
+    def map_widths(self) -> tuple[int, ...]:
+        """Channels of each stage's map."""
+        return self.widths
 
     @property
     def features(self) -> int:

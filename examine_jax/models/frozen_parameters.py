@@ -1,4 +1,4 @@
-"""Divides a residual network's parameters into trained and frozen ones."""
+"""Divides a ResNet's or ConvNeXt's parameters into trained and frozen ones."""
 
 import re
 
@@ -6,7 +6,7 @@ from examine_jax.common.shapes import PyTree
 
 
 def split_frozen(params: PyTree, stages: int, batch_norms: bool) -> tuple[PyTree, PyTree]:
-    """(trained, frozen) parameters of a ResNet; both have the network's nesting.
+    """(trained, frozen) parameters of a ResNet or ConvNeXt; both have the network's nesting.
 
     Args:
         params: of the network.
@@ -15,7 +15,7 @@ def split_frozen(params: PyTree, stages: int, batch_norms: bool) -> tuple[PyTree
     """
     trained, frozen = {}, {}
     for name, part in params.items():
-        stage = re.match(r"stage_(\d+)_", name)
+        stage = re.match(r"(?:stage|downsample)_(\d+)", name)
         number = int(stage.group(1)) if stage else -1
         if (stages > 0 and number < stages) or (batch_norms and "norm" in name):
             frozen[name] = part

@@ -74,6 +74,18 @@ class ResNetConfig:
         """Channels of the last stage: 512 for ResNet-18, 2048 for ResNet-50."""
         return self.width * 2 ** (len(self.depths) - 1) * (4 if self.block == "bottleneck" else 1)
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of each stage's map, in pixels."""
+        first = 4 if self.stem == "imagenet" else 1
+        return tuple(first * 2**stage for stage in range(len(self.depths)))
+
+    @property
+    def map_widths(self) -> tuple[int, ...]:
+        """Channels of each stage's map."""
+        last = len(self.depths) - 1
+        return tuple(self.features // 2 ** (last - stage) for stage in range(last + 1))
+
     def module(self) -> "ResNet":
         return ResNet(self)
 

@@ -9,14 +9,21 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from examine_jax.common.configuration import from_plain, to_plain
+from examine_jax.detection.detector_folder import KNOWN
 from examine_jax.detection.geometry.anchors import AnchorSettings
-from examine_jax.detection.starting_weights import detector_from_torchvision, graft_encoder
+from examine_jax.detection.starting_weights import (
+    detector_from_torchvision,
+    graft_encoder,
+    on_encoder,
+)
 from examine_jax.encoders import Encoder, load_encoder, save_encoder
 from examine_jax.images.augmentation import simclr_views
 from examine_jax.models import ResNetConfig, ViTConfig
 from examine_jax.models.forward import run_feature_maps
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining.methods.simclr import SimCLR
+from tests.support.tiny_detector import TINY, tiny_batch
 from tests.support.torchvision_detector import GOLDEN, narrow_detector
 
 FILE = GOLDEN / "faster_rcnn.safetensors"
@@ -216,6 +223,29 @@ def test_a_transformers_folder_becomes_the_encoder() -> None:
     )
 
 
+def test_a_convnext_becomes_the_encoder(tmp_path) -> None:
+    encoder = load_encoder(GOLDEN.parents[1] / "golden/encoders_clip_convnext/convnext")
+    detector = dataclasses.replace(
+        TINY, anchors=AnchorSettings(((8.0,), (16.0,)), strides=(4, 8)), frozen_stages=1
+    )
+    detector = on_encoder(detector, encoder)
+    assert detector.pixels == encoder.method.pixels
+    shapes = jax.eval_shape(lambda: detector.init(KEY, {}))
+    blank = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    params, state, _ = graft_encoder(detector, *blank, encoder)
+    frozen = state["frozen"]["encoder"].keys()
+    assert frozen == {"stem", "stem_norm", "stage_0_block_0", "norm"}
+    assert "downsample_1" in params["encoder"]
+    joined, _ = detector.join(params, state)
+    same(joined["encoder"], encoder.params["encoder"])
+    # The loss is traced, not computed.
+    loss, (after, _) = jax.eval_shape(detector.loss, params, state, tiny_batch(), KEY)
+    assert loss.shape == ()
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    again = from_plain(to_plain(detector), KNOWN, "here")
+    assert again == detector
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -247,5 +277,5 @@ def test_a_vision_transformer_has_no_maps(read) -> None:
         image_size=32, patch_size=8, channels=3, width=16, depth=1, heads=2, mlp_width=16
     )
     method = SimCLR(config, simclr_views(32), HeadConfig((8, 8)))
-    with pytest.raises(ValueError, match="ViTConfig; a detector takes a ResNet"):
+    with pytest.raises(ValueError, match="ViTConfig, which has no feature maps"):
         graft_encoder(read[0], read[1], read[2], Encoder(method, {"encoder": {}}, {}))

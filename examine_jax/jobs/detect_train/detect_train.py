@@ -21,6 +21,7 @@ from examine_jax.detection.faster_rcnn import FasterRCNN
 from examine_jax.detection.geometry.anchors import best_overlaps
 from examine_jax.detection.repeat_factors import images_by_class, repeated_images_by_class
 from examine_jax.detection.starting_weights import (
+    check_backbone,
     detector_from_torchvision,
     graft_encoder,
     on_encoder,
@@ -136,6 +137,8 @@ def _train_on_boxes(
             print(text, file=sys.stderr)
 
     encoder = None if settings.encoder is None else load_encoder(settings.encoder)
+    if encoder is not None:
+        check_backbone(encoder)
     boxed = _read(settings, settings.boxes, None, parts, progress)
     stored_names = boxed.images.names
     for text in map(headers.text, boxed.images.notes):
