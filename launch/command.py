@@ -6,7 +6,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import Literal, NoReturn
 
 from absl import app, flags, logging
 from absl.flags import FlagValues
@@ -15,9 +15,6 @@ from examine_jax.common.settings import setting
 
 from .flags import define, help_text, read, refuse_without_effect
 from .urls import take_urls
-
-if TYPE_CHECKING:
-    from examine_jax.common.cluster import Cluster
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,17 +71,13 @@ def choose_device(
     if wanted == "cpu":
         jax.config.update("jax_platforms", "cpu")  # otherwise JAX prefers an accelerator
     if not given.distributed:
-        refuse_without_effect(values, _OF_CLUSTERS, "without --distributed there is one process")
+        refuse_without_effect(
+            values, CLUSTER_FLAGS[1:], "without --distributed there is one process"
+        )
     elif alone is not None:
         raise ValueError(alone)
     else:
-        from examine_jax.common.cluster import Cluster
-
-        _join(
-            Cluster(given.coordinator, given.process_id, given.num_processes, given.wait_seconds),
-            values,
-            folder,
-        )
+        join_others(values, folder)
     try:
         devices = jax.devices() if wanted is None else jax.devices(wanted)
     except (RuntimeError, AssertionError) as error:  # JAX asserts that it has found a backend
@@ -107,16 +100,27 @@ def choose_device(
     return name
 
 
-_OF_CLUSTERS = ("coordinator", "process_id", "num_processes", "wait_seconds")
+CLUSTER_FLAGS = ("distributed", "coordinator", "process_id", "num_processes", "wait_seconds")
 _OWN = ("coordinator", "process_id")  # may differ between processes
 
 
-def _join(cluster: "Cluster", values: FlagValues, folder: str | os.PathLike[str] | None) -> None:
-    """Joins the other processes, and compares them with this one."""
+def join_others(values: FlagValues, folder: str | os.PathLike[str] | None = None) -> None:
+    """Joins the other processes, and compares them with this one.
+
+    Args:
+        values: the command's flags.
+        folder: as in `choose_device`.
+
+    Raises:
+        ValueError: the processes do not find each other, or differ.
+    """
     import jax
 
-    from examine_jax.common.cluster import code_digest, join
+    from examine_jax.common.cluster import Cluster, code_digest, join
     from examine_jax.common.processes import check_same, check_shared, is_first
+
+    given = read(values, DeviceFlags)
+    cluster = Cluster(given.coordinator, given.process_id, given.num_processes, given.wait_seconds)
 
     def give_up(message: str) -> NoReturn:
         print(message, file=sys.stderr, flush=True)

@@ -18,6 +18,7 @@ from examine_jax.common.settings import setting
 
 from .command import choose_device, run
 from .flags import changed, define, given, read, refuse_without_effect
+from .shared_seeds import spread_seeds
 
 if TYPE_CHECKING:
     from examine_jax.studies.budget.settings import BudgetSettings
@@ -56,7 +57,6 @@ def job(values: FlagValues) -> None:
     """Runs the study that the flags describe."""
     from examine_jax.labelled.sets import LabelledSource
     from examine_jax.studies import budget
-    from examine_jax.studies.common.shared_seeds import run_shared
 
     flags = read(values, ReproduceBudgetFlags)
     if flags.encoder is not None:
@@ -64,12 +64,11 @@ def job(values: FlagValues) -> None:
             values, ("steps", "minutes", "architecture"), "--encoder is trained already"
         )
     settings = _settings(values, flags)
-    device = choose_device(values, flags.workdir)
+    if spread_seeds(values, "budget", settings.seeds, flags.workdir):
+        return
+    device = choose_device(values)
     source = read(values, LabelledSource, images=flags.images)
-    run_shared(
-        settings,
-        lambda own: budget.run(own, source, flags.workdir, encoder=flags.encoder, device=device),
-    )
+    budget.run(settings, source, flags.workdir, encoder=flags.encoder, device=device)
 
 
 def _settings(values: FlagValues, flags: ReproduceBudgetFlags) -> "BudgetSettings":

@@ -18,6 +18,7 @@ from examine_jax.common.settings import setting
 from .command import choose_device, run
 from .flags import changed, define, given, read
 from .group_by import GroupBy
+from .shared_seeds import spread_seeds
 
 if TYPE_CHECKING:
     from examine_jax.studies.byol_tracin.sets import StudySource
@@ -107,16 +108,14 @@ def define_flags(values: FlagValues) -> None:
 def job(values: FlagValues) -> None:
     """Runs the study that the flags describe."""
     from examine_jax.studies import byol_tracin
-    from examine_jax.studies.common.shared_seeds import run_shared
 
     flags = read(values, ReproduceByolTracInFlags)
     settings = _settings(values, flags)
-    device = choose_device(values, flags.workdir)
+    if spread_seeds(values, "byol_tracin", settings.seeds, flags.workdir):
+        return
+    device = choose_device(values)
     source, transfer = _sources(flags)
-    run_shared(
-        settings,
-        lambda own: byol_tracin.run(own, source, transfer, flags.workdir, device=device),
-    )
+    byol_tracin.run(settings, source, transfer, flags.workdir, device=device)
 
 
 def _sources(flags: ReproduceByolTracInFlags) -> "tuple[StudySource, StudySource]":

@@ -18,6 +18,7 @@ from examine_jax.common.settings import setting
 
 from .command import choose_device, run
 from .flags import changed, define, read
+from .shared_seeds import spread_seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,19 +56,17 @@ def define_flags(values: FlagValues) -> None:
 def job(values: FlagValues) -> None:
     """Runs the study that the flags describe."""
     from examine_jax.studies import detection
-    from examine_jax.studies.common.shared_seeds import run_shared
     from examine_jax.studies.detection.sets import DetectionSource
     from examine_jax.studies.detection.settings import detection_preset
 
     flags = read(values, ReproduceDetectionFlags)
     settings = changed(values, detection_preset(flags.preset))
     source = read(values, DetectionSource)
-    device = choose_device(values, flags.workdir)
-    run_shared(
-        settings,
-        lambda own: detection.run(
-            own, source, flags.workdir, encoder=flags.encoder, init=flags.init, device=device
-        ),
+    if spread_seeds(values, "detection", settings.seeds, flags.workdir):
+        return
+    device = choose_device(values)
+    detection.run(
+        settings, source, flags.workdir, encoder=flags.encoder, init=flags.init, device=device
     )
 
 

@@ -16,6 +16,7 @@ from examine_jax.common.settings import setting
 
 from .command import choose_device, run
 from .flags import changed, define, given, read
+from .shared_seeds import spread_seeds
 
 if TYPE_CHECKING:
     from examine_jax.studies.examine.settings import ExperimentSettings
@@ -83,16 +84,14 @@ def job(values: FlagValues) -> None:
     """Runs the study that the flags describe."""
     from examine_jax.labelled.sets import LabelledSource
     from examine_jax.studies import examine
-    from examine_jax.studies.common.shared_seeds import run_shared
 
     flags = read(values, ReproduceExamineFlags)
     settings = _settings(values, flags)
     source = read(values, LabelledSource, images=flags.images or _PCAM)
-    device = choose_device(values, flags.workdir)
-    run_shared(
-        settings,
-        lambda own: examine.run(own, source, flags.workdir, allow_long=flags.yes, device=device),
-    )
+    if spread_seeds(values, "examine", settings.seeds, flags.workdir):
+        return
+    device = choose_device(values)
+    examine.run(settings, source, flags.workdir, allow_long=flags.yes, device=device)
 
 
 def _settings(values: FlagValues, flags: ReproduceExamineFlags) -> "ExperimentSettings":

@@ -20,6 +20,7 @@ from examine_jax.common.settings import setting
 from .command import choose_device, run
 from .flags import changed, define, given, read
 from .group_by import GroupBy
+from .shared_seeds import spread_seeds
 
 if TYPE_CHECKING:
     from examine_jax.labelled.sets import LabelledSource
@@ -91,18 +92,14 @@ def define_flags(values: FlagValues) -> None:
 def job(values: FlagValues) -> None:
     """Runs the study that the flags describe."""
     from examine_jax.studies import low_resource
-    from examine_jax.studies.common.shared_seeds import run_shared
 
     flags = read(values, ReproduceLowResourceFlags)
     sources = _sources(values, flags)
     settings = _settings(values, flags)
-    device = choose_device(values, flags.workdir)
-    run_shared(
-        settings,
-        lambda own: low_resource.run(
-            own, sources, flags.workdir, imagenet=flags.imagenet, device=device
-        ),
-    )
+    if spread_seeds(values, "low_resource", settings.seeds, flags.workdir):
+        return
+    device = choose_device(values)
+    low_resource.run(settings, sources, flags.workdir, imagenet=flags.imagenet, device=device)
 
 
 def _sources(values: FlagValues, flags: ReproduceLowResourceFlags) -> "dict[str, LabelledSource]":

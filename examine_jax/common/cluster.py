@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from examine_jax.common.processes import process_count, process_index
+from examine_jax.common.processes import process_count, process_index, wait_for_all
 
 SILENT_SECONDS = 60  # a process that is silent for so long is taken for dead
 _ABOVE = 60  # seconds: JAX's own limits end the process without a message of ours
@@ -83,7 +86,7 @@ def join(cluster: Cluster, give_up: Callable[[str], NoReturn]) -> None:
                 heartbeat_timeout_seconds=SILENT_SECONDS,
                 shutdown_timeout_seconds=SILENT_SECONDS,
             )
-            jax.devices()  # the processes tell each other their devices
+            _connect()
         except (ValueError, TypeError) as error:
             raise ValueError(
                 f"no scheduler says where the processes are ({error}): give coordinator, "
@@ -97,6 +100,19 @@ def join(cluster: Cluster, give_up: Callable[[str], NoReturn]) -> None:
             f"process {process_index()} expects {cluster.num_processes} processes, the coordinator "
             f"counts {process_count()}: give all the same num_processes"
         )
+
+
+def _connect() -> None:
+    """Connects all devices once, while no process is late.
+
+    On CPUs, devices that compute together for the first time wait for each other 30 seconds only.
+    """
+    mesh = jax.make_mesh((jax.device_count(),), ("all",), axis_types=(AxisType.Auto,))
+    own = np.zeros(jax.local_device_count(), np.float32)
+    spread = jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec("all")), own)
+    whole = NamedSharding(mesh, PartitionSpec())
+    jax.jit(jnp.sum, out_shardings=whole)(spread).block_until_ready()
+    wait_for_all("connected")
 
 
 def code_digest() -> str:

@@ -5,14 +5,12 @@ function here that waits for the others, or asks them, must be called by all pro
 order. In a single process all functions return at once.
 """
 
-import contextlib
-import contextvars
 import json
 import os
 import pathlib
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -25,45 +23,25 @@ from examine_jax.common.shapes import Shaped
 _PIECES = 2**27  # bytes that all processes together give to the others at a time
 _SECONDS_TO_SEE_A_FILE = 20.0  # a network's file system may show a new file late
 
-_ALONE: contextvars.ContextVar[bool] = contextvars.ContextVar("alone", default=False)
-
-
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Inside the context, this process works by itself, on its own devices.
-
-    A study's seeds are spread so: each process runs other seeds, and asks no other process.
-    """
-    token = _ALONE.set(True)
-    try:
-        yield
-    finally:
-        _ALONE.reset(token)
-
 
 def is_alone() -> bool:
-    """Whether this process works by itself: the only one, or inside `alone`."""
+    """Whether this process is the only one."""
     return process_count() == 1
 
 
 def process_count() -> int:
     """The number of processes that work together."""
-    return 1 if _ALONE.get() else jax.process_count()
+    return jax.process_count()
 
 
 def process_index() -> int:
     """The number of this process, from 0."""
-    return 0 if _ALONE.get() else jax.process_index()
+    return jax.process_index()
 
 
 def is_first() -> bool:
     """Whether this process writes what is written once."""
     return process_index() == 0
-
-
-def devices() -> list[jax.Device]:
-    """The devices of all processes that work together."""
-    return jax.local_devices() if _ALONE.get() else jax.devices()
 
 
 def share(count: int) -> range:

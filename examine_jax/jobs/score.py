@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from examine_jax.common.atomic_files import check_not_read, replacing
-from examine_jax.common.processes import is_first
+from examine_jax.common.processes import is_first, wait_for_all
 from examine_jax.common.progress import bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float
@@ -181,16 +181,16 @@ def score_features(
         header, columns = NEWCOMERS_HEADER, [found.score, found.gap, found.singular_value_with]
         if settings.save_summary is not None:
             summary = corpus.merge(summarise_together(chunks, _shown("summarise", progress)))
-    if not is_first():
-        return found
-    ranks = rank_by_gap(np.asarray(found.gap))
-    _write(
-        settings.output,
-        header,
-        [names or _Unnamed(len(ranks)), range(len(ranks)), *map(np.asarray, columns), ranks],
-    )
-    if settings.save_summary is not None:
-        summary.save(settings.save_summary)
+    if is_first():
+        ranks = rank_by_gap(np.asarray(found.gap))
+        _write(
+            settings.output,
+            header,
+            [names or _Unnamed(len(ranks)), range(len(ranks)), *map(np.asarray, columns), ranks],
+        )
+        if settings.save_summary is not None:
+            summary.save(settings.save_summary)
+    wait_for_all("scores")
     return found
 
 
@@ -221,6 +221,7 @@ def _score_groups(
     columns = [np.asarray(found.score), gap, np.asarray(found.error_bound), rank_by_gap(gap)]
     if is_first():
         _write(settings.output, GROUPS_HEADER, [classes, images, *columns])
+    wait_for_all("scores")
     return found
 
 

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from examine_jax.common.processes import is_alone
 from examine_jax.common.shapes import PyTree
 from examine_jax.training.step import TrainState
 
@@ -29,10 +28,7 @@ class Checkpoints:
 
     def __init__(self, folder: pathlib.Path) -> None:
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=_KEPT,
-            enable_async_checkpointing=True,
-            cleanup_tmp_directories=True,
-            **_processes(folder),
+            max_to_keep=_KEPT, enable_async_checkpointing=True, cleanup_tmp_directories=True
         )
         self._folder = folder
         self._manager = ocp.CheckpointManager(
@@ -163,16 +159,6 @@ def compare(
             raise ValueError(
                 f"{where} is of another architecture: it has a parameter {name} that this one lacks"
             )
-
-
-def _processes(folder: pathlib.Path) -> dict[str, Any]:
-    """Which processes write the checkpoints: all of a job, or this one by itself."""
-    if not is_alone() or jax.process_count() == 1:
-        return {}
-    folder.mkdir(parents=True, exist_ok=True)
-    own = jax.process_index()
-    options = ocp.options.MultiprocessingOptions(own, {own}, f"alone_{own}")
-    return {"create": False, "multiprocessing_options": options}
 
 
 def _flat(state: PyTree) -> dict[str, Any]:

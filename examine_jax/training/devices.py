@@ -10,7 +10,6 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from examine_jax.common.byte_order import native
-from examine_jax.common.processes import devices as all_devices
 from examine_jax.common.processes import gather_plain, process_count
 from examine_jax.common.shapes import Array, Int, PyTree, Shaped
 
@@ -28,7 +27,7 @@ def data_mesh(micro_batch: int) -> Mesh:
         ValueError: there are several processes, and the number of their devices does not divide the
             micro-batch.
     """
-    devices = all_devices()
+    devices = jax.devices()
     if process_count() > 1 and micro_batch % len(devices):
         raise ValueError(
             f"a micro-batch of {micro_batch} images (batch_size / accumulate) cannot be divided "

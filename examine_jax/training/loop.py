@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from examine_jax.common.configuration import check_or_write_config, to_plain
-from examine_jax.common.processes import check_same, devices, is_first, wait_for_all
+from examine_jax.common.processes import check_same, is_first, wait_for_all
 from examine_jax.common.shapes import Array, PyTree
 from examine_jax.training.batches import BatchOrder, Order, RepeatedOrder
 from examine_jax.training.checkpoints import Checkpoints
@@ -191,9 +191,9 @@ def _train(
     )
     micro_batch = settings.batch_size // settings.accumulate
     mesh = data_mesh(micro_batch)
-    if progress and mesh.size < len(devices()):
+    if progress and mesh.size < jax.device_count():
         print(
-            f"{mesh.size} of {len(devices())} devices share a batch of {settings.batch_size} "
+            f"{mesh.size} of {jax.device_count()} devices share a batch of {settings.batch_size} "
             "evenly",
             file=sys.stderr,
         )

@@ -1,0 +1,112 @@
+"""A study's seeds are spread over processes: each runs the study with its own seeds."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from absl.flags import FlagValues
+
+from .command import CLUSTER_FLAGS, DeviceFlags, join_others
+from .flags import read
+
+
+def spread_seeds(
+    values: FlagValues, study: str, seeds: Sequence[int], workdir: str | os.PathLike[str]
+) -> bool:
+    """Runs a study in several processes, if the command line says so.
+
+    Each process starts the command a second time, with its own seeds and without the others, so
+    that a study knows nothing of processes. The results lie in the folder that all share. When all
+    have ended, the first process starts the study with all seeds: it reads what is kept, and writes
+    the page.
+
+    Args:
+        values: the command's flags.
+        study: its name, as in `launch.reproduce`.
+        seeds: of the study.
+        workdir: of the study.
+
+    Returns:
+        Whether the study is done; False without --distributed.
+
+    Raises:
+        ValueError: a process has failed, or as `choose_device`.
+    """
+    if not read(values, DeviceFlags).distributed:
+        return False
+    import jax
+
+    # This process only waits; the one that it starts computes on the accelerator.
+    jax.config.update("jax_platforms", "cpu")
+    join_others(values, workdir)
+    spread(seeds, lambda own: _run(values, study, own))
+    return True
+
+
+def spread(seeds: Sequence[int], run: Callable[[Sequence[int]], None]) -> None:
+    """Runs this process's share of the seeds; then, in the first process, all of them."""
+    from examine_jax.common.processes import is_first, process_count, process_index, wait_for_all
+
+    if own := seeds[process_index() :: process_count()]:
+        run(own)
+    wait_for_all("seeds")
+    if is_first():
+        run(seeds)
+
+
+def _run(values: FlagValues, study: str, seeds: Sequence[int]) -> None:
+    """Runs the study in a process of its own."""
+    left_out = (*CLUSTER_FLAGS, "seeds")
+    given = [
+        values[name].serialize()
+        for name in values
+        if values[name].present and name == values[name].name and name not in left_out
+    ]
+    some = ",".join(map(str, seeds))
+    command = [sys.executable, "-m", f"{__package__}.reproduce_{study}", *given, f"--seeds={some}"]
+    environment = {**os.environ, **_own_accelerators()}
+    child = subprocess.Popen(command, env=environment, stderr=sys.__stderr__)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        child.terminate()  # it saves what it has
+        child.wait()
+        os._exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        code = child.wait()
+    except BaseException:
+        child.terminate()
+        child.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if code:
+        raise ValueError(
+            f"the study's seeds {some} ended with code {code}: see the message above; start all "
+            "processes again, and what is kept is not computed again"
+        )
+
+
+def _own_accelerators() -> dict[str, str]:
+    """The environment in which a process sees the accelerators that a scheduler gave to this one.
+
+    JAX takes one GPU for each process of a SLURM or Open MPI job.
+    """
+    import jax
+
+    found = {}
+    for platform in ("cuda", "rocm"):
+        chosen = jax.config.values.get(f"jax_{platform}_visible_devices", "all")
+        variable = {"cuda": "CUDA_VISIBLE_DEVICES", "rocm": "ROCR_VISIBLE_DEVICES"}[platform]
+        if chosen != "all":
+            seen = os.environ.get(variable)
+            numbers = chosen.split(",")
+            if seen:
+                there = seen.split(",")
+                numbers = [there[int(number)] for number in numbers if int(number) < len(there)]
+            found[variable] = ",".join(numbers)
+    return found

@@ -1,0 +1,129 @@
+"""One process of test_two_processes.py: does each job together with another process.
+
+python -m tests.launch.cluster_process FOLDER PORT PROCESS
+"""
+
+import os
+import pathlib
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import jax
+import numpy as np
+
+import examine_jax.common.processes
+from examine_jax.common.cluster import Cluster, join
+from examine_jax.common.processes import (
+    check_same,
+    check_shared,
+    first_decides,
+    gather_arrays,
+    is_first,
+    process_count,
+    share,
+    wait_for_all,
+)
+from examine_jax.jobs.embed_shards import ShardSettings, embed_into_shards
+from examine_jax.jobs.score import ScoreSettings, score_features
+from examine_jax.labelled.labelled_rows import LabelledRows
+from examine_jax.valuation import ValueSettings, value_features
+from launch.shared_seeds import spread
+
+SHARD_ROWS = 3
+
+
+def game() -> tuple[LabelledRows, LabelledRows]:
+    """Rows to value, and a validation set."""
+    labels = np.arange(24) % 2
+    rows = np.random.default_rng(3).normal(size=(24, 3)).astype(np.float32) + labels[:, None]
+    return LabelledRows(rows[:10], labels[:10]), LabelledRows(rows[10:], labels[10:])
+
+
+def values_settings() -> ValueSettings:
+    """Permutations that both processes draw; the last round has work for one alone."""
+    return ValueSettings(valuers=("tmc_shapley",), permutations=10, truncate=False)
+
+
+def give_up(message: str) -> NoReturn:
+    raise SystemExit(message)
+
+
+def main(folder: pathlib.Path, port: str, process: int) -> None:
+    join(Cluster(f"127.0.0.1:{port}", process, 2), give_up)
+    assert (process_count(), jax.device_count()) == (2, 4)
+    examine_jax.common.processes._SECONDS_TO_SEE_A_FILE = 0.2
+    saved = {"share": np.array(share(5))}
+    saved |= exchanged(process)
+    saved["refusals"] = np.array([refused(folder / "a", process), refused(folder, process)])
+    found = score_features(
+        ScoreSettings(
+            folder / "features", folder / "scores.csv", save_summary=folder / "summary.npz"
+        ),
+        progress=False,
+    )
+    saved["gap"] = found.gap
+    against = ScoreSettings(
+        folder / "few.npy", folder / "new.csv", against=folder / "summary.npz", center=True
+    )
+    saved["new gap"] = score_features(against, progress=False).gap
+    (folder / "values").mkdir(exist_ok=True)
+    rows, validation = game()
+    valued = value_features(rows, folder / "values", values_settings(), validation=validation)
+    saved |= {name: one.values for name, one in valued.valuations.items()}
+    embed(folder)
+    if is_first():
+        (folder / "shards" / "manifest.json").unlink()
+        (folder / "shards" / "part-00001-of-00003.parquet").unlink()
+    wait_for_all("removed")
+    embed(folder)
+    runs: list[Sequence[int]] = []
+    spread((3, 4, 5), runs.append)
+    saved["seeds"] = np.array([str(seeds) for seeds in runs])
+    np.savez(folder / f"found_{process}.npz", **saved)
+    wait_for_all("end")
+
+
+def exchanged(process: int) -> dict[str, np.ndarray]:
+    """Arrays of several kinds, as this process gets them from both."""
+    own = [np.arange(3 * process, dtype=np.float64) / 7, np.array(process, ">i2"), np.zeros((0, 2))]
+    gathered = [gather_arrays(array) for array in own]
+    assert [part.shape for part in gathered[2]] == [(0, 2)] * 2
+    return {
+        "floats": np.concatenate(gathered[0]),
+        "numbers": np.array(gathered[1], int),
+        "decided": np.array(first_decides(lambda: [process, "text"])),
+    }
+
+
+def refused(folder: pathlib.Path, process: int) -> str:
+    """The message for processes that differ, or that see other folders."""
+    try:
+        if folder.name == "a":
+            check_same("flags", {"seed": process, "steps": 3})
+        else:
+            check_shared(folder / f"own_{process}")
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def embed(folder: pathlib.Path) -> None:
+    embed_into_shards(
+        folder / "images",
+        folder / "encoder",
+        folder / "shards",
+        shards=ShardSettings(SHARD_ROWS),
+        batch_size=2,
+        progress=False,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # the other process need not wait for this one
