@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from examine_jax.models.weights import read_network
 from examine_jax.models.weights.encoder_json import FEATURES, EncoderDescription, read_description
 from examine_jax.models.weights.encoder_table import ENCODERS, recognised, table
+from examine_jax.models.weights.registry import FAMILIES
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "guide" / "encoders.md"
@@ -128,6 +129,13 @@ def test_a_prefix_and_tensors_of_something_else_are_left_out(saved):
     description["weights"] = "encoder.safetensors"
     (folder / "encoder.json").write_text(json.dumps(description))
     assert jax.tree.all(jax.tree.map(np.array_equal, read_network(folder).params, expected))
+
+
+def test_a_row_s_configuration_is_what_its_family_reads():
+    for row in ENCODERS:
+        if row.configuration:
+            kinds = [family for family in FAMILIES if family.recognises(row.configuration)]
+            assert len(kinds) == 1, row.name
 
 
 def test_a_known_encoder_s_facts_fill_what_its_folder_leaves_open(saved):

@@ -17,8 +17,9 @@ HALVES: Pixels = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 CLIP: Pixels = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 H_OPTIMUS: Pixels = ((0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517))
 HIBOU: Pixels = ((0.7068, 0.5755, 0.722), (0.195, 0.2316, 0.1816))
+CHEXZERO: Pixels = ((101.48761 / 255,) * 3, (83.43944 / 255,) * 3)
 _MEANS = {IMAGENET: "ImageNet", HALVES: "0.5 / 0.5", CLIP: "CLIP", H_OPTIMUS: "H-optimus"}
-_MEANS |= {HIBOU: "Hibou"}
+_MEANS |= {HIBOU: "Hibou", CHEXZERO: "CheXzero"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -302,6 +303,26 @@ ENCODERS: tuple[KnownEncoder, ...] = (
         "none seen",
         "its model card; sarahESL/PubMedCLIP",
         says_all=True,
+    ),
+    KnownEncoder(
+        "chexzero",
+        "rajpurkarlab/CheXzero (a download)",
+        "CLIP ViT-B/32, OpenAI's names",
+        "class_token",
+        512,
+        224,
+        CHEXZERO,
+        "MIT",
+        "none",
+        "rajpurkarlab/CheXzero model.py and zero_shot.py",
+        {
+            "model_cfg": {
+                "embed_dim": 512,
+                "quick_gelu": True,
+                "vision_cfg": {"layers": 12, "width": 768, "patch_size": 32, "image_size": 224},
+            },
+            "preprocess_cfg": {"mean": list(CHEXZERO[0]), "std": list(CHEXZERO[1])},
+        },
     ),
     KnownEncoder(
         "gpfm",
