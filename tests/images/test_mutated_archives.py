@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.mutated_files import kind_of, picture_seeds, write_files
+from benchmarks.quality.mutated_sources import source_seeds, write_sources
 from examine_jax.images import load_folder, load_images
 from tests.images.sources.test_archive import pack
 
@@ -80,3 +81,22 @@ def test_an_archive_cut_anywhere_is_read_up_to_there(tmp_path: pathlib.Path) -> 
             assert {item.name for item in images.skipped} <= names | {path.name}
     assert refusals
     assert all("cut." in refusal for refusal in refusals)
+
+
+def test_damaged_series_and_volumes_are_read_or_refused(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("pydicom", reason="DICOM needs examine-jax[dicom]")
+    pytest.importorskip("nibabel", reason="volumes need examine-jax[volumes]")
+    seeds = {name: data for name, data in source_seeds().items() if name.endswith((".nii", ".txt"))}
+    write_sources(tmp_path, seeds, 25, np.random.default_rng(5))
+    refusals: list[tuple[str, str]] = []
+    read = 0
+    for path in sorted(tmp_path.glob("[0-9]*_*")):
+        try:
+            images = load_images(path, image_size=8)
+        except ValueError as error:
+            refusals.append((path.name, str(error)))
+            continue
+        read += 1
+        assert all(kind_of(item.reason) == "other" for item in images.skipped)
+    assert read > 5
+    assert all(name in said and "\n" not in said for name, said in refusals)
