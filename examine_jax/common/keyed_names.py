@@ -72,7 +72,9 @@ def read_or_make_key(
             message says what to do.
         OSError: it can neither be read nor made.
     """
-    path = default_key_file() if file is None else pathlib.Path(file)
+    path = default_key_file() if file is None else pathlib.Path(file).expanduser()
+    if file is not None and not path.parent.is_dir():
+        raise ValueError(f"the key {path} can be neither read nor made: there is no {path.parent}")
     for folder in outside:
         if _lies_in(path, pathlib.Path(folder)):
             raise ValueError(

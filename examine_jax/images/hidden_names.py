@@ -36,6 +36,7 @@ class HiddenNames:
     terms: IdentifyingTerms
     token: Token
     all_parts: bool = False
+    _known: dict[tuple[object, ...], str] = dataclasses.field(default_factory=dict, repr=False)
 
     def name(self, name: str, own: HeaderIdentity | None = None) -> str:
         """An image's or a file's name as it may be shown.
@@ -81,9 +82,13 @@ class HiddenNames:
     def _part(self, part: str, own: HeaderIdentity | None) -> str:
         if part in ("", ".", ".."):
             return part
-        if self.all_parts or self.terms.identify(part, own):
-            return self.token(HIDDEN, part)
-        return part
+        # Folders recur. Of a header, no more than this counts.
+        key = (part,) if own is None else (part, own.people[:1], own.identifiers[:1])
+        shown = self._known.get(key)
+        if shown is None:
+            hidden = self.all_parts or self.terms.identify(part, own)
+            shown = self._known[key] = self.token(HIDDEN, part) if hidden else part
+        return shown
 
 
 def hidden_names(

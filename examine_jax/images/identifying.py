@@ -131,16 +131,18 @@ def _is_own(runs: tuple[str, ...], own: HeaderIdentity) -> bool:
     while len(left) > 1 and left[0] in _BEFORE:
         del left[0]
     plain = "".join(left).lstrip("0")
-    short, names = _own_terms(own)
+    short, names = _own_terms(own.people[:1], own.identifiers[:1])
     if plain in short or any(len(plain) > 1 and plain in name for name in names):
         return True
     return any(len(name) > 1 and set(name) <= set(runs) for name in names)
 
 
 @functools.lru_cache(maxsize=4096)
-def _own_terms(own: HeaderIdentity) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]]:
-    short = {"".join(runs).lstrip("0") for text in own.identifiers[:1] for runs in _spellings(text)}
-    names = [parts for name in own.people[:1] for parts in _names(name) if not _WORDS & set(parts)]
+def _own_terms(
+    people: tuple[str, ...], identifiers: tuple[str, ...]
+) -> tuple[frozenset[str], tuple[tuple[str, ...], ...]]:
+    short = {"".join(runs).lstrip("0") for text in identifiers for runs in _spellings(text)}
+    names = [parts for name in people for parts in _names(name) if not _WORDS.intersection(parts)]
     return frozenset(short - {""} - _WORDS), tuple(names)
 
 
@@ -157,6 +159,9 @@ def _distinct(identities: Iterable[HeaderIdentity], field: str) -> Iterator[str]
 
 def _spellings(text: str) -> Iterator[tuple[str, ...]]:
     """The runs of a text: with accents left out, and with letters spelt out where that differs."""
+    if text.isascii():
+        yield _runs(_CAMEL.sub(" ", text))
+        return
     apart = _CAMEL.sub(" ", unicodedata.normalize("NFC", text))
     plain = _runs(apart.translate({ord("ß"): "ss", ord("ø"): "o", ord("Ø"): "o"}))
     yield plain
@@ -166,6 +171,8 @@ def _spellings(text: str) -> Iterator[tuple[str, ...]]:
 
 
 def _runs(text: str) -> tuple[str, ...]:
+    if text.isascii():
+        return tuple(_RUN.findall(text.lower()))
     apart = unicodedata.normalize("NFKD", text.casefold())
     return tuple(_RUN.findall("".join(one for one in apart if not unicodedata.combining(one))))
 

@@ -59,6 +59,15 @@ def test_a_key_that_others_may_use_is_refused(tmp_path: pathlib.Path, mode: int)
         read_or_make_key(file)
 
 
+def test_a_named_key_is_made_in_a_folder_that_is_there(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="there is no "):
+        read_or_make_key(tmp_path / "none" / "key")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read_or_make_key("~/key").file == tmp_path / "key"
+
+
 @pytest.mark.parametrize("content", ["", "short\n", " \n" * 40, "k" * 5000])
 def test_what_is_no_key_is_refused(tmp_path: pathlib.Path, content: str) -> None:
     with pytest.raises(ValueError, match="bytes instead of 32 to 4096"):

@@ -13,6 +13,7 @@ import re
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from examine_jax.encoders import save_encoder
 from examine_jax.jobs.assess.assess import assess_features
@@ -51,6 +52,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     params, state = METHOD.init(jax.random.key(0), {"image": np.zeros((1, 12, 12, 1), np.uint8)})
     save_encoder(root / "encoder", METHOD, params, state)
     (root / "results").mkdir()
+    (root / "private").mkdir()
     images = root / "images" / PATIENTS[0].identifier
     return Place(images, root / "encoder", root / "results", names, root / "private" / "key")
 
@@ -184,7 +186,11 @@ def test_assess_decides_within_a_modality(place: Place) -> None:
         own.sort(key=lambda row: int(row["rank"]))
         assert [int(row["rank_in_modality"]) for row in own] == [1, 2, 3, 4]
     chosen = _rows(workdir / "to_label.csv")
-    assert len(chosen) == len(list((workdir / "to_label").iterdir())) == 3
+    pictures = sorted((workdir / "to_label").iterdir())
+    assert len(chosen) == len(pictures) == 3
+    for picture in pictures:
+        with Image.open(picture) as image:
+            assert image.width == 24  # As they are stored.
     assert scores[0]["image"] not in {row["image"] for row in chosen}  # It is labelled already.
     page = (workdir / "report.html").read_text(encoding="utf-8")
     assert "4 images have text in the pixels (BurnedInAnnotation is YES)" in page
