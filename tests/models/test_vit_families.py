@@ -135,7 +135,7 @@ def test_a_field_that_the_tensors_do_not_tell_changes_the_network(tmp_path, name
     ("name", "changes", "message"),
     [
         *(
-            ("uni2", {field: value}, field)
+            ("uni2", {field: value}, "image size" if field == "img_size" else field)
             for field, value in (
                 ("patch_size", 2),
                 ("in_chans", 1),
@@ -159,6 +159,11 @@ def test_a_field_that_the_tensors_do_not_tell_changes_the_network(tmp_path, name
                 ("global_pool", "max"),
                 ("pool_include_prefix", True),
                 ("a_new_field", 1),
+                ("mlp_ratio", 1e308),
+                ("global_pool", ["avg"]),
+                ("img_size", 1 << 40),
+                ("img_size", "large"),
+                ("img_size", [24, 32]),
             )
         ),
         ("plain", {"init_values": 1e-5}, "no layer scale"),
@@ -174,6 +179,8 @@ def test_a_field_that_the_tensors_do_not_tell_changes_the_network(tmp_path, name
         ("hf_dinov3", {"proj_bias": False}, "o_proj.bias"),
         ("hf_dinov3", {"mlp_bias": False}, "up_proj.bias|down_proj.bias"),
         ("hf_dinov3", {"hidden_act": "mish"}, "hidden_act"),
+        ("hf_dinov3", {"hidden_act": ["gelu"]}, "hidden_act"),
+        ("hf_dinov3", {"query_bias": "no"}, "query_bias is 'no'; it must be true or false"),
         ("hf_dinov3", {"rope_theta": "far"}, "far"),
         ("hf_dinov3", {"attention_gate": True}, "attention_gate"),
         ("hf_registers", {"num_register_tokens": 4}, "num_register_tokens is 4.* 3 register"),

@@ -12,6 +12,7 @@ from examine_jax.models.weights.transformer import (
     BlockNames,
     TransformerNames,
     activation,
+    is_on,
     read_transformer,
     renamed,
     transformer_config,
@@ -54,7 +55,7 @@ class DINOv2Family:
         prefix = next((one for one in _PREFIXES if one + names.class_token in tensors.arrays), "")
         names = names.below(prefix)
         registers = _registers(configuration, tensors.arrays.get(names.registers), where)
-        swiglu = bool(configuration.get("use_swiglu_ffn"))
+        swiglu = is_on(configuration, "use_swiglu_ffn", where, default=False)
         width = whole_number(configuration, "hidden_size", where)
         mlp_width = width * whole_number(configuration, "mlp_ratio", where)
         if swiglu:  # transformers rounds two thirds of it up to a multiple of 8

@@ -13,6 +13,7 @@ from examine_jax.models.weights.transformer import (
     BlockNames,
     TransformerNames,
     activation,
+    is_on,
     read_transformer,
     renamed,
     transformer_config,
@@ -52,7 +53,7 @@ class DINOv3Family:
         configuration, where = stored.configuration, stored.where
         tensors = renamed(stored.tensors, _IN_MEMORY)
         plain = activation(configuration, where)
-        gated = bool(configuration.get("use_gated_mlp", False))
+        gated = is_on(configuration, "use_gated_mlp", where, default=False)
         if gated and plain not in GATED:
             raise ValueError(
                 f"{where}: hidden_act is {configuration.get('hidden_act')!r}, which no gated MLP "
@@ -68,11 +69,11 @@ class DINOv3Family:
         except (TypeError, ValueError) as error:
             raise ValueError(f"{where}: {error}") from error
         biases = Biases(
-            query=bool(configuration.get("query_bias", True)),
-            key=bool(configuration.get("key_bias", False)),
-            value=bool(configuration.get("value_bias", True)),
-            projection=bool(configuration.get("proj_bias", True)),
-            mlp=bool(configuration.get("mlp_bias", True)),
+            query=is_on(configuration, "query_bias", where, default=True),
+            key=is_on(configuration, "key_bias", where, default=False),
+            value=is_on(configuration, "value_bias", where, default=True),
+            projection=is_on(configuration, "proj_bias", where, default=True),
+            mlp=is_on(configuration, "mlp_bias", where, default=True),
         )
         config = transformer_config(
             configuration,

@@ -11,6 +11,7 @@ from examine_jax.models.weights.imported import (
 )
 from examine_jax.models.weights.tensors import Tensors
 
+_LARGEST = 1 << 13  # side of an image, and times that an MLP is wider than its network
 # Arguments that change no feature: of training, of the classifier, and of images' sizes, which are
 # given here.
 _WITHOUT_EFFECT = re.compile(".*drop.*|num_classes|weight_init|fix_init|dynamic_img_(size|pad)")
@@ -33,13 +34,28 @@ def model_args(configuration: Mapping[str, Any], where: str) -> Mapping[str, Any
     return {name: value for name, value in given.items() if not _WITHOUT_EFFECT.fullmatch(name)}
 
 
-def image_size_of(configuration: Mapping[str, Any], given: Mapping[str, Any]) -> int | None:
-    """The image size that the files say; None: they say none, or it is no square's."""
+def image_size_of(
+    configuration: Mapping[str, Any], given: Mapping[str, Any], where: str
+) -> int | None:
+    """The image size that the files say; None: they say none.
+
+    Raises:
+        ValueError: it is no square's side.
+    """
     described = configuration.get("pretrained_cfg")
-    size = described.get("input_size") if isinstance(described, dict) else None
-    size = given.get("img_size") or size
-    sides = size[-2:] if isinstance(size, list) else [size, size]
-    return sides[0] if isinstance(sides[0], int) and sides[0] == sides[-1] else None
+    size = given.get("img_size")
+    if size is None and isinstance(described, dict):
+        size = described.get("input_size")
+    if size is None:
+        return None
+    sides = size[-2:] if isinstance(size, list) and len(size) in (2, 3) else [size, size]
+    known = all(type(side) is int and 0 < side < _LARGEST for side in sides)
+    if not known or sides[0] != sides[1]:
+        raise ValueError(
+            f"{where}: the image size is {size!r}; only squares below {_LARGEST} pixels can be "
+            'read; say one in encoder.json: {"image_size": ...}'
+        )
+    return sides[0]
 
 
 def timm_pixels(stored: StoredNetwork, channels: int) -> PixelNormalisation:
@@ -158,7 +174,8 @@ def refuse_other_mlp_ratio(
     ratio = given.get("mlp_ratio")
     if ratio is None:
         return
-    hidden = int(width * ratio) if isinstance(ratio, int | float) else -1
+    known = isinstance(ratio, int | float) and 0 < ratio < _LARGEST
+    hidden = int(width * ratio) if known else -1
     if hidden not in hidden_widths:
         raise ValueError(
             f"{where}: mlp_ratio is {ratio!r}, but the file's MLPs are {max(hidden_widths)} wide"

@@ -63,7 +63,7 @@ _NAMES = TransformerNames(
 )
 # Arguments that `TimmDINOv3Family.read` takes into account.
 _TAKEN = (
-    *("img_size", "num_heads", "rope_temperature", "init_values", "global_pool"),
+    *("img_size", "num_heads", "rope_temperature", "init_values"),
     *("mlp_ratio", "swiglu_align_to"),
 )
 _IMAGE_SIZE = 256  # timm's, where the files say none
@@ -94,7 +94,7 @@ class TimmDINOv3Family:
         registers = shape_of(tensors, "reg_token", 3)[1] if "reg_token" in tensors.arrays else 0
         try:
             config = ViTConfig(
-                image_size=image_size or image_size_of(configuration, given) or _IMAGE_SIZE,
+                image_size=image_size or image_size_of(configuration, given, where) or _IMAGE_SIZE,
                 patch_size=patch,
                 channels=channels,
                 width=width,
@@ -114,7 +114,10 @@ class TimmDINOv3Family:
             )
         except (TypeError, ValueError) as error:
             raise ValueError(f"{where}: {error}") from error
+        pool = given.get("global_pool")
         facts = {
+            # timm's ways to pool that have the same tensors; the features are the class token.
+            "global_pool": pool if pool in ("", "avg", "token") else "avg or token",
             "patch_size": patch,
             "in_chans": channels,
             "embed_dim": width,

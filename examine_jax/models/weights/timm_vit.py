@@ -86,15 +86,13 @@ class TimmViTFamily:
         configuration, tensors = stored.configuration, stored.tensors
         architecture = TIMM_ARCHITECTURES[timm_name(configuration["architecture"])]
         given = model_args(configuration, stored.where)
-        config, biases, position_rows = _inferred(
-            tensors, architecture, given, image_size_of(configuration, given), stored
-        )
-        size = image_size or image_size_of(configuration, given) or config.image_size
+        size = image_size or image_size_of(configuration, given, stored.where)
+        config, biases, position_rows = _inferred(tensors, architecture, given, size, stored)
         network = read_transformer(
             tensors,
             config,
             _NAMES,
-            size,
+            size or config.image_size,
             timm_pixels(stored, config.channels),
             biases=biases,
             position_rows=position_rows,
@@ -231,7 +229,7 @@ def _pooling(
         return "mean" if parts.pooled_norm or not class_token else "class_token"
     if said == "" or (said == "token" and not class_token):
         return "class_token" if class_token else "mean"
-    if said not in _POOLING and stored.description.feature is None:
+    if not isinstance(said, str) or (said not in _POOLING and stored.description.feature is None):
         raise ValueError(
             f"{stored.where}: global_pool is {said!r}; what can be read: "
             f'{", ".join(_POOLING)}; or say the feature in encoder.json: {{"feature": ...}}'

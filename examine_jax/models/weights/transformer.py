@@ -143,7 +143,7 @@ def transformer_config(
         return ViTConfig(
             **{
                 "positions": "learned",
-                "qkv_bias": bool(configuration.get("qkv_bias", True)),
+                "qkv_bias": is_on(configuration, "qkv_bias", where, default=True),
                 **fields,
             },
             width=whole_number(configuration, "hidden_size", where),
@@ -160,6 +160,20 @@ def transformer_config(
         raise ValueError(message if message.startswith(where) else f"{where}: {message}") from error
 
 
+def is_on(configuration: Mapping[str, Any], name: str, where: str, *, default: bool) -> bool:
+    """A field that is true or false.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    value = configuration.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise ValueError(f"{where}: {name} is {value!r}; it must be true or false")
+    return value
+
+
 def activation(configuration: Mapping[str, Any], where: str, *, default: str = "gelu") -> str:
     """The plain MLP of MLP_FORMS that hidden_act names.
 
@@ -167,7 +181,7 @@ def activation(configuration: Mapping[str, Any], where: str, *, default: str = "
         ValueError: it names an activation that is not known here.
     """
     name = configuration.get("hidden_act", default)
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise ValueError(
             f"{where}: hidden_act is {name!r}; what can be read: {', '.join(ACTIVATIONS)}"
         )
