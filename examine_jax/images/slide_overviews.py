@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class SlideOverview:
 
 def slide_overviews(
     source: str | os.PathLike[str], names: Sequence[str]
-) -> Iterator[SlideOverview | UnreadableImage]:
+) -> Generator[SlideOverview | UnreadableImage]:
     """The overview of each slide of a source, in order, or why there is none.
 
     Args:

@@ -1,6 +1,7 @@
 """What an assessment writes of whole slides, and what it shows on its page."""
 
 import dataclasses
+import io
 import json
 import pathlib
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from examine_jax.images import ImageSet
 from examine_jax.images.decoding.tiling import mark
+from examine_jax.jobs.assess import slides as slides_on_page
 from examine_jax.jobs.assess.assessment import Assessment
 from examine_jax.jobs.assess.slides import SlidesOnPage, write_slides
 from examine_jax.scoring import examine
@@ -63,6 +65,14 @@ def assessment() -> Assessment:
     )
 
 
+@pytest.fixture
+def plain_chart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts that cost nothing, where a test looks at other results."""
+    stream = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(stream, "PNG")
+    monkeypatch.setattr(slides_on_page, "slide_chart", lambda *given: stream.getvalue())
+
+
 def _objects(file: pathlib.Path) -> list[str]:
     return [one["properties"]["objectType"] for one in json.loads(file.read_text())["features"]]
 
@@ -85,6 +95,7 @@ def test_each_slide_gets_a_folder_a_row_and_a_picture(
     assert (tmp_path / "slides/a_b.svs/overview.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("plain_chart")
 def test_names_that_are_hidden_stay_hidden(
     slides: pathlib.Path, assessment: Assessment, tmp_path: pathlib.Path
 ) -> None:
@@ -112,6 +123,7 @@ def test_files_of_an_earlier_run_go_and_others_stay(
     assert left == ["slides/kept.svs/notes.txt"]
 
 
+@pytest.mark.usefixtures("plain_chart")
 def test_a_slide_that_is_gone_is_said_to_be(
     slides: pathlib.Path, assessment: Assessment, tmp_path: pathlib.Path
 ) -> None:

@@ -1,5 +1,6 @@
 """What an assessment says of whole slides: a picture of each, its tiles for QuPath, and a table."""
 
+import contextlib
 import dataclasses
 import io
 import os
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from examine_jax.common.atomic_files import write_bytes
+from examine_jax.common.progress import progress_bar
 from examine_jax.images.decoding.tiling import place_in_slide
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.slide_overviews import SlideOverview, slide_overviews
@@ -28,6 +30,9 @@ OVERVIEW, TILES = "overview.png", "tiles.geojson"
 # Slides whose pictures are on the page; the files show all.
 _PICTURED = 12
 _JPEG_QUALITY = 85
+
+# So many slides are drawn without a progress bar.
+_FEW = 3
 
 _COLUMNS = (
     "slide",
@@ -81,23 +86,28 @@ def write_slides(
     figures: dict[str, Illustration] = {}
     rows: list[tuple[str, ...]] = []
     taken: set[str] = set()
-    overviews = slide_overviews(source, tuple(tiles))
-    for indices, overview in zip(tiles.values(), overviews):
-        shown = _shown_name(assessment, indices[0], len(rows))
-        if isinstance(overview, UnreadableImage):
-            rows.append((shown, f"{len(indices):,}", str(overview), *[""] * (len(_COLUMNS) - 3)))
-            continue
-        slide = _scored(shown, assessment, np.array(indices), overview)
-        own = folder / _folder_name(shown, taken)
-        own.mkdir(parents=True, exist_ok=True)
-        chart = slide_chart(slide, gaps, outliers)
-        write_bytes(own / OVERVIEW, chart)
-        write_geojson(own / TILES, slide, gaps)
-        rows.append(_row(slide))
-        if len(figures) < _PICTURED:
-            figures[f"slide {len(figures) + 1}"] = Illustration(
-                f"Slide {shown}", _jpeg(chart), _caption(slide, own.name), _description(slide)
-            )
+    with (
+        progress_bar("slides drawn", len(tiles) > _FEW) as report,
+        contextlib.closing(slide_overviews(source, tuple(tiles))) as overviews,
+    ):
+        for done, (indices, overview) in enumerate(zip(tiles.values(), overviews), 1):
+            shown = _shown_name(assessment, indices[0], len(rows))
+            if isinstance(overview, UnreadableImage):
+                empty = [""] * (len(_COLUMNS) - 3)
+                rows.append((shown, f"{len(indices):,}", str(overview), *empty))
+                continue
+            slide = _scored(shown, assessment, np.array(indices), overview)
+            own = folder / _folder_name(shown, taken)
+            own.mkdir(parents=True, exist_ok=True)
+            chart = slide_chart(slide, gaps, outliers)
+            write_bytes(own / OVERVIEW, chart)
+            write_geojson(own / TILES, slide, gaps)
+            rows.append(_row(slide))
+            if len(figures) < _PICTURED:
+                figures[f"slide {len(figures) + 1}"] = Illustration(
+                    f"Slide {shown}", _jpeg(chart), _caption(slide, own.name), _description(slide)
+                )
+            report(done, len(tiles))
     more = (
         f" The first {_PICTURED} are shown under Figures; {FOLDER}/ has all."
         if len(tiles) > _PICTURED
