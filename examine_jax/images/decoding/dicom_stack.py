@@ -78,7 +78,7 @@ class CutStack:
         return Frame(self._values(index), self.intensities)
 
     def _values(self, index: int) -> Float[np.ndarray, "rows columns 1"]:
-        return self.volume.shown(np.take(self.volume.stored, index, axis=self.volume.across))
+        return self.volume.slice(index)
 
 
 def read_stack(

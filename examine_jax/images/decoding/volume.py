@@ -75,9 +75,13 @@ class Volume:
 
     def slice(self, index: int) -> Float[np.ndarray, "rows columns 1"]:
         """The values of one slice."""
+        return self.shown(self.cut(self.stored, index))
+
+    def cut(self, stored: Any, index: int) -> Num[np.ndarray, "one other"]:
+        """The stored values of one slice. Of an array, it is a view: `np.take` copies it whole."""
         place: list[Any] = [slice(None)] * 3
         place[self.across] = index
-        return self.shown(np.asarray(self.stored[tuple(place)]))
+        return np.asarray(stored[tuple(place)])
 
     def shown(self, values: Num[np.ndarray, "one other"]) -> Float[np.ndarray, "rows columns 1"]:
         """The stored values of one slice as values, turned as they are shown."""
@@ -190,7 +194,7 @@ class Slices:
 
     def of(self, volume: Volume, index: int) -> Float[np.ndarray, "rows columns 1"]:
         """The values of one slice."""
-        return volume.shown(np.take(self.stored, index, axis=volume.across))
+        return volume.shown(volume.cut(self.stored, index))
 
 
 def read_slices(
