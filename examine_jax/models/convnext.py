@@ -5,8 +5,11 @@ Source:
 """
 
 import dataclasses
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
@@ -217,15 +220,36 @@ def depthwise(
     return lax.platform_dependent(x, kernel, cpu=_of_shifted, default=_of_groups)
 
 
+@jax.custom_vjp
 def _of_shifted(x: Array, kernel: Array) -> Array:
-    size, half = kernel.shape[0], kernel.shape[0] // 2
-    rows, columns = x.shape[1:3]
-    padded = jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0))).astype(jnp.float32)
-    wide, total = kernel.astype(jnp.float32), jnp.zeros(x.shape, jnp.float32)
-    for i in range(size):
-        for j in range(size):
-            total = total + padded[:, i : i + rows, j : j + columns] * wide[i, j, 0]
+    size, wide = kernel.shape[0], kernel.astype(jnp.float32)
+    total = jnp.zeros(x.shape, jnp.float32)
+    for (i, j), shifted in zip(itertools.product(range(size), repeat=2), _shifted(x, size)):
+        total = total + shifted * wide[i, j, 0]
     return total.astype(x.dtype)
+
+
+def _shifted(x: Array, size: int) -> Iterator[Array]:
+    """What each place of a kernel sees of an image, row by row."""
+    half, (rows, columns) = size // 2, x.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0))).astype(jnp.float32)
+    for i, j in itertools.product(range(size), repeat=2):
+        yield padded[:, i : i + rows, j : j + columns]
+
+
+def _shifted_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _of_shifted(x, kernel), (x, kernel)
+
+
+def _shifted_backward(residuals: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = residuals
+    wide = gradient.astype(jnp.float32)
+    sums = [(shifted * wide).sum(axis=(0, 1, 2)) for shifted in _shifted(x, kernel.shape[0])]
+    of_kernel = jnp.stack(sums).reshape(kernel.shape).astype(kernel.dtype)
+    return _of_shifted(gradient, kernel[::-1, ::-1]), of_kernel
+
+
+_of_shifted.defvjp(_shifted_forward, _shifted_backward)
 
 
 def _of_groups(x: Array, kernel: Array) -> Array:

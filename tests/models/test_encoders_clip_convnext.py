@@ -303,3 +303,11 @@ def test_a_large_depthwise_convolution_is_a_sum_of_shifted_images():
     )
     grouped = convnext._of_groups(jnp.asarray(x), jnp.asarray(kernel))
     np.testing.assert_allclose(grouped, expected, rtol=1e-4, atol=1e-4)
+    gradients = [
+        jax.jit(jax.grad(lambda *args, run=run: jnp.sin(run(*args)).sum(), argnums=(0, 1)))(
+            x, kernel
+        )
+        for run in (convnext.depthwise, convnext._of_groups)
+    ]
+    for one, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
