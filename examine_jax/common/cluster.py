@@ -92,9 +92,11 @@ def join(cluster: Cluster, give_up: Callable[[str], NoReturn]) -> None:
                 f"no scheduler says where the processes are ({error}): give coordinator, "
                 "process_id and num_processes"
             ) from error
-        except RuntimeError as error:  # jax.errors.JaxRuntimeError is one
+        except jax.errors.JaxRuntimeError as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f"{_nobody(cluster)} ({reason})") from error
+        except RuntimeError as error:  # JAX has found its devices, or the processes are joined
+            raise ValueError(f"the processes cannot be joined any more: {error}") from error
     if cluster.num_processes not in (None, process_count()):
         raise ValueError(
             f"process {process_index()} expects {cluster.num_processes} processes, the coordinator "
