@@ -32,10 +32,11 @@ _MOST_RUNS = 12  # that are put together
 _HARMLESS = """
     abdomen adult anon anonym anonymised anonymized anonymous axial baseline body brain breast case
     chest child contrast control coronal data dcm dicom dicomdir doctor dose enhanced exam export
-    female follow followup head hospital image images img knee left lung male medical name nifti
-    nii none null patient patients pelvis person phantom physician pid radiology right sagittal
-    sample scan scans scout series serie session slice spine studies study subject test tests thorax
-    train training unknown unnamed unspecified validation view volume
+    female first firstname follow followup head hospital image images img knee last lastname left
+    lung male medical name nifti nii none null operator patient patients pelvis person phantom
+    physician pid radiology right sagittal sample scan scans scout series serie session slice spine
+    studies study subject test tests thorax train training unknown unnamed unspecified validation
+    view volume
 """
 _WORDS = frozenset(_HARMLESS.split())
 # Words that stand before an identifier or a name.

@@ -5,8 +5,10 @@ import typing
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from examine_jax.images.decoding import decoder
+from examine_jax.images.decoding.dicom_identity import identity_of
 from examine_jax.images.decoding.file_part import FilePart
 from examine_jax.images.decoding.header_identity import HeaderIdentity
 from examine_jax.images.decoding.parallel import Budget
@@ -89,6 +91,29 @@ def test_the_beginning_of_a_file_in_an_archive_or_at_a_url_says_it(
             assert reader.identity(member.place) == found.identities[member.name]
     assert read_headers("memory://tree").identities == found.identities
     storage.rm("/tree", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("elements", "patient"),
+    [
+        ({"PatientID": " 7 ", "PatientName": "A^B"}, "7"),
+        ({"PatientID": "7", "IssuerOfPatientID": "East"}, "7 of East"),
+        (
+            {"PatientName": "Doe^Jane^^", "PatientBirthDate": "19800101"},
+            "named doe^jane, born 19800101",
+        ),
+        ({"PatientName": "DOE ^JANE"}, "named doe^jane"),
+        ({"PatientID": "ANON", "PatientName": "Anonymized"}, ""),
+        ({"PatientID": "Unknown", "PatientName": "Doe^Jane"}, "named doe^jane"),
+        ({"PatientID": "", "PatientName": "^^=^"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_patient_is_told_by_identifier_or_name(elements: dict[str, str], patient: str) -> None:
+    header = Dataset()
+    for name, value in elements.items():
+        setattr(header, name, value)
+    assert identity_of(header).patient == patient
 
 
 PERSON = HeaderIdentity(patient="7 of A", study="1.2", series="1.2.3")

@@ -55,6 +55,13 @@ _OTHERS = (
 _NAMES = (*_PEOPLE, *_IDENTIFIERS, *_UNIQUE, *_PLACES, *_OTHERS)
 _TAGS: list[Any] = [Tag(name) for name in _NAMES]
 _LAST = max(_TAGS)
+# What stands in place of a name or an identifier, and tells no patient from another.
+_PLACEHOLDERS = frozenset(
+    {
+        *("anon", "anonymous", "anonymised", "anonymized", "deidentified", "de-identified"),
+        *("unknown", "unnamed", "none", "null", "n/a", "na", "no id", "no name", "removed", "-"),
+    }
+)
 
 
 def read_identity(stream: BinaryIO, max_bytes: int, *, whole: bool = True) -> HeaderIdentity:
@@ -118,12 +125,12 @@ def identity_of(header: pydicom.Dataset) -> HeaderIdentity:
 
 def _patient(header: pydicom.Dataset) -> str:
     identifier = _text(header, "PatientID")
-    if identifier:
+    if identifier and identifier.casefold() not in _PLACEHOLDERS:
         issuer = _text(header, "IssuerOfPatientID")
         return f"{identifier} of {issuer}" if issuer else identifier
     # Scanners write one name with and without the empty parts at its end, and in either case.
     name = "^".join(part.strip() for part in _text(header, "PatientName").split("^")).strip("^= ")
-    if not name:
+    if not name or name.replace("^", " ").strip().casefold() in _PLACEHOLDERS:
         return ""
     born = _text(header, "PatientBirthDate")
     return f"named {name.casefold()}" + (f", born {born}" if born else "")
