@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from examine_jax.common.csv_lines import csv_lines
 from examine_jax.images.decoding.file_part import Place
-from examine_jax.images.decoding.slide_content import is_slide_file
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import encodable, shown
 from examine_jax.images.remote_access import is_url
@@ -16,8 +15,8 @@ from examine_jax.images.sources.files_reading import check_no_split
 from examine_jax.images.sources.files_stream import stream_files
 from examine_jax.images.sources.scan import (
     LIST_SUFFIXES,
-    SLIDE_SUFFIXES,
     Scan,
+    is_slide,
     not_read,
     sorted_scan,
     suffix_of,
@@ -122,7 +121,7 @@ def scan_list(path: str | os.PathLike[str]) -> Scan:
         problem = _problem(file)
         if problem is not None:
             problems[name] = problem
-        elif suffix_of(file) in SLIDE_SUFFIXES or is_slide_file(file):
+        elif is_slide(file):
             slides[name] = file
         else:
             places[name] = file

@@ -43,6 +43,8 @@ SLIDE_SUFFIXES = frozenset({".svs", ".ndpi", ".scn", ".mrxs", ".bif", ".svslide"
 # Of pictures, and of slides too.
 TIFF_SUFFIXES = frozenset({".tif", ".tiff", ".btf"})
 
+_MAY_BE_SLIDES = TIFF_SUFFIXES | {".dcm", ".dicom", ".ima"}
+
 # Of files that list images.
 LIST_SUFFIXES = (".txt", ".csv")
 
@@ -246,7 +248,7 @@ def _scan(folder: str | os.PathLike[str]) -> Scan:
             elif entry.is_symlink() and os.path.isdir(entry.path):
                 linked.append(name)
             elif (suffix := suffix_of(entry.name)) in IMAGE_SUFFIXES or _is_dicom(entry):
-                (slides if is_slide_file(entry.path) else images)[name] = entry.path
+                (slides if is_slide(entry.path) else images)[name] = entry.path
             elif suffix in SLIDE_SUFFIXES:
                 slides[name] = entry.path
             elif problem := problem_of(suffix):
@@ -288,6 +290,17 @@ def suffix_of(name: str) -> str:
     """The ending of a file's name that says what it holds, in lower case."""
     lowered = name.lower()
     return ".nii.gz" if lowered.endswith(".nii.gz") else os.path.splitext(lowered)[1]
+
+
+def is_slide(path: str) -> bool:
+    """Whether a file is a whole slide by its name, or by its content where the name allows it.
+
+    Pictures of other formats are not opened.
+    """
+    suffix = suffix_of(path)
+    if suffix in SLIDE_SUFFIXES:
+        return True
+    return suffix not in IMAGE_SUFFIXES - _MAY_BE_SLIDES and is_slide_file(path)
 
 
 def not_read(suffix: str) -> str | None:

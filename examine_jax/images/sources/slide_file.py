@@ -3,17 +3,16 @@
 import dataclasses
 import os
 
-from examine_jax.images.decoding.slide_content import is_slide_file
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import encodable
 from examine_jax.images.sources.files import load_files
 from examine_jax.images.sources.files_reading import check_no_split
 from examine_jax.images.sources.files_stream import stream_files
 from examine_jax.images.sources.scan import (
-    SLIDE_SUFFIXES,
     TIFF_SUFFIXES,
     Candidate,
     Scan,
+    is_slide,
     suffix_of,
 )
 from examine_jax.images.sources.source import ReadOptions
@@ -34,7 +33,7 @@ class SlideSource:
     def recognises(self, name: str) -> bool:
         if not os.path.isfile(name):
             return False
-        return suffix_of(name) in SLIDE_SUFFIXES.union(TIFF_SUFFIXES) or is_slide_file(name)
+        return suffix_of(name) in TIFF_SUFFIXES or is_slide(name)
 
     def scan(self, name: str) -> Scan:
         return scan_slide(name)

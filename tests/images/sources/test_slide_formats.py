@@ -10,7 +10,7 @@ import tifffile
 
 from examine_jax.images import load_images, stream_images
 from examine_jax.images.decoding.slide_content import is_slide_file
-from examine_jax.images.sources.scan import scan_folder
+from examine_jax.images.sources.scan import is_slide, scan_folder
 from examine_jax.images.stored_images import StoredImages
 from tests.support.dicom_slides import PATIENT, save_dicom_slide
 from tests.support.slides import tissue_on_glass
@@ -65,6 +65,8 @@ def test_other_pictures_are_no_slides(tmp_path: pathlib.Path) -> None:
     (tmp_path / "text.tif").write_bytes(b"no picture")
     (tmp_path / "empty.tif").write_bytes(b"")
     os.mkfifo(tmp_path / "pipe.tif")
+    (tmp_path / "really.png").write_bytes(whole)
+    assert not is_slide(str(tmp_path / "really.png"))  # such files are not opened
     for name in ("deep.tif", "mask.tif", "cut.tif", "text.tif", "empty.tif", "pipe.tif", "none"):
         assert not is_slide_file(tmp_path / name), name
 
