@@ -4,14 +4,24 @@ import pathlib
 import re
 from collections.abc import Callable
 
-from benchmarks.figures import detection, encoders, noise, scoring, selection, studies, values
+from benchmarks.figures import (
+    clusters,
+    detection,
+    encoders,
+    noise,
+    scoring,
+    selection,
+    slides,
+    studies,
+    values,
+)
 from benchmarks.figures.cells import ROOT
 
 _TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 _FIGURE = re.compile(r"(<!-- figure: (\S+) -->)[^\n]*?(<!-- /figure -->)")
 _OPENING = re.compile(r"<!-- (table|figure): (\S+) -->")
 
-_SUBJECTS = (noise, encoders, values, selection, studies, scoring, detection)
+_SUBJECTS = (noise, encoders, values, selection, studies, scoring, detection, clusters, slides)
 
 TABLES: dict[str, Callable[[], list[str]]] = {
     name: function for subject in _SUBJECTS for name, function in subject.TABLES.items()

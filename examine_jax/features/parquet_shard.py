@@ -125,7 +125,8 @@ class ParquetShard:
 
 def _row_groups(metadata: Any, start: int, stop: int) -> tuple[list[int], int]:
     """The row groups that hold the rows from start to stop, and the first row of the first one."""
-    found, first, row = [], 0, 0
+    found: list[int] = []
+    first = row = 0
     for group in range(metadata.num_row_groups):
         end = row + metadata.row_group(group).num_rows
         if row < stop and start < end:

@@ -1,0 +1,48 @@
+"""Time and memory on many processes."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from benchmarks.figures.cells import read_json, table
+
+_RECORD = "2026-11-30-cluster-model.json"
+
+
+def cluster_model() -> list[str]:
+    """What scoring takes in one process, and what the model says."""
+    record = read_json(_RECORD)
+
+    def rows() -> Iterator[Sequence[str]]:
+        for count, found in record["measured"].items():
+            said = record["predicted"].get(count)
+            yield (
+                f"{int(count):,}",
+                f"{found['cpu_seconds']:.1f}",
+                "(fitted)" if said is None else f"{said['cpu_seconds']:.1f}",
+                f"{found['peak_mib']:.0f}",
+                "(fitted)" if said is None else f"{said['peak_mib']:.0f}",
+            )
+
+    titles = ("rows", "CPU seconds", "predicted", "peak memory, MiB", "predicted")
+    return table(titles, rows())
+
+
+def cluster_prediction() -> list[str]:
+    """The same for a large corpus on many processes."""
+    found = read_json(_RECORD)["cluster"]
+    rows = (
+        ("features, read twice by all processes together", f"{found['features_gib']:.0f} GiB"),
+        ("CPU time of each process", f"{found['cpu_seconds_a_process'] / 60:.1f} minutes"),
+        (
+            "CPU time of the first process to rank and write the table",
+            f"{found['cpu_seconds_of_writing'] / 60:.1f} minutes",
+        ),
+        ("results, in each process", f"{found['results_mib'] / 1024:.1f} GiB"),
+        ("summaries of all processes, in each", f"{found['summaries_mib']:.0f} MiB"),
+    )
+    return table(("what", "predicted"), iter(rows))
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "cluster_model": cluster_model,
+    "cluster_prediction": cluster_prediction,
+}
