@@ -188,7 +188,7 @@ def of_transformers(name: str, images: dict[int, np.ndarray]) -> dict[str, np.nd
 
 
 def architectures() -> dict[str, list[object]]:
-    """[width, heads, activation, epsilon, block] by timm's names of vision transformers."""
+    """What timm's names of vision transformers say, in the order of the test that reads it."""
     found: dict[str, list[object]] = {}
 
     def record(kind: type, variant: str, pretrained: bool, **arguments: object) -> None:
@@ -207,6 +207,10 @@ def architectures() -> dict[str, list[object]]:
             act if isinstance(act, str) else act.__name__,
             1e-6 if norm is None else norm.keywords["eps"],
             block,
+            arguments.get("depth", 12),
+            arguments.get("class_token", True),
+            arguments.get("reg_tokens", 0),
+            arguments.get("final_norm", True),
         ]
 
     vision_transformer.build_model_with_cfg = deit.build_model_with_cfg = record

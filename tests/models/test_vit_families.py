@@ -4,6 +4,7 @@ golden/make_encoders_vit.py made the folders and the features; benchmarks/qualit
 compares all of them at all sizes, also in bfloat16.
 """
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -77,11 +78,12 @@ def test_a_folder_that_calls_itself_dinov2_and_holds_registers_is_read_with_them
 def test_what_timms_names_say_is_what_timm_builds():
     stored = json.loads((GOLDEN / "timm_vit_architectures.json").read_text())
     assert stored.keys() == TIMM_ARCHITECTURES.keys()
-    for name, (width, heads, act, epsilon, block) in stored.items():
+    for name, (width, heads, act, epsilon, block, *further) in stored.items():
         ours = TIMM_ARCHITECTURES[name]
         assert (ours.width, ours.heads, ours.epsilon) == (width, heads, epsilon), name
         assert ours.mlp == ("gelu" if act == "SiLU" else act), name  # SiLU is a packed MLP's gate
         assert ours.norm_after == (block == "ResPostBlock"), name
+        assert [ours.depth, ours.class_token, ours.registers, ours.last_norm] == further, name
 
 
 def copied(tmp_path, name):
@@ -199,6 +201,15 @@ def test_a_field_that_the_tensors_gainsay_or_that_is_unknown_is_named(
         read_network(folder)
 
 
+def without_the_last_norm(tensors):
+    for part in ("weight", "bias"):
+        del tensors[f"norm.{part}"]
+
+
+def with_a_class_token(tensors):
+    tensors["cls_token"] = np.zeros((1, 1, 16), np.float32)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
@@ -209,6 +220,12 @@ def test_a_field_that_the_tensors_gainsay_or_that_is_unknown_is_named(
         ("uni2", lambda t: t.update(cls_token=np.ones((1, 1, 8), np.float32)), "cls_token"),
         ("uni2", lambda t: t.update({"blocks.0.attn.rel": np.ones(2, np.float32)}), "attn.rel"),
         ("plain", lambda t: t.update({"norm.weight": np.ones(15, np.float32)}), "norm.weight"),
+        ("plain", lambda t: t.pop("cls_token"), "lacks the tensor cls_token"),
+        ("plain", lambda t: t.pop("patch_embed.proj.bias"), "lacks.*patch_embed.proj.bias"),
+        ("plain", without_the_last_norm, "lacks the tensor norm.weight"),
+        ("gap", with_a_class_token, "holds the tensor cls_token"),
+        ("h_optimus", lambda t: t.pop("reg_token"), "register.* are 0, .* 4"),
+        ("dinov3", lambda t: t.pop("reg_token"), "register.* are 0, .* 4"),
         ("registers_map", lambda t: t.pop("attn_pool.kv.bias"), "lacks.*attn_pool.kv.bias"),
         ("dinov3_gated", lambda t: t.pop("blocks.1.attn.v_bias"), "lacks.*attn.v_bias"),
         ("hf_registers", lambda t: t.pop("embeddings.register_tokens"), "holds 0 register"),
@@ -218,6 +235,17 @@ def test_missing_misshapen_and_left_over_tensors_are_named(tmp_path, name, chang
     folder = copied(tmp_path, name)
     with_tensors(folder, change)
     with pytest.raises(ValueError, match=message):
+        read_network(folder)
+
+
+def test_a_file_that_lacks_whole_blocks_is_told_by_its_name(monkeypatch, tmp_path):
+    folder = copied(tmp_path, "plain")
+    known = TIMM_ARCHITECTURES["vit_base_patch16_224"]
+    monkeypatch.setitem(
+        TIMM_ARCHITECTURES, "vit_base_patch16_224", dataclasses.replace(known, width=16)
+    )
+    with_configuration(folder, depth=None)
+    with pytest.raises(ValueError, match=r"depth.* 12.* 2"):
         read_network(folder)
 
 

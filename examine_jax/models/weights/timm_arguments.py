@@ -180,3 +180,21 @@ def refuse_other_mlp_ratio(
         raise ValueError(
             f"{where}: mlp_ratio is {ratio!r}, but the file's MLPs are {max(hidden_widths)} wide"
         )
+
+
+def refuse_registers(found: int, named: int, where: str) -> None:
+    """Raises a ValueError if a file has other register tokens than its name says."""
+    if found != named:
+        raise ValueError(
+            f"{where}: the register tokens are {found}, timm's network of this name has {named}"
+        )
+
+
+def refuse_depth(found: int, named: int, where: str) -> None:
+    """Raises a ValueError if a file has other blocks than its name says."""
+    if found != named:
+        raise ValueError(
+            f"{where}: timm's network of this name has a depth of {named} blocks, the file holds "
+            f'{found}; if that is right, say it in encoder.json: {{"configuration": '
+            f'{{"model_args": {{"depth": {found}}}}}}}'
+        )

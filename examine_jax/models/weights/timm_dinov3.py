@@ -15,8 +15,10 @@ from examine_jax.models.weights.timm_arguments import (
     heads_of,
     image_size_of,
     model_args,
+    refuse_depth,
     refuse_other_arguments,
     refuse_other_mlp_ratio,
+    refuse_registers,
     shape_of,
     timm_name,
     timm_pixels,
@@ -28,15 +30,15 @@ from examine_jax.models.weights.transformer import (
     read_transformer,
 )
 
-# (width, heads) by name; names of timm 1.0.31 (timm/models/eva.py).
+# (width, heads, depth) by name; names of timm 1.0.31 (timm/models/eva.py).
 _SIZES = {
-    "tiny": (192, 3),
-    "small": (384, 6),
-    "small_plus": (384, 6),
-    "base": (768, 12),
-    "large": (1024, 16),
-    "huge_plus": (1280, 20),
-    "7b": (4096, 32),
+    "tiny": (192, 3, 12),
+    "small": (384, 6, 12),
+    "small_plus": (384, 6, 12),
+    "base": (768, 12, 12),
+    "large": (1024, 16, 24),
+    "huge_plus": (1280, 20, 32),
+    "7b": (4096, 32, 40),
 }
 _ARCHITECTURES = {
     f"vit_{size}_patch16_dinov3{biases}": numbers
@@ -66,6 +68,7 @@ _TAKEN = (
     *("img_size", "num_heads", "rope_temperature", "init_values"),
     *("mlp_ratio", "swiglu_align_to"),
 )
+_REGISTERS = 4
 _IMAGE_SIZE = 256  # timm's, where the files say none
 
 
@@ -99,7 +102,7 @@ class TimmDINOv3Family:
                 channels=channels,
                 width=width,
                 depth=count_blocks(tensors),
-                heads=heads_of(named, given, width, where),
+                heads=heads_of(named[:2], given, width, where),
                 mlp_width=mlp_width,
                 pooling="class_token",
                 layer_norm_epsilon=1e-5,
@@ -135,6 +138,10 @@ class TimmDINOv3Family:
         widths = range(mlp_width - 63, mlp_width + 1) if gated else (mlp_width,)
         refuse_other_mlp_ratio(given, width, widths, where)
         refuse_other_arguments(given, facts, _TAKEN, where)
+        if given.get("num_reg_tokens") is None:
+            refuse_registers(registers, _REGISTERS, tensors.where)
+        if given.get("depth") is None and width == named[0]:
+            refuse_depth(config.depth, named[2], tensors.where)
         network = read_transformer(
             tensors,
             config,

@@ -19,8 +19,10 @@ from examine_jax.models.weights.timm_arguments import (
     heads_of,
     image_size_of,
     model_args,
+    refuse_depth,
     refuse_other_arguments,
     refuse_other_mlp_ratio,
+    refuse_registers,
     shape_of,
     timm_name,
     timm_pixels,
@@ -121,6 +123,12 @@ def _inferred(
     _, mlp_width = shape_of(tensors, "blocks.0.mlp.fc2.weight", 2)
     gated = hidden == 2 * mlp_width
     class_token = "cls_token" in arrays
+    named = given.get("class_token", architecture.class_token)
+    if class_token != named:
+        raise ValueError(
+            f"{tensors.where} {'holds' if class_token else 'lacks'} the tensor cls_token, but the "
+            f"class_token of timm's network of this name is {named!r}"
+        )
     registers = shape_of(tensors, "reg_token", 3)[1] if "reg_token" in arrays else 0
     leading = int(class_token) + registers
     position_rows, side = _position_grid(
@@ -159,7 +167,8 @@ def _inferred(
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     _check_arguments(given, config, position_rows < leading, where)
-    biases = Biases(qkv, qkv, qkv, patches="patch_embed.proj.bias" in arrays)
+    _check_name(architecture, given, config, tensors)
+    biases = Biases(qkv, qkv, qkv, patches=not parts.embedding_norm)
     return config, biases, position_rows
 
 
@@ -270,6 +279,19 @@ def _check_arguments(
         "pool_include_prefix": False,
     }
     refuse_other_arguments(given, facts, _TAKEN, where)
+
+
+def _check_name(
+    architecture: TimmArchitecture, given: Mapping[str, Any], config: ViTConfig, tensors: Tensors
+) -> None:
+    """Raises a ValueError if the file lacks, or has, what its name says otherwise."""
+    normed = config.final_norm or config.parts.pooled_norm
+    if not normed and given.get("final_norm", architecture.last_norm) is not False:
+        raise ValueError(f"{tensors.where} lacks the tensor norm.weight [{config.width}]")
+    if "reg_tokens" not in given and architecture.registers > config.parts.registers:
+        refuse_registers(config.parts.registers, architecture.registers, tensors.where)
+    if given.get("depth") is None and config.width == architecture.width:
+        refuse_depth(config.depth, architecture.depth, tensors.where)
 
 
 def _pooling_parameters(tensors: Tensors, config: ViTConfig) -> dict[str, PyTree]:
