@@ -195,6 +195,7 @@ def test_assess_decides_within_a_modality(place: Place) -> None:
     page = (workdir / "report.html").read_text(encoding="utf-8")
     assert "4 images have text in the pixels (BurnedInAnnotation is YES)" in page
     assert "few: only what is certainly damaged is found" in page
+    assert "16 images are of a modality with fewer than 10" in page
     assert "Maker M0" in page
     assert "24 x 20" in page
     # The path of the images holds an identifier, and is what the user typed.

@@ -1,5 +1,6 @@
 """The page's first section: the images to look at before labelling, and why."""
 
+import collections
 from collections.abc import Callable
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from examine_jax.common.shapes import Bool, Float, Int, UInt8
 from examine_jax.jobs.assess.assessment import Assessment
 from examine_jax.quality import FINDINGS, Findings
+from examine_jax.quality.findings import FEWEST
 from examine_jax.quality.measures import MEASURES
 from examine_jax.reporting.page import FindingGroup, PicturedImage, picture
 
@@ -61,11 +63,26 @@ def usability_paragraph(assessment: Assessment) -> str:
     if copies:
         are = "is a copy of another" if copies == 1 else "are copies of others"
         sentences.append(f"{_images(copies)} {are}, or nearly so: section 2 takes one of them.")
+    few = _in_small_modalities(assessment)
+    if few:
+        sentences.append(
+            f"Images are compared with those of their own modality. {_images(few)} "
+            f"{'is' if few == 1 else 'are'} of a modality with fewer than {FEWEST}: only what is "
+            "certainly damaged is found there."
+        )
     sentences.append(
         "Damage that most images of a set share looks normal in it, unless you give clean images "
         "to judge by (--reference_images)."
     )
     return " ".join(sentences)
+
+
+def _in_small_modalities(assessment: Assessment) -> int:
+    """The images of modalities that say nothing of what is usual, in a set of several."""
+    counts = collections.Counter(assessment.modalities)
+    if len(counts) < 2:
+        return 0
+    return sum(count for count in counts.values() if count < FEWEST)
 
 
 def number_to_look_at(assessment: Assessment) -> int:
