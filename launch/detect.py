@@ -50,7 +50,7 @@ def _job(values: FlagValues) -> None:
 
     page = write_page(settings, found, device=device)
     print(
-        f"{len(found.predictions)} detections on {len(found.images)} images in {settings.output}; "
+        f"{len(found.whole)} detections on {len(found.images)} images in {settings.output}; "
         f"open {page}",
         file=sys.stderr,
     )

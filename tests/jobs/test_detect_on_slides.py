@@ -45,6 +45,7 @@ def test_boxes_on_tiles_are_written_in_pixels_of_the_slide(
     settings = DetectSettings(tmp_path / "images", tmp_path, output)
     found = detect_boxes(settings, tiling=Tiling(overlap=128), progress=False)
     assert len(found.images) == 9  # tiles of 256 pixels, one every 128, in columns 128 to 512
+    assert len(found.whole) == len(found.predictions) == 9
     written, _ = read_boxes(output, format="csv")
     assert written.images == ("s.svs",)
     # Each tile's left half is its neighbour's right half: all boxes differ.

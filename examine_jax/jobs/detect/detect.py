@@ -129,6 +129,7 @@ class DetectedBoxes:
         metrics: of the detections on these, or None.
         skipped: of images, and of true boxes.
         headers: of the images, and what hides names.
+        whole: the detections, those on tiles as detections on their slides.
     """
 
     detector: Detector
@@ -139,6 +140,7 @@ class DetectedBoxes:
     metrics: DetectionMetrics | None
     skipped: tuple[Any, ...]
     headers: JobHeaders
+    whole: BoxSet
 
 
 def detect_boxes(
@@ -234,8 +236,8 @@ def _detect_boxes(
     images = headers.images(settings.images, images)
     headers.keep_table(progress)
     shown = dataclasses.replace(found, images=images.names)
+    whole = _on_slides(settings, shown, stored_names, method.detections.threshold)
     if is_first():
-        whole = _on_slides(settings, shown, stored_names, method.detections.threshold)
         _write(settings, found, whole)
     if truth is not None:
         truth = dataclasses.replace(truth, images=headers.names(settings.images, truth.images))
@@ -245,7 +247,7 @@ def _detect_boxes(
     skipped = (*images.skipped, *unused)
     if skipped and is_first():
         write_skipped(pathlib.Path(settings.output).with_suffix(".skipped.csv"), skipped)
-    return DetectedBoxes(detector, images, shown, truth, measured, metrics, skipped, headers)
+    return DetectedBoxes(detector, images, shown, truth, measured, metrics, skipped, headers, whole)
 
 
 def _on_slides(

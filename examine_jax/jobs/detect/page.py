@@ -201,16 +201,26 @@ def class_table(metrics: DetectionMetrics) -> Table:
 
 
 def _warnings(found: DetectedBoxes) -> tuple[str, ...]:
+    on_slides: tuple[str, ...] = ()
+    if found.whole is not found.predictions:
+        on_slides = (
+            f"The images are tiles of slides. The file has the {len(found.whole)} detections that "
+            "are left on whole slides, in pixels of their finest level; of those that neighbouring "
+            "tiles share, one is kept.",
+        )
     if found.metrics is None:
-        return ()
+        return on_slides
     without = [
         name
         for name, count in zip(found.metrics.classes, found.metrics.coco.num_truth)
         if not count
     ]
     if not without:
-        return ()
-    return (f"No measured image has a true box of {', '.join(without)}: not in the means.",)
+        return on_slides
+    return (
+        *on_slides,
+        f"No measured image has a true box of {', '.join(without)}: not in the means.",
+    )
 
 
 def _cell(value: float | int | str) -> str:
