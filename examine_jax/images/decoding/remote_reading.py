@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import datetime
 import hashlib
+import inspect
 import os
 import re
 import time
@@ -106,8 +107,6 @@ def _plain(url: str, error: BaseException) -> OSError:
     name = shown(without_secrets(url))
     kinds = {type(one).__name__ for one in _chain(error)}
     package = _PACKAGES.get(url.partition("://")[0].lower(), "")
-    if isinstance(error, FileNotFoundError):
-        return FileNotFoundError(f"{name}: there is no such bucket, folder or file; check the URL")
     if kinds.intersection(_NO_CREDENTIALS) or getattr(error, "status", 0) in (401, 403):
         where = _CREDENTIALS.get(package, "what its server asks for")
         bucket = "/".join(name.split("/")[:3])
@@ -117,6 +116,8 @@ def _plain(url: str, error: BaseException) -> OSError:
         )
     if kinds.intersection(_UNREACHED):
         return OSError(f"{name}: its server cannot be reached; check the network and the endpoint")
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(f"{name}: there is no such bucket, folder or file; check the URL")
     return OSError(f"{name}: its server does not give it ({type(error).__name__})")
 
 
@@ -269,15 +270,10 @@ def _is_another(storage: Any, file: RemoteFile, content: bytes) -> bool:
 
 def details_of(storage: Any, path: str) -> dict[str, Any]:
     """What the storage says of a file now."""
-
-    def ask() -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = storage.info(path, refresh=True)
-        except TypeError:
-            found = storage.info(path)
-        return found
-
-    return again(ask)
+    known = inspect.signature(getattr(storage, "_info", storage.info)).parameters
+    options = {"refresh": True} if "refresh" in known else {}
+    found: dict[str, Any] = again(lambda: storage.info(path, **options))
+    return found
 
 
 def copy_in_cache(file: RemoteFile, content: bytes) -> str:

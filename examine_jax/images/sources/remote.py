@@ -22,7 +22,7 @@ from examine_jax.images.sources.archive import ARCHIVE_SUFFIXES, scan_archive_at
 from examine_jax.images.sources.files import load_files
 from examine_jax.images.sources.files_reading import check_no_split
 from examine_jax.images.sources.files_stream import stream_files
-from examine_jax.images.sources.remote_list import add_urls, remote_file
+from examine_jax.images.sources.remote_list import add_urls, remote_file, remote_files
 from examine_jax.images.sources.scan import (
     CONFIGURATIONS,
     IMAGE_SUFFIXES,
@@ -42,6 +42,8 @@ _MOST_LIST_BYTES = 2**28
 
 # Of an archive, around its members' headers.
 _BLOCK_BYTES = 2**17
+
+_WEB = ("http://", "https://")
 
 # What is read from a disk alone.
 DISK_SUFFIXES = (".npy", ".npz", *sorted(SLIDE_SUFFIXES))
@@ -93,9 +95,10 @@ def scan_url(url: str) -> Scan:
     access = access_of(url)
     name = without_secrets(url)
     storage, path = open_storage(access.url)
+    of_web = access.url.lower().startswith(_WEB)
     with plain_errors(access.url):
         details = details_of(storage, path)
-        if details.get("type") == "directory":
+        if details.get("type") == "directory" or (of_web and path.endswith("/")):
             found = again(lambda: storage.find(path, detail=True))
             return _scan_folder(storage, path, found, access.cache)
     file = remote_file(access.url, details, access.cache)
@@ -103,11 +106,17 @@ def scan_url(url: str) -> Scan:
     if suffix in LIST_SUFFIXES:
         return _scan_list(storage, file)
     if name.partition("?")[0].lower().endswith(ARCHIVE_SUFFIXES):
+        if of_web and not details.get("partial") and access.cache is None:
+            raise ValueError(
+                f"{shown(name)}: its server gives no parts of files, which reading an archive in "
+                "place needs; keep a copy by --cache"
+            )
         return _scan_archive(storage, path, file)
     if suffix in (".nii", ".nii.gz"):
         return sorted_scan({name.partition("?")[0].rpartition("/")[2]: file}, {}, {})
+    slash = "; that of a web server ends in a slash" if of_web else ""
     raise ValueError(
-        f"{shown(name)} is one file; name the folder that holds the images: "
+        f"{shown(name)} is one file; name the folder that holds the images{slash}: "
         f"{shown(name.rpartition('/')[0])}"
     )
 
@@ -143,7 +152,7 @@ def _scan_folder(
     storage: Any, root: str, found: Mapping[str, Mapping[str, Any]], cache: str | None
 ) -> Scan:
     """As `scan_folder` finds the files below a folder on a disk."""
-    files: dict[str, RemoteFile] = {}
+    files: dict[str, RemoteFile | str] = {}
     prefix = root.rstrip("/") + "/"
     for path, details in found.items():
         name = path[len(prefix) :] if path.startswith(prefix) else path.rpartition("/")[2]
@@ -152,10 +161,24 @@ def _scan_folder(
             continue
         if any(part.startswith(".") or part == "__MACOSX" for part in parts if part):
             continue
-        files[name] = remote_file(storage.unstrip_protocol(path), details, cache)
+        url = storage.unstrip_protocol(path)
+        files[name] = url if details.get("size") is None else remote_file(url, details, cache)
+    # A list of links says no sizes.
+    asked = remote_files((one for one in files.values() if isinstance(one, str)), cache)
+    known, problems = dict[str, RemoteFile](), dict[str, str]()
+    for name, one in files.items():
+        found_file = asked[one] if isinstance(one, str) else one
+        if isinstance(found_file, str):
+            problems[name] = found_file
+        else:
+            known[name] = found_file
+    return _sorted_folder(known, problems)
+
+
+def _sorted_folder(files: Mapping[str, RemoteFile], problems: dict[str, str]) -> Scan:
     results = _folders_of_results(files)
     dicom = _dicom_by_content(files)
-    images, problems = dict[str, Place](), dict[str, str]()
+    images: dict[str, Place] = {}
     other: collections.Counter[str] = collections.Counter()
     for name, file in files.items():
         suffix = suffix_of(name)

@@ -1,10 +1,11 @@
 """Images at URLs: against a local S3 server, and in fsspec's memory."""
 
+import functools
+import http.server
 import io
-import os
 import pathlib
-import subprocess
-import sys
+import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -294,17 +295,53 @@ def test_names_hold_no_secrets(url: str, clean: str) -> None:
     assert access_of(clean).url == url
 
 
-def test_without_a_url_fsspec_is_not_imported(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "a.png").write_bytes(png(0))
-    program = (
-        "import sys; from examine_jax.images import load_images;"
-        f"load_images({str(tmp_path)!r}, image_size=8);"
-        "print([name for name in ('fsspec', 's3fs', 'botocore') if name in sys.modules])"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ
-    )
-    assert found.stdout.strip() == "[]"
+def test_a_web_server_is_read_and_its_secrets_are_kept(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for seed in range(2):
+        (tmp_path / "sub" / f"{seed}.png").write_bytes(png(seed))
+    (tmp_path / "list.txt").write_text("sub/1.png\nsub/gone.png\n")
+    pack(tmp_path / "p.zip", {"x.png": png(1)})
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    quiet = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), quiet) as web:
+        thread = threading.Thread(target=web.serve_forever, args=(0.05,))
+        thread.start()
+        base = f"127.0.0.1:{web.server_port}"
+        assert load_images(f"http://{base}/sub/", **OPTIONS).names == ("0.png", "1.png")
+        images = load_images(f"http://me:word@{base}/list.txt?token=12", **OPTIONS)
+        assert images.names == ("sub/1.png",)
+        assert images.skipped[0].name == "sub/gone.png"
+        assert not re.search("word|token", images.skipped[0].reason)
+        with pytest.raises(ValueError, match=f"^http://{base}/p.zip: its server gives no parts"):
+            load_images(f"http://me:word@{base}/p.zip?token=12", **OPTIONS)
+        name = remember_access(f"http://{base}/p.zip", tmp_path / "cache")
+        assert load_images(name, **OPTIONS).names == ("x.png",)
+        with pytest.raises(ValueError, match=r"one file; name the folder.* ends in a slash"):
+            load_images(f"http://{base}/sub", **OPTIONS)
+        web.shutdown()
+        thread.join()
+
+
+def test_without_a_url_fsspec_is_not_imported() -> None:
+    package = pathlib.Path(remote_reading.__file__).parents[2]
+    importing = [
+        path.name
+        for path in package.rglob("*.py")
+        if re.search(r"^( *)(import|from) (fsspec|s3fs)", path.read_text(), re.MULTILINE)
+    ]
+    assert importing == ["remote_reading.py"]
+    assert not re.search(r"^(import|from) fsspec", path_text(package), re.MULTILINE)
+    others = [path for path in package.rglob("*.py") if "remote_reading" in path.read_text()]
+    for path in others:
+        assert not re.search(r"^from .*remote_reading import", path.read_text(), re.MULTILINE)
+
+
+def path_text(package: pathlib.Path) -> str:
+    return (package / "images" / "decoding" / "remote_reading.py").read_text()
 
 
 def test_a_folder_in_memory_is_read() -> None:
