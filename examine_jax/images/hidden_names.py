@@ -31,11 +31,13 @@ class HiddenNames:
         terms: the names and identifiers that must not be shown.
         token: makes what stands for a part.
         all_parts: all parts are hidden, whatever they hold.
+        folders: paths of folders whose last part is hidden for all files in them.
     """
 
     terms: IdentifyingTerms
     token: Token
     all_parts: bool = False
+    folders: frozenset[str] = frozenset()
     _known: dict[tuple[object, ...], str] = dataclasses.field(default_factory=dict, repr=False)
 
     def name(self, name: str, own: HeaderIdentity | None = None) -> str:
@@ -48,7 +50,11 @@ class HiddenNames:
         file, place = file_and_place(name)
         folders, slash, last = file.rpartition("/")
         stem, suffix = _split(last)
-        shown = [self._part(part, own) for part in folders.split("/")]
+        shown, path = [], ""
+        for part in folders.split("/"):
+            path += f"{part}/"
+            hidden = path in self.folders
+            shown.append(self.token(HIDDEN, part) if hidden else self._part(part, own))
         return "/".join(shown) + slash + self._part(stem, own) + suffix + place
 
     def path(self, path: str) -> str:
@@ -89,6 +95,28 @@ class HiddenNames:
             hidden = self.all_parts or self.terms.identify(part, own)
             shown = self._known[key] = self.token(HIDDEN, part) if hidden else part
         return shown
+
+
+def identifying_folders(
+    terms: IdentifyingTerms, identities: Mapping[str, HeaderIdentity]
+) -> frozenset[str]:
+    """The paths of folders whose last part identifies by the header of a file in them.
+
+    It does so for the files without a header beside that file too.
+
+    Args:
+        terms: of all headers.
+        identities: by the names of the files that have a header.
+    """
+    found: dict[tuple[object, ...], bool] = {}
+    for name, own in identities.items():
+        path = ""
+        for part in name.split("/")[:-1]:
+            path += f"{part}/"
+            key = (path, own.people[:1], own.identifiers[:1])
+            if key not in found:
+                found[key] = part not in ("", ".", "..") and terms.identify(part, own)
+    return frozenset(str(key[0]) for key, identifies in found.items() if identifies)
 
 
 def hidden_names(

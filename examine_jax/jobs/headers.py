@@ -22,7 +22,7 @@ from examine_jax.common.shapes import Shaped
 from examine_jax.images import ImageSet, SkippedImage
 from examine_jax.images.decoding.header_identity import HeaderIdentity
 from examine_jax.images.header_identities import NO_HEADERS, SourceHeaders, read_headers
-from examine_jax.images.hidden_names import HIDDEN, HiddenNames, hidden_names
+from examine_jax.images.hidden_names import HIDDEN, HiddenNames, hidden_names, identifying_folders
 from examine_jax.images.identifying import IdentifyingTerms
 from examine_jax.images.names import file_and_place
 from examine_jax.images.streamed_images import StreamedImages
@@ -129,11 +129,18 @@ class JobHeaders:
         """What hides names; None: nothing needs to be hidden."""
         if self.privacy.keep_ids:
             return None
-        identities = (one for each in self.sources.values() for one in each.identities.values())
-        terms = IdentifyingTerms.of(tuple(identities))
-        if not terms and not self.privacy.anonymous_names:
+        identities = tuple(
+            one for each in self.sources.values() for one in each.identities.values()
+        )
+        if not identities and not self.privacy.anonymous_names:
             return None
-        return HiddenNames(terms, self.token, self.privacy.anonymous_names)
+        terms = IdentifyingTerms.of(identities)
+        folders = (
+            folder
+            for each in self.sources.values()
+            for folder in identifying_folders(terms, each.identities)
+        )
+        return HiddenNames(terms, self.token, self.privacy.anonymous_names, frozenset(folders))
 
     def of(self, source: str | os.PathLike[str] | None) -> SourceHeaders:
         """The headers of one source."""

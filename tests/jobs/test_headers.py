@@ -153,6 +153,26 @@ def test_odd_names_in_headers_do_no_harm(name: str) -> None:
     assert headers.text("cannot read a/1.dcm") == "cannot read a/1.dcm"
 
 
+def test_a_folder_is_hidden_for_all_files_in_it() -> None:
+    own = HeaderIdentity(patient="47", people=("Li^Na",), identifiers=("47",))
+    files = ("p47/ct/1.dcm", "p47/photo.jpg", "x/p47/2.dcm", "48/47.png", "Li/3.dcm", "Li/4.png")
+    headers = JobHeaders(
+        {"images": SourceHeaders({files[0]: own, files[4]: own}, (), files)}, PrivacySettings()
+    )
+    shown = headers.names("images", files)
+    folders = [name.split("/")[0] for name in shown]
+    assert folders[0] == folders[1] == headers.token("name", "p47")
+    assert folders[4] == folders[5] == headers.token("name", "Li")
+    assert shown[2:4] == files[2:4]  # Not of this patient, as far as headers say.
+
+
+def test_a_short_identifier_alone_is_hidden() -> None:
+    own = HeaderIdentity(patient="47", identifiers=("47",))
+    source = SourceHeaders({"p47/1.dcm": own}, (), ("p47/1.dcm",))
+    headers = JobHeaders({"images": source}, PrivacySettings())
+    assert headers.names("images", ["p47/1.dcm"]) == (f"{headers.token('name', 'p47')}/1.dcm",)
+
+
 def test_columns_lie_beside_features(tmp_path: pathlib.Path) -> None:
     features = tmp_path / "f.npy"
     np.save(features, np.eye(3, 2, dtype=np.float32))
