@@ -22,8 +22,10 @@ from examine_jax.scoring.equations.rows import unit_scale
 Products = Literal["float64", "pieces"]
 
 # NVIDIA's and AMD's accelerators whose float64 runs at half of float32's rate or more.
-_FAST_FLOAT64 = ("P100", "V100", "A30", "A100", "A800", "H100", "H200", "H800", "GH200", "B200")
-_FAST_FLOAT64 += ("GB200", "MI100", "MI200", "MI210", "MI250", "MI300", "MI325")
+_FAST_FLOAT64 = (
+    *("P100", "V100", "A30", "A100", "A800", "H100", "H200", "H800", "GH200", "B200", "GB200"),
+    *("MI100", "MI200", "MI210", "MI250", "MI300", "MI325"),
+)
 
 _PIECES = 5  # of 8 bits: 39 bits below a row's largest entry
 _BITS = 8
