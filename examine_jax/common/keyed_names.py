@@ -47,9 +47,19 @@ class NameKey:
 
 
 def default_key_file() -> pathlib.Path:
-    """Where the key is kept if no file is named: in the user's data folder."""
+    """Where the key is kept if no file is named: in the user's data folder.
+
+    Raises:
+        ValueError: the user has none.
+    """
     base = os.environ.get("XDG_DATA_HOME", "")
-    folder = pathlib.Path(base) if os.path.isabs(base) else pathlib.Path.home() / ".local/share"
+    try:
+        folder = pathlib.Path(base) if os.path.isabs(base) else pathlib.Path.home() / ".local/share"
+    except RuntimeError as error:
+        raise ValueError(
+            "names and identifiers are hidden by a key in your home, and you have none: name a "
+            "file by --id_key=FILE, or keep names and identifiers as they are by --keep_ids"
+        ) from error
     return folder / "examine_jax" / "id_key"
 
 

@@ -105,6 +105,16 @@ def test_where_no_key_can_be_made_the_message_says_what_to_do(
         read_or_make_key()
 
 
+def test_a_user_without_a_home_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> pathlib.Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr(pathlib.Path, "home", fail)
+    with pytest.raises(ValueError, match=r"you have none: name a file by --id_key=FILE, or"):
+        read_or_make_key()
+
+
 def test_private_files_are_whole_and_of_one_writer(tmp_path: pathlib.Path) -> None:
     file = tmp_path / "new" / "file"
     assert create_private(file, b"first")
