@@ -30,11 +30,10 @@ def of_others(encoder: Encoder) -> str | None:
     else:
         feature = "mean of the last map"
     text = (
-        f"the encoder {folder}, which others trained: a {kind} at {encoder.image_size} px, "
-        f"{feature}"
+        f"the encoder {folder}, which others trained ({kind} at {encoder.image_size} px: {feature}"
     )
     known = encoder.training.get("known_encoder")
     if known is None:
-        return text
+        return f"{text})"
     row = known_encoder(known, str(folder))
-    return f"{text}; known as {row.name} ({row.hub}), licence {row.licence}"
+    return f"{text}; known as {row.name} ({row.hub}), licence {row.licence})"

@@ -1,6 +1,7 @@
 """The vision transformer: a frozen configuration and its Linen module."""
 
 import dataclasses
+import math
 from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
@@ -128,6 +129,11 @@ class ViTConfig:
         if self.width % self.heads or self.width % 4:
             raise ValueError(
                 f"ViTConfig: width {self.width} must be a multiple of 4 and of heads ({self.heads})"
+            )
+        if not 0 <= self.layer_norm_epsilon < math.inf:
+            raise ValueError(
+                f"ViTConfig: layer_norm_epsilon must be a number from 0, got "
+                f"{self.layer_norm_epsilon}"
             )
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:

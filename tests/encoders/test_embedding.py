@@ -194,10 +194,10 @@ assert none.shape == (0, 3)
 def test_an_encoder_of_others_is_told_in_words(vit):
     assert of_others(dataclasses.replace(vit, training={})) is None
     assert of_others(vit) == (
-        "the encoder vit, which others trained: a vision transformer at 24 px, class token"
+        "the encoder vit, which others trained (vision transformer at 24 px: class token)"
     )
     known = dataclasses.replace(vit, training={"imported_from": "d", "known_encoder": "virchow"})
     known = known.with_readout("patch_mean", (1, 2))
     assert of_others(known).endswith(
-        "patch mean of the layers 1, 2; known as virchow (paige-ai/Virchow), licence Apache-2.0"
+        "patch mean of the layers 1, 2; known as virchow (paige-ai/Virchow), licence Apache-2.0)"
     )

@@ -294,12 +294,17 @@ def test_a_timm_folder_gives_the_pixel_normalisation(saved, tmp_path):
     save_file(timm, folder / "model.safetensors")
     settings = {
         "architecture": "resnet18",
+        "model_args": {"num_classes": 0, "in_chans": 3},
         "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
     }
     (folder / "config.json").write_text(json.dumps(settings))
     network = read_network(folder)
     assert (network.pixel_mean, network.pixel_deviation) == ((0.5,) * 3, (0.25,) * 3)
     expected = read_network(SAVED / "resnet_basic")
+    settings["model_args"]["output_stride"] = 8
+    (folder / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="model_args has output_stride"):
+        read_network(folder)
     assert jax.tree.all(jax.tree.map(np.array_equal, network.params, expected.params))
     assert jax.tree.all(jax.tree.map(np.array_equal, network.batch_stats, expected.batch_stats))
 
@@ -368,6 +373,22 @@ def test_pixels_are_normalised_as_the_preprocessor_says(saved, settings, mean, d
     network = read_network(folder)
     np.testing.assert_allclose(network.pixel_mean, mean, rtol=1e-6)
     np.testing.assert_allclose(network.pixel_deviation, deviation, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rescale_factor": 0}, "rescale_factor is 0; it must be a positive number"),
+        ({"rescale_factor": None, "image_mean": [0.5], "image_std": [0.0]}, "deviation above 0"),
+        ({"image_mean": [0.5, 0.5], "image_std": [0.5]}, "one number for each channel"),
+        ({"image_mean": [float("nan")], "image_std": [0.5]}, "one number for each channel"),
+    ],
+)
+def test_a_scale_of_pixels_that_cannot_be_is_refused(saved, settings, message):
+    folder = saved("vit")
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=message):
+        read_network(folder)
 
 
 def test_an_invalid_preprocessor_is_refused(saved):

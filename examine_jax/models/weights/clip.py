@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from examine_jax.models.vit import ViTExtras
+from examine_jax.models.weights.configuration import whole_number
 from examine_jax.models.weights.imported import UNCHANGED, ImportedNetwork, StoredNetwork
 from examine_jax.models.weights.transformer import Biases, read_transformer, transformer_config
 from examine_jax.models.weights.vision_tower import OF_TEXTS, tower_names, vision_configuration
@@ -52,7 +53,7 @@ class CLIPFamily:
         if _PROJECTION in tensors.arrays:
             whole = stored.configuration.get("model_type") == "clip"
             holder = {**_DEFAULTS, **stored.configuration} if whole else fields
-            projection = holder["projection_dim"]
+            projection = whole_number(holder, "projection_dim", where)
         config = transformer_config(
             fields,
             where,

@@ -1,6 +1,7 @@
 """Configurations in JSON files, which are not trusted."""
 
 import json
+import math
 import pathlib
 import re
 from collections.abc import Collection, Mapping
@@ -58,6 +59,22 @@ def whole_number(configuration: Mapping[str, Any], name: str, where: str) -> int
             "read)"
         )
     return value
+
+
+def positive_number(
+    configuration: Mapping[str, Any], name: str, default: float, where: str
+) -> float:
+    """A field that is a positive number.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    value = configuration.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{where}: {name} is {value!r}; it must be a positive number")
+    return float(value)
 
 
 def refuse_unknown_fields(

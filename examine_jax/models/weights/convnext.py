@@ -11,7 +11,11 @@ import numpy as np
 
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.convnext import ConvNeXtConfig
-from examine_jax.models.weights.configuration import refuse_unknown_fields, whole_number
+from examine_jax.models.weights.configuration import (
+    positive_number,
+    refuse_unknown_fields,
+    whole_number,
+)
 from examine_jax.models.weights.imported import (
     IMAGENET,
     UNCHANGED,
@@ -84,7 +88,7 @@ class ConvNeXtFamily:
             image_size or trained,
             pixels,
             mlp=activation(configuration, where),
-            head_epsilon=_number(configuration, "layer_norm_eps", 1e-12, where),
+            head_epsilon=positive_number(configuration, "layer_norm_eps", 1e-12, where),
         )
         _check_sizes(configuration, network.encoder, "hidden_sizes", where)
         return network
@@ -108,6 +112,8 @@ class TimmConvNeXtFamily:
                 "ConvNeXts that can be read"
             )
         arguments = configuration.get("model_args") or {}
+        if not isinstance(arguments, dict):
+            raise ValueError(f"{where}: model_args is {arguments!r}; it must be an object")
         for argument in arguments:
             if argument not in _TIMM_ARGUMENTS:
                 raise ValueError(
@@ -117,7 +123,7 @@ class TimmConvNeXtFamily:
         pooling = arguments.get("global_pool", configuration.get("global_pool") or "avg")
         if pooling != "avg":
             raise ValueError(f"{where}: global_pool is {pooling!r}; only 'avg' can be read")
-        epsilon = _number(
+        epsilon = positive_number(
             arguments, "norm_eps", 1e-5 if "_xxlarge" in name else 1e-6, f"{where}, model_args"
         )
         settings = configuration.get("pretrained_cfg")
@@ -126,7 +132,8 @@ class TimmConvNeXtFamily:
             settings.get("mean"), settings.get("std"), 1.0, stored.folder / "config.json"
         )
         size = settings.get("input_size")
-        trained = size[-1] if isinstance(size, list) and size else 224
+        sides = {"input_size": size[-2:] if isinstance(size, list) else [224, 224]}
+        trained = whole_number(sides, "input_size", where)
         network = read_convnext(
             stored.tensors,
             image_size or trained,
@@ -294,20 +301,11 @@ def _flat(tensors: Tensors, name: str, width: int) -> np.ndarray:
     return tensors.take(name, shape).reshape(-1)
 
 
-def _number(settings: Mapping[str, Any], name: str, default: float, where: str) -> float:
-    value = settings.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ValueError(f"{where}: {name} is {value!r}; it must be a positive number")
-    return float(value)
-
-
 def _check_sizes(settings: Mapping[str, Any], config: Any, widths: str, where: str) -> None:
     """Raises a ValueError if a configuration's sizes are not those of the tensors."""
     for name, ours in (("depths", config.depths), (widths, config.widths)):
         theirs = settings.get(name)
-        if theirs is not None and list(theirs) != list(ours):
+        if theirs is not None and (not isinstance(theirs, list) or theirs != list(ours)):
             raise ValueError(f"{where}: {name} is {theirs}, the tensors have {list(ours)}")
     for name, ours in (
         ("patch_size", config.patch_size),

@@ -1,6 +1,7 @@
 """A network that others trained, as it is read from its files."""
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -10,7 +11,7 @@ from examine_jax.models.convnext import ConvNeXtConfig
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.models.vit import ViTConfig
-from examine_jax.models.weights.configuration import read_json
+from examine_jax.models.weights.configuration import positive_number, read_json
 from examine_jax.models.weights.encoder_json import UNSAID, EncoderDescription
 from examine_jax.models.weights.tensors import Tensors
 
@@ -94,11 +95,9 @@ class StoredNetwork:
         if not isinstance(settings, dict):
             return None
         # There, pixels are bytes * rescale_factor; here, bytes / 255.
-        factor = (
-            255 * float(settings.get("rescale_factor", 1 / 255))
-            if settings.get("do_rescale", True)
-            else 255.0
-        )
+        factor = 255.0
+        if settings.get("do_rescale", True):
+            factor *= positive_number(settings, "rescale_factor", 1 / 255, str(file))
         mean, deviation = settings.get("image_mean"), settings.get("image_std")
         if not settings.get("do_normalize", True):
             mean, deviation = [0.0], [1.0]
@@ -149,10 +148,20 @@ def normalisation(
     if mean is None or deviation is None:
         return None
     try:
-        return tuple(float(value) / factor for value in mean), tuple(
-            float(value) / factor for value in deviation
-        )
-    except (TypeError, ValueError) as error:
+        means = tuple(float(value) / factor for value in mean)
+        deviations = tuple(float(value) / factor for value in deviation)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"{where}: mean {mean!r} and deviation {deviation!r} are no lists of numbers"
         ) from error
+    if (
+        not means
+        or len(means) != len(deviations)
+        or not all(map(math.isfinite, means + deviations))
+        or min(deviations) <= 0
+    ):
+        raise ValueError(
+            f"{where}: mean {mean!r} and deviation {deviation!r} must be lists of one number for "
+            "each channel, the deviation above 0"
+        )
+    return means, deviations

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from examine_jax.models.vit import ViTConfig, ViTExtras
 from examine_jax.models.weights.clip import CLIP_PIXELS
-from examine_jax.models.weights.configuration import whole_number
+from examine_jax.models.weights.configuration import positive_number, whole_number
 from examine_jax.models.weights.imported import (
     Family,
     ImportedNetwork,
@@ -129,7 +129,7 @@ def _own_tower(
             width=width,
             depth=whole_number(fields, "layers", where),
             heads=heads,
-            mlp_width=int(width * float(fields["mlp_ratio"])),
+            mlp_width=int(width * positive_number(fields, "mlp_ratio", 4.0, where)),
             pooling="class_token",
             layer_norm_epsilon=_epsilon(fields, where),
             positions="learned",
@@ -172,7 +172,7 @@ def _epsilon(fields: Mapping[str, Any], where: str) -> float:
     further = fields.get("norm_kwargs") or {}
     if set(further) - {"eps"}:
         raise ValueError(f"{where}: norm_kwargs is {further}; only eps is read")
-    return float(further.get("eps", 1e-5))
+    return positive_number(further, "eps", 1e-5, f"{where}, norm_kwargs")
 
 
 def _with_trunk(

@@ -21,6 +21,7 @@ from examine_jax.models.weights.imported import (
     normalisation,
 )
 from examine_jax.models.weights.tensors import Tensors
+from examine_jax.models.weights.timm_arguments import model_args, refuse_other_arguments
 
 # transformers' names to torchvision's; timm uses torchvision's.
 _FROM_TRANSFORMERS = (
@@ -79,8 +80,9 @@ class TimmResNetFamily:
         )
 
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
-        if stored.configuration.get("model_args"):
-            raise ValueError(f"{stored.where}: model_args is set; such a ResNet cannot be read")
+        given = model_args(stored.configuration, stored.where)
+        facts = {"in_chans": resnet_config(stored.tensors, image_size or 224).channels}
+        refuse_other_arguments(given, {**facts, "global_pool": "avg"}, (), stored.where)
         settings = stored.configuration.get("pretrained_cfg")
         settings = settings if isinstance(settings, dict) else {}
         pixels = normalisation(

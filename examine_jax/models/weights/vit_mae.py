@@ -1,6 +1,7 @@
 """transformers' ViTMAE, read and written."""
 
 import dataclasses
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,7 +67,7 @@ def _decoder(tensors: Tensors, stored: StoredNetwork, encoder: ViTConfig) -> Imp
     try:
         config = DecoderConfig(
             width=configuration["decoder_hidden_size"],
-            depth=configuration["decoder_num_hidden_layers"],
+            depth=operator.index(configuration["decoder_num_hidden_layers"]),
             heads=configuration["decoder_num_attention_heads"],
             mlp_width=configuration["decoder_intermediate_size"],
         )
