@@ -156,6 +156,13 @@ def test_shards_of_other_settings_are_refused(folder: pathlib.Path) -> None:
     assert "holds another run (shard_rows: 3 there, 4 here)" in printed
 
 
+def test_boxes_of_both_processes_are_put_together(found: list[dict[str, np.ndarray]]) -> None:
+    for one in found:  # the first process has the images 0 and 1, the second one 2, 3 and 4
+        assert one["image"].tolist() == [0, 0, 2, 4, 4, 4]
+        assert one["score"].tolist() == [0, 1, 0, 1, 2, 3]
+        assert one["label"].tolist() == [0, 0, 0, 0, 0, 0]
+
+
 def test_seeds_are_spread_and_the_first_process_ends_the_study(
     found: list[dict[str, np.ndarray]],
 ) -> None:
@@ -172,7 +179,9 @@ def test_a_command_of_two_processes_and_one_that_is_killed(folder: pathlib.Path)
     assert "process 0 of 2: killed: another process has ended or cannot be reached" in printed
     assert "start all processes again" in printed
     assert "Traceback" not in printed
-    assert sorted(file.name for file in (folder / "killed").iterdir()) == ["first.txt"]
+    left = [file.name for file in (folder / "killed").iterdir()]
+    assert [name for name in left if not name.startswith(".")] == ["first.txt"]
+    assert len(left) == 2  # and the hidden file of the killed process
 
 
 @pytest.mark.parametrize(
