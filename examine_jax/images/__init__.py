@@ -3,6 +3,7 @@
 from examine_jax.images.corruption import GaussianCorruption, corrupt
 from examine_jax.images.image_set import ImageSet, SkippedImage, exact_duplicates
 from examine_jax.images.prefetching import prefetch
+from examine_jax.images.remote_access import remember_access
 from examine_jax.images.sources.array import load_array
 from examine_jax.images.sources.folder import load_folder, stream_folder
 from examine_jax.images.sources.load import can_stream, load_images, stream_images
@@ -24,6 +25,7 @@ __all__ = [
     "load_folder",
     "load_images",
     "prefetch",
+    "remember_access",
     "sample_images",
     "stream_folder",
     "stream_images",

@@ -77,6 +77,10 @@ def float_note(full_scale: float, largest: float) -> tuple[str, ...]:
 
 
 def to_bytes(values: Num[np.ndarray, "..."], full_scale: float) -> UInt8[np.ndarray, "..."]:
-    """round(value * 255 / full_scale), clipped: a Lanczos resize overshoots at edges."""
-    scaled = np.multiply(values, 255 / full_scale, dtype=np.float32)
+    """round(value * 255 / full_scale), clipped: a Lanczos resize overshoots at edges.
+
+    What is beyond float32 is clipped too.
+    """
+    with np.errstate(over="ignore"):
+        scaled = np.multiply(values, 255 / full_scale, dtype=np.float32)
     return np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled).astype(np.uint8)

@@ -5,7 +5,6 @@ more that was listed, by its size or its ETag, is not read.
 """
 
 import contextlib
-import dataclasses
 import datetime
 import hashlib
 import inspect
@@ -314,8 +313,3 @@ def downloaded(file: RemoteFile) -> str:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(partial)
     return path
-
-
-def without_part(file: RemoteFile) -> RemoteFile:
-    """The object that holds a member, as a file."""
-    return dataclasses.replace(file, size=file.whole, part=None)

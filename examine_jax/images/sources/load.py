@@ -37,6 +37,7 @@ def load_images(
             .zip, .tar or .tar.gz archive of files (`sources/archive.py`), a .npy or .npz file
             (`load_array`), a prepared TFDS folder
             or "tfds:NAME" (`load_tfds`), "sample:training" or "sample:assessed" (`sample_images`),
+            a URL (`sources/remote.py`),
             or a source of another package as "package.module:attribute:rest" (`sources/source.py`).
         image_size: (rows, columns) of the result; one number: a square.
         channels: 1 (grey) or 3 (colour).

@@ -94,3 +94,8 @@ def test_bits_stored_out_of_range_is_refused():
     for bits in (7, 17):
         with pytest.raises(ValueError, match=f"bits_stored={bits}"):
             check_bits_stored(bits)
+
+
+def test_huge_values_are_clipped_in_silence():
+    values = np.array([3e38, -3e38, 0.5], np.float32)
+    np.testing.assert_array_equal(to_bytes(values, 1e-3), [255, 0, 255])
