@@ -54,7 +54,7 @@ class ShardSettings:
     """How images are divided into files of features."""
 
     shard_rows: int = setting(
-        65_536, "Images a file, where --output is a folder.", minimum=1, metavar="N"
+        16_384, "Images a file, where --output is a folder.", minimum=1, metavar="N"
     )
 
 
