@@ -11,7 +11,8 @@ import sys
 
 from absl.flags import FlagValues
 
-from .command import choose_device, run
+from .command import run
+from .device import choose_device
 from .flags import define, read
 from .slices_and_tiles import SliceAndTileFlags
 

@@ -15,7 +15,8 @@ from absl.flags import FlagValues
 
 from examine_jax.common.settings import setting
 
-from .command import choose_device, run
+from .command import run
+from .device import choose_device
 from .flags import define, read, refuse_without_effect
 from .intensity import check_range
 from .slices_and_tiles import SliceAndTileFlags

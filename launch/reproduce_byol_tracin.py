@@ -15,7 +15,8 @@ from absl.flags import FlagValues
 
 from examine_jax.common.settings import setting
 
-from .command import choose_device, run
+from .command import run
+from .device import choose_device
 from .flags import changed, define, given, read
 from .group_by import GroupBy
 from .shared_seeds import spread_seeds

@@ -9,7 +9,7 @@ from types import FrameType
 
 from absl.flags import FlagValues
 
-from .command import CLUSTER_FLAGS, DeviceFlags, join_others
+from .device import CLUSTER_FLAGS, DeviceFlags, join_others
 from .flags import read
 
 

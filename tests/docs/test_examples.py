@@ -18,7 +18,7 @@ from absl import flags
 from absl.flags import FlagValues
 
 from benchmarks.figures import ROOT, pages
-from launch.command import DeviceFlags
+from launch.device import DeviceFlags
 from launch.flags import define
 
 PAGES = pages()
@@ -154,7 +154,8 @@ def test_other_commands_name_modules_and_extras_that_exist() -> None:
     ]
     for command in commands():
         for module in re.findall(r"python -m (benchmarks[\w.]*)", command):
-            assert (ROOT / pathlib.Path(*module.split("."))).with_suffix(".py").exists(), command
+            path = ROOT / pathlib.Path(*module.split("."))
+            assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), command
         for named in re.findall(r"(?:examine-jax|\.)\[([\w,]+)\]", command):
             assert set(named.split(",")) <= extras.keys(), command
 

@@ -10,7 +10,8 @@ import sys
 
 from absl.flags import FlagValues
 
-from launch.command import choose_device, run
+from launch.command import run
+from launch.device import choose_device
 
 FOLDER = pathlib.Path(sys.argv.pop(1)) / "killed"
 

@@ -18,7 +18,7 @@ from absl.flags import FlagValues
 from examine_jax.common.settings import setting
 from examine_jax.studies.examine.settings import examine_preset
 from examine_jax.studies.low_resource.settings import low_resource_preset
-from launch.command import DeviceFlags
+from launch.device import DeviceFlags
 from launch.flags import changed, define, help_text, read
 from tests.support.commands import ROOT, run, run_here
 
