@@ -100,8 +100,8 @@ def embed_into_shards(
     their rows, and skipped.csv the images that could not be read.
 
     Args:
-        images, encoder, split, pooling, intensity_range, dicom_window, slicing, tiling, privacy,
-            use, batch_size, progress: as in `embed_images`.
+        images, encoder, split, pooling, intensity_range, dicom_window: as in `embed_images`.
+        slicing, tiling, privacy, use, batch_size, progress: as in `embed_images`.
         output: the folder.
         shards: how many images a shard has.
 
