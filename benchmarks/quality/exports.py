@@ -8,9 +8,7 @@ multiplication and addition. A loop's body counts once.
 """
 
 import json
-import math
 import pathlib
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +17,7 @@ import jax.export
 import jax.numpy as jnp
 from absl import app, flags
 
+from benchmarks.quality.matrix_work import operations
 from examine_jax.common.atomic_files import write_text
 from examine_jax.scoring import (
     SOLVERS,
@@ -33,10 +32,6 @@ _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.", req
 PLATFORMS = ("cpu", "cuda", "tpu", "rocm")
 SHAPE = (4096, 768)  # so many rows that `Secular` begins with float32 products
 _GROUPS = 8
-_PRODUCT = re.compile(
-    r"dot_general.*?contracting_dims = \[(\d+)\].*?"
-    r": \(tensor<([^>]*)>, tensor<[^>]*>\) -> tensor<([^>]*)>"
-)
 Function = Callable[[jax.Array], Any]
 
 
@@ -61,20 +56,6 @@ FUNCTIONS: dict[str, Function] = {
     "SpectralSummary.examine": lambda x: SpectralSummary.of(x).examine(x),
     "SpectralSummary.examine_new": lambda x: SpectralSummary.of(x).examine_new(x[:9]),
 }
-
-
-def operations(program: str) -> dict[str, float]:
-    """Operations of the matrix products in a StableHLO program, by dtype."""
-    found = {"f32": 0.0, "f64": 0.0}
-    for line in program.splitlines():
-        match = _PRODUCT.search(line)
-        if match is None:
-            continue
-        axis, left, result = match.groups()
-        *sizes, dtype = result.split("x")
-        if dtype in found:
-            found[dtype] += 2.0 * math.prod(map(int, sizes)) * int(left.split("x")[int(axis)])
-    return found
 
 
 def main(_: list[str]) -> None:

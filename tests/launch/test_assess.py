@@ -61,7 +61,7 @@ def test_every_readable_image_is_scored_and_the_rest_is_listed_with_reasons(
     rows = read(finished / "scores.csv")
     assert list(rows[0]) == [
         *("image", "index", "score", "gap", "error_bound", "rank"),
-        *("usable", "outlier", "findings"),
+        *("modality", "rank_in_modality", "usable", "outlier", "findings"),
     ]
     assert {row["usable"] for row in rows} <= {"0", "1"}
     assert all(float(row["outlier"]) >= 0 for row in rows)

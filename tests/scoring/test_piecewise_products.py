@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.quality.exports import operations
+from benchmarks.quality.matrix_work import operations
 from examine_jax.scoring import AdaptiveSecular, Path, Secular, examine
 from examine_jax.scoring.equations.float64 import float64_types
 from examine_jax.scoring.equations.piecewise_products import product_error, products_with
