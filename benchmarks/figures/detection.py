@@ -44,7 +44,9 @@ def detection_sweep() -> list[str]:
     def rows() -> Iterator[Sequence[str]]:
         for share in dict.fromkeys(one["share"] for one in found):
             images = next(one["labelled"] for one in found if one["share"] == share)
-            alone, pretrained = (of(share, row, "ap") for row in ("random weights", "self-supervision"))
+            alone, pretrained = (
+                of(share, row, "ap") for row in ("random weights", "self-supervision")
+            )
             gains = [f"{a - b:+.3f}" for a, b in zip(pretrained, alone)]
             yield (
                 f"{float(share):.0%}",
