@@ -6,6 +6,7 @@ Source: OME-TIFF specification 6.0, "Sub-resolutions"; OME data model, Pixels.
 import collections
 import contextlib
 import re
+import threading
 import weakref
 from typing import Any
 
@@ -21,7 +22,7 @@ from examine_jax.images.decoding.unreadable import UnreadableImage
 
 _GREY, _INVERTED, _COLOURS = 1, 0, (2, 6)
 _LARGEST_TILE = 2**26  # bytes
-_KEPT_TILES = 64
+_KEPT_BYTES = 2**26  # of tiles that were decoded
 
 # Micrometres in the units of OME's data model; its default is the micrometre.
 _UNITS = {"µm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "Å": 1e-4, "pm": 1e-6}
@@ -31,6 +32,8 @@ _ATTRIBUTE = re.compile(r'\b(\w+)\s*=\s*"([^"]{0,64})"')
 
 class OmeSlide:
     """The first image of an OME-TIFF, with what the readers of slides use of `openslide.OpenSlide`.
+
+    Several threads may read from it at once.
 
     Attributes:
         level_dimensions: (width, height) of each level, the finest first.
@@ -54,6 +57,8 @@ class OmeSlide:
         self._tiles: collections.OrderedDict[tuple[int, int, int], np.ndarray] = (
             collections.OrderedDict()
         )
+        self._kept_bytes = 0
+        self._lock = threading.Lock()  # for the file's position and the kept tiles
 
     @property
     def dimensions(self) -> tuple[int, int]:
@@ -92,19 +97,21 @@ class OmeSlide:
 
     def _tile(self, level: int, row: int, column: int) -> UInt8[np.ndarray, "rows columns 3"]:
         key = level, row, column
-        if key in self._tiles:
-            self._tiles.move_to_end(key)
-            return self._tiles[key]
-        page = self._pages[level]
-        tile = sample_tile(self._stream, page, row, column)[..., :3]
-        if page.photometric == _INVERTED:
-            tile = 255 - tile
-        if tile.shape[-1] < 3:
-            tile = np.repeat(tile[..., :1], 3, axis=-1)
-        self._tiles[key] = tile
-        if len(self._tiles) > _KEPT_TILES:
-            self._tiles.popitem(last=False)
-        return tile
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+                return self._tiles[key]
+            page = self._pages[level]
+            tile = sample_tile(self._stream, page, row, column)[..., :3]
+            if page.photometric == _INVERTED:
+                tile = 255 - tile
+            if tile.shape[-1] < 3:
+                tile = np.repeat(tile[..., :1], 3, axis=-1)
+            self._tiles[key] = tile = np.ascontiguousarray(tile)
+            self._kept_bytes += tile.nbytes
+            while self._kept_bytes > _KEPT_BYTES:
+                self._kept_bytes -= self._tiles.popitem(last=False)[1].nbytes
+            return tile
 
 
 def _levels(file: TiffFile) -> tuple[TiffPage, ...]:

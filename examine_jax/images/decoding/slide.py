@@ -3,7 +3,8 @@
 import functools
 import math
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import openslide
@@ -32,11 +33,17 @@ _BAND_ROWS = 8
 
 _OPAQUE = (255, 255)
 
+Found = TypeVar("Found")
+
+
+def _newly_opened(path: str) -> Any:
+    # openslide reads an OME-TIFF as its finest level alone.
+    return OmeSlide(path) if has_inner_levels(path) else openslide.OpenSlide(path)
+
 
 @functools.lru_cache(maxsize=4)
 def _opened(path: str, changed: int) -> Any:
-    # openslide reads an OME-TIFF as its finest level alone.
-    return OmeSlide(path) if has_inner_levels(path) else openslide.OpenSlide(path)
+    return _newly_opened(path)
 
 
 def open_slide(path: str) -> Any:
@@ -202,9 +209,12 @@ def tile_image(tile: SlideTile) -> Image.Image:
     Raises:
         UnreadableImage: it is damaged.
     """
-    slide = open_slide(tile.slide)
-    level, side = _level_and_side(slide, tile)
-    return _region(slide, (tile.x, tile.y), level, (side, side))
+
+    def read(slide: Any) -> Image.Image:
+        level, side = _level_and_side(slide, tile)
+        return _region(slide, (tile.x, tile.y), level, (side, side))
+
+    return _of_slide(tile.slide, read)
 
 
 def tile_side(tile: SlideTile) -> int:
@@ -213,7 +223,24 @@ def tile_side(tile: SlideTile) -> int:
     Raises:
         UnreadableImage: its slide cannot be opened.
     """
-    return _level_and_side(open_slide(tile.slide), tile)[1]
+    return _of_slide(tile.slide, lambda slide: _level_and_side(slide, tile)[1])
+
+
+def _of_slide(path: str, read: Callable[[Any], Found]) -> Found:
+    """What is read of a slide that threads share.
+
+    openslide reads nothing more of a slide after an error, which may be another thread's. So it is
+    opened anew, for this thread alone: whether a tile is damaged depends on the tile only.
+    """
+    slide = open_slide(path)
+    try:
+        return read(slide)
+    except (UnreadableImage, openslide.OpenSlideError):
+        _opened.cache_clear()
+    try:
+        return read(_newly_opened(path))
+    except openslide.OpenSlideError as error:
+        raise UnreadableImage(_damage(error)) from error
 
 
 def _level_and_side(slide: Any, tile: SlideTile) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """OME-TIFF slides: every region against tifffile's pixels, and files that are none."""
 
+import concurrent.futures
 import pathlib
 
 import numpy as np
@@ -109,3 +110,22 @@ def test_damaged_files_are_skipped(tmp_path: pathlib.Path) -> None:
 def test_the_resolution_is_that_of_the_first_image(pixels: str, expected: list[str]) -> None:
     found = ome_slide._resolution(f'<OME><Image><Pixels ID="a" {pixels}><Channel/></Pixels></OME>')
     assert list(found.values()) == expected
+
+
+def test_threads_share_a_slide(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), dtype=np.uint8)
+    save_ome(tmp_path / "a.ome.tif", pixels, 1)
+    slide = ome_slide.OmeSlide(str(tmp_path / "a.ome.tif"))
+    monkeypatch.setattr(ome_slide, "_KEPT_BYTES", 5 * 64 * 64 * 3)
+
+    def is_right(corner: tuple[int, int]) -> bool:
+        x, y = corner
+        found = np.asarray(slide.read_region(corner, 0, (96, 64)))[..., :3]
+        columns = min(96, 1024 - x)
+        return np.array_equal(found[:, :columns], pixels[y : y + 64, x : x + 96])
+
+    corners = [(x, y) for y in range(0, 1024, 64) for x in range(0, 1024, 64)]
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(is_right, corners))
+    assert len(slide._tiles) <= 5
+    assert slide._kept_bytes == sum(tile.nbytes for tile in slide._tiles.values())

@@ -1,5 +1,6 @@
 """Tiles of whole slides against openslide, and slides that are none."""
 
+import concurrent.futures
 import functools
 import pathlib
 
@@ -227,3 +228,26 @@ def test_a_slide_that_is_cut_off_has_one_line(part: float, tmp_path: pathlib.Pat
     images = load_images(tmp_path, image_size=8)
     assert images.names == ("a.tif",)
     assert [item.name for item in images.skipped] == ["s.svs"]
+
+
+def test_threads_find_damaged_tiles_alone(tmp_path: pathlib.Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    path = save_slide(tmp_path / "s.svs", pixels, levels=1)
+    with tifffile.TiffFile(path) as file:
+        offsets = file.pages.first.dataoffsets
+    content = bytearray(path.read_bytes())
+    for offset in offsets[::9]:
+        content[offset : offset + 100] = bytes(100)
+    path.write_bytes(content)
+
+    def is_read(index: int) -> bool:
+        x, y = 64 * (index % 8), 64 * (index // 8)
+        try:
+            found = slide.read_tile(SlideTile(str(path), "", x, y, 64, 64))
+        except UnreadableImage:
+            return False
+        np.testing.assert_array_equal(found, pixels[y : y + 64, x : x + 64])
+        return True
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(is_read, range(64))) == [bool(index % 9) for index in range(64)]
