@@ -1,5 +1,6 @@
 """Detection on whole slides: tiles are searched, and the file has the slide's boxes."""
 
+import json
 import pathlib
 from typing import Any
 
@@ -41,9 +42,9 @@ def test_boxes_on_tiles_are_written_in_pixels_of_the_slide(
 
     monkeypatch.setattr(detect, "load_detector", lambda folder: Detector(TINY, {}, {}, {}))
     monkeypatch.setattr(detect, "predict_together", one_box)
-    output = tmp_path / "p.csv"
+    output, tiling = tmp_path / "p.csv", Tiling(overlap=128)
     settings = DetectSettings(tmp_path / "images", tmp_path, output)
-    found = detect_boxes(settings, tiling=Tiling(overlap=128), progress=False)
+    found = detect_boxes(settings, tiling=tiling, progress=False)
     assert len(found.images) == 9  # tiles of 256 pixels, one every 128, in columns 128 to 512
     assert len(found.whole) == len(found.predictions) == 9
     written, _ = read_boxes(output, format="csv")
@@ -51,6 +52,21 @@ def test_boxes_on_tiles_are_written_in_pixels_of_the_slide(
     # Each tile's left half is its neighbour's right half: all boxes differ.
     assert written.corners[0].tolist() == [128, 0, 256, 64]
     assert sorted(map(tuple, written.corners.tolist()))[-1] == (384, 256, 512, 320)
+    # Ids of a COCO data set name slides too.
+    truth = {
+        "images": [{"id": 7, "file_name": "s.svs", "width": 640, "height": 512}],
+        "categories": [{"id": 3 + row, "name": name} for row, name in enumerate(TINY.classes)],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": [300, 10, 20, 20]}],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    output = tmp_path / "p.json"
+    truth_file = tmp_path / "truth.json"
+    settings = DetectSettings(tmp_path / "images", tmp_path, output, boxes=truth_file)
+    detect_boxes(settings, tiling=tiling, progress=False)
+    results = json.loads(output.read_text())
+    assert {(one["image_id"], one["category_id"]) for one in results} == {(7, 3)}
+    assert sorted(one["bbox"] for one in results)[-1] == [384, 256, 128, 64]
+    assert len(results) == 9
 
 
 def test_boxes_of_a_slide_train_on_its_tiles(tmp_path: pathlib.Path) -> None:

@@ -236,9 +236,10 @@ def _detect_boxes(
     images = headers.images(settings.images, images)
     headers.keep_table(progress)
     shown = dataclasses.replace(found, images=images.names)
-    whole = _on_slides(settings, shown, stored_names, method.detections.threshold)
+    threshold, sizes = method.detections.threshold, _slide_sizes(settings, stored_names)
+    whole = in_slides(shown, stored_names, sizes, threshold)
     if is_first():
-        _write(settings, found, whole)
+        _write(settings, in_slides(found, stored_names, sizes, threshold), whole)
     if truth is not None:
         truth = dataclasses.replace(truth, images=headers.names(settings.images, truth.images))
     # Images that the true boxes do not name are read and searched all the same.
@@ -250,16 +251,14 @@ def _detect_boxes(
     return DetectedBoxes(detector, images, shown, truth, measured, metrics, skipped, headers, whole)
 
 
-def _on_slides(
-    settings: DetectSettings, shown: BoxSet, stored_names: tuple[str, ...], threshold: float
-) -> BoxSet:
-    """The detections, those on tiles as detections on their slides."""
+def _slide_sizes(
+    settings: DetectSettings, stored_names: tuple[str, ...]
+) -> dict[str, tuple[int, int]]:
+    """(width, height) of the slides of which some images are tiles, by name."""
     places = [place_in_slide(name) for name in stored_names]
     slides = list(dict.fromkeys(place[0] for place in places if place is not None))
-    if not slides:
-        return shown
-    sizes = {name: size for name, (size, _) in slide_facts(settings.images, slides).items()}
-    return in_slides(shown, stored_names, sizes, threshold)
+    facts = slide_facts(settings.images, slides) if slides else {}
+    return {name: size for name, (size, _) in facts.items()}
 
 
 def _groups(
@@ -296,7 +295,10 @@ def _measure(
 
 
 def _write(settings: DetectSettings, found: BoxSet, shown: BoxSet) -> None:
-    """Writes the detections: `shown`, or where ids name the images, those of `found`."""
+    """Writes the detections: `shown`, or where ids name the images, those of `found`.
+
+    Both are on whole slides where images are tiles.
+    """
     format = settings.format
     if format is None and pathlib.Path(settings.output).suffix.lower() == ".json":
         format = "coco_results"
