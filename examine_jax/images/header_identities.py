@@ -12,6 +12,7 @@ from examine_jax.images.decoding.header_identity import HEADER_BYTES, HeaderIden
 from examine_jax.images.decoding.parallel import Budget
 from examine_jax.images.decoding.protected import ProtectedDecoder
 from examine_jax.images.decoding.unreadable import UnreadableImage
+from examine_jax.images.names import file_and_place
 from examine_jax.images.sources.files_reading import MAX_BYTES, MAX_PIXELS
 from examine_jax.images.sources.registry import scan_of
 from examine_jax.images.sources.scan import (
@@ -39,6 +40,17 @@ class SourceHeaders:
 
 
 NO_HEADERS = SourceHeaders({})
+
+
+def identity_of_image(identities: Mapping[str, HeaderIdentity], name: str) -> HeaderIdentity | None:
+    """What the header of an image's file says; None: it has none.
+
+    Args:
+        identities: by the files' names.
+        name: the image's. A file's own name may look like a frame's: `IM[1]`.
+    """
+    own = identities.get(name)
+    return identities.get(file_and_place(name)[0]) if own is None else own
 
 
 def read_headers(

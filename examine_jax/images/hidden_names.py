@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from examine_jax.images.decoding.header_identity import HeaderIdentity
+from examine_jax.images.header_identities import identity_of_image
 from examine_jax.images.identifying import IdentifyingTerms
 from examine_jax.images.names import file_and_place
 from examine_jax.images.sources.scan import IMAGE_SUFFIXES, SLIDE_SUFFIXES, suffix_of
@@ -13,7 +14,7 @@ from examine_jax.images.sources.scan import IMAGE_SUFFIXES, SLIDE_SUFFIXES, suff
 # What stands for a part of a path.
 HIDDEN = "name"
 
-_CHUNK = re.compile(r"[^\s'\"`,;()\[\]{}<>]+")
+_CHUNK = re.compile(r"([^\s'\"`,;()\[\]{}<>]+)")
 _UNIQUE_IDENTIFIER = re.compile(r"(?<![\d.])\d+(?:\.\d+){3,}(?![\d.]*\d)")
 
 # (kind, text) -> what stands for the text.
@@ -73,17 +74,19 @@ class HiddenNames:
         for name in sorted((name for name in known if name in text), key=len, reverse=True):
             text = text.replace(name, known[name])
 
-        def shown(chunk: re.Match[str]) -> str:
-            found = chunk[0]
-            looks_like_a_path = any(one in found for one in "/^_\\") or any(
-                one.isdecimal() for one in found
-            )
-            return self.name(found) if looks_like_a_path else found
-
         if not self.terms:
             return text
         text = _UNIQUE_IDENTIFIER.sub(lambda found: self._part(found[0], None), text)
-        return _CHUNK.sub(shown, text)
+        pieces = _CHUNK.split(text)
+        between, chunks = pieces[::2], pieces[1::2]
+        shown = [self.name(one) if _looks_like_a_path(one) else one for one in chunks]
+        # Names have spaces: a word is hidden too if one beside it is, and both identify.
+        for order, step in ((range(1, len(chunks)), -1), (range(len(chunks) - 2, -1, -1), 1)):
+            for here in order:
+                beside = here + step
+                if shown[beside] != chunks[beside] and between[max(here, beside)].isspace():
+                    shown[here] = self.name(chunks[here])
+        return "".join(one for pair in zip(between, (*shown, "")) for one in pair)
 
     def _part(self, part: str, own: HeaderIdentity | None) -> str:
         if part in ("", ".", ".."):
@@ -132,7 +135,7 @@ def hidden_names(
     Raises:
         ValueError: two of the results are equal.
     """
-    found = tuple(hide.name(name, identities.get(file_and_place(name)[0])) for name in names)
+    found = tuple(hide.name(name, identity_of_image(identities, name)) for name in names)
     if len(set(found)) < len(set(names)):
         raise ValueError("two names would become the same; name another key by --id_key=FILE")
     return found
@@ -141,6 +144,10 @@ def hidden_names(
 def changed(names: Iterable[str], shown: Iterable[str]) -> dict[str, str]:
     """What is shown for each name that is shown otherwise."""
     return {name: other for name, other in zip(names, shown, strict=True) if name != other}
+
+
+def _looks_like_a_path(chunk: str) -> bool:
+    return any(one in "/^_\\" or one.isdecimal() for one in chunk)
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -9,10 +9,11 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from examine_jax.common.csv_lines import csv_lines
 from examine_jax.common.keyed_names import NameKey, read_or_make_key
 from examine_jax.common.private_files import replace_private
 from examine_jax.common.processes import is_first
@@ -21,10 +22,14 @@ from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Shaped
 from examine_jax.images import ImageSet, SkippedImage
 from examine_jax.images.decoding.header_identity import HeaderIdentity
-from examine_jax.images.header_identities import NO_HEADERS, SourceHeaders, read_headers
+from examine_jax.images.header_identities import (
+    NO_HEADERS,
+    SourceHeaders,
+    identity_of_image,
+    read_headers,
+)
 from examine_jax.images.hidden_names import HIDDEN, HiddenNames, hidden_names, identifying_folders
 from examine_jax.images.identifying import IdentifyingTerms
-from examine_jax.images.names import file_and_place
 from examine_jax.images.streamed_images import StreamedImages
 from examine_jax.labelled.header_groups import (
     HEADER_GROUPS,
@@ -32,6 +37,8 @@ from examine_jax.labelled.header_groups import (
     groups_of_images,
     header_column,
 )
+
+Images = TypeVar("Images", bound=ImageSet | StreamedImages)
 
 # Characters of a unique identifier, which no other text has by accident.
 _FEWEST_OF_UNIQUE = 10
@@ -151,7 +158,7 @@ class JobHeaders:
     ) -> list[HeaderIdentity | None]:
         """What the header of each image says, by the images' names in the source."""
         found = self.of(source).identities
-        return [found.get(file_and_place(name)[0]) for name in names]
+        return [identity_of_image(found, name) for name in names]
 
     def names(self, source: str | os.PathLike[str] | None, names: Sequence[str]) -> tuple[str, ...]:
         """The names of a source's images as they may be shown."""
@@ -159,21 +166,8 @@ class JobHeaders:
             return tuple(names)
         return hidden_names(names, self.hide, self.of(source).identities)
 
-    def images(self, source: str | os.PathLike[str] | None, images: ImageSet) -> ImageSet:
-        """Images with names that may be shown."""
-        if self.hide is None:
-            return images
-        return dataclasses.replace(
-            images,
-            names=self.names(source, images.names),
-            skipped=self.skipped(source, images.skipped),
-            notes=tuple(map(self.text, images.notes)),
-        )
-
-    def streamed(
-        self, source: str | os.PathLike[str] | None, images: StreamedImages
-    ) -> StreamedImages:
-        """Images that are read on demand, with names that may be shown."""
+    def images(self, source: str | os.PathLike[str] | None, images: Images) -> Images:
+        """Images, read or to be read on demand, with names that may be shown."""
         if self.hide is None:
             return images
         return dataclasses.replace(
@@ -199,10 +193,13 @@ class JobHeaders:
         return path if self.hide is None else self.hide.path(path)
 
     def plain(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings as plain values, with paths that may be shown."""
+        """Settings as plain values, with paths and URLs that may be shown."""
+
+        def is_path(value: Any) -> bool:
+            return isinstance(value, str) and (value in self.sources or os.path.exists(value))
+
         return {
-            name: self.path(value) if isinstance(value, str) and os.path.exists(value) else value
-            for name, value in settings.items()
+            name: self.path(value) if is_path(value) else value for name, value in settings.items()
         }
 
     def text(self, text: str) -> str:
@@ -319,17 +316,22 @@ def names_in_table(
         image_column: the header of its column of names.
         names: of the images' files.
         shown: of the images, in results.
+
+    Raises:
+        ValueError, OSError: as `csv_lines`.
     """
     if path is None or names is None or shown is None or tuple(names) == tuple(shown):
         return shown
     if pathlib.Path(path).suffix.lower() != ".csv":
         return shown
+    lines = csv_lines(path)
+    header = next(lines, (0, []))[1]
+    if image_column not in header:
+        return shown
+    place = header.index(image_column)
     hidden = {name for name, other in zip(names, shown) if name != other}
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
-        for cells in csv.DictReader(stream):
-            if cells.get(image_column) in hidden:
-                return names
-    return shown
+    found = any(cells[place] in hidden for _, cells in lines if place < len(cells))
+    return names if found else shown
 
 
 def _read_with_bar(source: str, progress: bool) -> SourceHeaders:

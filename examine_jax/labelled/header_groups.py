@@ -8,7 +8,7 @@ import numpy as np
 
 from examine_jax.common.shapes import Int, Shaped
 from examine_jax.images.decoding.header_identity import HeaderIdentity
-from examine_jax.images.header_identities import read_headers
+from examine_jax.images.header_identities import identity_of_image, read_headers
 from examine_jax.images.names import file_and_place
 from examine_jax.labelled.name_groups import groups_by_name
 
@@ -117,7 +117,7 @@ def group_codes_of(
 
     def column(field: str) -> list[str]:
         found = read_headers(source).identities
-        identities = [found.get(file_and_place(name)[0]) for name in names]
+        identities = [identity_of_image(found, name) for name in names]
         return header_column(identities, field, lambda _, identifier: identifier)
 
     groups, _ = groups_of_images(by, names, column)

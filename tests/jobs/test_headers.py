@@ -57,6 +57,13 @@ def test_names_groups_and_modalities_go_by_the_files_headers() -> None:
     assert headers.names(None, ("x",)) == ("x",)  # Of the sample.
 
 
+def test_a_file_may_be_called_as_a_frame_is() -> None:
+    source = SourceHeaders({"IM[1]": ANNA, "IM[2]": TOM}, (), ("IM[1]", "IM[2]"))
+    headers = JobHeaders({"images": source}, PrivacySettings())
+    assert headers.modalities("images", source.files) == ("CT", "MR")
+    assert len(set(headers.groups("images", source.files, "patient")[0])) == 2
+
+
 def test_messages_name_series_by_their_hashes() -> None:
     headers = _headers()
     shown = headers.text(f"series {TOM.series} from 0 to 4095; Tomate/c.dcm[0]: damaged (5 of 7)")
@@ -64,6 +71,9 @@ def test_messages_name_series_by_their_hashes() -> None:
     assert shown == (
         f"series {headers.token('series', TOM.series)} from 0 to 4095; {hidden}: damaged (5 of 7)"
     )
+    named = f"{headers.token('name', 'Zwiebel')} {headers.token('name', 'Anna')}"
+    assert headers.text("none in /x/Zwiebel Anna, by Anna") == f"none in /x/{named}, by Anna"
+    assert headers.text("none in y/Anna Zwiebel/z").count("name-") == 2
     with pytest.raises(FileNotFoundError, match=r"no file 'x/name-\w+/b.dcm'"), headers.hiding():
         raise FileNotFoundError("no file 'x/Tomate/b.dcm'")
     with pytest.raises(ValueError, match=r"^as it is$"), headers.hiding():
@@ -76,6 +86,9 @@ def test_settings_hide_paths(tmp_path: pathlib.Path) -> None:
     shown = _headers().plain({"images": str(folder), "format": "Zwiebel", "steps": 3})
     assert shown["images"].startswith(f"{tmp_path}/name-")
     assert (shown["format"], shown["steps"]) == ("Zwiebel", 3)
+    url = "s3://bucket/Zwiebel"
+    remote = JobHeaders({url: SourceHeaders({"a.dcm": ANNA})}, PrivacySettings())
+    assert remote.plain({"images": url})["images"].startswith("s3://bucket/name-")
     assert _headers(keep_ids=True).plain({"images": str(folder)})["images"] == str(folder)
 
 
@@ -92,6 +105,9 @@ def test_tables_name_images_either_way(tmp_path: pathlib.Path) -> None:
         assert known.groups is not None
         assert known.groups.tolist() == ["g0", "g1", "g2", "g3"]
         assert known.labelled.tolist() == [0, 1, 2, 3]
+    table.write_text("image,group\n" + "x" * 200_000 + ",g\n")
+    with pytest.raises(ValueError, match="field larger than field limit"):
+        names_in_table(table, "image", FILES, shown)
     table.write_text("index,group\n0,a\n")
     assert names_in_table(table, "image", FILES, shown) == shown
     assert names_in_table(None, "image", FILES, shown) == shown

@@ -1,5 +1,6 @@
 """What is handed over of a folder: each image's own file, also one that browsers do not show."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -7,9 +8,12 @@ import numpy as np
 from PIL import Image
 
 from examine_jax.images import ImageSet
+from examine_jax.images.decoding.header_identity import HeaderIdentity
+from examine_jax.images.header_identities import SourceHeaders
 from examine_jax.images.stored_images import StoredImages
 from examine_jax.jobs.assess.assessment import Assessment
 from examine_jax.jobs.assess.to_label import write_chosen
+from examine_jax.jobs.headers import JobHeaders, PrivacySettings
 from examine_jax.scoring import examine
 from examine_jax.selection import Random, Selection
 
@@ -63,3 +67,16 @@ def test_originals_are_kept_whatever_browsers_show(tmp_path: pathlib.Path) -> No
     assert written == {*originals, *frames, f"{order['a.tif']}.png"}
     tasks = json.loads((workdir / "label_studio.json").read_text())
     assert all(task["data"]["image"].endswith(".png") for task in tasks)
+
+    # FiftyOne gets absolute paths: the folder of all images may name a patient.
+    named = tmp_path / "AB-47110"
+    images.rename(named)
+    own = HeaderIdentity(patient="AB-47110", identifiers=("AB-47110",))
+    headers = JobHeaders({"s": SourceHeaders({"d.dcm": own})}, PrivacySettings())
+    for one, shows in (
+        (assessment, True),
+        (dataclasses.replace(assessment, headers=headers), False),
+    ):
+        browsers = dataclasses.replace(one, names=("b.png",) * 4, stored_names=None)
+        write_chosen(workdir, browsers, StoredImages.of(named, NAMES), ["fiftyone"], False)
+        assert (named.name in (workdir / "fiftyone/data.json").read_text()) == shows

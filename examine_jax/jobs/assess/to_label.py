@@ -47,7 +47,8 @@ def write_chosen(
                 file = assessment.stored_name(index)
                 own = stored.own_file(file)
                 # A path that must not be shown is handed over as a copy, or as a picture.
-                if own is not None and (file == name or keep_originals):
+                may_be_shown = file == name and own is not None and _may_be_shown(assessment, own)
+                if own is not None and (may_be_shown or keep_originals):
                     files[name] = (own, stored.shown_by_browsers(file))
 
         def pixels(image: ChosenImage) -> UInt8[np.ndarray, "h w c"]:
@@ -60,6 +61,12 @@ def write_chosen(
         chosen = ChosenImages(chosen_images(assessment, files), pixels, root)
         hand_over(workdir, chosen, formats, keep_originals=keep_originals)
     write_to_label(table, assessment.selection, names, assessment.groups)
+
+
+def _may_be_shown(assessment: Assessment, file: pathlib.Path) -> bool:
+    """Whether no part of the path may name a patient: the folder of all images may, too."""
+    path = os.path.abspath(file)
+    return assessment.headers is None or assessment.headers.path(path) == path
 
 
 def stored_images(

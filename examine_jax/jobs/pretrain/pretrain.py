@@ -228,11 +228,7 @@ def train_encoder(
                     on_progress=report,
                 )
         stored_names, stored_skipped = source.names, source.skipped
-        source = (
-            headers.images(images, source)
-            if isinstance(source, ImageSet)
-            else headers.streamed(images, source)
-        )
+        source = headers.images(images, source)
         headers.keep_table(progress)
         for note in getattr(source, "notes", ()) if progress else ():
             print(f"images: {note}", file=sys.stderr)
