@@ -44,7 +44,7 @@ class SliceAndTileFlags:
     )
     cache: str | None = setting(
         None,
-        "Keep copies of the files of --images=URL here. If not given: none are kept.",
+        "Keep copies of the files at URLs here. If not given: none are kept.",
         metavar="FOLDER",
     )
 

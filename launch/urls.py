@@ -1,5 +1,6 @@
 """URLs on the command line: images may have them, results may not."""
 
+import os
 from typing import Any
 
 from absl.flags import FlagValues
@@ -27,14 +28,16 @@ def take_urls(values: FlagValues) -> None:
                 "them when they are complete"
             )
     cache = texts.get("cache")
-    if not urls:
-        if cache is not None:
-            raise ValueError(
-                "--cache keeps copies of files at URLs, and there is none; leave it out"
-            )
+    lists = [one for text in texts.values() for one in _texts(text) if _is_list(one)]
+    if not urls and cache is None:
         return
+    if not urls and not lists:
+        raise ValueError("--cache keeps copies of files at URLs, and there is none; leave it out")
     from examine_jax.images.remote_access import is_url, remember_access
 
+    if cache is not None:
+        for name in lists:  # They may name URLs.
+            remember_access(name, cache)
     for name in urls:
         found = [
             remember_access(text, cache) if is_url(text) else text for text in _texts(texts[name])
@@ -50,3 +53,7 @@ def _texts(value: Any) -> list[str]:
 
 def _is_url(text: str) -> bool:
     return "://" in text
+
+
+def _is_list(text: str) -> bool:
+    return text.lower().endswith((".txt", ".csv")) and os.path.isfile(text)

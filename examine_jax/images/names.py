@@ -4,6 +4,8 @@ import os
 import re
 from collections.abc import Iterable
 
+from examine_jax.images.remote_access import without_secrets
+
 # What follows a file's name: a volume's slice, a slide's tile, or a frame or page.
 _PLACE = re.compile(r"(\?[xyz]=\d+|\?x=\d+&y=\d+&w=\d+|\[\d+\])(~\d+)?\Z")
 
@@ -37,8 +39,8 @@ def unique_encodable(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """A path as one printable line, for messages."""
-    text = encodable(os.fspath(path))
+    """A path as one printable line, for messages; a URL without its secrets."""
+    text = encodable(without_secrets(os.fspath(path)))
     return text if text.isprintable() else repr(text)
 
 

@@ -43,10 +43,10 @@ def is_url(name: str | os.PathLike[str]) -> bool:
 
 
 def remember_access(url: str, cache: str | os.PathLike[str] | None = None) -> str:
-    """Remembers how to open a URL, and the URLs below it.
+    """Remembers how to open a URL, and where copies of the files that it leads to are kept.
 
     Args:
-        url: may hold secrets.
+        url: may hold secrets. A list on a disk may stand here too, for the copies of its files.
         cache: a folder that keeps a copy of each file that is read; None: none is kept.
 
     Returns:

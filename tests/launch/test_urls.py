@@ -1,6 +1,7 @@
 """URLs on the command line: no secrets in flags, no results at URLs."""
 
 import importlib
+import pathlib
 
 import pytest
 from absl.flags import FlagValues
@@ -39,6 +40,13 @@ def test_urls_and_copies_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         take_urls(values(command, argument))
+
+
+def test_a_list_on_a_disk_may_name_urls(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "list.csv").write_text("image\nhttps://host/a.png\n")
+    given = values("embed", f"--images={tmp_path}/list.csv", "--cache=here", "--output=o.npy")
+    take_urls(given)
+    assert access_of(f"{tmp_path}/list.csv").cache is not None
 
 
 def test_without_urls_flags_stay() -> None:

@@ -28,6 +28,12 @@ _WAIT_SECONDS = 0.3  # before the second attempt; twice that before the third
 # Of a .zip file's member: its own header may be longer than the archive's directory says.
 _ZIP_HEADER_BYTES, _ZIP_SLACK = 30, 1024
 
+# What storages call the version of a file; web servers may give Last-Modified alone.
+_VERSIONS = (
+    *("ETag", "etag", "md5Hash", "Content-MD5", "Digest"),
+    *("LastModified", "last_modified", "Last-Modified", "mtime"),
+)
+
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 # What each kind of storage needs, and where its credentials are looked for.
@@ -147,7 +153,7 @@ def _may_pass(error: object) -> bool:
 
 def version_of(details: dict[str, Any]) -> str:
     """What tells the versions of a file apart; "": nothing does."""
-    for name in ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime"):
+    for name in _VERSIONS:
         found = details.get(name)
         if isinstance(found, datetime.datetime):
             return str(found.timestamp())

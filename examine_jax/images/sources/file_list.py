@@ -9,7 +9,7 @@ from examine_jax.common.csv_lines import csv_lines
 from examine_jax.images.decoding.file_part import Place
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import encodable, shown
-from examine_jax.images.remote_access import is_url
+from examine_jax.images.remote_access import access_of, is_url
 from examine_jax.images.sources.files import load_files
 from examine_jax.images.sources.files_reading import check_no_split
 from examine_jax.images.sources.files_stream import stream_files
@@ -128,7 +128,7 @@ def scan_list(path: str | os.PathLike[str]) -> Scan:
     if urls:
         from examine_jax.images.sources.remote_list import add_urls
 
-        add_urls(urls, places, problems)
+        add_urls(urls, places, problems, cache=access_of(os.fspath(path)).cache)
     if not listed:
         raise ValueError(f"{shown(path)}: the list is empty; give the path of one image a line")
     notes: tuple[str, ...] = ()

@@ -266,7 +266,8 @@ def _scan_list(storage: Any, file: RemoteFile) -> Scan:
         raise ValueError(f"{shown(file.name)}: the list is empty; give one image a line")
     urls = {text: text if is_url(text) else f"{base}/{text.lstrip('/')}" for text in texts}
     images, problems = dict[str, Place](), dict[str, str]()
-    add_urls(urls.values(), images, problems, dict(zip(urls.values(), urls)))
+    texts = dict(zip(urls.values(), urls))
+    add_urls(urls.values(), images, problems, texts, file.cache)
     return sorted_scan(images, problems, {})
 
 

@@ -18,6 +18,7 @@ def add_urls(
     places: dict[str, Place],
     problems: dict[str, str],
     texts: Mapping[str, str] | None = None,
+    cache: str | None = None,
 ) -> None:
     """Adds the files at URLs to those of a list, or why there are none.
 
@@ -25,8 +26,9 @@ def add_urls(
         urls: of the files.
         places, problems: receive them, by their names: the URLs without secrets.
         texts: how the list writes a URL, where it does so in another way.
+        cache: the folder that keeps copies of the files; None: none are kept.
     """
-    for url, found in remote_files(urls).items():
+    for url, found in remote_files(urls, cache).items():
         plain = name = encodable(without_secrets((texts or {}).get(url, url)))
         count = 1
         while name in places or name in problems:

@@ -3,8 +3,10 @@
 import functools
 import http.server
 import io
+import os
 import pathlib
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -319,7 +321,24 @@ def test_a_web_server_is_read_and_its_secrets_are_kept(tmp_path: pathlib.Path) -
         with pytest.raises(ValueError, match=f"^http://{base}/p.zip: its server gives no parts"):
             load_images(f"http://me:word@{base}/p.zip?token=12", **OPTIONS)
         name = remember_access(f"http://{base}/p.zip", tmp_path / "cache")
+        (tmp_path / "local.txt").write_text(f"http://{base}/sub/1.png\n")
+        local = remember_access(str(tmp_path / "local.txt"), tmp_path / "of_list")
         assert load_images(name, **OPTIONS).names == ("x.png",)
+        # This server says of a version when it was changed, and nothing else.
+        name = remember_access(f"http://{base}/sub/", tmp_path / "copies")
+        first = load_images(name, **OPTIONS)
+        (tmp_path / "sub" / "0.png").write_bytes(png(7))
+        os.utime(tmp_path / "sub" / "0.png", (1e9, 1e9))
+        changed = load_images(name, **OPTIONS)
+        assert (changed.pixels[0] != first.pixels[0]).any()
+        np.testing.assert_array_equal(changed.pixels[1], first.pixels[1])
+        for source in (remember_access(f"http://{base}/list.txt", tmp_path / "of_list"), local):
+            assert load_images(source, **OPTIONS).names[0].endswith("sub/1.png")
+            assert len(list((tmp_path / "of_list").rglob("*.png"))) == 1
+            shutil.rmtree(tmp_path / "of_list")
+        (tmp_path / "sub" / "bad.txt").write_text("gone.png")
+        with pytest.raises(ValueError, match=f"^no readable image in http://{base}/sub/bad.txt:"):
+            load_images(f"http://me:word@{base}/sub/bad.txt?token=12", **OPTIONS)
         with pytest.raises(ValueError, match=r"one file; name the folder.* ends in a slash"):
             load_images(f"http://{base}/sub", **OPTIONS)
         web.shutdown()
