@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -32,6 +33,9 @@ _MOST_ANISOTROPY = 1.25
 _BAND_ROWS = 8
 
 _OPAQUE = (255, 255)
+
+# A path from the root in a message. Paths may hold names of patients.
+_PATH = re.compile(r"""(?<![^\s'"“])(?:/|[A-Za-z]:[\\/]).*?(?=: |['"”]|$)""", re.DOTALL)
 
 Found = TypeVar("Found")
 
@@ -238,7 +242,7 @@ def _of_slide(path: str, read: Callable[[Any], Found]) -> Found:
     except (UnreadableImage, openslide.OpenSlideError):
         _opened.cache_clear()
     try:
-        return read(_newly_opened(path))
+        return read(_newly_opened(os.path.abspath(path)))
     except openslide.OpenSlideError as error:
         raise UnreadableImage(_damage(error)) from error
 
@@ -279,4 +283,5 @@ def _region(slide: Any, corner: tuple[int, int], level: int, size: tuple[int, in
 
 
 def _damage(error: Exception) -> str:
-    return f"a damaged slide ({' '.join(str(error).split())[:200]})"
+    reason = _PATH.sub("…", " ".join(str(error).split()))
+    return f"a damaged slide ({reason[:200]})"

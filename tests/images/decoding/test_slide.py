@@ -230,6 +230,19 @@ def test_a_slide_that_is_cut_off_has_one_line(part: float, tmp_path: pathlib.Pat
     assert [item.name for item in images.skipped] == ["s.svs"]
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Short read of file /a/Some One/b.svs: 2377 < 2441", "Short read of file …: 2377 < 2441"),
+        ("Couldn't open “C:\\Some One\\b.svs” now", "Couldn't open “…” now"),
+        ("Couldn't open '/Some One/c/Data.dat'", "Couldn't open '…'"),
+        ("Not a JPEG file: starts with 0x00/0x00", "Not a JPEG file: starts with 0x00/0x00"),
+    ],
+)
+def test_messages_name_no_path(text: str, shown: str) -> None:
+    assert slide._damage(openslide.OpenSlideError(text)) == f"a damaged slide ({shown})"
+
+
 def test_threads_find_damaged_tiles_alone(tmp_path: pathlib.Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
     path = save_slide(tmp_path / "s.svs", pixels, levels=1)
