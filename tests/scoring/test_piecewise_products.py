@@ -15,6 +15,14 @@ from examine_jax.scoring.equations.piecewise_products import product_error, prod
 from tests.scoring.test_adaptive_secular import features_like
 
 RANDOM = np.random.default_rng(0)
+
+
+def equal_short_rows_and_a_long_one(length: float) -> np.ndarray:
+    rows = np.tile(length * RANDOM.standard_normal(64), (2048, 1))
+    rows[0] = RANDOM.standard_normal(64)
+    return rows
+
+
 ROWS = {
     "normal": RANDOM.standard_normal((1500, 192)),
     "far from the origin": 100 + RANDOM.standard_normal((1500, 64)),
@@ -22,6 +30,10 @@ ROWS = {
     * np.exp(4 * RANDOM.standard_normal((1500, 64))),
     "long and short": RANDOM.standard_normal((1500, 64))
     * np.exp(10 * RANDOM.standard_normal((1500, 1))),
+    "one large channel": np.concatenate([np.ones((30, 1)), np.full((30, 767), 0.004985)], 1),
+    "a long row and equal ones of 0.1": equal_short_rows_and_a_long_one(0.1),
+    "a long row and equal ones of 0.001": equal_short_rows_and_a_long_one(1e-3),
+    "a long row and equal ones of 1e-5": equal_short_rows_and_a_long_one(1e-5),
     "constant": np.full((1500, 64), 0.1),
     "wider than one sum": RANDOM.standard_normal((40, 2500)),
     "tiny": 1e-33 * RANDOM.standard_normal((40, 64)),
@@ -36,7 +48,10 @@ ROWS = {
 def test_products_of_pieces_equal_those_in_float64(kind: str, dtype: type) -> None:
     rows = ROWS[kind].astype(np.float32).astype(dtype)
     exact = rows.astype(np.float64)
-    vectors = np.linalg.qr(RANDOM.standard_normal((rows.shape[1], min(8, rows.shape[1]))))[0]
+    directions = RANDOM.standard_normal((rows.shape[1], min(8, rows.shape[1])))
+    scale = max(np.abs(exact).max(), 1e-300)
+    directions[:, 0] += 1e3 * (exact / scale).mean(0)
+    vectors = np.linalg.qr(directions)[0]
     with float64_types():
         found = products_with(jnp.asarray(rows), "pieces")
         times = np.asarray(found.times(jnp.asarray(vectors)))
@@ -94,4 +109,4 @@ def test_a_pass_in_pieces_multiplies_in_float32_alone() -> None:
     pieces = one_pass("pieces")
     assert one_pass("float64") == {"f32": 0.0, "f64": 4.0 * 2048 * 768 * 8}
     assert pieces["f64"] == 0
-    assert pieces["f32"] == 15 * 4.0 * 2048 * 768 * 8
+    assert pieces["f32"] == (20 + 25) * 2.0 * 2048 * 768 * 8
