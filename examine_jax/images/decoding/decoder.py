@@ -178,7 +178,7 @@ class ImageDecoder:
         return self._opened(path, lambda stream: str(self._dicom.digest(stream)))
 
     def tiles(self, path: str) -> tuple[list[list[int]], str]:
-        """The tiles of a whole slide, and why its resolution is not known, as slide.py has it.
+        """The tiles of a whole slide, and what to know of their resolution, as slide.py has it.
 
         Raises:
             UnreadableImage: there are none, for any reason.

@@ -28,6 +28,9 @@ _LEAST_MPP, _MOST_MPP = 0.01, 100.0
 # Pixels whose sides differ by more are a mistake of the file: scanners' are square.
 _MOST_ANISOTROPY = 1.25
 
+# A tile for which fewer of its slide's finest pixels are read is said to be enlarged.
+_ENLARGED = 0.8
+
 # Tiles are listed in bands of so many rows, each band from left to right: neighbours are read one
 # after the other, and a stored tile that several of them share is decoded once.
 _BAND_ROWS = 8
@@ -108,8 +111,8 @@ def slide_tiles(path: str, tiling: Tiling, budget: Budget) -> tuple[list[list[in
 
     Returns:
         x, y and width of each in pixels of level 0, in bands of eight rows from the top down, in
-        each band from left to right; and why the slide's resolution is not known, "" if it is or
-        is not asked for.
+        each band from left to right; and what a user should know of their resolution, "" for
+        nothing.
 
     Raises:
         UnreadableImage: it is damaged, lacks the level, has no tissue, or is smaller than a tile.
@@ -151,7 +154,7 @@ def slide_tiles(path: str, tiling: Tiling, budget: Budget) -> tuple[list[list[in
 
 
 def _scale(slide: Any, tiling: Tiling) -> tuple[float, str]:
-    """Pixels of level 0 a pixel of a tile, and why the slide's own resolution is not known."""
+    """Pixels of level 0 a pixel of a tile, and what a user should know of it."""
     if tiling.level is not None:
         if tiling.level >= slide.level_count:
             raise UnreadableImage(
@@ -161,7 +164,18 @@ def _scale(slide: Any, tiling: Tiling) -> tuple[float, str]:
     if tiling.mpp is None:
         return 1.0, ""
     mpp, problem = _resolution(slide)
-    return (1.0 if mpp is None else tiling.mpp / mpp), problem
+    if mpp is None:
+        return 1.0, (
+            f"{problem}: cut at the finest level, whose tiles may not compare with those of other "
+            "slides (--level names another level)"
+        )
+    scale = tiling.mpp / mpp
+    if scale < _ENLARGED:
+        return scale, (
+            f"has no pixels as fine as {tiling.mpp:g} micrometres: its tiles are enlarged, so they "
+            "are less sharp than those of finer slides (--mpp names coarser pixels)"
+        )
+    return scale, ""
 
 
 def slide_overview(

@@ -56,11 +56,7 @@ def with_tiles(found: Scan, protected: ProtectedDecoder) -> Scan:
                 )
             )
     groups.sort(key=lambda group: group[0])
-    notes += tuple(
-        f"{_first(names)} {problem}: cut at the finest level, whose tiles may not compare with "
-        "those of other slides (--level names another level)"
-        for problem, names in problems.items()
-    )
+    notes += tuple(f"{_first(names)} {problem}" for problem, names in problems.items())
     return dataclasses.replace(
         found,
         candidates=tuple(candidate for _, group in groups for candidate in group),

@@ -94,7 +94,9 @@ def write_slides(
             shown = _shown_name(assessment, indices[0], len(rows))
             if isinstance(overview, UnreadableImage):
                 empty = [""] * (len(_COLUMNS) - 3)
-                rows.append((shown, f"{len(indices):,}", str(overview), *empty))
+                reason, headers = str(overview), assessment.headers
+                reason = reason if headers is None else headers.text(reason)
+                rows.append((shown, f"{len(indices):,}", reason, *empty))
                 continue
             slide = _scored(shown, assessment, np.array(indices), overview)
             own = folder / _folder_name(shown, taken)

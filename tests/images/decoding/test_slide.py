@@ -57,6 +57,15 @@ def test_coarser_tiles_come_from_a_coarser_level(tmp_path: pathlib.Path) -> None
     np.testing.assert_array_equal(images.pixels[1], region[..., :3])
 
 
+@pytest.mark.parametrize(("mpp", "enlarged"), [(0.1, True), (0.39, True), (0.45, False)])
+def test_tiles_that_are_enlarged_are_named(
+    mpp: float, enlarged: bool, tmp_path: pathlib.Path
+) -> None:
+    path = save_slide(tmp_path / "s.svs", tissue_on_glass(), mpp=0.5)
+    _, problem = slide.slide_tiles(str(path), Tiling(mpp=mpp, tile=64), Budget(10**7))
+    assert problem.startswith(f"has no pixels as fine as {mpp} micrometres") is enlarged
+
+
 def test_the_real_slide(real_data: pathlib.Path) -> None:
     path = real_data / "slides/cmu_small_region.svs"
     images = load_images(path, image_size=64, channels=1)
