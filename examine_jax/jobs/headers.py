@@ -15,6 +15,7 @@ import numpy as np
 
 from examine_jax.common.csv_lines import csv_lines
 from examine_jax.common.keyed_names import NameKey, read_or_make_key
+from examine_jax.common.mentions import Mentions
 from examine_jax.common.private_files import replace_private
 from examine_jax.common.processes import is_first
 from examine_jax.common.progress import progress_bar
@@ -206,27 +207,37 @@ class JobHeaders:
         """A message as it may be shown."""
         if self.hide is None:
             return text
-        known = {
-            file: shown
-            for source in self.sources
-            for file in self.of(source).files
-            if file in text and (shown := self.names(source, [file])[0]) != file
-        }
-        for by, identifier in self._unique_identifiers:
-            if identifier in text:
-                known[identifier] = self.token(by, identifier)
+        known = {}
+        for found in self._mentions.found_in(text):
+            for source in self.sources:
+                if found in self._files[source]:
+                    (shown,) = self.names(source, [found])
+                    if shown != found:
+                        known[found] = shown
+            if found in self._unique_identifiers:
+                known[found] = self.token(self._unique_identifiers[found], found)
         return self.hide.text(text, known)
 
     @functools.cached_property
-    def _unique_identifiers(self) -> frozenset[tuple[str, str]]:
-        """Those of studies and series, which messages name."""
-        return frozenset(
-            (by, getattr(one, by))
+    def _files(self) -> Mapping[str, frozenset[str]]:
+        return {source: frozenset(one.files) for source, one in self.sources.items()}
+
+    @functools.cached_property
+    def _mentions(self) -> Mentions:
+        """Files, and identifiers of studies and series, which messages name."""
+        files = (file for each in self.sources.values() for file in each.files)
+        return Mentions.of((*files, *self._unique_identifiers))
+
+    @functools.cached_property
+    def _unique_identifiers(self) -> Mapping[str, str]:
+        """What each is the identifier of, "study" or "series"."""
+        return {
+            getattr(one, by): by
+            for by in ("series", "study")
             for each in self.sources.values()
             for one in each.identities.values()
-            for by in ("study", "series")
             if len(getattr(one, by)) >= _FEWEST_OF_UNIQUE
-        )
+        }
 
     @contextlib.contextmanager
     def hiding(self) -> Iterator[None]:
@@ -264,6 +275,16 @@ class JobHeaders:
         shown = self.names(source, names)
         return groups_of_images(by, shown, lambda one: self.column(source, names, one))
 
+    def unread_note(self) -> str:
+        """What the user should know of headers that cannot be read; "": nothing."""
+        unread = sum(len(one.unread) for one in self.sources.values())
+        if not unread or self.privacy.keep_ids or self.privacy.anonymous_names:
+            return ""
+        return (
+            f"DICOM headers that cannot be read: {unread:,}; names in the paths of their files "
+            "that no other header has are shown (--anonymous_names hides all names)"
+        )
+
     def keep_table(self, progress: bool = True) -> tuple[str, ...]:
         """Writes which name and which identifier each token stands for, beside the key.
 
@@ -276,10 +297,13 @@ class JobHeaders:
         Raises:
             OSError: a table cannot be written.
         """
-        if "key" not in vars(self) or not is_first():  # Nothing was hidden.
+        if not is_first():
             return ()
-        notes = [f"a new key was made in {self.key.file}: keep it"] if self.key.made else []
-        for source, headers in self.sources.items():
+        notes = [note] if (note := self.unread_note()) else []
+        hashed = "key" in vars(self)
+        if hashed and self.key.made:
+            notes.append(f"a new key was made in {self.key.file}: keep it")
+        for source, headers in self.sources.items() if hashed else ():
             shown = self.names(source, headers.files)
             rows = [pair for pair in zip(shown, headers.files) if pair[0] != pair[1]]
             hidden = len(rows)

@@ -156,6 +156,14 @@ def test_without_need_no_key_is_made(
     assert (tmp_path / "data").exists()
 
 
+def test_headers_that_cannot_be_read_are_told() -> None:
+    sources = {"images": SourceHeaders({}, ("Zwiebel/a.dcm",), ("Zwiebel/a.dcm",))}
+    (note,) = JobHeaders(sources, PrivacySettings()).keep_table(progress=False)
+    assert note.startswith("DICOM headers that cannot be read: 1;")
+    for settings in (PrivacySettings(keep_ids=True), PrivacySettings(anonymous_names=True)):
+        assert JobHeaders(sources, settings).keep_table(progress=False) == ()
+
+
 @pytest.mark.parametrize(
     "name",
     ["=cmd|' /C'!A0^x", "a\nb^c", "x" * 5000, "[(+*?^$.", "\u202eevil^\u0301", "A^B=C^D=E^F=G"],

@@ -62,6 +62,9 @@ def header_warnings(assessment: Assessment) -> tuple[str, ...]:
         warnings.append(
             f"{_of(faces)} a recognisable face or the like (RecognizableVisualFeatures is YES)."
         )
+    unread = "" if assessment.headers is None else assessment.headers.unread_note()
+    if unread:
+        warnings.append(f"{unread}.")
     stored = assessment.stored_names or assessment.names
     hidden = sum(name != shown for name, shown in zip(stored, assessment.names, strict=True))
     if hidden:
