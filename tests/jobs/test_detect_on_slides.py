@@ -12,6 +12,7 @@ from examine_jax.detection.training import Detector
 from examine_jax.images.decoding.tiling import Tiling
 from examine_jax.jobs.detect import detect
 from examine_jax.jobs.detect.detect import DetectSettings, detect_boxes
+from examine_jax.jobs.detect.page import _warnings
 from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.boxes.reading import read_boxes
 from tests.support.slides import save_slide, tissue_on_glass
@@ -21,10 +22,12 @@ pytest.importorskip("openslide", reason="slides need examine-jax[slides]")
 
 
 def test_boxes_on_tiles_are_written_in_pixels_of_the_slide(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "images").mkdir()
-    save_slide(tmp_path / "images" / "s.svs", tissue_on_glass(), mpp=0.5)
+    save_slide(tmp_path / "images" / "s.svs", tissue_on_glass())
 
     def one_box(detector: Any, pixels: Any, names: tuple[str, ...], **settings: Any) -> BoxSet:
         count = len(names)
@@ -44,7 +47,11 @@ def test_boxes_on_tiles_are_written_in_pixels_of_the_slide(
     monkeypatch.setattr(detect, "predict_together", one_box)
     output, tiling = tmp_path / "p.csv", Tiling(overlap=128)
     settings = DetectSettings(tmp_path / "images", tmp_path, output)
-    found = detect_boxes(settings, tiling=tiling, progress=False)
+    found = detect_boxes(settings, tiling=tiling)
+    note = "s.svs does not state how many micrometres a pixel has"
+    assert f"images: {note}" in capsys.readouterr().err
+    assert _warnings(found)[0].startswith(note)
+    assert _warnings(found)[1].startswith("The images are tiles of slides. The file has the 9 ")
     assert len(found.images) == 9  # tiles of 256 pixels, one every 128, in columns 128 to 512
     assert len(found.whole) == len(found.predictions) == 9
     written, _ = read_boxes(output, format="csv")

@@ -203,6 +203,8 @@ def _detect_boxes(
                 settings.dicom_window,
             ),
         )
+    for note in map(headers.text, images.notes) if progress else ():
+        print(f"images: {note}", file=sys.stderr)
     if images.stored_sizes is None:
         raise ValueError(f"{settings.images} does not tell the images' own sizes")
     boxed = None

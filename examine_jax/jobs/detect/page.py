@@ -201,26 +201,23 @@ def class_table(metrics: DetectionMetrics) -> Table:
 
 
 def _warnings(found: DetectedBoxes) -> tuple[str, ...]:
-    on_slides: tuple[str, ...] = ()
+    warnings = list(found.images.notes)
     if found.whole is not found.predictions:
-        on_slides = (
+        warnings.append(
             f"The images are tiles of slides. The file has the {len(found.whole)} detections that "
             "are left on whole slides, in pixels of their finest level; of those that neighbouring "
-            "tiles share, one is kept.",
+            "tiles share, one is kept."
         )
-    if found.metrics is None:
-        return on_slides
-    without = [
-        name
-        for name, count in zip(found.metrics.classes, found.metrics.coco.num_truth)
-        if not count
-    ]
-    if not without:
-        return on_slides
-    return (
-        *on_slides,
-        f"No measured image has a true box of {', '.join(without)}: not in the means.",
-    )
+    metrics = found.metrics
+    if metrics is None:
+        return tuple(warnings)
+    counts = zip(metrics.classes, metrics.coco.num_truth)
+    without = [name for name, count in counts if not count]
+    if without:
+        warnings.append(
+            f"No measured image has a true box of {', '.join(without)}: not in the means."
+        )
+    return tuple(warnings)
 
 
 def _cell(value: float | int | str) -> str:
