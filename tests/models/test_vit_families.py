@@ -61,6 +61,23 @@ def test_features_equal_the_source_librarys(golden, name, size):
     assert np.abs(actual - expected).max() <= 1e-5 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("pool", ["avg", "token", ""])
+def test_a_tower_of_dinov3_in_open_clip_is_pooled_as_timm_does(golden, tmp_path, pool):
+    """Alone, timm's DINOv3 gives its class token; timm's own default is the mean of the patches."""
+    vision = {"timm_model_name": "vit_small_patch16_dinov3", "timm_pool": pool}
+    vision |= {"timm_proj": "none", "image_size": 24}
+    configuration = {"model_cfg": {"embed_dim": 16, "vision_cfg": vision}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(configuration))
+    (tmp_path / "encoder.json").write_text(json.dumps({"heads": 2}))
+    trunk = load_file(SAVED / "dinov3" / "model.safetensors")
+    towers = {f"visual.trunk.{name}": array for name, array in trunk.items()}
+    save_file(towers, tmp_path / "open_clip_model.safetensors")
+    tokens = golden["dinov3.tokens"]
+    expected = tokens[:, 0] if pool == "token" else tokens[:, 5:].mean(axis=1)
+    actual = features(read_network(tmp_path), golden["images.24"])
+    assert np.abs(actual - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
 def test_names_on_disk_and_in_memory_are_one_network():
     networks = [read_network(SAVED / f"hf_registers_gated{end}") for end in ("", "_in_memory")]
     assert networks[0].encoder == networks[1].encoder

@@ -272,43 +272,6 @@ def test_a_state_dict_in_memory_reads_like_a_file(saved, golden):
     assert_close(tokens, golden["vit.24"], 5e-6)
 
 
-def test_a_timm_folder_gives_the_pixel_normalisation(saved, tmp_path):
-    tensors = {
-        name: array
-        for name, array in load_file(SAVED / "resnet_basic" / "model.safetensors").items()
-    }
-    timm = {}
-    for name, array in tensors.items():
-        parts = name.removeprefix("resnet.").split(".")
-        if parts[0] == "embedder":
-            timm[f"{'conv1' if parts[2] == 'convolution' else 'bn1'}.{parts[3]}"] = array
-        elif parts[0] == "encoder":
-            block = f"layer{int(parts[2]) + 1}.{parts[4]}"
-            if parts[5] == "shortcut":
-                timm[f"{block}.downsample.{int(parts[6] == 'normalization')}.{parts[7]}"] = array
-            else:
-                kind = "conv" if parts[7] == "convolution" else "bn"
-                timm[f"{block}.{kind}{int(parts[6]) + 1}.{parts[8]}"] = array
-    folder = tmp_path / "timm"
-    folder.mkdir()
-    save_file(timm, folder / "model.safetensors")
-    settings = {
-        "architecture": "resnet18",
-        "model_args": {"num_classes": 0, "in_chans": 3},
-        "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
-    }
-    (folder / "config.json").write_text(json.dumps(settings))
-    network = read_network(folder)
-    assert (network.pixel_mean, network.pixel_deviation) == ((0.5,) * 3, (0.25,) * 3)
-    expected = read_network(SAVED / "resnet_basic")
-    settings["model_args"]["output_stride"] = 8
-    (folder / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(ValueError, match="model_args has output_stride"):
-        read_network(folder)
-    assert jax.tree.all(jax.tree.map(np.array_equal, network.params, expected.params))
-    assert jax.tree.all(jax.tree.map(np.array_equal, network.batch_stats, expected.batch_stats))
-
-
 def test_a_stem_for_small_images_asks_for_their_size(tmp_path):
     arrays = {
         "conv1.weight": np.ones((4, 3, 3, 3), np.float32),
@@ -342,61 +305,4 @@ def test_a_folder_with_a_pickle_says_what_to_do(saved):
     folder = saved("vit")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"pytorch_model.bin may be a pickle.*model\.safetensors"):
-        read_network(folder)
-
-
-@pytest.mark.parametrize(
-    ("settings", "mean", "deviation"),
-    [
-        ({"image_mean": [0.2, 0.2], "image_std": [0.5, 0.5]}, (0.2, 0.2), (0.5, 0.5)),
-        (
-            {"do_normalize": False, "image_mean": [0.2, 0.2], "image_std": [0.5, 0.5]},
-            (0.0,),
-            (1.0,),
-        ),
-        (
-            {"rescale_factor": 1 / 127.5, "image_mean": [1.0, 1.0], "image_std": [1.0, 1.0]},
-            (0.5, 0.5),
-            (0.5, 0.5),
-        ),
-        (
-            {"do_rescale": False, "image_mean": [51.0, 51.0], "image_std": [255.0, 255.0]},
-            (0.2, 0.2),
-            (1.0, 1.0),
-        ),
-        ({}, (0.5,), (0.5,)),
-    ],
-)
-def test_pixels_are_normalised_as_the_preprocessor_says(saved, settings, mean, deviation):
-    folder = saved("vit")
-    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
-    network = read_network(folder)
-    np.testing.assert_allclose(network.pixel_mean, mean, rtol=1e-6)
-    np.testing.assert_allclose(network.pixel_deviation, deviation, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"rescale_factor": 0}, "rescale_factor is 0; it must be a positive number"),
-        ({"rescale_factor": None, "image_mean": [0.5], "image_std": [0.0]}, "deviation above 0"),
-        ({"image_mean": [0.5, 0.5], "image_std": [0.5]}, "one number for each channel"),
-        ({"image_mean": [float("nan")], "image_std": [0.5]}, "one number for each channel"),
-    ],
-)
-def test_a_scale_of_pixels_that_cannot_be_is_refused(saved, settings, message):
-    folder = saved("vit")
-    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
-    with pytest.raises(ValueError, match=message):
-        read_network(folder)
-
-
-def test_an_invalid_preprocessor_is_refused(saved):
-    folder = saved("vit")
-    (folder / "preprocessor_config.json").write_text(
-        json.dumps({"image_mean": 0.5, "image_std": "many"})
-    )
-    with pytest.raises(
-        ValueError, match=r"preprocessor_config.json: mean 0.5 .* no lists of numbers"
-    ):
         read_network(folder)

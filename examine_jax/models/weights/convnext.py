@@ -25,6 +25,7 @@ from examine_jax.models.weights.imported import (
     normalisation,
 )
 from examine_jax.models.weights.tensors import Tensors
+from examine_jax.models.weights.timm_arguments import refuse_other_pool
 from examine_jax.models.weights.transformer import activation, renamed
 
 # To timm's names.
@@ -120,9 +121,7 @@ class TimmConvNeXtFamily:
                     f"{where}: model_args has {argument}, which is not known here and may change "
                     "the features; such a network cannot be read"
                 )
-        pooling = arguments.get("global_pool", configuration.get("global_pool") or "avg")
-        if pooling != "avg":
-            raise ValueError(f"{where}: global_pool is {pooling!r}; only 'avg' can be read")
+        refuse_other_pool(configuration, arguments, where)
         epsilon = positive_number(
             arguments, "norm_eps", 1e-5 if "_xxlarge" in name else 1e-6, f"{where}, model_args"
         )

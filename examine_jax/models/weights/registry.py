@@ -31,7 +31,8 @@ _FAMILIES: tuple[Family, ...] = (
     CLIPFamily(),
     SigLIPFamily(),
 )
-FAMILIES: tuple[Family, ...] = (*_FAMILIES, OpenCLIPFamily(trunks=_FAMILIES))
+_TRUNKS: tuple[Family, ...] = (TimmDINOv3Family(pooled=True), *_FAMILIES)
+FAMILIES: tuple[Family, ...] = (*_FAMILIES, OpenCLIPFamily(trunks=_TRUNKS))
 
 # Those that the names of the tensors tell, in a file without a configuration.
 BARE_FAMILIES: tuple[BareFamily, ...] = (BareConvNeXtFamily(), BareResNetFamily())

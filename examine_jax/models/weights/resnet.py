@@ -21,7 +21,11 @@ from examine_jax.models.weights.imported import (
     normalisation,
 )
 from examine_jax.models.weights.tensors import Tensors
-from examine_jax.models.weights.timm_arguments import model_args, refuse_other_arguments
+from examine_jax.models.weights.timm_arguments import (
+    model_args,
+    refuse_other_arguments,
+    refuse_other_pool,
+)
 
 # transformers' names to torchvision's; timm uses torchvision's.
 _FROM_TRANSFORMERS = (
@@ -37,7 +41,9 @@ _FROM_TRANSFORMERS = (
     (r"\.shortcut\.normalization\.", ".downsample.1."),
 )
 
-
+# timm's networks of this form. Others have the same tensors, but blur where they shrink a map
+# (resnetblur50, resnetaa50).
+_TIMM_NAMES = re.compile(r"(tv_|ssl_|swsl_)?resnet(18|26|34|50|101|152|200)(\..*)?")
 # The tensors tell the sizes.
 _FIELDS = frozenset(
     {"depths", "hidden_sizes", "embedding_size", "layer_type", "num_channels", "hidden_act"}
@@ -80,9 +86,16 @@ class TimmResNetFamily:
         )
 
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
+        name = str(stored.configuration["architecture"])
+        if not _TIMM_NAMES.fullmatch(name):
+            raise ValueError(
+                f"{stored.where}: architecture is {name}, which has another stem, other blocks or "
+                "norms than the ResNets that can be read"
+            )
         given = model_args(stored.configuration, stored.where)
         facts = {"in_chans": resnet_config(stored.tensors, image_size or 224).channels}
-        refuse_other_arguments(given, {**facts, "global_pool": "avg"}, (), stored.where)
+        refuse_other_arguments(given, facts, ("global_pool",), stored.where)
+        refuse_other_pool(stored.configuration, given, stored.where)
         settings = stored.configuration.get("pretrained_cfg")
         settings = settings if isinstance(settings, dict) else {}
         pixels = normalisation(

@@ -79,12 +79,16 @@ class Tensors:
     def refuse_unused(self, ignored: str) -> None:
         """Raises a ValueError if a tensor was never taken: the network is then another one.
 
+        An empty tensor changes nothing.
+
         Args:
             ignored: a pattern of names that do not contribute to the features, such as a
                 classifier's.
         """
         unused = sorted(
-            name for name in self.arrays if name not in self._taken and not re.match(ignored, name)
+            name
+            for name, array in self.arrays.items()
+            if name not in self._taken and array.size and not re.match(ignored, name)
         )
         if unused:
             more = f" and {len(unused) - 3} more" if len(unused) > 3 else ""

@@ -58,6 +58,26 @@ def image_size_of(
     return sides[0]
 
 
+def pool_of(configuration: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """The global_pool of model_args, config.json or its pretrained_cfg; None: none has it."""
+    described = configuration.get("pretrained_cfg")
+    places = (given, configuration, described if isinstance(described, dict) else {})
+    said = (place.get("global_pool") for place in places)
+    return next((pool for pool in said if pool is not None), None)
+
+
+def refuse_other_pool(
+    configuration: Mapping[str, Any], given: Mapping[str, Any], where: str
+) -> None:
+    """Raises a ValueError if a convolutional network pools its last map otherwise than by its mean.
+
+    Where timm gives the whole map (global_pool ""), the feature is its mean.
+    """
+    pool = pool_of(configuration, given)
+    if pool not in (None, "", "avg"):
+        raise ValueError(f"{where}: global_pool is {pool!r}; only 'avg' can be read")
+
+
 def timm_pixels(stored: StoredNetwork, channels: int) -> PixelNormalisation:
     """How pixels are normalised: encoder.json's, or pretrained_cfg's mean and std.
 

@@ -15,6 +15,7 @@ from examine_jax.models.weights.timm_arguments import (
     heads_of,
     image_size_of,
     model_args,
+    pool_of,
     refuse_depth,
     refuse_other_arguments,
     refuse_other_mlp_ratio,
@@ -77,8 +78,12 @@ class TimmDINOv3Family:
     """timm's vision transformers of DINOv3, with the class token as features.
 
     timm itself averages the patches by default; DINOv3's authors use the class token.
+
+    Attributes:
+        pooled: whether the features are those that timm pools, as in OpenCLIP's towers.
     """
 
+    pooled: bool = False
     name: str = "timm's dinov3"
 
     def recognises(self, configuration: Mapping[str, Any]) -> bool:
@@ -94,6 +99,7 @@ class TimmDINOv3Family:
         _, mlp_width = shape_of(tensors, "blocks.0.mlp.fc2.weight", 2)
         qkv = "blocks.0.attn.qkv.bias" in tensors.arrays
         named = _ARCHITECTURES[timm_name(configuration["architecture"])]
+        averaged = self.pooled and pool_of(configuration, given) != "token"
         registers = shape_of(tensors, "reg_token", 3)[1] if "reg_token" in tensors.arrays else 0
         try:
             config = ViTConfig(
@@ -104,7 +110,7 @@ class TimmDINOv3Family:
                 depth=count_blocks(tensors),
                 heads=heads_of(named[:2], given, width, where),
                 mlp_width=mlp_width,
-                pooling="class_token",
+                pooling="mean" if averaged else "class_token",
                 layer_norm_epsilon=1e-5,
                 positions="rotary",
                 qkv_bias=qkv,
@@ -119,7 +125,7 @@ class TimmDINOv3Family:
             raise ValueError(f"{where}: {error}") from error
         pool = given.get("global_pool")
         facts = {
-            # timm's ways to pool that have the same tensors; the features are the class token.
+            # timm's ways to pool that have the same tensors.
             "global_pool": pool if pool in ("", "avg", "token") else "avg or token",
             "patch_size": patch,
             "in_chans": channels,

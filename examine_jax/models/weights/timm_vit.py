@@ -19,6 +19,7 @@ from examine_jax.models.weights.timm_arguments import (
     heads_of,
     image_size_of,
     model_args,
+    pool_of,
     refuse_depth,
     refuse_other_arguments,
     refuse_other_mlp_ratio,
@@ -229,10 +230,9 @@ def _pooling(
     if said is None:
         if parts.attention_pooling is not None:
             return "attention"
-        described = stored.configuration.get("pretrained_cfg")
-        for place in (stored.configuration, described if isinstance(described, dict) else {}):
-            said = place.get("global_pool") if said is None else said
-        if parts.pooled_norm and said == "token":  # timm's norm after the pooling is the mean's
+        said = pool_of(stored.configuration, given)
+        # timm's norm after the pooling is the mean's, unless it is asked for.
+        if parts.pooled_norm and said == "token" and not given.get("fc_norm"):
             said = None
     if said is None:
         return "mean" if parts.pooled_norm or not class_token else "class_token"
