@@ -30,7 +30,8 @@ class SourceHeaders:
 
     Attributes:
         identities: of each DICOM file, by the file's name.
-        unread: the names of DICOM files whose header cannot be read.
+        unread: the names of DICOM files whose header cannot be read, or names no patient and no
+            study: cut files end before.
         files: the names of all files that were found, read or not.
     """
 
@@ -84,7 +85,11 @@ def read_headers(
         for done, (name, result) in enumerate(zip(places, results), 1):
             if isinstance(result, HeaderIdentity):
                 identities[name] = result
-            elif result is not None:  # Whether a file at a URL is DICOM is known only now.
+            says_nothing = isinstance(result, HeaderIdentity) and not (
+                result.patient or result.study or result.people
+            )
+            # Whether a file at a URL is DICOM is known only now: None says that it is not.
+            if says_nothing or isinstance(result, UnreadableImage):
                 unread.append(name)
             if on_progress is not None:
                 on_progress(done, len(places))

@@ -281,8 +281,9 @@ class JobHeaders:
         if not unread or self.privacy.keep_ids or self.privacy.anonymous_names:
             return ""
         return (
-            f"DICOM headers that cannot be read: {unread:,}; names in the paths of their files "
-            "that no other header has are shown (--anonymous_names hides all names)"
+            f"DICOM headers that cannot be read, or name no patient and no study: {unread:,}; "
+            "names in the paths of their files that no other header has are shown "
+            "(--anonymous_names hides all names)"
         )
 
     def keep_table(self, progress: bool = True) -> tuple[str, ...]:

@@ -159,7 +159,7 @@ def test_without_need_no_key_is_made(
 def test_headers_that_cannot_be_read_are_told() -> None:
     sources = {"images": SourceHeaders({}, ("Zwiebel/a.dcm",), ("Zwiebel/a.dcm",))}
     (note,) = JobHeaders(sources, PrivacySettings()).keep_table(progress=False)
-    assert note.startswith("DICOM headers that cannot be read: 1;")
+    assert note.startswith("DICOM headers that cannot be read, or name no patient and no study: 1;")
     for settings in (PrivacySettings(keep_ids=True), PrivacySettings(anonymous_names=True)):
         assert JobHeaders(sources, settings).keep_table(progress=False) == ()
 
