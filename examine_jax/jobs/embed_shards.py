@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -250,6 +251,11 @@ class _Job:
     def names(self) -> tuple[str, ...]:
         return self.headers.names(self.images, self.source.names)
 
+    @functools.cached_property
+    def _has_tiles(self) -> bool:
+        """Whether an image is a slide's tile. Once, because it reads the names of all shards."""
+        return any(place_in_slide(name) is not None for name in self.source.names)
+
     def write(self, parts: _Parts, number: int) -> None:
         """Embeds the shard's images and writes it, whole or not at all."""
         kept: list[int] = []
@@ -268,6 +274,8 @@ class _Job:
             shown = self.headers.skipped(self.images, skipped)
             pairs = [(one.name, one.reason) for one in shown]
             write_text(parts.skipped_file(number), json.dumps(pairs, indent=1) + "\n")
+        else:
+            parts.skipped_file(number).unlink(missing_ok=True)  # of a killed run
         if kept:
             stored = [self.source.names[row] for row in kept]
             _write_parquet(parts.file(number), self._columns(stored), np.concatenate(features))
@@ -280,7 +288,7 @@ class _Job:
             for by in HEADER_GROUPS:
                 columns[by] = self.headers.column(self.images, stored, by)
             columns["modality"] = self.headers.modalities(self.images, stored)
-        if any(place_in_slide(name) is not None for name in self.source.names):
+        if self._has_tiles:
             places = slide_columns(self.images, stored, shown)
             columns |= {name: places.get(name, [None] * len(stored)) for name in _PLACES}
         return columns
