@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import math
 from typing import Any
 
 import numpy as np
@@ -56,6 +55,12 @@ _SHOWN = (
     *("PhotometricInterpretation", "RescaleSlope", "RescaleIntercept", "PixelPaddingValue"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction"),
 )
+
+# Places, spacings and numbers of slices are below this.
+_LARGEST = 1e12
+
+# Slices that differ in one of these form no volume.
+_NOT_MIXED = ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID")
 
 _LOCALIZER = "LOCALIZER"
 
@@ -167,10 +172,11 @@ def _placement(
     number = _numbers(_first(where, "InstanceNumber"), 1)
     location = _numbers(_first(where, "SliceLocation"), 1)
     kind = _text(where, "ImageType").upper()
-    frame_of_reference = str(_first(where, "FrameOfReferenceUID") or "")
+    # Some programs that remove names give the series of all patients one identifier.
+    apart = (str(_first(where, name) or "") for name in _NOT_MIXED)
     localizer = _LOCALIZER if _LOCALIZER in kind.split() else ""
     return Placement(
-        "|".join((series, frame_of_reference, localizer)),
+        "|".join((series, *apart, localizer)),
         (int(header.Rows), int(header.Columns)),
         _numbers(_first(where, "PixelSpacing"), 2),
         orientation,
@@ -207,12 +213,12 @@ def _list(value: Any) -> list[Any]:
 
 
 def _numbers(value: Any, count: int) -> tuple[float, ...]:
-    """As many finite numbers; none where they are not that."""
+    """As many numbers that a place may have; none where they are not that."""
     try:
         found = tuple(float(one) for one in _list(value))
     except (TypeError, ValueError, OverflowError):
         return ()
-    if len(found) != count or not all(map(math.isfinite, found)):
+    if len(found) != count or not all(abs(one) < _LARGEST for one in found):
         return ()
     return found
 

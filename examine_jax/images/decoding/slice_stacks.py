@@ -1,9 +1,9 @@
 """Puts the slices of DICOM series together: which form a volume, in which order.
 
-Slices of one series form a stack if they have one size, one orientation and one pixel spacing. They
-are ordered by their positions along the normal of their plane (ImagePositionPatient and
-ImageOrientationPatient); where these are missing, by SliceLocation, else by InstanceNumber, else as
-they are given.
+Slices of one series of one patient form a stack if they have one size, one orientation and one
+pixel spacing. They are ordered by their positions along the normal of their plane
+(ImagePositionPatient and ImageOrientationPatient); where these are missing, by SliceLocation, else
+by InstanceNumber, else as they are given.
 
 A series may hold several volumes: times, echoes, diffusion weights. They are told apart only where
 slices share a position, by the first of `Placement.phases` whose values separate these. Where most
@@ -30,6 +30,9 @@ _TOLERANCE = 1e-3
 
 # Positions are equal that differ by less than this share of a stack's length, or than this.
 _NEAR_SHARE, _NEAR = 1e-5, 1e-4
+
+# In its plane, a slice has the place of another if they differ by less, in millimetres.
+_NEAR_WITHIN = 0.01
 
 # Distances of neighbours: up to this share of the median, they are regular; above that, a gap.
 _REGULAR, _GAP = 0.02, 1.5
@@ -254,15 +257,30 @@ def _keys(
     slices: Sequence[Placement], indices: Sequence[int], timed: bool
 ) -> dict[int, tuple[str, ...]]:
     """What may tell volumes apart: where a slice lies within its plane, phases and times."""
-    keys: dict[int, tuple[str, ...]] = {}
-    for index in indices:
-        one = slices[index]
-        within = ""
-        if one.position and one.orientation:
-            directions = np.reshape(one.orientation, (2, 3))
-            within = " ".join(f"{value:.2f}" for value in directions @ np.array(one.position))
-        keys[index] = (within, *one.phases, *(one.times if timed else ()))
-    return keys
+    within = [""] * len(indices)
+    if slices[indices[0]].ordered_by == "position":
+        along, down = (
+            _numbered(
+                [
+                    float(np.dot(slices[index].orientation[axes], slices[index].position))
+                    for index in indices
+                ]
+            )
+            for axes in (slice(3), slice(3, 6))
+        )
+        within = [f"{one:06} {other:06}" for one, other in zip(along, down)]
+    return {
+        index: (own, *slices[index].phases, *(slices[index].times if timed else ()))
+        for index, own in zip(indices, within)
+    }
+
+
+def _numbered(values: Sequence[float]) -> list[int]:
+    """A number for each value, in their order; neighbours that differ by little have the same."""
+    order = np.argsort(values)
+    numbers = np.zeros(len(order), int)
+    numbers[order[1:]] = np.cumsum(np.diff(np.array(values)[order]) > _NEAR_WITHIN)
+    return [int(number) for number in numbers]
 
 
 def _rank(value: str) -> tuple[int, float, str]:

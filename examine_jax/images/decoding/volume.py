@@ -208,13 +208,16 @@ def read_slices(
         intensity_range: the values that are black and white; None: the volume's own.
 
     Raises:
-        UnreadableImage: it has NaN or infinity, or no slice that is not empty.
+        UnreadableImage: it has NaN or infinity, or values that float32 does not hold, or no slice
+            that is not empty.
         OSError: it is cut off.
     """
     stored = np.asanyarray(volume.stored)
     if stored.dtype.kind == "f" and not np.isfinite(stored).all():
         raise UnreadableImage("NaN or infinity among its values; replace them")
-    scale = intensity_range or _scale(volume, stored)
+    sample = _sample(volume, stored)
+    scale = intensity_range or _scale(volume, stored, sample)
+    _check_float32(volume, stored, sample, scale)
     wanted = range(0, volume.depth, slicing.step)
     slices = Slices((), 0, scale, stored)
     indices = tuple(index for index in wanted if not _is_empty(slices.of(volume, index), scale))
@@ -223,14 +226,52 @@ def read_slices(
     return dataclasses.replace(slices, indices=indices, empty=len(wanted) - len(indices))
 
 
-def _scale(volume: Volume, stored: Num[np.ndarray, "x y z"]) -> tuple[float, float]:
+def _sample(volume: Volume, stored: Num[np.ndarray, "x y z"]) -> Float[np.ndarray, " values"]:
+    """Some of a volume's values, evenly spread."""
     every = max(1, stored.size // _MOST_SAMPLED) | 1
-    sample = stored.ravel(order="K")[::every].astype(np.float64)
-    low, high = np.percentile(sample * volume.slope + volume.intercept, _PERCENTILES)
+    return _scaled(volume, stored.ravel(order="K")[::every])
+
+
+def _ends(volume: Volume, stored: Num[np.ndarray, "x y z"]) -> Float[np.ndarray, "2"]:
+    """The lowest and the highest value."""
+    return np.sort(_scaled(volume, np.array([stored.min(), stored.max()])))
+
+
+def _scaled(volume: Volume, stored: Num[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return stored.astype(np.float64) * volume.slope + volume.intercept
+
+
+def _scale(
+    volume: Volume, stored: Num[np.ndarray, "x y z"], sample: Float[np.ndarray, " values"]
+) -> tuple[float, float]:
+    with np.errstate(invalid="ignore"):
+        low, high = np.percentile(sample, _PERCENTILES)
     if low == high:
-        ends = np.array([stored.min(), stored.max()], np.float64)
-        low, high = np.sort(ends * volume.slope + volume.intercept)
+        low, high = _ends(volume, stored)
     return float(low), float(high if high > low else low + 1)
+
+
+def _check_float32(
+    volume: Volume,
+    stored: Num[np.ndarray, "x y z"],
+    sample: Float[np.ndarray, " values"],
+    scale: tuple[float, float],
+) -> None:
+    """Refuses values that float32 does not hold, or not to half a grey: slices are of float32."""
+    low, high = _ends(volume, stored)
+    largest = max(-low, high)
+    if not largest <= np.finfo(np.float32).max:
+        raise UnreadableImage(
+            f"values up to {largest:g}, more than float32 holds; save it with a smaller slope"
+        )
+    black, white = scale
+    lost = float(np.abs(sample.astype(np.float32) - sample).max())
+    if low < high and lost > (white - black) / 510:
+        raise UnreadableImage(
+            f"values near {largest:g} that differ by so little that float32 does not tell them "
+            f"apart (black is {black:.12g}, white {white:.12g}); subtract an offset from them"
+        )
 
 
 def _is_empty(values: Float[np.ndarray, "rows columns 1"], scale: tuple[float, float]) -> bool:

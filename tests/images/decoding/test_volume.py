@@ -142,6 +142,12 @@ def bad_volumes(folder: pathlib.Path) -> dict[str, str]:
     save(folder / "4d.nii.gz", values.reshape(20, 20, 5, 4))
     save(folder / "constant.nii", np.full((5, 5, 5), 7, np.int16))
     save(folder / "line.nii", values[:1])
+    save(folder / "near.nii", 2**30 + np.arange(64, dtype=np.int32).reshape(4, 4, 4))
+    save(folder / "huge.nii", values.astype(np.float64) * 1e39)
+    steep = save(folder / "steep.nii", np.arange(64, dtype=np.int16).reshape(4, 4, 4))
+    content = bytearray(steep.read_bytes())
+    content[112:116] = np.array([3e38], "<f4").tobytes()
+    steep.write_bytes(content)
     save(folder / "complex.nii", values.astype(np.complex64))
     holed = values.copy()
     holed[3, 3, 3] = np.nan
@@ -168,7 +174,10 @@ def bad_volumes(folder: pathlib.Path) -> dict[str, str]:
         "cut.nii": "Expected 32000 bytes, got",
         "cut.nii.gz": "ended before the end-of-stream marker",
         "empty.nii.gz": "empty: 0 bytes",
+        "huge.nii": "more than float32 holds",
         "line.nii": "whose axial slices are lines",
+        "near.nii": "float32 does not tell them apart (black is 1073741824.",
+        "steep.nii": "values up to 1.89e+40, more than float32 holds",
         "nan.nii": "NaN or infinity among its values",
         "text.nii": "its content is no PNG",
         "within.nii": "its values begin within its header",

@@ -9,6 +9,7 @@ import pytest
 pydicom = pytest.importorskip("pydicom", reason="DICOM needs examine-jax[dicom]")
 
 from examine_jax.images import ImageSet, load_images, stream_images
+from examine_jax.images.decoding.slice_stacks import Placement, find_stacks
 from examine_jax.images.decoding.slicing import Slicing
 from examine_jax.images.stored_images import StoredImages
 from tests.images.sources.test_archive import pack
@@ -183,6 +184,36 @@ def test_the_volumes_of_a_series_are_not_mixed(tmp_path: pathlib.Path, changes: 
     assert len(read(tmp_path, step=4)) == 2
 
 
+@pytest.mark.parametrize("differing", ["PatientID", "StudyInstanceUID"])
+def test_patients_are_not_mixed_whose_series_have_one_identifier(
+    tmp_path: pathlib.Path, differing: str
+) -> None:
+    for k, values in enumerate(volume(6)):
+        own = {differing: f"1.{k % 2}", "InstanceNumber": k}
+        slice_of(values, (0, 0, k), **own).save_as(tmp_path / f"{k}.dcm")
+    names = ("0.dcm", "2.dcm", "4.dcm", "1.dcm", "3.dcm", "5.dcm")
+    assert read(tmp_path).names == names
+    assert len(read(tmp_path, plane="coronal")) == 14
+
+
+@pytest.mark.parametrize("about", [0.0, -125.005])
+def test_positions_that_differ_by_little_tell_no_volumes_apart(about: float) -> None:
+    slices = [
+        Placement(
+            "s",
+            (4, 4),
+            orientation=AXIAL,
+            position=(about + float(x), 0.0, float(z)),
+            number=n,
+            digest=f"{n}{z}",
+        )
+        for n, signs in enumerate([(1, -1, 1, -1), (-1, 1, -1, 1)])
+        for z, x in enumerate(1e-4 * np.array(signs))
+    ]
+    stacks = find_stacks(slices).stacks
+    assert [stack.indices for stack in stacks] == [(0, 1, 2, 3), (4, 5, 6, 7)]
+
+
 def test_localizers_and_other_sizes_stand_apart(tmp_path: pathlib.Path) -> None:
     values = volume()
     write_series(tmp_path, values, SHUFFLED)
@@ -226,7 +257,9 @@ def test_gaps_and_missing_positions_are_said(tmp_path: pathlib.Path) -> None:
     assert "leave slice_axis out" in str(raised.value)
 
 
-@pytest.mark.parametrize("text", [b"nan\\20\\30", b"inf\\20\\30", b"a\\b\\c", b"1\\2", b""])
+@pytest.mark.parametrize(
+    "text", [b"nan\\20\\30", b"inf\\20\\30", b"1e308\\9\\9", b"a\\b\\c", b"1\\2", b""]
+)
 def test_positions_that_are_none_are_left_out(tmp_path: pathlib.Path, text: bytes) -> None:
     write_series(tmp_path, volume(4))
     with_odd_position(tmp_path / "IM02.dcm", text)
