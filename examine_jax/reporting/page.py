@@ -13,6 +13,7 @@ import importlib.resources
 import io
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 
 import jinja2
@@ -27,6 +28,7 @@ from examine_jax.reporting.tables import Skipped
 
 # The page lists this many skipped files or duplicates; the CSV files list all.
 _MOST_LISTED = 100
+_FLAG = re.compile(r"(?<![\w-])--[a-z_]+(?:=[\w%]+)?")
 _THUMBNAIL = 160
 _LARGEST_SIDE = 480
 
@@ -300,6 +302,7 @@ def render(template: str, content: Mapping[str, object]) -> str:
     environment.filters["attribute"] = _attribute
     environment.filters["is_wide"] = _is_wide
     environment.filters["data_uri"] = _data_uri
+    environment.filters["flags"] = _flags
     templates = importlib.resources.files("examine_jax.reporting") / "templates"
     script = (templates / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
@@ -326,6 +329,12 @@ def _name(name: str) -> markupsafe.Markup:
 def _attribute(text: str) -> markupsafe.Markup:
     """Escaped text; carriage returns become references, or browsers would read line feeds."""
     return markupsafe.Markup(str(markupsafe.escape(text)).replace("\r", "&#13;"))
+
+
+def _flags(text: str) -> markupsafe.Markup:
+    """Escaped text, in which flags are code: a browser would break them after their hyphens."""
+    escaped = str(markupsafe.escape(text))
+    return markupsafe.Markup(_FLAG.sub(r"<code>\g<0></code>", escaped))
 
 
 def _data_uri(picture: bytes) -> str:

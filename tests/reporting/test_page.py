@@ -81,6 +81,15 @@ def test_a_suggestion_is_no_order_to_label():
         assert "3. EXAMINE" in text
 
 
+def test_flags_in_sentences_are_code_that_does_not_break():
+    decision = reporting.Decision("(--reference_images).", "--budget=2%.", False)
+    text = reporting.render_report(_report(["a", "b"], decision=decision, headline="<i> --x=<i>"))
+    assert "(<code>--reference_images</code>)." in text
+    assert "<code>--budget=2%</code>." in text
+    assert "&lt;i&gt; <code>--x</code>=&lt;i&gt;" in text
+    assert "code { white-space: nowrap; }" in text
+
+
 def test_the_page_says_look_and_never_discard():
     text = _Page(reporting.render_report(_report(["a", "b"], decision=_decision(("x",) * 10)))).text
     assert "Nothing is deleted" in text
