@@ -12,9 +12,11 @@ from examine_jax.images.decoding.dicom_content import BEGINNING, is_dicom
 from examine_jax.images.decoding.tiff_directory import (
     Tag,
     first_directory,
+    is_of_scanner,
     is_tiff,
     number_in,
     read_directory,
+    tag_bytes,
 )
 from examine_jax.images.decoding.unreadable import UnreadableImage
 
@@ -33,12 +35,7 @@ _LARGEST_LEVEL = 0.75  # of the side of the level before it
 _ASPECT = 0.1  # levels are rounded
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COLOURS, _TILE_WIDTH, _LEVELS = 254, 256, 257, 258, 262, 322, 330
-_DESCRIPTION, _SOFTWARE, _XMP = 270, 305, 700
-_TEXT_BYTES = 4096
 _GREY_OR_COLOUR = (0, 1, 2, 3, 6)
-
-# Texts by which scanners' files are known, whose levels are not marked as smaller copies.
-_SCANNERS = {_DESCRIPTION: b"Aperio", _SOFTWARE: b"Philips", _XMP: b"iScan"}
 
 
 def is_slide_file(path: str | os.PathLike[str]) -> bool:
@@ -92,9 +89,7 @@ def is_pyramid(stream: BinaryIO) -> bool:
     width, height = _size(tags, order)
     if not (width and height and _TILE_WIDTH in tags and _is_shown(stream, tags, order)):
         return False
-    marked = any(
-        _text(stream, tags, code, order).find(word) >= 0 for code, word in _SCANNERS.items()
-    )
+    marked = is_of_scanner(stream, tags, order)  # its levels are not marked as smaller copies
     seen = {first}
     levels = _offsets(stream, tags.get(_LEVELS), order)
     for _ in range(_MOST_DIRECTORIES):
@@ -140,7 +135,7 @@ def _is_shown(stream: BinaryIO, tags: dict[int, Tag], order: str) -> bool:
 
 def _shorts(stream: BinaryIO, tag: Tag, order: str) -> tuple[int, ...]:
     count = min(tag[1], 16)
-    return struct.unpack(f"{order}{count}H", _content(stream, tag, 2 * count, order))
+    return struct.unpack(f"{order}{count}H", tag_bytes(stream, tag, 2 * count, order))
 
 
 def _offsets(stream: BinaryIO, tag: Tag | None, order: str) -> list[int]:
@@ -149,18 +144,5 @@ def _offsets(stream: BinaryIO, tag: Tag | None, order: str) -> list[int]:
         return []
     form, size = ("Q", 8) if tag[0] in (16, 18) else ("I", 4)
     count = min(tag[1], _MOST_DIRECTORIES)
-    content = _content(stream, tag, size * count, order)
+    content = tag_bytes(stream, tag, size * count, order)
     return list(struct.unpack(f"{order}{count}{form}", content))
-
-
-def _text(stream: BinaryIO, tags: dict[int, Tag], code: int, order: str) -> bytes:
-    tag = tags.get(code)
-    return b"" if tag is None else _content(stream, tag, min(tag[1], _TEXT_BYTES), order)
-
-
-def _content(stream: BinaryIO, tag: Tag, size: int, order: str) -> bytes:
-    """The first bytes of a tag's values, which lie in it or elsewhere."""
-    if size <= len(tag[2]):
-        return tag[2][:size]
-    stream.seek(struct.unpack(order + ("Q" if len(tag[2]) == 8 else "I"), tag[2])[0])
-    return stream.read(size)

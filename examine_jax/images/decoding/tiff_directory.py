@@ -4,6 +4,7 @@ A directory that names itself, or that holds millions of numbers, costs neither 
 """
 
 import dataclasses
+import re
 import struct
 from typing import BinaryIO
 
@@ -18,6 +19,15 @@ _TEXT_OR_BYTES = (1, 2, 7)
 _WHOLE = {1: "B", 3: "H", 4: "I", 9: "I", 13: "I", 16: "Q", 18: "Q"}
 _NEW_SUBFILE_TYPE = 254
 _SMALLER_COPY, _MASK = 1, 4  # bits of it
+_DESCRIPTION, _SOFTWARE, _XMP = 270, 305, 700
+_TEXT_BYTES = 4096
+
+# Texts by which files of slide scanners are known. Their pages may lack a NewSubfileType.
+_SCANNERS = {_DESCRIPTION: b"Aperio", _SOFTWARE: b"Philips", _XMP: b"iScan"}
+# Their photographs of a slide's label, and of the whole slide with it, may carry names. Ventana's
+# files begin with one.
+_LABEL = re.compile(rb"(?:\A|\n)\s*(?:label|macro)(?![a-z0-9])", re.IGNORECASE)
+_FIRST_LABEL = re.compile(rb"\A\s*label[ _]image", re.IGNORECASE)
 
 _BEGINNINGS = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 
@@ -43,7 +53,8 @@ class Directories:
 def tiff_directories(stream: BinaryIO) -> Directories:
     """Finds the directories of a TIFF's images: no smaller copies of others, and no masks.
 
-    The first directory always counts. One after which the file is damaged is the last.
+    Photographs of a slide's label are left out too. Else the first directory always counts. One
+    after which the file is damaged is the last.
 
     Raises:
         UnreadableImage: the first directory is damaged.
@@ -52,32 +63,38 @@ def tiff_directories(stream: BinaryIO) -> Directories:
     found: list[int] = []
     seen: set[int] = set()
     beyond = None
+    scanner = labels = False
     while following and following not in seen and len(seen) < _MOST_DIRECTORIES:
         seen.add(following)
         try:
-            kind, after = _directory(stream, following, order, big)
+            tags, after = read_directory(stream, following, order, big)
+            kind = number_in(tags.get(_NEW_SUBFILE_TYPE), order)
+            if len(seen) == 1:
+                scanner = is_of_scanner(stream, tags, order)
+            pattern = _FIRST_LABEL if len(seen) == 1 else _LABEL
+            text = tag_text(stream, tags, _DESCRIPTION, order) if scanner else b""
         except (UnreadableImage, OSError, OverflowError) as error:
             if not found:
                 raise
             beyond = f"this page and any after it are not read: {error}"
             break
-        if not found or not kind & (_SMALLER_COPY | _MASK):
+        if pattern.search(text):
+            labels = True
+        elif not found or not kind & (_SMALLER_COPY | _MASK):
             found.append(following)
         following = after
     if not found:
-        raise UnreadableImage("truncated: a TIFF without a directory")
+        raise UnreadableImage(
+            "the label of a slide, which may carry names"
+            if labels
+            else "truncated: a TIFF without a directory"
+        )
     if following and beyond is None:
         if following in seen:
             beyond = "damaged: the list of pages leads back to an earlier page"
         else:
             beyond = f"a TIFF of more than {_MOST_DIRECTORIES} pages; split it"
     return Directories(tuple(found), beyond)
-
-
-def _directory(stream: BinaryIO, offset: int, order: str, big: bool) -> tuple[int, int]:
-    """The NewSubfileType of one directory, and where the next one is; 0: nowhere."""
-    tags, following = read_directory(stream, offset, order, big)
-    return number_in(tags.get(_NEW_SUBFILE_TYPE), order), following
 
 
 # Type, number of values, and the bytes that hold them or where they are.
@@ -145,3 +162,24 @@ def first_directory(stream: BinaryIO) -> tuple[int, str, bool]:
     except struct.error:
         raise UnreadableImage("truncated: a TIFF without a directory") from None
     return first, order, big
+
+
+def is_of_scanner(stream: BinaryIO, tags: dict[int, Tag], order: str) -> bool:
+    """Whether a file with this first directory is one of a slide scanner."""
+    return _FIRST_LABEL.match(tag_text(stream, tags, _DESCRIPTION, order)) is not None or any(
+        word in tag_text(stream, tags, code, order) for code, word in _SCANNERS.items()
+    )
+
+
+def tag_text(stream: BinaryIO, tags: dict[int, Tag], code: int, order: str) -> bytes:
+    """The first 4096 bytes of a text; b"": there is none."""
+    tag = tags.get(code)
+    return b"" if tag is None else tag_bytes(stream, tag, min(tag[1], _TEXT_BYTES), order)
+
+
+def tag_bytes(stream: BinaryIO, tag: Tag, size: int, order: str) -> bytes:
+    """The first bytes of a tag's values, which lie in it or elsewhere."""
+    if size <= len(tag[2]):
+        return tag[2][:size]
+    stream.seek(struct.unpack(order + ("Q" if len(tag[2]) == 8 else "I"), tag[2])[0])
+    return stream.read(size)

@@ -123,6 +123,34 @@ def test_a_slide_in_an_archive_is_not_read_as_pictures(tmp_path: pathlib.Path) -
     assert PATIENT not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("descriptions", "software", "shown"),
+    [
+        (["main", "Macro", "Label", "other"], "Philips DP v1.0", [0, 3]),
+        (["Aperio Image Library", "Aperio \nlabel 5x5", "\nmacro 5x5"], "", [0]),
+        (["Label_Image", "Thumbnail", "level=0"], "", [1, 2]),
+        (["Label Image"], "", []),
+        (["a stack", "label 1", "macro"], "ours", [0, 1, 2]),  # of no scanner
+    ],
+)
+def test_labels_of_slides_that_are_read_as_pictures_are_left_out(
+    descriptions: list[str], software: str, shown: list[int], tmp_path: pathlib.Path
+) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for value, description in enumerate(descriptions):
+            pixels = np.full((8, 8), 10 * value, np.uint8)
+            writer.write(pixels, description=description, software=software, metadata=None)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "a.tif", "a.tif")
+    for place in (tmp_path, tmp_path / "a.zip"):
+        if not shown:
+            with pytest.raises(ValueError, match="the label of a slide"):
+                load_images(place, image_size=8, channels=1)
+            continue
+        images = load_images(place, image_size=8, channels=1)
+        assert images.pixels[:, 0, 0, 0].tolist() == [10 * value for value in shown]
+
+
 def test_damaged_dicom_slides_are_skipped(tmp_path: pathlib.Path) -> None:
     whole = save_dicom_slide(tmp_path / "a.dcm", tissue_on_glass()).read_bytes()
     tifffile.imwrite(tmp_path / "picture.tif", tissue_on_glass())
