@@ -13,9 +13,11 @@ import urllib.parse
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[a-z0-9]+::")
 _SECRET = re.compile(
     r"(token|sig|signature|secret|password|passwd|pwd|credentials?|auth|authorization|key|keyid|"
-    r"api_?key|access_?key|awsaccesskeyid|googleaccessid)$",
+    r"api_?key|access_?key|awsaccesskeyid|googleaccessid|sas|jwt|bearer|session|policy)$",
     re.IGNORECASE,
 )
+
+WEB = ("http://", "https://")
 
 # Kinds of storage whose URLs name a container before the account: container@account.
 _CONTAINERS = ("az", "abfs", "abfss", "adl")
@@ -66,9 +68,14 @@ def access_of(url: str) -> Access:
 
 
 def without_secrets(url: str) -> str:
-    """A URL without a user, a password, and without what its query holds of secrets."""
+    """A URL without a user, a password, and without what its query holds of secrets.
+
+    No server sees what follows a # in a URL of the web: it is left out too.
+    """
     if not is_url(url):
         return url
+    if url.lower().startswith(WEB):
+        url = url.partition("#")[0]
     head, separator, query = url.partition("?")
     scheme, slashes, rest = head.rpartition("://")
     place, slash, path = rest.partition("/")
@@ -81,5 +88,8 @@ def without_secrets(url: str) -> str:
 
 
 def _is_secret(part: str) -> bool:
-    name = urllib.parse.unquote(part.partition("=")[0]).lower()
-    return name.startswith(("x-amz-", "x-goog-")) or _SECRET.search(name) is not None
+    """Whether a part of a query is secret, or a URL in it has a user."""
+    if "@" in urllib.parse.unquote(part) and "://" in urllib.parse.unquote(part):
+        return True
+    names = [urllib.parse.unquote(one.partition("=")[0]).lower() for one in part.split(";")]
+    return any(name.startswith(("x-amz-", "x-goog-")) or _SECRET.search(name) for name in names)

@@ -17,7 +17,7 @@ from examine_jax.images.decoding.file_part import (
 from examine_jax.images.decoding.unreadable import UnreadableImage
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.names import shown
-from examine_jax.images.remote_access import access_of, is_url, without_secrets
+from examine_jax.images.remote_access import WEB, access_of, is_url, without_secrets
 from examine_jax.images.sources.archive import ARCHIVE_SUFFIXES, scan_archive_at
 from examine_jax.images.sources.files import load_files
 from examine_jax.images.sources.files_reading import check_no_split
@@ -42,8 +42,6 @@ _MOST_LIST_BYTES = 2**28
 
 # Of an archive, around its members' headers.
 _BLOCK_BYTES = 2**17
-
-_WEB = ("http://", "https://")
 
 # What is read from a disk alone.
 DISK_SUFFIXES = (".npy", ".npz", *sorted(SLIDE_SUFFIXES))
@@ -95,7 +93,7 @@ def scan_url(url: str) -> Scan:
     access = access_of(url)
     name = without_secrets(url)
     storage, path = open_storage(access.url)
-    of_web = access.url.lower().startswith(_WEB)
+    of_web = access.url.lower().startswith(WEB)
     with plain_errors(access.url):
         details = details_of(storage, path)
         if details.get("type") == "directory" or (of_web and path.endswith("/")):
