@@ -148,7 +148,10 @@ def slide_tiles(path: str, tiling: Tiling, budget: Budget) -> tuple[list[list[in
     )
     kept = shares >= tiling.tissue
     if not kept.any():
-        raise UnreadableImage(f"none of its {len(shares)} tiles holds tissue")
+        raise UnreadableImage(
+            f"none of its {len(shares)} tiles holds tissue on {tiling.tissue:.0%} of it or more; "
+            "a smaller --tissue takes more tiles, and 0 all"
+        )
     tiles = np.stack([xs, ys, np.full(len(xs), side)], axis=1)[kept]
     return [[int(number) for number in tile] for tile in tiles], problem
 
