@@ -24,22 +24,29 @@ def column_beside(
         features: a file, or a folder of shards.
         rows: of the features.
         column: its header, such as "image", "patient" or "modality".
-        names: the table; None: the one beside the features, if there is one.
+        names: a table that is asked first; None: the one beside the features, if there is one, is
+            asked last.
 
     Raises:
         ValueError: another number of rows, or as `names_beside` and `read_names`.
         OSError: a file cannot be read.
     """
-    if names is None:
-        held = open_features(features).image_names(column)
-        if held is not None:
-            return held
-    file = names_beside(features) if names is None else names
-    if file is None:
-        return None
-    if os.fspath(file).lower().endswith(".csv"):
-        return read_names(file, rows, column) if column in csv_header(file) else None
-    return read_names(file, rows) if column == "image" else None
+    if names is not None:
+        found = _column_of(names, rows, column)
+        if found is not None:
+            return found
+    bare = os.fspath(features).lower().endswith(".npy")  # It holds no columns.
+    held = None if bare else open_features(features).image_names(column)
+    if held is not None or names is not None:
+        return held
+    beside = names_beside(features)
+    return None if beside is None else _column_of(beside, rows, column)
+
+
+def _column_of(table: str | os.PathLike[str], rows: int, column: str) -> list[str] | None:
+    if os.fspath(table).lower().endswith(".csv"):
+        return read_names(table, rows, column) if column in csv_header(table) else None
+    return read_names(table, rows) if column == "image" else None
 
 
 def groups_beside(

@@ -5,6 +5,8 @@ import pathlib
 import stat
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -210,9 +212,20 @@ def test_columns_lie_beside_features(tmp_path: pathlib.Path) -> None:
     assert len(notes) == 1
     with pytest.raises(ValueError, match="3 names for 4 rows"):
         column_beside(features, 4, "patient")
+    np.save(features, np.eye(3, 2, dtype=np.int64))  # Not read for its columns.
     (tmp_path / "n.txt").write_text("a\nb\nc\n")
     assert column_beside(features, 3, "image", tmp_path / "n.txt") == ["a", "b", "c"]
     assert column_beside(features, 3, "patient", tmp_path / "n.txt") is None
+
+
+def test_a_table_of_names_does_not_hide_the_features_own_columns(tmp_path: pathlib.Path) -> None:
+    features, table = tmp_path / "f.parquet", tmp_path / "n.txt"
+    columns = {"f0": [0.0, 1.0], "f1": [1.0, 0.0], "image": ["a", "b"], "patient": ["p", "q"]}
+    pq.write_table(pa.table(columns), features)
+    table.write_text("x\ny\n")
+    assert column_beside(features, 2, "image", table) == ["x", "y"]
+    assert column_beside(features, 2, "patient", table) == ["p", "q"]
+    assert column_beside(features, 2, "study", table) is None
 
 
 def test_validation_images_are_of_other_patients() -> None:

@@ -45,6 +45,7 @@ from examine_jax.jobs.assess.settings import (
 )
 from examine_jax.jobs.columns_beside import column_beside
 from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings
+from examine_jax.labelled.header_groups import HEADER_GROUPS
 from examine_jax.labelled.row_names import names_beside
 from examine_jax.reporting.tables import rank_by_gap
 
@@ -106,6 +107,7 @@ def assess_images(
         (images, pretrain_images, decision.reference_images),
         privacy,
         outside=(workdir,),
+        hashed=decision.group_by in HEADER_GROUPS,
         progress=progress,
     )
     with headers.hiding():

@@ -1,5 +1,6 @@
 """What the main job finds."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -90,6 +91,10 @@ class Assessment:
             own = order[kinds[order] == kind]
             ranks[own] = np.arange(1, len(own) + 1)
         return ranks
+
+    def hiding(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, errors are raised with messages that may be shown."""
+        return contextlib.nullcontext() if self.headers is None else self.headers.hiding()
 
     def stored_name(self, index: int) -> str:
         """The name by which an image's file is found."""

@@ -114,8 +114,10 @@ def write_assessment(
         assessment.modalities,
         assessment.rank_in_modality,
     )
-    stored = stored_images(assessment, folder, slicing, tiling)
-    write_chosen(workdir, assessment, stored, hand_over_as, keep_originals)
+    with assessment.hiding():
+        stored = stored_images(assessment, folder, slicing, tiling)
+        write_chosen(workdir, assessment, stored, hand_over_as, keep_originals)
+        slides = write_slides(workdir, assessment, folder)
     skipped = () if assessment.images is None else assessment.images.skipped
     write_skipped(workdir / "skipped.csv", skipped)
     tables: tuple[Table, ...] = ()
@@ -141,7 +143,6 @@ def write_assessment(
     illustrations = _illustrations(assessment, gap, score)
     for name, illustration in illustrations.items():
         write_bytes(workdir / f"{name}.png", illustration.png)
-    slides = write_slides(workdir, assessment, folder)
     highest, lowest = ranked_images(
         assessment.names,
         score,
