@@ -84,8 +84,8 @@ def image_name(file: str, frame: int, frames: int, taken: Set[str], mark: str = 
     """The name of a file's image, which no other image of the source has.
 
     The only image of a file has the file's name, and others have `file[frame]`; a volume's slice
-    has `file?z=17`. Where a file of the
-    source is named so itself, it keeps its name and the frame gets a `~2` (or `~3`, ...).
+    has `file?z=17`. Where a file of the source is named so itself, it keeps its name and the frame
+    gets a `~2` (or `~3`, ...).
 
     Args:
         file: the file's name.

@@ -264,8 +264,8 @@ def _scan_list(storage: Any, file: RemoteFile) -> Scan:
         raise ValueError(f"{shown(file.name)}: the list is empty; give one image a line")
     urls = {text: text if is_url(text) else f"{base}/{text.lstrip('/')}" for text in texts}
     images, problems = dict[str, Place](), dict[str, str]()
-    texts = dict(zip(urls.values(), urls))
-    add_urls(urls.values(), images, problems, texts, file.cache)
+    written = dict(zip(urls.values(), urls))
+    add_urls(urls.values(), images, problems, written, file.cache)
     return sorted_scan(images, problems, {})
 
 
