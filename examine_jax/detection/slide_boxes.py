@@ -145,14 +145,21 @@ def in_tiles(boxes: BoxSet, names: Sequence[str], sizes: Int[np.ndarray, "images
     source, corners, image = list[int](), list[np.ndarray](), list[int]()
     for slide in of_slide:
         rows = boxes.of_image(slide)
+        centres = (boxes.corners[rows, :2] + boxes.corners[rows, 2:]) / 2
+        from_left = np.argsort(centres[:, 0], kind="stable")
+        across = centres[from_left, 0]
         for tile, x, y, width in tiles[slides[named[slide]]]:
             height_read, width_read = (int(side) for side in sizes[tile])
-            own = boxes.corners[rows]
+            # A box of which half lies in the tile has its centre there; 1 is for rounding.
+            first, last = np.searchsorted(across, [x - 1, x + width + 1])
+            near = np.sort(from_left[first:last])
+            near = near[np.abs(centres[near, 1] - y - width / 2) <= width / 2 + 1]
+            own = boxes.corners[rows[near]]
             cut = np.clip(own, [x, y, x, y], [x + width, y + width, x + width, y + width])
             inside = _areas(cut) >= _LEAST_INSIDE * np.maximum(_areas(own), 1e-12)
             factor = np.array([width_read, height_read, width_read, height_read]) / width
             corners.append(((cut - [x, y, x, y]) * factor)[inside])
-            source += rows[inside].tolist()
+            source += rows[near[inside]].tolist()
             image += [len(images)] * int(inside.sum())
             images.append(names[tile])
             new_sizes.append((height_read, width_read))
