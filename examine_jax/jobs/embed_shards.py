@@ -116,11 +116,7 @@ def embed_into_shards(
         raise ValueError(f"output {folder}: a table has no place for tokens; give a .npy file")
     folder.mkdir(parents=True, exist_ok=True)
     check_workdir(folder, images)
-    if not is_first():
-        wait_for_all("key")  # the first process may make the key that hides names
     headers = JobHeaders.read((images,), privacy, outside=(folder,), hashed=True, progress=progress)
-    if is_first():
-        wait_for_all("key")
     with headers.hiding():
         trained = use.load(encoder, pooling)
         source = _source(
@@ -137,6 +133,7 @@ def embed_into_shards(
         configuration = {
             "images": _images_digest(source),
             "names": _text_digest(job.names),
+            "identifiers": _identifiers(headers, images),
             "encoder": _digest(trained),
             "use": to_plain(use),
             "pooling": pooling,
@@ -367,6 +364,13 @@ def _images_digest(source: _Source) -> str:
         return digest_arrays([source.pixels])
     status = map(os.stat, dict.fromkeys(getattr(source.pixels, "files", ())))
     return _text_digest(f"{one.st_size} {one.st_mtime_ns}" for one in status)
+
+
+def _identifiers(headers: JobHeaders, images: str | os.PathLike[str]) -> str | None:
+    """How the columns show patients, by which key; None: no header names one."""
+    if not headers.of(images).identities:
+        return None
+    return headers.token("embedding", "as they are")
 
 
 def _text_digest(texts: Iterable[str]) -> str:

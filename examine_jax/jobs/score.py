@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from examine_jax.common.atomic_files import check_not_read, replacing
-from examine_jax.common.processes import is_first, wait_for_all
+from examine_jax.common.processes import check_same, is_first, wait_for_all
 from examine_jax.common.progress import bar
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float
@@ -145,9 +145,11 @@ def score_features(
 
     Raises:
         ValueError, OSError: files that cannot be read (which shard, which rows) or written; fewer
-            than two rows. One line each.
+            than two rows; several processes see other files of features. One line each.
     """
     chunks = open_features(settings.features)
+    files = [[shard.path.name, shard.rows, shard.width] for shard in chunks.shards]
+    check_same("features", {"files": files})
     grouped = settings.groups is not None or settings.group_by is not None
     # Names may be many: the process that writes the table alone reads them.
     names = _names(settings, chunks) if is_first() or grouped else None

@@ -12,9 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from examine_jax.common.array_digest import digest_arrays
 from examine_jax.common.atomic_files import write_text
 from examine_jax.common.fingerprints import fingerprint
-from examine_jax.common.processes import first_decides, is_first
+from examine_jax.common.processes import check_same, first_decides, is_alone, is_first
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Int
 from examine_jax.labelled.labelled_rows import (
@@ -116,10 +117,13 @@ def value_features(
     Raises:
         ValueError: missing labels (which rows), one class only, as many classes as rows; a
             validation set of another width or with groups or classes that do not fit; more rows
-            than a valuer takes; work of more than a day; a state of another run.
+            than a valuer takes; work of more than a day; a state of another run; several processes
+            have read other rows.
         OSError: a state cannot be written.
     """
     check_features(rows.features)
+    if not is_alone():
+        check_same("rows to value", [_digest(one) for one in (rows, validation) if one is not None])
     entries = settings.entries()
     of_images = [name for name, entry in entries.items() if entry.needs == "images"]
     if of_images and rows.pixels is None:
@@ -161,6 +165,12 @@ def value_features(
             )
             seconds[name] = time.perf_counter() - begin
     return FeatureValues(found, seconds, classes, tuple(warnings))
+
+
+def _digest(rows: LabelledRows) -> str:
+    """A digest of the features, labels and groups."""
+    about = (None if one is None else one.astype(str) for one in (rows.labels, rows.groups))
+    return digest_arrays([rows.features, *about])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

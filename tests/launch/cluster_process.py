@@ -60,7 +60,9 @@ def main(folder: pathlib.Path, port: str, process: int) -> None:
     examine_jax.common.processes._SECONDS_TO_SEE_A_FILE = 0.2
     saved = {"share": np.array(share(5))}
     saved |= exchanged(process)
-    saved["refusals"] = np.array([refused(folder / "a", process), refused(folder, process)])
+    saved["refusals"] = np.array(
+        [refused(what, process, folder) for what in ("flags", "folder", "features", "rows")]
+    )
     found = score_features(
         ScoreSettings(
             folder / "features", folder / "scores.csv", save_summary=folder / "summary.npz"
@@ -104,13 +106,22 @@ def exchanged(process: int) -> dict[str, np.ndarray]:
     }
 
 
-def refused(folder: pathlib.Path, process: int) -> str:
-    """The message for processes that differ, or that see other folders."""
+def refused(what: str, process: int, folder: pathlib.Path) -> str:
+    """The message for processes that differ in something."""
+    own = folder / f"own_{process}"
     try:
-        if folder.name == "a":
+        if what == "flags":
             check_same("flags", {"seed": process, "steps": 3})
+        elif what == "folder":
+            check_shared(own)
+        elif what == "features":
+            own.mkdir(exist_ok=True)
+            np.save(own / "f.npy", np.eye(3 + process, 3))
+            score_features(ScoreSettings(own, folder / "never.csv"), progress=False)
         else:
-            check_shared(folder / f"own_{process}")
+            rows, validation = game()
+            other = LabelledRows(rows.features + process, rows.labels)
+            value_features(other, own, values_settings(), validation=validation)
     except ValueError as error:
         return str(error)
     return ""

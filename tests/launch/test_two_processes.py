@@ -75,10 +75,12 @@ def test_values_are_exchanged_as_they_are(found: list[dict[str, np.ndarray]]) ->
 
 def test_all_are_told_where_they_differ(found: list[dict[str, np.ndarray]]) -> None:
     for one in found:
-        same, shared = one["refusals"].tolist()
+        same, shared, features, rows = one["refusals"].tolist()
         assert "process 1 of 2 has other flags than process 0 (seed: 0 in process 0, 1 in" in same
         assert "is not shared" in shared
         assert "not seen by process 1 of 2" in shared
+        assert "process 1 of 2 has other features than process 0" in features
+        assert "process 1 of 2 has other rows to value than process 0" in rows
 
 
 def test_scores_are_those_of_one_process(
