@@ -52,6 +52,9 @@ def test_a_timm_folder_gives_the_network_and_the_pixels_normalisation(folder):
     assert (network.pixel_mean, network.pixel_deviation) == ((0.5,) * 3, (0.25,) * 3)
     assert jax.tree.all(jax.tree.map(np.array_equal, network.params, expected.params))
     assert jax.tree.all(jax.tree.map(np.array_equal, network.batch_stats, expected.batch_stats))
+    preprocessor = {"image_mean": [0.1] * 3, "image_std": [0.2] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    assert read_network(folder).pixel_mean == (0.1,) * 3
     for name in ("resnet50.a1_in1k", "tv_resnet34"):
         with_settings(folder, architecture=name)
         read_network(folder)

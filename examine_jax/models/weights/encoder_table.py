@@ -194,7 +194,7 @@ ENCODERS: tuple[KnownEncoder, ...] = (
         1536,
         224,
         H_OPTIMUS,
-        "Apache-2.0",
+        "Apache-2.0; H-optimus-1, of the same shapes, has terms of its own",
         "none seen",
         "its config.json",
         _timm("vit_giant_patch14_reg4_dinov2", H_OPTIMUS),

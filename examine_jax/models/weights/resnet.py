@@ -98,7 +98,7 @@ class TimmResNetFamily:
         refuse_other_pool(stored.configuration, given, stored.where)
         settings = stored.configuration.get("pretrained_cfg")
         settings = settings if isinstance(settings, dict) else {}
-        pixels = normalisation(
+        pixels = stored.preprocessor_normalisation() or normalisation(
             settings.get("mean"), settings.get("std"), 1.0, stored.folder / "config.json"
         )
         return read_state_dict(stored.tensors, image_size, pixels)
