@@ -116,6 +116,8 @@ def read_or_make_key(
 
 
 def _read(path: pathlib.Path) -> bytes:
+    if path.is_dir():
+        raise ValueError(f"the key {path} is a folder; name a file by --id_key=FILE")
     # A file that is opened cannot be exchanged for another one between its check and its use.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with open(descriptor, "rb") as stream:

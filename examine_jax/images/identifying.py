@@ -13,11 +13,13 @@ import dataclasses
 import functools
 import re
 import unicodedata
+import urllib.parse
 from collections.abc import Iterable, Iterator
 
 from examine_jax.images.decoding.header_identity import HeaderIdentity
 
 _RUN = re.compile(r"[^\W\d_]+|\d+")
+_BYTE = re.compile("\\\\x([0-9a-f]{2})|[\udc80-\udcff]")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _SPELT_OUT = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "oe", "å": "aa", "æ": "ae", "œ": "oe"}
@@ -98,7 +100,7 @@ class IdentifyingTerms:
             part: without slashes.
             own: the header of the file whose path it is, if it has one.
         """
-        return any(self._in_runs(runs, own) for runs in _spellings(part))
+        return any(self._in_runs(runs, own) for text in _decoded(part) for runs in _spellings(text))
 
     def _in_runs(self, runs: tuple[str, ...], own: HeaderIdentity | None) -> bool:
         joined = "".join(runs)
@@ -156,6 +158,16 @@ def _distinct(identities: Iterable[HeaderIdentity], field: str) -> Iterator[str]
             seen.add(texts)
             found.update(dict.fromkeys(texts))
     return iter(found)
+
+
+def _decoded(part: str) -> Iterator[str]:
+    """A part of a path, and what it says where letters are `%C3%BC` (URLs) or `\\xfc` (bytes)."""
+    yield part
+    if "%" in part:
+        yield urllib.parse.unquote(part)
+    # Bytes that are no UTF-8, as Python has them and as `encodable` writes them: mostly Latin-1.
+    if _BYTE.search(part):
+        yield _BYTE.sub(lambda found: chr(int(found[1] or f"{ord(found[0]):x}"[-2:], 16)), part)
 
 
 def _spellings(text: str) -> Iterator[tuple[str, ...]]:

@@ -75,7 +75,7 @@ def test_what_is_no_key_is_refused(tmp_path: pathlib.Path, content: str) -> None
 
 
 def test_a_key_is_no_folder_and_no_pipe(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(ValueError, match="is a folder; name a file by --id_key=FILE"):
         read_or_make_key(tmp_path)
     os.mkfifo(tmp_path / "pipe", 0o600)
     with pytest.raises(ValueError, match="no plain file"):

@@ -40,6 +40,7 @@ TERMS = IdentifyingTerms.of((ANNA, LI, TARO, TRIAL))
             "SEAMUS",
             "mullerscan",
         ),
+        *("M%C3%BCller", "mu%CC%88ller", "M\\xfcller", "M\udcfcller"),
         *("AB123456", "ab 1234 56", "AB-1234-56", "study_acc0099887", "1.2.840.113619.2.5"),
         *("1956-03-12", "12.03.1956", "03121956", "st hedwig obertal", "123456", "IM0000123456"),
         *("Yamada", "山田太郎", "太郎", "たろう", "li_na", "NALI", "TRIAL-0001", "trial0001_ct"),
