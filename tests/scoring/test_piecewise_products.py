@@ -11,7 +11,11 @@ import pytest
 from benchmarks.quality.matrix_work import operations
 from examine_jax.scoring import AdaptiveSecular, Path, Secular, examine
 from examine_jax.scoring.equations.float64 import float64_types
-from examine_jax.scoring.equations.piecewise_products import product_error, products_with
+from examine_jax.scoring.equations.piecewise_products import (
+    has_fast_float64,
+    product_error,
+    products_with,
+)
 from tests.scoring.test_adaptive_secular import features_like
 
 RANDOM = np.random.default_rng(0)
@@ -110,3 +114,20 @@ def test_a_pass_in_pieces_multiplies_in_float32_alone() -> None:
     assert one_pass("float64") == {"f32": 0.0, "f64": 4.0 * 2048 * 768 * 8}
     assert pieces["f64"] == 0
     assert pieces["f32"] == (20 + 25) * 2.0 * 2048 * 768 * 8
+
+
+FAST = (
+    *("Tesla P100-PCIE-16GB", "Tesla V100S-PCIE-32GB", "Quadro GV100", "NVIDIA A30"),
+    *("NVIDIA A100-SXM4-80GB", "NVIDIA A800-SXM4-80GB", "NVIDIA H100 80GB HBM3", "NVIDIA H800"),
+    *("NVIDIA H200", "NVIDIA GH200 480GB", "NVIDIA B200", "NVIDIA GB200"),
+    *("AMD Instinct MI100", "AMD Instinct MI210", "AMD Instinct MI250X", "AMD Instinct MI300X"),
+)
+SLOW = (
+    *("NVIDIA RTX A1000", "NVIDIA RTX A3000 Laptop GPU", "Quadro P1000", "NVIDIA A10", "Tesla T4"),
+    *("NVIDIA L40S", "NVIDIA GeForce RTX 4090", "NVIDIA H20", "NVIDIA B300", "TPU v4"),
+)
+
+
+@pytest.mark.parametrize(("kinds", "fast"), [(FAST, True), (SLOW, False)])
+def test_cards_with_fast_float64_are_known_by_name(kinds: tuple[str, ...], fast: bool) -> None:
+    assert {kind: has_fast_float64(kind) for kind in kinds} == dict.fromkeys(kinds, fast)

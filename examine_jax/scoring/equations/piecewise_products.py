@@ -8,6 +8,7 @@ which is little work, since each is a sum over many terms already.
 Source: Ozaki, Ogita, Oishi & Rump, Numer. Algorithms 59:95 (2012).
 """
 
+import re
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
@@ -21,10 +22,10 @@ from examine_jax.scoring.equations.rows import unit_scale
 
 Products = Literal["float64", "pieces"]
 
-# NVIDIA's and AMD's accelerators whose float64 runs at half of float32's rate or more.
-_FAST_FLOAT64 = (
-    *("P100", "V100", "A30", "A100", "A800", "H100", "H200", "H800", "GH200", "B200", "GB200"),
-    *("MI100", "MI200", "MI210", "MI250", "MI300", "MI325"),
+# NVIDIA's and AMD's accelerators whose float64 runs at half of float32's rate or more. An A1000 is
+# no A100.
+_FAST_FLOAT64 = re.compile(
+    r"(?<![A-Z0-9])([PV]100|GV100|A30|[AH][18]00|G?H200|G?B200|MI(100|2[015]0|3[025]0|325|355))(?!\d)"
 )
 
 _BITS = 8
@@ -67,8 +68,12 @@ def products_of_device() -> Products:
     """How this process's default device had best compute them."""
     if jax.default_backend() == "cpu":
         return "float64"
-    kind = jax.devices()[0].device_kind.upper()
-    return "float64" if any(name in kind for name in _FAST_FLOAT64) else "pieces"
+    return "float64" if has_fast_float64(jax.devices()[0].device_kind) else "pieces"
+
+
+def has_fast_float64(kind: str) -> bool:
+    """Whether an accelerator, by JAX's name for it, computes float64 fast enough."""
+    return _FAST_FLOAT64.search(kind.upper()) is not None
 
 
 def product_error(products: Products, width: int) -> float:
