@@ -60,8 +60,9 @@ _META_START = 128 + 4 + 12
 # Objects whose pixels are masks.
 _NO_IMAGES = (SegmentationStorage,)
 
-# Groups with what a frame needs: its modality, its series, its pixels, and the units of PET.
-_FRAME_GROUPS = frozenset({0x0008, 0x0020, 0x0028, 0x0054})
+# Groups with what a frame needs: its modality, its patient and series, its pixels, and the units of
+# PET.
+_FRAME_GROUPS = frozenset({0x0008, 0x0010, 0x0020, 0x0028, 0x0054})
 
 _FRAME_SEQUENCES = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 

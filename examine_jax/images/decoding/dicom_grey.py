@@ -3,6 +3,8 @@
 pydicom's own functions index an 8-bit table modulo 256 and fail on a window of width 0 or below 1.
 """
 
+import contextlib
+import hashlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -101,8 +103,27 @@ def sharing(header: Any) -> tuple[str, bool]:
     """(the name of the scale that an image shares, whether 0 is black on it)"""
     if header.get("Modality") == "PT":
         return f"PET in units {header.get('Units') or 'not named'}", True
-    series = header.get("SeriesInstanceUID")
+    series = _series(header)
     return (f"series {series}" if series else "files without a series"), False
+
+
+def _series(header: Any) -> str:
+    """Names the series of an image: its identifier, and a digest of its patient and study.
+
+    Some programs that remove names give the series of all patients one identifier.
+    """
+    series = header.get("SeriesInstanceUID")
+    if not series:
+        return ""
+    apart: list[str] = []
+    for name in ("PatientID", "StudyInstanceUID"):
+        with contextlib.suppress(Exception):  # A damaged element raises anything.
+            if value := header.get(name):
+                apart.append(f"{name} {value}")
+    if not apart:
+        return str(series)
+    digest = hashlib.blake2b("|".join(apart).encode(errors="replace"), digest_size=8)
+    return f"{series}|{digest.hexdigest()}"
 
 
 def _range(black: float, white: float) -> Display:
@@ -128,14 +149,14 @@ def _numbers(header: Any, name: str) -> list[float]:
 
 def slice_of(header: Any, scale: GreyScale) -> Slice | None:
     """What an image says of its series' window; None: it is no slice, or its window has no say."""
-    series = header.get("SeriesInstanceUID")
+    series = _series(header)
     if scale.intensity_range is not None or not series or header.get("Modality") not in SLICED:
         return None
     if header.get("PhotometricInterpretation") not in GREY:
         return None
     if _table(header.get("VOILUTSequence"), scale.window, header):
         return None
-    return Slice(str(series), _window(header, scale.window))
+    return Slice(series, _window(header, scale.window))
 
 
 def _window(header: Any, which: int) -> Window | None:

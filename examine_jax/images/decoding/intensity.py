@@ -117,7 +117,11 @@ def _scale(images: list[Intensities]) -> tuple[float, float]:
 
 def scale_notes(scales: Mapping[str, tuple[float, float]]) -> tuple[str, ...]:
     """What a user should know of shared scales, for `ImageSet.notes`."""
-    shown = [f"{name} from {low:g} to {high:g}" for name, (low, high) in sorted(scales.items())]
+    # "|" and what tells patients apart may follow the identifier of a series.
+    shown = [
+        f"{name.partition('|')[0]} from {low:g} to {high:g}"
+        for name, (low, high) in sorted(scales.items())
+    ]
     if not shown:
         return ()
     more = f", and {len(shown) - 3} more" if len(shown) > 3 else ""

@@ -38,7 +38,7 @@ class Slice:
     """What one slice says of its series' window.
 
     Attributes:
-        series: the series' identifier.
+        series: the series' identifier; "|" and more may follow, which tell patients apart.
         window: its own; None: it has none.
     """
 
@@ -76,7 +76,7 @@ def window_notes(windows: Mapping[str, Window]) -> tuple[str, ...]:
     if not windows:
         return ()
     shown = [
-        f"series {name} by centre {window.centre:g} and width {window.width:g}"
+        f"series {name.partition('|')[0]} by centre {window.centre:g} and width {window.width:g}"
         for name, window in sorted(windows.items())
     ]
     more = f", and {len(shown) - 3} more" if len(shown) > 3 else ""

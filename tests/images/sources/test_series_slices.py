@@ -185,12 +185,21 @@ def test_the_volumes_of_a_series_are_not_mixed(tmp_path: pathlib.Path, changes: 
 
 
 @pytest.mark.parametrize("differing", ["PatientID", "StudyInstanceUID"])
+@pytest.mark.parametrize("windows", [(2000, 300), (None, None)])
 def test_patients_are_not_mixed_whose_series_have_one_identifier(
-    tmp_path: pathlib.Path, differing: str
+    tmp_path: pathlib.Path, differing: str, windows: tuple
 ) -> None:
+    alone = tmp_path.parent / f"{tmp_path.name}_alone"
+    alone.mkdir()
     for k, values in enumerate(volume(6)):
-        own = {differing: f"1.{k % 2}", "InstanceNumber": k}
-        slice_of(values, (0, 0, k), **own).save_as(tmp_path / f"{k}.dcm")
+        own = {differing: f"1.{k % 2}", "InstanceNumber": k, "WindowWidth": windows[k % 2]}
+        own["WindowCenter"] = own["WindowWidth"] and 0
+        one = slice_of(values // (1 + 7 * (k % 2)), (0, 0, k), **own, Modality="MR")
+        one.save_as(tmp_path / f"{k}.dcm")
+        one.SeriesInstanceUID = f"1.{k % 2}"
+        one.save_as(alone / f"{k}.dcm")
+    np.testing.assert_array_equal(read(tmp_path).pixels, read(alone).pixels)
+    assert not any("|" in note for note in read(tmp_path).notes)
     names = ("0.dcm", "2.dcm", "4.dcm", "1.dcm", "3.dcm", "5.dcm")
     assert read(tmp_path).names == names
     assert len(read(tmp_path, plane="coronal")) == 14
