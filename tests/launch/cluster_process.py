@@ -1,21 +1,24 @@
-"""One process of test_two_processes.py: does each job together with another process.
+"""One process of test_two_processes.py, a command: does each job together with another process.
 
-python -m tests.launch.cluster_process FOLDER PORT PROCESS
+At the end the second process is killed at work.
+
+python -m tests.launch.cluster_process FOLDER --distributed --coordinator=HOST:PORT ...
 """
 
 import os
 import pathlib
+import signal
 import sys
-import traceback
 import types
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import numpy as np
+from absl.flags import FlagValues
 
 import examine_jax.common.processes
-from examine_jax.common.cluster import Cluster, join
+from examine_jax.common.atomic_files import replacing, write_text
 from examine_jax.common.processes import (
     check_same,
     check_shared,
@@ -23,6 +26,7 @@ from examine_jax.common.processes import (
     gather_arrays,
     is_first,
     process_count,
+    process_index,
     share,
     wait_for_all,
 )
@@ -33,6 +37,8 @@ from examine_jax.jobs.score import ScoreSettings, score_features
 from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.labelled_rows import LabelledRows
 from examine_jax.valuation import ValueSettings, value_features
+from launch.command import run
+from launch.device import choose_device
 from launch.shared_seeds import spread
 
 SHARD_ROWS = 3
@@ -50,12 +56,8 @@ def values_settings() -> ValueSettings:
     return ValueSettings(valuers=("tmc_shapley",), permutations=10, truncate=False)
 
 
-def give_up(message: str) -> NoReturn:
-    raise SystemExit(message)
-
-
-def main(folder: pathlib.Path, port: str, process: int) -> None:
-    join(Cluster(f"127.0.0.1:{port}", process, 2), give_up)
+def all_jobs(folder: pathlib.Path, process: int) -> None:
+    """Each job, with what it finds in found_PROCESS.npz."""
     assert (process_count(), jax.device_count()) == (2, 4)
     examine_jax.common.processes._SECONDS_TO_SEE_A_FILE = 0.2
     saved = {"share": np.array(share(5))}
@@ -157,10 +159,23 @@ def embed(folder: pathlib.Path) -> None:
     )
 
 
+def killed(folder: pathlib.Path) -> None:
+    """Writes one file whole and one in half, in which the second process is killed."""
+    if is_first():
+        write_text(folder / "first.txt", "whole\n")
+    with replacing(folder / f"half_{process_index()}.txt") as stream:
+        stream.write(b"half")
+        if not is_first():
+            os.kill(os.getpid(), signal.SIGKILL)
+        wait_for_all("never")
+
+
+def job(values: FlagValues) -> None:
+    choose_device(values, FOLDER / "killed")
+    all_jobs(FOLDER, process_index())
+    killed(FOLDER / "killed")
+
+
 if __name__ == "__main__":
-    try:
-        main(pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(1)  # the other process need not wait for this one
+    FOLDER = pathlib.Path(sys.argv.pop(1))
+    run("jobs", None, lambda values: None, job)

@@ -21,7 +21,7 @@ from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.pretraining import MAE
 from examine_jax.scoring import SpectralSummary
 from examine_jax.valuation import value_features
-from tests.launch.cluster_process import game, give_up, values_settings
+from tests.launch.cluster_process import game, values_settings
 from tests.support.commands import run_here
 from tests.support.processes import flags_of_processes, free_port, run_together
 
@@ -32,8 +32,8 @@ METHOD = MAE(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """What two processes found and wrote."""
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, list[tuple[int, str]]]:
+    """The folder of two processes, and how each ended."""
     folder = tmp_path_factory.mktemp("together")
     random = np.random.default_rng(0)
     (folder / "features").mkdir()
@@ -53,11 +53,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     (folder / "images" / "damaged.png").write_bytes(whole[:-40])  # its header can be read
     params, state = METHOD.init(jax.random.key(0), {"image": np.zeros((1, 8, 8, 3), np.uint8)})
     save_encoder(folder / "encoder", METHOD, params, state)
-    port = free_port()
-    ended = run_together("tests.launch.cluster_process", [(folder, port, i) for i in range(2)])
-    for code, printed in ended:
-        assert code == 0, printed
-    return folder
+    own = flags_of_processes(2, free_port())
+    ended = run_together("tests.launch.cluster_process", [[folder, *flags] for flags in own])
+    for process, (_, printed) in enumerate(ended):
+        assert (folder / f"found_{process}.npz").exists(), printed
+    return folder, ended
+
+
+@pytest.fixture(scope="module")
+def folder(ended: tuple[pathlib.Path, list[tuple[int, str]]]) -> pathlib.Path:
+    """What two processes found and wrote."""
+    return ended[0]
 
 
 @pytest.fixture(scope="module")
@@ -171,14 +177,15 @@ def test_seeds_are_spread_and_the_first_process_ends_the_study(
     assert [one["seeds"].tolist() for one in found] == [["(3, 5)", "(3, 4, 5)"], ["(4,)"]]
 
 
-def test_a_command_of_two_processes_and_one_that_is_killed(folder: pathlib.Path) -> None:
+def test_a_command_of_two_processes_and_one_that_is_killed(
+    ended: tuple[pathlib.Path, list[tuple[int, str]]],
+) -> None:
     """The other process ends too, says why, and leaves no half file."""
-    own = flags_of_processes(2, free_port())
-    ended = run_together("tests.launch.killed_process", [[folder, *flags] for flags in own])
-    assert ended[1][0] == -9
-    code, printed = ended[0]
+    folder, ends = ended
+    assert ends[1][0] == -9
+    code, printed = ends[0]
     assert code == 1
-    assert "process 0 of 2: killed: another process has ended or cannot be reached" in printed
+    assert "process 0 of 2: jobs: another process has ended or cannot be reached" in printed
     assert "start all processes again" in printed
     assert "Traceback" not in printed
     left = [file.name for file in (folder / "killed").iterdir()]
@@ -223,7 +230,7 @@ def test_one_file_of_features_and_fused_boxes_are_of_one_process() -> None:
 def test_nobody_at_the_coordinators_address_is_named() -> None:
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(ValueError, match=f"nobody answers at the coordinator {address} after 1 s"):
-        join(Cluster(address, 1, 2, wait_seconds=1), give_up)
+        join(Cluster(address, 1, 2, wait_seconds=1), pytest.fail)
 
 
 def test_a_port_that_is_taken_is_named() -> None:
@@ -232,7 +239,7 @@ def test_a_port_that_is_taken_is_named() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ValueError, match=f"process 0 cannot wait at 127.0.0.1:{port}"):
-            join(Cluster(f"127.0.0.1:{port}", 0, 2), give_up)
+            join(Cluster(f"127.0.0.1:{port}", 0, 2), pytest.fail)
 
 
 def _read(path: pathlib.Path) -> list[dict[str, str]]:
