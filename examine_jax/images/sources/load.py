@@ -55,7 +55,8 @@ def load_images(
             edit: worker processes then run the new version too. Values of more than 8 bits are
             shown as if the image were alone (decoding/describing.py). The other results do not
             depend on it.
-        slicing: which slices of NIfTI volumes are images (decoding/volume.py).
+        slicing: which slices of NIfTI volumes (decoding/volume.py) and DICOM series
+            (decoding/slice_stacks.py) are images.
         tiling: how whole slides are cut into tiles (decoding/slide.py).
 
     Returns:
