@@ -11,7 +11,7 @@ from examine_jax.models.masked_autoencoder import DecoderConfig, MaskedAutoencod
 from examine_jax.models.patches import patchify, unpatchify
 from examine_jax.models.positions import sincos_positions
 from examine_jax.models.resnet import ResNet, ResNetConfig
-from examine_jax.models.rotary_positions import RotaryPositions
+from examine_jax.models.rotary_positions import GridRotaryPositions, RotaryPositions
 from examine_jax.models.vit import VisionTransformer, ViTConfig, ViTExtras
 
 # Configurations that a saved encoder's config.json may name. A new network adds its own here.
@@ -20,6 +20,7 @@ CONFIGURATIONS: tuple[type, ...] = (
     ViTExtras,
     AttentionPooling,
     RotaryPositions,
+    GridRotaryPositions,
     ResNetConfig,
     ConvNeXtConfig,
     DecoderConfig,
@@ -36,6 +37,7 @@ __all__ = [
     "DecoderConfig",
     "DenseAutoencoder",
     "FlaxEncoder",
+    "GridRotaryPositions",
     "HeadConfig",
     "MaskedAutoencoder",
     "ResNet",

@@ -153,3 +153,17 @@ def _attend_backward(
 
 
 attend.defvjp(_attend_forward, _attend_backward)
+
+
+def attend_with_bias(
+    query: Float[Array, "batch heads queries width"],
+    key: Float[Array, "batch heads tokens width"],
+    value: Float[Array, "batch heads tokens width"],
+    bias: Float[Array, "*batch heads queries tokens"],
+    wide_logits: bool = False,
+) -> Float[Array, "batch heads queries width"]:
+    """`attend` with a bias that is added to the logits."""
+    products = _batched(query, key, 3, 3, jnp.dtype(jnp.float32) if wide_logits else None)
+    logits = products.astype(jnp.float32) * query.shape[-1] ** -0.5 + bias
+    weights = jax.nn.softmax(logits, axis=-1).astype(query.dtype)
+    return _batched(weights, value, 3, 2)

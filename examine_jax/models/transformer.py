@@ -9,16 +9,20 @@ from flax import linen as nn
 from examine_jax.common.shapes import Array, Float
 from examine_jax.models import layers
 from examine_jax.models.mlps import MLP_FORMS
+from examine_jax.models.relative_positions import Relative, biases_of
 from examine_jax.models.rotary_positions import rotate
 
 # Cosines and sines, [tokens, width] or [batch, 1, tokens, width].
 Turns = tuple[Array, Array]
+# The parameters that low_rank.py puts beside a dense layer's own.
+LOW_RANK_A, LOW_RANK_B, LOW_RANK_FACTOR = "low_rank_a", "low_rank_b", "low_rank_factor"
 
 
 class Dense(nn.Module):
     """A dense layer that computes in `dtype` with float32 parameters.
 
-    Weights start as Xavier-uniform, biases as zero (facebookresearch/mae).
+    Weights start as Xavier-uniform, biases as zero (facebookresearch/mae). Where the parameters
+    have a low-rank pair (low_rank.py), its output is added.
     """
 
     outputs: int
@@ -35,9 +39,14 @@ class Dense(nn.Module):
         else:
             bias = jnp.zeros((self.outputs,), jnp.float32)
         rows = x.reshape(-1, x.shape[-1]).astype(self.dtype)
-        return layers.dense(rows, kernel.astype(self.dtype), bias.astype(self.dtype)).reshape(
-            *x.shape[:-1], self.outputs
-        )
+        outputs = layers.dense(rows, kernel.astype(self.dtype), bias.astype(self.dtype))
+        if self.has_variable("params", LOW_RANK_A):
+            a, b, factor = (
+                self.get_variable("params", name).astype(self.dtype)
+                for name in (LOW_RANK_A, LOW_RANK_B, LOW_RANK_FACTOR)
+            )
+            outputs = outputs + (rows @ a * factor) @ b
+        return outputs.reshape(*x.shape[:-1], self.outputs)
 
 
 class LayerNorm(nn.Module):
@@ -60,7 +69,9 @@ class Attention(nn.Module):
     tokens. A decoder whose loss uses the masked tokens alone so saves the rest of its last block.
     `turns` are the cosines and sines of rotary positions, one row a token. With
     `query_key_epsilon`, each head's queries and keys pass a layer norm first. With `wide`, logits
-    are not rounded to a narrower dtype.
+    are not rounded to a narrower dtype. `relative` are relative positions, whose biases the logits
+    get: those of a table of `bias_rows` rows, if that is no None, and those that all blocks share.
+    With `inner_epsilon`, a layer norm stands before the projection.
     """
 
     heads: int
@@ -68,6 +79,8 @@ class Attention(nn.Module):
     qkv_bias: bool = True
     query_key_epsilon: float | None = None
     wide: bool = False
+    inner_epsilon: float | None = None
+    bias_rows: int | None = None
 
     @nn.compact
     def __call__(
@@ -75,6 +88,7 @@ class Attention(nn.Module):
         tokens: Float[Array, "batch tokens width"],
         outputs_from: int = 0,
         turns: Turns | None = None,
+        relative: Relative | None = None,
     ) -> Float[Array, "batch outputs width"]:
         batch, count, width = tokens.shape
         fused = Dense(3 * width, self.dtype, self.qkv_bias, name="qkv")(tokens)
@@ -94,9 +108,24 @@ class Attention(nn.Module):
                 query, (turns[0][..., outputs_from:, :], turns[1][..., outputs_from:, :])
             )
             key = rotate(key, turns)
-        mixed = layers.attend(query, key, heads_first(2, 0), self.wide)
+        if relative is None:
+            mixed = layers.attend(query, key, heads_first(2, 0), self.wide)
+        else:
+            bias = self._bias(relative)[..., outputs_from:, :]
+            mixed = layers.attend_with_bias(query, key, heads_first(2, 0), bias, self.wide)
         mixed = mixed.transpose(0, 2, 1, 3).reshape(batch, count - outputs_from, width)
+        if self.inner_epsilon is not None:
+            mixed = LayerNorm(self.inner_epsilon, name="norm")(mixed)
         return Dense(width, self.dtype, name="projection")(mixed)
+
+    def _bias(self, relative: Relative) -> Float[Array, "*batch heads tokens tokens"]:
+        if self.bias_rows is None:
+            assert relative.shared is not None
+            return relative.shared
+        shape = (self.bias_rows, self.heads)
+        table = self.param("relative_bias", nn.initializers.zeros, shape, jnp.float32)
+        bias = biases_of(table, relative.rows)
+        return bias if relative.shared is None else bias + relative.shared
 
 
 class Block(nn.Module):
@@ -105,7 +134,9 @@ class Block(nn.Module):
     `mlp` is one of MLP_FORMS; "gelu" is the exact (erf) GELU of facebookresearch/mae. `layer_scale`
     is the initial value of a learned factor for each channel of both branches (Touvron et al.,
     arXiv:2103.17239); None: no factor. With `norm_after`, the norms stand after the attention and
-    the MLP, x + norm(attention(x)), as in timm's ResPostBlock. `wide` is Attention's.
+    the MLP, x + norm(attention(x)), as in timm's ResPostBlock. `wide` and `bias_rows` are
+    Attention's. With `attention_norm` and `mlp_norm`, a norm stands before the last dense layer of
+    the attention and of the MLP too.
     """
 
     heads: int
@@ -118,6 +149,9 @@ class Block(nn.Module):
     query_key_norm: bool = False
     norm_after: bool = False
     wide: bool = False
+    attention_norm: bool = False
+    mlp_norm: bool = False
+    bias_rows: int | None = None
 
     @nn.compact
     def __call__(
@@ -125,6 +159,7 @@ class Block(nn.Module):
         tokens: Float[Array, "batch tokens width"],
         outputs_from: int = 0,
         turns: Turns | None = None,
+        relative: Relative | None = None,
     ) -> Float[Array, "batch outputs width"]:
         form, width = MLP_FORMS[self.mlp], tokens.shape[-1]
         attention = Attention(
@@ -133,19 +168,28 @@ class Block(nn.Module):
             self.qkv_bias,
             self.epsilon if self.query_key_norm else None,
             self.wide,
+            self.epsilon if self.attention_norm else None,
+            self.bias_rows,
             name="attention",
         )
         norm_1, norm_2 = (LayerNorm(self.epsilon, name=f"norm_{i}") for i in (1, 2))
         expand = Dense((2 if form.gated else 1) * self.mlp_width, self.dtype, name="expand")
         contract = Dense(width, self.dtype, name="contract")
+
+        def mlp(x: Float[Array, "batch outputs width"]) -> Float[Array, "batch outputs width"]:
+            hidden = form(expand(x))
+            if self.mlp_norm:
+                hidden = LayerNorm(self.epsilon, name="mlp_norm")(hidden)
+            return contract(hidden)
+
         if self.norm_after:
-            attended = norm_1(attention(tokens, outputs_from, turns))
+            attended = norm_1(attention(tokens, outputs_from, turns, relative))
             tokens = tokens[:, outputs_from:] + self._scaled(attended, "scale_1")
-            hidden = norm_2(contract(form(expand(tokens))))
+            hidden = norm_2(mlp(tokens))
         else:
-            attended = attention(norm_1(tokens), outputs_from, turns)
+            attended = attention(norm_1(tokens), outputs_from, turns, relative)
             tokens = tokens[:, outputs_from:] + self._scaled(attended, "scale_1")
-            hidden = contract(form(expand(norm_2(tokens))))
+            hidden = mlp(norm_2(tokens))
         return tokens + self._scaled(hidden, "scale_2")
 
     def _scaled(

@@ -8,55 +8,25 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from examine_jax.common.shapes import Array, Float, Int
-from examine_jax.models.attention_pooling import AttentionPooler, AttentionPooling
+from examine_jax.models.attention_pooling import AttentionPooler
 from examine_jax.models.mlps import MLP_FORMS
 from examine_jax.models.patches import patchify
 from examine_jax.models.positions import sincos_positions
-from examine_jax.models.rotary_positions import RotaryPositions
+from examine_jax.models.relative_positions import Relative, biases_of, relative_rows, table_rows
+from examine_jax.models.rotary_positions import GridRotaryPositions, RotaryPositions
 from examine_jax.models.transformer import Dense, LayerNorm, Turns, block_type
+from examine_jax.models.vit_extras import ViTExtras
+
+__all__ = ["ComputeDtype", "Pooling", "ViTConfig", "ViTExtras", "VisionTransformer"]
 
 Pooling = Literal["mean", "class_token", "class_and_mean", "attention"]
 ComputeDtype = Literal["float32", "bfloat16"]
 _CHOICES = {
     "pooling": get_args(Pooling),
     "dtype": get_args(ComputeDtype),
-    "positions": ("sincos", "learned", "rotary"),
+    "positions": ("sincos", "learned", "relative", "rotary"),
     "mlp": tuple(MLP_FORMS),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class ViTExtras:
-    """Parts of a vision transformer that the field's encoders have and facebookresearch/mae lacks.
-
-    Attributes:
-        registers: learned tokens between the class token and the patches; features never hold them.
-        embedding_norm: whether a layer norm stands before the first block (CLIP).
-        query_key_norm: whether each head's queries and keys pass a layer norm.
-        norm_after: whether a block's norms stand after its attention and MLP, not before.
-        rotary: with positions="rotary": which.
-        attention_pooling: with pooling="attention": the pooling head.
-        pooled_norm: whether a layer norm follows the pooling (timm's fc_norm).
-        projection: width of a linear map after the pooling, without bias; None: there is none.
-        wide: whether the tokens between the branches and the attention's logits stay in float32
-            where the dtype is bfloat16, as in PyTorch's autocast. Deep encoders lose less by that.
-    """
-
-    registers: int = 0
-    embedding_norm: bool = False
-    query_key_norm: bool = False
-    norm_after: bool = False
-    rotary: RotaryPositions | None = None
-    attention_pooling: AttentionPooling | None = None
-    pooled_norm: bool = False
-    projection: int | None = None
-    wide: bool = False
-
-    def __post_init__(self) -> None:
-        if self.registers < 0:
-            raise ValueError(f"ViTExtras: registers must be at least 0, got {self.registers}")
-        if self.projection is not None and self.projection < 1:
-            raise ValueError(f"ViTExtras: projection must be at least 1, got {self.projection}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +47,8 @@ class ViTConfig:
         layer_norm_epsilon: 1e-6 as in facebookresearch/mae.
         dtype: of the computation; parameters are always float32.
         positions: "sincos", fixed (facebookresearch/mae); "learned", one parameter vector a patch,
-            initialised as normal(0.02); "rotary", turned queries and keys (DINOv3).
+            initialised as normal(0.02); "rotary", turned queries and keys alone (DINOv3);
+            "relative", the relative biases of `extras` alone (BEiT).
         qkv_bias: whether queries, keys and values have a bias.
         mlp: one of MLP_FORMS: "gelu", two dense layers around the exact GELU; "swiglu", silu(a) * b
             between them, a and b each mlp_width wide; and others.
@@ -100,7 +71,7 @@ class ViTConfig:
     final_norm: bool = True
     layer_norm_epsilon: float = 1e-6
     dtype: ComputeDtype = "float32"
-    positions: Literal["sincos", "learned", "rotary"] = "sincos"
+    positions: Literal["sincos", "learned", "rotary", "relative"] = "sincos"
     qkv_bias: bool = True
     mlp: str = "gelu"
     layer_scale: float | None = None
@@ -146,12 +117,25 @@ class ViTConfig:
         self._check_extras(self.parts)
 
     def _check_extras(self, parts: ViTExtras) -> None:
-        if (self.positions == "rotary") != (parts.rotary is not None):
-            raise ValueError("ViTConfig: positions='rotary' and extras.rotary go together")
+        rotary = parts.rotary is not None
+        if self.positions not in (("rotary", "learned") if rotary else _CHOICES["positions"][:-1]):
+            raise ValueError(
+                "ViTConfig: positions='rotary' (or 'learned') and extras.rotary go together"
+            )
         if parts.rotary is not None and self.width // self.heads % 4:
             raise ValueError(
                 f"ViTConfig: rotary positions need heads whose width is a multiple of 4, got "
                 f"{self.width} / {self.heads}"
+            )
+        biased = parts.relative_bias or parts.shared_relative_bias
+        if self.positions == "relative" and not biased:
+            raise ValueError(
+                "ViTConfig: positions='relative' needs extras.relative_bias or shared_relative_bias"
+            )
+        if biased and (not self.class_token or parts.registers):
+            raise ValueError(
+                "ViTConfig: relative biases are of a class token and patches; they need "
+                "class_token=True and no registers"
             )
         pooler = parts.attention_pooling
         if self.pooling == "attention" and pooler is None:
@@ -234,7 +218,7 @@ class VisionTransformer(nn.Module):
                 [
                     jnp.broadcast_to(
                         token.astype(stream).reshape(-1, config.width),
-                        (len(tokens), token.size // config.width, config.width),
+                        (tokens.shape[0], token.size // config.width, config.width),
                     )
                     for token in leading
                 ]
@@ -244,6 +228,8 @@ class VisionTransformer(nn.Module):
         if parts.embedding_norm:
             tokens = LayerNorm(config.layer_norm_epsilon, name="embedding_norm")(tokens)
         turns = None if parts.rotary is None else self._turns(parts.rotary, where)
+        relative = self._relative(where)
+        further = () if turns is None and relative is None else (turns, relative)
         after = {}
         for i in range(config.depth):
             block = block_type(config.remat)(
@@ -257,9 +243,12 @@ class VisionTransformer(nn.Module):
                 parts.query_key_norm,
                 parts.norm_after,
                 parts.wide,
+                parts.attention_norm,
+                parts.mlp_norm,
+                table_rows(self._side) if parts.relative_bias else None,
                 name=f"block_{i}",
             )
-            tokens = block(tokens, 0) if turns is None else block(tokens, 0, turns)
+            tokens = block(tokens, 0, *further)
             after[i + 1] = tokens
         if config.final_norm:
             norm = LayerNorm(config.layer_norm_epsilon, name="norm")
@@ -271,21 +260,38 @@ class VisionTransformer(nn.Module):
 
     def _with_positions(self, tokens: Array, where: Array | None) -> Array:
         config, dtype = self.config, tokens.dtype
-        if config.positions == "rotary":
+        if config.positions in ("rotary", "relative"):
             return tokens
         if config.positions == "learned":
             initialiser, shape = nn.initializers.normal(0.02), (config.num_patches, config.width)
             positions = self.param("positions", initialiser, shape, jnp.float32).astype(dtype)
         else:
-            positions = jnp.asarray(
-                sincos_positions(config.image_size // config.patch_size, config.width), dtype
-            )
+            positions = jnp.asarray(sincos_positions(self._side, config.width), dtype)
         return tokens + (positions if where is None else positions[where])
 
-    def _turns(self, rotary: RotaryPositions, where: Array | None) -> Turns:
+    @property
+    def _side(self) -> int:
+        return self.config.image_size // self.config.patch_size
+
+    def _relative(self, where: Array | None) -> Relative | None:
+        """Of the class token and the visible patches; None: the transformer has no such biases."""
+        parts = self.config.parts
+        if not (parts.relative_bias or parts.shared_relative_bias):
+            return None
+        rows = jnp.asarray(relative_rows(self._side))
+        if where is not None:
+            places = jnp.pad(where + 1, ((0, 0), (1, 0)))
+            rows = rows[places[:, :, None], places[:, None, :]]
+        if not parts.shared_relative_bias:
+            return Relative(rows)
+        shape = (table_rows(self._side), self.config.heads)
+        table = self.param("relative_bias", nn.initializers.zeros, shape, jnp.float32)
+        return Relative(rows, biases_of(table, rows))
+
+    def _turns(self, rotary: RotaryPositions | GridRotaryPositions, where: Array | None) -> Turns:
         """Cosines and sines of all tokens; those that precede the patches are not turned."""
         config = self.config
-        tables = rotary.turns(config.image_size // config.patch_size, config.width // config.heads)
+        tables = rotary.turns(self._side, config.width // config.heads)
         ours = []
         for still, table in zip((1.0, 0.0), tables):
             patches = jnp.asarray(table) if where is None else jnp.asarray(table)[where][:, None]
