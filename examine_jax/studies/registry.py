@@ -6,5 +6,6 @@ STUDIES = {
     "budget": "what K labels buy, by the way the K images are chosen; with artefacts too",
     "detection": "how many boxes pre-training on unlabelled images spares, with several readers",
     "low_resource": "DCL, SimCLR, SimSiam and VICReg on small labelled sets",
+    "transfer": "an encoder from elsewhere, frozen or adapted, against training from scratch",
 }
 """The name of each study's package, and the experiments that it repeats."""

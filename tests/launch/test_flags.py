@@ -25,7 +25,7 @@ from tests.support.commands import ROOT, run, run_here
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "version_0_1" / "flags.json"
 BEFORE: dict[str, dict[str, Any]] = json.loads(GOLDEN.read_text())
 COMMANDS = tuple(BEFORE)
-STUDIES = ("budget", "byol_tracin", "detection", "examine", "low_resource")
+STUDIES = ("budget", "byol_tracin", "detection", "examine", "low_resource", "transfer")
 
 
 FROM_PRESETS = {("reproduce_examine", "seeds"), ("reproduce_low_resource", "keep_groups")}

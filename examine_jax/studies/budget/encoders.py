@@ -11,25 +11,18 @@ import numpy as np
 from examine_jax.common.shapes import Float, UInt8
 from examine_jax.encoders import Encoder, load_encoder
 from examine_jax.encoders.train import train_and_save
-from examine_jax.images.decoding.resize import resize_bytes
 from examine_jax.pretraining import Method, Phase, PretrainSettings, method_preset
 from examine_jax.studies.budget.settings import COLOURS, BudgetSettings
 from examine_jax.studies.common import kept
 from examine_jax.studies.common.controls import colour_features
 from examine_jax.studies.common.notes import note
+from examine_jax.studies.common.resizing import resized
 from examine_jax.studies.common.training_length import trained_once, training_steps, training_watch
 
 GIVEN = "given"
 """The name of an encoder that is given and not trained."""
 
 Embed = Callable[[UInt8[np.ndarray, "n h w c"]], Float[np.ndarray, "n d"]]
-
-
-def resized(pixels: UInt8[np.ndarray, "n h w c"], size: int) -> UInt8[np.ndarray, "n s s c"]:
-    """Returns the images at an encoder's size."""
-    if not len(pixels) or pixels.shape[1] == size:
-        return pixels
-    return np.stack([resize_bytes(image, size) for image in pixels])
 
 
 def fixed_embedding(name: str, given: Encoder | None) -> Embed:
