@@ -1,10 +1,10 @@
 """What an encoder that others trained is, in words for a page or a terminal."""
 
 from examine_jax.encoders.encoder import Encoder
-from examine_jax.models import ConvNeXtConfig, ResNetConfig, ViTConfig
+from examine_jax.models import ViTConfig
 from examine_jax.models.weights.encoder_table import known_encoder
 
-_KINDS = {ViTConfig: "vision transformer", ResNetConfig: "ResNet", ConvNeXtConfig: "ConvNeXt"}
+_KINDS = {ViTConfig: "vision transformer"}
 _FEATURES = {
     "mean": "mean of the patches",
     "class_token": "class token",
@@ -19,7 +19,7 @@ def of_others(encoder: Encoder) -> str | None:
     if folder is None:
         return None
     config = encoder.method.encoder
-    kind = _KINDS.get(type(config), type(config).__name__)
+    kind = _KINDS.get(type(config), type(config).__name__.removesuffix("Config"))
     if encoder.readout is not None:
         layers = ", ".join(map(str, encoder.readout.layers))
         feature = encoder.readout.feature.replace("_", " ")

@@ -46,8 +46,8 @@ class Readout:
                     f"feature={self.feature}: this transformer has no class token; take patch_mean "
                     "or tokens"
                 )
-        elif hasattr(config, "depths"):
-            most, what = len(config.depths), "stages"
+        elif hasattr(config, "strides"):
+            most, what = len(config.strides), "stages"
             if self.feature in ("class_token", "class_and_mean"):
                 raise ValueError(
                     f"feature={self.feature}: a {kind} has no class token; take patch_mean or "

@@ -4,6 +4,7 @@ from examine_jax.models.architectures import ARCHITECTURES, Architecture, archit
 from examine_jax.models.attention_pooling import AttentionPooling
 from examine_jax.models.convnext import ConvNeXt, ConvNeXtConfig
 from examine_jax.models.dense_autoencoder import DenseAutoencoder
+from examine_jax.models.efficientnet import EfficientNet, EfficientNetConfig
 from examine_jax.models.flax_encoder import FlaxEncoder
 from examine_jax.models.forward import apply, init_network, run_network
 from examine_jax.models.heads import HeadConfig
@@ -23,6 +24,7 @@ CONFIGURATIONS: tuple[type, ...] = (
     GridRotaryPositions,
     ResNetConfig,
     ConvNeXtConfig,
+    EfficientNetConfig,
     DecoderConfig,
     HeadConfig,
 )
@@ -36,6 +38,8 @@ __all__ = [
     "ConvNeXtConfig",
     "DecoderConfig",
     "DenseAutoencoder",
+    "EfficientNet",
+    "EfficientNetConfig",
     "FlaxEncoder",
     "GridRotaryPositions",
     "HeadConfig",

@@ -15,6 +15,9 @@ from jax import lax
 from examine_jax.common.shapes import Array, Float
 from examine_jax.models.vit import ComputeDtype
 
+# Zeros before and after the rows, and the columns.
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
 
 @dataclasses.dataclass(frozen=True)
 class ResNetConfig:
@@ -91,7 +94,9 @@ class ResNetConfig:
 
 
 class Convolution(nn.Module):
-    """A square convolution without bias, padded by half its size as in torch; He-normal by fan-out.
+    """A square convolution without bias; He-normal by fan-out.
+
+    It is padded by half its size as in torch, or by `padding` (before and after rows and columns).
 
     Size 1 is a matrix product: on a CPU, XLA's convolution takes five times as long for the
     kernel's gradient. So is a convolution whose output is smaller than its kernel (the last stage
@@ -102,27 +107,40 @@ class Convolution(nn.Module):
     size: int
     stride: int
     dtype: Any
+    padding: Padding | None = None
+    groups: int = 1
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch rows columns outputs"]:
-        shape = (self.size, self.size, x.shape[-1], self.outputs)
+        shape = (self.size, self.size, x.shape[-1] // self.groups, self.outputs)
         initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         kernel = self.param("kernel", initialiser, shape, jnp.float32).astype(self.dtype)
-        return convolve(x.astype(self.dtype), kernel, self.stride)
+        return convolve(x.astype(self.dtype), kernel, self.stride, self.padding, self.groups)
 
 
 def convolve(
     x: Float[Array, "batch height width channels"],
-    kernel: Float[Array, "size size channels outputs"],
+    kernel: Float[Array, "size size channels_of_a_group outputs"],
     stride: int = 1,
+    padding: Padding | None = None,
+    groups: int = 1,
 ) -> Float[Array, "batch rows columns outputs"]:
-    """A convolution padded by half the kernel's size, by the fastest way on a CPU."""
+    """A convolution padded by half the kernel's size or by `padding`, fast on a CPU too."""
     size, outputs = kernel.shape[0], kernel.shape[-1]
-    if size == 1:
+    if size == 1 and groups == 1:
         return x[:, ::stride, ::stride] @ kernel[0, 0]
-    padding = ((size // 2, size // 2),) * 2
+    padding = padding or ((size // 2, size // 2),) * 2
+    if groups > 1:
+        return lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=groups,
+        )
     if -(-min(x.shape[1:3]) // stride) < size:
         windows = _windows(jnp.pad(x, ((0, 0), *padding, (0, 0))), size, stride)
         return windows @ kernel.reshape(-1, outputs)

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.convnext import ConvNeXtConfig
+from examine_jax.models.efficientnet import EfficientNetConfig
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.models.vit import ViTConfig
@@ -51,7 +52,7 @@ class ImportedNetwork:
         known: the row of the table of encoders whose facts it has; None: it has none.
     """
 
-    encoder: ViTConfig | ResNetConfig | ConvNeXtConfig
+    encoder: ViTConfig | ResNetConfig | ConvNeXtConfig | EfficientNetConfig
     params: PyTree
     batch_stats: PyTree
     pixel_mean: tuple[float, ...]
@@ -87,12 +88,8 @@ class StoredNetwork:
         """What encoder.json or preprocessor_config.json says; None: neither says anything of it."""
         if self.description.mean is not None and self.description.deviation is not None:
             return self.description.mean, self.description.deviation
-        file = self.folder / "preprocessor_config.json"
-        settings: Any = read_json(file) if file.is_file() else None
-        if settings is None:  # transformers 5 writes all processors into one file
-            file = self.folder / "processor_config.json"
-            settings = read_json(file).get("image_processor") if file.is_file() else None
-        if not isinstance(settings, dict):
+        settings, file = self._preprocessor()
+        if settings is None:
             return None
         # There, pixels are bytes * rescale_factor; here, bytes / 255.
         factor = 255.0
@@ -102,6 +99,18 @@ class StoredNetwork:
         if not settings.get("do_normalize", True):
             mean, deviation = [0.0], [1.0]
         return normalisation(mean, deviation, factor, file)
+
+    def preprocessor_settings(self) -> dict[str, Any] | None:
+        """What preprocessor_config.json says; None: there is none."""
+        return self._preprocessor()[0]
+
+    def _preprocessor(self) -> tuple[dict[str, Any] | None, pathlib.Path]:
+        file = self.folder / "preprocessor_config.json"
+        settings: Any = read_json(file) if file.is_file() else None
+        if settings is None:  # transformers 5 writes all processors into one file
+            file = self.folder / "processor_config.json"
+            settings = read_json(file).get("image_processor") if file.is_file() else None
+        return (settings if isinstance(settings, dict) else None), file
 
 
 @runtime_checkable

@@ -8,6 +8,11 @@ from examine_jax.models.weights.convnext import (
 )
 from examine_jax.models.weights.dinov2 import DINOv2Family
 from examine_jax.models.weights.dinov3 import DINOv3Family
+from examine_jax.models.weights.efficientnet import (
+    BareEfficientNetFamily,
+    EfficientNetFamily,
+    TimmEfficientNetFamily,
+)
 from examine_jax.models.weights.imported import BareFamily, Family
 from examine_jax.models.weights.open_clip import OpenCLIPFamily
 from examine_jax.models.weights.resnet import BareResNetFamily, ResNetFamily, TimmResNetFamily
@@ -28,6 +33,8 @@ _FAMILIES: tuple[Family, ...] = (
     TimmResNetFamily(),
     ConvNeXtFamily(),
     TimmConvNeXtFamily(),
+    EfficientNetFamily(),
+    TimmEfficientNetFamily(),
     CLIPFamily(),
     SigLIPFamily(),
 )
@@ -35,4 +42,8 @@ _TRUNKS: tuple[Family, ...] = (TimmDINOv3Family(pooled=True), *_FAMILIES)
 FAMILIES: tuple[Family, ...] = (*_FAMILIES, OpenCLIPFamily(trunks=_TRUNKS))
 
 # Those that the names of the tensors tell, in a file without a configuration.
-BARE_FAMILIES: tuple[BareFamily, ...] = (BareConvNeXtFamily(), BareResNetFamily())
+BARE_FAMILIES: tuple[BareFamily, ...] = (
+    BareConvNeXtFamily(),
+    BareResNetFamily(),
+    BareEfficientNetFamily(),
+)
