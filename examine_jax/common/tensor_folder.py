@@ -15,20 +15,25 @@ from safetensors.numpy import save_file
 
 from examine_jax.common.shapes import PyTree
 
+WEIGHTS = "model.safetensors"
+
 
 def write_folder(
     folder: pathlib.Path,
     tensors: Mapping[str, np.ndarray],
     files: Mapping[str, Mapping[str, Any]],
     kind: str,
+    *,
+    weights: str = WEIGHTS,
 ) -> None:
-    """Writes model.safetensors and JSON files, whole or not at all.
+    """Writes a file of tensors and JSON files, whole or not at all.
 
     Args:
         folder: where; an existing folder of the kind is replaced.
         tensors: by name.
         files: JSON files by name; one is config.json.
         kind: what the folder is, for messages: "an encoder's".
+        weights: the name of the file of tensors.
 
     Raises:
         OSError: the folder cannot be written.
@@ -44,7 +49,7 @@ def write_folder(
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         # transformers reads no file that does not say of which framework it is.
-        save_file(dict(tensors), temporary / "model.safetensors", metadata={"format": "pt"})
+        save_file(dict(tensors), temporary / weights, metadata={"format": "pt"})
         for name, content in files.items():
             (temporary / name).write_text(json.dumps(content, indent=2) + "\n")
         for file in temporary.iterdir():

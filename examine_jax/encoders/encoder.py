@@ -12,8 +12,10 @@ from examine_jax.common.shapes import Array, Float, Key, PyTree
 from examine_jax.encoders.embedding import EmbeddingSpeed, run_batches
 from examine_jax.encoders.readout import Feature, Readout
 from examine_jax.models import FlaxEncoder, ViTConfig
-from examine_jax.models.poolings import left_out, with_pooling
+from examine_jax.models.poolings import POOLED, left_out, with_pooling
 from examine_jax.models.vit import ComputeDtype
+from examine_jax.pretraining.changed import with_network
+from examine_jax.pretraining.from_encoder import digest_variables
 from examine_jax.pretraining.methods.mae import MAE
 from examine_jax.pretraining.pixels import PixelScale
 from examine_jax.training.method import Method
@@ -52,6 +54,12 @@ class Encoder:
         """
         return getattr(self.method.encoder, "pooling", None)
 
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the network's weights, whatever heads or settings a method has beside them."""
+        stats = self.state.get("batch_stats", {}).get("encoder", {})
+        return digest_variables(self.params["encoder"], stats)
+
     def with_pooling(self, pooling: str) -> "Encoder":
         """The same encoder with another pooling: "mean", "class_token" or "class_and_mean".
 
@@ -61,7 +69,7 @@ class Encoder:
             ValueError: the encoder is no vision transformer, or has no class token.
         """
         config: Any = self.method.encoder
-        if not isinstance(config, ViTConfig):
+        if not isinstance(config, POOLED):
             raise ValueError(
                 f"pooling={pooling!r}: a {type(config).__name__} has no tokens to "
                 "pool; leave pooling away"
@@ -115,8 +123,7 @@ class Encoder:
         return self._with_config(changed)
 
     def _with_config(self, config: Any) -> "Encoder":
-        method = dataclasses.replace(self.method, encoder=config)  # type: ignore[type-var]
-        return dataclasses.replace(self, method=method)
+        return dataclasses.replace(self, method=with_network(self.method, config))
 
     def embed(
         self,
@@ -190,16 +197,26 @@ _OWN_FEATURES = {
 }
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _embed(
+def features_of(
     method: Method, readout: Readout | None, variables: tuple[PyTree, PyTree], images: Array
 ) -> Array:
+    """The features of uint8 images, as a function that JAX can trace.
+
+    Args:
+        method: an encoder's.
+        readout: the outputs that are the features; None: the method's.
+        variables: the encoder's (params, state).
+        images: at the encoder's size.
+    """
     params, state = variables
     if readout is None:
         return method.embed(params, state, images)
     pixels = getattr(method, "pixels", PixelScale())
     batch_stats = state.get("batch_stats", {}).get("encoder", {})
     return readout(method.encoder, params["encoder"], batch_stats, pixels(images))
+
+
+_embed = functools.partial(jax.jit, static_argnums=(0, 1))(features_of)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -3,8 +3,10 @@
 import os
 import pathlib
 
+from examine_jax.encoders.adapter import is_adapter, read_adapter
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.imported import ImportedEncoder, method_of
+from examine_jax.encoders.resized import at_size
 from examine_jax.encoders.save import read_encoder
 from examine_jax.models.weights import WEIGHT_FILES, read_json, read_network, refuse_empty_folder
 from examine_jax.pretraining.registry import known_settings
@@ -24,6 +26,7 @@ def load_encoder(
     method: Method | None = None,
     image_size: int | None = None,
     widen: bool = True,
+    base: str | os.PathLike[str] | None = None,
 ) -> Encoder:
     """Reads an encoder from local files.
 
@@ -39,12 +42,20 @@ def load_encoder(
             vision transformer's positions are resampled.
         widen: for others' networks: whether weights in half precision become float32. If not, they
             take half the memory and give the same numbers.
+        base: for an adapter's folder: where the encoder is that it was trained on; None: where it
+            was then.
 
     Raises:
         ValueError: something is missing, of an unknown kind or version, or of another shape than
             config.json says; the message names it.
     """
     path = pathlib.Path(path)
+    if is_adapter(path):
+        if image_size is not None or method is not None:
+            raise ValueError(f"{path} is an adapter, which has its own image_size and method")
+        return read_adapter(path, KNOWN, load_at, base)
+    if base is not None:
+        raise ValueError(f"{path} is no adapter, so it has no base ({base}): leave base away")
     if _is_ours(path):
         if image_size is not None:
             raise ValueError(
@@ -61,6 +72,28 @@ def load_encoder(
     if network.known is not None:
         notes["known_encoder"] = network.known
     return Encoder(network_method, params, state, notes)
+
+
+def load_at(path: pathlib.Path, image_size: int | None) -> tuple[Encoder, str]:
+    """An encoder at an image size, and the fingerprint of its weights at its own size.
+
+    Args:
+        path: as in `load_encoder`.
+        image_size: None: its own. A transformer's positions are resampled: those of another
+            library's folder as that library does it, those of ours by an antialiased bicubic
+            kernel, as timm does it.
+
+    Raises:
+        ValueError: as `load_encoder`; or the network is bound to its image size.
+    """
+    encoder = load_encoder(path)
+    fingerprint = encoder.fingerprint
+    if image_size is not None and image_size != encoder.image_size:
+        if "imported_from" in encoder.training:
+            encoder = load_encoder(path, image_size=image_size)
+        else:
+            encoder = at_size(encoder, image_size, path.name)
+    return encoder, fingerprint
 
 
 def _is_ours(path: pathlib.Path) -> bool:

@@ -14,9 +14,11 @@ from examine_jax.common.tensor_folder import read_tensors, tensor_names, write_f
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.models.weights import read_json, vit_mae_tensors
 from examine_jax.pretraining.methods.mae import MAE
+from examine_jax.pretraining.pixels import PixelScale
 from examine_jax.training.method import Method
 
 FORMAT_VERSION = 1
+_LANCZOS = 1  # PIL.Image.Resampling.LANCZOS, as transformers' files have it
 
 
 def save_encoder(
@@ -37,13 +39,18 @@ def save_encoder(
         OSError: the folder cannot be written.
         ValueError: a file, or a folder that is no encoder's, is in the way.
     """
-    configuration = {
+    configuration = configuration_of(method, training)
+    tensors = {name: np.asarray(leaf) for name, leaf in tensor_names(params, state).items()}
+    write_folder(pathlib.Path(folder), tensors, {"config.json": configuration}, "an encoder's")
+
+
+def configuration_of(method: Method, training: dict[str, Any] | None) -> dict[str, Any]:
+    """What an encoder's config.json says of its method and training."""
+    return {
         "format_version": FORMAT_VERSION,
         "method": to_plain(method),
         "training": training or {},
     }
-    tensors = {name: np.asarray(leaf) for name, leaf in tensor_names(params, state).items()}
-    write_folder(pathlib.Path(folder), tensors, {"config.json": configuration}, "an encoder's")
 
 
 def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
@@ -57,6 +64,19 @@ def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
         OSError: the folder cannot be written.
         ValueError: the method is no MAE, or its encoder has a part that ViTMAE lacks (says which);
             a file, or a folder that is no encoder's, is in the way.
+    """
+    configuration, tensors = vit_mae_content(encoder)
+    mean, deviation = pixel_scale(encoder)
+    preprocessor = preprocessor_config(encoder.image_size, mean, deviation)
+    files = {"config.json": configuration, "preprocessor_config.json": preprocessor}
+    write_folder(pathlib.Path(folder), tensors, files, "an encoder's")
+
+
+def vit_mae_content(encoder: Encoder) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """(config.json, tensors) of a masked autoencoder as transformers' ViTMAE.
+
+    Raises:
+        ValueError: as `export_vit_mae`.
     """
     method = encoder.method
     if not isinstance(method, MAE):
@@ -89,20 +109,31 @@ def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
         "norm_pix_loss": method.norm_pix,
         "dtype": "float32",
     }
-    preprocessor = {
+    return configuration, vit_mae_tensors(network, decoder, encoder.params)
+
+
+def pixel_scale(encoder: Encoder) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(mean, deviation) of an encoder's pixels in [0, 1], one number for each channel."""
+    pixels = getattr(encoder.method, "pixels", PixelScale())
+    times = encoder.channels // len(pixels.mean)
+    return pixels.mean * times, pixels.deviation * times
+
+
+def preprocessor_config(
+    image_size: int, mean: tuple[float, ...], deviation: tuple[float, ...]
+) -> dict[str, Any]:
+    """transformers' preprocessor_config.json: the whole image squashed to the size, and scaled."""
+    return {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": True,
-        "size": {"height": network.image_size, "width": network.image_size},
+        "size": {"height": image_size, "width": image_size},
+        "resample": _LANCZOS,
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": [*method.pixels.mean] * (network.channels // len(method.pixels.mean)),
-        "image_std": [*method.pixels.deviation]
-        * (network.channels // len(method.pixels.deviation)),
+        "image_mean": list(mean),
+        "image_std": list(deviation),
     }
-    tensors = vit_mae_tensors(network, decoder, encoder.params)
-    files = {"config.json": configuration, "preprocessor_config.json": preprocessor}
-    write_folder(pathlib.Path(folder), tensors, files, "an encoder's")
 
 
 def read_encoder(
@@ -122,6 +153,22 @@ def read_encoder(
     for name in ("config.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} is not an encoder's folder: it has no {name}")
+    configuration, method = read_configuration(folder, known, method)
+    params, state = read_variables(folder / "model.safetensors", *shapes_of(method))
+    return Encoder(method, params, state, configuration.get("training", {}))
+
+
+def read_configuration(
+    folder: pathlib.Path, known: Sequence[type], method: Method | None = None
+) -> tuple[dict[str, Any], Method]:
+    """(config.json, the method that it describes).
+
+    Args:
+        folder, known, method: as in `read_encoder`.
+
+    Raises:
+        ValueError: it is of an unknown class or version; the message names it.
+    """
     file = folder / "config.json"
     configuration = read_json(file)
     version = configuration.get("format_version")
@@ -141,13 +188,27 @@ def read_encoder(
         changed = differences(stored, to_plain(method))
         if changed:
             raise ValueError(f"{file}: method is not the one that was trained: {changed[0]}")
+    return configuration, method
+
+
+def shapes_of(method: Method) -> tuple[PyTree, PyTree]:
+    """(params, state) of a method, as shapes."""
     size, channels = method.encoder.image_size, method.encoder.channels
     example = {
         "image": jax.ShapeDtypeStruct((1, size, size, channels), np.uint8),
         "index": jax.ShapeDtypeStruct((1,), np.int32),
     }
-    params, state = jax.eval_shape(method.init, jax.random.key(0), example)
-    tensors = read_tensors(folder / "model.safetensors", tensor_names(params, state))
+    shapes: tuple[PyTree, PyTree] = jax.eval_shape(method.init, jax.random.key(0), example)
+    return shapes
+
+
+def read_variables(file: pathlib.Path, params: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
+    """(params, state) of a file of tensors, of these shapes.
+
+    Raises:
+        ValueError: as `read_tensors`.
+    """
+    tensors = read_tensors(file, tensor_names(params, state))
     leaves = [jax.numpy.asarray(tensors[name]) for name in tensor_names(params, state)]
-    params, state = jax.tree.unflatten(jax.tree.structure((params, state)), leaves)
-    return Encoder(method, params, state, configuration.get("training", {}))
+    read: tuple[PyTree, PyTree] = jax.tree.unflatten(jax.tree.structure((params, state)), leaves)
+    return read

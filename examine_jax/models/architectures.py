@@ -2,9 +2,9 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from examine_jax.common.registry import lookup
-from examine_jax.models.flax_encoder import FlaxEncoder
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.models.vit import ViTConfig
@@ -15,11 +15,11 @@ class Architecture:
     """An encoder, and the decoder that autoencoders train with it.
 
     Attributes:
-        encoder: the encoder's configuration.
+        encoder: the encoder's configuration: ViTConfig, ResNetConfig, FlaxEncoder or another one.
         decoder: the decoder's; None for encoders other than transformers.
     """
 
-    encoder: ViTConfig | ResNetConfig | FlaxEncoder
+    encoder: Any
     decoder: DecoderConfig | None = None
 
 

@@ -13,6 +13,7 @@ from examine_jax.images.augmentation import (
 )
 from examine_jax.models.architectures import Architecture
 from examine_jax.models.heads import HeadConfig
+from examine_jax.models.vit import ViTConfig
 from examine_jax.pretraining.pixels import IMAGENET, PixelScale
 from examine_jax.training.optimiser import SGD, AdamW, Constant, WarmupCosine
 from examine_jax.training.settings import Phase, PretrainSettings
@@ -47,6 +48,35 @@ def imagenet(architecture: Architecture) -> PixelScale:
     For other than three channels, mean and deviation of one half.
     """
     return IMAGENET if architecture.encoder.channels == 3 else PixelScale((0.5,), (0.5,))
+
+
+def plain_transformer(method: str, architecture: Architecture) -> Architecture:
+    """The architecture, if a method that decodes tokens trains all of its encoder.
+
+    Raises:
+        ValueError: the encoder is no vision transformer, or has a part that such a method does not
+            train or cannot mask; the message names it.
+    """
+    encoder = architecture.encoder
+    kind = type(encoder).__name__.removesuffix("Config")
+    if not isinstance(encoder, ViTConfig) or architecture.decoder is None:
+        raise ValueError(
+            f"{method} works on a vision transformer's patches, and {kind} has none; choose a ViT "
+            "architecture, or another method (simclr, byol, ...)"
+        )
+    for part in ("relative_bias", "shared_relative_bias"):
+        if getattr(encoder.parts, part):
+            raise ValueError(
+                f"{method} leaves patches out, and this transformer's {part} needs them all; "
+                "choose another method (simclr, byol, ...)"
+            )
+    for part in ("attention_pooling", "pooled_norm", "projection"):
+        if getattr(encoder.parts, part):
+            raise ValueError(
+                f"{method} trains tokens, and this transformer makes its features of them by its "
+                f"{part}, which would stay untrained; choose another method (simclr, byol, ...)"
+            )
+    return architecture
 
 
 # EXAMINE, section 4.1. It gives no learning rate; this is facebookresearch/mae's: 1.5e-4 at a batch

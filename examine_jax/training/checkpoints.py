@@ -4,7 +4,7 @@ import asyncio
 import errno
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,13 +24,18 @@ class Checkpoints:
     """The folder of a run's checkpoints.
 
     It is a context manager: saves run in the background, and closing it waits for them.
+
+    Args:
+        folder: the folder.
+        constant: names of entries of the method's state that are neither written nor read.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, constant: Collection[str] = ()) -> None:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=_KEPT, enable_async_checkpointing=True, cleanup_tmp_directories=True
         )
         self._folder = folder
+        self._left_out = tuple(f"method_state.{name}." for name in constant)
         self._manager = ocp.CheckpointManager(
             folder.absolute(), options=options, item_handlers=ocp.StandardCheckpointHandler()
         )
@@ -62,7 +67,7 @@ class Checkpoints:
             self._manager.wait_until_finished()
         if step == self.latest_step:
             return
-        flat = _flat(state)
+        flat = self._written(state)
         needed = sum(leaf.nbytes for leaf in flat.values()) + _BESIDE_ARRAYS
         free = shutil.disk_usage(self._folder).free
         if free < needed:
@@ -117,7 +122,7 @@ class Checkpoints:
                 names it.
         """
         step = self.latest_step
-        wanted = _flat(template)
+        every, wanted = _flat(template), self._written(template)
         found = self._manager.item_metadata(step)
         compare(
             {name: (tuple(leaf.shape), np.dtype(leaf.dtype)) for name, leaf in dict(found).items()},
@@ -130,9 +135,14 @@ class Checkpoints:
         }
         restored = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
         state: TrainState = jax.tree.unflatten(
-            jax.tree.structure(template), [restored[name] for name in wanted]
+            jax.tree.structure(template), [restored.get(name, leaf) for name, leaf in every.items()]
         )
         return state
+
+    def _written(self, state: TrainState) -> dict[str, Any]:
+        return {
+            name: leaf for name, leaf in _flat(state).items() if not name.startswith(self._left_out)
+        }
 
 
 def compare(

@@ -40,14 +40,14 @@ from examine_jax.training.feeding import (
     resident,
     streamed,
 )
-from examine_jax.training.method import Trainable
+from examine_jax.training.method import Trainable, constant_state
 from examine_jax.training.non_finite import NonFiniteLossError, first_non_finite, non_finite_error
 from examine_jax.training.observer import Observer
 from examine_jax.training.optimiser import LearningRate
 from examine_jax.training.run_lock import run_lock
 from examine_jax.training.run_log import Record, open_log
 from examine_jax.training.settings import PretrainSettings
-from examine_jax.training.start import beginning, check_repeats, checked_start
+from examine_jax.training.start import Start, beginning, check_repeats, checked_start
 from examine_jax.training.step import (
     Step,
     Steps,
@@ -90,7 +90,7 @@ def train(
     workdir: str | os.PathLike[str],
     *,
     names: Sequence[str] | Sequence[Sequence[str]] | None = None,
-    start: tuple[PyTree, PyTree] | None = None,
+    start: tuple[PyTree, PyTree] | Start | None = None,
     repeats: Sequence[float] | None = None,
     observer: Observer | None = None,
     tensorboard: bool = False,
@@ -120,8 +120,8 @@ def train(
         workdir: receives checkpoints/, metrics.jsonl and pretraining.json (the run's
             configuration).
         names: the images' names, for messages; for several phases, one list per phase.
-        start: (params, state) to begin with, of the shapes that the method's `init` gives; None:
-            those of `init`.
+        start: (params, state) to begin with, of the shapes that the method's `init` gives, or what
+            makes them of those of `init`; None: those of `init`.
         repeats: how often each image occurs in an epoch, on average (`RepeatedOrder`), for a
             single phase; None: once.
         observer: is called with the parameters at regular steps; it does not change them.
@@ -169,7 +169,7 @@ def _train(
     workdir: pathlib.Path,
     *,
     names: Sequence[str] | Sequence[Sequence[str]] | None,
-    start: tuple[PyTree, PyTree] | None,
+    start: tuple[PyTree, PyTree] | Start | None,
     repeats: tuple[float, ...] | None,
     observer: Observer | None,
     tensorboard: bool,
@@ -220,7 +220,8 @@ def _train(
     peak_share = share_of_peak_a_rate(method, state, row, micro_batch, list(mesh.devices.flat))
 
     lock = run_lock(workdir / "pretraining.json") if first_process else nullcontext()
-    with lock, Checkpoints(workdir / "checkpoints") as checkpoints, terminations() as terminated:
+    kept = Checkpoints(workdir / "checkpoints", constant_state(method))
+    with lock, kept as checkpoints, terminations() as terminated:
         if checkpoints.latest_step is not None:
             state = checkpoints.restore(state)
         done = int(state.step)
@@ -301,7 +302,7 @@ def _programs(
 ) -> _Programs:
     """The compiled programs. They are cached, so a run with another seed compiles nothing."""
     learning_rate = settings.learning_rate(steps)
-    optimiser = settings.optimiser.build(learning_rate)
+    optimiser = settings.optimiser_of(learning_rate)
 
     def start(key: Array) -> TrainState:
         return initial_state(method, optimiser, key, row.example_batch(settings.batch_size))

@@ -58,6 +58,8 @@ class Trainable(Protocol):
         columns: names of the columns that its loss needs. Default: ("image",).
         metric_columns: names of columns that it uses only for metrics, if they are present.
             Default: ().
+        constant_state: names of entries of its state that no step changes. They come from the
+            run's `start`, and checkpoints leave them out. Default: ().
     """
 
     def __hash__(self) -> int: ...
@@ -127,6 +129,11 @@ def required_columns(method: Trainable) -> tuple[str, ...]:
 def metric_columns(method: Trainable) -> tuple[str, ...]:
     """Names of the columns that the method uses only for its metrics."""
     return tuple(getattr(method, "metric_columns", ()))
+
+
+def constant_state(method: Trainable) -> tuple[str, ...]:
+    """Names of the entries of the method's state that no step changes and no checkpoint holds."""
+    return tuple(getattr(method, "constant_state", ()))
 
 
 def uses_column(method: Trainable, name: str) -> bool:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import optax
 
+from examine_jax.training.layer_decay import scale_by_layer
 from examine_jax.training.optimiser import AdamW, LearningRate, Optimiser, Schedule, WarmupCosine
 
 
@@ -49,6 +50,8 @@ class PretrainSettings:
             their gradients are averaged. So only batch_size / accumulate images need memory at a
             time. Losses that compare images, and batch norms, use one micro-batch at a time.
         seed: determines the initial parameters, the order of the images, masks and augmentation.
+        layer_decay: each layer of the encoder has this factor times the learning rate of the layer
+            after it; heads have the whole rate. None: all have one rate.
     """
 
     phases: tuple[Phase, ...]
@@ -58,8 +61,14 @@ class PretrainSettings:
     phase_schedule: Literal["continued", "restarted"] = "continued"
     accumulate: int = 1
     seed: int = 0
+    layer_decay: float | None = None
 
     def __post_init__(self) -> None:
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            raise ValueError(
+                "PretrainSettings: layer_decay must be above 0 and at most 1, got "
+                f"{self.layer_decay}"
+            )
         if not self.phases:
             raise ValueError("PretrainSettings: phases is empty; give at least one Phase")
         if self.accumulate < 1 or self.batch_size % self.accumulate:
@@ -72,6 +81,13 @@ class PretrainSettings:
                 "PretrainSettings: phase_schedule must be 'continued' or 'restarted', got "
                 f"{self.phase_schedule!r}"
             )
+
+    def optimiser_of(self, learning_rate: LearningRate) -> optax.GradientTransformation:
+        """The optimiser at this learning rate, with each layer's own share of it."""
+        built = self.optimiser.build(learning_rate)
+        if self.layer_decay is None:
+            return built
+        return optax.chain(built, scale_by_layer(self.layer_decay))
 
     def learning_rate(self, steps: tuple[int, ...]) -> LearningRate:
         """The learning rate of a run; `steps` holds the number of steps of each phase."""

@@ -1,7 +1,7 @@
 """What a run begins with: given parameters, and how often each image occurs."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -10,6 +10,17 @@ from examine_jax.common.array_digest import digest_arrays
 from examine_jax.common.shapes import PyTree
 from examine_jax.training.columns import Columns, count_rows
 from examine_jax.training.step import TrainState
+
+
+@runtime_checkable
+class Start(Protocol):
+    """What makes a run's first parameters of those that the method's `init` gives."""
+
+    def digest(self) -> str:
+        """Identifies what it puts in."""
+
+    def __call__(self, params: PyTree, state: PyTree) -> tuple[PyTree, PyTree]:
+        """(params, method state) to begin with."""
 
 
 def check_repeats(repeats: tuple[float, ...], sets: Sequence[Columns]) -> None:
@@ -22,24 +33,32 @@ def check_repeats(repeats: tuple[float, ...], sets: Sequence[Columns]) -> None:
 
 
 def beginning(
-    start: tuple[PyTree, PyTree] | None, repeats: tuple[float, ...] | None
+    start: tuple[PyTree, PyTree] | Start | None, repeats: tuple[float, ...] | None
 ) -> dict[str, Any]:
     """What a run's configuration holds of both, as digests."""
     found = {}
-    if start is not None:
+    if isinstance(start, tuple):
         found["start"] = digest_arrays(np.asarray(leaf) for leaf in jax.tree.leaves(start))
+    elif start is not None:
+        found["start"] = start.digest()
     if repeats is not None:
         found["repeats"] = digest_arrays([np.array(repeats)])
     return found
 
 
-def checked_start(start: tuple[PyTree, PyTree], state: TrainState) -> tuple[PyTree, PyTree]:
+def checked_start(start: tuple[PyTree, PyTree] | Start, state: TrainState) -> tuple[PyTree, PyTree]:
     """(params, method state) on the host, of the structure and shapes of `state`.
+
+    Args:
+        start: they, or what makes them of those in `state`.
+        state: what the method's `init` gives.
 
     Raises:
         ValueError: they have another structure, shape or dtype; the message names the parameter.
     """
     own = (state.params, state.method_state)
+    if not isinstance(start, tuple):
+        start = start(*own)
     found, wanted = _described(start), _described(own)
     for name in dict.fromkeys([*wanted, *found]):
         if wanted.get(name) != found.get(name):

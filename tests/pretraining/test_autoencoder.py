@@ -73,5 +73,5 @@ def test_images_of_another_size_are_refused(params):
 
 
 def test_a_convolutional_encoder_is_refused_and_other_methods_named():
-    with pytest.raises(ValueError, match=r"ResNetConfig gives none.*simclr"):
+    with pytest.raises(ValueError, match=r"ResNet has none.*simclr"):
         Autoencoder.of(architecture("resnet18"))

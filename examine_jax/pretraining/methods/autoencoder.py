@@ -17,6 +17,7 @@ from examine_jax.pretraining.pixels import PixelScale
 from examine_jax.pretraining.presets_shared import (
     EXAMINE,
     RECONSTRUCTION_SMALL,
+    plain_transformer,
 )
 from examine_jax.pretraining.two_views import check_images
 from examine_jax.training.method import Batch, Method, Picture
@@ -51,15 +52,11 @@ class Autoencoder:
         """The autoencoder of an architecture.
 
         Raises:
-            ValueError: the architecture has no decoder, as convolutional ones.
+            ValueError: the architecture has no decoder, as convolutional ones; or as
+                `plain_transformer`.
         """
-        if not isinstance(architecture.encoder, ViTConfig) or architecture.decoder is None:
-            raise ValueError(
-                "Autoencoder: it reconstructs patches from a vision transformer's tokens, and "
-                f"{type(architecture.encoder).__name__} "
-                "gives none; choose a ViT architecture, or another method (simclr, byol, ...)"
-            )
-        return cls(architecture.encoder, architecture.decoder, **changes)
+        chosen: Any = plain_transformer("autoencoder", architecture)
+        return cls(chosen.encoder, chosen.decoder, **changes)
 
     def init(self, key: Key[Array, ""], batch: Batch) -> tuple[PyTree, PyTree]:
         """Parameters {"encoder", "decoder"} and an empty state."""

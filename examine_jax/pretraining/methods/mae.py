@@ -24,6 +24,7 @@ from examine_jax.pretraining.presets_shared import (
     EXAMINE,
     RECONSTRUCTION_SMALL,
     imagenet,
+    plain_transformer,
 )
 from examine_jax.training.method import Batch, Method, Picture
 from examine_jax.training.settings import Phase, PretrainSettings
@@ -228,34 +229,24 @@ class MAE:
 
 
 def _small(architecture: Architecture) -> tuple[Method, PretrainSettings]:
-    return MAE.of(_transformer(architecture)), RECONSTRUCTION_SMALL
+    return MAE.of(plain_transformer("mae", architecture)), RECONSTRUCTION_SMALL
 
 
 def _paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:
     """EXAMINE, section 4.1: 40 % masked. Raw pixels and flips are our inference."""
-    return MAE.of(_transformer(architecture)), EXAMINE
+    return MAE.of(plain_transformer("mae", architecture)), EXAMINE
 
 
 def _original(architecture: Architecture) -> tuple[Method, PretrainSettings]:
     """He et al., tables 8 and 1: 800 epochs, batch 4096, 75 % masked, normalised targets."""
     method = MAE.of(
-        _transformer(architecture),
+        plain_transformer("mae", architecture),
         mask_ratio=0.75,
         norm_pix=True,
         pixels=imagenet(architecture),
         augmentation=mae_crop(architecture.encoder.image_size),
     )
     return method, PretrainSettings((Phase(epochs=800),), batch_size=4096)
-
-
-def _transformer(architecture: Architecture) -> Architecture:
-    if not isinstance(architecture.encoder, ViTConfig) or architecture.decoder is None:
-        raise ValueError(
-            f"mae masks a vision transformer's patches, and {type(architecture.encoder).__name__} "
-            "has none; "
-            "choose a ViT architecture, or another method (simclr, byol, ...)"
-        )
-    return architecture
 
 
 NAMED = (NamedMethod("mae", {"small": _small, "paper": _paper, "original": _original}, (MAE,)),)
