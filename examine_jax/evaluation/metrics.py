@@ -9,7 +9,6 @@ import dataclasses
 import math
 
 import numpy as np
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from examine_jax.common.shapes import Bool, Float, Int, Shaped
 from examine_jax.labelled.class_codes import class_codes
@@ -133,6 +132,8 @@ def weighted_f1(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"])
 
     A class that is never predicted has an F1 score of 0.
     """
+    from sklearn.metrics import f1_score
+
     return float(f1_score(labels, predicted, average="weighted", zero_division=0))
 
 
@@ -181,6 +182,8 @@ def _one_each(labels: Int[np.ndarray, " n"], predicted: Shaped[np.ndarray, "..."
 def _ranking_metrics(
     labels: Bool[np.ndarray, "n classes"], scores: Float[np.ndarray, "n classes"]
 ) -> MultiLabelMetrics:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     if not len(labels):
         raise ValueError("there is no test image")
     bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))

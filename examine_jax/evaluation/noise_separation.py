@@ -5,8 +5,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import spearmanr
-from sklearn.metrics import roc_auc_score
 
 from examine_jax.common.shapes import Float
 
@@ -45,6 +43,9 @@ def noise_separation(
         ValueError: all images have one level; a gap or level is not finite, or a level is negative
             (in which rows).
     """
+    from scipy.stats import spearmanr
+    from sklearn.metrics import roc_auc_score
+
     for name, values in (("gap", gap), ("level", level)):
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):

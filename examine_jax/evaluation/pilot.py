@@ -17,8 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
-from scipy.special import stdtrit
-from sklearn.linear_model import LogisticRegression
 
 from examine_jax.common.shapes import Float, Int, Num, Shaped
 from examine_jax.evaluation.metrics import balanced_accuracy
@@ -348,6 +346,8 @@ def _accuracies(
     split: int,
 ) -> Float[np.ndarray, " budgets"]:
     """Of the first so many images that a strategy chooses."""
+    from sklearn.linear_model import LogisticRegression
+
     own = features[train].astype(np.float64)
     scaled = preprocess(features.astype(np.float64), "zscore", FeatureStatistics.of(own))
     key = jax.random.fold_in(jax.random.key(settings.seed), split)
@@ -369,6 +369,8 @@ def _compared(
     differences: Float[np.ndarray, "budgets splits"], comparisons: int, settings: PilotSettings
 ) -> Compared:
     """The mean over splits, with a t interval of the corrected variance."""
+    from scipy.special import stdtrit
+
     each = differences.mean(axis=0)
     tail = (1 - settings.confidence) / 2 / max(comparisons, 1)
     error = np.sqrt(_variance_share(differences, settings) * each.var(ddof=1))

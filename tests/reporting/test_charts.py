@@ -238,3 +238,22 @@ def test_the_coverage_curve_is_drawn(count):
     features = np.random.default_rng(0).normal(size=(90, 4))
     picture = coverage_chart(coverage_curve(features, np.arange(count), "none"), "$k$-means")
     read_png(picture)
+
+
+@pytest.mark.parametrize("shape", [(300, 12), (9, 40), (12, 12), (1, 4), (30, 1)])
+def test_principal_components_are_scikit_learns(shape):
+    from sklearn.decomposition import PCA
+
+    features = np.random.default_rng(1).standard_normal(shape) * np.arange(1, shape[1] + 1) + 5
+    count = min(2, *shape)
+    points, explained = principal_components.first_two_components(features)
+    if shape[0] > 1:
+        reference = PCA(count, svd_solver="full").fit(features)
+        expected = reference.transform(features)
+        signs = np.sign((expected * points[:, :count]).sum(axis=0))
+        np.testing.assert_allclose(points[:, :count] * signs, expected, atol=1e-9)
+        np.testing.assert_allclose(explained[:count], reference.explained_variance_ratio_)
+    np.testing.assert_array_equal(points[:, count:], 0)
+    alike, of_none = principal_components.first_two_components(np.ones(shape, np.float32))
+    assert not alike.any()
+    assert not of_none.any()

@@ -17,11 +17,9 @@ from examine_jax.images.streamed_images import StreamedImages
 # pixel. Tiles overlap their neighbours, because one picture holds few. 64 pixels show a few cells;
 # a stride of 12 gives 494 assessed tiles, near the paper's 500.
 _TILE = 64
-_BOUNDARY = 304
-_TRAINING_STRIDE = 9
-_ASSESSED_STRIDE = 12
-
-_NAMES = ("sample:training", "sample:assessed")
+_BOUNDARY, _WIDTH = 304, 512
+# The columns of each region, and the stride.
+_REGIONS = {"training": (range(_BOUNDARY), 9), "assessed": (range(_BOUNDARY, _WIDTH), 12)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +29,17 @@ class SampleSource:
     on_demand: bool = False
 
     def recognises(self, name: str) -> bool:
-        return name in _NAMES
+        return name in {f"sample:{region}" for region in _REGIONS}
 
     def load(self, name: str, options: ReadOptions) -> ImageSet:
         if options.split is not None:
             raise ValueError(f"{name} has no split {options.split!r}; leave it out")
-        return sample_images(
-            image_size=options.image_size, channels=options.channels, describe=options.describe
-        )[_NAMES.index(name)]
+        return sample_region(
+            name.partition(":")[2],
+            image_size=options.image_size,
+            channels=options.channels,
+            describe=options.describe,
+        )
 
     def stream(self, name: str, options: ReadOptions) -> StreamedImages:
         raise ValueError(f"{name} is read whole; load it with load_images")
@@ -64,18 +65,26 @@ def sample_images(
         FileNotFoundError: scikit-image is not installed, or without its pictures.
         ValueError: an argument is out of range.
     """
+    training, assessed = (
+        sample_region(region, image_size=image_size, channels=channels, describe=describe)
+        for region in _REGIONS
+    )
+    return training, assessed
+
+
+def sample_region(
+    region: str, *, image_size: ImageSize, channels: int = 3, describe: Describe | None = None
+) -> ImageSet:
+    """One of the two sets of `sample_images`: "training" or "assessed"."""
     size = check_size(image_size, channels)
     with Image.open(_picture()) as image:
         stored = np.asarray(image.convert("RGB"))
         picture = np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(
             image.height, image.width, channels
         )
-    training, assessed = range(0, _BOUNDARY), range(_BOUNDARY, picture.shape[1])
+    columns, stride = _REGIONS[region]
     describing = None if describe is None else (describe, stored)
-    return (
-        _tiles(picture, "training", training, _TRAINING_STRIDE, size, describing),
-        _tiles(picture, "assessed", assessed, _ASSESSED_STRIDE, size, describing),
-    )
+    return _tiles(picture, region, columns, stride, size, describing)
 
 
 def _picture() -> pathlib.Path:

@@ -15,11 +15,12 @@ from examine_jax.encoders import Encoder
 from examine_jax.encoders.train import train_and_save
 from examine_jax.evaluation.noise_experiment import clean_then_mixed, mixed_training_set
 from examine_jax.features.preprocessing import FeatureStatistics
-from examine_jax.images import ImageSet, load_images, sample_images
+from examine_jax.images import ImageSet, load_images
 from examine_jax.images.decoding.describing import Describe
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
 from examine_jax.images.sources.load import dicom_settings
+from examine_jax.images.sources.sample import sample_region
 from examine_jax.jobs.assess.settings import AssessSettings
 from examine_jax.jobs.embedded_together import embed_together
 from examine_jax.jobs.headers import JobHeaders
@@ -91,7 +92,8 @@ def load_sets(
         return found
 
     if images is None:
-        training, assessed = sample_images(image_size=size, channels=channels, describe=describe)
+        training = sample_region("training", image_size=size, channels=channels)
+        assessed = sample_region("assessed", image_size=size, channels=channels, describe=describe)
     else:
         assessed = load(images, bits, describe)
         training = assessed

@@ -15,6 +15,7 @@ from examine_jax.reporting.charts.drawing import (
 )
 
 _MOST_POINTS = 20_000  # more points take minutes to draw and show nothing new
+_BLOCK = 8192  # rows
 
 
 def principal_component_map(
@@ -32,19 +33,8 @@ def principal_component_map(
     Returns:
         A PNG.
     """
-    from sklearn.decomposition import PCA
-
     with style():
-        components = min(2, *features.shape)
-        projection = PCA(components, svd_solver="auto", random_state=0)
-        with np.errstate(
-            invalid="ignore", divide="ignore"
-        ):  # equal features have no variance to explain
-            points = projection.fit_transform(features.astype(np.float32, copy=False))
-            explained = np.nan_to_num(projection.explained_variance_ratio_)
-        points = np.pad(points, ((0, 0), (0, 2 - components)))
-        explained = np.pad(explained, (0, 2 - components))
-
+        points, explained = first_two_components(features)
         shown = np.argsort(gap, kind="stable")
         if len(shown) > _MOST_POINTS:
             shown = shown[np.linspace(0, len(shown) - 1, _MOST_POINTS).astype(np.int64)]
@@ -78,3 +68,42 @@ def principal_component_map(
         )
         axes.margins(0.05)
         return png(figure)
+
+
+def first_two_components(
+    features: Float[np.ndarray, "n d"],
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "2"]]:
+    """The features on their first two principal components, and their shares of the variance.
+
+    From the smaller one of the two Gram matrices of the centred features. The largest entry of each
+    axis (for fewer rows than columns, of each component) is positive. What is missing is 0.
+    """
+    from scipy.linalg import eigh
+
+    count, width = features.shape
+    centre = features.mean(axis=0, dtype=np.float64)
+    blocks = [slice(start, start + _BLOCK) for start in range(0, count, _BLOCK)]
+    tall = count >= width
+    if tall:
+        gram = np.zeros((width, width))
+        for block in blocks:
+            part = features[block] - centre
+            gram += part.T @ part
+    else:
+        wide = features - centre
+        gram = wide @ wide.T
+    size = len(gram)
+    values, axes = eigh(gram, subset_by_index=[max(size - 2, 0), size - 1])
+    values, axes = np.maximum(values[::-1], 0), axes[:, ::-1]
+    axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(len(values))] < 0, -1, 1)
+    points = np.zeros((count, 2))
+    if tall:
+        for block in blocks:
+            points[block, : len(values)] = (features[block] - centre) @ axes
+    else:
+        points[:, : len(values)] = axes * np.sqrt(values)
+    total = float(np.trace(gram))
+    explained = np.zeros(2)
+    if total > 0:
+        explained[: len(values)] = values / total
+    return points, explained
