@@ -98,7 +98,8 @@ def rotate(
     x: Float[Array, "batch heads tokens width"],
     turns: tuple[Float[Array, "*tokens width"], Float[Array, "*tokens width"]],
 ) -> Float[Array, "batch heads tokens width"]:
-    """Turns each pair (x[i], x[i + width / 2]) by its token's angle i; keeps the dtype."""
+    """Turns each pair (x[i], x[i + width / 2]) by its token's angle i; rounds to x's dtype then."""
     first, second = jnp.split(x, 2, axis=-1)
-    cosines, sines = (turn.astype(x.dtype) for turn in turns)
-    return x * cosines + jnp.concatenate([-second, first], axis=-1) * sines
+    cosines, sines = turns
+    turned = x * cosines + jnp.concatenate([-second, first], axis=-1) * sines
+    return turned.astype(x.dtype)

@@ -7,7 +7,11 @@ from examine_jax.models.positions import sincos_positions
 
 
 def resample_positions(
-    positions: Float[np.ndarray, "tokens width"], side: int, *, antialias: bool = False
+    positions: Float[np.ndarray, "tokens width"],
+    side: int,
+    *,
+    antialias: bool = False,
+    offset: float = 0.0,
 ) -> Float[np.ndarray, "resampled width"]:
     """Resamples the positions of a square grid to side x side by a bicubic kernel.
 
@@ -19,6 +23,8 @@ def resample_positions(
         positions: of a square grid, row by row.
         side: rows and columns of the new grid.
         antialias: as in torch; which one a library uses is its families' to know.
+        offset: patches that the new grid's scale counts beyond its side (facebookresearch/dinov2;
+            without antialias alone).
 
     Returns:
         float32, row by row.
@@ -26,7 +32,7 @@ def resample_positions(
     old = round(len(positions) ** 0.5)
     if old == side:
         return positions
-    weights = _antialiased(old, side) if antialias else _bicubic(old, side)
+    weights = _antialiased(old, side) if antialias else _bicubic(old, side, offset)
     grid = positions.reshape(old, old, -1).astype(np.float64)
     resampled = np.einsum("ri,ijw,cj->rcw", weights, grid, weights, optimize=True)
     return resampled.reshape(side * side, -1).astype(np.float32)
@@ -39,8 +45,8 @@ def _kernel(distance: np.ndarray, a: float) -> np.ndarray:
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))
 
 
-def _bicubic(old: int, new: int) -> Float[np.ndarray, "new old"]:
-    at = (np.arange(new) + 0.5) * (old / new) - 0.5
+def _bicubic(old: int, new: int, offset: float) -> Float[np.ndarray, "new old"]:
+    at = (np.arange(new) + 0.5) * (old / (new + offset)) - 0.5
     first = np.floor(at).astype(int)
     weights = np.zeros((new, old))
     for tap in range(-1, 3):

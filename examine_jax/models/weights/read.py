@@ -30,6 +30,7 @@ from examine_jax.models.weights.refusals import (
 from examine_jax.models.weights.registry import BARE_FAMILIES, FAMILIES
 from examine_jax.models.weights.shards import read_shards
 from examine_jax.models.weights.tensors import Tensors, read_tensors
+from examine_jax.models.weights.told_by_names import configuration_of, says_no_network
 
 # Configurations and the weights that belong to them; the first pair that is there is read.
 _PAIRS = (
@@ -77,6 +78,11 @@ def read_network(
         network = dataclasses.replace(_as_described(network, described, path), known=row.name)
         return network if widen else _narrowed(network, tensors)
     family = next((family for family in BARE_FAMILIES if family.recognises(tensors)), None)
+    told = configuration_of(tensors) if family is None else None
+    if told is not None:
+        stored = StoredNetwork(path.parent, told, tensors, UNSAID, path.name)
+        network = _family(told, path).read(stored, image_size)
+        return network if widen else _narrowed(network, tensors)
     if family is None:
         example = next(iter(sorted(tensors.arrays)), "none")
         raise ValueError(
@@ -100,8 +106,8 @@ def _read_folder(folder: pathlib.Path, image_size: int | None, widen: bool) -> I
     row = None
     if description.known is not None:
         row = known_encoder(description.known, str(folder / FILE))
-        configuration = merged(row.configuration, configuration)
-    if configuration:
+        configuration = description.configured(merged(row.configuration, stored))
+    if configuration and not says_no_network(configuration):
         _family(configuration, where)  # before the weights, which may take long
     if weights is None:
         _refuse_without_weights(folder)
@@ -109,7 +115,11 @@ def _read_folder(folder: pathlib.Path, image_size: int | None, widen: bool) -> I
     tensors = _tensors(weights, description)
     if row is None:
         row = recognised(tensors.arrays)
-        configuration = configuration if row is None else merged(row.configuration, configuration)
+        if row is not None:
+            configuration = description.configured(merged(row.configuration, stored))
+    if says_no_network(configuration):
+        told = configuration_of(tensors) or {}
+        configuration = description.configured(merged(told, stored))
     if not configuration:
         raise ValueError(
             f"{folder} has no config.json, and no {FILE} that says what it is; its tensors' shapes "

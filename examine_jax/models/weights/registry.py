@@ -1,5 +1,6 @@
 """All families of weights that can be read from a folder. A new family is added here."""
 
+from examine_jax.models.weights.beit import BEiTFamily
 from examine_jax.models.weights.clip import CLIPFamily
 from examine_jax.models.weights.convnext import (
     BareConvNeXtFamily,
@@ -13,11 +14,15 @@ from examine_jax.models.weights.efficientnet import (
     EfficientNetFamily,
     TimmEfficientNetFamily,
 )
+from examine_jax.models.weights.facebook_dinov2 import FacebookDINOv2Family
+from examine_jax.models.weights.facebook_dinov3 import FacebookDINOv3Family
 from examine_jax.models.weights.imported import BareFamily, Family
 from examine_jax.models.weights.open_clip import OpenCLIPFamily
 from examine_jax.models.weights.resnet import BareResNetFamily, ResNetFamily, TimmResNetFamily
 from examine_jax.models.weights.siglip import SigLIPFamily
+from examine_jax.models.weights.timm_beit import TimmBEiTFamily
 from examine_jax.models.weights.timm_dinov3 import TimmDINOv3Family
+from examine_jax.models.weights.timm_eva import TimmEVAFamily
 from examine_jax.models.weights.timm_vit import TimmViTFamily
 from examine_jax.models.weights.vit import ViTFamily
 from examine_jax.models.weights.vit_mae import ViTMAEFamily
@@ -29,6 +34,11 @@ _FAMILIES: tuple[Family, ...] = (
     DINOv3Family(),
     TimmViTFamily(),
     TimmDINOv3Family(),
+    BEiTFamily(),
+    TimmBEiTFamily(),
+    TimmEVAFamily(),
+    FacebookDINOv2Family(),
+    FacebookDINOv3Family(),
     ResNetFamily(),
     TimmResNetFamily(),
     ConvNeXtFamily(),

@@ -102,6 +102,46 @@ def timm_pixels(stored: StoredNetwork, channels: int) -> PixelNormalisation:
     return pixels
 
 
+def position_grid(
+    count: int,
+    leading: int,
+    said_size: int | None,
+    patch: int,
+    given: Mapping[str, Any],
+    where: str,
+) -> tuple[int, int]:
+    """(tokens with a position before the patches, rows of the grid of patches).
+
+    Args:
+        count: rows of the positions.
+        leading: tokens before the patches.
+        said_size: the image size that the files say, in pixels; None: they say none.
+        patch: side of a patch.
+        given: the arguments.
+        where: the file, for messages.
+
+    Raises:
+        ValueError: the rows are those of no square, or of two.
+    """
+    found = [
+        (before, side)
+        for before in dict.fromkeys((leading, 0))
+        if (side := round(max(count - before, 0) ** 0.5)) > 0 and side * side == count - before
+    ]
+    if len(found) == 2:  # such as 9 rows with 5 tokens before: 5 + 2 x 2 or 3 x 3
+        without = given.get("no_embed_class")
+        if without is not None:
+            found = [one for one in found if (one[0] == 0) == bool(without)]
+        elif said_size is not None:
+            found = [one for one in found if one[1] == said_size // patch]
+    if len(found) != 1:
+        raise ValueError(
+            f"{where}: pos_embed has {count} rows, which are not clearly those of a square of "
+            f"patches with or without {leading} tokens before it"
+        )
+    return found[0]
+
+
 def count_blocks(tensors: Tensors, pattern: str = r"blocks\.(\d+)\.") -> int:
     """The number of blocks whose tensors there are."""
     found = (re.match(pattern, name) for name in tensors.arrays)
@@ -123,6 +163,18 @@ def shape_of(tensors: Tensors, name: str, dimensions: int) -> tuple[int, ...]:
             f"{dimensions} dimensions"
         )
     return array.shape
+
+
+def square_patches(tensors: Tensors, where: str) -> tuple[int, int, int]:
+    """(width, channels, side of a patch) of timm's patch embedding.
+
+    Raises:
+        ValueError: it is missing, or its patches are no squares.
+    """
+    width, channels, rows, columns = shape_of(tensors, "patch_embed.proj.weight", 4)
+    if rows != columns:
+        raise ValueError(f"{where}: patches of {rows} x {columns} pixels; only squares can be read")
+    return width, channels, rows
 
 
 def refuse_other_arguments(
@@ -150,6 +202,29 @@ def refuse_other_arguments(
             raise ValueError(
                 f"{where}: model_args says that {name} is {value!r}, but the file's tensors are of "
                 f"{facts[name]!r}"
+            )
+
+
+def refuse_other_defaults(
+    defaults: Mapping[str, Any], given: Mapping[str, Any], facts: Mapping[str, Any], where: str
+) -> None:
+    """Raises a ValueError if the tensors are others than a name says and model_args leaves open.
+
+    Args:
+        defaults: what timm's network of that name has.
+        given: the arguments.
+        facts: the values that the tensors have.
+        where: the file, for messages.
+    """
+    for name, default in defaults.items():
+        said = given.get(name)
+        said, whose = (default, "timm's network of this name") if said is None else (said, "it")
+        found = bool(said) if name == "init_values" else said
+        if found != facts[name]:
+            raise ValueError(
+                f"{where}: {name} is {said!r} in {whose}, but the file's tensors are of "
+                f'{facts[name]!r}; if that is right, say it in encoder.json: {{"configuration": '
+                f'{{"model_args": {{"{name}": {str(facts[name]).lower()}}}}}}}'
             )
 
 

@@ -4,12 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from examine_jax.models.rotary_positions import RotaryPositions
 from examine_jax.models.vit import ViTConfig, ViTExtras
+from examine_jax.models.weights.block_parts import with_fused_biases
 from examine_jax.models.weights.imported import ImportedNetwork, StoredNetwork
-from examine_jax.models.weights.tensors import Tensors
 from examine_jax.models.weights.timm_arguments import (
     count_blocks,
     heads_of,
@@ -93,7 +91,7 @@ class TimmDINOv3Family:
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
         configuration, where = stored.configuration, stored.where
         given = model_args(configuration, where)
-        tensors = _with_fused_biases(stored.tensors)
+        tensors = with_fused_biases(stored.tensors)
         width, channels, patch, _ = shape_of(tensors, "patch_embed.proj.weight", 4)
         gated = "blocks.0.mlp.fc1_g.weight" in tensors.arrays
         _, mlp_width = shape_of(tensors, "blocks.0.mlp.fc2.weight", 2)
@@ -158,18 +156,3 @@ class TimmDINOv3Family:
         )
         tensors.refuse_unused(r"head\.")
         return network
-
-
-def _with_fused_biases(tensors: Tensors) -> Tensors:
-    """Queries' and values' biases as one of all three; keys have none, which is zero."""
-    arrays = dict(tensors.arrays)
-    for name in tensors.arrays:
-        if name.endswith(".attn.q_bias"):
-            block = name.removesuffix("q_bias")
-            query, value = arrays.pop(name), arrays.pop(f"{block}v_bias", None)
-            if value is None or value.shape != query.shape:
-                raise ValueError(
-                    f"{tensors.where} lacks the tensor {block}v_bias {list(query.shape)}"
-                )
-            arrays[f"{block}qkv.bias"] = np.concatenate([query, np.zeros_like(query), value])
-    return dataclasses.replace(tensors, arrays=arrays)

@@ -20,11 +20,13 @@ from examine_jax.models.weights.timm_arguments import (
     image_size_of,
     model_args,
     pool_of,
+    position_grid,
     refuse_depth,
     refuse_other_arguments,
     refuse_other_mlp_ratio,
     refuse_registers,
     shape_of,
+    square_patches,
     timm_name,
     timm_pixels,
 )
@@ -45,7 +47,7 @@ _BLOCK = BlockNames(
     projection="attn.proj",
     scale="ls{}.gamma",
 )
-_NAMES = TransformerNames(
+TIMM_VIT_NAMES = TransformerNames(
     _BLOCK,
     patches="patch_embed.proj",
     class_token="cls_token",
@@ -94,7 +96,7 @@ class TimmViTFamily:
         network = read_transformer(
             tensors,
             config,
-            _NAMES,
+            TIMM_VIT_NAMES,
             size or config.image_size,
             timm_pixels(stored, config.channels),
             biases=biases,
@@ -115,11 +117,7 @@ def _inferred(
 ) -> tuple[ViTConfig, Biases, int]:
     """(configuration as stored, biases, tokens with a position before the patches)."""
     where, arrays = stored.where, tensors.arrays
-    width, channels, patch, columns = shape_of(tensors, "patch_embed.proj.weight", 4)
-    if patch != columns:
-        raise ValueError(
-            f"{where}: patches of {patch} x {columns} pixels; only squares can be read"
-        )
+    width, channels, patch = square_patches(tensors, where)
     hidden, _ = shape_of(tensors, "blocks.0.mlp.fc1.weight", 2)
     _, mlp_width = shape_of(tensors, "blocks.0.mlp.fc2.weight", 2)
     gated = hidden == 2 * mlp_width
@@ -132,7 +130,7 @@ def _inferred(
         )
     registers = shape_of(tensors, "reg_token", 3)[1] if "reg_token" in arrays else 0
     leading = int(class_token) + registers
-    position_rows, side = _position_grid(
+    position_rows, side = position_grid(
         shape_of(tensors, "pos_embed", 3)[1], leading, said_size, patch, given, where
     )
     heads = heads_of((architecture.width, architecture.heads), given, width, where)
@@ -171,34 +169,6 @@ def _inferred(
     _check_name(architecture, given, config, tensors)
     biases = Biases(qkv, qkv, qkv, patches=not parts.embedding_norm)
     return config, biases, position_rows
-
-
-def _position_grid(
-    count: int,
-    leading: int,
-    said_size: int | None,
-    patch: int,
-    given: Mapping[str, Any],
-    where: str,
-) -> tuple[int, int]:
-    """(tokens with a position before the patches, rows of the grid of patches)."""
-    found = [
-        (before, side)
-        for before in dict.fromkeys((leading, 0))
-        if (side := round(max(count - before, 0) ** 0.5)) > 0 and side * side == count - before
-    ]
-    if len(found) == 2:  # such as 9 rows with 5 tokens before: 5 + 2 x 2 or 3 x 3
-        without = given.get("no_embed_class")
-        if without is not None:
-            found = [one for one in found if (one[0] == 0) == bool(without)]
-        elif said_size is not None:
-            found = [one for one in found if one[1] == said_size // patch]
-    if len(found) != 1:
-        raise ValueError(
-            f"{where}: pos_embed has {count} rows, which are not clearly those of a square of "
-            f"patches with or without {leading} tokens before it"
-        )
-    return found[0]
 
 
 def _plain_mlp(

@@ -199,6 +199,7 @@ def read_transformer(
     position_rows: int | None = None,
     fixed_positions: bool = False,
     antialias: bool = False,
+    offset: float = 0.0,
 ) -> ImportedNetwork:
     """A vision transformer's weights, with positions resampled for another image size.
 
@@ -216,6 +217,7 @@ def read_transformer(
             None: the class token, if there is one.
         fixed_positions: whether positions that equal the fixed sine-cosine ones become those.
         antialias: whether the positions' resampling widens its kernel when it shrinks a grid.
+        offset: as in `resample_positions`.
 
     Raises:
         ValueError: a tensor is missing or of another shape.
@@ -229,7 +231,10 @@ def read_transformer(
             config = dataclasses.replace(config, positions="sincos")
         else:
             params["positions"] = resample_positions(
-                positions[leading:], config.image_size // config.patch_size, antialias=antialias
+                positions[leading:],
+                config.image_size // config.patch_size,
+                antialias=antialias,
+                offset=offset,
             )
         if stored.class_token and leading:
             params["class_token"] = params["class_token"] + positions[0]
