@@ -21,7 +21,7 @@ from examine_jax.reporting.charts.drawing import (
     style,
 )
 from examine_jax.studies.transfer.results import COLOURS, RANDOM, SELF
-from examine_jax.studies.transfer.rows import METRICS, Row
+from examine_jax.studies.transfer.rows import METRICS, Row, use_in_words
 
 # Of an encoder from elsewhere, by its use.
 _USES = {
@@ -93,7 +93,7 @@ def _panel(axes: Axes, rows: Sequence[Row], metric: str) -> None:
 
 def _look(encoder: str, use: str) -> tuple[str, dict[str, Any]]:
     """Returns a line's name in the legend, and how it is drawn."""
-    words = use.replace("_", " ")
+    words = use_in_words(use)
     if encoder == COLOURS:
         return encoder, {"color": MUTED, "linestyle": (0, (1, 2)), "linewidth": 1.2}
     if encoder == RANDOM and use == "fine_tuned":

@@ -14,7 +14,8 @@ import numpy as np
 from examine_jax.common.array_digest import digest_arrays
 from examine_jax.common.shapes import UInt8
 from examine_jax.encoders import Encoder, load_encoder
-from examine_jax.encoders.train import train_and_save
+from examine_jax.encoders.base import Base, load_base, method_from
+from examine_jax.encoders.train import adapted_method, train_and_save
 from examine_jax.evaluation.untrained import untrained_encoder
 from examine_jax.pretraining import Method, Phase, PretrainSettings, method_preset
 from examine_jax.studies.common.notes import note
@@ -34,13 +35,16 @@ class GivenEncoder:
 
     Attributes:
         name: in tables and of its folders.
-        path: its folder.
-        encoder: as it is read.
+        base: the encoder, from which an adaptation goes on.
     """
 
     name: str
-    path: pathlib.Path
-    encoder: Encoder
+    base: Base
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder as it came."""
+        return self.base.encoder
 
     def digest(self) -> str:
         """Returns a short text of its parameters and state."""
@@ -55,7 +59,7 @@ def read_encoders(texts: Sequence[str], settings: TransferSettings) -> tuple[Giv
 
     Raises:
         ValueError: a name is none, is another encoder's or is the study's own; an encoder cannot be
-            read, or takes other channels than the network from scratch.
+            read, takes other channels than the network from scratch, or cannot be adapted so.
     """
     found: dict[str, GivenEncoder] = {}
     channels = settings.chosen().encoder.channels
@@ -78,20 +82,19 @@ def read_encoders(texts: Sequence[str], settings: TransferSettings) -> tuple[Giv
                 if name in found
                 else f"an encoder is named {name!r}, as one of the study's own: give NAME=FOLDER"
             )
-        encoder = load_encoder(path)
-        if (
-            settings.encoder_size is not None
-            and "imported_from" in encoder.training
-            and encoder.image_size != settings.encoder_size
-        ):
-            encoder = load_encoder(path, image_size=settings.encoder_size)
+        base = load_base(path, image_size=settings.encoder_size)
+        encoder = base.encoder
         if encoder.channels != channels:
             raise ValueError(
                 f"the encoder {path} takes {encoder.channels} channels, and the network from "
                 f"scratch {channels}: the study reads all images with the same channels; leave the "
                 "encoder out"
             )
-        found[name] = GivenEncoder(name, path, encoder)
+        if {"adapted", "adapted_fine_tuned"} & set(settings.uses):  # refuses what does not fit
+            method, _ = method_from(base, settings.method, preset=settings.preset)
+            if (low_rank := settings.low_rank()) is not None:
+                adapted_method(method, low_rank, base)
+        found[name] = GivenEncoder(name, base)
     return tuple(found.values())
 
 
@@ -149,7 +152,39 @@ def trained_from_scratch(
     preset = functools.partial(
         method_preset, settings.method, settings.chosen(), preset=settings.preset
     )
-    return _trained(folder, pixels, workdir, settings, seed, preset, "scratch", factor, progress)
+    save = functools.partial(train_and_save, architecture=settings.architecture)
+    return _trained(
+        *(folder, pixels, workdir, settings, seed, preset, save, "scratch", factor, progress)
+    )
+
+
+def adapted(
+    folder: pathlib.Path,
+    given: GivenEncoder,
+    pixels: UInt8[np.ndarray, "n h w c"],
+    workdir: pathlib.Path,
+    settings: TransferSettings,
+    seed: int,
+    *,
+    progress: bool = True,
+) -> Callable[[], Encoder]:
+    """Trains an encoder from elsewhere further, without labels; else as `trained_from_scratch`."""
+
+    def preset(steps: int | None = None) -> tuple[Method, PretrainSettings]:
+        method, training = method_from(
+            given.base, settings.method, preset=settings.preset, steps=steps
+        )
+        return method, dataclasses.replace(training, layer_decay=settings.layer_decay)
+
+    save = functools.partial(
+        train_and_save,
+        architecture=given.base.name,
+        base=given.base,
+        low_rank=settings.low_rank(),
+    )
+    return _trained(
+        *(folder, pixels, workdir, settings, seed, preset, save, given.name, 1.0, progress)
+    )
 
 
 def _trained(
@@ -159,6 +194,7 @@ def _trained(
     settings: TransferSettings,
     seed: int,
     preset: Callable[..., tuple[Method, PretrainSettings]],
+    save: Callable[..., tuple[Encoder, Any]],
     timed_as: str,
     factor: float,
     progress: bool,
@@ -183,14 +219,7 @@ def _trained(
         note(f"{folder.relative_to(workdir)}: {steps} steps of {batch_size} images", progress)
         summarise = training_watch()
         try:
-            _, history = train_and_save(
-                method,
-                [pixels],
-                training,
-                folder,
-                architecture=settings.architecture,
-                progress=progress,
-            )
+            _, history = save(method, [pixels], training, folder, progress=progress)
         except NonFiniteLossError as error:  # the same training would diverge again
             return {"diverged": str(error)}
         return {**summarise(history), "images": len(pixels)}

@@ -11,6 +11,7 @@ from examine_jax.common.shapes import UInt8
 from examine_jax.encoders import Encoder
 from examine_jax.studies.transfer.encoders import (
     GivenEncoder,
+    adapted,
     same_network,
     trained_from_scratch,
     untrained,
@@ -96,6 +97,11 @@ def networks(
             home / "scratch" / "training", pixels, workdir, settings, seed, progress=progress
         )()
 
+    def adapt(one: GivenEncoder) -> Encoder:
+        pixels = at_size(one.encoder.image_size)[split.pool]
+        folder = home / "adapted" / one.name / "training"
+        return adapted(folder, one, pixels, workdir, settings, seed, progress=progress)()
+
     made = [network(SELF, home / "scratch", from_scratch, "frozen", "fine_tuned")]
     for one in given:
         frozen = network(
@@ -108,6 +114,15 @@ def networks(
         # Features of an encoder that no seed trains serve all seeds.
         made.append(
             dataclasses.replace(frozen, features=workdir / "encoders" / one.name / "features.npz")
+        )
+        made.append(
+            network(
+                one.name,
+                home / "adapted" / one.name,
+                functools.partial(adapt, one),
+                "adapted",
+                "adapted_fine_tuned",
+            )
         )
     return tuple(
         dataclasses.replace(one, make=functools.cache(one.make)) for one in (*controls, *made)

@@ -57,7 +57,12 @@ def in_words(encoder: str, use: str) -> str:
         return encoder
     if encoder == RANDOM and use == "fine_tuned":
         return "supervised from scratch"
-    return f"{encoder}, {use.replace('_', ' ')}"
+    return f"{encoder}, {use_in_words(use)}"
+
+
+def use_in_words(use: str) -> str:
+    """Returns the words for a use, such as "adapted, fine-tuned"."""
+    return use.replace("adapted_", "adapted, ").replace("fine_tuned", "fine-tuned")
 
 
 def is_control(row: Row) -> bool:

@@ -7,12 +7,18 @@ from examine_jax.common.settings import setting
 from examine_jax.evaluation.classifier_training import ClassifierTraining
 from examine_jax.models.architectures import ARCHITECTURES, Architecture
 from examine_jax.models.architectures import architecture as named_architecture
+from examine_jax.models.low_rank import LowRank
 from examine_jax.pretraining import method_names, method_preset
 from examine_jax.studies.common.checks import check_length, check_seeds
 from examine_jax.training.optimiser import AdamW, WarmupCosine
 
-USES = ("frozen", "fine_tuned")
-"""What is done with an encoder; the first is its features with a linear probe."""
+USES = ("frozen", "adapted", "fine_tuned", "adapted_fine_tuned")
+"""What is done with an encoder.
+
+"frozen": a linear probe on its features. "adapted": the same, after further training on the pool
+without labels. "fine_tuned": all of it is trained on the labels. "adapted_fine_tuned": both.
+"""
+_DEFAULT_USES = USES[:3]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +34,14 @@ class TransferSettings:
         architecture: of the networks that are trained from scratch, by name.
         network: replaces the named architecture.
         image_size: the side at which images are read. They are resized to each encoder's size.
-        encoder_size: the side at which networks of other libraries see the images; None: their own.
+        encoder_size: the side at which encoders from elsewhere see the images; None: their own.
         steps: of each training without labels; None: the steps that `minutes` allow.
         minutes: of computing in each training without labels: CPU time on a CPU, wall time
             elsewhere. A network's step is timed once, so all seeds train for as many steps.
         source_factor: the training on the source is this many times as long.
+        lora_rank: an encoder is adapted by pairs of this rank beside its attention's projections,
+            of twice the rank's scale, which leaves its own weights; None: by training all of it.
+        layer_decay: of adaptation, as in `PretrainSettings`; None: all layers have one rate.
         tuning_steps: steps of each fine-tuning, whatever the number of labels.
         tuning_batch: images in each of these steps; few labelled images are seen more often.
         tuning_rate: the peak of the learning rate of trained encoders.
@@ -44,7 +53,7 @@ class TransferSettings:
     """
 
     uses: tuple[str, ...] = setting(
-        USES, "What is done with each encoder.", known=lambda: USES, main=True
+        _DEFAULT_USES, "What is done with each encoder.", known=lambda: USES, main=True
     )
     shares: tuple[float, ...] = setting(
         (0.01, 0.1, 1.0), "Labelled shares of the pool.", minimum=0, maximum=1, main=True
@@ -59,7 +68,7 @@ class TransferSettings:
     network: Architecture | None = None
     image_size: int = setting(96, "Images are read at this size.", minimum=8, main=True)
     encoder_size: int | None = setting(
-        None, "The size at which others' networks see images; their own if not given.", minimum=8
+        None, "The size at which given encoders see the images; their own if not given.", minimum=8
     )
     steps: int | None = setting(
         None, "Steps of each training without labels; replaces --minutes.", minimum=1, main=True
@@ -69,6 +78,12 @@ class TransferSettings:
     )
     source_factor: float = setting(
         3.0, "The training on --source is this many times as long.", minimum=0
+    )
+    lora_rank: int | None = setting(
+        None, "Adapt by low-rank pairs of this rank; all weights if not given.", minimum=1
+    )
+    layer_decay: float | None = setting(
+        None, "Of adaptation: each layer has this times the learning rate of the next."
     )
     tuning_steps: int = setting(200, "Steps of each fine-tuning.", minimum=1, main=True)
     tuning_batch: int = setting(32, "Images a step of fine-tuning.", minimum=2)
@@ -96,6 +111,10 @@ class TransferSettings:
             )
         if not 0 < self.test_share < 1:
             raise ValueError(f"test_share {self.test_share}: give a share of the images, below 1")
+        if self.lora_rank is not None and self.lora_rank < 1:
+            raise ValueError(f"lora_rank {self.lora_rank}: give 1 or more")
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay {self.layer_decay}: give a number above 0, at most 1")
         for name in ("source_factor", "tuning_rate", "scratch_rate", "l2"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} {getattr(self, name)}: give a number above 0")
@@ -113,6 +132,12 @@ class TransferSettings:
     def chosen(self) -> Architecture:
         """Returns the architecture that is trained from scratch."""
         return self.network or named_architecture(self.architecture)
+
+    def low_rank(self) -> LowRank | None:
+        """Returns the adapter that adaptation trains; None: all weights are trained."""
+        if self.lora_rank is None:
+            return None
+        return LowRank(self.lora_rank, 2.0 * self.lora_rank, ("qkv", "out"))
 
     def tuning(self, seed: int, *, from_scratch: bool) -> ClassifierTraining:
         """Returns the training of a fine-tuning: one epoch, of `tuning_steps` batches."""

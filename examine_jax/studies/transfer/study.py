@@ -16,10 +16,12 @@ from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.common.progress import progress_bar
 from examine_jax.common.shapes import Float, UInt8
 from examine_jax.encoders import Encoder
+from examine_jax.encoders.base import load_base
 from examine_jax.evaluation.bootstrap import Interval
 from examine_jax.evaluation.classifier_training import DivergedError
 from examine_jax.images import load_images
 from examine_jax.labelled.sets import LabelledImages, LabelledSource, read_labelled
+from examine_jax.models.low_rank import adapted_layers
 from examine_jax.studies.common import kept
 from examine_jax.studies.common.controls import colour_features
 from examine_jax.studies.common.notes import note, note_other_seeds
@@ -86,6 +88,8 @@ def run(
     workdir = pathlib.Path(workdir)
     given = read_encoders(encoders, settings)
     shape = settings.chosen().encoder
+    if source is not None and (low_rank := settings.low_rank()) is not None:
+        adapted_layers(shape, low_rank.layers)  # the source's encoder is adapted too
     with progress_bar("images", progress) as report:
         images = read_labelled(
             target, image_size=settings.image_size, channels=shape.channels, on_progress=report
@@ -154,7 +158,7 @@ def _trained_on_source(
     folder = workdir / "source"
     check_or_write_config(folder / "config.json", {"images": digest_arrays([pixels])})
     small = resized(pixels, settings.chosen().encoder.image_size)
-    read = trained_from_scratch(
+    trained_from_scratch(
         folder / "training",
         small,
         workdir,
@@ -163,7 +167,7 @@ def _trained_on_source(
         factor=settings.source_factor,
         progress=progress,
     )
-    return GivenEncoder(SOURCE, folder / "training" / "encoder", read())
+    return GivenEncoder(SOURCE, load_base(folder / "training" / "encoder"))
 
 
 def check_folder(

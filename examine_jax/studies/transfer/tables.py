@@ -14,6 +14,7 @@ from examine_jax.studies.transfer.rows import (
     find,
     gain_text,
     gains,
+    use_in_words,
     verdict,
 )
 
@@ -123,7 +124,7 @@ def adaptation_table(rows: Sequence[Row]) -> Table | None:
                 found = [] if row is None or other is None else gains(row, other)
                 cells += [gain_text(found), compared(found) if found else ""]
             if any(cells):
-                lines.append((encoder, f"{use.replace('_', ' ')} less {before}", *cells))
+                lines.append((encoder, f"{use_in_words(use)} less {use_in_words(before)}", *cells))
     if not lines:
         return None
     header = [text for share in shares for text in (share_words(rows, share), "")]
