@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args
 import jax.numpy as jnp
 
 from examine_jax.common.shapes import Array, Float, PyTree
-from examine_jax.models import ViTConfig
 from examine_jax.models.forward import run_feature_maps
+from examine_jax.models.poolings import POOLED
 
 Feature = Literal["class_token", "patch_mean", "class_and_mean", "tokens"]
 
@@ -39,7 +39,7 @@ class Readout:
     def check(self, config: Any) -> None:
         """Raises a ValueError if a network has no such feature or layers."""
         kind = type(config).__name__.removesuffix("Config")
-        if isinstance(config, ViTConfig):
+        if isinstance(config, POOLED):
             most, what = config.depth, "blocks"
             if self.feature in ("class_token", "class_and_mean") and not config.class_token:
                 raise ValueError(
@@ -81,14 +81,14 @@ class Readout:
             images: normalised for the network.
         """
         module = config.module()
-        if isinstance(config, ViTConfig):
+        if isinstance(config, POOLED):
             layers = self.layers or (config.depth,)
             tokens = module.apply({"params": params}, images, layers, method="layer_tokens")
             return self._joined(list(tokens), config.leading)
         maps, _ = run_feature_maps(module, params, batch_stats, images, train=False)
         stages = [maps[stride] for stride in sorted(maps)]
         chosen = [stages[layer - 1] for layer in self.layers or (len(stages),)]
-        return self._joined([x.reshape(len(x), -1, x.shape[-1]) for x in chosen], 0)
+        return self._joined([x.reshape(x.shape[0], -1, x.shape[-1]) for x in chosen], 0)
 
     def _joined(self, layers: list[Array], leading: int) -> Array:
         parts = []

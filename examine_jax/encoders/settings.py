@@ -8,7 +8,7 @@ from examine_jax.common.settings import setting
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.load import load_encoder
 from examine_jax.encoders.readout import Readout
-from examine_jax.models import ViTConfig
+from examine_jax.models.poolings import POOLED
 from examine_jax.models.weights.encoder_json import FEATURES
 
 
@@ -58,7 +58,7 @@ class EncoderUse:
         if self.feature is None and not self.layers:
             return encoder
         config: Any = encoder.method.encoder
-        if isinstance(config, ViTConfig) and not self.layers and self.feature in FEATURES:
+        if isinstance(config, POOLED) and not self.layers and self.feature in FEATURES:
             Readout(self.feature).check(config)
             return encoder.with_pooling(FEATURES[self.feature])
         return encoder.with_readout(self.feature, self.layers)

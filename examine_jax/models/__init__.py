@@ -13,6 +13,8 @@ from examine_jax.models.patches import patchify, unpatchify
 from examine_jax.models.positions import sincos_positions
 from examine_jax.models.resnet import ResNet, ResNetConfig
 from examine_jax.models.rotary_positions import GridRotaryPositions, RotaryPositions
+from examine_jax.models.sam import SAMConfig, SAMEncoder
+from examine_jax.models.swin import Swin, SwinConfig
 from examine_jax.models.vit import VisionTransformer, ViTConfig, ViTExtras
 
 # Configurations that a saved encoder's config.json may name. A new network adds its own here.
@@ -25,6 +27,8 @@ CONFIGURATIONS: tuple[type, ...] = (
     ResNetConfig,
     ConvNeXtConfig,
     EfficientNetConfig,
+    SwinConfig,
+    SAMConfig,
     DecoderConfig,
     HeadConfig,
 )
@@ -47,6 +51,10 @@ __all__ = [
     "ResNet",
     "ResNetConfig",
     "RotaryPositions",
+    "SAMConfig",
+    "SAMEncoder",
+    "Swin",
+    "SwinConfig",
     "ViTConfig",
     "ViTExtras",
     "VisionTransformer",

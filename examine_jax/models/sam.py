@@ -161,13 +161,13 @@ class SAMEncoder(nn.Module):
 
     def tokens(
         self, images: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch places width"]:
+    ) -> Float[Array, "batch places features"]:
         """The last block's tokens, row by row; the neck is left out."""
         return _flat(self._run(images))
 
     def layer_tokens(
         self, images: Float[Array, "batch height width channels"], layers: tuple[int, ...]
-    ) -> tuple[Float[Array, "batch places width"], ...]:
+    ) -> tuple[Float[Array, "batch places features"], ...]:
         """The tokens after these blocks, row by row.
 
         Args:
@@ -284,7 +284,7 @@ class MapAttention(nn.Module):
             """Attention of the queries [..., rows, columns, head] of some rows."""
             queries = part.reshape(*part.shape[:3], -1, head)
             if tables is None or of_each_row is None:
-                return attend_with_bias(queries, key, value, jnp.zeros((1, 1), jnp.float32))
+                return attend_with_bias(queries, key, value, None)
             wide = jnp.float32
             down = jnp.einsum("bnhrcw,rkw->bnhrck", part, of_each_row, preferred_element_type=wide)
             across = jnp.einsum("bnhrcw,ckw->bnhrck", part, tables[1], preferred_element_type=wide)

@@ -75,15 +75,16 @@ def attend_with_bias(
     query: Float[Array, "*batch queries width"],
     key: Float[Array, "*batch tokens width"],
     value: Float[Array, "*batch tokens width"],
-    bias: Float[Array, "*biases queries tokens"],
+    bias: Float[Array, "*biases queries tokens"] | None,
 ) -> Float[Array, "*batch queries width"]:
-    """softmax(query key^T / sqrt(width) + bias) value, with float32 logits."""
+    """softmax(query key^T / sqrt(width) + bias) value, with float32 logits; None: no bias."""
     axes = tuple(range(query.ndim - 2))
     last = query.ndim - 1
     logits = lax.dot_general(
         query, key, (((last,), (last,)), (axes, axes)), preferred_element_type=jnp.float32
     )
-    weights = jax.nn.softmax(logits * query.shape[-1] ** -0.5 + bias, axis=-1)
+    logits = logits * query.shape[-1] ** -0.5
+    weights = jax.nn.softmax(logits if bias is None else logits + bias, axis=-1)
     return lax.dot_general(
         weights.astype(value.dtype), value, (((last,), (last - 1,)), (axes, axes))
     )

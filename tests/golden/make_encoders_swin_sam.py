@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 HERE = pathlib.Path(__file__).parent
 FOLDER = HERE / "encoders_swin_sam"
 # Maps of 10, 5 and 3 places at 40 px: windows of 3 do not divide the first two.
-SWIN = {"embed_dim": 4, "depths": [2, 2, 1], "num_heads": [1, 2, 4], "window_size": 3}
-SAM = {"patch_size": 4, "embed_dim": 16, "depth": 3, "num_heads": 2, "window_size": 3}
+SWIN = {"embed_dim": 4, "depths": [2, 1, 1], "num_heads": [1, 2, 4], "window_size": 3}
+SAM = {"patch_size": 4, "embed_dim": 16, "depth": 2, "num_heads": 2, "window_size": 3}
 MEAN, DEVIATION = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
 
 
@@ -155,7 +155,7 @@ def sams(images: dict[int, np.ndarray], arrays: dict[str, np.ndarray]) -> None:
     vision = {
         "hidden_size": 16,
         "output_channels": 8,
-        "num_hidden_layers": 3,
+        "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "image_size": 40,
         "patch_size": 4,
@@ -193,7 +193,7 @@ def sams(images: dict[int, np.ndarray], arrays: dict[str, np.ndarray]) -> None:
         layer.register_forward_hook(lambda _, __, output, i=i: seen.update({i: output}))
     with torch.no_grad():
         encoder(pixels(images[40]))
-    arrays["sam.blocks"] = np.stack([seen[i].numpy() for i in range(3)])
+    arrays["sam.blocks"] = np.stack([seen[i].numpy() for i in range(2)])
     # MedSAM's pixels: from each image's least to its greatest.
     image = images[40] * np.array([0.5, 0.25])[:, None, None, None] + 20
     least, greatest = image.min((1, 2, 3), keepdims=True), image.max((1, 2, 3), keepdims=True)

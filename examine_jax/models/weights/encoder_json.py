@@ -6,16 +6,16 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from examine_jax.models.vit import Pooling
 from examine_jax.models.weights.configuration import read_json
 
 FILE = "encoder.json"
-# What the file may say for a feature, and the pooling of a vision transformer that it stands for.
-FEATURES: dict[str, Pooling] = {
+# What the file may say for a feature, and the pooling of a transformer that it stands for.
+FEATURES: dict[str, str] = {
     "class_token": "class_token",
     "patch_mean": "mean",
     "class_and_mean": "class_and_mean",
     "attention": "attention",
+    "neck_mean": "neck",
 }
 # How this library resizes images for an encoder; other ways cannot be asked for.
 RESIZE, INTERPOLATION = "squash", "lanczos"
@@ -40,6 +40,8 @@ class EncoderDescription:
         feature: one of FEATURES.
         image_size: side of the image in pixels.
         mean, deviation: of each channel of pixels in [0, 1], or one number for all.
+        pixel_range: "image": each image's pixels are first stretched to [0, 1], as MedSAM's are;
+            only for SAM's encoders. "given": they are not.
         resize, interpolation: only "squash" and "lanczos", which all encoders get here.
         note: for people; it changes nothing.
     """
@@ -56,6 +58,7 @@ class EncoderDescription:
     image_size: int | None = None
     mean: tuple[float, ...] | None = None
     deviation: tuple[float, ...] | None = None
+    pixel_range: str | None = None
     resize: str | None = None
     interpolation: str | None = None
     note: str | None = None
@@ -128,6 +131,7 @@ def read_description(folder: pathlib.Path) -> EncoderDescription:
         values[name] = value
     for name, choices in (
         ("feature", tuple(FEATURES)),
+        ("pixel_range", ("given", "image")),
         ("resize", (RESIZE,)),
         ("interpolation", (INTERPOLATION,)),
     ):

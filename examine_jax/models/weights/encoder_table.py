@@ -40,6 +40,7 @@ class KnownEncoder:
         tensors: shapes of tensors that only this encoder has; empty: the folder must be named.
         absent: tensors that it lacks.
         says_all: whether the folder's own files say all that is needed.
+        pixel_range: as encoder.json's.
     """
 
     name: str
@@ -56,6 +57,7 @@ class KnownEncoder:
     tensors: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     absent: tuple[str, ...] = ()
     says_all: bool = False
+    pixel_range: str | None = None
 
     def matches(self, arrays: Mapping[str, np.ndarray]) -> bool:
         """Whether tensors are this encoder's, by their shapes."""
@@ -71,7 +73,7 @@ class KnownEncoder:
     @property
     def normalisation(self) -> str:
         """The name of its mean and deviation."""
-        return _MEANS[self.pixels]
+        return "each image's own range" if self.pixel_range else _MEANS[self.pixels]
 
 
 def _timm(architecture: str, pixels: Pixels, size: int = 224, **arguments: Any) -> dict[str, Any]:
@@ -92,6 +94,8 @@ _OPTIMUS = {
     "reg_token": (1, 4, 1536),
     "blocks.39.mlp.fc1.weight": (8192, 1536),
 }
+
+_SAM_SOURCE = "facebookresearch/segment-anything build_sam.py, modeling/image_encoder.py and sam.py"
 
 ENCODERS: tuple[KnownEncoder, ...] = (
     KnownEncoder(
@@ -336,6 +340,88 @@ ENCODERS: tuple[KnownEncoder, ...] = (
         "not checked",
         "kaiko-ai/eva; mahmoodlab/TRIDENT; birkhoffkiki/GPFM",
         _timm("vit_large_patch14_dinov2", IMAGENET, img_size=224),
+    ),
+    KnownEncoder(
+        "ctranspath",
+        "Xiyue-Wang/TransPath (a download)",
+        "Swin-T with a convolutional stem, names of timm 0.5.4",
+        "patch_mean",
+        768,
+        224,
+        IMAGENET,
+        "the repository's is GPL-3, the weights' not said",
+        "none",
+        "Xiyue-Wang/TransPath ctran.py; mahmoodlab/TRIDENT",
+        _timm("swin_tiny_patch4_window7_224", IMAGENET),
+        {
+            "patch_embed.proj.0.weight": (12, 3, 3, 3),
+            "layers.2.blocks.5.attn.qkv.weight": (1152, 384),
+            "layers.3.blocks.1.attn.qkv.weight": (2304, 768),
+        },
+        ("layers.2.blocks.6.attn.qkv.weight",),
+    ),
+    KnownEncoder(
+        "sam-vit-b",
+        "facebookresearch/segment-anything (a download)",
+        "SAM's ViT-B/16, Meta's names",
+        "neck_mean",
+        256,
+        1024,
+        IMAGENET,
+        "Apache-2.0",
+        "none",
+        _SAM_SOURCE,
+        {"model_type": "sam"},
+    ),
+    KnownEncoder(
+        "sam-vit-l",
+        "facebookresearch/segment-anything (a download)",
+        "SAM's ViT-L/16, Meta's names",
+        "neck_mean",
+        256,
+        1024,
+        IMAGENET,
+        "Apache-2.0",
+        "none",
+        _SAM_SOURCE,
+        {"model_type": "sam"},
+        {
+            "image_encoder.pos_embed": (1, 64, 64, 1024),
+            "image_encoder.blocks.23.attn.qkv.weight": (3072, 1024),
+        },
+        ("image_encoder.blocks.24.attn.qkv.weight",),
+    ),
+    KnownEncoder(
+        "sam-vit-h",
+        "facebookresearch/segment-anything (a download)",
+        "SAM's ViT-H/16, Meta's names",
+        "neck_mean",
+        256,
+        1024,
+        IMAGENET,
+        "Apache-2.0",
+        "none",
+        _SAM_SOURCE,
+        {"model_type": "sam"},
+        {
+            "image_encoder.pos_embed": (1, 64, 64, 1280),
+            "image_encoder.blocks.31.attn.qkv.weight": (3840, 1280),
+        },
+        ("image_encoder.blocks.32.attn.qkv.weight",),
+    ),
+    KnownEncoder(
+        "medsam",
+        "bowang-lab/MedSAM (a download)",
+        "SAM's ViT-B/16, and its shapes",
+        "neck_mean",
+        256,
+        1024,
+        ((0.0,), (1.0,)),
+        "Apache-2.0",
+        "none",
+        "bowang-lab/MedSAM MedSAM_Inference.py and LICENSE",
+        {"model_type": "sam"},
+        pixel_range="image",
     ),
 )
 

@@ -11,6 +11,8 @@ from examine_jax.models.convnext import ConvNeXtConfig
 from examine_jax.models.efficientnet import EfficientNetConfig
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.resnet import ResNetConfig
+from examine_jax.models.sam import SAMConfig
+from examine_jax.models.swin import SwinConfig
 from examine_jax.models.vit import ViTConfig
 from examine_jax.models.weights.configuration import positive_number, read_json
 from examine_jax.models.weights.encoder_json import UNSAID, EncoderDescription
@@ -52,7 +54,7 @@ class ImportedNetwork:
         known: the row of the table of encoders whose facts it has; None: it has none.
     """
 
-    encoder: ViTConfig | ResNetConfig | ConvNeXtConfig | EfficientNetConfig
+    encoder: ViTConfig | ResNetConfig | ConvNeXtConfig | EfficientNetConfig | SwinConfig | SAMConfig
     params: PyTree
     batch_stats: PyTree
     pixel_mean: tuple[float, ...]

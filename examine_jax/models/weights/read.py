@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from examine_jax.models.poolings import left_out, with_pooling
-from examine_jax.models.vit import ViTConfig
+from examine_jax.models.poolings import POOLED, left_out, with_pooling
+from examine_jax.models.sam import SAMConfig
 from examine_jax.models.weights.configuration import read_json
 from examine_jax.models.weights.encoder_json import (
     FEATURES,
@@ -169,8 +169,10 @@ def _completed(
     if description.known is not None:
         changes["image_size"] = description.image_size or row.image_size
         # Others' normalisation is in the row's configuration, or in the folder.
-        if not row.configuration and stored.preprocessor_normalisation() is None:
+        said = stored.preprocessor_normalisation() is not None
+        if not said and (not row.configuration or row.pixel_range is not None):
             changes |= {"mean": row.pixels[0], "deviation": row.pixels[1]}
+            changes["pixel_range"] = description.pixel_range or row.pixel_range
     return dataclasses.replace(description, **changes)
 
 
@@ -231,8 +233,20 @@ def _as_described(
         network = dataclasses.replace(
             network, pixel_mean=description.mean, pixel_deviation=description.deviation
         )
-    if description.feature is not None:
-        if not isinstance(network.encoder, ViTConfig):
+    if description.pixel_range is not None:
+        if not isinstance(network.encoder, SAMConfig):
+            raise ValueError(
+                f"{where}: pixel_range is {description.pixel_range!r}, which only SAM's encoders "
+                "take; leave it away"
+            )
+        encoder = dataclasses.replace(
+            network.encoder,
+            pixel_range=description.pixel_range,  # type: ignore[arg-type]
+        )
+        network = dataclasses.replace(network, encoder=encoder)
+    pooled = isinstance(network.encoder, POOLED)
+    if description.feature is not None and (pooled or description.feature != "patch_mean"):
+        if not pooled:
             raise ValueError(
                 f"{where}: feature is {description.feature!r}; a "
                 f"{type(network.encoder).__name__.removesuffix('Config')} has one feature alone, "

@@ -19,7 +19,9 @@ from examine_jax.models.weights.facebook_dinov3 import FacebookDINOv3Family
 from examine_jax.models.weights.imported import BareFamily, Family
 from examine_jax.models.weights.open_clip import OpenCLIPFamily
 from examine_jax.models.weights.resnet import BareResNetFamily, ResNetFamily, TimmResNetFamily
+from examine_jax.models.weights.sam import BareSAMFamily, SAMFamily, TimmSAMFamily
 from examine_jax.models.weights.siglip import SigLIPFamily
+from examine_jax.models.weights.swin import BareSwinFamily, SwinFamily, TimmSwinFamily
 from examine_jax.models.weights.timm_beit import TimmBEiTFamily
 from examine_jax.models.weights.timm_dinov3 import TimmDINOv3Family
 from examine_jax.models.weights.timm_eva import TimmEVAFamily
@@ -45,6 +47,10 @@ _FAMILIES: tuple[Family, ...] = (
     TimmConvNeXtFamily(),
     EfficientNetFamily(),
     TimmEfficientNetFamily(),
+    SwinFamily(),
+    TimmSwinFamily(),
+    SAMFamily(),
+    TimmSAMFamily(),
     CLIPFamily(),
     SigLIPFamily(),
 )
@@ -55,5 +61,7 @@ FAMILIES: tuple[Family, ...] = (*_FAMILIES, OpenCLIPFamily(trunks=_TRUNKS))
 BARE_FAMILIES: tuple[BareFamily, ...] = (
     BareConvNeXtFamily(),
     BareResNetFamily(),
+    BareSwinFamily(),
+    BareSAMFamily(),
     BareEfficientNetFamily(),
 )

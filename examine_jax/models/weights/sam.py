@@ -219,23 +219,20 @@ def _config(
     if relative:
         tables = [shape_of(tensors, f"blocks.{i}.attn.rel_pos_h", 2) for i in range(depth)]
         spans = [(rows + 1) // 2 for rows, _ in tables]
-        found = [i for i, span in enumerate(spans) if span == size // patch]
         if global_blocks is None:
-            global_blocks = found
+            global_blocks = [i for i, span in enumerate(spans) if span == size // patch]
+        _refuse_other_blocks(global_blocks, where)
         windows = {span for i, span in enumerate(spans) if i not in global_blocks}
         window = min(windows, default=window) if window is None else window
         if heads is None and tables[0][1]:
             heads = width // tables[0][1]
+    _refuse_other_blocks(global_blocks, where)
     for name, value in (("heads", heads), ("the window's side", window)):
         if type(value) is not int or value < 1:
             raise ValueError(
                 f"{where}: {name} is {value!r}; it must be a whole number from 1, and the tensors "
                 "do not tell it"
             )
-    if not isinstance(global_blocks, list) or not all(type(i) is int for i in global_blocks):
-        raise ValueError(
-            f"{where}: the global blocks are {global_blocks!r}; they must be a list of numbers"
-        )
     neck = shape_of(tensors, "neck.0.weight", 4)[0]
     try:
         return SAMConfig(
@@ -256,6 +253,13 @@ def _config(
         )
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _refuse_other_blocks(blocks: Any, where: str) -> None:
+    if not isinstance(blocks, list) or not all(type(block) is int for block in blocks):
+        raise ValueError(
+            f"{where}: the global blocks are {blocks!r}; they must be a list of numbers"
+        )
 
 
 def _check_fields(given: Mapping[str, Any], config: SAMConfig, where: str) -> None:
