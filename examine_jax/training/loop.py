@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from examine_jax.common.compilation_cache import QUICKLY
 from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.common.processes import check_same, is_first, wait_for_all
 from examine_jax.common.shapes import Array, PyTree
@@ -311,12 +312,10 @@ def _programs(
         zero = jnp.zeros((), jnp.int32)
         return TrainState(zero, params, method_state, optimiser.init(params))
 
-    # `start` runs once, so its compilation time matters more than its speed.
-    quickly = {"xla_backend_optimization_level": 0}
     return _Programs(
         learning_rate,
-        jax.jit(start, out_shardings=replicated(mesh), compiler_options=quickly),
-        jax.jit(start_from, out_shardings=replicated(mesh), compiler_options=quickly),
+        jax.jit(start, out_shardings=replicated(mesh), compiler_options=QUICKLY),
+        jax.jit(start_from, out_shardings=replicated(mesh), compiler_options=QUICKLY),
         make_steps(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
         make_compiled_step(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
     )

@@ -1,10 +1,13 @@
 """Optimisers and learning-rate schedules, as frozen dataclasses."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from examine_jax.common.shapes import PyTree
@@ -18,7 +21,16 @@ class LearningRate:
     peak: float
 
     def __call__(self, step: Any) -> Any:
-        return self.at(step)
+        if not isinstance(step, int):
+            return self.at(step)
+        # One program for all steps: outside a program, a schedule is a dozen operations. The number
+        # is the shortest one that float32 rounds to the same.
+        return float(str(np.float32(_compiled(self.at)(step))))
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(schedule: optax.Schedule) -> Callable[[int], Any]:
+    return jax.jit(schedule)
 
 
 @dataclasses.dataclass(frozen=True)

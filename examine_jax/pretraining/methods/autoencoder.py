@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.compilation_cache import QUICKLY
 from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
 from examine_jax.images.augmentation import Augmentation, Dihedral
 from examine_jax.models import DecoderConfig, ViTConfig, apply, patchify, unpatchify
@@ -106,7 +107,9 @@ class Autoencoder:
         key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Images and their reconstructions."""
-        painted = np.asarray(jax.jit(self.reconstruct)(params, jnp.asarray(images)))
+        painted = np.asarray(
+            jax.jit(self.reconstruct, compiler_options=QUICKLY)(params, jnp.asarray(images))
+        )
         return (
             Picture(
                 "reconstructions",

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.compilation_cache import QUICKLY
 from examine_jax.common.shapes import Array, Float, Int, Key, PyTree, Shaped
 from examine_jax.images.augmentation import Augmentation, Dihedral, mae_crop
 from examine_jax.models import (
@@ -178,9 +179,8 @@ class MAE:
         key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Reconstructions of images with hidden patches."""
-        masked, painted = map(
-            np.asarray, jax.jit(self.reconstruct)(params, jnp.asarray(images), key)
-        )
+        reconstruct = jax.jit(self.reconstruct, compiler_options=QUICKLY)
+        masked, painted = map(np.asarray, reconstruct(params, jnp.asarray(images), key))
         return (
             Picture(
                 "reconstructions",
