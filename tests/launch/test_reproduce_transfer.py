@@ -19,6 +19,7 @@ from tests.support.commands import run_here
         (("--workdir=OUT", "--images=I.npz", "--source=S", "--uses=tuned"), "uses tuned"),
         (("--workdir=OUT", "--images=I.npz", "--source=S", "--lora_rank=4"), "LoRA"),
         (("--workdir=OUT", "--images=I.npz", "--source=S", "--distributed"), "launch.pretrain"),
+        (("--workdir=OUT", "--images=I.npz", "--source=S", "--steps=3"), "one label an image"),
         (("--workdir=OUT", "--images=I.npz", "--source=S"), "one label an image"),
     ],
 )

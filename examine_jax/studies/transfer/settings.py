@@ -35,7 +35,7 @@ class TransferSettings:
         network: replaces the named architecture.
         image_size: the side at which images are read. They are resized to each encoder's size.
         encoder_size: the side at which encoders from elsewhere see the images; None: their own.
-        steps: of each training without labels; None: the steps that `minutes` allow.
+        steps: of each training without labels. None: those that `minutes` allow, or the method's.
         minutes: of computing in each training without labels: CPU time on a CPU, wall time
             elsewhere. A network's step is timed once, so all seeds train for as many steps.
         source_factor: the training on the source is this many times as long.
@@ -77,7 +77,7 @@ class TransferSettings:
         1.0, "Minutes of computing in each training without labels (CPU time on a CPU).", main=True
     )
     source_factor: float = setting(
-        3.0, "The training on --source is this many times as long.", minimum=0
+        4.0, "The training on --source is this many times as long.", minimum=0
     )
     lora_rank: int | None = setting(
         None, "Adapt by low-rank pairs of this rank; all weights if not given.", minimum=1
@@ -85,13 +85,13 @@ class TransferSettings:
     layer_decay: float | None = setting(
         None, "Of adaptation: each layer has this times the learning rate of the next."
     )
-    tuning_steps: int = setting(200, "Steps of each fine-tuning.", minimum=1, main=True)
-    tuning_batch: int = setting(32, "Images a step of fine-tuning.", minimum=2)
+    tuning_steps: int = setting(80, "Steps of each fine-tuning.", minimum=1, main=True)
+    tuning_batch: int = setting(16, "Images a step of fine-tuning.", minimum=2)
     tuning_rate: float = setting(3e-4, "The learning rate of fine-tuning.")
     scratch_rate: float = setting(1e-3, "The learning rate of supervised training from scratch.")
     l2: float = setting(1.0, "The penalty of the linear probe.")
     test_share: float = setting(0.3, "The share of images that is held out.")
-    draws: int = setting(1000, "Bootstrap draws of each interval.", minimum=1)
+    draws: int = setting(300, "Bootstrap draws of each interval.", minimum=1)
     seeds: tuple[int, ...] = setting((0, 1, 2), "Each seed is a repetition.", minimum=0, main=True)
 
     def __post_init__(self) -> None:
@@ -123,8 +123,6 @@ class TransferSettings:
                 f"tuning_steps {self.tuning_steps} and draws {self.draws} must be at least 1, and "
                 f"tuning_batch {self.tuning_batch} at least 2"
             )
-        if self.steps is None and self.minutes is None:
-            raise ValueError("give steps or minutes of training")
         check_length(self.steps, self.minutes)
         check_seeds(self.seeds)
         method_preset(self.method, self.chosen(), preset=self.preset)  # refuses what does not fit
@@ -171,6 +169,7 @@ def transfer_preset(name: str) -> TransferSettings:
             minutes=60.0,
             tuning_steps=2000,
             tuning_batch=64,
+            draws=1000,
             seeds=(0, 1, 2, 3, 4),
         )
     if name == "smoke":

@@ -167,7 +167,6 @@ def test_intervals_draw_groups_whole() -> None:
         ({"lora_rank": 0}, "lora_rank 0"),
         ({"layer_decay": 1.5}, "layer_decay 1.5"),
         ({"minutes": 1.0}, "either steps or minutes"),
-        ({"steps": None}, "give steps or minutes"),
         ({"seeds": (1, 1)}, "seeds"),
         ({"method": "mae"}, "choose a ViT architecture"),
     ],
