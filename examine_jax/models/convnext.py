@@ -149,7 +149,7 @@ class ConvNeXt(nn.Module):
     ) -> Float[Array, "batch places features"]:
         """The places of the last map, row by row, before the final norm."""
         last = self._run(images, pooled=False)[-1][1]
-        return last.reshape(len(last), -1, last.shape[-1])
+        return last.reshape(last.shape[0], -1, last.shape[-1])
 
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool = False

@@ -19,7 +19,7 @@ from examine_jax.models.weights.transformer import (
 )
 
 _NAMES = BlockNames("norm1", "norm2", "mlp.fc1", "mlp.fc2")
-_SWIGLU_NAMES = BlockNames("norm1", "norm2", "mlp.weights_in", "mlp.weights_out")
+SWIGLU_NAMES = BlockNames("norm1", "norm2", "mlp.weights_in", "mlp.weights_out")
 _SPLIT_SWIGLU_NAMES = BlockNames(
     "norm1", "norm2", "mlp.up_proj", "mlp.down_proj", gate="mlp.gate_proj"
 )
@@ -57,9 +57,8 @@ class DINOv2Family:
         registers = _registers(configuration, tensors.arrays.get(names.registers), where)
         swiglu = is_on(configuration, "use_swiglu_ffn", where, default=False)
         width = whole_number(configuration, "hidden_size", where)
-        mlp_width = width * whole_number(configuration, "mlp_ratio", where)
-        if swiglu:  # transformers rounds two thirds of it up to a multiple of 8
-            mlp_width = (mlp_width * 2 // 3 + 7) // 8 * 8
+        ratio = whole_number(configuration, "mlp_ratio", where)
+        mlp_width = dinov2_mlp_width(width, ratio, swiglu)
         try:
             layer_scale = float(configuration.get("layerscale_value", 1.0))
         except (TypeError, ValueError) as error:
@@ -77,7 +76,7 @@ class DINOv2Family:
         )
         if MLP_FORMS[config.mlp].gated:
             split = f"{names.blocks.format(0)}.{_SPLIT_SWIGLU_NAMES.gate}.weight" in tensors.arrays
-            names = names._replace(block=_SPLIT_SWIGLU_NAMES if split else _SWIGLU_NAMES)
+            names = names._replace(block=_SPLIT_SWIGLU_NAMES if split else SWIGLU_NAMES)
         pixels = stored.preprocessor_normalisation()
         pixels = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
         network = read_transformer(
@@ -85,6 +84,11 @@ class DINOv2Family:
         )
         tensors.refuse_unused(r"(dinov2\w*\.)?embeddings\.mask_token|classifier\.")
         return network
+
+
+def dinov2_mlp_width(width: int, ratio: int, swiglu: bool) -> int:
+    """The width of an MLP; of a SwiGLU, two thirds of it, rounded up to a multiple of 8."""
+    return (width * ratio * 2 // 3 + 7) // 8 * 8 if swiglu else width * ratio
 
 
 def _registers(configuration: Mapping[str, Any], tokens: Any, where: str) -> int:
