@@ -3,11 +3,11 @@
 python -m benchmarks.quality.encoder_parity --output=benchmarks/results/FILE.json \
     --torch_python=/path/to/python
 
-Two parts: all tiny networks of tests/golden/encoders_vit, at three image sizes; and full-size
-networks with random weights, which another Python with torch and timm writes and runs
-(timm_encoder.py). The figures are largest differences over the largest feature, in float32, and
-root mean squares of differences over features', in bfloat16. Figures that the output file holds
-already stay, unless they are measured again.
+Two parts: all tiny networks of tests/golden/encoders_vit and encoders_beit_eva, at three image
+sizes; and full-size networks with random weights, which another Python with torch and timm writes
+and runs (timm_encoder.py). The figures are largest differences over the largest feature, in
+float32, and root mean squares of differences over features', in bfloat16. Figures that the output
+file holds already stay, unless they are measured again.
 """
 
 import dataclasses
@@ -32,6 +32,7 @@ _TORCH_PYTHON = flags.DEFINE_string(
 _FULL_SIZE = flags.DEFINE_list("full_size", ["vit_large", "uni2_h"], "Of timm_encoder.ENCODERS.")
 _TINY = flags.DEFINE_bool("tiny", True, "Also compare the tiny networks of the golden files.")
 _GOLDEN = pathlib.Path(__file__).parents[2] / "tests" / "golden"
+_GOLDEN_FILES = ("encoders_vit", "encoders_beit_eva", "encoders_swin_sam")
 
 
 def _features(network: ImportedNetwork, images: np.ndarray, scaled: bool, dtype: str) -> np.ndarray:
@@ -40,11 +41,12 @@ def _features(network: ImportedNetwork, images: np.ndarray, scaled: bool, dtype:
         if isinstance(network.encoder, ViTConfig)
         else dataclasses.replace(network.encoder, dtype=dtype)
     )
-    pixels = images / np.float32(255)
+    pixels = images[..., : network.encoder.channels] / np.float32(255)
     if scaled:
         pixels = (pixels - np.float32(network.pixel_mean)) / np.float32(network.pixel_deviation)
-    run = jax.jit(lambda params, x: encoder.module().apply({"params": params}, x))
-    return np.asarray(run(network.params, jnp.asarray(pixels, jnp.float32)))
+    variables = {"params": network.params, "batch_stats": network.batch_stats}
+    run = jax.jit(lambda variables, x: encoder.module().apply(variables, x))
+    return np.asarray(run(variables, jnp.asarray(pixels, jnp.float32)))
 
 
 def _distances(
@@ -61,13 +63,17 @@ def _distances(
 
 def _golden() -> dict[str, dict[str, float]]:
     found = {}
-    with np.load(_GOLDEN / "encoders_vit.npz") as file:
-        for folder in sorted((_GOLDEN / "encoders_vit").iterdir()):
-            for size in (24, 32, 16):
-                expected = file[f"{folder.name.removesuffix('_in_memory')}.{size}"]
-                found[f"{folder.name} at {size}"] = _distances(
-                    folder, size, file[f"images.{size}"], expected, scaled=False
-                )
+    for golden in _GOLDEN_FILES:
+        with np.load(_GOLDEN / f"{golden}.npz") as file:
+            for folder in sorted((_GOLDEN / golden).iterdir()):
+                for size in (24, 32, 16, 40, 48):
+                    key = f"{folder.name.removesuffix('_in_memory')}.{size}"
+                    if key not in file:
+                        continue
+                    expected = file[key]
+                    found[f"{folder.name} at {size}"] = _distances(
+                        folder, size, file[f"images.{size}"], expected, scaled=False
+                    )
     return found
 
 

@@ -28,6 +28,12 @@ ENCODERS = {
     "uni2_h": ("vit_giant_patch14_224", UNI2_H, PACKED, (224, 168)),
     "uni2_h_of_4_blocks": ("vit_giant_patch14_224", {**UNI2_H, "depth": 4}, PACKED, (224, 168)),
     "dinov3_small_plus": ("vit_small_plus_patch16_dinov3", {}, {}, (256, 192)),
+    "beit_base": ("beit_base_patch16_224", {}, {}, (224, 160)),
+    "eva02_base": ("eva02_base_patch14_224", {}, {}, (224, 168)),
+    "swin_tiny": ("swin_tiny_patch4_window7_224", {}, {}, (224,)),
+    # timm's pretrained networks are of 1024 px; it resamples positions where the image is smaller.
+    "samvit_base": ("samvit_base_patch16", {}, {}, (1024,)),
+    "samvit_base_at_256": ("samvit_base_patch16", {}, {}, (256,)),
 }
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -68,7 +74,9 @@ def main(name: str, folder: pathlib.Path) -> None:
         pixels = (torch.as_tensor(images) / 255.0 - torch.tensor(MEAN)) / torch.tensor(DEVIATION)
         with torch.no_grad():
             features = model.forward_features(pixels.permute(0, 3, 1, 2).contiguous())
-            features = features[:, 0] if features.ndim == 3 else model.forward_head(features, True)
+            # timm averages DINOv3's patches; its authors use the class token.
+            class_token = "dinov3" in architecture
+            features = features[:, 0] if class_token else model.forward_head(features, True)
         arrays[f"images.{size}"], arrays[f"features.{size}"] = images, features.numpy()
     np.savez(folder / "features.npz", **arrays)
 

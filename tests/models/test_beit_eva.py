@@ -405,3 +405,30 @@ def test_rotary_positions_out_of_range_are_refused():
     for field in ("base", "reference"):
         with pytest.raises(ValueError, match=f"{field} must be positive"):
             GridRotaryPositions(**{field: 0.0})
+
+
+def test_eva_x_is_known_by_name_and_asks_for_its_pixels(tmp_path):
+    folder = copied(tmp_path, "eva_x_small")
+    tiny = {"heads": 2, "configuration": {"model_args": {"patch_size": 4, "depth": 2}}}
+    description = {"known": "eva-x-small", "image_size": 24, **tiny}
+    (folder / "encoder.json").write_text(json.dumps(description))
+    with pytest.raises(ValueError, match=r"no mean and std.*encoder\.json"):
+        read_network(folder)
+    description |= {"mean": 0.5, "deviation": 0.25}
+    (folder / "encoder.json").write_text(json.dumps(description))
+    network, expected = read_network(folder), read_network(SAVED / "eva_x_small")
+    assert network.known == "eva-x-small"
+    assert network.encoder == expected.encoder
+    assert (network.pixel_mean, network.pixel_deviation) == ((0.5,), (0.25,))
+
+
+def test_panderm_is_known_by_name(tmp_path):
+    folder = copied(tmp_path, "cae")
+    (folder / "config.json").unlink()
+    arguments = {"depth": 2}
+    description = {"known": "panderm-base", "image_size": 24, "heads": 2}
+    description |= {"configuration": {"model_args": arguments}}
+    (folder / "encoder.json").write_text(json.dumps(description))
+    network = read_network(folder)
+    assert network.encoder == read_network(SAVED / "cae").encoder
+    assert network.pixel_deviation == (0.228, 0.224, 0.225)

@@ -19,8 +19,9 @@ from examine_jax.models.weights.encoder_json import (
     merged,
     read_description,
 )
-from examine_jax.models.weights.encoder_table import KnownEncoder, known_encoder, recognised
+from examine_jax.models.weights.encoder_table import known_encoder, recognised
 from examine_jax.models.weights.imported import Family, ImportedNetwork, StoredNetwork
+from examine_jax.models.weights.known_encoder import KnownEncoder
 from examine_jax.models.weights.pickles import PICKLES, refuse_pickle, refuse_pickled_shards
 from examine_jax.models.weights.refusals import (
     refuse_adapter,
@@ -170,7 +171,8 @@ def _completed(
         changes["image_size"] = description.image_size or row.image_size
         # Others' normalisation is in the row's configuration, or in the folder.
         said = stored.preprocessor_normalisation() is not None
-        if not said and (not row.configuration or row.pixel_range is not None):
+        mine = not row.configuration or row.pixel_range is not None
+        if mine and not said and row.pixels is not None:
             changes |= {"mean": row.pixels[0], "deviation": row.pixels[1]}
             changes["pixel_range"] = description.pixel_range or row.pixel_range
     return dataclasses.replace(description, **changes)
