@@ -4,6 +4,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from examine_jax.common.shapes import Float, Int
+from examine_jax.images.decoding.parallel import available_cores
 from examine_jax.quality.descriptors.thumbnail import PACKED, unpack
 from examine_jax.quality.measures import Columns, detail, fineness, hard_edges, lack_of_detail
 from examine_jax.quality.populations import centre_and_deviation
@@ -94,7 +95,7 @@ def distance_to_kth(
     distances = np.empty(len(place))
     for start in range(0, len(place), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        near = tree.query(place[rows], k=[k, min(k + 1, len(usual))])[0]
+        near = tree.query(place[rows], k=[k, min(k + 1, len(usual))], workers=available_cores())[0]
         distances[rows] = np.where(own[rows], near[:, 1], near[:, 0])
     return distances
 

@@ -4,6 +4,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from examine_jax.common.shapes import Bool, Float, Int
+from examine_jax.images.decoding.parallel import available_cores
 from examine_jax.quality.measures import Columns
 
 # How many similar images say what is usual. Fewer are noisy, more are less similar.
@@ -76,7 +77,8 @@ def above_alike(
     medians = np.empty(len(values))
     for start in range(0, len(values), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        near = tree.query(place[rows], k=np.arange(1, min(count + 1, len(usual)) + 1))[1]
+        ranks = np.arange(1, min(count + 1, len(usual)) + 1)
+        near = tree.query(place[rows], k=ranks, workers=available_cores())[1]
         found = values[usual][near]
         found[near == ordinal[rows, None]] = np.nan
         lone = np.isnan(found).all(axis=1)
