@@ -34,7 +34,9 @@ def with_pooling(config: Any, pooling: str) -> Any:
         return dataclasses.replace(config, pooling="mean")
     extras = config.extras
     if extras is not None and pooling != "attention":
-        extras = dataclasses.replace(extras, projection=None, attention_pooling=None)
+        extras = dataclasses.replace(
+            extras, projection=None, projection_bias=False, attention_pooling=None
+        )
     return dataclasses.replace(config, pooling=cast(Pooling, pooling), extras=extras)
 
 

@@ -322,7 +322,8 @@ class VisionTransformer(nn.Module):
         if parts.pooled_norm:
             pooled = LayerNorm(config.layer_norm_epsilon, name="pooled_norm")(pooled)
         if parts.projection is not None:
-            projection = Dense(parts.projection, dtype, use_bias=False, name="projection")
+            bias = parts.projection_bias
+            projection = Dense(parts.projection, dtype, use_bias=bias, name="projection")
             pooled = projection(pooled).astype(jnp.float32)
         return pooled
 

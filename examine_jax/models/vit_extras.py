@@ -23,7 +23,8 @@ class ViTExtras:
         rotary: with positions="rotary" or "learned": queries and keys are turned by these.
         attention_pooling: with pooling="attention": the pooling head.
         pooled_norm: whether a layer norm follows the pooling (timm's fc_norm).
-        projection: width of a linear map after the pooling, without bias; None: there is none.
+        projection: width of a linear map after the pooling; None: there is none.
+        projection_bias: whether that map has a bias.
         wide: whether the tokens between the branches and the attention's logits stay in float32
             where the dtype is bfloat16, as in PyTorch's autocast. Deep encoders lose less by that.
     """
@@ -40,6 +41,7 @@ class ViTExtras:
     attention_pooling: AttentionPooling | None = None
     pooled_norm: bool = False
     projection: int | None = None
+    projection_bias: bool = False
     wide: bool = False
 
     def __post_init__(self) -> None:
@@ -47,3 +49,5 @@ class ViTExtras:
             raise ValueError(f"ViTExtras: registers must be at least 0, got {self.registers}")
         if self.projection is not None and self.projection < 1:
             raise ValueError(f"ViTExtras: projection must be at least 1, got {self.projection}")
+        if self.projection_bias and self.projection is None:
+            raise ValueError("ViTExtras: projection_bias needs a projection")

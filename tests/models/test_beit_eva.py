@@ -407,6 +407,24 @@ def test_rotary_positions_out_of_range_are_refused():
             GridRotaryPositions(**{field: 0.0})
 
 
+def test_a_tower_of_eva_in_open_clip_ends_with_its_classifier(golden, tmp_path):
+    """As in EVA02-B-16: without a projection, the trunk's classifier maps to images and texts."""
+    vision = {"timm_model_name": "eva02_base_patch16_clip_224", "timm_pool": "token"}
+    vision |= {"timm_model_pretrained": False, "timm_proj": None, "image_size": 24}
+    configuration = {"model_cfg": {"embed_dim": 5, "vision_cfg": vision, "custom_text": True}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(configuration))
+    (tmp_path / "encoder.json").write_text(json.dumps({"heads": 2}))
+    trunk = load_file(SAVED / "eva02_clip" / "model.safetensors")
+    noise = np.random.default_rng(0)
+    head = {"weight": noise.normal(size=(5, 16)), "bias": noise.normal(size=5)}
+    trunk |= {f"head.{name}": array.astype(np.float32) for name, array in head.items()}
+    towers = {f"visual.trunk.{name}": array for name, array in trunk.items()}
+    save_file(towers, tmp_path / "open_clip_model.safetensors")
+    expected = golden["eva02_clip.24"] @ head["weight"].T + head["bias"]
+    actual = features(read_network(tmp_path), golden["images.24"])
+    assert np.abs(actual - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
 def test_eva_x_is_known_by_name_and_asks_for_its_pixels(tmp_path):
     folder = copied(tmp_path, "eva_x_small")
     tiny = {"heads": 2, "configuration": {"model_args": {"patch_size": 4, "depth": 2}}}

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from examine_jax.models.vit import ViTConfig, ViTExtras
@@ -182,16 +183,16 @@ def _with_trunk(
     image_size: int | None,
     trunks: tuple[Family, ...],
 ) -> ImportedNetwork:
-    """A tower of timm and what follows it: a linear projection, or nothing."""
+    """A tower of timm and what follows it: a linear projection, its own classifier, or nothing."""
     where = f"{stored.where}, vision_cfg"
     defaults: dict[str, Any] = _VISION_DEFAULTS | {"image_size": None} | _UNUSED_DEFAULTS
     _refuse_fields(vision, _TRUNK_FIELDS, defaults, where)
     name, pool = str(vision["timm_model_name"]), vision.get("timm_pool", "avg")
     proj = vision.get("timm_proj", "linear")
-    if proj not in ("linear", "none") or pool not in ("", "avg", "token", "map"):
+    if proj not in ("linear", "none", None, "") or pool not in ("", "avg", "token", "map"):
         raise ValueError(
             f"{where}: timm_pool is {pool!r} and timm_proj {proj!r}; what can be read: '', 'avg', "
-            "'token' and 'map', with 'linear' or 'none'"
+            "'token' and 'map', with 'linear', 'none' or null"
         )
     size = whole_number(vision, "image_size", where) if "image_size" in vision else 224
     mean, deviation = _pixels(stored)
@@ -228,21 +229,23 @@ def _projected(
     outputs: int,
     used: str,
 ) -> ImportedNetwork:
-    encoder = network.encoder
+    encoder, own = network.encoder, not vision.get("timm_proj", "linear")
     if not isinstance(encoder, ViTConfig):
         raise ValueError(
             f"{tensors.where}: a projection after a {type(encoder).__name__} cannot be read"
         )
-    if vision.get("timm_proj_bias"):
+    if vision.get("timm_proj_bias") and not own:
         raise ValueError(f"{tensors.where}: a projection with bias (timm_proj_bias) cannot be read")
     try:
-        extras = dataclasses.replace(encoder.parts, projection=outputs)
+        # Without a projection of its own, the tower's classifier is one.
+        extras = dataclasses.replace(encoder.parts, projection=outputs, projection_bias=own)
         encoder = dataclasses.replace(encoder, extras=extras)
     except ValueError as error:
         raise ValueError(f"{tensors.where}: {error}") from error
-    kernel = tensors.take("visual.head.proj.weight", (outputs, encoder.width)).T
+    name = "visual.trunk.head" if own else "visual.head.proj"
+    layer = tensors.dense(name, encoder.width, outputs, bias=own)
     tensors.refuse_unused(used)
-    params = {**network.params, "projection": {"kernel": jnp.asarray(kernel)}}
+    params = {**network.params, "projection": jax.tree.map(jnp.asarray, layer)}
     return dataclasses.replace(network, encoder=encoder, params=params)
 
 
