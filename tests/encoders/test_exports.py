@@ -29,6 +29,7 @@ from examine_jax.models.weights import read_network
 from examine_jax.pretraining.pixels import PixelScale
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "export_names.json"
+GUIDE = pathlib.Path(__file__).parents[2] / "docs" / "guide" / "give_an_encoder_away.md"
 _SIZES: dict[str, Any] = {
     "image_size": 16,
     "patch_size": 8,
@@ -204,6 +205,7 @@ def test_stablehlo_runs_without_this_package_on_all_platforms(tmp_path: pathlib.
     exported = jax.export.deserialize(bytearray((folder / "encoder.stablehlo").read_bytes()))
     assert exported.platforms == ("cpu", "cuda", "tpu")
     assert EXAMPLE in (folder / "README.md").read_text()
+    assert EXAMPLE in GUIDE.read_text()
     assert len(EXAMPLE.splitlines()) <= 10
     script = tmp_path / "embed.py"
     script.write_text(f"{EXAMPLE}assert 'examine_jax' not in sys.modules\n")
