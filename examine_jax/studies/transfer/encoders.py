@@ -183,7 +183,18 @@ def adapted(
         low_rank=settings.low_rank(),
     )
     return _trained(
-        *(folder, pixels, workdir, settings, seed, preset, save, given.name, 1.0, progress)
+        *(
+            folder,
+            pixels,
+            workdir,
+            settings,
+            seed,
+            preset,
+            save,
+            f"adapted_{given.name}",
+            1.0,
+            progress,
+        )
     )
 
 

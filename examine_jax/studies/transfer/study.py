@@ -106,6 +106,8 @@ def run(
             )
     check_folder(workdir, settings, images, given)
     note_other_seeds(workdir, settings.seeds, progress)
+    names = [*(one.name for one in given), *([] if source is None else [SOURCE])]
+    note(_to_do(workdir, settings, names), progress)
     at_size = functools.cache(functools.partial(resized, images.pixels))
     if source is not None:
         given = (*given, _trained_on_source(source_images, workdir, settings, progress))
@@ -117,7 +119,7 @@ def run(
         page = write_page(
             workdir,
             results,
-            training_records(workdir, settings, [one.name for one in given]),
+            training_records(workdir, settings, names),
             images,
             settings,
             shared=shared,
@@ -321,6 +323,35 @@ def _scores(
     )
 
 
+def _training_files(
+    workdir: pathlib.Path, settings: TransferSettings, names: Sequence[str]
+) -> list[tuple[int | None, str, pathlib.Path]]:
+    """Returns (seed, encoder, file of the record) of each training without labels."""
+    places = [(None, SOURCE, workdir / "source")] if SOURCE in names else []
+    found: list[tuple[int | None, str, pathlib.Path]] = [*places]
+    adapted = {"adapted", "adapted_fine_tuned"} & set(settings.uses)
+    for seed in settings.seeds:
+        home = workdir / f"seed_{seed}"
+        found.append((seed, SELF, home / "scratch"))
+        if adapted:
+            found += [(seed, f"{name}, adapted", home / "adapted" / name) for name in names]
+    return [(seed, name, home / "training" / "training.json") for seed, name, home in found]
+
+
+def _to_do(workdir: pathlib.Path, settings: TransferSettings, names: Sequence[str]) -> str:
+    """Says how many trainings are missing, and how long they take where that is known."""
+    left = [
+        settings.source_factor if encoder == SOURCE else 1.0
+        for _, encoder, file in _training_files(workdir, settings, names)
+        if not file.exists()
+    ]
+    about = ""
+    if settings.steps is None and settings.minutes is not None:
+        hours = sum(left) * settings.minutes / 60
+        about = f", about {hours:.1f} h of computing, fine-tuning and probes not counted"
+    return f"{len(left)} trainings without labels to do{about}; what is done is kept"
+
+
 def training_records(
     workdir: pathlib.Path, settings: TransferSettings, names: Sequence[str]
 ) -> tuple[TrainingRecord, ...]:
@@ -331,14 +362,8 @@ def training_records(
         settings: of the study.
         names: of the encoders from elsewhere.
     """
-    places: list[tuple[int | None, str, pathlib.Path]] = [(None, SOURCE, workdir / "source")]
-    for seed in settings.seeds:
-        home = workdir / f"seed_{seed}"
-        places.append((seed, SELF, home / "scratch"))
-        places += [(seed, f"{name}, adapted", home / "adapted" / name) for name in names]
     found = []
-    for trained_with, encoder, folder in places:
-        file = folder / "training" / "training.json"
+    for trained_with, encoder, file in _training_files(workdir, settings, names):
         record = json.loads(file.read_text()) if file.exists() else {"diverged": ""}
         if "diverged" not in record:
             numbers = int(record["images"]), int(record["steps"])

@@ -202,6 +202,20 @@ def test_given_encoders_are_named_and_checked(tmp_path: pathlib.Path) -> None:
         read_encoders([str(first)], miniature(lora_rank=2))
 
 
+def test_a_target_of_one_class_is_refused(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "a").symlink_to(folder / "target" / "a")
+    with pytest.raises(ValueError, match="one sub-folder with images, a"):
+        transfer.run(
+            miniature(),
+            LabelledSource(tmp_path / "one"),
+            tmp_path / "out",
+            source=folder / "other",
+            progress=False,
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_source_that_is_the_target_is_refused(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
