@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from examine_jax.jobs.assess.page import write_assessment
     from examine_jax.jobs.assess.settings import AssessSettings
     from examine_jax.jobs.embed import embed_images
-    from examine_jax.jobs.pretrain.pretrain import TrainedEncoder, TrainingSettings, train_encoder
+    from examine_jax.jobs.pretrain.pretrain import TrainedEncoder, train_encoder
+    from examine_jax.jobs.pretrain.settings import TrainingSettings
     from examine_jax.pretraining import MAE, PretrainSettings, method_preset, pretrain
     from examine_jax.selection import Selection, select
 
@@ -51,7 +52,7 @@ _LATER = {
     "write_assessment": "examine_jax.jobs.assess.page",
     "embed_images": "examine_jax.jobs.embed",
     "TrainedEncoder": "examine_jax.jobs.pretrain.pretrain",
-    "TrainingSettings": "examine_jax.jobs.pretrain.pretrain",
+    "TrainingSettings": "examine_jax.jobs.pretrain.settings",
     "train_encoder": "examine_jax.jobs.pretrain.pretrain",
     "GaussianCorruption": "examine_jax.images",
     "ImageSet": "examine_jax.images",

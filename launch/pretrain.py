@@ -3,7 +3,7 @@
 python -m launch.pretrain --images=DIR --method=mae --workdir=OUT
 
 The trained encoder's folder is OUT/encoder: pass it as --encoder to other commands. The same
-command again continues a killed run.
+command again continues a killed run. --init=FOLDER goes on from an encoder that is there.
 """
 
 import dataclasses
@@ -68,7 +68,7 @@ def main() -> None:
 
 def define_flags(values: FlagValues) -> None:
     from examine_jax.jobs.headers import PrivacySettings
-    from examine_jax.jobs.pretrain.pretrain import TrainingSettings
+    from examine_jax.jobs.pretrain.settings import TrainingSettings
 
     define(values, PretrainFlags)
     define(values, SliceAndTileFlags)
@@ -81,10 +81,17 @@ def _job(values: FlagValues) -> None:
     from examine_jax.common.processes import is_first
     from examine_jax.jobs.headers import PrivacySettings
     from examine_jax.jobs.pretrain.page import write_training
-    from examine_jax.jobs.pretrain.pretrain import TrainingSettings, train_encoder
+    from examine_jax.jobs.pretrain.pretrain import train_encoder
+    from examine_jax.jobs.pretrain.settings import TrainingSettings
 
     settings = read(values, TrainingSettings)
-    if flags.labels is not None and flags.watch_every == 0 and not settings.uses_labels():
+    compared = settings.init is not None and settings.compare
+    if (
+        flags.labels is not None
+        and flags.watch_every == 0
+        and not compared
+        and not settings.uses_labels()
+    ):
         raise ValueError(
             "--labels are for the evaluations that --watch_every=0 turns off: leave one of them out"
         )

@@ -67,8 +67,9 @@ def _number(name: str, blocks: list[tuple[int, int]], encoder: Iterable[str]) ->
         return (later[0] if later else len(blocks) - 1) + 1
     if _BEGINNING.fullmatch(name):
         return 0
-    # A transformer's norm of all tokens, not that of pooled features.
-    if name == "norm" and "patch_embedding" in encoder:
+    # A transformer's norm of all tokens, not a ConvNeXt's of pooled features.
+    of_tokens = any(other.startswith(("patch_embedding", "merge_")) for other in encoder)
+    if name == "norm" and of_tokens:
         return len(blocks)
     return len(blocks) + 1
 

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 
 from examine_jax.encoders import load_encoder
 from examine_jax.jobs.pretrain.page import write_training
-from examine_jax.jobs.pretrain.pretrain import TrainingSettings, train_encoder
+from examine_jax.jobs.pretrain.pretrain import train_encoder
+from examine_jax.jobs.pretrain.settings import TrainingSettings
 from tests.support.commands import run, run_each, run_here
 from tests.support.tiny_architecture import TINY
 
@@ -92,6 +94,56 @@ def test_the_same_command_again_goes_on_to_the_same_encoder(
     assert newest == 4
     assert (finished / "encoder" / "model.safetensors").read_bytes() == before
     assert (finished / "training.html").is_file()
+
+
+def test_it_goes_on_from_an_encoder_with_pairs_and_compares(
+    folder: pathlib.Path, flags: list[str], finished: pathlib.Path
+) -> None:
+    out = folder / "adapted"
+    code, told = run_here(
+        "pretrain",
+        *(flag for flag in flags if "architecture" not in flag),
+        f"--workdir={out}",
+        f"--init={finished / 'encoder'}",
+        *("--lora_rank=2", "--lora_layers=mlp", "--layer_decay=.5", "--watch_every=0"),
+    )
+    assert code == 0, told
+    assert (out / "encoder" / "adapter.safetensors").is_file()
+    assert (out / "from_scratch" / "encoder" / "model.safetensors").is_file()
+    encoder = load_encoder(out / "encoder")
+    assert encoder.training["base"]["name"] == "out/encoder"
+    assert encoder.image_size == 16
+    page = (out / "training.html").read_text(encoding="utf-8")
+    assert "going on from the encoder out/encoder by low-rank pairs (rank 2)" in page
+    for text in ("from scratch", "balanced accuracy of a linear probe", "Made artefacts, by kind"):
+        assert text in page
+    with Image.open(out / "coverage.png") as picture:
+        assert picture.width >= 500
+
+
+REFUSED_STARTS = [
+    (["--architecture=vit_s8"], r"tensor .* there"),
+    (["--channels=1"], r"patch_embedding.kernel is \[192, 16\] there.* \[64, 16\]"),
+    (["--image_size=17"], r"at 17 pixels: .*patch_size"),
+    (["--lora_rank=1", "--lora_layers=norm"], "LowRank: layers must be some of qkv, out, mlp"),
+    (["--layer_decay=0"], "layer_decay must be above 0"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), REFUSED_STARTS)
+def test_what_does_not_fit_the_encoder_is_refused(
+    folder: pathlib.Path, finished: pathlib.Path, changes: list[str], message: str
+) -> None:
+    always = [f"--images={folder / 'images'}", f"--init={finished / 'encoder'}", "--steps=1"]
+    code, told = run_here("pretrain", *always, f"--workdir={folder / 'refused'}", *changes)
+    assert code != 0
+    assert re.search(message, told), told
+    assert not (folder / "refused" / "encoder").exists()
+
+
+def test_pairs_need_an_encoder() -> None:
+    with pytest.raises(ValueError, match="lora_rank trains beside the weights of an encoder"):
+        TrainingSettings(lora_rank=4)
 
 
 REFUSED = [

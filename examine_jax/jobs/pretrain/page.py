@@ -7,12 +7,16 @@ import numpy as np
 
 from examine_jax.common.atomic_files import write_bytes
 from examine_jax.common.configuration import to_plain
-from examine_jax.jobs.pretrain.pretrain import TrainedEncoder, TrainingSettings
+from examine_jax.jobs.pretrain.comparison import ADAPTED, FROZEN, SCRATCH, Comparison
+from examine_jax.jobs.pretrain.pretrain import TrainedEncoder
+from examine_jax.jobs.pretrain.settings import TrainingSettings
 from examine_jax.reporting.charts import galleries, training_curves
+from examine_jax.reporting.charts.coverage import coverage_of_encoders
 from examine_jax.reporting.page import (
     PATIENTS_PIXELS,
     Illustration,
     Report,
+    Table,
     package_versions,
     write_report,
 )
@@ -56,7 +60,7 @@ def write_training(
         Report(
             title=f"Training of an encoder: {settings.method}",
             headline=f"{settings.method} ({settings.preset}) on {trained.images} images "
-            f"from {source}: "
+            f"from {source}{_origin(trained)}: "
             f"loss {trained.history[0]['loss']:.4g} at the first of {len(trained.history)} steps, "
             f"{last['loss']:.4g} at the last.",
             summary={
@@ -70,6 +74,7 @@ def write_training(
             highest=(),
             lowest=(),
             figures=tuple(illustrations.values()),
+            tables=() if trained.comparison is None else _comparison(trained.comparison),
             skipped=trained.skipped,
             warnings=_warnings(trained),
             settings={
@@ -108,6 +113,15 @@ def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
                 caption,
                 f"{title} by step",
             )
+    if trained.comparison is not None:
+        curves = {name: one.coverage for name, one in trained.comparison.measures.items()}
+        made["coverage"] = Illustration(
+            "Coverage by chosen images",
+            coverage_of_encoders(curves),
+            "How much of the set lies near the images that would be labelled first, in each "
+            "encoder's features; dashed: as many random images.",
+            "The share of the set near a chosen image by the number of chosen images",
+        )
     encoder, examples = trained.encoder, trained.examples
     for picture in pictures(
         encoder.method, encoder.params, encoder.state, examples, jax.random.key(0)
@@ -115,6 +129,70 @@ def _illustrations(trained: TrainedEncoder) -> dict[str, Illustration]:
         png = galleries.image_rows({"original": examples, **picture.rows})
         made[picture.name] = Illustration(picture.title, png, picture.caption, picture.description)
     return made
+
+
+def _origin(trained: TrainedEncoder) -> str:
+    if trained.base is None:
+        return ""
+    pairs = trained.encoder.training.get("low_rank")
+    how = "" if pairs is None else f" by low-rank pairs (rank {pairs['rank']})"
+    return f", going on from the encoder {trained.base.name}{how}"
+
+
+def _comparison(comparison: Comparison) -> tuple[Table, ...]:
+    measures = {name: one.measures() for name, one in comparison.measures.items()}
+    names = list(dict.fromkeys(name for one in measures.values() for name in one))
+    rows = tuple(
+        (name, *(str(one[name]) if name in one else "-" for one in measures.values()))
+        for name in names
+    )
+    first = comparison.measures[FROZEN]
+    caption = (
+        f"On {first.num_images} images that the training saw. Of all numbers, more is better; the "
+        "effective rank also rises with noise. One training each: another seed gives other numbers."
+    )
+    if first.knn is not None:
+        caption += (
+            f" Accuracies are of {first.num_tested} images; their neighbours and the probe's "
+            "images may be of the same patients."
+        )
+    table = Table("Frozen, adapted, from scratch", ("", *measures), rows, caption)
+    kinds = Table(
+        "Made artefacts, by kind",
+        ("AUROC of the outlier value", *measures),
+        tuple(
+            (kind, *(f"{one.by_artefact[kind]:.3f}" for one in comparison.measures.values()))
+            for kind in first.by_artefact
+        ),
+    )
+    said = Table(
+        "What the adaptation changed",
+        ("", "measure: before -> after"),
+        (
+            *(("worse than frozen", line) for line in comparison.worse),
+            *(("better than frozen", line) for line in comparison.better),
+            *(
+                (f"worse than {SCRATCH}", line.replace("->", f"({SCRATCH}) ->") + f" ({ADAPTED})")
+                for line in comparison.worse_than_scratch
+            ),
+        ),
+    )
+    return table, said, kinds
+
+
+def _warnings_of_comparison(comparison: Comparison) -> tuple[str, ...]:
+    found = []
+    certain = [line for line in comparison.worse if "may be chance" not in line]
+    if certain:
+        found.append(
+            "The adaptation made this worse than it was: "
+            + "; ".join(certain)
+            + ". Compare before "
+            "you use the adapted encoder."
+        )
+    if comparison.diverged is not None:
+        found.append(f"The training from scratch diverged: {comparison.diverged}")
+    return tuple(found)
 
 
 def _warnings(trained: TrainedEncoder) -> tuple[str, ...]:
@@ -130,4 +208,6 @@ def _warnings(trained: TrainedEncoder) -> tuple[str, ...]:
         found.append(
             f"{trained.resized_up} images were smaller than the encoder's input and were enlarged."
         )
+    if trained.comparison is not None:
+        found.extend(_warnings_of_comparison(trained.comparison))
     return tuple(found)

@@ -5,128 +5,30 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from examine_jax.common.progress import progress_bar
-from examine_jax.common.settings import setting
 from examine_jax.common.shapes import UInt8
 from examine_jax.common.subset import subset_indices
 from examine_jax.encoders import Encoder
-from examine_jax.encoders.train import train_and_save
+from examine_jax.encoders.base import Base
+from examine_jax.encoders.train import adapted_method, train_and_save
 from examine_jax.evaluation.monitor import FeatureMonitor
 from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images, stream_images
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling
-from examine_jax.images.sources.load import check_dicom_settings
+from examine_jax.images.sources.load import check_dicom_settings, dicom_settings
 from examine_jax.images.sources.scan import check_workdir
 from examine_jax.jobs.headers import HIDE_IDS, JobHeaders, PrivacySettings, names_in_table
+from examine_jax.jobs.pretrain.comparison import Comparison, compare_encoders
+from examine_jax.jobs.pretrain.settings import DEFAULT_TRAINING, LABEL, TrainingSettings
 from examine_jax.labelled.tables import Labels, check_label_file, read_labels
-from examine_jax.models.architectures import ARCHITECTURES, Architecture
-from examine_jax.models.architectures import architecture as named_architecture
-from examine_jax.pretraining import Method, PretrainSettings, method_preset
-from examine_jax.pretraining.registry import METHODS
-from examine_jax.training.method import IMAGE, EncoderConfig, required_columns, uses_column
+from examine_jax.pretraining import PretrainSettings
+from examine_jax.training.method import IMAGE, uses_column
 
 _MONITORED_IMAGES = 512
-_LABEL = "label"  # the column of the classes
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingSettings:
-    """What is trained and how; None: the preset's value.
-
-    A preset's batch that is larger than the set is cut down to it; a larger `batch_size` given here
-    is an error.
-    """
-
-    method: str = setting(
-        "mae",
-        "The method.",
-        known=lambda: [named.name for named in METHODS],
-        metavar="NAME",
-        main=True,
-    )
-    preset: str = setting(
-        "small",
-        "The method's settings; not every method has each.",
-        known=lambda: list(dict.fromkeys(preset for named in METHODS for preset in named.presets)),
-        metavar="NAME",
-        main=True,
-    )
-    architecture: str = setting(
-        "small", "The encoder's architecture.", known=ARCHITECTURES, metavar="NAME", main=True
-    )
-    image_size: int | None = setting(
-        None,
-        "Images are resized to this side. If not given: the architecture's.",
-        minimum=1,
-        main=True,
-    )
-    channels: int | None = setting(
-        None, "1: grey, 3: colour. If not given: the architecture's.", minimum=1
-    )
-    steps: int | None = setting(
-        None, "Training steps. If not given: the preset's.", minimum=1, main=True
-    )
-    batch_size: int | None = setting(
-        None, "Images a step. If not given: the preset's.", minimum=1, main=True
-    )
-    accumulate: int | None = setting(None, "Micro-batches a step.", minimum=1)
-    dtype: Literal["float32", "bfloat16"] | None = setting(
-        None, "Of the computation; parameters are always float32."
-    )
-    remat: bool = setting(
-        False, "Recompute blocks in the backward pass: less memory, a third more work."
-    )
-    seed: int = setting(0, "Of all random numbers.", minimum=0, main=True)
-
-    def encoder(self) -> EncoderConfig:
-        """The encoder's configuration."""
-        return self._architecture().encoder
-
-    def needs_labels(self) -> bool:
-        """Whether the method trains with labels."""
-        return _LABEL in required_columns(self._method())
-
-    def uses_labels(self) -> bool:
-        """Whether the method trains with labels, or reports by them."""
-        return uses_column(self._method(), _LABEL)
-
-    def resolve(self, num_images: int) -> tuple[Method, PretrainSettings]:
-        """The method and its training on so many images.
-
-        Raises:
-            ValueError: unknown names (says which there are), an architecture that the method cannot
-                use, a batch larger than the set.
-        """
-        if self.batch_size is not None and self.batch_size > num_images:
-            raise ValueError(
-                f"a batch of {self.batch_size} out of {num_images} images; choose a batch size up "
-                f"to {num_images}"
-            )
-        chosen = self._architecture()
-        _, settings = method_preset(self.method, chosen, preset=self.preset)
-        batch_size = min(self.batch_size or settings.batch_size, num_images)
-        steps = self.steps or settings.phases[0].count(max(1, num_images // batch_size))
-        method, settings = method_preset(self.method, chosen, preset=self.preset, steps=steps)
-        settings = dataclasses.replace(settings, batch_size=batch_size, seed=self.seed)
-        if self.accumulate is not None:
-            settings = dataclasses.replace(settings, accumulate=self.accumulate)
-        return method, settings
-
-    def _method(self) -> Method:
-        return method_preset(self.method, self._architecture(), preset=self.preset)[0]
-
-    def _architecture(self) -> Architecture:
-        chosen = named_architecture(
-            self.architecture, image_size=self.image_size, channels=self.channels
-        )
-        changes: dict[str, Any] = {"remat": True} if self.remat else {}
-        if self.dtype is not None:
-            changes["dtype"] = self.dtype
-        return dataclasses.replace(chosen, encoder=dataclasses.replace(chosen.encoder, **changes))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,6 +44,8 @@ class TrainedEncoder:
         skipped: files that could not be read.
         resized_up: the number of images that were enlarged.
         headers: of the images, and what hides names.
+        base: what the training went on from; None: random weights.
+        comparison: the encoder before and after, and one from scratch; None: it was not asked for.
     """
 
     encoder: Encoder
@@ -152,12 +56,14 @@ class TrainedEncoder:
     skipped: tuple[SkippedImage, ...]
     resized_up: int
     headers: JobHeaders
+    base: Base | None = None
+    comparison: Comparison | None = None
 
 
 def train_encoder(
     images: str | os.PathLike[str] | None,
     workdir: str | os.PathLike[str],
-    settings: TrainingSettings = TrainingSettings(),
+    settings: TrainingSettings = DEFAULT_TRAINING,
     *,
     split: str | None = None,
     on_demand: bool = False,
@@ -205,7 +111,16 @@ def train_encoder(
     check_workdir(workdir, images)
     if settings.needs_labels() and labels is None:
         raise ValueError(f"{settings.method} trains with labels: give a CSV file of labels")
-    shape = settings.encoder()
+    base = settings.base()
+    shape = settings.encoder(base)
+    if base is not None:
+        shown = dicom_settings(
+            images or "",
+            base.encoder.training,
+            intensity_range,
+            None if dicom_window == 1 else dicom_window,
+        )
+        intensity_range, dicom_window = shown["intensity_range"], shown["dicom_window"]
     if labels is not None:
         check_label_file(labels, image_column, label_column)
     headers = JobHeaders.read((images,), privacy, outside=(workdir,), progress=progress)
@@ -233,7 +148,7 @@ def train_encoder(
         for note in getattr(source, "notes", ()) if progress else ():
             print(f"images: {note}", file=sys.stderr)
         pixels = source.pixels if isinstance(source, ImageSet) else source
-        method, training = settings.resolve(len(pixels))
+        method, training = settings.resolve(len(pixels), base)
         if progress and settings.batch_size is None and training.batch_size == len(pixels):
             print(f"a batch is all {len(pixels)} images: there are no more", file=sys.stderr)
         known = None
@@ -251,25 +166,41 @@ def train_encoder(
             )
             _check_known(labels, known)
         columns = {IMAGE: pixels}
-        if known is not None and uses_column(method, _LABEL):
-            columns[_LABEL] = known.values
+        if known is not None and uses_column(method, LABEL):
+            columns[LABEL] = known.values
         monitor = (
             None if watch_every is None else _monitor(pixels, known, watch_every, settings.seed)
         )
+        low_rank = settings.low_rank()
+        trained = method if low_rank is None else adapted_method(method, low_rank, base)
         encoder, history = train_and_save(
             method,
             (columns,),
             training,
             workdir,
-            architecture=settings.architecture,
+            architecture=settings.architecture if base is None else base.name,
+            base=base,
+            low_rank=low_rank,
             names=source.names,
             bits_stored=getattr(source, "bits_stored", None),
             intensity_range=intensity_range,
             dicom_window=dicom_window,
-            observer=None if monitor is None else monitor.observer(method),
+            observer=None if monitor is None else monitor.observer(trained),
             tensorboard=tensorboard,
             progress=progress,
         )
+        comparison = None
+        if base is not None and settings.compare:
+            comparison = compare_encoders(
+                base,
+                encoder,
+                method,
+                columns,
+                None if known is None else known.values,
+                training,
+                workdir / "from_scratch",
+                progress=progress,
+            )
         return TrainedEncoder(
             encoder,
             training,
@@ -279,6 +210,8 @@ def train_encoder(
             tuple(source.skipped),
             getattr(source, "resized_up", 0),
             headers,
+            base,
+            comparison,
         )
 
 

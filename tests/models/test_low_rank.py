@@ -1,0 +1,110 @@
+"""Low-rank pairs against PEFT, and the layers of learning rates against timm."""
+
+import json
+import pathlib
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from examine_jax.encoders import load_encoder
+from examine_jax.models.layer_numbers import layer_numbers
+from examine_jax.models.low_rank import LowRank, adapted_layers, merged, with_adapter
+from examine_jax.training.layer_decay import scale_by_layer
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+DECAY = 0.5
+SHARES: dict[str, dict[str, float]] = json.loads((GOLDEN / "layer_decay.json").read_text())
+# The layers of a block, by timm's names.
+LAYERS = {
+    "attn.qkv": ("attention", "qkv"),
+    "attn.proj": ("attention", "projection"),
+    "mlp.fc1": ("expand",),
+    "mlp.fc2": ("contract",),
+}
+# Parameters of timm's networks and what they are called here, of which the first part decides.
+RENAMED = (
+    (r"cls_token", "class_token"),
+    (r"reg_token", "registers"),
+    (r"pos_embed", "positions"),
+    (r"norm_pre.*", "embedding_norm"),
+    (r"blocks\.(\d+)\..*", r"block_\1"),
+    (r"fc_norm.*|head\.norm.*", "pooled_norm"),
+    (r"norm\..*", "norm"),
+    (r"(?:stages|layers)\.(\d+)\.downsample.*", r"downsample_\1"),
+    (r"(?:stages|layers)\.(\d+)\.blocks\.(\d+)\..*", r"stage_\1_block_\2"),
+    (r"stem.*|conv1.*|bn1.*", "stem"),
+)
+
+
+def test_an_adapter_of_peft_gives_the_same_features() -> None:
+    golden = dict(np.load(GOLDEN / "low_rank.npz"))
+    encoder = load_encoder(GOLDEN / "encoders_vit" / "plain")
+    low_rank = LowRank(rank=3, scale=float(golden["scale"]), layers=("qkv", "out", "mlp"))
+    adapter: dict[str, dict] = {}
+    for name, value in golden.items():
+        if "lora_" not in name:
+            continue
+        block, layer, which = re.fullmatch(
+            r"blocks\.(\d+)\.(.*)\.lora_([AB])\.weight", name
+        ).groups()
+        here = adapter.setdefault(f"block_{block}", {})
+        for part in LAYERS[layer]:
+            here = here.setdefault(part, {})
+        here[f"low_rank_{which.lower()}"] = value.T
+    base = encoder.params["encoder"]
+    pairs = jax.tree.leaves(adapter)
+    assert len(pairs) == 2 * len(adapted_layers(encoder.method.encoder, low_rank.layers)) == 16
+    embed = jax.jit(encoder.method.embed)
+    for params in (with_adapter(base, adapter, low_rank), merged(base, adapter, low_rank)):
+        features = embed({"encoder": params}, encoder.state, golden["images"])
+        largest = np.abs(golden["features"]).max()
+        assert np.abs(features - golden["features"]).max() <= 1e-6 * largest * 2
+    plain = embed(encoder.params, encoder.state, golden["images"])
+    assert np.abs(plain - golden["features"]).max() > 1e-2 * largest
+
+
+@pytest.mark.parametrize("network", SHARES)
+def test_layers_are_numbered_as_by_timm(network: str) -> None:
+    shares = {_ours(name, network): share for name, share in SHARES[network].items()}
+    head = shares.pop("head", None)
+    params = {"encoder": {name: np.zeros(1) for name in shares}, "projector": {"x": np.zeros(1)}}
+    numbers, last = layer_numbers(params)
+    assert head in (1.0, None)
+    assert numbers["projector"]["x"] == last
+    if head is None:  # timm counts no layer for a head that is not there
+        last -= 1
+    assert {name: DECAY ** (last - own) for name, own in numbers["encoder"].items()} == shares
+
+
+def _ours(name: str, network: str) -> str:
+    if re.fullmatch(r"layer(\d)\..*", name):
+        stage, block = re.match(r"layer(\d)\.(\d+)", name).groups()
+        return f"stage_{int(stage) - 1}_block_{block}"
+    if re.match(r"patch_embed", name):
+        return "stem" if network == "swin" else "patch_embedding"
+    if re.match(r"head\.(weight|bias|fc)|fc\.", name):
+        return "head"
+    if network == "convnext" and name.startswith("head.norm"):
+        return "norm"
+    for pattern, ours in RENAMED:
+        found = re.fullmatch(pattern, name)
+        if found:
+            renamed = found.expand(ours)
+            return renamed.replace("downsample", "merge") if network == "swin" else renamed
+    raise AssertionError(name)
+
+
+def test_updates_are_scaled_after_the_optimiser() -> None:
+    params = {"encoder": {"stem": 1.0, "block_0": {"x": 1.0}, "block_1": 1.0}, "head": 1.0}
+    tree = jax.tree.map(np.float32, params)
+    scaling = scale_by_layer(DECAY)
+    updates, _ = scaling.update(tree, scaling.init(tree), tree)
+    assert jax.tree.leaves(updates) == [0.25, 0.5, 0.125, 1.0]
+
+
+@pytest.mark.parametrize("encoder", [{}, {"layers": np.zeros(1)}])
+def test_a_network_without_blocks_has_no_decay(encoder: dict) -> None:
+    with pytest.raises(ValueError, match="layer_decay: the encoder has no numbered blocks"):
+        scale_by_layer(DECAY).init({"encoder": encoder})
