@@ -3,10 +3,11 @@
 The result is one table and one JSON record.
 
 python -m benchmarks.speed.scoring_speed --output=benchmarks/results/FILE.json
-[--sizes=500x1024,100000x768] [--torch]
+[--sizes=500x1024,100000x768] [--torch] [--clock=wall|cpu]
 
-Everything is warmed up and blocked on; medians of several rounds; all of a size in one run. Loops
-are timed on a few rows and scaled to all. Ceilings are measured in the same run: the memory's rate
+Everything is warmed up and blocked on; medians of several rounds; all of a size in one run. With
+`--clock=cpu`, times are CPU seconds of all threads: ratios then hold beside other work, for a
+process that is held to one core (`taskset`, `OPENBLAS_NUM_THREADS=1`). Loops are timed on a few rows and scaled to all. Ceilings are measured in the same run: the memory's rate
 by adding a number to a large array, the matrix rate by a product at the highest precision and of
 the scorer's own shape. `share_of_ceiling` is the least time that they allow over the time taken: of
 the full path for its two products, of the Krylov path for its readings of the features.
@@ -15,6 +16,7 @@ the full path for its two products, of the Krylov path for its readings of the f
 import json
 import os
 import pathlib
+import platform
 import time
 from collections.abc import Callable
 from typing import Any
@@ -35,18 +37,29 @@ _SPECTRA = flags.DEFINE_list("spectra", list(SPECTRA), "Which of benchmarks.spee
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.", required=True)
 _TORCH = flags.DEFINE_bool("torch", False, "Time a loop of torch's SVDs too.")
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Of each.", lower_bound=1)
+_CLOCK = flags.DEFINE_enum("clock", "wall", ["wall", "cpu"], "What is measured.")
 _LOOP_ROWS = 3
 _MOST_ROWS_OF_MASKED_POWER = 10_000
 
 
 def median(function: Callable[[], Any], rounds: int) -> float:
+    clock = time.process_time if _CLOCK.value == "cpu" else time.perf_counter
     jax.block_until_ready(function())
     times = []
     for _ in range(rounds):
-        begin = time.perf_counter()
+        begin = clock()
         jax.block_until_ready(function())
-        times.append(time.perf_counter() - begin)
+        times.append(clock() - begin)
     return float(np.median(times))
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
 
 
 def ceilings(width: int) -> dict[str, float]:
@@ -161,7 +174,10 @@ def main(_: list[str]) -> None:
     record: dict[str, Any] = {
         "machine": {
             "device": str(jax.devices()[0].device_kind),
-            "cores": os.cpu_count(),
+            "processor": processor(),
+            "cores": len(os.sched_getaffinity(0)),
+            "clock": _CLOCK.value,
+            "load_at_the_begin": os.getloadavg()[0],
             "jax": jax.__version__,
             "numpy": np.__version__,
         },
