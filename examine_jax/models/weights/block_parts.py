@@ -50,7 +50,7 @@ def add_block_parts(
         ValueError: a tensor is missing or of another shape.
     """
     params, parts = network.params, stored.parts
-    side = network.encoder.image_size // stored.patch_size  # type: ignore[union-attr]
+    side = network.encoder.image_size // stored.patch_size
     rows = table_rows(stored.image_size // stored.patch_size)
 
     def table(name: str) -> np.ndarray:

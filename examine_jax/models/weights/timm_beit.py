@@ -31,6 +31,7 @@ from examine_jax.models.weights.transformer import (
     Biases,
     BlockNames,
     TransformerNames,
+    is_on,
     read_transformer,
 )
 
@@ -94,9 +95,10 @@ class TimmBEiTFamily:
         arrays = _without_prefix(tensors).arrays
         absolute = "pos_embed" in arrays and "blocks.0.gamma_1" in arrays
         relative = _TABLE in arrays or _SHARED_TABLE in arrays
-        if "blocks.0.attn.qkv.weight" not in arrays or not (absolute or relative):
+        fused = arrays.get("blocks.0.attn.qkv.weight")
+        if fused is None or fused.ndim != 2 or not (absolute or relative):
             return None
-        width = arrays["blocks.0.attn.qkv.weight"].shape[-1]
+        width = fused.shape[1]
         facts = _facts(arrays)
         facts["global_pool"] = "avg" if "fc_norm.weight" in arrays else "token"
         size = "large" if width == BEIT_SIZES["beit_large_patch16_224"][0] else "base"
@@ -158,16 +160,15 @@ def _inferred(
     heads = heads_of(named[:2], given, width, where)
     facts = _facts(tensors.arrays)
     depth = count_blocks(tensors)
-    fc_norm = given.get("use_fc_norm")
-    fc_norm = pool == "avg" if fc_norm is None else bool(fc_norm)
+    fc_norm = is_on(given, "use_fc_norm", where, default=pool == "avg")
     if pool not in ("", "avg", "token"):
         raise ValueError(f"{where}: global_pool is {pool!r}; there are '', 'avg' and 'token'")
     refuse_other_mlp_ratio(given, width, (mlp_width,), where)
     refuse_other_arguments(
         given,
-        {"patch_size": patch, "in_chans": channels, "embed_dim": width, "depth": depth, **facts}
-        | {"init_values": given.get("init_values")},
-        ("num_heads", "global_pool", "img_size", "mlp_ratio", "use_fc_norm"),
+        {"patch_size": patch, "in_chans": channels, "embed_dim": width, "depth": depth}
+        | {name: fact for name, fact in facts.items() if name != "init_values"},
+        ("num_heads", "global_pool", "img_size", "mlp_ratio", "use_fc_norm", "init_values"),
         where,
     )
     refuse_other_defaults(BEIT_DEFAULTS, given, facts, where)

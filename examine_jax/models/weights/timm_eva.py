@@ -32,7 +32,7 @@ from examine_jax.models.weights.timm_arguments import (
     timm_pixels,
 )
 from examine_jax.models.weights.timm_beit import GATED_BLOCK, TIMM_NAMES
-from examine_jax.models.weights.transformer import Biases, read_transformer, renamed
+from examine_jax.models.weights.transformer import Biases, is_on, read_transformer, renamed
 
 # (width, heads, depth) by name; names of timm 1.0.31 (timm/models/eva.py). Those of other attention
 # or rotary positions (the perception encoder's, "mixed", "gated") are not here.
@@ -165,7 +165,7 @@ def _inferred(
     registers = shape_of(tensors, "reg_token", 3)[1] if "reg_token" in arrays else 0
     class_token, absolute = "cls_token" in arrays, "pos_embed" in arrays
     biased = ("attn.qkv.bias", "attn.q_proj.bias")
-    facts = {
+    facts: dict[str, Any] = {
         "qkv_bias": any(f"blocks.0.{part}" in arrays for part in biased),
         "qk_norm": "blocks.0.attn.q_norm.weight" in arrays,
         "init_values": "blocks.0.gamma_1" in arrays,
@@ -198,14 +198,15 @@ def _inferred(
     )
     if given.get("depth") is None and width == EVA_SIZES[name][0]:
         refuse_depth(depth, EVA_SIZES[name][2], tensors.where)
-    fc_norm = given.get("use_fc_norm")
-    fc_norm = pool == "avg" if fc_norm is None else bool(fc_norm)
-    final_norm = given.get("use_post_transformer_norm")
+    fc_norm = is_on(given, "use_fc_norm", where, default=pool == "avg")
+    final_norm = is_on(given, "use_post_transformer_norm", where, default=not fc_norm)
+    if pool == "token" and not class_token:
+        raise ValueError(f"{where}: global_pool is 'token', but the file has no class token")
     parts = ViTExtras(
         registers=registers,
         embedding_norm=facts["use_pre_transformer_norm"],
         query_key_norm=facts["qk_norm"],
-        norm_after=bool(given.get("use_post_norm", "enormous" in name)),
+        norm_after=is_on(given, "use_post_norm", where, default="enormous" in name),
         attention_norm=facts["scale_attn_inner"],
         mlp_norm=facts["scale_mlp"],
         rotary=rotary_of(name, given, where),
@@ -222,7 +223,7 @@ def _inferred(
             mlp_width=mlp_width,
             class_token=class_token,
             pooling="mean" if pool == "avg" or not class_token else "class_token",
-            final_norm=not fc_norm if final_norm is None else bool(final_norm),
+            final_norm=final_norm,
             positions="learned" if absolute else "rotary",
             qkv_bias=facts["qkv_bias"],
             mlp="swiglu" if gated else "gelu",
@@ -257,7 +258,7 @@ def _check_arguments(
 def rotary_of(name: str, given: Mapping[str, Any], where: str) -> GridRotaryPositions | None:
     """The rotary positions that a name and model_args say; None: it has none."""
     default = (name.startswith("eva02_") and "enormous" not in name) or name.startswith("vit_")
-    if not given.get("use_rot_pos_emb", default):
+    if not is_on(given, "use_rot_pos_emb", where, default=default):
         return None
     reference = given.get("ref_feat_shape", 16 if default else None)
     if isinstance(reference, list) and len(reference) == 2 and reference[0] == reference[1]:
@@ -273,7 +274,7 @@ def rotary_of(name: str, given: Mapping[str, Any], where: str) -> GridRotaryPosi
 
 def _with_timms_names(tensors: Tensors, pool: str) -> Tensors:
     """The tensors under timm's names; the norm of masked pretraining stands after the mean."""
-    patterns = _OWN_NAMES
+    patterns: tuple[tuple[str, str], ...] = _OWN_NAMES
     if "blocks.0.attn.q_proj.weight" in tensors.arrays:
         patterns += ((r"\.attn\.([qv])_bias$", r".attn.\1_proj.bias"),)
     masked = "mask_token" in tensors.arrays and "fc_norm.weight" not in tensors.arrays
@@ -292,8 +293,8 @@ def _check_rotary_tables(tensors: Tensors, config: ViTConfig) -> None:
         kind = next((place for place in _ROPE if name.endswith(place)), None)
         if kind is None:
             continue
-        side = round(len(table) ** 0.5)
-        fits = rotary is not None and table.shape == (side * side, head_width)
+        side = round(table.shape[0] ** 0.5) if table.ndim == 2 else 0
+        fits = rotary is not None and side > 0 and table.shape == (side * side, head_width)
         if fits and rotary is not None:
             ours = rotary.turns(side, head_width)[_ROPE.index(kind)][:, : head_width // 2]
             fits = bool(np.abs(np.repeat(ours, 2, axis=1) - table).max() < 1e-2)
