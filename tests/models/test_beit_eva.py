@@ -317,6 +317,22 @@ def test_what_facebookresearchs_tensors_do_not_tell_is_asked_for(tmp_path, name)
         read_network(folder / "model.safetensors")
 
 
+def test_transformers_configuration_may_stand_beside_facebookresearchs_weights(tmp_path):
+    """As in RAD-DINO's folder, whose second file has facebookresearch's names."""
+    folder = copied(tmp_path, "facebook_dinov2")
+    configuration = {"model_type": "dinov2", "architectures": ["Dinov2Model"], "mlp_ratio": 2}
+    configuration |= {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    configuration |= {"image_size": 24, "patch_size": 4, "layer_norm_eps": 1e-6, "qkv_bias": True}
+    (folder / "config.json").write_text(json.dumps(configuration))
+    (folder / "model.safetensors").rename(folder / "backbone_compatible.safetensors")
+    description = {"weights": "backbone_compatible.safetensors", "mean": 0.5, "deviation": 0.25}
+    description["model_type"] = "facebookresearch_dinov2"
+    (folder / "encoder.json").write_text(json.dumps(description))
+    network, expected = read_network(folder), read_network(SAVED / "facebook_dinov2")
+    assert network.encoder == expected.encoder
+    assert jax.tree.all(jax.tree.map(np.array_equal, network.params, expected.params))
+
+
 def test_rows_of_a_table_are_those_of_a_loop_over_pairs():
     rows, side = relative_rows(3), 3
     assert rows.max() == table_rows(side) - 1 == 27
