@@ -12,7 +12,8 @@ _BLOCK = re.compile(r"(?:(?:stage|layer)_(\d+)_)?block_(\d+)(?:_.*)?")
 # What stands at a stage's beginning belongs to its first block.
 _BEFORE_STAGE = re.compile(r"(?:downsample|merge)_(\d+)(?:_.*)?")
 _BEGINNING = re.compile(
-    r"(patch_embedding|class_token|registers|mask_token|positions|embedding_norm|stem)(_.*)?"
+    r"(patch_embedding|class_token|registers|mask_token|positions|relative_bias|embedding_norm|stem)"
+    r"(_.*)?"
 )
 
 

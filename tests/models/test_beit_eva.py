@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from examine_jax.models import GridRotaryPositions, ViTConfig, ViTExtras, patchify
 from examine_jax.models.forward import init_network, run_network
+from examine_jax.models.layer_numbers import layer_numbers
 from examine_jax.models.layers import attend, attend_with_bias
 from examine_jax.models.relative_positions import relative_rows, table_rows
 from examine_jax.models.weights import read_network
@@ -466,3 +467,13 @@ def test_panderm_is_known_by_name(tmp_path):
     network = read_network(folder)
     assert network.encoder == read_network(SAVED / "cae").encoder
     assert network.pixel_deviation == (0.228, 0.224, 0.225)
+
+
+def test_the_table_that_all_blocks_share_learns_as_slowly_as_the_patches():
+    """timm's groups of BEiT (group_matcher) have it in the stem."""
+    network = read_network(SAVED / "beit_shared")
+    numbers, last = layer_numbers({"encoder": network.params})
+    assert last == 3
+    assert numbers["encoder"]["relative_bias"] == 0
+    assert numbers["encoder"]["patch_embedding"]["kernel"] == 0
+    assert set(jax.tree.leaves(numbers["encoder"]["block_1"])) == {2}
