@@ -179,8 +179,8 @@ def test_missing_and_misshapen_tensors_are_named(saved, name, change, message):
     ("changes", "message"),
     [
         (
-            {"model_type": "swin"},
-            "model_type is 'swin'; what can be read: vit_mae, vit, dinov2, dinov3_vit, ",
+            {"model_type": "dpt"},
+            "model_type is 'dpt'; what can be read: vit_mae, vit, dinov2, dinov3_vit, ",
         ),
         ({"hidden_act": "mish"}, "hidden_act is 'mish'"),
         ({"hidden_size": None}, "hidden_size is None"),
