@@ -107,7 +107,8 @@ def read_adapter(
     if not place.exists():
         raise ValueError(
             f"{folder} is an adapter of {its.name}, which is not at {place}: say where it is "
-            "(load_encoder(folder, base=...)), or merge the adapter where its base is"
+            '(load_encoder(folder, base=...), or "path" in the adapter\'s config.json), or merge '
+            "the adapter where its base is"
         )
     encoder, fingerprint = load(place, its.image_size)
     if fingerprint != its.fingerprint:

@@ -13,6 +13,7 @@ from examine_jax.common.byte_order import native
 from examine_jax.common.shapes import Array, Float, Key, Num, PyTree, Shaped
 from examine_jax.evaluation.targets import as_targets, class_probabilities, summed_loss
 from examine_jax.training.batches import BatchOrder
+from examine_jax.training.layer_decay import with_layer_decay
 from examine_jax.training.method import Batch
 from examine_jax.training.optimiser import Adam, Constant, LearningRate, Optimiser, WarmupCosine
 from examine_jax.training.step import TrainState, initial_state, make_step
@@ -49,6 +50,8 @@ class ClassifierTraining:
         schedule: the learning rate by step.
         seed: of the initial head, the order of the images and augmentation.
         kept_epochs: the epochs, from 1, whose parameters are kept for influences.
+        layer_decay: each layer of an encoder that is fine-tuned has this factor times the learning
+            rate of the layer after it; None: all have one rate.
 
     Source: section 3.1 and table 1 of that paper.
     """
@@ -59,6 +62,7 @@ class ClassifierTraining:
     schedule: StepDecay | WarmupCosine | Constant = dataclasses.field(default_factory=StepDecay)
     seed: int = 0
     kept_epochs: tuple[int, ...] = ()
+    layer_decay: float | None = None
 
     def __post_init__(self) -> None:
         if not all(1 <= epoch <= self.epochs for epoch in self.kept_epochs):
@@ -279,7 +283,9 @@ class _Program:
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
-        return self.training.optimiser.build(self.learning_rate)
+        return with_layer_decay(
+            self.training.optimiser.build(self.learning_rate), self.training.layer_decay
+        )
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)

@@ -11,6 +11,21 @@ from examine_jax.common.shapes import PyTree
 from examine_jax.models.layer_numbers import layer_numbers
 
 
+def with_layer_decay(
+    optimiser: optax.GradientTransformation, decay: float | None
+) -> optax.GradientTransformation:
+    """An optimiser whose learning rate is smaller in earlier layers; None: the optimiser itself.
+
+    Raises:
+        ValueError: decay is not above 0 and at most 1.
+    """
+    if decay is None:
+        return optimiser
+    if not 0 < decay <= 1:
+        raise ValueError(f"layer_decay must be above 0 and at most 1, got {decay}")
+    return optax.chain(optimiser, scale_by_layer(decay))
+
+
 def scale_by_layer(decay: float) -> optax.GradientTransformation:
     """Multiplies each update by decay ** (last layer - layer).
 

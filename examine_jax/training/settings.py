@@ -5,7 +5,7 @@ from typing import Literal
 
 import optax
 
-from examine_jax.training.layer_decay import scale_by_layer
+from examine_jax.training.layer_decay import with_layer_decay
 from examine_jax.training.optimiser import AdamW, LearningRate, Optimiser, Schedule, WarmupCosine
 
 
@@ -82,12 +82,15 @@ class PretrainSettings:
                 f"{self.phase_schedule!r}"
             )
 
+    def with_batch_size(self, batch_size: int) -> "PretrainSettings":
+        """These settings with another batch size; another batch is not divided."""
+        if batch_size == self.batch_size:
+            return self
+        return dataclasses.replace(self, batch_size=batch_size, accumulate=1)
+
     def optimiser_of(self, learning_rate: LearningRate) -> optax.GradientTransformation:
         """The optimiser at this learning rate, with each layer's own share of it."""
-        built = self.optimiser.build(learning_rate)
-        if self.layer_decay is None:
-            return built
-        return optax.chain(built, scale_by_layer(self.layer_decay))
+        return with_layer_decay(self.optimiser.build(learning_rate), self.layer_decay)
 
     def learning_rate(self, steps: tuple[int, ...]) -> LearningRate:
         """The learning rate of a run; `steps` holds the number of steps of each phase."""

@@ -17,7 +17,9 @@ from examine_jax.images.augmentation import Dihedral, TwoViews
 from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.models.flax_encoder import FlaxEncoder
 from examine_jax.models.heads import HeadConfig
+from examine_jax.models.low_rank import LowRank
 from examine_jax.pretraining import MAE, Phase, PretrainSettings, WarmupCosine, pretrain
+from examine_jax.pretraining.low_rank import LowRankMethod
 from examine_jax.pretraining.methods.autoencoder import Autoencoder
 from examine_jax.pretraining.methods.byol import BYOL
 from examine_jax.pretraining.methods.dcl import DCL
@@ -58,6 +60,7 @@ SETTINGS = PretrainSettings(
 )
 RUNS = {name: (method, SETTINGS) for name, method in METHODS.items()} | {
     "mae in micro-batches": (METHODS["mae"], dataclasses.replace(SETTINGS, accumulate=2)),
+    "mae with pairs": (LowRankMethod(METHODS["mae"], LowRank(2, 8.0)), SETTINGS),
     "simclr": (METHODS["simclr"], dataclasses.replace(SETTINGS, optimiser=LARS())),
 }
 ACROSS_PROCESSES = ("vicreg", "mae in micro-batches")

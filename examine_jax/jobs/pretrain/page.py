@@ -169,8 +169,8 @@ def _comparison(comparison: Comparison) -> tuple[Table, ...]:
         "What the adaptation changed",
         ("", "measure: before -> after"),
         (
-            *(("worse than frozen", line) for line in comparison.worse),
-            *(("better than frozen", line) for line in comparison.better),
+            *(("worse than frozen", line) for line in comparison.worse or ("nothing",)),
+            *(("better than frozen", line) for line in comparison.better or ("nothing",)),
             *(
                 (f"worse than {SCRATCH}", line.replace("->", f"({SCRATCH}) ->") + f" ({ADAPTED})")
                 for line in comparison.worse_than_scratch
