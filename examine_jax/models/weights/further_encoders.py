@@ -1,5 +1,7 @@
 """The table's encoders of radiology, dermatology and segmentation."""
 
+from typing import Any
+
 from examine_jax.models.weights.known_encoder import (
     CHEXZERO,
     CLIP,
@@ -11,8 +13,8 @@ from examine_jax.models.weights.known_encoder import (
 
 _SAM_SOURCE = "facebookresearch/segment-anything build_sam.py, modeling/image_encoder.py and sam.py"
 _PANDERM_SOURCE = "SiyuanYan1/PanDerm classification/models and README.md"
-_CAE = {"use_rel_pos_bias": False, "use_abs_pos_emb": True, "global_pool": "token"}
-_EVA_X = {"img_size": 224, "patch_size": 16, "ref_feat_shape": 14}
+_CAE: dict[str, Any] = {"use_rel_pos_bias": False, "use_abs_pos_emb": True, "global_pool": "token"}
+_EVA_X: dict[str, Any] = {"img_size": 224, "patch_size": 16, "ref_feat_shape": 14}
 
 FURTHER: tuple[KnownEncoder, ...] = (
     KnownEncoder(
