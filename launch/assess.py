@@ -234,7 +234,7 @@ def _settings(values: FlagValues, flags: AssessFlags) -> "AssessSettings":
 def _training(values: FlagValues, flags: AssessFlags) -> "PretrainSettings | None":
     from examine_jax.jobs.assess.settings import AssessSettings
     from examine_jax.pretraining import Phase
-    from examine_jax.pretraining.recipes import recipe
+    from examine_jax.pretraining.recipes import recipe, with_batch_size
 
     if flags.encoder is not None or flags.features is not None:
         return None
@@ -243,7 +243,7 @@ def _training(values: FlagValues, flags: AssessFlags) -> "PretrainSettings | Non
     if flags.steps is not None:
         training = dataclasses.replace(training, phases=(Phase(steps=flags.steps),))
     if flags.batch_size is not None:
-        training = dataclasses.replace(training, batch_size=flags.batch_size)
+        training = with_batch_size(training, flags.batch_size)
     return training
 
 

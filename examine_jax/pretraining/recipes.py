@@ -1,12 +1,16 @@
 """Default training settings of each architecture."""
 
+import dataclasses
+
 from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining.presets_shared import EXAMINE, RECONSTRUCTION_SMALL
 from examine_jax.pretraining.registry import method_preset
 from examine_jax.training.settings import PretrainSettings
 
 _OF_MAE = {
-    "small": RECONSTRUCTION_SMALL,
+    # For CPUs: a quarter of the batch stays in a core's cache, so that a step takes a sixth to a
+    # fifth less time. The loss is a mean over images, so the gradient is the whole batch's.
+    "small": dataclasses.replace(RECONSTRUCTION_SMALL, accumulate=4),
     "examine_paper": EXAMINE,
     "vit_s8": EXAMINE,
     "vit_b8": EXAMINE,
@@ -23,3 +27,10 @@ def recipe(architecture: str, method: str = "mae") -> PretrainSettings:
     if method == "mae" and architecture in _OF_MAE:
         return _OF_MAE[architecture]
     return method_preset(method, named_architecture(architecture))[1]
+
+
+def with_batch_size(training: PretrainSettings, batch_size: int) -> PretrainSettings:
+    """The settings for batches of another size, which are then computed as a whole."""
+    if batch_size == training.batch_size:
+        return training
+    return dataclasses.replace(training, batch_size=batch_size, accumulate=1)

@@ -82,12 +82,6 @@ class PretrainSettings:
                 f"{self.phase_schedule!r}"
             )
 
-    def with_batch_size(self, batch_size: int) -> "PretrainSettings":
-        """These settings with another batch size; another batch is not divided."""
-        if batch_size == self.batch_size:
-            return self
-        return dataclasses.replace(self, batch_size=batch_size, accumulate=1)
-
     def optimiser_of(self, learning_rate: LearningRate) -> optax.GradientTransformation:
         """The optimiser at this learning rate, with each layer's own share of it."""
         return with_layer_decay(self.optimiser.build(learning_rate), self.layer_decay)

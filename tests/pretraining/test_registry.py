@@ -10,6 +10,7 @@ from examine_jax.encoders.load import KNOWN
 from examine_jax.models import architecture
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import AdamW, PixelScale
+from examine_jax.pretraining.recipes import recipe, with_batch_size
 from examine_jax.pretraining.registry import method_names, method_preset, preset_names
 from examine_jax.training.method import Method
 from examine_jax.training.optimiser import LARS, SGD, Constant, WarmupCosine
@@ -144,3 +145,12 @@ def test_what_does_not_exist_is_said_with_what_does():
 def test_methods_of_patches_refuse_a_convolutional_encoder(method):
     with pytest.raises(ValueError, match="ViT architecture, or another method"):
         method_preset(method, architecture("resnet18"))
+
+
+def test_the_main_jobs_recipe_divides_its_own_batch_alone():
+    training = recipe("small")
+    assert (training.batch_size, training.accumulate) == (64, 4)
+    assert with_batch_size(training, 64) == training
+    other = with_batch_size(training, 33)
+    assert (other.batch_size, other.accumulate) == (33, 1)
+    assert recipe("vit_s8").accumulate == recipe("small", "simclr").accumulate == 1

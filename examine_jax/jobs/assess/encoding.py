@@ -26,7 +26,7 @@ from examine_jax.jobs.embedded_together import embed_together
 from examine_jax.jobs.headers import JobHeaders
 from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_preset
-from examine_jax.pretraining.recipes import recipe
+from examine_jax.pretraining.recipes import recipe, with_batch_size
 from examine_jax.quality import describe
 
 
@@ -155,9 +155,8 @@ def train_encoder(
     progress: bool,
 ) -> tuple[Encoder, tuple[np.ndarray, np.ndarray]]:
     clean = images.pixels
-    training = dataclasses.replace(
-        training, batch_size=min(training.batch_size, len(clean)), seed=settings.seed
-    )
+    training = with_batch_size(training, min(training.batch_size, len(clean)))
+    training = dataclasses.replace(training, seed=settings.seed)
     sets = [clean]
     if (
         settings.noise is not None
