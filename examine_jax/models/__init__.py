@@ -4,6 +4,7 @@ from examine_jax.models.architectures import ARCHITECTURES, Architecture, archit
 from examine_jax.models.attention_pooling import AttentionPooling
 from examine_jax.models.convnext import ConvNeXt, ConvNeXtConfig
 from examine_jax.models.dense_autoencoder import DenseAutoencoder
+from examine_jax.models.densenet import DenseNet, DenseNetConfig
 from examine_jax.models.efficientnet import EfficientNet, EfficientNetConfig
 from examine_jax.models.flax_encoder import FlaxEncoder
 from examine_jax.models.forward import apply, init_network, run_network
@@ -12,6 +13,7 @@ from examine_jax.models.masked_autoencoder import DecoderConfig, MaskedAutoencod
 from examine_jax.models.patches import patchify, unpatchify
 from examine_jax.models.positions import sincos_positions
 from examine_jax.models.resnet import ResNet, ResNetConfig
+from examine_jax.models.resnet_variant import ResNetVariant
 from examine_jax.models.rotary_positions import GridRotaryPositions, RotaryPositions
 from examine_jax.models.sam import SAMConfig, SAMEncoder
 from examine_jax.models.swin import Swin, SwinConfig
@@ -25,6 +27,8 @@ CONFIGURATIONS: tuple[type, ...] = (
     RotaryPositions,
     GridRotaryPositions,
     ResNetConfig,
+    ResNetVariant,
+    DenseNetConfig,
     ConvNeXtConfig,
     EfficientNetConfig,
     SwinConfig,
@@ -42,6 +46,8 @@ __all__ = [
     "ConvNeXtConfig",
     "DecoderConfig",
     "DenseAutoencoder",
+    "DenseNet",
+    "DenseNetConfig",
     "EfficientNet",
     "EfficientNetConfig",
     "FlaxEncoder",
@@ -50,6 +56,7 @@ __all__ = [
     "MaskedAutoencoder",
     "ResNet",
     "ResNetConfig",
+    "ResNetVariant",
     "RotaryPositions",
     "SAMConfig",
     "SAMEncoder",

@@ -13,6 +13,8 @@ from flax import linen as nn
 from jax import lax
 
 from examine_jax.common.shapes import Array, Float
+from examine_jax.models.resnet_variant import PLAIN, ResNetVariant
+from examine_jax.models.squeeze_excite import SqueezeExcite
 from examine_jax.models.vit import ComputeDtype
 
 # Zeros before and after the rows, and the columns.
@@ -39,6 +41,7 @@ class ResNetConfig:
         dtype: of the computation; parameters and batch statistics are always float32.
         remat: whether the backward pass computes each block again instead of keeping its
             activations. Saves memory and costs a third more work.
+        variant: parts of ResNeXt, wide ResNets, ResNet-D and others; None: a plain ResNet.
     """
 
     image_size: int
@@ -50,6 +53,7 @@ class ResNetConfig:
     zero_init_residual: bool = True
     dtype: ComputeDtype = "float32"
     remat: bool = False
+    variant: ResNetVariant | None = None
 
     def __post_init__(self) -> None:
         for field in ("image_size", "channels", "width"):
@@ -71,6 +75,30 @@ class ResNetConfig:
                     f"ResNetConfig: {field} must be '{choices[0]}' or '{choices[1]}', got "
                     f"{getattr(self, field)!r}"
                 )
+        parts = self.parts
+        if self.block == "basic" and (parts.groups > 1 or parts.inner_width is not None):
+            raise ValueError("ResNetConfig: groups and inner_width belong to block='bottleneck'")
+        if self.block == "bottleneck" and self.inner_width(0) % parts.groups:
+            raise ValueError(
+                f"ResNetConfig: groups {parts.groups} do not divide the inner width "
+                f"{self.inner_width(0)}"
+            )
+        if self.stem == "small_image" and parts.deep_stem is not None:
+            raise ValueError("ResNetConfig: deep_stem belongs to stem='imagenet'")
+
+    @property
+    def parts(self) -> ResNetVariant:
+        """`variant`, or a plain ResNet's."""
+        return PLAIN if self.variant is None else self.variant
+
+    @property
+    def stem_width(self) -> int:
+        """Channels that the stem gives."""
+        return self.parts.stem_width or self.width
+
+    def inner_width(self, stage: int) -> int:
+        """Channels of a stage's 3 x 3 convolutions."""
+        return (self.parts.inner_width or self.width) * 2**stage
 
     @property
     def features(self) -> int:
@@ -166,7 +194,7 @@ class ResidualBlock(nn.Module):
     """relu(x + convolutions(x)), where a 1 x 1 convolution adapts the shape of x if need be."""
 
     config: ResNetConfig
-    width: int
+    stage: int
     stride: int
     train: bool
 
@@ -174,23 +202,32 @@ class ResidualBlock(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch rows columns outputs"]:
-        # (size, outputs, stride) of each convolution
-        if self.config.block == "basic":
-            layers = [(3, self.width, self.stride), (3, self.width, 1)]
+        config, parts = self.config, self.config.parts
+        width, inner = config.width * 2**self.stage, config.inner_width(self.stage)
+        # (size, outputs, stride, groups) of each convolution
+        if config.block == "basic":
+            layers = [(3, width, self.stride, 1), (3, width, 1, 1)]
         else:
-            layers = [(1, self.width, 1), (3, self.width, self.stride), (1, 4 * self.width, 1)]
-        outputs, dtype = layers[-1][1], jnp.dtype(self.config.dtype)
+            layers = [
+                (1, inner, 1, 1),
+                (3, inner, self.stride, parts.groups),
+                (1, 4 * width, 1, 1),
+            ]
+        outputs, dtype = layers[-1][1], jnp.dtype(config.dtype)
         y = x
-        for i, (size, width, stride) in enumerate(layers, start=1):
+        for i, (size, channels, stride, groups) in enumerate(layers, start=1):
             last = i == len(layers)
-            y = Convolution(width, size, stride, dtype, name=f"conv_{i}")(y)
-            y = _batch_norm(
-                self.config, self.train, f"norm_{i}", last and self.config.zero_init_residual
-            )(y)
+            y = Convolution(channels, size, stride, dtype, groups=groups, name=f"conv_{i}")(y)
+            y = _batch_norm(config, self.train, f"norm_{i}", last and config.zero_init_residual)(y)
             y = y if last else nn.relu(y)
+        if parts.squeeze_excite:
+            y = SqueezeExcite(parts.squeezed(outputs), nn.relu, dtype, name="squeeze")(y)
         if self.stride != 1 or x.shape[-1] != outputs:
-            x = Convolution(outputs, 1, self.stride, dtype, name="shortcut")(x)
-            x = _batch_norm(self.config, self.train, "shortcut_norm")(x)
+            stride = self.stride
+            if parts.average_shortcut and stride == 2:
+                x, stride = _average_pool(x), 1
+            x = Convolution(outputs, 1, stride, dtype, name="shortcut")(x)
+            x = _batch_norm(config, self.train, "shortcut_norm")(x)
         return nn.relu(x + y)
 
 
@@ -228,19 +265,23 @@ class ResNet(nn.Module):
         """(stride, output) of each stage."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         size, stride = (7, 2) if config.stem == "imagenet" else (3, 1)
-        x = Convolution(config.width, size, stride, dtype, name="stem")(images)
-        x = nn.relu(_batch_norm(config, train and not frozen_stages, "stem_norm")(x))
+        x, live = images, train and not frozen_stages
+        deep = config.parts.deep_stem or ()
+        for i, width in enumerate(deep):
+            first = Convolution(width, 3, 2 if i == 0 else 1, dtype, name=f"stem_{i}")
+            x = nn.relu(_batch_norm(config, live, f"stem_{i}_norm")(first(x)))
+        size, step = (3, 1) if deep else (size, stride)
+        x = Convolution(config.stem_width, size, step, dtype, name="stem")(x)
+        x = nn.relu(_batch_norm(config, live, "stem_norm")(x))
         if config.stem == "imagenet":
-            x = _max_pool(x)
+            x = max_pool(x)
         block = nn.remat(ResidualBlock) if config.remat else ResidualBlock
         outputs, total = [], stride**2
         for stage, depth in enumerate(config.depths):
             live = train and stage >= frozen_stages
             for i in range(depth):
                 stride = 2 if stage > 0 and i == 0 else 1
-                x = block(
-                    config, config.width * 2**stage, stride, live, name=f"stage_{stage}_block_{i}"
-                )(x)
+                x = block(config, stage, stride, live, name=f"stage_{stage}_block_{i}")(x)
             outputs.append((total * 2**stage, x))
         return outputs
 
@@ -257,7 +298,7 @@ def _batch_norm(config: ResNetConfig, train: bool, name: str, zero: bool = False
     )
 
 
-def _max_pool(
+def max_pool(
     x: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch rows columns channels"]:
     """Maximum over 3 x 3 windows, stride 2, padding 1, for numbers that are not negative.
@@ -273,3 +314,16 @@ def _max_pool(
         for j in range(3)
     ]
     return functools.reduce(jnp.maximum, shifted)
+
+
+def _average_pool(
+    x: Float[Array, "batch rows columns channels"],
+) -> Float[Array, "batch half_rows half_columns channels"]:
+    """Means of 2 x 2 places; at an odd side's end, of those that are there."""
+    rows, columns = x.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), (0, rows % 2), (0, columns % 2), (0, 0)))
+    half = (-(-rows // 2), -(-columns // 2))
+    sums = padded.reshape(x.shape[0], half[0], 2, half[1], 2, x.shape[-1]).sum(axis=(2, 4))
+    down = jnp.where(jnp.arange(half[0]) * 2 + 1 < rows, 2, 1)
+    across = jnp.where(jnp.arange(half[1]) * 2 + 1 < columns, 2, 1)
+    return sums / (down[:, None] * across)[..., None].astype(x.dtype)

@@ -8,8 +8,11 @@ The JSON file has each network's configuration files and its tensors' shapes; fi
 fills them. encoders_convolutional.npz has images and features.
 """
 
+import importlib.util
 import json
 import pathlib
+import sys
+import types
 
 import numpy as np
 import torch
@@ -133,9 +136,88 @@ def efficientnets(golden: Golden) -> None:
     golden.add("efficientnet", made, lambda m, x: m(x).pooler_output, (40, 64), files)
 
 
+def resnets(golden: Golden) -> None:
+    from timm.models.resnet import BasicBlock, Bottleneck, ResNet
+    from torchvision.models import resnet as torchvision_resnet
+
+    def two_stages(model, x):
+        activation = model.act1 if hasattr(model, "act1") else model.relu
+        x = model.maxpool(activation(model.bn1(model.conv1(x))))
+        return model.layer2(model.layer1(x)).mean((2, 3))
+
+    small = {"channels": (16, 32), "num_classes": 3}
+    two = {"layers": (2, 2), **small}
+    deep = {"stem_width": 8, "stem_type": "deep", "avg_down": True}
+    tiered = {"stem_width": 8, "stem_type": "deep_tiered", "avg_down": True}
+    groups = {"cardinality": 4, "base_width": 16}
+    excited = {"block_args": {"attn_layer": "se"}}
+    for name, architecture, arguments in (
+        ("resnet_d", "resnet50d", {"block": Bottleneck, **two, **deep}),
+        ("resnext", "resnext50_32x4d", {"block": Bottleneck, **two, **groups}),
+        ("seresnext_t", "seresnext26t_32x4d", {"block": Bottleneck, **two, **groups, **tiered}),
+        ("seresnet", "seresnet18", {"block": BasicBlock, **two}),
+    ):
+        excitation = excited if architecture.startswith("se") else {}
+        made = ResNet(**arguments, **excitation)
+        golden.add(name, made, two_stages, (33,), timm_files(architecture, 33))
+
+    made = torchvision_resnet.ResNet(
+        torchvision_resnet.Bottleneck, [1, 2, 1, 1], width_per_group=128, num_classes=3
+    )
+    del made.layer3, made.layer4  # too large for a test
+    golden.add("wide_resnet", made, two_stages, (33,))
+
+
+def densenets(golden: Golden) -> None:
+    from timm.models.densenet import DenseNet
+    from torchvision.models.densenet import DenseNet as Torchvision
+
+    sizes = {"growth_rate": 8, "block_config": (1, 2, 3, 1), "num_classes": 3}
+    made = DenseNet(**sizes, bn_size=2)
+    golden.add("timm_densenet", made, of_timm, (64,), timm_files("densenet121", 64))
+
+    def pooled(model, x):
+        return torch.relu(model.features(x)).mean((2, 3))
+
+    made = Torchvision(**sizes, num_init_features=16, bn_size=2)
+    golden.add("torchvision_densenet", made, pooled, (64,))
+
+    # Its models alone: its data sets need further packages.
+    for name in ("requests", "torchxrayvision.datasets", "torchxrayvision.utils"):
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["torchxrayvision.datasets"].default_pathologies = []
+    package = types.ModuleType("torchxrayvision")
+    package.__path__ = importlib.util.find_spec("torchxrayvision").submodule_search_locations
+    sys.modules["torchxrayvision"] = package
+    models = importlib.import_module("torchxrayvision.models")
+    made = models.DenseNet(
+        **sizes, num_init_features=16, bn_size=2, in_channels=1, op_threshs=torch.zeros(18)
+    )
+    golden.add("torchxrayvision_densenet", made, lambda m, x: m.features2(x), (64,))
+
+
+def dinov3_convnexts(golden: Golden) -> None:
+    import transformers
+    from timm.models.convnext import ConvNeXt
+
+    sizes = {"depths": (1, 1, 1, 2), "dims": (8, 16, 16, 24)}
+    made = ConvNeXt(**sizes, num_classes=0)  # as timm's convnext_tiny, smaller
+    files = timm_files("convnext_tiny.dinov3_lvd1689m", 40)
+    golden.add("timm_dinov3_convnext", made, of_timm, (40,), files)
+    config = transformers.DINOv3ConvNextConfig(
+        hidden_sizes=[8, 16], depths=[1, 2], image_size=40, layer_norm_eps=1e-3
+    )
+    made = transformers.DINOv3ConvNextModel(config)
+    files = {"config.json": config.to_dict()}
+    golden.add("dinov3_convnext", made, lambda m, x: m(x).pooler_output, (40,), files)
+
+
 def main() -> None:
     golden = Golden()
     efficientnets(golden)
+    resnets(golden)
+    densenets(golden)
+    dinov3_convnexts(golden)
     text = json.dumps(golden.networks, separators=(",", ":"))
     (HERE / "encoders_convolutional.json").write_text(text.replace('"},"', '"},\n"') + "\n")
     np.savez_compressed(HERE / "encoders_convolutional.npz", **golden.arrays)

@@ -61,10 +61,17 @@ def test_a_timm_folder_gives_the_network_and_the_pixels_normalisation(folder):
 
 
 # The first two have the same tensors as the ResNets that can be read.
-@pytest.mark.parametrize("name", ["resnetblur50", "resnetaa50", "resnet50d", "seresnet50.a1_in1k"])
+@pytest.mark.parametrize("name", ["resnetblur50", "resnetaa50", "ecaresnet50d", "resnetv2_50.x"])
 def test_a_residual_network_of_another_form_is_refused_by_its_name(folder, name):
     with_settings(folder, architecture=name)
     with pytest.raises(ValueError, match=f"architecture is {name}, which has another stem"):
+        read_network(folder)
+
+
+@pytest.mark.parametrize("name", ["resnet18d", "seresnet18.x", "resnext50_32x4d", "resnet50c"])
+def test_a_variant_without_its_tensors_is_refused(folder, name):
+    with_settings(folder, architecture=name)
+    with pytest.raises(ValueError, match="and the tensors are of one without"):
         read_network(folder)
 
 

@@ -53,7 +53,8 @@ _FROM_FACEBOOK = (
     (r"^norm\.", "head.norm."),
     (r"^head\.(weight|bias)$", r"head.fc.\1"),
 )
-_CLASSIFIER = r"head\.fc\.|classifier\."
+# A classifier; and DINOv3's norms of inner maps, the last of them `norm` once more.
+_CLASSIFIER = r"head\.fc\.|classifier\.|norms\.\d+\."
 _FIELDS = frozenset(
     {"hidden_act", "hidden_sizes", "depths", "num_channels", "num_stages", "patch_size"}
     | {"image_size", "layer_norm_eps", "layer_scale_init_value"}
@@ -91,7 +92,7 @@ class ConvNeXtFamily:
             mlp=activation(configuration, where),
             head_epsilon=positive_number(configuration, "layer_norm_eps", 1e-12, where),
         )
-        _check_sizes(configuration, network.encoder, "hidden_sizes", where)
+        check_sizes(configuration, network.encoder, "hidden_sizes", where)
         return network
 
 
@@ -140,7 +141,7 @@ class TimmConvNeXtFamily:
             epsilon=epsilon,
             head_epsilon=epsilon,
         )
-        _check_sizes(arguments, network.encoder, "dims", where)
+        check_sizes(arguments, network.encoder, "dims", where)
         return network
 
 
@@ -300,7 +301,7 @@ def _flat(tensors: Tensors, name: str, width: int) -> np.ndarray:
     return tensors.take(name, shape).reshape(-1)
 
 
-def _check_sizes(settings: Mapping[str, Any], config: Any, widths: str, where: str) -> None:
+def check_sizes(settings: Mapping[str, Any], config: Any, widths: str, where: str) -> None:
     """Raises a ValueError if a configuration's sizes are not those of the tensors."""
     for name, ours in (("depths", config.depths), (widths, config.widths)):
         theirs = settings.get(name)

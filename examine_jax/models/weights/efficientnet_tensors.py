@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.efficientnet import EfficientNetConfig
+from examine_jax.models.weights.convolutions import batch_norm, convolution, pointwise
 from examine_jax.models.weights.imported import ImportedNetwork, PixelNormalisation
 from examine_jax.models.weights.tensors import Tensors
 
@@ -229,8 +229,11 @@ def _variables(
 ) -> tuple[PyTree, PyTree]:
     params: dict[str, Any] = {}
     stats: dict[str, Any] = {}
-    _convolution(tensors, names.ends["stem"], "stem", params, config.channels, config.stem_width, 3)
-    _norm(tensors, names.ends["stem_norm"], "stem_norm", params, stats, config.stem_width)
+    ends = names.ends
+    params["stem"] = convolution(tensors, ends["stem"], config.channels, config.stem_width, 3)
+    params["stem_norm"], stats["stem_norm"] = batch_norm(
+        tensors, ends["stem_norm"], config.stem_width
+    )
     number, inputs = 0, config.stem_width
     for stage, depth in enumerate(config.depths):
         for i in range(depth):
@@ -238,8 +241,10 @@ def _variables(
             ours = f"stage_{stage}_block_{i}"
             params[ours], stats[ours] = _block(tensors, names, prefix, config, stage, inputs)
             number, inputs = number + 1, config.widths[stage]
-    _convolution(tensors, names.ends["head"], "head", params, inputs, config.head_width, 1)
-    _norm(tensors, names.ends["head_norm"], "head_norm", params, stats, config.head_width)
+    params["head"] = convolution(tensors, ends["head"], inputs, config.head_width, 1)
+    params["head_norm"], stats["head_norm"] = batch_norm(
+        tensors, ends["head_norm"], config.head_width
+    )
     return params, stats
 
 
@@ -259,52 +264,22 @@ def _block(
         config.widths[stage],
     )
     parts, wide = _parts(names, expansion), expansion * inputs
+
+    def norm(name: str, width: int) -> None:
+        params[name], stats[name] = batch_norm(tensors, prefix + parts[name], width)
+
     if expansion > 1:
-        _convolution(tensors, prefix + parts["expand"], "expand", params, inputs, wide, 1)
-        _norm(tensors, prefix + parts["expand_norm"], "expand_norm", params, stats, wide)
-    kernel = tensors.take(f"{prefix}{parts['depthwise']}.weight", (wide, 1, size, size))
-    params["depthwise"] = np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))
-    _norm(tensors, prefix + parts["depthwise_norm"], "depthwise_norm", params, stats, wide)
+        params["expand"] = convolution(tensors, prefix + parts["expand"], inputs, wide, 1)
+        norm("expand_norm", wide)
+    kernel = convolution(tensors, prefix + parts["depthwise"], wide, wide, size, groups=wide)
+    params["depthwise"] = kernel["kernel"]
+    norm("depthwise_norm", wide)
     if config.squeeze is not None:
         hidden = max(1, int(inputs * config.squeeze))
         params["squeeze"] = {
             "reduce": pointwise(tensors, prefix + parts["reduce"], wide, hidden),
             "expand": pointwise(tensors, prefix + parts["restore"], hidden, wide),
         }
-    _convolution(tensors, prefix + parts["project"], "project", params, wide, outputs, 1)
-    _norm(tensors, prefix + parts["project_norm"], "project_norm", params, stats, outputs)
+    params["project"] = convolution(tensors, prefix + parts["project"], wide, outputs, 1)
+    norm("project_norm", outputs)
     return params, stats
-
-
-def pointwise(tensors: Tensors, name: str, inputs: int, outputs: int) -> PyTree:
-    """A dense layer that is stored as a convolution of size 1 with a bias."""
-    kernel = tensors.take(f"{name}.weight", (outputs, inputs, 1, 1))[:, :, 0, 0].T
-    return {"kernel": kernel, "bias": tensors.take(f"{name}.bias", (outputs,))}
-
-
-def _convolution(
-    tensors: Tensors,
-    name: str,
-    ours: str,
-    params: dict[str, Any],
-    inputs: int,
-    outputs: int,
-    size: int,
-) -> None:
-    kernel = tensors.take(f"{name}.weight", (outputs, inputs, size, size))
-    params[ours] = {"kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))}
-
-
-def _norm(
-    tensors: Tensors,
-    name: str,
-    ours: str,
-    params: dict[str, Any],
-    stats: dict[str, Any],
-    width: int,
-) -> None:
-    params[ours] = tensors.norm(name, width)
-    stats[ours] = {
-        "mean": tensors.take(f"{name}.running_mean", (width,)),
-        "var": tensors.take(f"{name}.running_var", (width,)),
-    }

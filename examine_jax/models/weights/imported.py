@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.convnext import ConvNeXtConfig
+from examine_jax.models.densenet import DenseNetConfig
 from examine_jax.models.efficientnet import EfficientNetConfig
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.resnet import ResNetConfig
@@ -54,7 +55,15 @@ class ImportedNetwork:
         known: the row of the table of encoders whose facts it has; None: it has none.
     """
 
-    encoder: ViTConfig | ResNetConfig | ConvNeXtConfig | EfficientNetConfig | SwinConfig | SAMConfig
+    encoder: (
+        ViTConfig
+        | ResNetConfig
+        | ConvNeXtConfig
+        | EfficientNetConfig
+        | DenseNetConfig
+        | SwinConfig
+        | SAMConfig
+    )
     params: PyTree
     batch_stats: PyTree
     pixel_mean: tuple[float, ...]

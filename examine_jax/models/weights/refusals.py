@@ -12,6 +12,8 @@ _CLASSES = {
     "dinov2": "Dinov2",
     "dinov2_with_registers": "Dinov2(With|.*With)Registers",
     "dinov3_vit": "DINOv3ViT",
+    "dinov3_convnext": "DINOv3ConvNext",
+    "efficientnet": "EfficientNet",
     "beit": "Beit",
     "resnet": "ResNet",
     "convnext": "ConvNext(?!V2)",

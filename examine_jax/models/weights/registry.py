@@ -7,8 +7,10 @@ from examine_jax.models.weights.convnext import (
     ConvNeXtFamily,
     TimmConvNeXtFamily,
 )
+from examine_jax.models.weights.densenet import BareDenseNetFamily, TimmDenseNetFamily
 from examine_jax.models.weights.dinov2 import DINOv2Family
 from examine_jax.models.weights.dinov3 import DINOv3Family
+from examine_jax.models.weights.dinov3_convnext import DINOv3ConvNeXtFamily
 from examine_jax.models.weights.efficientnet import (
     BareEfficientNetFamily,
     EfficientNetFamily,
@@ -45,8 +47,10 @@ _FAMILIES: tuple[Family, ...] = (
     TimmResNetFamily(),
     ConvNeXtFamily(),
     TimmConvNeXtFamily(),
+    DINOv3ConvNeXtFamily(),
     EfficientNetFamily(),
     TimmEfficientNetFamily(),
+    TimmDenseNetFamily(),
     SwinFamily(),
     TimmSwinFamily(),
     SAMFamily(),
@@ -64,4 +68,5 @@ BARE_FAMILIES: tuple[BareFamily, ...] = (
     BareSwinFamily(),
     BareSAMFamily(),
     BareEfficientNetFamily(),
+    BareDenseNetFamily(),
 )

@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.resnet import ResNetConfig
+from examine_jax.models.resnet_variant import ResNetVariant
 from examine_jax.models.weights.configuration import refuse_unknown_fields
+from examine_jax.models.weights.convolutions import batch_norm, convolution, pointwise
 from examine_jax.models.weights.imported import (
     IMAGENET,
     UNCHANGED,
@@ -25,6 +26,7 @@ from examine_jax.models.weights.timm_arguments import (
     model_args,
     refuse_other_arguments,
     refuse_other_pool,
+    shape_of,
 )
 
 # transformers' names to torchvision's; timm uses torchvision's.
@@ -41,9 +43,12 @@ _FROM_TRANSFORMERS = (
     (r"\.shortcut\.normalization\.", ".downsample.1."),
 )
 
-# timm's networks of this form. Others have the same tensors, but blur where they shrink a map
-# (resnetblur50, resnetaa50).
-_TIMM_NAMES = re.compile(r"(tv_|ssl_|swsl_)?resnet(18|26|34|50|101|152|200)(\..*)?")
+# timm's networks of these forms. Others have the same tensors, but blur where they shrink a map
+# (resnetblur50, resnetaa50), or tensors of their own (resnet50_gn, ecaresnet50d, resnetrs50).
+_TIMM_NAMES = re.compile(
+    r"(?:tv_|ssl_|swsl_|ig_)?(?P<kind>wide_|se)?res(?P<base>net|next)\d+(?P<stem>[cdst]?)"
+    r"(?:_2|_\d+x\d+d)?(?:\..*)?"
+)
 # The tensors tell the sizes.
 _FIELDS = frozenset(
     {"depths", "hidden_sizes", "embedding_size", "layer_type", "num_channels", "hidden_act"}
@@ -81,20 +86,21 @@ class TimmResNetFamily:
     name: str = "timm's ResNets"
 
     def recognises(self, configuration: Mapping[str, Any]) -> bool:
-        return configuration.get("model_type") is None and "resnet" in str(
-            configuration.get("architecture")
-        )
+        named = re.search("resnet|resnext", str(configuration.get("architecture")))
+        return configuration.get("model_type") is None and named is not None
 
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
         name = str(stored.configuration["architecture"])
-        if not _TIMM_NAMES.fullmatch(name):
+        match = _TIMM_NAMES.fullmatch(name)
+        if match is None:
             raise ValueError(
                 f"{stored.where}: architecture is {name}, which has another stem, other blocks or "
                 "norms than the ResNets that can be read"
             )
         given = model_args(stored.configuration, stored.where)
-        facts = {"in_chans": resnet_config(stored.tensors, image_size or 224).channels}
-        refuse_other_arguments(given, facts, ("global_pool",), stored.where)
+        config = resnet_config(stored.tensors, image_size or 224)
+        refuse_other_arguments(given, _timm_arguments(config), ("global_pool",), stored.where)
+        _refuse_other_parts(match, given, config.parts, stored.where)
         refuse_other_pool(stored.configuration, given, stored.where)
         settings = stored.configuration.get("pretrained_cfg")
         settings = settings if isinstance(settings, dict) else {}
@@ -109,7 +115,8 @@ class BareResNetFamily:
     """A state dict under the names of torchvision and timm."""
 
     def recognises(self, tensors: Tensors) -> bool:
-        return "conv1.weight" in tensors.arrays or "layer1.0.conv1.weight" in tensors.arrays
+        names = ("conv1.weight", "conv1.0.weight", "layer1.0.conv1.weight")
+        return any(name in tensors.arrays for name in names)
 
     def read(self, tensors: Tensors, image_size: int | None) -> ImportedNetwork:
         return read_state_dict(tensors, image_size)
@@ -158,7 +165,8 @@ def resnet_config(tensors: Tensors, image_size: int | None) -> ResNetConfig:
             None.
     """
     arrays = tensors.arrays
-    stem = arrays.get("conv1.weight")
+    deep = _deep_stem(tensors)
+    stem = arrays.get("conv1.weight" if deep is None else "conv1.6.weight")
     if stem is None or stem.ndim != 4 or "layer1.0.conv1.weight" not in arrays:
         lacking = "layer1.0.conv1.weight" if "conv1.weight" in arrays else "conv1.weight"
         raise ValueError(
@@ -170,7 +178,7 @@ def resnet_config(tensors: Tensors, image_size: int | None) -> ResNetConfig:
             f"{tensors.where}: the tensor conv1.weight is {list(stem.shape)}; its last sides must "
             "be 7 or 3"
         )
-    if stem.shape[2] == 3 and image_size is None:
+    if deep is None and stem.shape[2] == 3 and image_size is None:
         raise ValueError(
             f"{tensors.where} is a ResNet for small images; say of which size: image_size=32, for "
             "instance"
@@ -179,14 +187,85 @@ def resnet_config(tensors: Tensors, image_size: int | None) -> ResNetConfig:
     while f"layer{len(depths) + 1}.0.conv1.weight" in arrays:
         pattern = re.compile(rf"layer{len(depths) + 1}\.(\d+)\.")
         depths.append(1 + max(int(match[1]) for match in map(pattern.match, arrays) if match))
+    bottleneck = "layer1.0.conv3.weight" in arrays
+    width = stem.shape[0]
+    if bottleneck:
+        width = shape_of(tensors, "layer1.0.conv3.weight", 4)[0] // 4
+    elif "layer1.0.conv2.weight" in arrays:
+        width = shape_of(tensors, "layer1.0.conv2.weight", 4)[0]
+    channels = stem if deep is None else arrays["conv1.0.weight"]
     return ResNetConfig(
         image_size=image_size or 224,
-        channels=stem.shape[1],
-        block="bottleneck" if "layer1.0.conv3.weight" in arrays else "basic",
+        channels=channels.shape[1],
+        block="bottleneck" if bottleneck else "basic",
         depths=tuple(depths),
-        width=stem.shape[0],
-        stem="imagenet" if stem.shape[2] == 7 else "small_image",
+        width=width,
+        stem="imagenet" if stem.shape[2] == 7 or deep is not None else "small_image",
+        variant=_variant(tensors, deep, stem.shape[0], width, bottleneck),
     )
+
+
+def _deep_stem(tensors: Tensors) -> tuple[int, int] | None:
+    if "conv1.0.weight" not in tensors.arrays:
+        return None
+    first, second = (shape_of(tensors, f"conv1.{i}.weight", 4)[0] for i in (0, 3))
+    return first, second
+
+
+def _variant(
+    tensors: Tensors, deep: tuple[int, int] | None, stem: int, width: int, bottleneck: bool
+) -> ResNetVariant | None:
+    """What the tensors have that a plain ResNet lacks; None: nothing."""
+    groups, inner = 1, width
+    if bottleneck:
+        inner, of_group, _, _ = shape_of(tensors, "layer1.0.conv2.weight", 4)
+        groups = max(inner // of_group, 1)
+    averaged = re.compile(r"layer\d+\.0\.downsample\.1\.weight")
+    found = ResNetVariant(
+        groups=groups,
+        inner_width=None if inner == width else inner,
+        deep_stem=deep,
+        stem_width=None if stem == width else stem,
+        average_shortcut=any(
+            averaged.fullmatch(name) and array.ndim == 4 for name, array in tensors.arrays.items()
+        ),
+        squeeze_excite="layer1.0.se.fc1.weight" in tensors.arrays,
+    )
+    return None if found == ResNetVariant() else found
+
+
+def _timm_arguments(config: ResNetConfig) -> dict[str, Any]:
+    """timm's arguments that tensors tell, in a network that has them."""
+    parts = config.parts
+    deep = parts.deep_stem
+    kind = "" if deep is None else "deep" if deep[0] == deep[1] else "deep_tiered"
+    return {
+        "in_chans": config.channels,
+        "layers": list(config.depths),
+        "cardinality": parts.groups,
+        "base_width": 64 * config.inner_width(0) // (config.width * parts.groups),
+        "stem_type": kind,
+        "stem_width": 64 if deep is None else deep[1],
+        "avg_down": parts.average_shortcut,
+    }
+
+
+def _refuse_other_parts(
+    name: re.Match[str], given: Mapping[str, Any], parts: ResNetVariant, where: str
+) -> None:
+    """Raises a ValueError if the tensors have other parts than timm's network of this name."""
+    for what, argument, named, found in (
+        ("squeeze and excitation", "block_args", name["kind"] == "se", parts.squeeze_excite),
+        ("a stem of three convolutions", "stem_type", name["stem"] != "", bool(parts.deep_stem)),
+        ("averaged shortcuts", "avg_down", name["stem"] in ("d", "t"), parts.average_shortcut),
+        ("groups of channels", "cardinality", name["base"] == "next", parts.groups > 1),
+    ):
+        if argument not in given and named != found:
+            raise ValueError(
+                f"{where}: architecture is {name[0]}, timm's network of this name has "
+                f"{'' if named else 'no '}{what}, and the tensors are of one "
+                f"{'with' if found else 'without'}"
+            )
 
 
 def resnet_variables(tensors: Tensors, config: ResNetConfig) -> tuple[PyTree, PyTree]:
@@ -197,42 +276,58 @@ def resnet_variables(tensors: Tensors, config: ResNetConfig) -> tuple[PyTree, Py
     """
     params: dict[str, PyTree] = {}
     stats: dict[str, PyTree] = {}
-
-    def convolution(name: str, inputs: int, outputs: int, size: int) -> PyTree:
-        kernel = tensors.take(f"{name}.weight", (outputs, inputs, size, size))
-        return {"kernel": np.ascontiguousarray(kernel.transpose(2, 3, 1, 0))}
-
-    def running(name: str, width: int) -> PyTree:
-        return {
-            "mean": tensors.take(f"{name}.running_mean", (width,)),
-            "var": tensors.take(f"{name}.running_var", (width,)),
-        }
-
-    stem = 7 if config.stem == "imagenet" else 3
-    params["stem"] = convolution("conv1", config.channels, config.width, stem)
-    params["stem_norm"], stats["stem_norm"] = (
-        tensors.norm("bn1", config.width),
-        running("bn1", config.width),
-    )
-    inputs = config.width
+    parts = config.parts
+    deep = parts.deep_stem or ()
+    inputs = config.channels
+    for i, width in enumerate(deep):
+        params[f"stem_{i}"] = convolution(tensors, f"conv1.{3 * i}", inputs, width, 3)
+        norm = batch_norm(tensors, f"conv1.{3 * i + 1}", width)
+        params[f"stem_{i}_norm"], stats[f"stem_{i}_norm"] = norm
+        inputs = width
+    size = 7 if config.stem == "imagenet" and not deep else 3
+    last = "conv1.6" if deep else "conv1"
+    params["stem"] = convolution(tensors, last, inputs, config.stem_width, size)
+    params["stem_norm"], stats["stem_norm"] = batch_norm(tensors, "bn1", config.stem_width)
+    inputs = config.stem_width
     for stage, depth in enumerate(config.depths):
-        width = config.width * 2**stage
         for i in range(depth):
             ours, theirs = f"stage_{stage}_block_{i}", f"layer{stage + 1}.{i}"
-            sizes = (
-                [(3, width), (3, width)]
-                if config.block == "basic"
-                else [(1, width), (3, width), (1, 4 * width)]
+            params[ours], stats[ours], inputs = _block(
+                tensors, theirs, config, stage, inputs, first=i == 0
             )
-            block, block_stats, channels = {}, {}, inputs
-            for k, (size, outputs) in enumerate(sizes, start=1):
-                block[f"conv_{k}"] = convolution(f"{theirs}.conv{k}", channels, outputs, size)
-                block[f"norm_{k}"] = tensors.norm(f"{theirs}.bn{k}", outputs)
-                block_stats[f"norm_{k}"] = running(f"{theirs}.bn{k}", outputs)
-                channels = outputs
-            if channels != inputs or (stage > 0 and i == 0):
-                block["shortcut"] = convolution(f"{theirs}.downsample.0", inputs, channels, 1)
-                block["shortcut_norm"] = tensors.norm(f"{theirs}.downsample.1", channels)
-                block_stats["shortcut_norm"] = running(f"{theirs}.downsample.1", channels)
-            params[ours], stats[ours], inputs = block, block_stats, channels
     return params, stats
+
+
+def _block(
+    tensors: Tensors, theirs: str, config: ResNetConfig, stage: int, inputs: int, first: bool
+) -> tuple[PyTree, PyTree, int]:
+    """(params, batch_stats, outputs) of a block."""
+    parts, width, inner = config.parts, config.width * 2**stage, config.inner_width(stage)
+    # (size, outputs, groups) of each convolution
+    layers = (
+        [(3, width, 1), (3, width, 1)]
+        if config.block == "basic"
+        else [(1, inner, 1), (3, inner, parts.groups), (1, 4 * width, 1)]
+    )
+    block: dict[str, PyTree] = {}
+    stats: dict[str, PyTree] = {}
+    channels = inputs
+    for k, (size, outputs, groups) in enumerate(layers, start=1):
+        block[f"conv_{k}"] = convolution(
+            tensors, f"{theirs}.conv{k}", channels, outputs, size, groups
+        )
+        block[f"norm_{k}"], stats[f"norm_{k}"] = batch_norm(tensors, f"{theirs}.bn{k}", outputs)
+        channels = outputs
+    if parts.squeeze_excite:
+        hidden = parts.squeezed(channels)
+        block["squeeze"] = {
+            "reduce": pointwise(tensors, f"{theirs}.se.fc1", channels, hidden),
+            "expand": pointwise(tensors, f"{theirs}.se.fc2", hidden, channels),
+        }
+    if channels != inputs or (stage > 0 and first):
+        place = 1 if parts.average_shortcut else 0
+        name = f"{theirs}.downsample"
+        block["shortcut"] = convolution(tensors, f"{name}.{place}", inputs, channels, 1)
+        norm = batch_norm(tensors, f"{name}.{place + 1}", channels)
+        block["shortcut_norm"], stats["shortcut_norm"] = norm
+    return block, stats, channels

@@ -1,0 +1,200 @@
+"""DenseNets, ResNet's variants and DINOv3's ConvNeXts give their libraries' features, or an error.
+
+The networks are golden/make_encoders_convolutional.py's.
+"""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from examine_jax.models import DenseNetConfig, ResNetConfig, ResNetVariant, init_network
+from examine_jax.models.resnet import convolve
+from examine_jax.models.weights import read_network
+from tests.support.convolutional_encoders import relative_error, tensors, write
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("resnet_d", 33),
+        ("resnext", 33),
+        ("seresnext_t", 33),
+        ("seresnet", 33),
+        ("wide_resnet", 33),
+        ("timm_densenet", 64),
+        ("torchvision_densenet", 64),
+        ("timm_dinov3_convnext", 40),
+        ("dinov3_convnext", 40),
+    ],
+)
+def test_features_equal_the_library_s(tmp_path, name, size):
+    network = read_network(write(tmp_path, name), image_size=size)
+    assert relative_error(network, name, size) < 1e-5
+
+
+def test_what_tells_a_variant():
+    parts = ResNetVariant(4, 16, (8, 8), 16, True, True)
+    config = ResNetConfig(
+        image_size=32, channels=3, block="bottleneck", depths=(1, 1), width=8, variant=parts
+    )
+    assert (config.features, config.inner_width(1), config.stem_width) == (64, 32, 16)
+    for changes, message in (
+        ({"block": "basic"}, "belong to block='bottleneck'"),
+        ({"variant": ResNetVariant(groups=3)}, "groups 3 do not divide"),
+        ({"variant": ResNetVariant(deep_stem=(8, 8)), "stem": "small_image"}, "deep_stem belongs"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(config, **changes)
+    with pytest.raises(ValueError, match="divide inner_width"):
+        ResNetVariant(groups=3, inner_width=16)
+
+
+def test_a_torchxrayvision_file_needs_its_pixels(tmp_path):
+    file = write(tmp_path, "torchxrayvision_densenet")
+    with pytest.raises(ValueError, match="images of 1 channels, and nothing says"):
+        read_network(file)
+    (file.parent / "encoder.json").write_text(json.dumps({"known": "torchxrayvision"}))
+    network = read_network(file.parent, image_size=64)
+    pixels = np.array([0.0, 0.25, 1.0])
+    scaled = (pixels - network.pixel_mean[0]) / network.pixel_deviation[0]
+    np.testing.assert_allclose(scaled, (2 * pixels - 1) * 1024)
+    assert network.known == "torchxrayvision"
+    assert relative_error(network, "torchxrayvision_densenet", 64) < 1e-5
+
+
+def test_torchvision_s_first_names_are_those_of_today(tmp_path):
+    file = write(tmp_path, "torchvision_densenet")
+    expected = read_network(file)
+    old = {}
+    for name, array in tensors("torchvision_densenet").items():
+        for part in ("norm1", "norm2", "conv1", "conv2"):
+            name = name.replace(f".{part}.", f".{part[:-1]}.{part[-1]}.")
+        old[name] = array
+    found = read_network(write(tmp_path, "torchvision_densenet", old))
+    assert jax.tree.all(jax.tree.map(np.array_equal, found.params, expected.params))
+
+
+def test_meta_s_names_of_dinov3_are_timm_s(tmp_path):
+    expected = read_network(write(tmp_path, "timm_dinov3_convnext")).params
+    facebook = {}
+    for name, array in tensors("timm_dinov3_convnext").items():
+        for old, new in (
+            ("stem.", "downsample_layers.0."),
+            *((f"stages.{i}.downsample.", f"downsample_layers.{i}.") for i in (1, 2, 3)),
+            (".blocks.", "."),
+            ("conv_dw", "dwconv"),
+            ("mlp.fc", "pwconv"),
+            ("head.norm", "norm"),
+        ):
+            name = name.replace(old, new)
+        facebook[name] = array
+    facebook |= {f"norms.3.{part}": facebook[f"norm.{part}"] for part in ("weight", "bias")}
+    folder = write(tmp_path, "timm_dinov3_convnext", facebook)
+    found = read_network(folder / "model.safetensors").params
+    assert jax.tree.all(jax.tree.map(np.array_equal, found, expected))
+
+
+@pytest.mark.parametrize(
+    ("name", "configuration", "message"),
+    [
+        ("resnet_d", {"architecture": "resnetblur50d"}, "another stem, other blocks"),
+        ("resnet_d", {"architecture": "resnetaa50d"}, "another stem, other blocks"),
+        ("resnet_d", {"architecture": "resnetrs50"}, "another stem, other blocks"),
+        ("resnet_d", {"architecture": "ecaresnet50d"}, "another stem, other blocks"),
+        ("resnet_d", {"architecture": "resnet50_gn"}, "another stem, other blocks"),
+        ("resnet_d", {"architecture": "resnext26ts"}, "another stem, other blocks"),
+        ("resnet_d", {"model_args": {"avg_down": False}}, "avg_down is False"),
+        ("resnet_d", {"model_args": {"stem_type": "deep_tiered"}}, "stem_type is 'deep_tiered'"),
+        ("resnet_d", {"model_args": {"stem_width": 16}}, "stem_width is 16"),
+        ("resnet_d", {"model_args": {"aa_layer": "blurpool"}}, "model_args has aa_layer"),
+        ("resnext", {"model_args": {"cardinality": 32}}, "cardinality is 32"),
+        ("resnext", {"model_args": {"base_width": 32}}, "base_width is 32"),
+        ("resnext", {"model_args": {"output_stride": 8}}, "model_args has output_stride"),
+        ("timm_densenet", {"architecture": "densenetblur121d"}, "another stem or blurs"),
+        ("timm_densenet", {"architecture": "densenet264d"}, "another stem or blurs"),
+        ("timm_densenet", {"model_args": {"growth_rate": 32}}, "growth_rate is 32"),
+        ("timm_densenet", {"model_args": {"block_config": [6, 12, 24, 16]}}, "block_config is"),
+        ("timm_densenet", {"model_args": {"stem_type": "deep"}}, "model_args has stem_type"),
+        ("timm_densenet", {"model_args": {"act_layer": "elu"}}, "model_args has act_layer"),
+        ("timm_densenet", {"global_pool": "max"}, "global_pool is 'max'"),
+        ("dinov3_convnext", {"hidden_act": "tanh"}, "hidden_act is 'tanh'"),
+        ("dinov3_convnext", {"depths": [1, 1]}, r"depths is \[1, 1\], the tensors"),
+        ("dinov3_convnext", {"hidden_sizes": [8, 8]}, r"hidden_sizes is \[8, 8\], the tensors"),
+        ("dinov3_convnext", {"num_channels": 1}, "num_channels is 1"),
+        ("dinov3_convnext", {"new_field": 1}, "the field new_field"),
+        ("dinov3_convnext", {"layer_norm_eps": "x"}, "layer_norm_eps is 'x'"),
+        ("dinov3_convnext", {"architectures": ["ViTModel"]}, "architectures names ViTModel"),
+        ("timm_dinov3_convnext", {"model_args": {"norm_eps": -1}}, "norm_eps is -1"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_name(tmp_path, name, configuration, message):
+    with pytest.raises(ValueError, match=message):
+        read_network(write(tmp_path, name, **configuration))
+
+
+def test_an_epsilon_of_dinov3_is_that_of_all_norms(tmp_path):
+    encoder = read_network(write(tmp_path, "dinov3_convnext")).encoder
+    assert (encoder.layer_norm_epsilon, encoder.head_epsilon) == (1e-3, 1e-3)
+    encoder = read_network(write(tmp_path, "dinov3_convnext", layer_norm_eps=1e-2)).encoder
+    assert (encoder.layer_norm_epsilon, encoder.head_epsilon) == (1e-2, 1e-2)
+
+
+def extra(name):
+    return lambda stored: stored.update({name: np.ones(2, np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("resnet_d", lambda t: t.pop("conv1.3.weight"), "conv1.3.weight"),
+        ("resnet_d", lambda t: t.pop("layer2.0.downsample.2.bias"), "layer2.0.downsample.2.bias"),
+        ("resnet_d", extra("layer1.0.bn4.weight"), "does not use: layer1.0.bn4.weight"),
+        ("seresnet", lambda t: t.pop("layer2.1.se.fc2.bias"), "layer2.1.se.fc2.bias"),
+        ("timm_densenet", lambda t: t.pop("features.norm5.weight"), "features.norm5.weight"),
+        ("timm_densenet", lambda t: t.pop("features.transition2.conv.weight"), "transition2.conv"),
+        ("timm_densenet", extra("features.norm6.weight"), "does not use: features.norm6"),
+        (
+            "timm_densenet",
+            lambda t: t.update({"features.conv0.weight": np.ones((16, 3, 3, 3), np.float32)}),
+            "only the stem of 7 x 7",
+        ),
+        (
+            "timm_densenet",
+            lambda t: [t.pop(name) for name in list(t) if "denselayer" in name],
+            "lacks the tensor features.denseblock1",
+        ),
+    ],
+)
+def test_a_tensor_that_is_missing_or_left_over_is_named(tmp_path, name, change, message):
+    changed = tensors(name)
+    change(changed)
+    with pytest.raises(ValueError, match=message):
+        read_network(write(tmp_path, name, changed))
+
+
+def test_groups_of_a_convolution_do_not_mix():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(1, 5, 4, 6)).astype(np.float32)
+    kernel = generator.normal(size=(3, 3, 3, 4)).astype(np.float32)
+    found = convolve(jnp.asarray(x), jnp.asarray(kernel), 1, None, 2)
+    halves = [
+        convolve(jnp.asarray(x[..., part]), jnp.asarray(kernel[..., outputs]))
+        for part, outputs in ((slice(3), slice(2)), (slice(3, 6), slice(2, 4)))
+    ]
+    np.testing.assert_allclose(found, np.concatenate(halves, -1), rtol=1e-5, atol=1e-5)
+
+
+def test_batch_norms_of_a_densenet_are_state():
+    config = DenseNetConfig(image_size=32, depths=(1, 1), growth=4, stem_width=8)
+    shapes = jax.eval_shape(
+        lambda key: init_network(config.module(), key, jnp.zeros((2, 32, 32, 3))),
+        jax.random.key(0),
+    )
+    params, stats = shapes
+    assert (config.map_widths, config.strides, config.features) == ((12, 10), (4, 8), 10)
+    assert stats["norm"]["mean"].shape == (10,)
+    assert params["transition_1"]["conv"]["kernel"].shape == (1, 1, 12, 6)
