@@ -106,6 +106,42 @@ def scoring_speed() -> list[str]:
     return table(("float32 features", "solver", "time"), iter(rows))
 
 
+def scoring_speed_one_core() -> list[str]:
+    small, large = (
+        next(iter(run["sizes"].values()))
+        for run in read_json("2026-11-30-scoring-speed-one-core.json")["runs"]
+    )
+    loop = small["loops, scaled from a few rows"]["numpy SVD loop"]
+    spectra = {"gaussian": "Gaussian", "decaying": "decaying", "encoder": "an encoder's"}
+
+    def seconds(size: dict[str, dict[str, dict[str, float]]], spectrum: str, name: str) -> float:
+        return size[spectrum][name]["seconds"]
+
+    def rows() -> Iterator[Sequence[str]]:
+        for spectrum, title in spectra.items():
+            quick = seconds(small, spectrum, "Secular")
+            yield (
+                f"500 x 1,024, {title}",
+                f"{quick * 1e3:.0f} ms, {loop / quick:.0f} times faster than the loop",
+                f"{seconds(small, spectrum, 'AdaptiveSecular') * 1e3:.0f} ms",
+                f"{loop / seconds(small, spectrum, 'MaskedPower'):.0f} times faster than the loop",
+            )
+        for spectrum, title in spectra.items():
+            products = seconds(large, spectrum, "two products")
+            whole, adaptive = (
+                seconds(large, spectrum, name) for name in ("Secular", "AdaptiveSecular")
+            )
+            yield (
+                f"50,000 x 768, {title}",
+                f"{whole:.2f} s, {whole / products:.2f} times its two products",
+                f"{adaptive:.2f} s, {adaptive / products:.2f} times the two products",
+                "",
+            )
+
+    titles = ("float32 features, spectrum", "`Secular`", "`AdaptiveSecular`", "`MaskedPower`")
+    return table(titles, rows())
+
+
 def _largest_bound_share() -> str:
     found = read_json("2026-11-21-scoring-limits.json")["bounds"].values()
     if any(one["violations"] for one in found):
@@ -131,6 +167,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
         bounds,
         exports,
         scoring_speed,
+        scoring_speed_one_core,
     )
 }
 
