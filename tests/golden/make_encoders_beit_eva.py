@@ -89,6 +89,14 @@ TRANSFORMERS = {
             **HF, use_shared_relative_position_bias=True, use_mask_token=True, vocab_size=8
         ),
     ),
+    "hf_data2vec": (
+        transformers.Data2VecVisionForImageClassification,
+        transformers.Data2VecVisionConfig(
+            **{**HF, "num_hidden_layers": 1},
+            use_relative_position_bias=True,
+            use_shared_relative_position_bias=True,
+        ),
+    ),
 }
 
 
@@ -145,7 +153,8 @@ def of_transformers(name: str, images: dict[int, np.ndarray]) -> dict[str, np.nd
                 tokens = model.layernorm(model.beit(pixels(images[size])).last_hidden_state)
                 outputs[f"{name}.{size}"] = tokens[:, 1:].mean(dim=1).numpy()
             else:
-                outputs[f"{name}.{size}"] = model(pixels(images[size])).pooler_output.numpy()
+                encoder = model.data2vec_vision if name == "hf_data2vec" else model
+                outputs[f"{name}.{size}"] = encoder(pixels(images[size])).pooler_output.numpy()
     return outputs
 
 

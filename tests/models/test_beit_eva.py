@@ -53,6 +53,7 @@ def features(network, images):
         ("beit_every_part", 16),
         ("hf_beit_every_part", 32),
         ("hf_beit_masked", 16),
+        ("hf_data2vec", 32),
         ("eva02_clip", 32),
         ("eva02_options", 16),
         ("eva02_norm_after", 24),

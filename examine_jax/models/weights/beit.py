@@ -1,4 +1,4 @@
-"""transformers' BEiT."""
+"""transformers' BEiT, and data2vec's vision transformer, which is one."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -62,12 +62,12 @@ class BEiTFamily:
     name: str = "beit"
 
     def recognises(self, configuration: Mapping[str, Any]) -> bool:
-        return configuration.get("model_type") == "beit"
+        return configuration.get("model_type") in ("beit", "data2vec-vision")
 
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
         configuration, where = stored.configuration, stored.where
         # The prefix goes first: what stands beside it belongs to a head.
-        tensors = renamed(stored.tensors, ((r"^beit\.", ""), *_IN_MEMORY))
+        tensors = renamed(stored.tensors, ((r"^(beit|data2vec_vision)\.", ""), *_IN_MEMORY))
         arrays = tensors.arrays
         relative, shared, absolute = (
             is_on(configuration, f"use_{name}", where, default=False)

@@ -15,6 +15,7 @@ _CLASSES = {
     "dinov3_convnext": "DINOv3ConvNext",
     "efficientnet": "EfficientNet",
     "beit": "Beit",
+    "data2vec-vision": "Data2VecVision",
     "resnet": "ResNet",
     "convnext": "ConvNext(?!V2)",
     "swin": "Swin(?!v2|2)",
