@@ -7,16 +7,16 @@ python -m benchmarks.speed.scoring_speed --output=benchmarks/results/FILE.json
 
 Everything is warmed up and blocked on; medians of several rounds; all of a size in one run. With
 `--clock=cpu`, times are CPU seconds of all threads: ratios then hold beside other work, for a
-process that is held to one core (`taskset`, `OPENBLAS_NUM_THREADS=1`). Loops are timed on a few rows and scaled to all. Ceilings are measured in the same run: the memory's rate
-by adding a number to a large array, the matrix rate by a product at the highest precision and of
-the scorer's own shape. `share_of_ceiling` is the least time that they allow over the time taken: of
-the full path for its two products, of the Krylov path for its readings of the features.
+process that is held to one core (`taskset`, `OPENBLAS_NUM_THREADS=1`). Loops are timed on a few
+rows and scaled to all. Ceilings are measured in the same run: the memory's rate by adding a number
+to a large array, the matrix rate by a product at the highest precision and of the scorer's own
+shape. `share_of_ceiling` is the least time that they allow over the time taken: of the full path
+for its two products, of the Krylov path for its readings of the features.
 """
 
 import json
 import os
 import pathlib
-import platform
 import time
 from collections.abc import Callable
 from typing import Any
@@ -27,6 +27,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.speed.bench_scoring import SPECTRA, features, reference
+from benchmarks.speed.timing import processor
 from examine_jax.common.atomic_files import write_text
 from examine_jax.scoring import AdaptiveSecular, MaskedPower, Path, Secular, examine
 
@@ -51,15 +52,6 @@ def median(function: Callable[[], Any], rounds: int) -> float:
         jax.block_until_ready(function())
         times.append(clock() - begin)
     return float(np.median(times))
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
 
 
 def ceilings(width: int) -> dict[str, float]:
