@@ -81,8 +81,9 @@ def check_backbone(encoder: Encoder) -> None:
     """Raises a ValueError unless an encoder's stages give maps of several strides."""
     network = encoder.method.encoder
     if not isinstance(network, ResNetConfig | ConvNeXtConfig):
+        reason = "no detector is built on" if hasattr(network, "strides") else "has no feature maps"
         raise ValueError(
-            f"the encoder is a {type(network).__name__}, which has no feature maps for a pyramid; "
+            f"the encoder is a {type(network).__name__}, which {reason}; "
             "a detector takes a ResNet (launch.pretrain with the method simclr and the "
             "architecture resnet18_imagenet_stem) or a ConvNeXt"
         )

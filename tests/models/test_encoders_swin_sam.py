@@ -44,12 +44,9 @@ def relative_error(actual, expected):
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        ("timm_swin", 40),  # windows do not divide the maps
-        ("timm_swin_windows", 48),  # windows of each stage; neither biases nor colours
+        ("timm_swin_windows", 40),  # windows of each stage; neither biases nor colours
         ("ctranspath", 40),
-        ("swin", 40),  # zeros are appended before the shift
         ("swin_unusual", 48),  # positions are resampled
-        ("sam", 40),
         ("sam_vision_unusual", 40),
         ("timm_sam", 48),  # both kinds of positions are resampled
     ],
@@ -88,6 +85,17 @@ def test_a_swin_s_file_alone_is_read_under_the_names_of_older_versions(tmp_path)
     assert (network.encoder.image_size, network.pixel_mean) == (224, (0.485, 0.456, 0.406))
 
 
+def test_a_swin_within_a_model_with_a_decoder_is_read(tmp_path):
+    shutil.copytree(SAVED / "swin", tmp_path, dirs_exist_ok=True)
+    tensors = load_file(tmp_path / "model.safetensors")
+    whole = {f"swin.{name}": tensor for name, tensor in tensors.items()}
+    whole |= {"swin.embeddings.mask_token": np.ones((1, 1, 4), "f4")}
+    whole |= {"decoder.0.weight": np.ones((3, 16, 1, 1), "f4")}
+    save_file(whole, tmp_path / "model.safetensors")
+    found, expected = (read_network(folder).params for folder in (tmp_path, SAVED / "swin"))
+    assert jax.tree.all(jax.tree.map(np.array_equal, found, expected))
+
+
 def under_metas_names(tensors):
     renamed = {}
     for name, tensor in tensors.items():
@@ -119,8 +127,25 @@ def test_medsam_stretches_each_image_s_pixels(golden, medsam):
     encoder = load_encoder(medsam)
     assert encoder.training["known_encoder"] == "medsam"
     assert encoder.method.encoder.heads == 2
+    expected = read_network(SAVED / "sam").params
+    assert jax.tree.all(jax.tree.map(np.array_equal, encoder.params["encoder"], expected))
     found = encoder.embed(golden["medsam.images"])
     assert relative_error(found, golden["medsam.40"]) < 1e-5
+
+
+def test_encoder_json_asks_for_medsam_s_pixels(saved):
+    folder = saved("sam")
+    described = {"pixel_range": "image", "mean": 0.0, "deviation": 1.0}
+    (folder / "encoder.json").write_text(json.dumps(described))
+    network = read_network(folder)
+    assert network.encoder.pixel_range == "image"
+    assert (network.pixel_mean, network.pixel_deviation) == ((0.0,), (1.0,))
+    # The folder's own normalisation goes before what the table knows.
+    (folder / "encoder.json").write_text('{"known": "medsam", "image_size": 40}')
+    settings = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    network = read_network(folder)
+    assert (network.encoder.pixel_range, network.pixel_mean) == ("given", (0.1, 0.2, 0.3))
 
 
 def test_a_constant_image_is_stretched_to_zeros():
@@ -170,7 +195,7 @@ def test_a_feature_that_the_network_lacks_is_refused(name, feature, message):
         EncoderUse(feature=feature).load(SAVED / name)
 
 
-def test_the_last_map_of_a_swin_is_normed(golden):
+def test_transformers_swin_s_last_map_is_normed_and_its_mean_the_feature(golden):
     network = read_network(SAVED / "swin")
     images = jnp.asarray(golden["images.40"] / np.float32(255))
     run = functools.partial(network.encoder.module().apply, method="feature_maps")
