@@ -7,6 +7,7 @@ are any, are used here alone.
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -112,7 +113,7 @@ class Measure:
 
 def measure_encoder(
     encoder: Encoder,
-    pixels: UInt8[np.ndarray, "n size size channels"],
+    pixels: Any,
     labels: Shaped[np.ndarray, " n"] | None = None,
     groups: Shaped[np.ndarray, " n"] | None = None,
     *,
@@ -124,7 +125,8 @@ def measure_encoder(
 
     Args:
         encoder: trained.
-        pixels: the images.
+        pixels: uint8 [N, size, size, channels], or anything with len() that gives such images for
+            int32 indices.
         labels: classes; negative numbers are unknown ones. None: there are none.
         groups: patients, slides or the like; none is both in the half that is learned from and in
             the half that is tested.
@@ -140,7 +142,7 @@ def measure_encoder(
     rows = subset_indices(len(pixels), most, seed)
     if labels is not None:
         rows = _with_labels_first(labels, rows, most, seed)
-    chosen = np.asarray(pixels[rows])
+    chosen: UInt8[np.ndarray, "n size size channels"] = np.asarray(pixels[rows.astype(np.int32)])
     features = encoder.embed(chosen)
     statistics = FeatureStatistics.of(features)
 
@@ -181,7 +183,8 @@ def compared(
 
     A difference within two standard errors is named as one that may be chance.
     """
-    worse, better = [], []
+    worse: list[str] = []
+    better: list[str] = []
     old = before.measures()
     for name, now in after.measures().items():
         if name not in old:

@@ -41,10 +41,9 @@ class Dense(nn.Module):
         rows = x.reshape(-1, x.shape[-1]).astype(self.dtype)
         outputs = layers.dense(rows, kernel.astype(self.dtype), bias.astype(self.dtype))
         if self.has_variable("params", LOW_RANK_A):
-            a, b, factor = (
-                self.get_variable("params", name).astype(self.dtype)
-                for name in (LOW_RANK_A, LOW_RANK_B, LOW_RANK_FACTOR)
-            )
+            a: Array = self.get_variable("params", LOW_RANK_A).astype(self.dtype)
+            b: Array = self.get_variable("params", LOW_RANK_B).astype(self.dtype)
+            factor: Array = self.get_variable("params", LOW_RANK_FACTOR).astype(self.dtype)
             outputs = outputs + (rows @ a * factor) @ b
         return outputs.reshape(*x.shape[:-1], self.outputs)
 
