@@ -11,6 +11,8 @@ import numpy as np
 from examine_jax.common.shapes import Array, Float, Key, PyTree
 from examine_jax.encoders.embedding import EmbeddingSpeed, run_batches
 from examine_jax.encoders.readout import Feature, Readout
+from examine_jax.images.decoding.framing import Framing
+from examine_jax.images.decoding.resize import ImageSize
 from examine_jax.models import FlaxEncoder, ViTConfig
 from examine_jax.models.poolings import POOLED, left_out, with_pooling
 from examine_jax.models.vit import ComputeDtype
@@ -30,6 +32,8 @@ class Encoder:
         params, state: all of the method's parameters (also an MAE's decoder) and state.
         training: notes on the training, as given to `save_encoder`; plain values.
         readout: the outputs that are the features; None: the method's.
+        framing: how images of any shape come to the encoder's size; None: the whole image is
+            squashed by Pillow's Lanczos kernel. `embed` takes images that are resized already.
     """
 
     method: Method
@@ -37,10 +41,17 @@ class Encoder:
     state: PyTree
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
     readout: Readout | None = None
+    framing: Framing | None = None
 
     @property
     def image_size(self) -> int:
         return self.method.encoder.image_size
+
+    @property
+    def load_size(self) -> ImageSize:
+        """The image_size for `load_images`: the encoder's, or its framing."""
+        framed = self.framing is not None and self.framing.size == self.image_size
+        return self.framing if framed and self.framing is not None else self.image_size
 
     @property
     def channels(self) -> int:

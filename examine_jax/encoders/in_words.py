@@ -22,6 +22,7 @@ def of_others(encoder: Encoder) -> str | None:
     text = (
         f"the encoder {folder}, which others trained ({kind_in_words(encoder)} at "
         f"{encoder.image_size} px: {feature_in_words(encoder)}"
+        f"{'' if encoder.framing is None else f'; images: {encoder.framing}'}"
     )
     known = encoder.training.get("known_encoder")
     if known is None:

@@ -71,7 +71,7 @@ def load_encoder(
     notes = {"imported_from": path.name}
     if network.known is not None:
         notes["known_encoder"] = network.known
-    return Encoder(network_method, params, state, notes)
+    return Encoder(network_method, params, state, notes, framing=network.framing)
 
 
 def load_at(path: pathlib.Path, image_size: int | None) -> tuple[Encoder, str]:

@@ -28,6 +28,11 @@ class EncoderUse:
     precision: Literal["float32", "bfloat16"] | None = setting(
         None, "Of the computation. If not given: the encoder's.", main=True
     )
+    resize: Literal["own", "squash"] = setting(
+        "own",
+        "How images of any shape come to the encoder's size: as its library does it, or the whole "
+        "image squashed.",
+    )
     widen_weights: bool = setting(
         True, "Others' weights in half precision become float32; without it they stay as they are."
     )
@@ -51,6 +56,8 @@ class EncoderUse:
                 "away"
             )
         encoder = load_encoder(path, widen=self.widen_weights)
+        if self.resize == "squash":
+            encoder = dataclasses.replace(encoder, framing=None)
         if self.precision is not None:
             encoder = encoder.with_precision(self.precision)
         if pooling is not None:

@@ -122,7 +122,7 @@ def _embedded(
     with progress_bar("images", progress) as report:
         found = load_images(
             images,
-            image_size=trained.image_size,
+            image_size=trained.load_size,
             channels=trained.channels,
             split=split,
             bits_stored=trained.training.get("bits_stored"),

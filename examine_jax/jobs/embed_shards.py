@@ -181,7 +181,7 @@ def _source(
     with progress_bar("images", progress) as report:
         found = read(
             images,
-            image_size=trained.image_size,
+            image_size=trained.load_size,
             channels=trained.channels,
             split=split,
             bits_stored=trained.training.get("bits_stored"),

@@ -69,8 +69,9 @@ def test_rows_are_told_apart_by_their_shapes():
         ({"weights": "../other.safetensors"}, "weights is .* the name of a file in the same"),
         ({"configuration": [1]}, "configuration is .* an object"),
         ({"ignored": "decoder"}, "ignored is 'decoder'; it must be a list of texts"),
-        ({"resize": "crop"}, "resize is 'crop'; it must be one of squash"),
-        ({"interpolation": "bicubic"}, "it must be one of lanczos"),
+        ({"resize": "crop"}, "resize is 'crop'; it must be one of squash, shorter_side"),
+        ({"interpolation": "cubic"}, "it must be one of nearest, bilinear, bicubic, lanczos"),
+        ({"resize_side": 256}, 'resize_side is for "resize": "shorter_side"; give both'),
         ({"note": ""}, "note is ''; it must be a text"),
     ],
 )

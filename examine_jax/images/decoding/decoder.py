@@ -37,6 +37,7 @@ from examine_jax.images.decoding.file_part import (
     part_bytes,
     scale_name,
 )
+from examine_jax.images.decoding.framing import Framing
 from examine_jax.images.decoding.header_identity import HEADER_BYTES, HeaderIdentity
 from examine_jax.images.decoding.intensity import BY_FILE, GreyScale
 from examine_jax.images.decoding.local_copies import local_copies
@@ -250,7 +251,8 @@ class ImageDecoder:
             if self.describe is not None:
                 description = described(self.describe, np.asarray(image))
             shown = image.convert("L") if self.channels == 1 else image
-            if shown.size[::-1] != rows_and_columns(self.image_size):
+            size, framed = rows_and_columns(self.image_size), isinstance(self.image_size, Framing)
+            if framed or shown.size[::-1] != size:
                 shown = resize_image(shown, self.image_size)
             pixels = np.asarray(shown).reshape(*shown.size[::-1], self.channels)
             decoded = DecodedImage(pixels, 255.0, image.size[::-1], description=description)

@@ -30,6 +30,7 @@ _SENT = {
     "DecodedImage": "decoded_image",
     "FileHeader": "decoded_image",
     "FilePart": "file_part",
+    "Framing": "framing",
     "GreyScale": "intensity",
     "HeaderIdentity": "header_identity",
     "Intensities": "intensity",

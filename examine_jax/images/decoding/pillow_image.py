@@ -11,6 +11,7 @@ from PIL.ExifTags import Base as ExifTag
 
 from examine_jax.common.shapes import Num, Shaped, UInt8
 from examine_jax.images.decoding.describing import upright_size
+from examine_jax.images.decoding.framing import Framing
 from examine_jax.images.decoding.raster import Raster
 from examine_jax.images.decoding.resize import (
     BAND_PIXELS,
@@ -135,7 +136,8 @@ def resized_bytes(
     The result does not depend on whether the image is decoded already.
     """
     size = rows_and_columns(image_size)
-    if image.format == "JPEG":
+    framed = isinstance(image_size, Framing)
+    if image.format == "JPEG" and not framed:  # a draft is not what an encoder's library reads
         rows, columns = upright_size(size, orientation(image))
         enough = _DRAFT_MARGIN * columns, _DRAFT_MARGIN * rows
         if image.width >= 2 * enough[0] and image.height >= 2 * enough[1]:
@@ -146,12 +148,13 @@ def resized_bytes(
     image.load()
     turned = orientation(image)  # Of a PNG, it may come after the pixels.
     size = upright_size(size, turned)
+    wanted = image_size if framed else size
     mode = "L" if channels == 1 or image.mode in _GREY_MODES else "RGB"
     width, height = image.size
     if width * height <= BAND_PIXELS:
-        pixels = np.asarray(resize_image(_converted(image, mode), size)).reshape(*size, -1)
+        pixels = np.asarray(resize_image(_converted(image, mode), wanted)).reshape(*size, -1)
     else:
-        pixels = resize_bands(_bands(image, mode), height, width, size)
+        pixels = resize_bands(_bands(image, mode), height, width, wanted)
     return pixels, turned
 
 

@@ -14,6 +14,7 @@ from examine_jax.images.decoding.describing import (
     upright,
     upright_size,
 )
+from examine_jax.images.decoding.framing import Framing
 from examine_jax.images.decoding.raster import Raster
 from examine_jax.images.decoding.resize import (
     BAND_PIXELS,
@@ -45,7 +46,9 @@ def decode_raster(
     """
     size = raster.height, raster.width
     found = _Found(None if describe is None else size)
-    wanted = upright_size(rows_and_columns(image_size), raster.orientation)
+    wanted: ImageSize = image_size
+    if not isinstance(image_size, Framing):  # whose size is a square
+        wanted = upright_size(rows_and_columns(image_size), raster.orientation)
     bands = _prepared(found.watched(raster.bands()), channels)
     pixels = resize_bands(bands, *size, wanted)
     if found.kind == "f":

@@ -155,11 +155,11 @@ def load_array(
         image: Shaped[np.ndarray, "height width stored"],
     ) -> UInt8[np.ndarray, "rows columns kept"]:
         if image.dtype == np.uint8 and image.shape[-1] <= channels:
-            return resize_bytes(image, size)
+            return resize_bytes(image, image_size)
         values: Float[np.ndarray, "height width stored"] = image.astype(np.float32)
         if image.shape[-1] > channels:
             values = luma(values)
-        return to_bytes(resize_values(values, size), full_scale)
+        return to_bytes(resize_values(values, image_size), full_scale)
 
     if on_progress:
         on_progress(0, total)

@@ -9,7 +9,7 @@ from examine_jax.images.decoding.depth import check_bits_stored
 from examine_jax.images.decoding.file_part import Place
 from examine_jax.images.decoding.intensity import GreyScale
 from examine_jax.images.decoding.parallel import Budget
-from examine_jax.images.decoding.resize import check_size
+from examine_jax.images.decoding.resize import checked
 from examine_jax.images.decoding.series_windows import Slice, common_windows
 from examine_jax.images.image_set import SkippedImage
 from examine_jax.images.names import shown
@@ -43,7 +43,7 @@ def decoder_of(options: ReadOptions, max_pixels: int, max_bytes: int) -> ImageDe
     """
     check_bits_stored(options.bits_stored)
     return ImageDecoder(
-        check_size(options.image_size, options.channels),
+        checked(options.image_size, options.channels),
         options.channels,
         options.bits_stored,
         max_pixels,

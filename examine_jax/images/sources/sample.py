@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from examine_jax.images.decoding.describing import Describe, described_here, stacked
-from examine_jax.images.decoding.resize import ImageSize, check_size, is_smaller, resize_bytes
+from examine_jax.images.decoding.resize import ImageSize, checked, is_smaller, resize_bytes
 from examine_jax.images.image_set import ImageSet
 from examine_jax.images.sources.source import ReadOptions
 from examine_jax.images.streamed_images import StreamedImages
@@ -76,7 +76,7 @@ def sample_region(
     region: str, *, image_size: ImageSize, channels: int = 3, describe: Describe | None = None
 ) -> ImageSet:
     """One of the two sets of `sample_images`: "training" or "assessed"."""
-    size = check_size(image_size, channels)
+    size = checked(image_size, channels)
     with Image.open(_picture()) as image:
         stored = np.asarray(image.convert("RGB"))
         picture = np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(
@@ -106,7 +106,7 @@ def _tiles(
     region: str,
     columns: range,
     stride: int,
-    size: tuple[int, int],
+    size: ImageSize,
     describing: tuple[Describe, np.ndarray] | None,
 ) -> ImageSet:
     corners = [

@@ -16,6 +16,7 @@ from examine_jax.images.decoding.parallel import in_order
 from examine_jax.images.decoding.resize import (
     ImageSize,
     check_size,
+    checked,
     is_smaller,
     resize_bytes,
     to_grey,
@@ -108,7 +109,8 @@ def load_tfds(
     """
     size = check_size(image_size, channels)
     source, where = _source(dataset, split, data_dir, download, image_feature)
-    reader = _Reader(source, where, split, size, channels, image_feature, label_feature, describe)
+    wanted = checked(image_size, channels)
+    reader = _Reader(source, where, split, wanted, channels, image_feature, label_feature, describe)
     total = len(source)
     needed = total * math.prod(size) * channels
     if needed > max_bytes:
@@ -165,7 +167,8 @@ def stream_tfds(
     """
     size = check_size(image_size, channels)
     source, where = _source(dataset, split, data_dir, download, image_feature)
-    reader = _Reader(source, where, split, size, channels, image_feature, None, None)
+    wanted = checked(image_size, channels)
+    reader = _Reader(source, where, split, wanted, channels, image_feature, None, None)
     return StreamedImages(reader.names(), (*size, channels), reader.image)
 
 
@@ -192,7 +195,7 @@ class _Reader:
     source: _Records
     where: str
     split: str
-    size: tuple[int, int]
+    size: ImageSize
     channels: int
     image_feature: str
     label_feature: str | None

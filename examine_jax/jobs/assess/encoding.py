@@ -67,7 +67,8 @@ def load_sets(
     Their names are hidden as `headers` says.
     """
     stored_names: dict[str, tuple[str, ...]] = {}
-    size, channels = method.encoder.image_size, method.encoder.channels
+    channels = method.encoder.channels
+    size = method.encoder.image_size if trained is None else trained.load_size
     bits = None if trained is None else trained.training.get("bits_stored")
 
     def load(

@@ -4,8 +4,9 @@ import dataclasses
 import math
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
+from examine_jax.images.decoding.framing import Interpolation, Rule
 from examine_jax.models.weights.configuration import read_json
 
 FILE = "encoder.json"
@@ -17,8 +18,6 @@ FEATURES: dict[str, str] = {
     "attention": "attention",
     "neck_mean": "neck",
 }
-# How this library resizes images for an encoder; other ways cannot be asked for.
-RESIZE, INTERPOLATION = "squash", "lanczos"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +41,10 @@ class EncoderDescription:
         mean, deviation: of each channel of pixels in [0, 1], or one number for all.
         pixel_range: "image": each image's pixels are first stretched to [0, 1], as MedSAM's are;
             only for SAM's encoders. "given": they are not.
-        resize, interpolation: only "squash" and "lanczos", which all encoders get here.
+        resize: how images of any shape come to the size: "squash" or "shorter_side", as in
+            `Framing`.
+        interpolation: Pillow's kernel, as in `Framing`.
+        resize_side: with "shorter_side", pixels of the shorter side before the crop.
         note: for people; it changes nothing.
     """
 
@@ -61,6 +63,7 @@ class EncoderDescription:
     pixel_range: str | None = None
     resize: str | None = None
     interpolation: str | None = None
+    resize_side: int | None = None
     note: str | None = None
 
     def configured(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +113,7 @@ def read_description(folder: pathlib.Path) -> EncoderDescription:
         if name == "configuration":
             if not isinstance(value, dict):
                 refuse(name, "an object with fields of config.json")
-        elif name in ("heads", "image_size"):
+        elif name in ("heads", "image_size", "resize_side"):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 refuse(name, "a whole number from 1")
         elif name in ("mean", "deviation"):
@@ -132,8 +135,8 @@ def read_description(folder: pathlib.Path) -> EncoderDescription:
     for name, choices in (
         ("feature", tuple(FEATURES)),
         ("pixel_range", ("given", "image")),
-        ("resize", (RESIZE,)),
-        ("interpolation", (INTERPOLATION,)),
+        ("resize", get_args(Rule)),
+        ("interpolation", get_args(Interpolation)),
     ):
         if name in values and values[name] not in choices:
             refuse(name, f"one of {', '.join(choices)}")
@@ -141,6 +144,8 @@ def read_description(folder: pathlib.Path) -> EncoderDescription:
         raise ValueError(f"{file}: mean and deviation go together; give both")
     if "mean" in values and len(values["mean"]) != len(values["deviation"]):
         raise ValueError(f"{file}: mean and deviation have different numbers of channels")
+    if "resize_side" in values and values.get("resize") != "shorter_side":
+        raise ValueError(f'{file}: resize_side is for "resize": "shorter_side"; give both')
     if "weights" in values and pathlib.PurePath(values["weights"]).name != values["weights"]:
         refuse("weights", "the name of a file in the same folder")
     return EncoderDescription(**values)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from examine_jax.common.shapes import PyTree
+from examine_jax.images.decoding.framing import Framing
 from examine_jax.models.convnext import ConvNeXtConfig
 from examine_jax.models.densenet import DenseNetConfig
 from examine_jax.models.efficientnet import EfficientNetConfig
@@ -53,6 +54,7 @@ class ImportedNetwork:
             channels, or one each.
         decoder: a ViTMAE's, if its positions are the fixed ones; else None.
         known: the row of the table of encoders whose facts it has; None: it has none.
+        framing: how images of any shape come to its size; None: squashed by the Lanczos kernel.
     """
 
     encoder: (
@@ -70,6 +72,7 @@ class ImportedNetwork:
     pixel_deviation: tuple[float, ...]
     decoder: ImportedDecoder | None = None
     known: str | None = None
+    framing: Framing | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

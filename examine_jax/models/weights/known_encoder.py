@@ -41,6 +41,8 @@ class KnownEncoder:
         absent: tensors that it lacks.
         says_all: whether the folder's own files say all that is needed.
         pixel_range: as encoder.json's.
+        shorter_side: pixels to which its authors resize the shorter side (bicubic) before they cut
+            out the centre; None: the folder's files say it.
     """
 
     name: str
@@ -58,6 +60,7 @@ class KnownEncoder:
     absent: tuple[str, ...] = ()
     says_all: bool = False
     pixel_range: str | None = None
+    shorter_side: int | None = None
 
     def matches(self, arrays: Mapping[str, np.ndarray]) -> bool:
         """Whether tensors are this encoder's, by their shapes."""

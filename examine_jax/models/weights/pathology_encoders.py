@@ -150,6 +150,7 @@ PATHOLOGY: tuple[KnownEncoder, ...] = (
         timm_configuration("vit_giant_patch14_dinov2", IMAGENET, patch_size=16),
         {"pos_embed": (1, 197, 1536), "blocks.39.mlp.fc1.weight": (8192, 1536)},
         ("reg_token", "blocks.40.norm1.weight"),
+        shorter_side=256,
     ),
     KnownEncoder(
         "hibou-b",

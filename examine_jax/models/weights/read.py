@@ -20,6 +20,7 @@ from examine_jax.models.weights.encoder_json import (
     read_description,
 )
 from examine_jax.models.weights.encoder_table import known_encoder, recognised
+from examine_jax.models.weights.framing import framing_of
 from examine_jax.models.weights.imported import Family, ImportedNetwork, StoredNetwork
 from examine_jax.models.weights.known_encoder import KnownEncoder
 from examine_jax.models.weights.pickles import PICKLES, refuse_pickle, refuse_pickled_shards
@@ -76,7 +77,9 @@ def read_network(
         stored = StoredNetwork(path.parent, row.configuration, tensors, UNSAID, path.name)
         described = _completed(UNSAID, row, stored)
         network = _family(row.configuration, path).read(stored, image_size)
-        network = dataclasses.replace(_as_described(network, described, path), known=row.name)
+        network = _as_described(network, described, path)
+        framing = framing_of(stored, row, network.encoder.image_size)
+        network = dataclasses.replace(network, known=row.name, framing=framing)
         return network if widen else _narrowed(network, tensors)
     family = next((family for family in BARE_FAMILIES if family.recognises(tensors)), None)
     told = configuration_of(tensors) if family is None else None
@@ -133,7 +136,11 @@ def _read_folder(folder: pathlib.Path, image_size: int | None, widen: bool) -> I
     size = image_size or description.image_size
     network = _family(configuration, where).read(source, size)
     network = _as_described(network, description, folder / FILE)
-    network = dataclasses.replace(network, known=None if row is None else row.name)
+    network = dataclasses.replace(
+        network,
+        known=None if row is None else row.name,
+        framing=framing_of(source, row, network.encoder.image_size),
+    )
     return network if widen else _narrowed(network, tensors)
 
 
