@@ -1,5 +1,6 @@
 """Encoders given away: layouts of other libraries, ONNX and StableHLO, read back."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -20,6 +21,7 @@ from examine_jax.encoders.exports.other_libraries import Timm, Transformers
 from examine_jax.encoders.exports.registry import FORMATS
 from examine_jax.encoders.exports.stablehlo import EXAMPLE, StableHLO
 from examine_jax.encoders.imported import method_of
+from examine_jax.images.decoding.framing import Framing
 from examine_jax.jobs.export import ExportSettings, export
 from examine_jax.models import ConvNeXtConfig, ResNetConfig, ViTConfig
 from examine_jax.models.attention_pooling import AttentionPooling
@@ -123,6 +125,26 @@ def test_a_layout_has_the_librarys_tensors_and_is_read_as_it_was(
     # What ours has not and theirs needs: positions in a table, layer scales of one.
     for path, leaf in theirs.items():
         assert "positions" in str(path[-1]) or np.all(np.asarray(leaf) == 1), path
+
+
+@pytest.mark.parametrize("format", [Transformers(), Timm()])
+@pytest.mark.parametrize(
+    "framing",
+    [
+        Framing(16, "shorter_side", "bicubic", 18),
+        Framing(16, "shorter_side", "bilinear"),
+        Framing(16, "squash", "bicubic"),
+        None,
+    ],
+)
+def test_how_images_come_to_the_size_goes_with_the_encoder(
+    format: Any, framing: Framing | None, tmp_path: pathlib.Path
+) -> None:
+    encoder = dataclasses.replace(_encoder(PLAIN), framing=framing)
+    format.write(encoder, tmp_path)
+    assert read_network(tmp_path).framing == framing
+    (tmp_path / "encoder.json").unlink()  # then the library's own file says it
+    assert read_network(tmp_path).framing == framing
 
 
 @pytest.mark.parametrize(

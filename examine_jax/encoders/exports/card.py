@@ -41,7 +41,7 @@ def card_text(
         "trained by": _trained_by(encoder),
         "trained on": card.images or _images(training),
         "input": f"{size} x {size} pixels, {channels} channel{'s' if channels > 1 else ''}",
-        "resize": "the whole image squashed to this size by Pillow's antialiased Lanczos kernel",
+        "resize": f"{parts.framing}, by Pillow",
         "mean": _numbers(parts.mean),
         "deviation": _numbers(parts.deviation),
         "features": f"{_width(encoder)}, {feature_in_words(encoder)}",

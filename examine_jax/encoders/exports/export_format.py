@@ -9,6 +9,7 @@ import numpy as np
 from examine_jax.common.shapes import PyTree
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.save import pixel_scale
+from examine_jax.images.decoding.framing import Framing
 
 
 @runtime_checkable
@@ -47,6 +48,7 @@ class Parts:
         config: the network's configuration.
         params, batch_stats: the network's.
         mean, deviation: of pixels in [0, 1], one number for each channel.
+        framing: how images of any shape come to its size.
     """
 
     config: Any
@@ -54,9 +56,14 @@ class Parts:
     batch_stats: PyTree
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    framing: Framing
 
 
 def parts_of(encoder: Encoder) -> Parts:
     """The network within an encoder, without what else its method has."""
     stats = encoder.state.get("batch_stats", {}).get("encoder", {})
-    return Parts(encoder.method.encoder, encoder.params["encoder"], stats, *pixel_scale(encoder))
+    size = encoder.load_size
+    framing = size if isinstance(size, Framing) else Framing(encoder.image_size)
+    return Parts(
+        encoder.method.encoder, encoder.params["encoder"], stats, *pixel_scale(encoder), framing
+    )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.exports.export_format import Parts, parts_of
 from examine_jax.encoders.load import load_encoder
 from examine_jax.encoders.save import preprocessor_config, vit_mae_content
+from examine_jax.images.decoding.framing import Framing
 from examine_jax.models import ViTConfig
 from examine_jax.models.weights.encoder_json import FEATURES
 from examine_jax.models.weights.export_layouts import TIMM, TRANSFORMERS, Layout
@@ -43,8 +45,8 @@ with torch.no_grad():
 features = {network.feature}
 ```
 
-`AutoImageProcessor.from_pretrained(FOLDER)` normalises pixels as below. Its own resize differs
-slightly from Pillow's where it does not use Pillow.
+`AutoImageProcessor.from_pretrained(FOLDER)` prepares pixels as below. Where it does not use Pillow,
+its resize differs from Pillow's by a grey level here and there.
 """
 
     def read_back(self, folder: pathlib.Path, images: np.ndarray) -> np.ndarray | None:
@@ -65,9 +67,9 @@ class Timm:
             "input_size": [parts.config.channels, size, size],
             "mean": list(parts.mean),
             "std": list(parts.deviation),
-            "interpolation": "lanczos",
-            "crop_pct": 1.0,
-            "crop_mode": "squash",
+            "interpolation": parts.framing.interpolation,
+            "crop_pct": _crop_share(parts.framing),
+            "crop_mode": "squash" if parts.framing.rule == "squash" else "center",
             "num_classes": 0,
         }
         _write(folder, network, parts, {})
@@ -117,7 +119,28 @@ Its encoder hides patches unless `mask_ratio` is 0: to embed images, take the fo
 
 
 def _preprocessor(parts: Parts) -> dict[str, Any]:
-    return preprocessor_config(parts.config.image_size, parts.mean, parts.deviation)
+    settings = preprocessor_config(parts.config.image_size, parts.mean, parts.deviation)
+    framing = parts.framing
+    settings["resample"] = int(framing.kernel)
+    if framing.rule == "shorter_side":
+        square = {"height": framing.size, "width": framing.size}
+        settings |= {
+            "image_processor_type": "BitImageProcessor",
+            "size": {"shortest_edge": framing.shorter_side},
+            "do_center_crop": True,
+            "crop_size": square,
+        }
+    return settings
+
+
+def _crop_share(framing: Framing) -> float:
+    """timm's crop_pct, of which floor(size / crop_pct) is the shorter side."""
+    if framing.rule == "squash":
+        return 1.0
+    share = framing.size / framing.shorter_side
+    while math.floor(framing.size / share) < framing.shorter_side:
+        share = math.nextafter(share, 0.0)
+    return share
 
 
 def _laid_out(
@@ -151,8 +174,12 @@ def _write(
         "image_size": parts.config.image_size,
         "mean": list(parts.mean),
         "deviation": list(parts.deviation),
+        "resize": parts.framing.rule,
+        "interpolation": parts.framing.interpolation,
         "note": "for examine_jax; other libraries do not read this file",
     }
+    if parts.framing.rule == "shorter_side":
+        description["resize_side"] = parts.framing.shorter_side
     if isinstance(parts.config, ViTConfig):
         description["feature"] = _FEATURES[parts.config.pooling]
     written = {"config.json": network.configuration, "encoder.json": description, **files}

@@ -45,6 +45,11 @@ class Framing:
             )
 
     @property
+    def shorter_side(self) -> int:
+        """Pixels of the shorter side before the crop."""
+        return self.size if self.side is None else self.side
+
+    @property
     def kernel(self) -> Image.Resampling:
         """Pillow's."""
         return Image.Resampling[self.interpolation.upper()]
@@ -60,7 +65,7 @@ class Framing:
         """
         if self.rule == "squash":
             return self.size, self.size
-        side = self.size if self.side is None else self.side
+        side = self.shorter_side
         shorter, longer = sorted((rows, columns))
         long = int(side * longer / shorter)
         if side * long > _MOST_BETWEEN:
@@ -81,8 +86,7 @@ class Framing:
     def __str__(self) -> str:
         if self.rule == "squash":
             return f"the whole image squashed to {self.size} x {self.size} ({self.interpolation})"
-        side = self.size if self.side is None else self.side
         return (
-            f"the shorter side to {side} ({self.interpolation}), then the centre's {self.size} x "
-            f"{self.size}"
+            f"the shorter side to {self.shorter_side} ({self.interpolation}), then the centre's "
+            f"{self.size} x {self.size}"
         )
