@@ -288,7 +288,9 @@ class WindowAttention(nn.Module):
         self, x: Float[Array, "batch rows columns width"]
     ) -> Float[Array, "batch rows columns width"]:
         (rows, columns, width), window = x.shape[1:], self.window
-        shifts = [window // 2 if self.shifted and side > window else 0 for side in (rows, columns)]
+        shifts = tuple(
+            window // 2 if self.shifted and side > window else 0 for side in (rows, columns)
+        )
         if self.pads_first:
             x = pad_to_windows(x, window)
         padded = x.shape[1:3]
@@ -309,7 +311,7 @@ class WindowAttention(nn.Module):
         )
         bias = table[relative_positions(window)].transpose(2, 0, 1)[None]
         if any(shifts):
-            regions = jnp.asarray(shifted_regions(sides, window, (shifts[0], shifts[1])))
+            regions = jnp.asarray(shifted_regions(sides, window, shifts))
             apart = regions[:, None, :, None] != regions[:, None, None, :]
             bias = bias + jnp.where(apart, _MASKED, 0.0)
         mixed = attend_with_bias(query, key, value, bias)

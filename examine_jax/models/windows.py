@@ -52,7 +52,7 @@ def relative_positions(side: int) -> Int[np.ndarray, "places places"]:
 
 
 def shifted_regions(
-    sides: tuple[int, int], window: int, shifts: tuple[int, int]
+    sides: tuple[int, ...], window: int, shifts: tuple[int, ...]
 ) -> Int[np.ndarray, "windows places"]:
     """Which part of the unshifted map each place of a shifted one comes from, by windows.
 
