@@ -105,8 +105,8 @@ def _look(encoder: str, use: str) -> tuple[str, dict[str, Any]]:
         return "random initialisation of this encoder", look
     if encoder == SELF:
         dash = "-" if use == "frozen" else (0, (5, 2))
-        return f"{encoder}, {words}", {"color": INK, "linestyle": dash, "linewidth": 1.6}
-    return f"this encoder, {words}", {"color": _USES[use], "linewidth": 2.0}
+        return f"{encoder} ({words})", {"color": INK, "linestyle": dash, "linewidth": 1.6}
+    return f"this encoder ({words})", {"color": _USES[use], "linewidth": 2.0}
 
 
 def _labels(rows: Sequence[Row], share: float) -> str:

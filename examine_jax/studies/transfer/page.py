@@ -24,9 +24,8 @@ from examine_jax.studies.transfer.results import (
 from examine_jax.studies.transfer.rows import (
     METRICS,
     Row,
-    compared,
+    comparison,
     find,
-    gain_text,
     gains,
     in_words,
     is_control,
@@ -137,27 +136,28 @@ def _panels(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _headline(rows: Sequence[Row]) -> str:
-    """Says at each share what is best, and what each encoder from elsewhere gains or loses."""
+    """Says what is best at each share, and where adaptation made an encoder worse."""
     notes = []
+
+    def best(among: Sequence[Row]) -> Row:
+        return max(among, key=lambda row: float(np.mean(row.balanced_accuracy)))
+
     for share in tables.shares_of(rows):
         at = [row for row in rows if row.share == share]
-        best = max(at, key=lambda row: float(np.mean(row.balanced_accuracy)))
-        text = (
-            f"{tables.share_words(rows, share)} labels: {best.name} is best, balanced accuracy "
-            f"{np.mean(best.balanced_accuracy):.3f}"
-        )
-        doubt = verdict(best, rows)
-        if doubt == "not learned" or doubt.startswith("not judged"):
-            text += f" ({doubt})"
+        text = f"With {tables.share_words(rows, share)} of the labels"
         scratch = [row for row in at if (row.encoder, row.use) in tables.SCRATCH]
         elsewhere = [row for row in at if row.encoder in _elsewhere(rows)]
         if scratch and elsewhere:
-            mine, theirs = (
-                max(of, key=lambda row: float(np.mean(row.balanced_accuracy)))
-                for of in (scratch, elsewhere)
+            mine, theirs = best(scratch), best(elsewhere)
+            text += (
+                f" {theirs.name} reaches a balanced accuracy of "
+                f"{np.mean(theirs.balanced_accuracy):.3f}, {mine.name} "
+                f"{np.mean(mine.balanced_accuracy):.3f}: {comparison(gains(theirs, mine))}"
             )
-            found = gains(theirs, mine)
-            text += f"; {theirs.name} less {mine.name} {gain_text(found)}, {compared(found)}"
+            doubt = verdict(theirs, rows)
+            text += f" ({doubt})" if doubt == "not learned" else ""
+        control = best([row for row in at if is_control(row)])
+        text += f"; the best control is {control.name}, {np.mean(control.balanced_accuracy):.3f}"
         notes.append(text)
     for encoder in _elsewhere(rows):
         worse = [
@@ -169,7 +169,9 @@ def _headline(rows: Sequence[Row]) -> str:
             and np.mean(gains(row, other)) < 0
         ]
         if worse:
-            notes.append(f"adaptation made {encoder} worse on average at {', '.join(worse)}")
+            notes.append(
+                f"Adaptation made {encoder} worse, on average over the seeds, at {', '.join(worse)}"
+            )
     return ". ".join(notes) + "."
 
 

@@ -57,7 +57,7 @@ def in_words(encoder: str, use: str) -> str:
         return encoder
     if encoder == RANDOM and use == "fine_tuned":
         return "supervised from scratch"
-    return f"{encoder}, {use_in_words(use)}"
+    return f"{encoder} ({use_in_words(use)})"
 
 
 def use_in_words(use: str) -> str:
@@ -114,6 +114,11 @@ def gain_text(values: Sequence[float]) -> str:
     if not values:
         return ""
     return f"{np.mean(values):+.3f} ({sum(value > 0 for value in values)} of {len(values)})"
+
+
+def comparison(values: Sequence[float]) -> str:
+    """Returns differences and what they say: "+0.031 (2 of 3), no clear difference"."""
+    return f"{gain_text(values)}, {compared(values)}" if values else ""
 
 
 def compared(values: Sequence[float]) -> str:

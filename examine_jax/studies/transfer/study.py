@@ -334,7 +334,7 @@ def _training_files(
         home = workdir / f"seed_{seed}"
         found.append((seed, SELF, home / "scratch"))
         if adapted:
-            found += [(seed, f"{name}, adapted", home / "adapted" / name) for name in names]
+            found += [(seed, f"{name} (adapted)", home / "adapted" / name) for name in names]
     return [(seed, name, home / "training" / "training.json") for seed, name, home in found]
 
 

@@ -10,9 +10,8 @@ from examine_jax.studies.transfer.results import RANDOM, SELF, TrainingRecord
 from examine_jax.studies.transfer.rows import (
     METRICS,
     Row,
-    compared,
+    comparison,
     find,
-    gain_text,
     gains,
     use_in_words,
     verdict,
@@ -96,16 +95,15 @@ def scratch_table(rows: Sequence[Row]) -> Table:
             for share in shares:
                 row, against = find(rows, encoder, use, share), find(rows, *other, share)
                 if row is None or against is None:
-                    cells += ["", ""]
+                    cells.append("")
                     continue
-                found, names = gains(row, against), (row.name, against.name)
-                cells += [gain_text(found), compared(found)]
+                names = row.name, against.name
+                cells.append(comparison(gains(row, against)))
             if names[0]:
                 lines.append((*names, *cells))
-    header = [text for share in shares for text in (share_words(rows, share), "")]
     return Table(
         "Against training from scratch",
-        ("encoder", "less", *header),
+        ("encoder", "less", *(share_words(rows, share) for share in shares)),
         tuple(lines),
         "The mean difference of balanced accuracy, seed by seed, and in how many seeds it is above "
         "0. 'Better' and 'worse': by more than two standard errors over the seeds.",
@@ -122,15 +120,14 @@ def adaptation_table(rows: Sequence[Row]) -> Table | None:
             for share in shares:
                 row, other = find(rows, encoder, use, share), find(rows, encoder, before, share)
                 found = [] if row is None or other is None else gains(row, other)
-                cells += [gain_text(found), compared(found) if found else ""]
+                cells.append(comparison(found))
             if any(cells):
                 lines.append((encoder, f"{use_in_words(use)} less {use_in_words(before)}", *cells))
     if not lines:
         return None
-    header = [text for share in shares for text in (share_words(rows, share), "")]
     return Table(
         "What adaptation changed",
-        ("encoder", "difference", *header),
+        ("encoder", "difference", *(share_words(rows, share) for share in shares)),
         tuple(lines),
         "The mean difference of balanced accuracy, seed by seed, and in how many seeds it is above "
         "0. Where it says 'worse', the encoder was better left as it came.",

@@ -98,16 +98,16 @@ def test_tables_say_where_adaptation_was_worse_and_leave_out_what_diverged() -> 
     rows = rows_of(found)
     table = adaptation_table(rows)
     assert table is not None
-    assert table.rows == (("lite", "adapted less frozen", "-0.120 (0 of 3)", "worse"),)
+    assert table.rows == (("lite", "adapted less frozen", "-0.120 (0 of 3), worse"),)
     metric = metric_table(rows, "balanced_accuracy")
     assert metric.header == ("encoder", "10% (7 to 9)")
-    assert ("lite, frozen", "0.820 ± 0.020 [0.720, 0.920]") in metric.rows
+    assert ("lite (frozen)", "0.820 ± 0.020 [0.720, 0.920]") in metric.rows
     assert not any("fine-tuned" in row[0] for row in metric.rows)
     scratch = scratch_table(rows)
     names = [row[:2] for row in scratch.rows]
     assert names == [
-        (f"lite, {use}", other)
+        (f"lite ({use})", other)
         for use in ("frozen", "adapted")
-        for other in (f"{SELF}, frozen", "supervised from scratch")
+        for other in (f"{SELF} (frozen)", "supervised from scratch")
     ]
     assert adaptation_table([row for row in rows if row.use != "adapted"]) is None

@@ -269,7 +269,7 @@ def test_a_run_ends_on_the_page_and_goes_on_where_it_was_killed(
         assert 0 <= low <= value <= high <= 1
     with (out / "trainings.csv").open() as file:
         trained = [row["encoder"] for row in csv.DictReader(file)]
-    assert trained == [SOURCE, SELF, f"{SOURCE}, adapted"]
+    assert trained == [SOURCE, SELF, f"{SOURCE} (adapted)"]
 
     # A killed run lacks some files; it computes these alone, and ends with the same results.
     home = out / "seed_0"
