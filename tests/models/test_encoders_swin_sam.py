@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from examine_jax.encoders import load_encoder
+from examine_jax.encoders import load_encoder, save_encoder
 from examine_jax.encoders.settings import EncoderUse
 from examine_jax.models import SAMConfig, SwinConfig, sam
 from examine_jax.models.weights import read_network
@@ -216,6 +216,23 @@ def test_a_large_map_s_rows_attend_one_after_another(monkeypatch):
     monkeypatch.setattr(sam, "_LARGE", 1)
     found = jax.jit(lambda *given: attention.apply(*given))(variables, x)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ctranspath", "sam"])
+def test_an_imported_encoder_is_saved_and_read_again(tmp_path, name):
+    encoder = load_encoder(SAVED / name)
+    save_encoder(tmp_path / name, encoder.method, encoder.params, encoder.state)
+    again = load_encoder(tmp_path / name)
+    assert again.method == encoder.method
+    stored = (encoder.params, encoder.state)
+    assert jax.tree.all(jax.tree.map(np.array_equal, (again.params, again.state), stored))
+
+
+def test_a_name_of_timm_s_older_versions_is_known(saved):
+    folder = saved("timm_swin")
+    older = "swin_base_patch4_window7_224_in22k"
+    (folder / "encoder.json").write_text(json.dumps({"architecture": older}))
+    assert read_network(folder).encoder == read_network(SAVED / "timm_swin").encoder
 
 
 def test_a_convolutional_stem_updates_its_statistics_in_training():

@@ -70,7 +70,7 @@ _FIELDS = frozenset(
 )
 _TIMM_NAMES = re.compile(
     r"swin_(tiny|small|base|large)_patch4_window(?P<window>\d+)_(?P<size>\d+)"
-    r"|swin_s3_(tiny|small|base)_(?P<s3_size>\d+)"
+    r"(_in22k)?|swin_s3_(tiny|small|base)_(?P<s3_size>\d+)"
 )
 # timm's arguments that `_check_timm` takes into account, or that change no feature.
 _TAKEN = ("img_size", "window_size", "mlp_ratio", "global_pool", "strict_img_size")
