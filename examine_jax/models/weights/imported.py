@@ -105,6 +105,11 @@ class StoredNetwork:
         settings, file = self._preprocessor()
         if settings is None:
             return None
+        if settings.get("do_flip_channel_order"):
+            raise ValueError(
+                f"{file}: do_flip_channel_order is set: the encoder takes blue first, which cannot "
+                "be done here"
+            )
         # There, pixels are bytes * rescale_factor; here, bytes / 255.
         factor = 255.0
         if settings.get("do_rescale", True):
@@ -113,6 +118,20 @@ class StoredNetwork:
         if not settings.get("do_normalize", True):
             mean, deviation = [0.0], [1.0]
         return normalisation(mean, deviation, factor, file)
+
+    def preprocessor_size(self) -> int | None:
+        """The side of the square that preprocessor_config.json makes; None: it does not say."""
+        settings = self.preprocessor_settings() or {}
+        whole = settings.get("crop_pct") is not None or not settings.get("do_center_crop")
+        size = settings.get("size" if whole else "crop_size")
+        if isinstance(size, dict):
+            sides = [
+                size.get(name) for name in ("height", "width", "shortest_edge") if name in size
+            ]
+        else:
+            sides = [size]
+        known = len(set(map(str, sides))) == 1 and isinstance(sides[0], int)
+        return sides[0] if known and sides[0] > 0 else None
 
     def preprocessor_settings(self) -> dict[str, Any] | None:
         """What preprocessor_config.json says; None: there is none."""

@@ -67,6 +67,8 @@ def read_network(
         ValueError: it is of another kind, a pickle (the message has the conversion to run), or a
             tensor is missing or of another shape.
     """
+    if image_size is not None and image_size < 1:
+        raise ValueError(f"image_size is {image_size}; it must be a whole number from 1")
     if path.is_dir():
         return _read_folder(path, image_size, widen)
     if not path.is_file():
@@ -136,6 +138,7 @@ def _read_folder(folder: pathlib.Path, image_size: int | None, widen: bool) -> I
     size = image_size or description.image_size
     network = _family(configuration, where).read(source, size)
     network = _as_described(network, description, folder / FILE)
+    _check_channels(network, folder)
     network = dataclasses.replace(
         network,
         known=None if row is None else row.name,
@@ -269,6 +272,16 @@ def _as_described(
         params = {name: part for name, part in network.params.items() if name not in gone}
         network = dataclasses.replace(network, encoder=encoder, params=params)
     return network
+
+
+def _check_channels(network: ImportedNetwork, folder: pathlib.Path) -> None:
+    """Raises a ValueError if pixels are normalised for another number of channels."""
+    means, channels = len(network.pixel_mean), network.encoder.channels
+    if means not in (1, channels):
+        raise ValueError(
+            f"{folder}: its files have {means} means of pixels, the encoder takes {channels} "
+            f'channels; say them in {FILE}: {{"mean": [...], "deviation": [...]}}'
+        )
 
 
 def _narrowed(network: ImportedNetwork, tensors: Tensors) -> ImportedNetwork:

@@ -23,6 +23,7 @@ from examine_jax.models.weights.imported import (
 )
 from examine_jax.models.weights.tensors import Tensors
 from examine_jax.models.weights.timm_arguments import (
+    image_size_of,
     model_args,
     refuse_other_arguments,
     refuse_other_pool,
@@ -76,7 +77,8 @@ class ResNetFamily:
             )
         refuse_unknown_fields(stored.configuration, _FIELDS, stored.where)
         pixels = stored.preprocessor_normalisation()
-        return read_state_dict(with_torchvision_names(stored.tensors), image_size, pixels)
+        size = image_size or stored.preprocessor_size()
+        return read_state_dict(with_torchvision_names(stored.tensors), size, pixels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +100,8 @@ class TimmResNetFamily:
                 "norms than the ResNets that can be read"
             )
         given = model_args(stored.configuration, stored.where)
-        config = resnet_config(stored.tensors, image_size or 224)
+        size = image_size or image_size_of(stored.configuration, given, stored.where)
+        config = resnet_config(stored.tensors, size or 224)
         refuse_other_arguments(given, _timm_arguments(config), ("global_pool",), stored.where)
         _refuse_other_parts(match, given, config.parts, stored.where)
         refuse_other_pool(stored.configuration, given, stored.where)
@@ -107,7 +110,7 @@ class TimmResNetFamily:
         pixels = stored.preprocessor_normalisation() or normalisation(
             settings.get("mean"), settings.get("std"), 1.0, stored.folder / "config.json"
         )
-        return read_state_dict(stored.tensors, image_size, pixels)
+        return read_state_dict(stored.tensors, size, pixels)
 
 
 @dataclasses.dataclass(frozen=True)

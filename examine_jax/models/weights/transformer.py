@@ -153,11 +153,18 @@ def transformer_config(
             channels=whole_number(configuration, "num_channels", where),
             depth=whole_number(configuration, "num_hidden_layers", where),
             heads=whole_number(configuration, "num_attention_heads", where),
-            layer_norm_epsilon=float(configuration.get("layer_norm_eps", default_epsilon)),
+            layer_norm_epsilon=_epsilon(configuration, default_epsilon, where),
         )
     except (TypeError, ValueError) as error:
         message = str(error)
         raise ValueError(message if message.startswith(where) else f"{where}: {message}") from error
+
+
+def _epsilon(configuration: Mapping[str, Any], default: float, where: str) -> float:
+    value = configuration.get("layer_norm_eps", default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{where}: layer_norm_eps is {value!r}; it must be a number from 0")
+    return float(value)
 
 
 def is_on(configuration: Mapping[str, Any], name: str, where: str, *, default: bool) -> bool:
