@@ -92,7 +92,7 @@ def adapted_layers(config: Any, layers: tuple[str, ...]) -> dict[Path, tuple[int
         kind = type(config).__name__.removesuffix("Config")
         there = list(dict.fromkeys(one for path in of_blocks if (one := _kind(path)) is not None))
         raise ValueError(
-            f"LoRA: a {kind} has no layers named {', '.join(layers)}"
+            f"LoRA: {kind} has no layers named {', '.join(layers)}"
             + (f"; it has {', '.join(there)}" if there else "; train all of it instead")
         )
     return chosen

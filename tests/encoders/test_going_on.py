@@ -229,8 +229,8 @@ def test_pairs_on_an_adapter_are_refused(
 @pytest.mark.parametrize(
     ("config", "layers", "message"),
     [
-        (ResNetConfig(8, 1, depths=(1,), width=4), ("qkv", "out"), "a ResNet has no .* train all"),
-        (ConvNeXtConfig(8, 1, (1,), (4,)), ("qkv",), "a ConvNeXt has no .*qkv; it has mlp"),
+        (ResNetConfig(8, 1, depths=(1,), width=4), ("qkv", "out"), "ResNet has no .* train all"),
+        (ConvNeXtConfig(8, 1, (1,), (4,)), ("qkv",), "ConvNeXt has no .*qkv; it has mlp"),
     ],
 )
 def test_networks_without_such_layers_have_no_adapter(

@@ -29,6 +29,8 @@ NETWORKS = {
     "resnet": ("resnet18", {}),
     "convnext": ("convnext_atto", {}),
     "swin": ("swin_tiny_patch4_window7_224", {}),
+    "densenet": ("densenet121", {}),
+    "efficientnet": ("tf_efficientnet_lite0", {}),
 }
 
 
@@ -76,4 +78,4 @@ def shares() -> dict[str, dict[str, float]]:
 
 if __name__ == "__main__":
     np.savez_compressed(HERE / "low_rank.npz", **adapted())
-    (HERE / "layer_decay.json").write_text(json.dumps(shares(), indent=1) + "\n")
+    (HERE / "layer_decay.json").write_text(json.dumps(shares()) + "\n")

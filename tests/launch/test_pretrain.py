@@ -141,6 +141,11 @@ def test_what_does_not_fit_the_encoder_is_refused(
     assert not (folder / "refused" / "encoder").exists()
 
 
+def test_an_image_size_is_the_encoders_own_affair() -> None:
+    asked = TrainingSettings(init="elsewhere", image_size=98)  # no multiple of small's patches
+    assert not asked.needs_labels()
+
+
 def test_pairs_need_an_encoder() -> None:
     with pytest.raises(ValueError, match="lora_rank trains beside the weights of an encoder"):
         TrainingSettings(lora_rank=4)

@@ -7,11 +7,13 @@ import re
 import jax
 import numpy as np
 import pytest
+from optax import constant_schedule
 
 from examine_jax.encoders import load_encoder
 from examine_jax.models.layer_numbers import layer_numbers
 from examine_jax.models.low_rank import LowRank, adapted_layers, merged, with_adapter
-from examine_jax.training.layer_decay import scale_by_layer
+from examine_jax.training.layer_decay import scale_by_layer, with_layer_decay
+from examine_jax.training.optimiser import AdamW
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 DECAY = 0.5
@@ -82,12 +84,27 @@ def _ours(name: str, network: str) -> str:
     if re.fullmatch(r"layer(\d)\..*", name):
         stage, block = re.match(r"layer(\d)\.(\d+)", name).groups()
         return f"stage_{int(stage) - 1}_block_{block}"
+    if network == "densenet":
+        name = name.removeprefix("features.")
+        if found := re.match(r"denseblock(\d)\.denselayer(\d+)", name):
+            return f"stage_{int(found[1]) - 1}_block_{int(found[2]) - 1}"
+        if found := re.match(r"transition(\d)", name):
+            return f"downsample_{found[1]}"
+        return {"conv0": "stem", "norm0": "stem", "norm5": "norm"}.get(name.split(".")[0], "head")
+    if network == "efficientnet":
+        if found := re.match(r"blocks\.(\d)\.(\d)", name):
+            return f"stage_{found[1]}_block_{found[2]}"
+        places = {"conv_stem": "stem", "bn1": "stem", "conv_head": "head_norm", "bn2": "head_norm"}
+        return places.get(name.split(".")[0], "head")
     if re.match(r"patch_embed", name):
         return "stem" if network == "swin" else "patch_embedding"
     if re.match(r"head\.(weight|bias|fc)|fc\.", name):
         return "head"
-    if network == "convnext" and name.startswith("head.norm"):
-        return "norm"
+    if network == "convnext":
+        if name.startswith("head.norm"):
+            return "norm"
+        if found := re.match(r"stages\.(\d)\.downsample\.0", name):
+            return f"downsample_{found[1]}_norm"
     for pattern, ours in RENAMED:
         found = re.fullmatch(pattern, name)
         if found:
@@ -108,3 +125,18 @@ def test_updates_are_scaled_after_the_optimiser() -> None:
 def test_a_network_without_blocks_has_no_decay(encoder: dict) -> None:
     with pytest.raises(ValueError, match="layer_decay: the encoder has no numbered blocks"):
         scale_by_layer(DECAY).init({"encoder": encoder})
+
+
+def test_a_layer_has_its_share_of_the_rate_and_of_the_weight_decay() -> None:
+    random = np.random.default_rng(0)
+    weights, gradient = (random.normal(size=(2, 2)).astype(np.float32) for _ in range(2))
+    layers = {"encoder": {"stem": weights, "block_0": weights}, "head": weights}
+    gradients = jax.tree.map(lambda _: gradient, layers)
+    optimiser = with_layer_decay(AdamW(weight_decay=0.3).build(constant_schedule(0.1)), DECAY)
+    updates, _ = optimiser.update(gradients, optimiser.init(layers), layers)
+    for part, share in ((updates["encoder"]["stem"], 0.25), (updates["head"], 1.0)):
+        alone = AdamW(weight_decay=0.3).build(constant_schedule(0.1 * share))
+        expected, _ = alone.update({"w": gradient}, alone.init({"w": weights}), {"w": weights})
+        np.testing.assert_allclose(part, expected["w"], rtol=1e-6)
+    with pytest.raises(ValueError, match="layer_decay must be above 0 and at most 1, got 2"):
+        with_layer_decay(optimiser, 2.0)

@@ -167,13 +167,14 @@ class TrainingSettings:
         return method_preset(self.method, self._architecture(base), preset=self.preset)[0]
 
     def _architecture(self, base: Base | None = None) -> Architecture:
-        chosen = (
-            named_architecture(
+        if base is not None:
+            chosen = base.architecture
+        elif self.init is not None:  # the encoder's own size and channels are not yet known
+            chosen = named_architecture(self.architecture)
+        else:
+            chosen = named_architecture(
                 self.architecture, image_size=self.image_size, channels=self.channels
             )
-            if base is None
-            else base.architecture
-        )
         changes: dict[str, Any] = {"remat": True} if self.remat else {}
         if self.dtype is not None:
             changes["dtype"] = self.dtype
