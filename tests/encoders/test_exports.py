@@ -26,6 +26,7 @@ from examine_jax.jobs.export import ExportSettings, export
 from examine_jax.models import ConvNeXtConfig, ResNetConfig, ViTConfig
 from examine_jax.models.attention_pooling import AttentionPooling
 from examine_jax.models.rotary_positions import RotaryPositions
+from examine_jax.models.swin import SwinConfig
 from examine_jax.models.vit import ViTExtras
 from examine_jax.models.weights import read_network
 from examine_jax.pretraining.pixels import PixelScale
@@ -174,6 +175,16 @@ def test_how_images_come_to_the_size_goes_with_the_encoder(
             ConvNeXtConfig(32, depths=(1,), widths=(8,), response_norm=True),
             Transformers(),
             "a layer scale and a global response norm",
+        ),
+        (
+            dataclasses.replace(ROTARY, positions="learned"),
+            Timm(),
+            "turned queries and keys",
+        ),
+        (
+            SwinConfig(16, depths=(1,), heads=(2,), windows=(2,), width=8),
+            Timm(),
+            "a Swin cannot be written for timm here, only ViT, ResNet, ConvNeXt",
         ),
         (PLAIN, FORMATS["vit_mae"], "only an MAE's"),
     ],

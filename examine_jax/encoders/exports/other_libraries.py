@@ -150,7 +150,7 @@ def _laid_out(
     if kind not in layouts:
         name = kind.__name__.removesuffix("Config")
         raise ValueError(
-            f"a {name} cannot be written as {library}'s, only a "
+            f"a {name} cannot be written for {library} here, only "
             f"{', '.join(one.__name__.removesuffix('Config') for one in layouts)}; take the format "
             "onnx or stablehlo"
         )

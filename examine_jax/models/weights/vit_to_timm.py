@@ -45,6 +45,7 @@ def vit_to_timm(config: ViTConfig, params: PyTree, batch_stats: PyTree) -> Writt
         SAID,
         [
             (f"{config.positions} positions", config.positions not in ("learned", "sincos")),
+            ("turned queries and keys", parts.rotary is not None),
             ("norms after its branches", parts.norm_after),
             ("a projection", parts.projection is not None),
             (

@@ -53,6 +53,7 @@ def vit_to_transformers(config: ViTConfig, params: PyTree, batch_stats: PyTree) 
             ("no class token", not config.class_token),
             ("no layer norm at its end", not config.final_norm),
             (f"{config.positions} positions", config.positions not in ("learned", "sincos")),
+            ("turned queries and keys", parts.rotary is not None),
             ("a norm before the first block", parts.embedding_norm),
             ("norms of queries and keys", parts.query_key_norm),
             ("norms after its branches", parts.norm_after),
