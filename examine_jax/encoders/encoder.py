@@ -151,7 +151,7 @@ class Encoder:
 
         Args:
             images: uint8 [N, H, W, C].
-            batch_size: images at once on each device.
+            batch_size: images at once on each device; SAM takes at most its `images_at_once`.
             fill_memory: whether an accelerator takes larger batches, by twos, as its memory allows.
             on_progress: called as on_progress(done, count) after each batch.
             on_speed: called with the speed at the end.
@@ -176,7 +176,7 @@ class Encoder:
             (self.method, self.readout),
             (self.params, self.state),
             images,
-            batch_size=batch_size,
+            batch_size=min(batch_size, getattr(self.method.encoder, "images_at_once", batch_size)),
             fill_memory=fill_memory,
             dtype=self.method.encoder.dtype,
             devices=jax.local_devices(),

@@ -24,6 +24,7 @@ from examine_jax.models.windows import attend_with_bias, cut_windows, join_windo
 
 _NECK_EPSILON = 1e-6
 _LEAST_RANGE = 1e-8  # of an image's pixels that are stretched
+_USUAL_PATCHES = 64 * 14**2
 _LARGE = 1 << 10  # places of a map from which attention takes its rows one after another
 
 
@@ -118,6 +119,11 @@ class SAMConfig:
     def features(self) -> int:
         """Width of the pooled features."""
         return self.neck if self.pooling == "neck" else self.width
+
+    @property
+    def images_at_once(self) -> int:
+        """How many have as many patches as 64 images of a usual ViT/16 at 224 pixels; from 1."""
+        return max(1, _USUAL_PATCHES // self.side**2)
 
     def attention_side(self, block: int) -> int:
         """Rows and columns of what a block's attention covers."""

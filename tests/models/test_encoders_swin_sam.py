@@ -123,14 +123,22 @@ def medsam(tmp_path):
     return tmp_path
 
 
-def test_medsam_stretches_each_image_s_pixels(golden, medsam):
+def test_medsam_stretches_each_image_s_pixels(golden, medsam, monkeypatch):
+    monkeypatch.setattr(sam, "_USUAL_PATCHES", 100)
+    speeds = []
     encoder = load_encoder(medsam)
     assert encoder.training["known_encoder"] == "medsam"
     assert encoder.method.encoder.heads == 2
     expected = read_network(SAVED / "sam").params
     assert jax.tree.all(jax.tree.map(np.array_equal, encoder.params["encoder"], expected))
-    found = encoder.embed(golden["medsam.images"])
+    found = encoder.embed(golden["medsam.images"], on_speed=speeds.append)
+    assert speeds[0].batch_size == 1
     assert relative_error(found, golden["medsam.40"]) < 1e-5
+
+
+def test_sam_takes_few_large_images_at_once():
+    assert [SAMConfig(image_size=size).images_at_once for size in (1024, 512, 224)] == [3, 12, 64]
+    assert SAMConfig(image_size=16384).images_at_once == 1
 
 
 def test_encoder_json_asks_for_medsam_s_pixels(saved):

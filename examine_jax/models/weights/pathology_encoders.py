@@ -209,7 +209,7 @@ PATHOLOGY: tuple[KnownEncoder, ...] = (
         768,
         224,
         IMAGENET,
-        "the repository's is GPL-3, the weights' not said",
+        "GPL-3, the repository's (not said of the weights)",
         "none",
         "Xiyue-Wang/TransPath ctran.py; mahmoodlab/TRIDENT",
         timm_configuration("swin_tiny_patch4_window7_224", IMAGENET),
