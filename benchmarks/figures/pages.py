@@ -8,6 +8,7 @@ from benchmarks.figures import (
     clusters,
     detection,
     encoders,
+    jobs,
     noise,
     scoring,
     selection,
@@ -21,7 +22,18 @@ _TABLE = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 _FIGURE = re.compile(r"(<!-- figure: (\S+) -->)[^\n]*?(<!-- /figure -->)")
 _OPENING = re.compile(r"<!-- (table|figure): (\S+) -->")
 
-_SUBJECTS = (noise, encoders, values, selection, studies, scoring, detection, clusters, slides)
+_SUBJECTS = (
+    noise,
+    encoders,
+    values,
+    selection,
+    studies,
+    scoring,
+    detection,
+    clusters,
+    slides,
+    jobs,
+)
 
 TABLES: dict[str, Callable[[], list[str]]] = {
     name: function for subject in _SUBJECTS for name, function in subject.TABLES.items()
