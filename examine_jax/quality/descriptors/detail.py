@@ -4,6 +4,7 @@ All functions take a grey picture [H, W] of integers, or several crops [M, H, W]
 picture. Sums are of integers, so results do not depend on the machine.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -14,7 +15,7 @@ _BLOCK = 8  # a JPEG block's side
 # The noise's deviation over the mean size of the mask's result, for normal noise.
 _LEVEL = math.sqrt(math.pi / 2) / 6
 # So many squares are summed at once: more, and BLAS starts threads, which wait for one another.
-_SQUARES = 8192
+_SQUARES = 96 * 96
 
 
 def laplacian_variance(grey: Shaped[np.ndarray, "*crops h w"]) -> float:
@@ -164,25 +165,32 @@ def block_edges(grey: Shaped[np.ndarray, "*crops h w"]) -> float:
 
 def _grid_strength(steps: Int[np.ndarray, "*rows steps"]) -> float:
     width = steps.shape[-1]
-    by_place = steps.sum(axis=tuple(range(steps.ndim - 1)), dtype=np.int64)
+    # Exact for fewer than 8 million steps at a place.
+    by_place = np.add.reduce(steps, axis=tuple(range(steps.ndim - 1)), dtype=np.int32)
     padded = np.zeros(-(-width // _BLOCK) * _BLOCK)
     padded[:width] = by_place
-    counts = np.bincount(np.arange(width) % _BLOCK, minlength=_BLOCK)
-    means = padded.reshape(-1, _BLOCK).sum(axis=0) / (counts * (steps.size // width))
+    means = padded.reshape(-1, _BLOCK).sum(axis=0) / (_places(width) * (steps.size // width))
     largest = means.max()
     others = (means.sum() - largest) / (_BLOCK - 1)
     # A quarter of a grey level: rounding alone makes no grid.
     return float((largest + 0.25) / (others + 0.25))
 
 
+@functools.lru_cache(maxsize=64)
+def _places(width: int) -> Int[np.ndarray, "8"]:
+    """How many of so many steps are at each of the 8 places."""
+    return np.bincount(np.arange(width) % _BLOCK, minlength=_BLOCK)
+
+
 def half_size(grey: Shaped[np.ndarray, "*crops h w"]) -> Int[np.ndarray, "*crops p q"]:
     """The picture at half its size: sums of 2 x 2 pixels, rounded down to grey levels."""
     grey = _signed(grey)
     height, width = (side // 2 * 2 for side in grey.shape[-2:])
-    grey = grey[..., :height, :width]
-    return (
-        grey[..., ::2, ::2] + grey[..., 1::2, ::2] + grey[..., ::2, 1::2] + grey[..., 1::2, 1::2]
-    ) >> 2
+    # Rows first: their sums are adjacent in memory.
+    rows = grey[..., :height:2, :width] + grey[..., 1:height:2, :width]
+    sums = rows[..., ::2] + rows[..., 1::2]
+    sums >>= 2
+    return sums
 
 
 def _signed(grey: Shaped[np.ndarray, "..."]) -> Int[np.ndarray, "..."]:

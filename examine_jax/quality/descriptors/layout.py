@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from examine_jax.common.shapes import Float, Int, Shaped
+from examine_jax.common.shapes import Bool, Float, Int, Shaped
 
 BLOCK = 8
 _ANGLES = 8
@@ -119,15 +119,19 @@ def seam_share(grey: Int[np.ndarray, "h w"]) -> float:
 
 
 def _line_means(means: Float[np.ndarray, "p q"]) -> Float[np.ndarray, " lines"]:
-    lines, counts = _lines(means.shape)
-    sums = np.bincount(lines, weights=np.tile(means.ravel(), _ANGLES), minlength=len(counts))
-    keep = counts >= counts.max() / 2
-    return sums[keep] / counts[keep]
+    lines, counts, keep = _lines(means.shape)
+    weights = np.concatenate([means.ravel()] * _ANGLES)
+    return np.bincount(lines, weights=weights)[keep] / counts
 
 
 @functools.lru_cache(maxsize=64)
-def _lines(shape: tuple[int, int]) -> tuple[Int[np.ndarray, " places"], Int[np.ndarray, " lines"]]:
-    """The line of each block in each direction, and how many blocks a line has."""
+def _lines(
+    shape: tuple[int, int],
+) -> tuple[Int[np.ndarray, " places"], Int[np.ndarray, " long"], Bool[np.ndarray, " lines"]]:
+    """The line of each block in each direction, the blocks of long lines, and which are long.
+
+    A line is long if it has at least half as many blocks as the longest.
+    """
     rows, columns = np.indices(shape)
     found, first = [], 0
     for turn in range(_ANGLES):
@@ -137,4 +141,6 @@ def _lines(shape: tuple[int, int]) -> tuple[Int[np.ndarray, " places"], Int[np.n
         found.append(place + first)
         first += int(place.max()) + 1
     lines = np.concatenate(found)
-    return lines, np.bincount(lines, minlength=first)
+    counts = np.bincount(lines, minlength=first)
+    keep = counts >= counts.max() / 2
+    return lines, counts[keep], keep

@@ -102,11 +102,15 @@ def _with_border(small: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "p q"]:
 def _along(
     line: Shaped[np.ndarray, " n"], step: int, reach: int, of: np.ufunc
 ) -> Shaped[np.ndarray, " rest"]:
-    """A ufunc of two over each entry and `reach` entries to either side, `step` apart.
+    """Minimum, maximum or logical or over each entry and `reach` to either side, `step` apart.
 
     The first and the last reach * step entries are left out.
     """
     size = line.size - 2 * reach * step
+    if reach == 2:  # of pairs of pairs
+        pairs = of(line[:-step], line[step:])
+        found = of(pairs[:size], pairs[2 * step : 2 * step + size])
+        return of(found, line[4 * step :], out=found)
     found = of(line[:size], line[step : step + size])
     for number in range(2, 2 * reach + 1):
         of(found, line[number * step : number * step + size], out=found)

@@ -1,5 +1,7 @@
 """A hash that nearly equal pictures share: 64 bits, compared by the number that differ."""
 
+import functools
+
 import numpy as np
 
 from examine_jax.common.shapes import Int, Shaped
@@ -18,15 +20,20 @@ def difference_hash(grey: Shaped[np.ndarray, "h w"]) -> tuple[int, int]:
     height, width = grey.shape
     if height < _SIDE or width < _SIDE + 1:
         return 0, 0
-    rows = np.arange(_SIDE + 1) * height // _SIDE
-    columns = np.arange(_SIDE + 2) * width // (_SIDE + 1)
-    sums = np.add.reduceat(grey, rows[:-1], axis=0, dtype=np.int32)
-    sums = np.add.reduceat(sums, columns[:-1], axis=1, dtype=np.int64)
+    (rows, _), (columns, widths) = _cells(height, _SIDE), _cells(width, _SIDE + 1)
+    sums = np.add.reduceat(grey, rows, axis=0, dtype=np.int32)
+    sums = np.add.reduceat(sums, columns, axis=1, dtype=np.int64)
     # Means of cells of unequal widths, without fractions.
-    widths = np.diff(columns)
     larger = sums[:, 1:] * widths[:-1] > sums[:, :-1] * widths[1:]
     first, second = np.packbits(larger).view(">u4")
     return int(first), int(second)
+
+
+@functools.lru_cache(maxsize=64)
+def _cells(side: int, count: int) -> tuple[Int[np.ndarray, " count"], Int[np.ndarray, " count"]]:
+    """Where so many cells of a side begin, and their sizes."""
+    edges = np.arange(count + 1) * side // count
+    return edges[:-1], np.diff(edges)
 
 
 def differing_bits(

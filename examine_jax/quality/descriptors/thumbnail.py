@@ -1,5 +1,7 @@
 """A picture's small copy, 8 x 8 grey levels, and its packing into few numbers."""
 
+import functools
+
 import numpy as np
 
 from examine_jax.common.shapes import Float, Int, Shaped, UInt8
@@ -12,14 +14,17 @@ PACKED = -(-(SIDE * SIDE) // _BYTES)
 
 def thumbnail(grey: Shaped[np.ndarray, "h w"]) -> UInt8[np.ndarray, "8 8"]:
     """Means of 8 x 8 cells, rounded down. In a picture with a side below 8, cells repeat pixels."""
-    rows, columns = (np.arange(SIDE) * side // SIDE for side in grey.shape)
+    (rows, heights), (columns, widths) = map(_cells, grey.shape)
     sums = np.add.reduceat(grey, rows, axis=0, dtype=np.int32)
     sums = np.add.reduceat(sums, columns, axis=1, dtype=np.int64)
-    heights, widths = (
-        np.maximum(np.diff(np.append(starts, side)), 1)
-        for starts, side in zip((rows, columns), grey.shape)
-    )
     return (sums // (heights[:, None] * widths)).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=64)
+def _cells(side: int) -> tuple[Int[np.ndarray, "8"], Int[np.ndarray, "8"]]:
+    """Where the cells of a side begin, and their sizes."""
+    starts = np.arange(SIDE) * side // SIDE
+    return starts, np.maximum(np.diff(np.append(starts, side)), 1)
 
 
 def pack(small: UInt8[np.ndarray, "8 8"]) -> Float[np.ndarray, " packed"]:

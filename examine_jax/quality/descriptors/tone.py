@@ -23,7 +23,7 @@ def contrast(counts: Int[np.ndarray, "256"]) -> float:
     Source: Peli, "Contrast in complex images", JOSA A 7(10), 1990.
     """
     number = int(counts.sum())
-    total, squares = int(counts @ _LEVELS), int(counts @ _LEVELS**2)
+    total, squares = int(counts @ _LEVELS), int(counts @ _SQUARES)
     return float(np.sqrt(squares * number - total**2)) / number
 
 
@@ -55,3 +55,4 @@ def underexposed_share(highest: UInt8[np.ndarray, "..."]) -> float:
 
 
 _LEVELS = np.arange(256)
+_SQUARES = _LEVELS**2
