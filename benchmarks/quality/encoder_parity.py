@@ -3,11 +3,11 @@
 python -m benchmarks.quality.encoder_parity --output=benchmarks/results/FILE.json \
     --torch_python=/path/to/python
 
-Two parts: all tiny networks of tests/golden/encoders_vit and encoders_beit_eva, at three image
-sizes; and full-size networks with random weights, which another Python with torch and timm writes
-and runs (timm_encoder.py). The figures are largest differences over the largest feature, in
-float32, and root mean squares of differences over features', in bfloat16. Figures that the output
-file holds already stay, unless they are measured again.
+Two parts: all tiny networks of tests/golden/encoders_*, at several image sizes; and full-size
+networks with random weights, which another Python with torch and timm writes and runs
+(timm_encoder.py). The figures are largest differences over the largest feature, in float32, and
+root mean squares of differences over features', in bfloat16. Figures that the output file holds
+already stay, unless they are measured again.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ from absl import app, flags
 from examine_jax.common.atomic_files import write_text
 from examine_jax.models import ViTConfig
 from examine_jax.models.weights import ImportedNetwork, read_network
+from tests.support import convolutional_encoders
 
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.", required=True)
 _TORCH_PYTHON = flags.DEFINE_string(
@@ -77,6 +78,21 @@ def _golden() -> dict[str, dict[str, float]]:
     return found
 
 
+def _convolutional() -> dict[str, dict[str, float]]:
+    found = {}
+    with tempfile.TemporaryDirectory() as parent:
+        for key in convolutional_encoders.arrays():
+            name, size = key.rsplit(".", 1)
+            if name != "images":
+                path = convolutional_encoders.write(pathlib.Path(parent), name)
+                images = convolutional_encoders.arrays()[f"images.{size}"]
+                expected = convolutional_encoders.arrays()[key]
+                found[f"{name} at {size}"] = _distances(
+                    path, int(size), images, expected, scaled=False
+                )
+    return found
+
+
 def _full_size(name: str, python: str) -> dict[str, dict[str, float]]:
     found = {}
     with tempfile.TemporaryDirectory() as parent:
@@ -99,7 +115,7 @@ def main(_: list[str]) -> None:
     for name in _FULL_SIZE.value if _TORCH_PYTHON.value else ():
         kept = _recorded(file, kept | _full_size(name, _TORCH_PYTHON.value))
     if _TINY.value:
-        _recorded(file, kept | _golden())
+        _recorded(file, kept | _golden() | _convolutional())
 
 
 def _recorded(

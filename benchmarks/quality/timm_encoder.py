@@ -34,6 +34,12 @@ ENCODERS = {
     # timm's pretrained networks are of 1024 px; it resamples positions where the image is smaller.
     "samvit_base": ("samvit_base_patch16", {}, {}, (1024,)),
     "samvit_base_at_256": ("samvit_base_patch16", {}, {}, (256,)),
+    "efficientnet_b0": ("tf_efficientnet_b0", {}, {}, (224, 150)),
+    "densenet121": ("densenet121", {}, {}, (224,)),
+    "seresnext50": ("seresnext50_32x4d", {}, {}, (224,)),
+    "resnet50d": ("resnet50d", {}, {}, (224, 150)),
+    "wide_resnet50": ("wide_resnet50_2", {}, {}, (224,)),
+    "dinov3_convnext_tiny": ("convnext_tiny.dinov3_lvd1689m", {}, {}, (224,)),
 }
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -41,14 +47,21 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def fill(model: torch.nn.Module) -> None:
     """Fills all tensors so that each block changes its tokens by a fair part of their length."""
     generator = torch.Generator().manual_seed(0)
+    running = [(name, tensor) for name, tensor in model.named_buffers() if "running" in name]
+    gain = 2 if running else 1  # of networks with batch norms and ReLUs
     with torch.no_grad():
+        for name, tensor in running:
+            if name.endswith("var"):
+                tensor.uniform_(0.5, 1.5, generator=generator)
+            else:
+                tensor.normal_(0, 0.1, generator=generator)
         for name, tensor in model.named_parameters():
             if "gamma" in name:
                 tensor.uniform_(0.1, 0.5, generator=generator)
-            elif "norm" in name and name.endswith("weight"):
+            elif name.endswith("weight") and ("norm" in name or tensor.ndim == 1):
                 tensor.uniform_(0.5, 1.5, generator=generator)
             elif tensor.ndim >= 2 and "pos" not in name and "token" not in name:
-                tensor.normal_(0, tensor[0].numel() ** -0.5, generator=generator)
+                tensor.normal_(0, (gain / tensor[0].numel()) ** 0.5, generator=generator)
             else:
                 tensor.normal_(0, 0.2, generator=generator)
 

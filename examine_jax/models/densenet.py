@@ -83,7 +83,7 @@ class DenseNetConfig:
 class DenseNet(nn.Module):
     """Maps images to features.
 
-    Parameters: stem, stem_norm, stage_<i>_layer_<j>, transition_<i>, norm.
+    Parameters: stem, stem_norm, stage_<i>_block_<j>, downsample_<i>, norm.
     """
 
     config: DenseNetConfig
@@ -126,9 +126,9 @@ class DenseNet(nn.Module):
         for stage, depth in enumerate(config.depths):
             live = train and stage >= frozen_stages
             if stage > 0:
-                x = Transition(config, live, name=f"transition_{stage}")(x)
+                x = Transition(config, live, name=f"downsample_{stage}")(x)
             for i in range(depth):
-                new = layer(config, live, name=f"stage_{stage}_layer_{i}")(x)
+                new = layer(config, live, name=f"stage_{stage}_block_{i}")(x)
                 x = jnp.concatenate([x, new], axis=-1)
             outputs.append((config.strides[stage], x))
         x = nn.relu(_batch_norm(config, train, "norm")(x))

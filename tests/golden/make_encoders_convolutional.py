@@ -193,7 +193,8 @@ def densenets(golden: Golden) -> None:
     made = models.DenseNet(
         **sizes, num_init_features=16, bn_size=2, in_channels=1, op_threshs=torch.zeros(18)
     )
-    golden.add("torchxrayvision_densenet", made, lambda m, x: m.features2(x), (64,))
+    files = {"encoder.json": {"known": "torchxrayvision"}}
+    golden.add("torchxrayvision_densenet", made, lambda m, x: m.features2(x), (64,), files)
 
 
 def dinov3_convnexts(golden: Golden) -> None:

@@ -4,14 +4,22 @@ The networks are golden/make_encoders_convolutional.py's.
 """
 
 import dataclasses
-import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from examine_jax.models import DenseNetConfig, ResNetConfig, ResNetVariant, init_network
+from examine_jax.models import (
+    DenseNetConfig,
+    EfficientNetConfig,
+    ResNetConfig,
+    ResNetVariant,
+    depthwise,
+    init_network,
+    run_network,
+)
+from examine_jax.models.layer_numbers import layer_numbers
 from examine_jax.models.resnet import convolve
 from examine_jax.models.weights import read_network
 from tests.support.convolutional_encoders import relative_error, tensors, write
@@ -54,11 +62,10 @@ def test_what_tells_a_variant():
 
 
 def test_a_torchxrayvision_file_needs_its_pixels(tmp_path):
-    file = write(tmp_path, "torchxrayvision_densenet")
+    folder = write(tmp_path, "torchxrayvision_densenet")
     with pytest.raises(ValueError, match="images of 1 channels, and nothing says"):
-        read_network(file)
-    (file.parent / "encoder.json").write_text(json.dumps({"known": "torchxrayvision"}))
-    network = read_network(file.parent, image_size=64)
+        read_network(folder / "model.safetensors")
+    network = read_network(folder, image_size=64)
     pixels = np.array([0.0, 0.25, 1.0])
     scaled = (pixels - network.pixel_mean[0]) / network.pixel_deviation[0]
     np.testing.assert_allclose(scaled, (2 * pixels - 1) * 1024)
@@ -188,13 +195,69 @@ def test_groups_of_a_convolution_do_not_mix():
     np.testing.assert_allclose(found, np.concatenate(halves, -1), rtol=1e-5, atol=1e-5)
 
 
-def test_batch_norms_of_a_densenet_are_state():
-    config = DenseNetConfig(image_size=32, depths=(1, 1), growth=4, stem_width=8)
-    shapes = jax.eval_shape(
-        lambda key: init_network(config.module(), key, jnp.zeros((2, 32, 32, 3))),
-        jax.random.key(0),
+@pytest.mark.parametrize(
+    "config",
+    [
+        DenseNetConfig(image_size=16, depths=(1, 1), growth=4, stem_width=8),
+        EfficientNetConfig(
+            image_size=16,
+            stem_width=8,
+            depths=(1,),
+            widths=(8,),
+            kernels=(5,),
+            expansions=(2,),
+            stage_strides=(2,),
+            head_width=10,
+        ),
+    ],
+)
+def test_a_network_trains_and_its_batch_norms_are_state(config):
+    generator = np.random.default_rng(0)
+    images = jnp.asarray(generator.normal(size=(4, 16, 16, 3)), jnp.float32)
+    module = config.module()
+    shapes = jax.eval_shape(lambda key: init_network(module, key, images), jax.random.key(0))
+    params, stats = jax.tree.map(
+        lambda leaf: jnp.asarray(generator.uniform(0.1, 0.5, leaf.shape), jnp.float32), shapes
     )
-    params, stats = shapes
-    assert (config.map_widths, config.strides, config.features) == ((12, 10), (4, 8), 10)
-    assert stats["norm"]["mean"].shape == (10,)
-    assert params["transition_1"]["conv"]["kernel"].shape == (1, 1, 12, 6)
+
+    def loss(params):
+        features, changed = run_network(module, params, stats, images, train=True)
+        return jnp.sin(features).sum(), (features, changed)
+
+    gradients, (features, changed) = jax.jit(jax.grad(loss, has_aux=True))(params)
+    assert features.shape == (4, config.features) == (4, 10)
+    assert jax.tree.structure(stats) == jax.tree.structure(changed)
+    for path, gradient in jax.tree.leaves_with_path(gradients):
+        assert np.isfinite(gradient).all(), path
+        assert np.any(gradient != 0), path
+    if isinstance(config, DenseNetConfig):  # padded as torch does
+        seen = convolve(images, params["stem"]["kernel"], 2)
+        mean = 0.9 * stats["stem_norm"]["mean"] + 0.1 * np.asarray(seen).mean(axis=(0, 1, 2))
+        np.testing.assert_allclose(changed["stem_norm"]["mean"], mean, rtol=1e-4)
+    numbers, last = layer_numbers({"encoder": params})
+    assert (numbers["encoder"]["stem"]["kernel"], last) == (0, sum(config.depths) + 1)
+
+
+def test_a_large_depthwise_convolution_with_a_stride_is_a_sum_of_shifted_images():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(1, 12, 11, 64)).astype(np.float32)
+    kernel = generator.normal(size=(5, 5, 1, 64)).astype(np.float32)
+    padding = ((1, 2), (2, 2))
+    assert x.size >= depthwise._LARGE
+    padded = np.pad(x, ((0, 0), *padding, (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5), axis=(1, 2))[:, ::2, ::2]
+    expected = np.einsum("brcwij,ijw->brcw", windows, kernel[:, :, 0])
+
+    def run(function):
+        def summed(x, kernel):
+            found = function(x, kernel)
+            return jnp.sin(found).sum(), found
+
+        gradients, found = jax.jit(jax.grad(summed, argnums=(0, 1), has_aux=True))(x, kernel)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        return gradients
+
+    shifted = run(lambda x, kernel: depthwise.depthwise(x, kernel, 2, padding))
+    grouped = run(lambda x, kernel: depthwise._of_groups(x, kernel, 2, padding))
+    for one, other in zip(shifted, grouped, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)

@@ -143,7 +143,7 @@ def _variables(tensors: Tensors, config: DenseNetConfig) -> tuple[PyTree, PyTree
     params["stem_norm"], stats["stem_norm"] = batch_norm(tensors, "features.norm0", width)
     for stage, depth in enumerate(config.depths):
         if stage > 0:
-            theirs, ours = f"features.transition{stage}", f"transition_{stage}"
+            theirs, ours = f"features.transition{stage}", f"downsample_{stage}"
             scales, running = batch_norm(tensors, f"{theirs}.norm", width)
             kernel = convolution(tensors, f"{theirs}.conv", width, width // 2, 1)
             params[ours], stats[ours] = {"norm": scales, "conv": kernel}, {"norm": running}
@@ -152,14 +152,14 @@ def _variables(tensors: Tensors, config: DenseNetConfig) -> tuple[PyTree, PyTree
             theirs = f"features.denseblock{stage + 1}.denselayer{i + 1}"
             first, first_running = batch_norm(tensors, f"{theirs}.norm1", width)
             second, second_running = batch_norm(tensors, f"{theirs}.norm2", hidden)
-            params[f"stage_{stage}_layer_{i}"] = {
+            params[f"stage_{stage}_block_{i}"] = {
                 "norm_1": first,
                 "conv_1": convolution(tensors, f"{theirs}.conv1", width, hidden, 1),
                 "norm_2": second,
                 "conv_2": convolution(tensors, f"{theirs}.conv2", hidden, config.growth, 3),
             }
             running = {"norm_1": first_running, "norm_2": second_running}
-            stats[f"stage_{stage}_layer_{i}"] = running
+            stats[f"stage_{stage}_block_{i}"] = running
             width += config.growth
     params["norm"], stats["norm"] = batch_norm(tensors, "features.norm5", width)
     return params, stats
