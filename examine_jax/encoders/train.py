@@ -84,8 +84,13 @@ def train_and_save(
 
     Raises:
         ValueError: the base's network is not the method's (which tensor), or cannot have such an
-            adapter; or as `pretrain`.
+            adapter; workdir/encoder is the base; or as `pretrain`.
     """
+    if base is not None and base.path == (workdir / "encoder").resolve():
+        raise ValueError(
+            f"{base.path} is the encoder that the training goes on from, and would be replaced: "
+            "choose another workdir"
+        )
     adapted = None if low_rank is None else adapted_method(method, low_rank, base)
     trained = method if adapted is None else adapted
     result = pretrain(

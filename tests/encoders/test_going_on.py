@@ -222,6 +222,8 @@ def test_pairs_on_an_adapter_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="is an adapter itself: merge it"):
         run(load_base(adapted[0] / "encoder"), method, tmp_path, PAIRS)
+    with pytest.raises(ValueError, match=r"would be replaced: choose another workdir"):
+        run(load_base(adapted[0] / "encoder"), method, adapted[0], None)
     with pytest.raises(ValueError, match="give a base"):
         train_and_save(*(method[0], [IMAGES], method[1], tmp_path), architecture="", low_rank=PAIRS)
 
