@@ -34,8 +34,8 @@ def load_encoder(
         path: an encoder's folder as `save_encoder` writes it; a folder that transformers, timm or
             open_clip wrote (models/weights/registry.py lists the families), with its safetensors in
             one file or several; or a .safetensors file whose names tell the network (a ResNet, a
-            ConvNeXt, a Swin and others). An encoder.json in a folder replaces what its other files say. Pickles (.pth, .bin) are
-            refused; the message gives the conversion to run.
+            ConvNeXt, a Swin and others). An encoder.json in a folder replaces what its other files
+            say. Pickles (.pth, .bin) are refused; the message gives the conversion to run.
         method: for a folder of ours whose method or network is your own class: the value that it
             was trained with.
         image_size: for others' networks: an image size other than the one they were trained at; a
