@@ -212,7 +212,7 @@ def _trained(
 ) -> Callable[[], Encoder]:
     def compute() -> dict[str, Any]:
         method, training = preset()
-        batch_size = min(training.batch_size, len(pixels))
+        batch_size = min(settings.batch_size or training.batch_size, len(pixels))
         steps = training_steps(
             method,
             training,

@@ -38,6 +38,7 @@ class TransferSettings:
         steps: of each training without labels. None: those that `minutes` allow, or the method's.
         minutes: of computing in each training without labels: CPU time on a CPU, wall time
             elsewhere. A network's step is timed once, so all seeds train for as many steps.
+        batch_size: images a step of training without labels, each in two views; None: the method's.
         source_factor: the training on the source is this many times as long.
         lora_rank: an encoder is adapted by pairs of this rank beside its attention's projections,
             of twice the rank's scale, which leaves its own weights; None: by training all of it.
@@ -76,6 +77,12 @@ class TransferSettings:
     minutes: float | None = setting(
         1.0, "Minutes of computing in each training without labels (CPU time on a CPU).", main=True
     )
+    batch_size: int | None = setting(
+        None,
+        "Images a step of training without labels; the method's if not given. Fewer take less "
+        "memory.",
+        minimum=2,
+    )
     source_factor: float = setting(
         4.0, "The training on --source is this many times as long.", minimum=0
     )
@@ -111,6 +118,8 @@ class TransferSettings:
             )
         if not 0 < self.test_share < 1:
             raise ValueError(f"test_share {self.test_share}: give a share of the images, below 1")
+        if self.batch_size is not None and self.batch_size < 2:
+            raise ValueError(f"batch_size {self.batch_size}: give 2 or more")
         if self.lora_rank is not None and self.lora_rank < 1:
             raise ValueError(f"lora_rank {self.lora_rank}: give 1 or more")
         if self.layer_decay is not None and not 0 < self.layer_decay <= 1:

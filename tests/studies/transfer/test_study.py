@@ -164,6 +164,7 @@ def test_intervals_draw_groups_whole() -> None:
         ({"source_factor": float("nan")}, "source_factor nan"),
         ({"tuning_rate": float("inf")}, "tuning_rate inf"),
         ({"tuning_batch": 1}, "tuning_batch 1 at least 2"),
+        ({"batch_size": 1}, "batch_size 1"),
         ({"lora_rank": 0}, "lora_rank 0"),
         ({"layer_decay": 1.5}, "layer_decay 1.5"),
         ({"minutes": 1.0}, "either steps or minutes"),
