@@ -130,8 +130,8 @@ class StoredNetwork:
             ]
         else:
             sides = [size]
-        known = len(set(map(str, sides))) == 1 and isinstance(sides[0], int)
-        return sides[0] if known and sides[0] > 0 else None
+        side = sides[0] if len(set(map(str, sides))) == 1 else None
+        return side if isinstance(side, int) and side > 0 else None
 
     def preprocessor_settings(self) -> dict[str, Any] | None:
         """What preprocessor_config.json says; None: there is none."""
