@@ -66,7 +66,12 @@ def timm_convnexts() -> dict[str, torch.nn.Module]:
     for name, (architecture, further) in models.items():
         arguments = {**sizes, **further}
         made[name] = fill(timm.create_model(architecture, num_classes=3, **arguments))
-        settings = {"mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "input_size": [3, 32, 32]}
+        channels = further.get("in_chans", 3)
+        settings = {
+            "mean": [0.1, 0.2, 0.3][:channels],
+            "std": [0.4, 0.5, 0.6][:channels],
+            "input_size": [channels, 32, 32],
+        }
         write(
             name,
             made[name].state_dict(),
