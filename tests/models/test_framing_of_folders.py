@@ -64,10 +64,59 @@ def _timm(**settings):
         ({"size": {"shortest_edge": 256}, "resample": 3}, None),
         ({"size": 224, "resample": 3, "do_resize": False}, None),
         ({"size": "large", "resample": 3}, None),
+        # Files of the Hub: BEiT's, Swin's, DINO's. One number is both sides.
+        (
+            {
+                "size": 224,
+                "crop_size": 224,
+                "do_center_crop": False,
+                "resample": 2,
+                "feature_extractor_type": "BeitFeatureExtractor",
+            },
+            ("squash", "bilinear", None),
+        ),
+        (
+            {"size": 224, "resample": 3, "feature_extractor_type": "ViTFeatureExtractor"},
+            ("squash", "bicubic", None),
+        ),
+        ({"size": 224, "resample": 3}, ("squash", "bicubic", None)),
+        # DeiT's crops after a squash.
+        (
+            {
+                "size": 256,
+                "crop_size": 224,
+                "do_center_crop": True,
+                "resample": 3,
+                "feature_extractor_type": "DeiTFeatureExtractor",
+            },
+            None,
+        ),
+        ({"size": 224, "resample": 3, "image_processor_type": "CLIPImageProcessorFast"}, None),
+        ({"size": 224, "resample": [3]}, None),
+        # The kernel of the class, where the file is silent.
+        ({"size": 224, "image_processor_type": "ViTImageProcessor"}, ("squash", "bilinear", None)),
+        ({"size": 224, "image_processor_type": "ConvNextImageProcessor"}, None),
     ],
 )
 def test_transformers_preprocessors(tmp_path, settings, expected):
     found = _framing(tmp_path, {"preprocessor_config.json": settings})
+    assert found == (None if expected is None else Framing(224, *expected))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings", "expected"),
+    [
+        ("vit", {}, ("squash", "bilinear", None)),
+        ("swin", {}, ("squash", "bilinear", None)),
+        ("beit", {}, ("squash", "bicubic", None)),
+        ("dinov2", {"crop_size": 224, "do_center_crop": True}, (SHORTER, "bicubic", None)),
+        ("convnext", {"resample": 2}, None),
+        ("sam", {}, None),
+    ],
+)
+def test_a_processor_without_a_name_is_its_networks(tmp_path, model_type, settings, expected):
+    files = {"preprocessor_config.json": {"size": 224, **settings}}
+    found = _framing(tmp_path, files, configuration={"model_type": model_type})
     assert found == (None if expected is None else Framing(224, *expected))
 
 

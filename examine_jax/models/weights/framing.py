@@ -6,6 +6,7 @@ here (a pad, a crop after a squash), the whole image is squashed by Pillow's Lan
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,30 @@ from examine_jax.models.weights.imported import StoredNetwork
 from examine_jax.models.weights.known_encoder import KnownEncoder
 
 # Pillow's kernels by their numbers in preprocessor_config.json.
-_KERNELS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
+_KERNELS = {"0": "nearest", "1": "lanczos", "2": "bilinear", "3": "bicubic", "4": "box"}
+_KERNELS |= {"5": "hamming"}
+# transformers' processors: the kernel where the file is silent (None: it differs between versions),
+# and whether a size that is one number is the shorter side's, not both sides'.
+_PROCESSORS: dict[str, tuple[str | None, bool]] = {
+    "ViT": ("bilinear", False),
+    "DeiT": ("bicubic", False),
+    "Beit": ("bicubic", False),
+    "DINOv3ViT": ("bilinear", False),
+    "CLIP": ("bicubic", True),
+    "Bit": ("bicubic", True),
+    "Siglip": ("bicubic", True),
+    "ConvNext": (None, True),
+}
+# The processors of networks whose file names none.
+_PROCESSOR_OF = {
+    **dict.fromkeys(("vit", "vit_mae", "swin"), "ViT"),
+    **dict.fromkeys(("beit", "data2vec-vision"), "Beit"),
+    **dict.fromkeys(("dinov2", "dinov2_with_registers"), "Bit"),
+    **dict.fromkeys(("clip", "clip_vision_model"), "CLIP"),
+    **dict.fromkeys(("siglip", "siglip_vision_model"), "Siglip"),
+    **dict.fromkeys(("convnext", "convnextv2", "resnet"), "ConvNext"),
+    "dinov3_vit": "DINOv3ViT",
+}
 # What timm and open_clip take where a configuration is silent.
 _TIMM_CROP, _KERNEL = 0.875, "bicubic"
 _WHOLE = 384  # from which size on transformers' ConvNeXt is squashed, not cropped
@@ -60,13 +84,18 @@ def framing_of(stored: StoredNetwork, row: KnownEncoder | None, image_size: int)
 
 def _of_transformers(stored: StoredNetwork) -> tuple[str, str, float | None] | None:
     settings = stored.preprocessor_settings() or {}
-    kernel = _KERNELS.get(settings.get("resample"))  # type: ignore[arg-type]
+    size, crop = settings.get("size"), settings.get("crop_size")
+    cropped = bool(settings.get("do_center_crop"))
+    kernel, shorter = _PROCESSORS.get(_processor(stored, settings), (None, cropped))
+    if settings.get("resample") is not None:
+        kernel = _KERNELS.get(str(settings["resample"]))
     if kernel is None or not settings.get("do_resize", True):
         return None
-    size, crop = settings.get("size"), settings.get("crop_size")
+    if isinstance(size, int) and not shorter:
+        size = {"height": size, "width": size}
     shortest = size.get("shortest_edge") if isinstance(size, Mapping) else size
     if isinstance(size, Mapping) and "height" in size and size.get("height") == size.get("width"):
-        cut = _square(crop) if settings.get("do_center_crop") else size["height"]
+        cut = _square(crop) if cropped else size["height"]
         return ("squash", kernel, None) if cut == size["height"] else None
     if not isinstance(shortest, int) or shortest < 1:
         return None
@@ -75,10 +104,18 @@ def _of_transformers(stored: StoredNetwork) -> tuple[str, str, float | None] | N
         if shortest >= _WHOLE:
             return "squash", kernel, None
         return "shorter_side", kernel, int(shortest / share) / shortest
-    if not settings.get("do_center_crop"):
+    if not cropped:
         return None
     cut = _square(crop)
     return None if cut is None else ("shorter_side", kernel, shortest / cut)
+
+
+def _processor(stored: StoredNetwork, settings: Mapping[str, Any]) -> str:
+    """What the name of the processor's class begins with; without a name, model_type says it."""
+    for name in ("image_processor_type", "feature_extractor_type"):
+        if isinstance(settings.get(name), str):
+            return re.sub("(ImageProcessor|FeatureExtractor).*", "", settings[name])
+    return _PROCESSOR_OF.get(str(stored.configuration.get("model_type")), "")
 
 
 def _square(size: Any) -> int | None:
@@ -104,7 +141,7 @@ def _of_timm(stored: StoredNetwork) -> tuple[str, str, float | None] | None:
     side = size[-1] if isinstance(size, list) and size and isinstance(size[-1], int) else None
     if mode == "squash":
         return "squash", kernel, None
-    return "shorter_side", kernel, 1 / share if side is None else math.floor(side / share) / side
+    return "shorter_side", kernel, math.floor(side / share) / side if side else 1 / share
 
 
 def _of_open_clip(stored: StoredNetwork) -> tuple[str, str, float | None] | None:
