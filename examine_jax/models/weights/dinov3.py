@@ -59,10 +59,14 @@ class DINOv3Family:
                 f"{where}: hidden_act is {configuration.get('hidden_act')!r}, which no gated MLP "
                 f"here has; there are {', '.join(GATED)}"
             )
-        registers = configuration.get("num_register_tokens", 0)
+        registers = configuration.get("num_register_tokens") or 0
+        if not isinstance(registers, int):
+            raise ValueError(
+                f"{where}: num_register_tokens is {registers!r}; it must be a whole number from 0"
+            )
         try:
             extras = ViTExtras(
-                registers=int(registers),
+                registers=registers,
                 rotary=RotaryPositions(float(configuration.get("rope_theta", 100.0))),
             )
             layer_scale = float(configuration.get("layerscale_value", 1.0))

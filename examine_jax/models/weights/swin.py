@@ -330,7 +330,7 @@ def _check_fields(configuration: Mapping[str, Any], config: SwinConfig, where: s
         if theirs is not None and theirs != ours and theirs != [ours, ours]:
             raise ValueError(f"{where}: {name} is {theirs!r}, the tensors have {ours!r}")
     window = configuration.get("window_size")
-    if window is not None and {window} != set(config.windows):
+    if window is not None and any(side != window for side in config.windows):
         raise ValueError(
             f"{where}: window_size is {window!r}, the tensors have {list(config.windows)}"
         )

@@ -230,7 +230,10 @@ def read_transformer(
         ValueError: a tensor is missing or of another shape.
     """
     params = encoder_parameters(tensors, stored, names, biases)
-    config = stored if image_size is None else dataclasses.replace(stored, image_size=image_size)
+    try:
+        config = dataclasses.replace(stored, image_size=image_size or stored.image_size)
+    except ValueError as error:
+        raise ValueError(f"{tensors.where}: {error}; give another image_size") from error
     if stored.positions == "learned":
         leading = int(stored.class_token) if position_rows is None else position_rows
         positions = rows(tensors, names.positions, leading + stored.num_patches, stored.width)
