@@ -9,6 +9,7 @@ from benchmarks.figures import (
     detection,
     encoders,
     jobs,
+    lora,
     noise,
     scoring,
     selection,
@@ -33,6 +34,7 @@ _SUBJECTS = (
     clusters,
     slides,
     jobs,
+    lora,
 )
 
 TABLES: dict[str, Callable[[], list[str]]] = {

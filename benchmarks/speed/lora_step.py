@@ -38,6 +38,7 @@ _BATCH = flags.DEFINE_integer("batch_size", 2, "Images a step, of which each has
 _SIZE = flags.DEFINE_integer("image_size", 224, "In pixels.")
 _DEPTH = flags.DEFINE_integer("depth", 24, "Blocks; 24 is a ViT-L's.")
 _STEPS = flags.DEFINE_integer("steps", 2, "Steps that are timed.", lower_bound=1)
+_ALL = flags.DEFINE_list("kinds", list(_KINDS), "Which kinds, each in a process of its own.")
 _OUTPUT = flags.DEFINE_string("output", None, "A JSON file for the record.")
 
 
@@ -106,7 +107,7 @@ def main(arguments: list[str]) -> None:
         "load_before": os.getloadavg()[0],
         "versions": package_versions(),
     }
-    for kind in _KINDS:
+    for kind in _ALL.value:
         command = [sys.executable, "-m", "benchmarks.speed.lora_step", f"--kind={kind}"]
         command += [
             f"--{name}={value.value}"
@@ -121,10 +122,8 @@ def main(arguments: list[str]) -> None:
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         record[kind] = json.loads(output.splitlines()[-1])
         print(kind, record[kind], flush=True)
-    text = json.dumps(record, indent=2) + "\n"
-    if _OUTPUT.value is not None:
-        write_text(_OUTPUT.value, text)
-    print(text)
+        if _OUTPUT.value is not None:  # after each kind: a large one takes long to compile
+            write_text(_OUTPUT.value, json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":
