@@ -155,9 +155,11 @@ def _memory(solver: str) -> str:
 
 
 def _scoring_ratio() -> str:
-    runs = read_json("2026-11-21-scoring-speed.json")["runs"]
-    found = [runs[f"{time} UTC, 500x1024 gaussian"] for time in ("13:34", "14:09")]
-    return span([run["numpy_loop_scaled_seconds"] / run["Secular_seconds"] for run in found], 0)
+    small, _ = read_json("2026-11-30-scoring-speed-one-core.json")["runs"]
+    (size,) = small["sizes"].values()
+    loop = size["loops, scaled from a few rows"]["numpy SVD loop"]
+    spectra = ("gaussian", "decaying", "encoder")
+    return span([loop / size[name]["Secular"]["seconds"] for name in spectra], 0)
 
 
 TABLES: dict[str, Callable[[], list[str]]] = {
