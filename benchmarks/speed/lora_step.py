@@ -68,6 +68,7 @@ def measured(kind: str) -> dict[str, float]:
     program = jax.jit(make_step(trained, optimiser), donate_argnums=0).lower(state, batch, key)
     step = program.compile()
     memory = step.memory_analysis()
+    assert memory is not None
     times = []
     for _ in range(_STEPS.value + 1):
         begin, computing = time.perf_counter(), time.process_time()
