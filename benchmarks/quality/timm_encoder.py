@@ -61,7 +61,9 @@ def fill(model: torch.nn.Module) -> None:
             elif name.endswith("weight") and ("norm" in name or tensor.ndim == 1):
                 tensor.uniform_(0.5, 1.5, generator=generator)
             elif tensor.ndim >= 2 and "pos" not in name and "token" not in name:
-                tensor.normal_(0, (gain / tensor[0].numel()) ** 0.5, generator=generator)
+                # Gates of squeeze and excitation that saturate would be as good as discontinuous.
+                spread = 0.01 if ".se." in name else gain
+                tensor.normal_(0, (spread / tensor[0].numel()) ** 0.5, generator=generator)
             else:
                 tensor.normal_(0, 0.2, generator=generator)
 
