@@ -50,5 +50,5 @@ def relative_rows(side: int) -> Int[np.ndarray, "tokens tokens"]:
 def biases_of(
     table: Float[Array, "rows heads"], rows: Int[Array, "*batch queries tokens"]
 ) -> Float[Array, "*batch heads queries tokens"]:
-    """What a table adds to the logits of each head."""
-    return jnp.moveaxis(table[rows], -1, -3)
+    """What a table adds to the logits of each head, float32 (weights may be kept in half)."""
+    return jnp.moveaxis(table.astype(jnp.float32)[rows], -1, -3)

@@ -309,7 +309,8 @@ class WindowAttention(nn.Module):
             ((2 * window - 1) ** 2, self.heads),
             jnp.float32,
         )
-        bias = table[relative_positions(window)].transpose(2, 0, 1)[None]
+        # Weights may be kept in half precision; sums of them may not.
+        bias = table.astype(jnp.float32)[relative_positions(window)].transpose(2, 0, 1)[None]
         if any(shifts):
             regions = jnp.asarray(shifted_regions(sides, window, shifts))
             apart = regions[:, None, :, None] != regions[:, None, None, :]

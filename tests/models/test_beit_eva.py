@@ -21,7 +21,7 @@ from examine_jax.models import GridRotaryPositions, ViTConfig, ViTExtras, patchi
 from examine_jax.models.forward import init_network, run_network
 from examine_jax.models.layer_numbers import layer_numbers
 from examine_jax.models.layers import attend, attend_with_bias
-from examine_jax.models.relative_positions import relative_rows, table_rows
+from examine_jax.models.relative_positions import biases_of, relative_rows, table_rows
 from examine_jax.models.weights import read_network
 from examine_jax.models.weights.timm_beit import BEIT_DEFAULTS, BEIT_SIZES
 from examine_jax.models.weights.timm_eva import EVA_SIZES, eva_defaults, rotary_of
@@ -345,6 +345,15 @@ def test_rows_of_a_table_are_those_of_a_loop_over_pairs():
     assert (rows[0, 1:] == 25).all()
     assert (rows[1:, 0] == 26).all()
     assert relative_rows(1).tolist() == [[3, 1], [2, 0]]
+
+
+def test_tables_kept_in_half_precision_are_added_in_float32():
+    # A block's table and the shared one meet before they meet the logits.
+    rows = jnp.asarray(relative_rows(3))
+    table = jnp.linspace(-3, 3, table_rows(3) * 2).reshape(-1, 2).astype(jnp.bfloat16)
+    bias = biases_of(table, rows)
+    assert bias.dtype == jnp.float32
+    np.testing.assert_array_equal(bias, biases_of(table.astype(jnp.float32), rows))
 
 
 BIASED = ViTConfig(
