@@ -1,7 +1,9 @@
 """Encoders as StableHLO programs, which JAX runs without this package."""
 
+import contextlib
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -37,10 +39,11 @@ class StableHLO:
         weights, function = weights_and_function(encoder)
         size, channels = encoder.image_size, encoder.channels
         pixels = jax.export.symbolic_shape(f"batch, {size}, {size}, {channels}")
-        exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(
-            jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), weights),
-            jax.ShapeDtypeStruct(pixels, np.uint8),
-        )
+        with _without_paths():
+            exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(
+                jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), weights),
+                jax.ShapeDtypeStruct(pixels, np.uint8),
+            )
         (folder / PROGRAM).write_bytes(exported.serialize())
         with open(folder / WEIGHTS, "wb") as file:
             np.savez(file, allow_pickle=False, **weights)
@@ -59,6 +62,18 @@ channels], at the size below. They are normalised within the program.
         with np.load(folder / WEIGHTS) as stored:
             weights = dict(stored)
         return np.asarray(program.call(weights, images))
+
+
+@contextlib.contextmanager
+def _without_paths() -> Iterator[None]:
+    """Programs that are lowered within do not name the source files of this machine."""
+    name = "jax_traceback_in_locations_limit"
+    before = getattr(jax.config, name)
+    jax.config.update(name, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 def weights_and_function(encoder: Encoder) -> tuple[dict[str, np.ndarray], Any]:
