@@ -14,7 +14,7 @@ import pytest
 from safetensors import safe_open
 
 from examine_jax.encoders import Encoder, ImportedEncoder, load_encoder
-from examine_jax.encoders.exports.card import ModelCard
+from examine_jax.encoders.exports.card import ModelCard, card_text
 from examine_jax.encoders.exports.export import export_encoder
 from examine_jax.encoders.exports.onnx_file import ONNX
 from examine_jax.encoders.exports.other_libraries import Timm, Transformers
@@ -269,6 +269,17 @@ def test_a_card_says_what_the_encoder_takes_gives_and_inherits(tmp_path: pathlib
         "read back, features differ by 0.0e+00",
     ):
         assert part in card, part
+
+
+def test_a_card_is_one_table_and_names_no_folder(tmp_path: pathlib.Path) -> None:
+    encoder = _encoder(PLAIN, base={"name": "ward_7/encoder"})
+    card = ModelCard("a\nb", licence="MIT | GPL\n\nevil", images="7 | 8")
+    text = card_text(encoder, "timm", "", card, None)
+    assert text.startswith("# a b\n\n")
+    assert "| trained on | 7 \\| 8 |\n" in text
+    assert "| licence | MIT \\| GPL evil |\n" in text
+    assert "starting from another encoder |" in text
+    assert "ward_7" not in text
 
 
 def test_an_export_becomes_an_encoder_again_and_can_be_exported(tmp_path: pathlib.Path) -> None:

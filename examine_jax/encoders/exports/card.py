@@ -48,8 +48,8 @@ def card_text(
         "licence": _licence(encoder, card),
         "format": _format(format, difference),
     }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value)
-    return f"""# {card.name}
+    table = "\n".join(f"| {name} | {_one_line(value)} |" for name, value in rows.items() if value)
+    return f"""# {_one_line(card.name)}
 
 An encoder of images, written by examine_jax.
 
@@ -66,6 +66,11 @@ Features are for research: compare them on images of your own before you rely on
 """
 
 
+def _one_line(text: str) -> str:
+    """A text as a cell of a table: a line break or a bar would end it."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
 def _trained_by(encoder: Encoder) -> str:
     training = encoder.training
     base = training.get("base")
@@ -76,8 +81,9 @@ def _trained_by(encoder: Encoder) -> str:
         return "others" if known is None else f"others: {known_encoder(known, known).hub}"
     if base is None:
         return own
-    start = base.get("name") if known is None else known_encoder(known, known).hub
-    return f"{own}, starting from {start or 'another encoder'}"
+    # The name of the base's folder stays here: it may tell where the images come from.
+    start = "another encoder" if known is None else known_encoder(known, known).hub
+    return f"{own}, starting from {start}"
 
 
 def _images(training: dict[str, Any]) -> str:
