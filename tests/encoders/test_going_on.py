@@ -80,7 +80,7 @@ def same(first: Any, second: Any) -> bool:
 def test_a_method_takes_over_the_network_and_its_pixels(base: Base, method: Any) -> None:
     assert method[0].encoder == VIT
     assert method[0].pixels == PIXELS
-    held = method_from(base, "byol_tracin", preset="small", steps=2)[0]
+    held: Any = method_from(base, "byol_tracin", preset="small", steps=2)[0]
     assert held.encoder == VIT
     assert held.byol.pixels == PIXELS
 

@@ -48,9 +48,9 @@ def test_an_adapter_of_peft_gives_the_same_features() -> None:
     for name, value in golden.items():
         if "lora_" not in name:
             continue
-        block, layer, which = re.fullmatch(
-            r"blocks\.(\d+)\.(.*)\.lora_([AB])\.weight", name
-        ).groups()
+        found = re.fullmatch(r"blocks\.(\d+)\.(.*)\.lora_([AB])\.weight", name)
+        assert found is not None
+        block, layer, which = found.groups()
         here = adapter.setdefault(f"block_{block}", {})
         for part in LAYERS[layer]:
             here = here.setdefault(part, {})
@@ -81,9 +81,8 @@ def test_layers_are_numbered_as_by_timm(network: str) -> None:
 
 
 def _ours(name: str, network: str) -> str:
-    if re.fullmatch(r"layer(\d)\..*", name):
-        stage, block = re.match(r"layer(\d)\.(\d+)", name).groups()
-        return f"stage_{int(stage) - 1}_block_{block}"
+    if found := re.match(r"layer(\d)\.(\d+)\.", name):
+        return f"stage_{int(found[1]) - 1}_block_{found[2]}"
     if network == "densenet":
         name = name.removeprefix("features.")
         if found := re.match(r"denseblock(\d)\.denselayer(\d+)", name):
