@@ -14,6 +14,7 @@ _WITHOUT_EFFECT = re.compile(
     "|problem_type|finetuning_task|initializer_(range|factor)|.*dropout.*|drop_path_rate"
     "|out_features|out_indices|stage_names|reshape_hidden_states|apply_layernorm|output_.*"
     "|return_dict|use_cache|torchscript|tie_word_embeddings|use_mask_token|encoder_stride"
+    "|gradient_checkpointing|attn_implementation"
     "|pooler_.*|decoder_.*|mask_ratio|norm_pix_loss|use_(return_dict|bfloat16)|.*loss.*"
     # Of the generation of texts, which older files hold for every network.
     "|(max|min)_length|temperature|top_[kp]|typical_p|num_beams|num_beam_groups|.*_penalty"
@@ -34,7 +35,7 @@ def read_json(file: pathlib.Path) -> dict[str, Any]:
             f"{file} is larger than {_LARGEST >> 20} MiB, too large for a configuration"
         )
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not readable JSON: {error}") from error
     if not isinstance(content, dict):

@@ -12,7 +12,7 @@ from typing import Any
 
 from examine_jax.images.decoding.framing import Framing
 from examine_jax.models.weights.encoder_json import FILE
-from examine_jax.models.weights.imported import StoredNetwork
+from examine_jax.models.weights.imported import StoredNetwork, is_done
 from examine_jax.models.weights.known_encoder import KnownEncoder
 
 # Pillow's kernels by their numbers in preprocessor_config.json.
@@ -89,7 +89,7 @@ def _of_transformers(stored: StoredNetwork) -> tuple[str, str, float | None] | N
     kernel, shorter = _PROCESSORS.get(_processor(stored, settings), (None, cropped))
     if settings.get("resample") is not None:
         kernel = _KERNELS.get(str(settings["resample"]))
-    if kernel is None or not settings.get("do_resize", True):
+    if kernel is None or not is_done(settings, "do_resize"):
         return None
     if isinstance(size, int) and not shorter:
         size = {"height": size, "width": size}

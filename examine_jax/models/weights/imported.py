@@ -112,10 +112,10 @@ class StoredNetwork:
             )
         # There, pixels are bytes * rescale_factor; here, bytes / 255.
         factor = 255.0
-        if settings.get("do_rescale", True):
+        if is_done(settings, "do_rescale"):
             factor *= positive_number(settings, "rescale_factor", 1 / 255, str(file))
         mean, deviation = settings.get("image_mean"), settings.get("image_std")
-        if not settings.get("do_normalize", True):
+        if not is_done(settings, "do_normalize"):
             mean, deviation = [0.0], [1.0]
         return normalisation(mean, deviation, factor, file)
 
@@ -177,6 +177,12 @@ class BareFamily(Protocol):
     def read(self, tensors: Tensors, image_size: int | None) -> ImportedNetwork:
         """The network, at another image size where given."""
         ...
+
+
+def is_done(settings: Mapping[str, Any], step: str) -> bool:
+    """Whether a preprocessor takes a step; without a word, or with null, it does."""
+    value = settings.get(step)
+    return True if value is None else bool(value)
 
 
 def normalisation(

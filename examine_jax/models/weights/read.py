@@ -126,10 +126,12 @@ def _read_folder(folder: pathlib.Path, image_size: int | None, widen: bool) -> I
     if says_no_network(configuration):
         told = configuration_of(tensors) or {}
         configuration = description.configured(merged(told, stored))
-    if not configuration:
+    if says_no_network(configuration):
+        example = next(iter(sorted(tensors.arrays)), "none")
         raise ValueError(
-            f"{folder} has no config.json, and no {FILE} that says what it is; its tensors' shapes "
-            "are of no encoder of the table"
+            f"{folder} has no config.json or {FILE} that says what it is, and the names and shapes "
+            f"of its tensors (such as {example}) do not tell it: say it in {FILE}; if the names "
+            'begin with something of their own, say that too ({"prefix": "backbone."})'
         )
     source = StoredNetwork(folder, configuration, tensors, description, where.name)
     if row is not None:

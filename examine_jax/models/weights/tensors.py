@@ -63,7 +63,7 @@ class Tensors:
         """The tensor of this name and shape.
 
         Raises:
-            ValueError: it is missing or of another shape.
+            ValueError: it is missing, of another shape, or holds values that are no finite numbers.
         """
         if name not in self.arrays:
             raise ValueError(f"{self.where} lacks the tensor {name} {list(shape)}")
@@ -72,6 +72,11 @@ class Tensors:
             raise ValueError(
                 f"{self.where}: the tensor {name} is {list(array.shape)}, the network asks for "
                 f"{list(shape)}"
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(
+                f"{self.where}: the tensor {name} holds values that are no finite numbers (NaN or "
+                "infinity), so all features would be; take the file in float32 or bfloat16"
             )
         self._taken.add(name)
         return array
