@@ -151,7 +151,8 @@ class Encoder:
 
         Args:
             images: uint8 [N, H, W, C].
-            batch_size: images at once on each device; SAM takes at most its `images_at_once`.
+            batch_size: images at once on each device; a vision transformer and SAM take at most
+                their `images_at_once`, as attention takes much memory where images are large.
             fill_memory: whether an accelerator takes larger batches, by twos, as its memory allows.
             on_progress: called as on_progress(done, count) after each batch.
             on_speed: called with the speed at the end.

@@ -21,6 +21,7 @@ __all__ = ["ComputeDtype", "Pooling", "ViTConfig", "ViTExtras", "VisionTransform
 
 Pooling = Literal["mean", "class_token", "class_and_mean", "attention"]
 ComputeDtype = Literal["float32", "bfloat16"]
+_MOST_LOGITS = 1 << 29  # of the images that are embedded at once
 _CHOICES = {
     "pooling": get_args(Pooling),
     "dtype": get_args(ComputeDtype),
@@ -171,6 +172,12 @@ class ViTConfig:
     @property
     def num_patches(self) -> int:
         return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def images_at_once(self) -> int:
+        """How many have attention logits of one block, in float32, of at most 2 GiB; from 1."""
+        tokens = self.leading + self.num_patches
+        return max(1, _MOST_LOGITS // (self.heads * tokens**2))
 
     @property
     def patch_values(self) -> int:

@@ -107,3 +107,12 @@ def test_a_vit_pools_by_its_setting():
     variables = module.init(jax.random.key(1), images)
     assert module.apply(variables, images, method="tokens").shape == (3, 5, 8)
     assert module.apply(variables, images).shape == (3, 8)
+
+
+def test_a_vit_embeds_fewer_large_images_at_once():
+    # A block's logits: heads x tokens^2 float32 numbers an image, 2 GiB together.
+    large = ViTConfig(518, 14, 3, width=768, depth=12, heads=12, mlp_width=3072)
+    assert large.images_at_once == 23
+    usual = dataclasses.replace(large, image_size=224, patch_size=16)
+    assert usual.images_at_once > 1000
+    assert dataclasses.replace(large, image_size=14 * 512).images_at_once == 1

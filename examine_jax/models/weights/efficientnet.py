@@ -26,6 +26,7 @@ from examine_jax.models.weights.imported import (
     ImportedNetwork,
     PixelNormalisation,
     StoredNetwork,
+    is_done,
     normalisation,
 )
 from examine_jax.models.weights.tensors import Tensors
@@ -256,7 +257,7 @@ def _transformers_pixels(stored: StoredNetwork) -> PixelNormalisation | None:
     if pixels is None or stored.description.mean is not None or settings is None:
         return pixels
     means, deviations = pixels
-    if settings.get("rescale_offset", False) and settings.get("do_rescale", True):
+    if settings.get("rescale_offset", False) and is_done(settings, "do_rescale"):
         factor = 255 * positive_number(settings, "rescale_factor", 1 / 255, stored.where)
         means = tuple(mean + 1 / factor for mean in means)
     of_efficientnet = str(settings.get("image_processor_type")).startswith("EfficientNet")
