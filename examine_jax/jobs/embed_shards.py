@@ -33,6 +33,7 @@ from examine_jax.common.shapes import Float, UInt8
 from examine_jax.encoders import Encoder
 from examine_jax.encoders.settings import DEFAULT_USE, EncoderUse
 from examine_jax.images import SkippedImage, load_images, stream_images
+from examine_jax.images.decoding.framing import Framing
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
 from examine_jax.images.decoding.tiling import HALF_MICROMETRE, Tiling, place_in_slide
 from examine_jax.images.decoding.unreadable import UnreadableImage
@@ -119,14 +120,9 @@ def embed_into_shards(
     headers = JobHeaders.read((images,), privacy, outside=(folder,), hashed=True, progress=progress)
     with headers.hiding():
         trained = use.load(encoder, pooling)
+        shown = dicom_settings(images, trained.training, intensity_range, dicom_window)
         source = _source(
-            images,
-            trained,
-            progress,
-            split=split,
-            slicing=slicing,
-            tiling=tiling,
-            **dicom_settings(images, trained.training, intensity_range, dicom_window),
+            images, trained, progress, split=split, slicing=slicing, tiling=tiling, **shown
         )
         parts = _Parts(len(source.names), shards.shard_rows, folder)
         job = _Job(images, trained, source, headers, batch_size, use.fill_memory)
@@ -138,6 +134,7 @@ def embed_into_shards(
             "use": to_plain(use),
             "pooling": pooling,
             "shard_rows": shards.shard_rows,
+            **_reading(trained, shown, slicing, tiling),
         }
         check_same("images, encoder or settings", configuration)
         if is_first():
@@ -364,6 +361,22 @@ def _images_digest(source: _Source) -> str:
         return digest_arrays([source.pixels])
     status = map(os.stat, dict.fromkeys(getattr(source.pixels, "files", ())))
     return _text_digest(f"{one.st_size} {one.st_mtime_ns}" for one in status)
+
+
+def _reading(
+    trained: Encoder, shown: Mapping[str, Any], slicing: Slicing, tiling: Tiling
+) -> dict[str, Any]:
+    """How files become pixels. Defaults are left out: earlier versions did not write them."""
+    size = trained.load_size
+    usual = {"intensity_range": None, "dicom_window": 1}
+    found = {name: to_plain(value) for name, value in shown.items() if value != usual[name]}
+    if isinstance(size, Framing):
+        found["framing"] = to_plain(size)
+    if slicing != EVERY_SLICE:
+        found["slicing"] = to_plain(slicing)
+    if tiling != HALF_MICROMETRE:
+        found["tiling"] = to_plain(tiling)
+    return found
 
 
 def _identifiers(headers: JobHeaders, images: str | os.PathLike[str]) -> str | None:
