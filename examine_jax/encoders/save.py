@@ -12,13 +12,13 @@ from examine_jax.common.configuration import differences, from_plain, to_plain
 from examine_jax.common.shapes import PyTree
 from examine_jax.common.tensor_folder import read_tensors, tensor_names, write_folder
 from examine_jax.encoders.encoder import Encoder
+from examine_jax.images.decoding.framing import Framing
 from examine_jax.models.weights import read_json, vit_mae_tensors
 from examine_jax.pretraining.methods.mae import MAE
 from examine_jax.pretraining.pixels import PixelScale
 from examine_jax.training.method import Method
 
 FORMAT_VERSION = 1
-_LANCZOS = 1  # PIL.Image.Resampling.LANCZOS, as transformers' files have it
 
 
 def save_encoder(
@@ -57,8 +57,8 @@ def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
     """Writes a masked autoencoder as transformers' ViTMAE.
 
     ViTMAEForPreTraining.from_pretrained(folder) and `load_encoder` read it. The folder has
-    config.json, model.safetensors and preprocessor_config.json (the pixels' scale); it is written
-    whole or not at all.
+    config.json, model.safetensors and preprocessor_config.json (how images come to the size, and
+    the pixels' scale); it is written whole or not at all.
 
     Raises:
         OSError: the folder cannot be written.
@@ -66,8 +66,7 @@ def export_vit_mae(folder: str | os.PathLike[str], encoder: Encoder) -> None:
             a file, or a folder that is no encoder's, is in the way.
     """
     configuration, tensors = vit_mae_content(encoder)
-    mean, deviation = pixel_scale(encoder)
-    preprocessor = preprocessor_config(encoder.image_size, mean, deviation)
+    preprocessor = preprocessor_config(framing_of(encoder), *pixel_scale(encoder))
     files = {"config.json": configuration, "preprocessor_config.json": preprocessor}
     write_folder(pathlib.Path(folder), tensors, files, "an encoder's")
 
@@ -119,15 +118,30 @@ def pixel_scale(encoder: Encoder) -> tuple[tuple[float, ...], tuple[float, ...]]
     return pixels.mean * times, pixels.deviation * times
 
 
+def framing_of(encoder: Encoder) -> Framing:
+    """How images of any shape come to an encoder's size, also where it is the default."""
+    size = encoder.load_size
+    return size if isinstance(size, Framing) else Framing(encoder.image_size)
+
+
 def preprocessor_config(
-    image_size: int, mean: tuple[float, ...], deviation: tuple[float, ...]
+    framing: Framing, mean: tuple[float, ...], deviation: tuple[float, ...]
 ) -> dict[str, Any]:
-    """transformers' preprocessor_config.json: the whole image squashed to the size, and scaled."""
+    """transformers' preprocessor_config.json: how images are resized, and the pixels' scale."""
+    square = {"height": framing.size, "width": framing.size}
+    if framing.rule == "squash":
+        resize: dict[str, Any] = {"image_processor_type": "ViTImageProcessor", "size": square}
+    else:
+        resize = {
+            "image_processor_type": "BitImageProcessor",
+            "size": {"shortest_edge": framing.shorter_side},
+            "do_center_crop": True,
+            "crop_size": square,
+        }
     return {
-        "image_processor_type": "ViTImageProcessor",
+        **resize,
         "do_resize": True,
-        "size": {"height": image_size, "width": image_size},
-        "resample": _LANCZOS,
+        "resample": int(framing.kernel),
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,

@@ -19,6 +19,7 @@ from examine_jax.encoders.imported import ImportedEncoder
 from examine_jax.encoders.load import KNOWN
 from examine_jax.encoders.save import export_vit_mae
 from examine_jax.images.augmentation import simclr_views
+from examine_jax.images.decoding.framing import Framing
 from examine_jax.models import DecoderConfig, FlaxEncoder, ResNetConfig, ViTConfig, architecture
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import MAE, PixelScale
@@ -338,6 +339,15 @@ def test_an_exported_autoencoder_is_the_vit_mae_that_was_read(tmp_path):
     assert {key: said[key] for key in said} == {key: meant[key] for key in said}
     again = load_encoder(tmp_path / "exported")
     assert_same(again, encoder.method, encoder.params, encoder.state)
+    assert again.framing == encoder.framing
+
+
+def test_an_exported_autoencoder_says_how_images_come_to_its_size(tmp_path):
+    encoder = load_encoder(GOLDEN / "weights" / "vit_mae")
+    for number, (rule, kernel) in enumerate((("squash", "bilinear"), ("shorter_side", "bicubic"))):
+        framing = Framing(encoder.image_size, rule, kernel)
+        export_vit_mae(tmp_path / str(number), dataclasses.replace(encoder, framing=framing))
+        assert load_encoder(tmp_path / str(number)).framing == framing
 
 
 def test_transformers_reads_an_exported_autoencoder(params, images, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 
 from examine_jax.common.shapes import PyTree
 from examine_jax.encoders.encoder import Encoder
-from examine_jax.encoders.save import pixel_scale
+from examine_jax.encoders.save import framing_of, pixel_scale
 from examine_jax.images.decoding.framing import Framing
 
 
@@ -62,8 +62,10 @@ class Parts:
 def parts_of(encoder: Encoder) -> Parts:
     """The network within an encoder, without what else its method has."""
     stats = encoder.state.get("batch_stats", {}).get("encoder", {})
-    size = encoder.load_size
-    framing = size if isinstance(size, Framing) else Framing(encoder.image_size)
     return Parts(
-        encoder.method.encoder, encoder.params["encoder"], stats, *pixel_scale(encoder), framing
+        encoder.method.encoder,
+        encoder.params["encoder"],
+        stats,
+        *pixel_scale(encoder),
+        framing_of(encoder),
     )

@@ -119,18 +119,7 @@ Its encoder hides patches unless `mask_ratio` is 0: to embed images, take the fo
 
 
 def _preprocessor(parts: Parts) -> dict[str, Any]:
-    settings = preprocessor_config(parts.config.image_size, parts.mean, parts.deviation)
-    framing = parts.framing
-    settings["resample"] = int(framing.kernel)
-    if framing.rule == "shorter_side":
-        square = {"height": framing.size, "width": framing.size}
-        settings |= {
-            "image_processor_type": "BitImageProcessor",
-            "size": {"shortest_edge": framing.shorter_side},
-            "do_center_crop": True,
-            "crop_size": square,
-        }
-    return settings
+    return preprocessor_config(parts.framing, parts.mean, parts.deviation)
 
 
 def _crop_share(framing: Framing) -> float:
