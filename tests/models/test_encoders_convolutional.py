@@ -4,6 +4,7 @@ The networks are golden/make_encoders_convolutional.py's.
 """
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ from examine_jax.models import (
 from examine_jax.models.layer_numbers import layer_numbers
 from examine_jax.models.resnet import convolve
 from examine_jax.models.weights import read_network
-from tests.support.convolutional_encoders import relative_error, tensors, write
+from tests.support.convolutional_encoders import networks, relative_error, tensors, write
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,48 @@ def test_a_torchxrayvision_file_needs_its_pixels(tmp_path):
     np.testing.assert_allclose(scaled, (2 * pixels - 1) * 1024)
     assert network.known == "torchxrayvision"
     assert relative_error(network, "torchxrayvision_densenet", 64) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["resnext", "resnet_d"])
+def test_a_resnet_of_one_channel_needs_its_pixels(tmp_path, name):
+    stored = tensors(name)
+    stem = "conv1.weight" if name == "resnext" else "conv1.0.weight"
+    folder = write(tmp_path, name, stored | {stem: np.ascontiguousarray(stored[stem][:, :1])})
+    with pytest.raises(ValueError, match="images of 1 channels, and nothing says"):
+        read_network(folder / "model.safetensors")
+    (folder / "config.json").unlink()
+    architecture = networks()[name]["files"]["config.json"]["architecture"]
+    described = {"architecture": architecture}
+    (folder / "encoder.json").write_text(json.dumps(described))
+    with pytest.raises(ValueError, match="images of 1 channels, and nothing says"):
+        read_network(folder)
+    described |= {"mean": 0.5, "deviation": 0.25}
+    (folder / "encoder.json").write_text(json.dumps(described))
+    network = read_network(folder)
+    assert (network.pixel_mean, network.pixel_deviation) == ((0.5,), (0.25,))
+
+
+def test_radimagenet_s_names_are_torchvision_s_and_need_their_pixels(tmp_path):
+    expected = read_network(write(tmp_path, "resnext"))
+    numbered = {"conv1": "0", "bn1": "1", **{f"layer{i}": f"{i + 3}" for i in (1, 2, 3, 4)}}
+    stored = {}
+    for name, array in tensors("resnext").items():
+        first, rest = name.split(".", 1)
+        if first in numbered:
+            stored[f"backbone.{numbered[first]}.{rest}"] = array
+    folder = write(tmp_path, "resnext", stored)
+    assert relative_error(read_network(folder), "resnext", 33) < 1e-5
+    with pytest.raises(ValueError, match="RadImageNet's names"):
+        read_network(folder / "model.safetensors")
+    (folder / "config.json").unlink()
+    described = {"architecture": networks()["resnext"]["files"]["config.json"]["architecture"]}
+    (folder / "encoder.json").write_text(json.dumps(described))
+    with pytest.raises(ValueError, match="RadImageNet's names"):
+        read_network(folder)
+    (folder / "encoder.json").write_text(json.dumps(described | {"mean": 0.5, "deviation": 0.5}))
+    network = read_network(folder)
+    assert network.pixel_mean == (0.5,)
+    assert jax.tree.all(jax.tree.map(np.array_equal, network.params, expected.params))
 
 
 def test_torchvision_s_first_names_are_those_of_today(tmp_path):

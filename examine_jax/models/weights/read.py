@@ -47,9 +47,10 @@ def read_network(
     """Reads a network of another library. Downloads and unpickles nothing.
 
     Pixels are normalised as encoder.json, preprocessor_config.json or timm's pretrained_cfg says.
-    Without them, transformers' ViT and SigLIP use (x - 0.5) / 0.5, CLIP and OpenCLIP CLIP's mean
-    and deviation, ViTMAE, DINOv2, DINOv3 and ResNets ImageNet's; images of other than three
-    channels stay in [0, 1] there. A folder of timm's transformers or of a ConvNeXt is refused.
+    Without them, transformers' ViT, BEiT and SigLIP use (x - 0.5) / 0.5, CLIP and OpenCLIP CLIP's
+    mean and deviation, ViTMAE, DINOv2, DINOv3, Swin, SAM and ResNets ImageNet's; where these would
+    be CLIP's or ImageNet's, images of other than three channels stay in [0, 1]. A folder of timm's
+    transformers, of facebookresearch's DINOs or of a ConvNeXt is refused.
 
     Args:
         path: a folder with config.json and safetensors in one file or several, as transformers,

@@ -15,7 +15,6 @@ from examine_jax.models.weights.configuration import refuse_unknown_fields
 from examine_jax.models.weights.convolutions import batch_norm, convolution, pointwise
 from examine_jax.models.weights.imported import (
     IMAGENET,
-    UNCHANGED,
     ImportedNetwork,
     PixelNormalisation,
     StoredNetwork,
@@ -29,6 +28,7 @@ from examine_jax.models.weights.timm_arguments import (
     refuse_other_pool,
     shape_of,
 )
+from examine_jax.models.weights.transformer import renamed
 
 # transformers' names to torchvision's; timm uses torchvision's.
 _FROM_TRANSFORMERS = (
@@ -42,6 +42,17 @@ _FROM_TRANSFORMERS = (
     (r"\.layer\.(\d+)\.normalization\.", lambda m: f".bn{int(m[1]) + 1}."),
     (r"\.shortcut\.convolution\.", ".downsample.0."),
     (r"\.shortcut\.normalization\.", ".downsample.1."),
+)
+# RadImageNet's to torchvision's: the children of a nn.Sequential, by number.
+_FROM_SEQUENTIAL = (
+    (r"^backbone\.0\.", "conv1."),
+    (r"^backbone\.1\.", "bn1."),
+    *((rf"^backbone\.{i + 3}\.", f"layer{i}.") for i in (1, 2, 3, 4)),
+)
+_FIRST_OF_SEQUENTIAL = "backbone.0.weight"
+_IN_A_FOLDER = (
+    "put it into a folder as model.safetensors, with an encoder.json such as "
+    '{"architecture": "resnet50", "mean": ..., "deviation": ...}'
 )
 
 # timm's networks of these forms. Others have the same tensors, but blur where they shrink a map
@@ -101,7 +112,8 @@ class TimmResNetFamily:
             )
         given = model_args(stored.configuration, stored.where)
         size = image_size or image_size_of(stored.configuration, given, stored.where)
-        config = resnet_config(stored.tensors, size or 224)
+        tensors = renamed(stored.tensors, _FROM_SEQUENTIAL)
+        config = resnet_config(tensors, size or 224)
         refuse_other_arguments(given, _timm_arguments(config), ("global_pool",), stored.where)
         _refuse_other_parts(match, given, config.parts, stored.where)
         refuse_other_pool(stored.configuration, given, stored.where)
@@ -110,7 +122,9 @@ class TimmResNetFamily:
         pixels = stored.preprocessor_normalisation() or normalisation(
             settings.get("mean"), settings.get("std"), 1.0, stored.folder / "config.json"
         )
-        return read_state_dict(stored.tensors, size, pixels)
+        if pixels is None and _FIRST_OF_SEQUENTIAL in stored.tensors.arrays:
+            _refuse_radimagenet(stored.tensors)
+        return read_state_dict(tensors, size, pixels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +133,21 @@ class BareResNetFamily:
 
     def recognises(self, tensors: Tensors) -> bool:
         names = ("conv1.weight", "conv1.0.weight", "layer1.0.conv1.weight")
-        return any(name in tensors.arrays for name in names)
+        first = tensors.arrays.get(_FIRST_OF_SEQUENTIAL)
+        radimagenet = first is not None and "backbone.4.0.conv1.weight" in tensors.arrays
+        return radimagenet or any(name in tensors.arrays for name in names)
 
     def read(self, tensors: Tensors, image_size: int | None) -> ImportedNetwork:
+        if _FIRST_OF_SEQUENTIAL in tensors.arrays:
+            _refuse_radimagenet(tensors)
         return read_state_dict(tensors, image_size)
+
+
+def _refuse_radimagenet(tensors: Tensors) -> None:
+    raise ValueError(
+        f"{tensors.where} holds a ResNet under RadImageNet's names, and nothing says how pixels "
+        f"are normalised, which its authors' code does in several ways: {_IN_A_FOLDER}"
+    )
 
 
 def read_state_dict(
@@ -133,16 +158,22 @@ def read_state_dict(
     Args:
         tensors: the state dict; a classifier in it is ignored.
         image_size: None: 224.
-        pixels: how pixels are normalised; None: ImageNet's mean and deviation, for three channels.
+        pixels: how pixels are normalised; None: by ImageNet's mean and deviation.
 
     Raises:
-        ValueError: it is no ResNet's, or a tensor is missing or of another shape.
+        ValueError: it is no ResNet's; a tensor is missing or of another shape; or `pixels` is None
+            and the images have other than three channels.
     """
     config = resnet_config(tensors, image_size)
+    if pixels is None and config.channels != 3:
+        raise ValueError(
+            f"{tensors.where} holds a ResNet for images of {config.channels} channels, and nothing "
+            f"says how pixels are normalised: {_IN_A_FOLDER}, or "
+            '{"known": "torchxrayvision-resnet50"} for torchxrayvision\'s'
+        )
     params, stats = jax.tree.map(jnp.asarray, resnet_variables(tensors, config))
     tensors.refuse_unused(r"(fc|classifier|head)\.")
-    mean, deviation = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
-    return ImportedNetwork(config, params, stats, mean, deviation)
+    return ImportedNetwork(config, params, stats, *(pixels or IMAGENET))
 
 
 def with_torchvision_names(tensors: Tensors) -> Tensors:
