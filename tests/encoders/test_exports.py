@@ -221,6 +221,13 @@ def test_onnx_gives_the_features_of_any_number_of_images(
         np.testing.assert_allclose(alone[0], row, rtol=0, atol=1e-5 * np.abs(row).max())
 
 
+def test_vit_mae_holds_no_choice_of_outputs(tmp_path: pathlib.Path) -> None:
+    encoder = load_encoder(GOLDEN.parent / "weights" / "vit_mae").with_readout("patch_mean", [1])
+    with pytest.raises(ValueError, match="leave out feature and layers"):
+        FORMATS["vit_mae"].write(encoder, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_onnx_weights_beyond_a_files_limit_lie_beside_it(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 
 import numpy as np
@@ -12,6 +13,7 @@ from examine_jax.encoders.exports.stablehlo import weights_and_function
 
 FILE = "encoder.onnx"
 _LARGEST = 3 << 29  # bytes of weights within the file, which protobuf limits to 2 GiB
+_ITEM = 4  # bytes of a number; the few small constants of eight are not worth telling apart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,9 @@ class ONNX:
             "deviation": json.dumps(parts.deviation),
         }
         model = onnx_model(function, weights, (size, size, channels), RULES, properties)
-        apart = sum(array.nbytes for array in weights.values()) > _LARGEST
+        # Also tables that were computed from the weights, which can be larger than these.
+        held = sum(math.prod(one.dims) * _ITEM for one in model.graph.initializer)
+        apart = held > _LARGEST
         onnx.save_model(
             model,
             folder / FILE,

@@ -100,6 +100,7 @@ class ViTMAE:
 
     def write(self, encoder: Encoder, folder: pathlib.Path) -> str:
         parts = parts_of(encoder)
+        _check_whole(encoder, self.name)
         configuration, tensors = vit_mae_content(encoder)
         network = WrittenNetwork(tensors, configuration, "")
         _write(folder, network, parts, {"preprocessor_config.json": _preprocessor(parts)})
@@ -143,12 +144,16 @@ def _laid_out(
             f"{', '.join(one.__name__.removesuffix('Config') for one in layouts)}; take the format "
             "onnx or stablehlo"
         )
+    _check_whole(encoder, library)
+    return layouts[kind](parts.config, parts.params, parts.batch_stats)
+
+
+def _check_whole(encoder: Encoder, library: str) -> None:
     if encoder.readout is not None:
         raise ValueError(
             f"{library}'s folders hold the network, not which of its outputs are read: leave out "
             "feature and layers, or take the format onnx or stablehlo"
         )
-    return layouts[kind](parts.config, parts.params, parts.batch_stats)
 
 
 def _write(
