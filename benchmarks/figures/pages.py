@@ -15,6 +15,7 @@ from benchmarks.figures import (
     selection,
     slides,
     studies,
+    transfer,
     values,
 )
 from benchmarks.figures.cells import ROOT
@@ -29,6 +30,7 @@ _SUBJECTS = (
     values,
     selection,
     studies,
+    transfer,
     scoring,
     detection,
     clusters,
