@@ -12,6 +12,7 @@ from examine_jax.common.configuration import from_plain, to_plain
 from examine_jax.common.shapes import PyTree
 from examine_jax.common.tensor_folder import tensor_names, write_folder
 from examine_jax.encoders.encoder import Encoder
+from examine_jax.encoders.resized import same_weights
 from examine_jax.encoders.save import (
     configuration_of,
     read_configuration,
@@ -39,6 +40,13 @@ class BaseOfAdapter:
     fingerprint: str
     path: str
     image_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("name", "fingerprint", "path"):
+            if not isinstance(getattr(self, field), str):
+                raise ValueError(f"the {field} of an adapter's base is {getattr(self, field)!r}")
+        if self.image_size is not None and type(self.image_size) is not int:
+            raise ValueError(f"the image_size of an adapter's base is {self.image_size!r}")
 
 
 def save_adapter(
@@ -91,7 +99,8 @@ def read_adapter(
         base: where the base is now; None: where it was.
 
     Raises:
-        ValueError: the base is not there, or is another one; or as `read_encoder`.
+        ValueError: the base is not there, is another one or another network, or is an adapter
+            itself; or as `read_encoder`.
     """
     file = folder / "config.json"
     configuration, method = read_configuration(folder, known)
@@ -99,10 +108,14 @@ def read_adapter(
     if not isinstance(adapter, dict) or not {"low_rank", "base"} <= adapter.keys():
         raise ValueError(f"{file} says nothing of the adapter in {ADAPTER}: it has no 'adapter'")
     low_rank = from_plain(adapter["low_rank"], (LowRank,), str(file))
+    if not isinstance(low_rank, LowRank):
+        raise ValueError(f"{file}: the adapter's low_rank is not described as it should be")
     try:
         its = BaseOfAdapter(**adapter["base"])
-    except TypeError as error:
-        raise ValueError(f"{file}: the adapter's base is not described as it should be") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{file}: the adapter's base is not described as it should be: {error}"
+        ) from error
     place = pathlib.Path(its.path if base is None else base)
     if not place.exists():
         raise ValueError(
@@ -110,11 +123,21 @@ def read_adapter(
             '(load_encoder(folder, base=...), or "path" in the adapter\'s config.json), or merge '
             "the adapter where its base is"
         )
+    if is_adapter(place):
+        raise ValueError(
+            f"{folder} is an adapter of {its.name}; {place} is an adapter itself, which can be no "
+            "base: give the encoder that it was trained on"
+        )
     encoder, fingerprint = load(place, its.image_size)
     if fingerprint != its.fingerprint:
         raise ValueError(
             f"{folder} is an adapter of {its.name} (fingerprint {its.fingerprint}); {place} is "
             f"another encoder (fingerprint {fingerprint}): give the one that it was trained on"
+        )
+    if not same_weights(encoder.method.encoder, method.encoder):
+        raise ValueError(
+            f"{file}: the network is {method.encoder}; that of the adapter's base is "
+            f"{encoder.method.encoder}"
         )
     adapted = LowRankMethod(method, low_rank)
     params, state = shapes_of(adapted)

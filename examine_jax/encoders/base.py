@@ -9,7 +9,12 @@ from examine_jax.common.shapes import PyTree
 from examine_jax.encoders.adapter import BaseOfAdapter, is_adapter
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.load import load_at, load_encoder
-from examine_jax.encoders.resized import network_shapes, shapes_by_name, shown_shape
+from examine_jax.encoders.resized import (
+    network_shapes,
+    same_weights,
+    shapes_by_name,
+    shown_shape,
+)
 from examine_jax.encoders.save import save_encoder
 from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.models.architectures import Architecture
@@ -96,9 +101,12 @@ class Base:
         return FromEncoder(method, self.params, self.batch_stats)
 
     def check(self, config: EncoderConfig) -> None:
-        """Raises a ValueError that names the tensor in which a network and this one differ."""
+        """Raises a ValueError that names the tensor in which a network and this one differ.
+
+        How a network is computed (`dtype`, `remat`) is no difference.
+        """
         own: Any = self.encoder.method.encoder
-        if config == own:
+        if same_weights(own, config):
             return
         found = shapes_by_name((self.params, self.batch_stats))
         wanted = shapes_by_name(network_shapes(config))

@@ -15,6 +15,8 @@ from examine_jax.models.forward import init_network
 from examine_jax.models.weights import resample_positions
 from examine_jax.pretraining.changed import with_network
 
+_HOW = ("dtype", "remat")  # fields that say how a network is computed, not what it is
+
 
 def at_size(encoder: Encoder, image_size: int, name: str) -> Encoder:
     """An encoder of ours at another image size: a transformer's positions are resampled.
@@ -46,6 +48,15 @@ def at_size(encoder: Encoder, image_size: int, name: str) -> Encoder:
             )
     method = with_network(encoder.method, changed)
     return dataclasses.replace(encoder, method=method, params={**encoder.params, "encoder": params})
+
+
+def same_weights(first: Any, other: Any) -> bool:
+    """Whether two configurations are of one network, which `dtype` and `remat` leave as it is."""
+    if type(first) is not type(other) or not dataclasses.is_dataclass(first):
+        return bool(first == other)
+    names = [field.name for field in dataclasses.fields(first) if field.name in _HOW]
+    same = dataclasses.replace(other, **{name: getattr(first, name) for name in names})
+    return bool(same == first)
 
 
 @functools.lru_cache(maxsize=8)

@@ -30,7 +30,8 @@ from examine_jax.scoring import examine
 from examine_jax.selection.selection import select
 
 _MOST = 300  # images that are embedded three times: as they are, with noise, with artefacts
-_LEAST = 8
+LEAST_IMAGES = 8
+"""What a comparison of encoders needs."""
 _NEIGHBOURS = 20  # at most; half as many as a class has images on average, in small sets
 _CHOSEN = 0.1  # the share of the images that the coverage curve ends with
 _CHANCE = 2.0  # standard errors within which a difference is called chance
@@ -137,8 +138,10 @@ def measure_encoder(
     Raises:
         ValueError: there are fewer than eight images.
     """
-    if len(pixels) < _LEAST:
-        raise ValueError(f"{len(pixels)} images are too few to compare encoders: give {_LEAST}")
+    if len(pixels) < LEAST_IMAGES:
+        raise ValueError(
+            f"{len(pixels)} images are too few to compare encoders: give {LEAST_IMAGES}"
+        )
     rows = subset_indices(len(pixels), most, seed)
     if labels is not None:
         rows = _with_labels_first(labels, rows, most, seed)
@@ -209,11 +212,12 @@ def _of_kind(kind: Int[np.ndarray, " n"], number: int, strange: Float[np.ndarray
 def _with_labels_first(
     labels: Shaped[np.ndarray, " n"], rows: Int[np.ndarray, " rows"], most: int, seed: int
 ) -> Int[np.ndarray, " chosen"]:
-    """Rows of labelled images, as many as may be used, or all rows if hardly any has a label."""
+    """Rows of as many labelled images as may be used, then others: `len(rows)` in all."""
     known = np.flatnonzero(_known(labels))
-    if len(known) < _LEAST:
-        return rows
-    return known[subset_indices(len(known), most, seed)]
+    labelled = known[subset_indices(len(known), most, seed)]
+    others = rows[~np.isin(rows, labelled)]
+    filling = others[subset_indices(len(others), len(rows) - len(labelled), seed)]
+    return np.sort(np.concatenate([labelled, filling]))
 
 
 def _known(labels: Shaped[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:

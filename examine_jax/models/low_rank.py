@@ -46,8 +46,8 @@ class LowRank:
     layers: tuple[str, ...] = ("qkv", "out")
 
     def __post_init__(self) -> None:
-        if self.rank < 0:
-            raise ValueError(f"LowRank: rank must be at least 0, got {self.rank}")
+        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 0:
+            raise ValueError(f"LowRank: rank must be a whole number, 0 or more, got {self.rank}")
         if not 0 < self.scale < np.inf:
             raise ValueError(f"LowRank: scale must be a positive number, got {self.scale}")
         unknown = [name for name in self.layers if name not in _NAMES]

@@ -14,6 +14,8 @@ from examine_jax.encoders import Encoder, load_encoder, save_encoder
 from examine_jax.encoders.base import Base, load_base, merge_adapter, method_from
 from examine_jax.encoders.imported import ImportedEncoder
 from examine_jax.encoders.train import train_and_save
+from examine_jax.jobs.pretrain.pretrain import train_encoder
+from examine_jax.jobs.pretrain.settings import TrainingSettings
 from examine_jax.models import ConvNeXtConfig, DecoderConfig, ResNetConfig, ViTConfig
 from examine_jax.models.low_rank import LowRank
 from examine_jax.models.vit_extras import ViTExtras
@@ -215,6 +217,54 @@ def test_an_adapter_knows_its_base(base: Base, adapted: Any, tmp_path: pathlib.P
         load_encoder(tmp_path / "merged", base=base.path)
     with pytest.raises(ValueError, match="nothing to merge"):
         merge_adapter(tmp_path / "merged", tmp_path / "twice")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("adapter", "base", "path"), "", "is an adapter itself, which can be no base"),
+        (("adapter", "base", "path"), 5, r"config\.json.*\bpath\b"),
+        (("adapter", "base", "image_size"), "8", r"config\.json.*image_size"),
+        (("adapter", "base"), [1], "base is not described as it should be"),
+        (("adapter", "low_rank"), None, "low_rank is not described as it should be"),
+        (("adapter", "low_rank", "rank"), 2.0, r"config\.json.*\brank\b"),
+        (("adapter", "low_rank", "rank"), 10**9, "config.json asks for"),
+        (("method", "encoder", "heads"), 4, "heads=4.*that of the adapter's base.*heads=2"),
+        (("method", "encoder", "patch_size"), 2, "patch_size=2.*that of the adapter's base"),
+    ],
+)
+def test_a_changed_adapter_is_refused(
+    adapted: Any, tmp_path: pathlib.Path, place: tuple[str, ...], value: Any, message: str
+) -> None:
+    folder = tmp_path / "adapter"
+    shutil.copytree(adapted[0] / "encoder", folder)
+    content = part = json.loads((folder / "config.json").read_text())
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = str(folder) if value == "" else value
+    (folder / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        load_encoder(folder)
+
+
+def test_how_a_network_is_computed_is_no_difference(base: Base) -> None:
+    base.check(dataclasses.replace(VIT, dtype="bfloat16", remat=True))
+
+
+def test_a_comparison_of_too_few_images_is_refused_before_any_training(
+    base: Base, tmp_path: pathlib.Path
+) -> None:
+    np.save(tmp_path / "images.npy", IMAGES)
+    settings = TrainingSettings(method="simclr", init=str(base.path), batch_size=4)
+    with pytest.raises(ValueError, match=r"6 images are too few to compare .* \(--nocompare\)"):
+        train_encoder(tmp_path / "images.npy", tmp_path / "out", settings, progress=False)
+    assert not (tmp_path / "out" / "encoder").exists()
+
+
+def test_settings_of_pairs_without_a_rank_are_refused() -> None:
+    for changes in ({"lora_scale": 8.0}, {"lora_layers": ("mlp",)}):
+        with pytest.raises(ValueError, match="give lora_rank too, or leave them away"):
+            TrainingSettings(init="somewhere", **changes)
 
 
 def test_pairs_on_an_adapter_are_refused(

@@ -55,6 +55,12 @@ def test_all_is_measured_with_labels(measured: EncoderMeasures) -> None:
     assert len(measured.measures()) == 7
 
 
+def test_images_without_a_label_are_measured_too() -> None:
+    labels = np.where(np.isin(np.arange(40), [*range(6), *range(34, 40)]), LABELS, -1)
+    measured = measure_encoder(Means(), PIXELS, labels, most=30)
+    assert (measured.num_images, measured.num_tested) == (30, 6)
+
+
 def test_without_labels_nothing_is_said_of_classes(measured: EncoderMeasures) -> None:
     for labels in (np.full(40, -1), np.where(np.arange(40) == 0, 0, -1), np.zeros(40, int)):
         without = measure_encoder(Means(), PIXELS, labels)

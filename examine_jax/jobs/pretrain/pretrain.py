@@ -15,6 +15,7 @@ from examine_jax.common.subset import subset_indices
 from examine_jax.encoders import Encoder
 from examine_jax.encoders.base import Base
 from examine_jax.encoders.train import adapted_method, train_and_save
+from examine_jax.evaluation.adaptation import LEAST_IMAGES
 from examine_jax.evaluation.monitor import FeatureMonitor
 from examine_jax.images import ImageSet, SkippedImage, load_images, sample_images, stream_images
 from examine_jax.images.decoding.slicing import EVERY_SLICE, Slicing
@@ -148,6 +149,11 @@ def train_encoder(
         for note in getattr(source, "notes", ()) if progress else ():
             print(f"images: {note}", file=sys.stderr)
         pixels = source.pixels if isinstance(source, ImageSet) else source
+        if base is not None and settings.compare and len(pixels) < LEAST_IMAGES:
+            raise ValueError(
+                f"{len(pixels)} images are too few to compare encoders: give {LEAST_IMAGES}, or "
+                "leave the comparison out (--nocompare)"
+            )
         method, training = settings.resolve(len(pixels), base)
         if progress and settings.batch_size is None and training.batch_size == len(pixels):
             print(f"a batch is all {len(pixels)} images: there are no more", file=sys.stderr)

@@ -93,6 +93,14 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.lora_rank is not None and self.init is None:
             raise ValueError("lora_rank trains beside the weights of an encoder: give init too")
+        own = type(self)
+        if self.lora_rank is None and (
+            (self.lora_scale, self.lora_layers) != (own.lora_scale, own.lora_layers)
+        ):
+            raise ValueError(
+                "lora_scale and lora_layers are of the pairs that lora_rank asks for: give "
+                "lora_rank too, or leave them away"
+            )
         self.low_rank()
 
     def base(self) -> Base | None:
