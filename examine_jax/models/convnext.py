@@ -5,22 +5,18 @@ Source:
 """
 
 import dataclasses
-import itertools
-from collections.abc import Iterator
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
 from examine_jax.common.shapes import Array, Float
+from examine_jax.models.depthwise import depthwise
 from examine_jax.models.mlps import MLP_FORMS
 from examine_jax.models.transformer import Dense, LayerNorm
 from examine_jax.models.vit import ComputeDtype
 
 _KERNEL = 7
-_LARGE = 1 << 13  # values of an image from which a sum of shifted images is worth its compilation
 _RESPONSE_EPSILON = 1e-6
 
 
@@ -205,63 +201,6 @@ class ConvNeXtBlock(nn.Module):
             initialiser = nn.initializers.constant(config.layer_scale)
             y = y * self.param("scale", initialiser, (width,), jnp.float32).astype(dtype)
         return x + y  # in float32, also where the branches are not
-
-
-def depthwise(
-    x: Float[Array, "batch rows columns width"], kernel: Float[Array, "size size 1 width"]
-) -> Float[Array, "batch rows columns width"]:
-    """A convolution of each channel by itself, padded by half the kernel's size.
-
-    On a CPU, a large one is a sum of shifted images: XLA's grouped convolution takes ten times as
-    long there.
-    """
-    if x.shape[1] * x.shape[2] * x.shape[3] < _LARGE:
-        return _of_groups(x, kernel)
-    return lax.platform_dependent(x, kernel, cpu=_of_shifted, default=_of_groups)
-
-
-@jax.custom_vjp
-def _of_shifted(x: Array, kernel: Array) -> Array:
-    size, wide = kernel.shape[0], kernel.astype(jnp.float32)
-    total = jnp.zeros(x.shape, jnp.float32)
-    for (i, j), shifted in zip(itertools.product(range(size), repeat=2), _shifted(x, size)):
-        total = total + shifted * wide[i, j, 0]
-    return total.astype(x.dtype)
-
-
-def _shifted(x: Array, size: int) -> Iterator[Array]:
-    """What each place of a kernel sees of an image, row by row."""
-    half, (rows, columns) = size // 2, x.shape[1:3]
-    padded = jnp.pad(x, ((0, 0), (half, half), (half, half), (0, 0))).astype(jnp.float32)
-    for i, j in itertools.product(range(size), repeat=2):
-        yield padded[:, i : i + rows, j : j + columns]
-
-
-def _shifted_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _of_shifted(x, kernel), (x, kernel)
-
-
-def _shifted_backward(residuals: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    x, kernel = residuals
-    wide = gradient.astype(jnp.float32)
-    sums = [(shifted * wide).sum(axis=(0, 1, 2)) for shifted in _shifted(x, kernel.shape[0])]
-    of_kernel = jnp.stack(sums).reshape(kernel.shape).astype(kernel.dtype)
-    return _of_shifted(gradient, kernel[::-1, ::-1]), of_kernel
-
-
-_of_shifted.defvjp(_shifted_forward, _shifted_backward)
-
-
-def _of_groups(x: Array, kernel: Array) -> Array:
-    half = kernel.shape[0] // 2
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (1, 1),
-        ((half, half),) * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=x.shape[-1],
-    )
 
 
 class ResponseNorm(nn.Module):

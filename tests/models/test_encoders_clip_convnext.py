@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from examine_jax.models import convnext
+from examine_jax.models import depthwise
 from examine_jax.models.weights import read_network
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
@@ -299,20 +299,24 @@ def test_a_large_depthwise_convolution_is_a_sum_of_shifted_images():
     generator = np.random.default_rng(0)
     x = generator.normal(size=(1, 9, 8, 128)).astype(np.float32)
     kernel = generator.normal(size=(7, 7, 1, 128)).astype(np.float32)
-    assert x[0].size >= convnext._LARGE
+    assert x[0].size >= depthwise._LARGE
     padded = np.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7), axis=(1, 2))
     expected = np.einsum("brcwij,ijw->brcw", windows, kernel[:, :, 0])
     np.testing.assert_allclose(
-        jax.jit(convnext.depthwise)(x, kernel), expected, rtol=1e-4, atol=1e-4
+        jax.jit(depthwise.depthwise)(x, kernel), expected, rtol=1e-4, atol=1e-4
     )
-    grouped = convnext._of_groups(jnp.asarray(x), jnp.asarray(kernel))
+
+    def groups(x, kernel):
+        return depthwise._of_groups(x, kernel, 1, ((3, 3), (3, 3)))
+
+    grouped = groups(jnp.asarray(x), jnp.asarray(kernel))
     np.testing.assert_allclose(grouped, expected, rtol=1e-4, atol=1e-4)
     gradients = [
         jax.jit(jax.grad(lambda *args, run=run: jnp.sin(run(*args)).sum(), argnums=(0, 1)))(
             x, kernel
         )
-        for run in (convnext.depthwise, convnext._of_groups)
+        for run in (depthwise.depthwise, groups)
     ]
     for one, other in zip(*gradients, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
