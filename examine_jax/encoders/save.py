@@ -140,6 +140,7 @@ def preprocessor_config(
         }
     return {
         **resize,
+        "do_convert_rgb": len(mean) == 3,  # whatever the processor's class would do
         "do_resize": True,
         "resample": int(framing.kernel),
         "do_rescale": True,

@@ -17,7 +17,7 @@ from examine_jax.encoders import Encoder, load_encoder, save_encoder
 from examine_jax.encoders.encoder import _embed
 from examine_jax.encoders.imported import ImportedEncoder
 from examine_jax.encoders.load import KNOWN
-from examine_jax.encoders.save import export_vit_mae
+from examine_jax.encoders.save import export_vit_mae, preprocessor_config
 from examine_jax.images.augmentation import simclr_views
 from examine_jax.images.decoding.framing import Framing
 from examine_jax.models import DecoderConfig, FlaxEncoder, ResNetConfig, ViTConfig, architecture
@@ -348,6 +348,9 @@ def test_an_exported_autoencoder_says_how_images_come_to_its_size(tmp_path):
         framing = Framing(encoder.image_size, rule, kernel)
         export_vit_mae(tmp_path / str(number), dataclasses.replace(encoder, framing=framing))
         assert load_encoder(tmp_path / str(number)).framing == framing
+        said = json.loads((tmp_path / str(number) / "preprocessor_config.json").read_text())
+        assert said["do_convert_rgb"] is True
+    assert preprocessor_config(framing, (0.5,), (0.2,))["do_convert_rgb"] is False
 
 
 def test_transformers_reads_an_exported_autoencoder(params, images, tmp_path):
