@@ -32,7 +32,7 @@ class ImageSet:
             and HTML.
         pixels: uint8 `[N, H, W, C]`.
         skipped: files that were found and cannot be read.
-        resized_up: the number of images with a side shorter than the size asked for.
+        resized_up: the number of images that were enlarged: a side was shorter than asked for.
         labels: one row per image, any dtype, where the source has labels (MedMNIST); else None. The
             library computes nothing from them.
         bits_stored: where images were integers of more than 8 bits, the number of bits that scaled

@@ -7,7 +7,7 @@ import numpy as np
 
 from examine_jax.common.shapes import Float, Shaped
 from examine_jax.images.decoding.intensity import Intensities
-from examine_jax.images.decoding.resize import ImageSize, is_smaller, rows_and_columns
+from examine_jax.images.decoding.resize import ImageSize, rows_and_columns
 from examine_jax.images.decoding.series_windows import Slice
 from examine_jax.images.decoding.slice_stacks import VolumeRemarks
 from examine_jax.images.decoding.unreadable import UnreadableImage
@@ -33,11 +33,6 @@ class DecodedImage:
     intensities: Intensities | None = None
     description: Float[np.ndarray, " numbers"] | None = None
     slice: Slice | None = None
-
-    @property
-    def resized_up(self) -> bool:
-        """Whether a side was shorter than asked for."""
-        return is_smaller(self.stored_size, (self.pixels.shape[0], self.pixels.shape[1]))
 
 
 def check_held(frames: int, image_size: ImageSize, channels: int, max_bytes: int) -> None:

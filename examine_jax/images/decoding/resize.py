@@ -58,7 +58,9 @@ def rows_and_columns(image_size: ImageSize) -> tuple[int, int]:
 
 
 def is_smaller(stored: Sequence[int], image_size: ImageSize) -> bool:
-    """Whether an image of (rows, columns) has a side shorter than a size's."""
+    """Whether an image of (rows, columns) is enlarged: a side is shorter than it becomes."""
+    if isinstance(image_size, Framing) and image_size.rule == "shorter_side":
+        return min(stored) < image_size.shorter_side
     rows, columns = rows_and_columns(image_size)
     return stored[0] < rows or stored[1] < columns
 

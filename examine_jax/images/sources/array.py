@@ -175,7 +175,7 @@ def load_array(
     return ImageSet(
         names=tuple(f"{_name(array)}[{row}]" for array in chosen for row in range(array.shape[0])),
         pixels=pixels,
-        resized_up=total if is_smaller(stored_size, size) else 0,
+        resized_up=total if is_smaller(stored_size, image_size) else 0,
         labels=_labels(labels),
         bits_stored=bits_stored,
         notes=notes,

@@ -26,6 +26,7 @@ from examine_jax.images.decoding.intensity import (
     shared_scales,
 )
 from examine_jax.images.decoding.protected import ProtectedDecoder
+from examine_jax.images.decoding.resize import is_smaller
 from examine_jax.images.decoding.series_windows import Slice, window_notes
 from examine_jax.images.decoding.slice_stacks import VolumeRemarks
 from examine_jax.images.decoding.unreadable import UnreadableImage
@@ -115,7 +116,7 @@ def load_files(
                     if image.description is not None:
                         descriptions.append(image.description)
                     stored_sizes.append(image.stored_size)
-                    resized_up += image.resized_up
+                    resized_up += is_smaller(image.stored_size, decoder.image_size)
                     if image.slice is not None:
                         slices[row] = candidate.place, frame, image.slice
                     if image.intensities is not None:

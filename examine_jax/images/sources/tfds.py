@@ -135,7 +135,7 @@ def load_tfds(
     return ImageSet(
         reader.names(),
         pixels,
-        resized_up=sum(is_smaller(stored, size) for stored in stored_sizes.tolist()),
+        resized_up=sum(is_smaller(stored, wanted) for stored in stored_sizes.tolist()),
         labels=None if label_feature is None else labels,
         descriptions=None if describe is None else stacked(descriptions),
         stored_sizes=stored_sizes,

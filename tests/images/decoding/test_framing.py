@@ -112,3 +112,13 @@ def test_a_very_long_image_is_skipped_with_its_reason(tmp_path: pathlib.Path):
     found = load_images(tmp_path, image_size=Framing(224, "shorter_side", "bicubic", 256))
     assert found.names == ("square.png",)
     assert "too long for an encoder that crops" in found.skipped[0].reason
+
+
+def test_images_below_the_side_before_the_crop_count_as_enlarged(tmp_path: pathlib.Path):
+    for rows in (9, 10):
+        Image.fromarray(_picture(rows, 12, 3)).save(tmp_path / f"{rows}.png")
+    framing = Framing(8, "shorter_side", "bicubic", 10)
+    assert load_images(tmp_path, image_size=framing).resized_up == 1
+    assert load_images(tmp_path, image_size=Framing(8, interpolation="bicubic")).resized_up == 0
+    np.save(tmp_path / "stack.npy", np.stack([_picture(9, 12, 3)]))
+    assert load_images(tmp_path / "stack.npy", image_size=framing).resized_up == 1
