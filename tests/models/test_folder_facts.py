@@ -80,3 +80,19 @@ def test_an_epsilon_that_is_no_number_is_named(tmp_path, epsilon):
     _write(folder, "config.json", **{**configuration, "layer_norm_eps": epsilon})
     with pytest.raises(ValueError, match=r"config\.json: layer_norm_eps is .* a number from 0"):
         read_network(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({"size": {"shortest_edge": 40}, "crop_size": {"height": 36, "width": 36}}, 36),
+        ({"size": {"shortest_edge": 40}, "crop_size": 38}, 24),  # patches do not divide it
+        ({}, 24),
+    ],
+)
+def test_a_dinov2s_size_is_its_preprocessors(tmp_path, settings, size):
+    # Its configuration says 518, the processor that its users call makes 224 of an image.
+    folder = pathlib.Path(shutil.copytree(GOLDEN / "dinov2", tmp_path / "dinov2"))
+    _write(folder, "preprocessor_config.json", do_center_crop=True, **settings)
+    assert read_network(folder).encoder.image_size == size
+    assert read_network(folder, image_size=30).encoder.image_size == 30

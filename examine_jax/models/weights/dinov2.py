@@ -79,9 +79,8 @@ class DINOv2Family:
             names = names._replace(block=_SPLIT_SWIGLU_NAMES if split else SWIGLU_NAMES)
         pixels = stored.preprocessor_normalisation()
         pixels = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
-        network = read_transformer(
-            tensors, config, names, image_size, pixels, antialias=registers > 0
-        )
+        size = image_size or stored.size_in_use(config.image_size, config.patch_size)
+        network = read_transformer(tensors, config, names, size, pixels, antialias=registers > 0)
         tensors.refuse_unused(r"(dinov2\w*\.)?embeddings\.mask_token|classifier\.")
         return network
 

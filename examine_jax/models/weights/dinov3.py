@@ -94,7 +94,8 @@ class DINOv3Family:
         pixels = stored.preprocessor_normalisation()
         pixels = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
         names = _NAMES._replace(block=_GATED_BLOCK if gated else _BLOCK)
-        network = read_transformer(tensors, config, names, image_size, pixels, biases=biases)
+        size = image_size or stored.size_in_use(config.image_size, config.patch_size)
+        network = read_transformer(tensors, config, names, size, pixels, biases=biases)
         # local_cls_norm is used in training alone.
         tensors.refuse_unused(r"embeddings\.mask_token|local_cls_norm\.|rope_embeddings\.")
         return network

@@ -133,6 +133,17 @@ class StoredNetwork:
         side = sides[0] if len(set(map(str, sides))) == 1 else None
         return side if isinstance(side, int) and side > 0 else None
 
+    def size_in_use(self, trained: int, patch: int = 1) -> int:
+        """The side at which the folder's own processor gives images to a network of any size.
+
+        Args:
+            trained: the side that the configuration names; kept if the processor says none, or one
+                that patches do not divide.
+            patch: the side of the network's patches.
+        """
+        made = self.preprocessor_size()
+        return trained if made is None or made % patch else made
+
     def preprocessor_settings(self) -> dict[str, Any] | None:
         """What preprocessor_config.json says; None: there is none."""
         return self._preprocessor()[0]
