@@ -60,7 +60,7 @@ POOLED = ViTConfig(
 ROTARY = ViTConfig(**_SIZES, positions="rotary", extras=ViTExtras(rotary=RotaryPositions()))
 RESNET = ResNetConfig(image_size=32, channels=3, width=8, depths=(1, 2))
 SMALL_STEM = ResNetConfig(image_size=8, channels=3, width=8, depths=(1, 1), stem="small_image")
-FOUR = {"depths": (1, 1, 2, 1), "widths": (8, 8, 16, 16)}
+FOUR: dict[str, Any] = {"depths": (1, 1, 2, 1), "widths": (8, 8, 16, 16)}
 V2: dict[str, Any] = {"layer_scale": None, "response_norm": True}
 # By the names of the golden file.
 LAYOUTS: dict[str, Any] = {
