@@ -93,6 +93,30 @@ def test_a_resnet_of_one_channel_needs_its_pixels(tmp_path, name):
     assert (network.pixel_mean, network.pixel_deviation) == ((0.5,), (0.25,))
 
 
+@pytest.mark.parametrize(
+    ("name", "stem", "architecture"),
+    [
+        ("torchvision_efficientnet", "features.0.0.weight", None),
+        ("efficientnet_pytorch", "_conv_stem.weight", "tf_efficientnet_b0"),
+        ("timm_dinov3_convnext", "stem.0.weight", "convnext_tiny"),
+    ],
+)
+def test_others_of_one_channel_need_their_pixels_too(tmp_path, name, stem, architecture):
+    stored = tensors(name)
+    one = stored | {stem: np.ascontiguousarray(stored[stem][:, :1])}
+    file = write(tmp_path, name, one)
+    folder = file.parent if file.is_file() else file
+    with pytest.raises(ValueError, match=r"pixels .*normalised.*encoder.json"):
+        read_network(folder / "model.safetensors")
+    if architecture is None:
+        return
+    (folder / "config.json").unlink(missing_ok=True)
+    described = {"architecture": architecture, "mean": 0.5, "deviation": 0.25}
+    (folder / "encoder.json").write_text(json.dumps(described))
+    network = read_network(folder)
+    assert (network.pixel_mean, network.pixel_deviation) == ((0.5,), (0.25,))
+
+
 def test_radimagenet_s_names_are_torchvision_s_and_need_their_pixels(tmp_path):
     expected = read_network(write(tmp_path, "resnext"))
     numbered = {"conv1": "0", "bn1": "1", **{f"layer{i}": f"{i + 3}" for i in (1, 2, 3, 4)}}

@@ -18,7 +18,6 @@ from examine_jax.models.weights.configuration import (
 )
 from examine_jax.models.weights.imported import (
     IMAGENET,
-    UNCHANGED,
     ImportedNetwork,
     PixelNormalisation,
     StoredNetwork,
@@ -135,7 +134,7 @@ class TimmConvNeXtFamily:
         sides = {"input_size": size[-2:] if isinstance(size, list) else [224, 224]}
         trained = whole_number(sides, "input_size", where)
         network = read_convnext(
-            stored.tensors,
+            _with_timms_names(stored.tensors),
             image_size or trained,
             pixels,
             epsilon=epsilon,
@@ -187,12 +186,12 @@ def read_convnext(
         ) from error
     params = _parameters(tensors, config)
     tensors.refuse_unused(_CLASSIFIER)
-    if config.channels != 3:
-        pixels = pixels if pixels is not None and pixels != IMAGENET else UNCHANGED
-    if pixels is None:
+    if pixels is None or (config.channels != 3 and pixels == IMAGENET):
         raise ValueError(
             f"{tensors.where}: neither preprocessor_config.json nor config.json says how pixels "
-            'are normalised: say it in encoder.json ({"mean": [...], "deviation": [...]})'
+            f"of {config.channels} channels are normalised: say it in encoder.json "
+            '({"mean": [...], "deviation": [...]}; without a config.json, "architecture": '
+            '"convnext_tiny" too)'
         )
     return ImportedNetwork(config, jax.tree.map(jnp.asarray, params), {}, *pixels)
 

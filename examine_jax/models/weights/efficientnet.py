@@ -173,7 +173,14 @@ class BareEfficientNetFamily:
             deep = config.depths[0] >= _DEPTH_OF_B5  # torchvision ports B5 to B7 from TensorFlow
             epsilon = _TENSORFLOW_EPSILON if deep else _TORCH_EPSILON
             config = dataclasses.replace(config, batch_norm_epsilon=epsilon)
-        pixels = pixels if config.channels == 3 else UNCHANGED
+        if config.channels != 3:
+            raise ValueError(
+                f"{tensors.where} holds an EfficientNet for images of {config.channels} channels, "
+                "and nothing says how pixels are normalised: put it into a folder as "
+                "model.safetensors, under timm's or efficientnet_pytorch's names, with an "
+                'encoder.json such as {"architecture": "tf_efficientnet_b0", "mean": ..., '
+                '"deviation": ...}'
+            )
         return read_efficientnet(tensors, names, config, pixels)
 
 
