@@ -96,3 +96,12 @@ def test_a_dinov2s_size_is_its_preprocessors(tmp_path, settings, size):
     _write(folder, "preprocessor_config.json", do_center_crop=True, **settings)
     assert read_network(folder).encoder.image_size == size
     assert read_network(folder, image_size=30).encoder.image_size == 30
+
+
+def test_a_convnexts_size_is_its_preprocessors(tmp_path):
+    golden = GOLDEN.parent / "encoders_clip_convnext" / "convnext"
+    folder = pathlib.Path(shutil.copytree(golden, tmp_path / "convnext"))
+    file = "preprocessor_config.json"
+    said = json.loads((folder / file).read_text())
+    _write(folder, file, **{**said, "size": {"shortest_edge": 96}, "crop_pct": 0.875})
+    assert read_network(folder).encoder.image_size == 96

@@ -86,7 +86,7 @@ class ConvNeXtFamily:
         trained = 224 if size is None else whole_number(configuration, "image_size", where)
         network = read_convnext(
             renamed(stored.tensors, _FROM_TRANSFORMERS),
-            image_size or trained,
+            image_size or stored.size_in_use(trained),
             pixels,
             mlp=activation(configuration, where),
             head_epsilon=positive_number(configuration, "layer_norm_eps", 1e-12, where),

@@ -46,7 +46,7 @@ class DINOv3ConvNeXtFamily:
         epsilon = positive_number(configuration, "layer_norm_eps", 1e-6, where)
         network = read_convnext(
             renamed(stored.tensors, _NAMES),
-            image_size or size,
+            image_size or stored.size_in_use(size),
             stored.preprocessor_normalisation() or IMAGENET,
             mlp=activation(configuration, where),
             epsilon=epsilon,
