@@ -57,6 +57,7 @@ RUN_SETTINGS = frozenset(
         "PretrainSettings",
         "LowResourceSettings",
         "BudgetSettings",
+        "TransferSettings",
         "StudySettings",
         "ExperimentSettings",
     }
