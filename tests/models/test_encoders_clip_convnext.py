@@ -199,7 +199,11 @@ def test_a_field_changes_the_numbers(golden, saved, name, change):
         ("timm_convnext", {"model_args": {"stem_type": "overlap"}}, "model_args has stem_type"),
         ("timm_convnext", {"global_pool": "max"}, "global_pool is 'max'"),
         ("timm_convnext", {"model_args": {"depths": [9, 9]}}, r"depths is \[9, 9\], the tensors"),
-        ("timm_convnext", {"pretrained_cfg": {"mean": None}}, "how pixels of 3 channels are normalised"),
+        (
+            "timm_convnext",
+            {"pretrained_cfg": {"mean": None}},
+            "pixels of 3 channels are normalised",
+        ),
         ("clip", {"projection_dim": "x"}, "projection_dim is 'x'"),
         ("clip", {"vision_config": {"layer_norm_eps": float("nan")}}, "layer_norm_epsilon"),
         ("timm_convnext", {"model_args": 3}, "model_args is 3; it must be an object"),
