@@ -37,6 +37,25 @@ def transfer_x_ray_gains() -> list[str]:
     return _gains("x_ray")
 
 
+def transfer_adaptation() -> list[str]:
+    """The other set's encoder, adapted; and its difference from the same as it came."""
+    sets = {"histology": "histology", "x_ray": "X-rays"}
+    shares = ("1%", "10%", "100%")
+
+    def cells(row: dict[str, str]) -> Iterator[str]:
+        return (row[one] for one in row if "%" in one)
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, shown in sets.items():
+            folder = f"{_FOLDER}/{name}/adapted"
+            results = {row["encoder"]: row for row in read_csv(f"{folder}/balanced_accuracy.csv")}
+            yield (shown, "adapted", *cells(results["source (adapted)"]))
+            (difference,) = read_csv(f"{folder}/adaptation.csv")
+            yield (shown, difference["difference"], *cells(difference))
+
+    return table(("set", "encoder of the other set", *shares), rows())
+
+
 def transfer_trainings() -> list[str]:
     """How long the trainings without labels were."""
     found = {name: read_csv(f"{_FOLDER}/{name}/trainings.csv") for name in ("histology", "x_ray")}
@@ -85,6 +104,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
         transfer_x_ray,
         transfer_x_ray_auroc,
         transfer_x_ray_gains,
+        transfer_adaptation,
         transfer_trainings,
     )
 }
