@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from examine_jax.common.shapes import Array, Float
-from examine_jax.models.resnet import Convolution, max_pool
+from examine_jax.models.convolution import Convolution, max_pool
+from examine_jax.models.staged_network import StagedNetwork, batch_norm
 from examine_jax.models.vit import ComputeDtype
 
 _STEM = 7  # side of the first convolution
@@ -80,7 +81,7 @@ class DenseNetConfig:
         return DenseNet(self)
 
 
-class DenseNet(nn.Module):
+class DenseNet(StagedNetwork):
     """Maps images to features.
 
     Parameters: stem, stem_norm, stage_<i>_block_<j>, downsample_<i>, norm.
@@ -88,38 +89,12 @@ class DenseNet(nn.Module):
 
     config: DenseNetConfig
 
-    def __call__(
-        self, images: Float[Array, "batch height width channels"], *, train: bool = False
-    ) -> Float[Array, "batch features"]:
-        """The last map, normed and rectified, averaged over the image; float32."""
-        *_, (_, last) = self._stages(images, train, 0)
-        return last.astype(jnp.float32).mean(axis=(1, 2))
-
-    def feature_maps(
-        self,
-        images: Float[Array, "batch height width channels"],
-        *,
-        train: bool = False,
-        frozen_stages: int = 0,
-    ) -> dict[int, Float[Array, "batch _ _ _"]]:
-        """The output of each stage by its stride, in the network's dtype.
-
-        The last one is normed and rectified.
-
-        Args:
-            images: normalised pixels.
-            train: whether batch norms use the batch's statistics.
-            frozen_stages: with `train`, the stem and the first stages, this many, use the running
-                statistics nevertheless; 0: neither the stem nor a stage.
-        """
-        return dict(self._stages(images, train, frozen_stages))
-
     @nn.compact
-    def _stages(self, images: Array, train: bool, frozen_stages: int) -> list[tuple[int, Array]]:
-        """(stride, output) of each stage."""
+    def stages(self, images: Array, train: bool, frozen_stages: int) -> list[tuple[int, Array]]:
+        """As in `StagedNetwork`; the last output is normed and rectified."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         x = Convolution(config.stem_width, _STEM, 2, dtype, name="stem")(images)
-        x = nn.relu(_batch_norm(config, train and not frozen_stages, "stem_norm")(x))
+        x = nn.relu(batch_norm(train and not frozen_stages, "stem_norm", dtype)(x))
         x = max_pool(x)
         layer = nn.remat(DenseLayer) if config.remat else DenseLayer
         outputs = []
@@ -131,7 +106,7 @@ class DenseNet(nn.Module):
                 new = layer(config, live, name=f"stage_{stage}_block_{i}")(x)
                 x = jnp.concatenate([x, new], axis=-1)
             outputs.append((config.strides[stage], x))
-        x = nn.relu(_batch_norm(config, train, "norm")(x))
+        x = nn.relu(batch_norm(train, "norm", dtype)(x))
         return [*outputs[:-1], (config.strides[-1], x)]
 
 
@@ -146,9 +121,9 @@ class DenseLayer(nn.Module):
         self, x: Float[Array, "batch rows columns channels"]
     ) -> Float[Array, "batch rows columns growth"]:
         config, dtype = self.config, jnp.dtype(self.config.dtype)
-        x = nn.relu(_batch_norm(config, self.train, "norm_1")(x))
+        x = nn.relu(batch_norm(self.train, "norm_1", dtype)(x))
         x = Convolution(config.bottleneck * config.growth, 1, 1, dtype, name="conv_1")(x)
-        x = nn.relu(_batch_norm(config, self.train, "norm_2")(x))
+        x = nn.relu(batch_norm(self.train, "norm_2", dtype)(x))
         return Convolution(config.growth, 3, 1, dtype, name="conv_2")(x)
 
 
@@ -162,19 +137,9 @@ class Transition(nn.Module):
     def __call__(
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch rows columns half"]:
-        config, dtype = self.config, jnp.dtype(self.config.dtype)
-        x = nn.relu(_batch_norm(config, self.train, "norm")(x))
+        dtype = jnp.dtype(self.config.dtype)
+        x = nn.relu(batch_norm(self.train, "norm", dtype)(x))
         x = Convolution(x.shape[-1] // 2, 1, 1, dtype, name="conv")(x)
         rows, columns = (side // 2 for side in x.shape[1:3])
         x = x[:, : 2 * rows, : 2 * columns]
         return x.reshape(x.shape[0], rows, 2, columns, 2, x.shape[-1]).mean(axis=(2, 4))
-
-
-def _batch_norm(config: DenseNetConfig, train: bool, name: str) -> nn.BatchNorm:
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=0.9,
-        epsilon=1e-5,
-        dtype=jnp.dtype(config.dtype),
-        name=name,
-    )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from examine_jax.common.shapes import Array, Float
-from examine_jax.models.resnet import Padding
+from examine_jax.models.convolution import Padding
 
 _LARGE = 1 << 13  # values of an image from which a sum of shifted images is worth its compilation
 

@@ -5,6 +5,7 @@ Source:
 """
 
 import dataclasses
+import functools
 from typing import Any, Literal, cast
 
 import jax
@@ -12,9 +13,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from examine_jax.common.shapes import Array, Float
+from examine_jax.models.convolution import Convolution, Padding
 from examine_jax.models.depthwise import depthwise
-from examine_jax.models.resnet import Convolution, Padding
 from examine_jax.models.squeeze_excite import SqueezeExcite
+from examine_jax.models.staged_network import StagedNetwork, batch_norm
 from examine_jax.models.vit import ComputeDtype
 
 ACTIVATIONS = {"silu": jax.nn.silu, "relu": jax.nn.relu, "relu6": jax.nn.relu6}
@@ -150,43 +152,20 @@ class EfficientNetConfig:
         return EfficientNet(self)
 
 
-class EfficientNet(nn.Module):
+class EfficientNet(StagedNetwork):
     """Maps images to features; parameters: stem, stage_<i>_block_<j>, head, each with its norm."""
 
     config: EfficientNetConfig
 
-    def __call__(
-        self, images: Float[Array, "batch height width channels"], *, train: bool = False
-    ) -> Float[Array, "batch features"]:
-        """The last map averaged over the image, float32, of normalised pixels."""
-        *_, (_, last) = self._stages(images, train, 0)
-        return last.astype(jnp.float32).mean(axis=(1, 2))
-
-    def feature_maps(
-        self,
-        images: Float[Array, "batch height width channels"],
-        *,
-        train: bool = False,
-        frozen_stages: int = 0,
-    ) -> dict[int, Float[Array, "batch _ _ _"]]:
-        """The last map of each stride, in the network's dtype; the very last is the head's.
-
-        Args:
-            images: normalised pixels.
-            train: whether batch norms use the batch's statistics.
-            frozen_stages: with `train`, the stem and the first stages, this many, use the running
-                statistics nevertheless; 0: neither the stem nor a stage.
-        """
-        return dict(self._stages(images, train, frozen_stages))
-
     @nn.compact
-    def _stages(self, images: Array, train: bool, frozen_stages: int) -> list[tuple[int, Array]]:
+    def stages(self, images: Array, train: bool, frozen_stages: int) -> list[tuple[int, Array]]:
         """(stride, output) of each stage; the head follows the last one."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
+        norm = functools.partial(batch_norm, dtype=dtype, epsilon=config.batch_norm_epsilon)
         activation = ACTIVATIONS[config.activation]
         padding = config.padded(cast(Any, images.shape[1:3]), _STEM, 2, symmetric=False)
         x = Convolution(config.stem_width, _STEM, 2, dtype, padding, name="stem")(images)
-        x = activation(_batch_norm(config, train and not frozen_stages, "stem_norm")(x))
+        x = activation(norm(train and not frozen_stages, "stem_norm")(x))
         block = nn.remat(InvertedResidual) if config.remat else InvertedResidual
         outputs, scale, number = [], 2, 0
         for stage, depth in enumerate(config.depths):
@@ -201,7 +180,7 @@ class EfficientNet(nn.Module):
             scale *= config.stage_strides[stage]
             outputs.append((scale, x))
         x = Convolution(config.head_width, 1, 1, dtype, name="head")(x)
-        x = activation(_batch_norm(config, train, "head_norm")(x))
+        x = activation(norm(train, "head_norm")(x))
         return [*outputs[:-1], (scale, x)]
 
 
@@ -222,12 +201,13 @@ class InvertedResidual(nn.Module):
         self, x: Float[Array, "batch height width channels"]
     ) -> Float[Array, "batch rows columns outputs"]:
         config, dtype = self.config, jnp.dtype(self.config.dtype)
+        norm = functools.partial(batch_norm, dtype=dtype, epsilon=config.batch_norm_epsilon)
         activation, inputs = ACTIVATIONS[config.activation], x.shape[-1]
         size, expansion = config.kernels[self.stage], config.expansions[self.stage]
         outputs, y = config.widths[self.stage], x
         if expansion > 1:
             y = Convolution(expansion * inputs, 1, 1, dtype, name="expand")(y)
-            y = activation(_batch_norm(config, self.train, "expand_norm")(y))
+            y = activation(norm(self.train, "expand_norm")(y))
         kernel = self.param(
             "depthwise",
             nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
@@ -236,20 +216,10 @@ class InvertedResidual(nn.Module):
         )
         padding = config.padded(cast(Any, y.shape[1:3]), size, self.stride, self.symmetric)
         y = depthwise(y.astype(dtype), kernel.astype(dtype), self.stride, padding)
-        y = activation(_batch_norm(config, self.train, "depthwise_norm")(y))
+        y = activation(norm(self.train, "depthwise_norm")(y))
         if config.squeeze is not None:
             hidden = max(1, int(inputs * config.squeeze))
             y = SqueezeExcite(hidden, activation, dtype, name="squeeze")(y)
         y = Convolution(outputs, 1, 1, dtype, name="project")(y)
-        y = _batch_norm(config, self.train, "project_norm")(y)
+        y = norm(self.train, "project_norm")(y)
         return x + y if self.stride == 1 and inputs == outputs else y
-
-
-def _batch_norm(config: EfficientNetConfig, train: bool, name: str) -> nn.BatchNorm:
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=0.9,
-        epsilon=config.batch_norm_epsilon,
-        dtype=jnp.dtype(config.dtype),
-        name=name,
-    )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from examine_jax.common.shapes import Array, Float
-from examine_jax.models.resnet import convolve
+from examine_jax.models.convolution import convolve
 
 
 class BiasedConvolution(nn.Module):

@@ -5,20 +5,17 @@ Source:
 """
 
 import dataclasses
-import functools
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
 from examine_jax.common.shapes import Array, Float
+from examine_jax.models.convolution import Convolution, max_pool
 from examine_jax.models.resnet_variant import PLAIN, ResNetVariant
 from examine_jax.models.squeeze_excite import SqueezeExcite
+from examine_jax.models.staged_network import StagedNetwork, batch_norm
 from examine_jax.models.vit import ComputeDtype
-
-# Zeros before and after the rows, and the columns.
-Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,75 +118,6 @@ class ResNetConfig:
         return ResNet(self)
 
 
-class Convolution(nn.Module):
-    """A square convolution without bias; He-normal by fan-out.
-
-    It is padded by half its size as in torch, or by `padding` (before and after rows and columns).
-
-    Size 1 is a matrix product: on a CPU, XLA's convolution takes five times as long for the
-    kernel's gradient. So is a convolution whose output is smaller than its kernel (the last stage
-    for images up to 64 px): XLA's takes forty times as long.
-    """
-
-    outputs: int
-    size: int
-    stride: int
-    dtype: Any
-    padding: Padding | None = None
-    groups: int = 1
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch height width channels"]
-    ) -> Float[Array, "batch rows columns outputs"]:
-        shape = (self.size, self.size, x.shape[-1] // self.groups, self.outputs)
-        initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-        kernel = self.param("kernel", initialiser, shape, jnp.float32).astype(self.dtype)
-        return convolve(x.astype(self.dtype), kernel, self.stride, self.padding, self.groups)
-
-
-def convolve(
-    x: Float[Array, "batch height width channels"],
-    kernel: Float[Array, "size size channels_of_a_group outputs"],
-    stride: int = 1,
-    padding: Padding | None = None,
-    groups: int = 1,
-) -> Float[Array, "batch rows columns outputs"]:
-    """A convolution padded by half the kernel's size or by `padding`, fast on a CPU too."""
-    size, outputs = kernel.shape[0], kernel.shape[-1]
-    if size == 1 and groups == 1:
-        return x[:, ::stride, ::stride] @ kernel[0, 0]
-    padding = padding or ((size // 2, size // 2),) * 2
-    if groups > 1:
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            (stride, stride),
-            padding,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=groups,
-        )
-    if -(-min(x.shape[1:3]) // stride) < size:
-        windows = _windows(jnp.pad(x, ((0, 0), *padding, (0, 0))), size, stride)
-        return windows @ kernel.reshape(-1, outputs)
-    return lax.conv_general_dilated(
-        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
-def _windows(
-    x: Float[Array, "batch height width channels"], size: int, stride: int
-) -> Float[Array, "batch rows columns values"]:
-    """What a kernel sees at each place, in the kernel's order: rows, columns, channels."""
-    rows, columns = ((extent - size) // stride + 1 for extent in x.shape[1:3])
-    shifted = [
-        x[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
-        for i in range(size)
-        for j in range(size)
-    ]
-    return jnp.concatenate(shifted, axis=-1)
-
-
 class ResidualBlock(nn.Module):
     """relu(x + convolutions(x)), where a 1 x 1 convolution adapts the shape of x if need be."""
 
@@ -218,7 +146,8 @@ class ResidualBlock(nn.Module):
         for i, (size, channels, stride, groups) in enumerate(layers, start=1):
             last = i == len(layers)
             y = Convolution(channels, size, stride, dtype, groups=groups, name=f"conv_{i}")(y)
-            y = _batch_norm(config, self.train, f"norm_{i}", last and config.zero_init_residual)(y)
+            zero = last and config.zero_init_residual
+            y = batch_norm(self.train, f"norm_{i}", dtype, zero=zero)(y)
             y = y if last else nn.relu(y)
         if parts.squeeze_excite:
             y = SqueezeExcite(parts.squeezed(outputs), nn.relu, dtype, name="squeeze")(y)
@@ -227,52 +156,28 @@ class ResidualBlock(nn.Module):
             if parts.average_shortcut and stride == 2:
                 x, stride = _average_pool(x), 1
             x = Convolution(outputs, 1, stride, dtype, name="shortcut")(x)
-            x = _batch_norm(config, self.train, "shortcut_norm")(x)
+            x = batch_norm(self.train, "shortcut_norm", dtype)(x)
         return nn.relu(x + y)
 
 
-class ResNet(nn.Module):
+class ResNet(StagedNetwork):
     """Maps images to features."""
 
     config: ResNetConfig
 
-    def __call__(
-        self, images: Float[Array, "batch height width channels"], *, train: bool = False
-    ) -> Float[Array, "batch features"]:
-        """The last stage's outputs averaged over the image, float32, of normalised pixels."""
-        *_, (_, last) = self._stages(images, train, 0)
-        return last.astype(jnp.float32).mean(axis=(1, 2))
-
-    def feature_maps(
-        self,
-        images: Float[Array, "batch height width channels"],
-        *,
-        train: bool = False,
-        frozen_stages: int = 0,
-    ) -> dict[int, Float[Array, "batch _ _ _"]]:
-        """The output of each stage by its stride, from the same parameters, in the network's dtype.
-
-        Args:
-            images: normalised pixels.
-            train: whether batch norms use the batch's statistics.
-            frozen_stages: with `train`, the stem and the first stages, this many, use the running
-                statistics nevertheless; 0: neither the stem nor a stage.
-        """
-        return dict(self._stages(images, train, frozen_stages))
-
     @nn.compact
-    def _stages(self, images: Array, train: bool, frozen_stages: int) -> list[tuple[int, Array]]:
-        """(stride, output) of each stage."""
+    def stages(self, images: Array, train: bool, frozen_stages: int) -> list[tuple[int, Array]]:
+        """As in `StagedNetwork`."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         size, stride = (7, 2) if config.stem == "imagenet" else (3, 1)
         x, live = images, train and not frozen_stages
         deep = config.parts.deep_stem or ()
         for i, width in enumerate(deep):
             first = Convolution(width, 3, 2 if i == 0 else 1, dtype, name=f"stem_{i}")
-            x = nn.relu(_batch_norm(config, live, f"stem_{i}_norm")(first(x)))
+            x = nn.relu(batch_norm(live, f"stem_{i}_norm", dtype)(first(x)))
         size, step = (3, 1) if deep else (size, stride)
         x = Convolution(config.stem_width, size, step, dtype, name="stem")(x)
-        x = nn.relu(_batch_norm(config, live, "stem_norm")(x))
+        x = nn.relu(batch_norm(live, "stem_norm", dtype)(x))
         if config.stem == "imagenet":
             x = max_pool(x)
         block = nn.remat(ResidualBlock) if config.remat else ResidualBlock
@@ -284,36 +189,6 @@ class ResNet(nn.Module):
                 x = block(config, stage, stride, live, name=f"stage_{stage}_block_{i}")(x)
             outputs.append((total * 2**stage, x))
         return outputs
-
-
-def _batch_norm(config: ResNetConfig, train: bool, name: str, zero: bool = False) -> nn.BatchNorm:
-    scale_init = nn.initializers.zeros if zero else nn.initializers.ones
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=0.9,
-        epsilon=1e-5,
-        dtype=jnp.dtype(config.dtype),
-        scale_init=scale_init,
-        name=name,
-    )
-
-
-def max_pool(
-    x: Float[Array, "batch height width channels"],
-) -> Float[Array, "batch rows columns channels"]:
-    """Maximum over 3 x 3 windows, stride 2, padding 1, for numbers that are not negative.
-
-    It is the maximum of nine shifted images: the gradient of XLA's windowed maximum is a scatter,
-    slow on a CPU.
-    """
-    rows, columns = ((side - 1) // 2 + 1 for side in x.shape[1:3])
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # Zeros never exceed a ReLU's outputs.
-    shifted = [
-        padded[:, i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2]
-        for i in range(3)
-        for j in range(3)
-    ]
-    return functools.reduce(jnp.maximum, shifted)
 
 
 def _average_pool(

@@ -15,9 +15,9 @@ from flax import linen as nn
 from jax import lax
 
 from examine_jax.common.shapes import Array, Float
+from examine_jax.models.convolution import Convolution
 from examine_jax.models.mlps import MLP_FORMS
 from examine_jax.models.patches import patchify
-from examine_jax.models.resnet import Convolution
 from examine_jax.models.transformer import Dense, LayerNorm
 from examine_jax.models.vit import ComputeDtype
 from examine_jax.models.windows import attend_with_bias, cut_windows, join_windows, pad_to_windows

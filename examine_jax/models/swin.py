@@ -13,8 +13,8 @@ from flax import linen as nn
 
 from examine_jax.common.shapes import Array, Float
 from examine_jax.models.convnext import Patches
+from examine_jax.models.convolution import Convolution
 from examine_jax.models.mlps import MLP_FORMS
-from examine_jax.models.resnet import Convolution
 from examine_jax.models.transformer import Dense, LayerNorm
 from examine_jax.models.vit import ComputeDtype
 from examine_jax.models.windows import (

@@ -20,8 +20,8 @@ from examine_jax.models import (
     init_network,
     run_network,
 )
+from examine_jax.models.convolution import convolve
 from examine_jax.models.layer_numbers import layer_numbers
-from examine_jax.models.resnet import convolve
 from examine_jax.models.weights import read_network
 from tests.support.convolutional_encoders import networks, relative_error, tensors, write
 
