@@ -123,6 +123,9 @@ def main() -> None:
         model = kind(config).eval()
         fill_with_noise(model, torch.Generator().manual_seed(2))
         model.save_pretrained(FOLDER / name)
+        if name == "vit":  # of two channels, so its pixels must be said
+            said = {"image_mean": [0.5, 0.5], "image_std": [0.5, 0.5]}
+            (FOLDER / name / "preprocessor_config.json").write_text(json.dumps(said) + "\n")
         if name == "vit_mae":
             settings = {
                 "image_mean": [0.5, 0.4, 0.3],

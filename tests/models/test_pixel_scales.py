@@ -36,7 +36,6 @@ def vit(tmp_path):
             (0.2, 0.2),
             (1.0, 1.0),
         ),
-        ({}, (0.5,), (0.5,)),
     ],
 )
 def test_pixels_are_normalised_as_the_preprocessor_says(vit, settings, mean, deviation):

@@ -9,7 +9,12 @@ import jax.numpy as jnp
 
 from examine_jax.models.vit import ViTExtras
 from examine_jax.models.weights.block_parts import PartNames, add_block_parts
-from examine_jax.models.weights.imported import HALVES, ImportedNetwork, StoredNetwork
+from examine_jax.models.weights.imported import (
+    HALVES,
+    ImportedNetwork,
+    StoredNetwork,
+    usual_pixels,
+)
 from examine_jax.models.weights.relative_tables import table_by_transformers
 from examine_jax.models.weights.transformer import (
     Biases,
@@ -99,12 +104,14 @@ class BEiTFamily:
             raise ValueError(
                 message if message.startswith(where) else f"{where}: {message}"
             ) from error
+        said = stored.preprocessor_normalisation()
+        pixels = usual_pixels(said, HALVES, config.channels, where)
         network = read_transformer(
             tensors,
             config,
             TransformerNames(_BLOCK),
             image_size,
-            stored.preprocessor_normalisation() or HALVES,
+            pixels,
             biases=Biases(key=False),
         )
         add_block_parts(network, tensors, config, _PARTS, table_by_transformers)

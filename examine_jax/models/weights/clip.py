@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from examine_jax.models.vit import ViTExtras
 from examine_jax.models.weights.configuration import whole_number
-from examine_jax.models.weights.imported import UNCHANGED, ImportedNetwork, StoredNetwork
+from examine_jax.models.weights.imported import ImportedNetwork, StoredNetwork, usual_pixels
 from examine_jax.models.weights.transformer import Biases, read_transformer, transformer_config
 from examine_jax.models.weights.vision_tower import OF_TEXTS, tower_names, vision_configuration
 
@@ -63,7 +63,7 @@ class CLIPFamily:
             extras=ViTExtras(embedding_norm=True, projection=projection),
         )
         pixels = stored.preprocessor_normalisation()
-        pixels = pixels or (CLIP_PIXELS if config.channels == 3 else UNCHANGED)
+        pixels = usual_pixels(pixels, CLIP_PIXELS, config.channels, where)
         network = read_transformer(
             tensors, config, names, image_size, pixels, biases=Biases(patches=False)
         )

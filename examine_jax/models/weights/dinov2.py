@@ -7,7 +7,12 @@ from typing import Any
 from examine_jax.models.mlps import MLP_FORMS
 from examine_jax.models.vit import ViTExtras
 from examine_jax.models.weights.configuration import whole_number
-from examine_jax.models.weights.imported import IMAGENET, UNCHANGED, ImportedNetwork, StoredNetwork
+from examine_jax.models.weights.imported import (
+    IMAGENET,
+    ImportedNetwork,
+    StoredNetwork,
+    usual_pixels,
+)
 from examine_jax.models.weights.transformer import (
     BlockNames,
     TransformerNames,
@@ -78,7 +83,7 @@ class DINOv2Family:
             split = f"{names.blocks.format(0)}.{_SPLIT_SWIGLU_NAMES.gate}.weight" in tensors.arrays
             names = names._replace(block=_SPLIT_SWIGLU_NAMES if split else SWIGLU_NAMES)
         pixels = stored.preprocessor_normalisation()
-        pixels = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
+        pixels = usual_pixels(pixels, IMAGENET, config.channels, where)
         size = image_size or stored.size_in_use(config.image_size, config.patch_size)
         network = read_transformer(tensors, config, names, size, pixels, antialias=registers > 0)
         tensors.refuse_unused(r"(dinov2\w*\.)?embeddings\.mask_token|classifier\.")

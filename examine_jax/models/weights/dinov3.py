@@ -6,7 +6,12 @@ from typing import Any
 
 from examine_jax.models.rotary_positions import RotaryPositions
 from examine_jax.models.vit import ViTExtras
-from examine_jax.models.weights.imported import IMAGENET, UNCHANGED, ImportedNetwork, StoredNetwork
+from examine_jax.models.weights.imported import (
+    IMAGENET,
+    ImportedNetwork,
+    StoredNetwork,
+    usual_pixels,
+)
 from examine_jax.models.weights.transformer import (
     GATED,
     Biases,
@@ -92,7 +97,7 @@ class DINOv3Family:
             extras=extras,
         )
         pixels = stored.preprocessor_normalisation()
-        pixels = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
+        pixels = usual_pixels(pixels, IMAGENET, config.channels, where)
         names = _NAMES._replace(block=_GATED_BLOCK if gated else _BLOCK)
         size = image_size or stored.size_in_use(config.image_size, config.patch_size)
         network = read_transformer(tensors, config, names, size, pixels, biases=biases)

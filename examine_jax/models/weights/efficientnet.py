@@ -22,12 +22,12 @@ from examine_jax.models.weights.efficientnet_tensors import (
 )
 from examine_jax.models.weights.imported import (
     IMAGENET,
-    UNCHANGED,
     ImportedNetwork,
     PixelNormalisation,
     StoredNetwork,
     is_done,
     normalisation,
+    usual_pixels,
 )
 from examine_jax.models.weights.tensors import Tensors
 from examine_jax.models.weights.timm_arguments import (
@@ -138,7 +138,7 @@ class EfficientNetFamily:
             raise ValueError(
                 message if message.startswith(where) else f"{where}: {message}"
             ) from error
-        pixels = _transformers_pixels(stored) or (IMAGENET if config.channels == 3 else UNCHANGED)
+        pixels = usual_pixels(_transformers_pixels(stored), IMAGENET, config.channels, where)
         return read_efficientnet(stored.tensors, transformers_names(stored.tensors), config, pixels)
 
 

@@ -24,7 +24,6 @@ from examine_jax.models.weights.tensors import Tensors
 PixelNormalisation = tuple[tuple[float, ...], tuple[float, ...]]
 IMAGENET: PixelNormalisation = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALVES: PixelNormalisation = ((0.5,), (0.5,))
-UNCHANGED: PixelNormalisation = ((0.0,), (1.0,))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -188,6 +187,29 @@ class BareFamily(Protocol):
     def read(self, tensors: Tensors, image_size: int | None) -> ImportedNetwork:
         """The network, at another image size where given."""
         ...
+
+
+def usual_pixels(
+    said: PixelNormalisation | None, usual: PixelNormalisation, channels: int, where: str
+) -> PixelNormalisation:
+    """How pixels are normalised where files may say nothing of it.
+
+    Args:
+        said: what they say; None: nothing.
+        usual: what holds then for images of three channels.
+        channels: the encoder's.
+        where: the configuration's file, for the message.
+
+    Raises:
+        ValueError: nothing is said, and the images have other than three channels.
+    """
+    if said is None and channels != 3:
+        raise ValueError(
+            f"{where}: the encoder takes images of {channels} channels, and nothing says how their "
+            "pixels are normalised; say it in an encoder.json beside it: "
+            '{"mean": [...], "deviation": [...]}, with one number for each channel'
+        )
+    return usual if said is None else said
 
 
 def is_done(settings: Mapping[str, Any], step: str) -> bool:

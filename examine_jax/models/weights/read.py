@@ -48,10 +48,9 @@ def read_network(
 
     Pixels are normalised as encoder.json, preprocessor_config.json or timm's pretrained_cfg says.
     Without them, transformers' ViT, BEiT and SigLIP use (x - 0.5) / 0.5, CLIP and OpenCLIP CLIP's
-    mean and deviation, ViTMAE, DINOv2, DINOv3, Swin, SAM and ResNets ImageNet's; where these would
-    be CLIP's or ImageNet's, images of other than three channels stay in [0, 1], but a ResNet of
-    other than three channels is refused. So is a folder of timm's transformers, of
-    facebookresearch's DINOs or of a ConvNeXt.
+    mean and deviation, ViTMAE, DINOv2, DINOv3, Swin, SAM, EfficientNets and ResNets ImageNet's. A
+    network for images of other than three channels is refused then, and so is a folder of timm's,
+    of facebookresearch's DINOs or of a ConvNeXt. A bare file of torchvision's has ImageNet's.
 
     Args:
         path: a folder with config.json and safetensors in one file or several, as transformers,

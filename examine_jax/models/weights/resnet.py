@@ -18,7 +18,6 @@ from examine_jax.models.weights.imported import (
     ImportedNetwork,
     PixelNormalisation,
     StoredNetwork,
-    normalisation,
 )
 from examine_jax.models.weights.tensors import Tensors
 from examine_jax.models.weights.timm_arguments import (
@@ -27,6 +26,7 @@ from examine_jax.models.weights.timm_arguments import (
     refuse_other_arguments,
     refuse_other_pool,
     shape_of,
+    timm_pixels,
 )
 from examine_jax.models.weights.transformer import renamed
 
@@ -117,14 +117,7 @@ class TimmResNetFamily:
         refuse_other_arguments(given, _timm_arguments(config), ("global_pool",), stored.where)
         _refuse_other_parts(match, given, config.parts, stored.where)
         refuse_other_pool(stored.configuration, given, stored.where)
-        settings = stored.configuration.get("pretrained_cfg")
-        settings = settings if isinstance(settings, dict) else {}
-        pixels = stored.preprocessor_normalisation() or normalisation(
-            settings.get("mean"), settings.get("std"), 1.0, stored.folder / "config.json"
-        )
-        if pixels is None and _FIRST_OF_SEQUENTIAL in stored.tensors.arrays:
-            _refuse_radimagenet(stored.tensors)
-        return read_state_dict(tensors, size, pixels)
+        return read_state_dict(tensors, size, timm_pixels(stored, config.channels))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,10 +18,10 @@ from examine_jax.models.weights.configuration import (
 )
 from examine_jax.models.weights.imported import (
     IMAGENET,
-    UNCHANGED,
     ImportedNetwork,
     PixelNormalisation,
     StoredNetwork,
+    usual_pixels,
 )
 from examine_jax.models.weights.positions import resample_positions
 from examine_jax.models.weights.tensors import Tensors
@@ -105,7 +105,9 @@ class SAMFamily:
                 'positions, and so does {"architecture": "samvit_base_patch16"} (large, huge) in '
                 "encoder.json"
             )
-        return _read(tensors, config, config, stored.preprocessor_normalisation())
+        pixels = stored.preprocessor_normalisation()
+        pixels = usual_pixels(pixels, IMAGENET, config.channels, where)
+        return _read(tensors, config, config, pixels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,7 +288,7 @@ def _check_fields(given: Mapping[str, Any], config: SAMConfig, where: str) -> No
 
 
 def _read(
-    tensors: Tensors, stored: SAMConfig, asked: SAMConfig, pixels: PixelNormalisation | None
+    tensors: Tensors, stored: SAMConfig, asked: SAMConfig, pixels: PixelNormalisation
 ) -> ImportedNetwork:
     """The network at the asked size, with the positions of the stored one resampled as timm does.
 
@@ -321,8 +323,6 @@ def _read(
     for i in range(stored.depth):
         params[f"block_{i}"] = _block(tensors, i, stored, asked)
     tensors.refuse_unused(_UNUSED)
-    if pixels is None or (pixels == IMAGENET and channels != 3):
-        pixels = IMAGENET if channels == 3 else UNCHANGED
     return ImportedNetwork(asked, jax.tree.map(jnp.asarray, params), {}, *pixels)
 
 

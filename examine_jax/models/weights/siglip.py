@@ -11,7 +11,12 @@ import numpy as np
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.attention_pooling import AttentionPooling
 from examine_jax.models.vit import ViTConfig, ViTExtras
-from examine_jax.models.weights.imported import HALVES, ImportedNetwork, StoredNetwork
+from examine_jax.models.weights.imported import (
+    HALVES,
+    ImportedNetwork,
+    StoredNetwork,
+    usual_pixels,
+)
 from examine_jax.models.weights.tensors import Tensors
 from examine_jax.models.weights.transformer import activation, read_transformer, transformer_config
 from examine_jax.models.weights.vision_tower import (
@@ -69,7 +74,8 @@ class SigLIPFamily:
             )
             extras = ViTExtras(attention_pooling=pooling)
             config = dataclasses.replace(config, pooling="attention", extras=extras)
-        pixels = stored.preprocessor_normalisation() or HALVES
+        pixels = stored.preprocessor_normalisation()
+        pixels = usual_pixels(pixels, HALVES, config.channels, where)
         network = read_transformer(tensors, config, names, image_size, pixels)
         if head:
             prefix = PREFIX if names.norm.startswith(PREFIX) else ""

@@ -19,10 +19,10 @@ from examine_jax.models.weights.configuration import (
 )
 from examine_jax.models.weights.imported import (
     IMAGENET,
-    UNCHANGED,
     ImportedNetwork,
     PixelNormalisation,
     StoredNetwork,
+    usual_pixels,
 )
 from examine_jax.models.weights.positions import resample_positions
 from examine_jax.models.weights.tensors import Tensors
@@ -101,7 +101,9 @@ class SwinFamily:
             layer_norm_epsilon=positive_number(configuration, "layer_norm_eps", 1e-5, where),
         )
         _check_fields(configuration, config, where)
-        return _read(tensors, config, stored.preprocessor_normalisation(), trained)
+        pixels = stored.preprocessor_normalisation()
+        pixels = usual_pixels(pixels, IMAGENET, config.channels, where)
+        return _read(tensors, config, pixels, trained)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +148,15 @@ class BareSwinFamily:
         trained = 224
         if positions is not None and positions.ndim == 3:
             trained = round(positions.shape[1] ** 0.5) * _patch_size(tensors)
-        return _read(tensors, _config(tensors, image_size or trained), IMAGENET, trained)
+        config = _config(tensors, image_size or trained)
+        if config.channels != 3:
+            raise ValueError(
+                f"{tensors.where} holds a Swin for images of {config.channels} channels, and "
+                "nothing says how pixels are normalised: put it into a folder as "
+                "model.safetensors, with an encoder.json such as "
+                '{"architecture": "swin_tiny_patch4_window7_224", "mean": ..., "deviation": ...}'
+            )
+        return _read(tensors, config, IMAGENET, trained)
 
 
 def _with_timms_names(tensors: Tensors) -> Tensors:
@@ -236,7 +246,7 @@ def _given_ratio(given: Mapping[str, Any], where: str) -> float | None:
 
 
 def _read(
-    tensors: Tensors, config: SwinConfig, pixels: PixelNormalisation | None, trained: int
+    tensors: Tensors, config: SwinConfig, pixels: PixelNormalisation, trained: int
 ) -> ImportedNetwork:
     """The network; absolute positions are resampled where it was trained at another size."""
     params: dict[str, Any] = {}
@@ -278,8 +288,6 @@ def _read(
             params[f"stage_{stage}_block_{i}"] = block
     params["norm"] = tensors.norm("norm", config.features)
     tensors.refuse_unused(_UNUSED)
-    if pixels is None or (pixels == IMAGENET and config.channels != 3):
-        pixels = IMAGENET if config.channels == 3 else UNCHANGED
     params, statistics = jax.tree.map(jnp.asarray, (params, statistics))
     return ImportedNetwork(config, params, statistics, *pixels)
 

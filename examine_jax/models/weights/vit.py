@@ -4,7 +4,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from examine_jax.models.weights.imported import HALVES, ImportedNetwork, StoredNetwork
+from examine_jax.models.weights.imported import (
+    HALVES,
+    ImportedNetwork,
+    StoredNetwork,
+    usual_pixels,
+)
 from examine_jax.models.weights.tensors import Tensors
 from examine_jax.models.weights.transformer import (
     BlockNames,
@@ -40,8 +45,9 @@ class ViTFamily:
         return configuration.get("model_type") == "vit"
 
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
-        pixels = stored.preprocessor_normalisation() or HALVES
+        pixels = stored.preprocessor_normalisation()
         config = transformer_config(stored.configuration, stored.where, pooling="class_token")
+        pixels = usual_pixels(pixels, HALVES, config.channels, stored.where)
         tensors = with_names_on_disk(stored.tensors)
         network = read_transformer(tensors, config, vit_names(tensors), image_size, pixels)
         tensors.refuse_unused(r"(vit\.)?(pooler\.|embeddings\.mask_token)|classifier\.|decoder\.")

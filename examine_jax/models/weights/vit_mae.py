@@ -15,10 +15,10 @@ from examine_jax.models.positions import sincos_positions
 from examine_jax.models.vit import ViTConfig
 from examine_jax.models.weights.imported import (
     IMAGENET,
-    UNCHANGED,
     ImportedDecoder,
     ImportedNetwork,
     StoredNetwork,
+    usual_pixels,
 )
 from examine_jax.models.weights.positions import is_sincos
 from examine_jax.models.weights.tensors import Tensors
@@ -42,7 +42,7 @@ class ViTMAEFamily:
     def read(self, stored: StoredNetwork, image_size: int | None) -> ImportedNetwork:
         pixels = stored.preprocessor_normalisation()
         config = transformer_config(stored.configuration, stored.where, pooling="mean")
-        pixels = pixels or (IMAGENET if config.channels == 3 else UNCHANGED)
+        pixels = usual_pixels(pixels, IMAGENET, config.channels, stored.where)
         tensors = with_names_on_disk(stored.tensors)
         network = read_transformer(
             tensors, config, vit_names(tensors), image_size, pixels, fixed_positions=True
