@@ -52,7 +52,7 @@ _FIELDS = frozenset(
     | {"use_absolute_position_embeddings", "layer_scale_init_value"}
     # Of decoders for masked images and segmentation.
     | {"vocab_size", "pool_scales", "use_auxiliary_head", "auxiliary_channels"}
-    | {"auxiliary_num_convs", "auxiliary_concat_input", "segmentation_indices"}
+    | {"auxiliary_num_convs", "auxiliary_concat_input", "segmentation_indices", "add_fpn"}
 )
 
 

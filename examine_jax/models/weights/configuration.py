@@ -13,12 +13,19 @@ _WITHOUT_EFFECT = re.compile(
     "_.*|architectures|model_type|transformers_version|(torch_)?dtype|id2label|label2id|num_labels"
     "|problem_type|finetuning_task|initializer_(range|factor)|.*dropout.*|drop_path_rate"
     "|out_features|out_indices|stage_names|reshape_hidden_states|apply_layernorm|output_.*"
-    "|return_dict|use_cache|torchscript|tie_word_embeddings|use_mask_token|encoder_stride"
+    "|return_dict(_in_generate)?|use_cache|torchscript|tie_word_embeddings|use_mask_token|encoder_stride"
     "|gradient_checkpointing|attn_implementation"
     "|pooler_.*|decoder_.*|mask_ratio|norm_pix_loss|use_(return_dict|bfloat16)|.*loss.*"
     # Of the generation of texts, which older files hold for every network.
     "|(max|min)_length|temperature|top_[kp]|typical_p|num_beams|num_beam_groups|.*_penalty"
-    "|num_return_sequences|(bos|eos|pad|sep)_token_id"
+    "|num_return_sequences|(forced_)?(bos|eos|pad|sep)_token_id|tokenizer_class|prefix"
+    "|(encoder_)?no_repeat_ngram_size|bad_words_ids|(begin_)?suppress_tokens|do_sample"
+    "|early_stopping|remove_invalid_values|task_specific_params|chunk_size_feed_forward|xla_device"
+)
+# Fields of every old configuration of transformers: unset, they change nothing; set, much.
+_UNSET = frozenset(
+    {"is_decoder", "is_encoder_decoder", "add_cross_attention", "cross_attention_hidden_size"}
+    | {"tie_encoder_decoder", "pruned_heads"}
 )
 
 
@@ -81,7 +88,9 @@ def positive_number(
 def refuse_unknown_fields(
     configuration: Mapping[str, Any], known: Collection[str], where: str
 ) -> None:
-    """Raises a ValueError if a field is set that is not known: it may change the features.
+    """Raises a ValueError if a field is not known: it may change the features, even by a false.
+
+    A field that is null says nothing.
 
     Args:
         configuration: the file's content.
@@ -89,7 +98,9 @@ def refuse_unknown_fields(
         where: the file, for the message.
     """
     for name, value in configuration.items():
-        if value and name not in known and not _WITHOUT_EFFECT.fullmatch(name):
+        if value is None or name in known or _WITHOUT_EFFECT.fullmatch(name):
+            continue
+        if value or name not in _UNSET:
             raise ValueError(
                 f"{where}: the field {name} ({str(value)[:40]}) is not known here and may change "
                 "the features; such a network cannot be read"
