@@ -257,3 +257,16 @@ def test_principal_components_are_scikit_learns(shape):
     alike, of_none = principal_components.first_two_components(np.ones(shape, np.float32))
     assert not alike.any()
     assert not of_none.any()
+
+
+def test_rounding_turns_no_principal_component():
+    # Two images have opposite components, and two standardised columns have axes of equal entries.
+    random = np.random.default_rng(0)
+    for _ in range(40):
+        pair, _ = principal_components.first_two_components(random.normal(size=(2, 40)))
+        assert pair[0, 0] > 0 > pair[1, 0]
+        columns = random.normal(size=(50, 1)) + random.normal(size=(50, 2))
+        columns = (columns - columns.mean(axis=0)) / columns.std(axis=0)
+        points, _ = principal_components.first_two_components(columns)
+        expected = columns @ np.array([[1, 1], [1, -1]]) / 2**0.5
+        np.testing.assert_allclose(points, expected, atol=1e-9)

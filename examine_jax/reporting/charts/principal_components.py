@@ -16,6 +16,7 @@ from examine_jax.reporting.charts.drawing import (
 
 _MOST_POINTS = 20_000  # more points take minutes to draw and show nothing new
 _BLOCK = 8192  # rows
+_ROUNDING = 1e-6  # of the largest entry
 
 
 def principal_component_map(
@@ -76,7 +77,8 @@ def first_two_components(
     """The features on their first two principal components, and their shares of the variance.
 
     From the smaller one of the two Gram matrices of the centred features. The largest entry of each
-    axis (for fewer rows than columns, of each component) is positive. What is missing is 0.
+    axis (for fewer rows than columns, of each component) is positive; of entries that are as large
+    but for rounding, the first one. What is missing is 0.
     """
     from scipy.linalg import eigh
 
@@ -95,7 +97,9 @@ def first_two_components(
     size = len(gram)
     values, axes = eigh(gram, subset_by_index=[max(size - 2, 0), size - 1])
     values, axes = np.maximum(values[::-1], 0), axes[:, ::-1]
-    axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(len(values))] < 0, -1, 1)
+    sizes = np.abs(axes)
+    first = (sizes > (1 - _ROUNDING) * sizes.max(axis=0)).argmax(axis=0)
+    axes = axes * np.where(axes[first, np.arange(len(values))] < 0, -1, 1)
     points = np.zeros((count, 2))
     if tall:
         for block in blocks:
