@@ -17,7 +17,7 @@ def job_rates() -> list[str]:
     def rows() -> Iterator[Sequence[str]]:
         for name, one in stages.items():
             rate = one["images"] / one["cpu_seconds"]
-            own = 0 if name == "embed" else one["cpu_seconds"]  # The first call is of few images.
+            own = one.get("first_images", one["images"]) / rate
             more = max(one["first_call"] - own, 0) if "first_call" in one else None
             once = name.startswith("train")
             yield (

@@ -106,6 +106,7 @@ def stages(folder: str) -> dict[str, dict[str, float]]:
         lambda: encoder.embed(images.pixels[:_FEW]),
         lambda: encoder.embed(images.pixels),
     )
+    found["embed"]["first_images"] = min(_FEW, len(images))
     features = preprocess(raw, "zscore", None)
     after_first("score", lambda: examine(features).gap)
     findings = after_first(
