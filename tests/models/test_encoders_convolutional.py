@@ -23,7 +23,8 @@ from examine_jax.models import (
 from examine_jax.models.convolution import convolve
 from examine_jax.models.layer_numbers import layer_numbers
 from examine_jax.models.weights import read_network
-from tests.support.convolutional_encoders import networks, relative_error, tensors, write
+from tests.support.convolutional_encoders import library_error, networks, tensors, write
+from tests.support.golden_encoders import same_arrays
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ from tests.support.convolutional_encoders import networks, relative_error, tenso
 )
 def test_features_equal_the_library_s(tmp_path, name, size):
     network = read_network(write(tmp_path, name), image_size=size)
-    assert relative_error(network, name, size) < 1e-5
+    assert library_error(network, name, size) < 1e-5
 
 
 def test_what_tells_a_variant():
@@ -71,7 +72,7 @@ def test_a_torchxrayvision_file_needs_its_pixels(tmp_path):
     scaled = (pixels - network.pixel_mean[0]) / network.pixel_deviation[0]
     np.testing.assert_allclose(scaled, (2 * pixels - 1) * 1024)
     assert network.known == "torchxrayvision"
-    assert relative_error(network, "torchxrayvision_densenet", 64) < 1e-5
+    assert library_error(network, "torchxrayvision_densenet", 64) < 1e-5
 
 
 @pytest.mark.parametrize("name", ["resnext", "resnet_d"])
@@ -126,7 +127,7 @@ def test_radimagenet_s_names_are_torchvision_s_and_need_their_pixels(tmp_path):
         if first in numbered:
             stored[f"backbone.{numbered[first]}.{rest}"] = array
     folder = write(tmp_path, "resnext", stored)
-    assert relative_error(read_network(folder), "resnext", 33) < 1e-5
+    assert library_error(read_network(folder), "resnext", 33) < 1e-5
     with pytest.raises(ValueError, match="RadImageNet's names"):
         read_network(folder / "model.safetensors")
     (folder / "config.json").unlink()
@@ -137,7 +138,7 @@ def test_radimagenet_s_names_are_torchvision_s_and_need_their_pixels(tmp_path):
     (folder / "encoder.json").write_text(json.dumps(described | {"mean": 0.5, "deviation": 0.5}))
     network = read_network(folder)
     assert network.pixel_mean == (0.5,)
-    assert jax.tree.all(jax.tree.map(np.array_equal, network.params, expected.params))
+    assert same_arrays(network.params, expected.params)
 
 
 def test_torchvision_s_first_names_are_those_of_today(tmp_path):
@@ -149,7 +150,7 @@ def test_torchvision_s_first_names_are_those_of_today(tmp_path):
             name = name.replace(f".{part}.", f".{part[:-1]}.{part[-1]}.")
         old[name] = array
     found = read_network(write(tmp_path, "torchvision_densenet", old))
-    assert jax.tree.all(jax.tree.map(np.array_equal, found.params, expected.params))
+    assert same_arrays(found.params, expected.params)
 
 
 def test_meta_s_names_of_dinov3_are_timm_s(tmp_path):
@@ -169,7 +170,7 @@ def test_meta_s_names_of_dinov3_are_timm_s(tmp_path):
     facebook |= {f"norms.3.{part}": facebook[f"norm.{part}"] for part in ("weight", "bias")}
     folder = write(tmp_path, "timm_dinov3_convnext", facebook)
     found = read_network(folder / "model.safetensors").params
-    assert jax.tree.all(jax.tree.map(np.array_equal, found, expected))
+    assert same_arrays(found, expected)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from examine_jax.models.efficientnet import EfficientNetConfig
 from examine_jax.models.weights import read_network
-from tests.support.convolutional_encoders import networks, relative_error, tensors, write
+from tests.support.convolutional_encoders import library_error, networks, tensors, write
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from tests.support.convolutional_encoders import networks, relative_error, tenso
 )
 def test_features_equal_the_library_s(tmp_path, name, size):
     network = read_network(write(tmp_path, name), image_size=size)
-    assert relative_error(network, name, size) < 1e-5
+    assert library_error(network, name, size) < 1e-5
 
 
 def test_padding_and_epsilon_change_the_features(tmp_path):
@@ -36,7 +36,7 @@ def test_padding_and_epsilon_change_the_features(tmp_path):
     other = read_network(write(tmp_path, "timm_efficientnet_tf")).encoder
     assert (network.encoder.padding, other.padding) == ("half", "same")
     changed = dataclasses.replace(network, encoder=other)
-    assert relative_error(changed, "timm_efficientnet", 40) > 1e-4
+    assert library_error(changed, "timm_efficientnet", 40) > 1e-4
 
 
 def test_the_map_before_the_pooling_is_the_last_of_five():

@@ -6,36 +6,31 @@ compares all of them at all sizes, also in bfloat16.
 
 import dataclasses
 import json
-import pathlib
-import shutil
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from examine_jax.models.weights import read_network
 from examine_jax.models.weights.timm_architectures import TIMM_ARCHITECTURES
+from tests.support.golden_encoders import (
+    GOLDEN,
+    arrays,
+    copied,
+    features,
+    library_error,
+    relative_error,
+    same_arrays,
+    with_configuration,
+    with_tensors,
+)
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 SAVED = GOLDEN / "encoders_vit"
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(GOLDEN / "encoders_vit.npz") as file:
-        return {name: file[name] for name in file.files}
-
-
-def features(network, images):
-    def run(params, pixels):
-        return network.encoder.module().apply({"params": params}, pixels)
-
-    pixels = jnp.asarray(images / 255.0, jnp.float32)
-    compiled = jax.jit(run).lower(network.params, pixels).compile(compiler_options=QUICK)
-    return np.asarray(compiled(network.params, pixels))
+    return arrays("encoders_vit")
 
 
 @pytest.mark.parametrize(
@@ -55,10 +50,7 @@ def features(network, images):
 )
 def test_features_equal_the_source_librarys(golden, name, size):
     network = read_network(SAVED / name, image_size=size)
-    expected = golden[f"{name}.{size}"]
-    actual = features(network, golden[f"images.{size}"])
-    assert actual.shape == expected.shape
-    assert np.abs(actual - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert library_error(network, golden, name, size) <= 1e-5
 
 
 @pytest.mark.parametrize("pool", ["avg", "token", ""])
@@ -75,17 +67,17 @@ def test_a_tower_of_dinov3_in_open_clip_is_pooled_as_timm_does(golden, tmp_path,
     tokens = golden["dinov3.tokens"]
     expected = tokens[:, 0] if pool == "token" else tokens[:, 5:].mean(axis=1)
     actual = features(read_network(tmp_path), golden["images.24"])
-    assert np.abs(actual - expected).max() <= 1e-5 * np.abs(expected).max()
+    assert relative_error(actual, expected) <= 1e-5
 
 
 def test_names_on_disk_and_in_memory_are_one_network():
     networks = [read_network(SAVED / f"hf_registers_gated{end}") for end in ("", "_in_memory")]
     assert networks[0].encoder == networks[1].encoder
-    assert jax.tree.all(jax.tree.map(np.array_equal, networks[0].params, networks[1].params))
+    assert same_arrays(networks[0].params, networks[1].params)
 
 
 def test_a_folder_that_calls_itself_dinov2_and_holds_registers_is_read_with_them(tmp_path):
-    folder = copied(tmp_path, "hf_registers")
+    folder = copied(SAVED / "hf_registers", tmp_path)
     with_configuration(folder, model_type="dinov2", architectures=["Dinov2ModelWithRegisters"])
     network = read_network(folder)
     assert network.encoder == read_network(SAVED / "hf_registers").encoder
@@ -101,26 +93,6 @@ def test_what_timms_names_say_is_what_timm_builds():
         assert ours.mlp == ("gelu" if act == "SiLU" else act), name  # SiLU is a packed MLP's gate
         assert ours.norm_after == (block == "ResPostBlock"), name
         assert [ours.depth, ours.class_token, ours.registers, ours.last_norm] == further, name
-
-
-def copied(tmp_path, name):
-    shutil.copytree(SAVED / name, tmp_path / name)
-    return tmp_path / name
-
-
-def with_configuration(folder, **changes):
-    configuration = json.loads((folder / "config.json").read_text())
-    if configuration.get("architecture") and "architecture" not in changes:
-        configuration["model_args"] = configuration.get("model_args", {}) | changes
-    else:
-        configuration |= changes
-    (folder / "config.json").write_text(json.dumps(configuration))
-
-
-def with_tensors(folder, change):
-    tensors = load_file(folder / "model.safetensors")
-    change(tensors)
-    save_file(tensors, folder / "model.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +117,7 @@ def with_tensors(folder, change):
     ],
 )
 def test_a_field_that_the_tensors_do_not_tell_changes_the_network(tmp_path, name, changes):
-    folder = copied(tmp_path, name)
+    folder = copied(SAVED / name, tmp_path)
     with_configuration(folder, **changes)
     assert read_network(folder).encoder != read_network(SAVED / name).encoder
 
@@ -212,7 +184,7 @@ def test_a_field_that_the_tensors_do_not_tell_changes_the_network(tmp_path, name
 def test_a_field_that_the_tensors_gainsay_or_that_is_unknown_is_named(
     tmp_path, name, changes, message
 ):
-    folder = copied(tmp_path, name)
+    folder = copied(SAVED / name, tmp_path)
     with_configuration(folder, **changes)
     with pytest.raises(ValueError, match=message):
         read_network(folder)
@@ -249,14 +221,14 @@ def with_a_class_token(tensors):
     ],
 )
 def test_missing_misshapen_and_left_over_tensors_are_named(tmp_path, name, change, message):
-    folder = copied(tmp_path, name)
+    folder = copied(SAVED / name, tmp_path)
     with_tensors(folder, change)
     with pytest.raises(ValueError, match=message):
         read_network(folder)
 
 
 def test_a_file_that_lacks_whole_blocks_is_told_by_its_name(monkeypatch, tmp_path):
-    folder = copied(tmp_path, "plain")
+    folder = copied(SAVED / "plain", tmp_path)
     known = TIMM_ARCHITECTURES["vit_base_patch16_224"]
     monkeypatch.setitem(
         TIMM_ARCHITECTURES, "vit_base_patch16_224", dataclasses.replace(known, width=16)
@@ -267,14 +239,14 @@ def test_a_file_that_lacks_whole_blocks_is_told_by_its_name(monkeypatch, tmp_pat
 
 
 def test_another_width_than_the_names_asks_for_the_heads(tmp_path):
-    folder = copied(tmp_path, "uni2")
+    folder = copied(SAVED / "uni2", tmp_path)
     with_configuration(folder, num_heads=None)
     with pytest.raises(ValueError, match=r"number of heads is not known.*encoder\.json"):
         read_network(folder)
 
 
 def test_pixels_are_scaled_as_pretrained_cfg_says_or_the_folder_is_refused(tmp_path):
-    folder = copied(tmp_path, "uni2")
+    folder = copied(SAVED / "uni2", tmp_path)
     assert read_network(folder).pixel_mean == (0.485, 0.456, 0.406)
     configuration = json.loads((folder / "config.json").read_text())
     del configuration["pretrained_cfg"]["std"]

@@ -3,16 +3,12 @@
 import functools
 import importlib.util
 import json
-import pathlib
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from safetensors.numpy import save_file
 
-from examine_jax.models import run_network
+from tests.support import golden_encoders
+from tests.support.golden_encoders import GOLDEN
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 _SPECIFICATION = importlib.util.spec_from_file_location(
     "filled_tensors", GOLDEN / "filled_tensors.py"
 )
@@ -26,11 +22,9 @@ def networks():
     return json.loads((GOLDEN / "encoders_convolutional.json").read_text())
 
 
-@functools.cache
 def arrays():
     """Images and features by name and size."""
-    with np.load(GOLDEN / "encoders_convolutional.npz") as file:
-        return {name: file[name] for name in file.files}
+    return golden_encoders.arrays("encoders_convolutional")
 
 
 def tensors(name):
@@ -57,19 +51,6 @@ def write(parent, name, changed=None, **configuration):
     return folder if files else folder / "model.safetensors"
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _features(encoder, params, stats, pixels):
-    return run_network(encoder.module(), params, stats, pixels, train=False)[0]
-
-
-def relative_error(network, name, size):
-    """The largest difference from the library's features, over the largest feature.
-
-    The pixels are those in [0, 1], which the golden features belong to, not normalised.
-    """
-    pixels = arrays()[f"images.{size}"][..., : network.encoder.channels] / 255.0
-    pixels = jnp.asarray(pixels, jnp.float32)
-    found = np.asarray(_features(network.encoder, network.params, network.batch_stats, pixels))
-    expected = arrays()[f"{name}.{size}"]
-    assert found.shape == expected.shape
-    return np.abs(found - expected).max() / np.abs(expected).max()
+def library_error(network, name, size):
+    """`relative_error` of a network's features from those that its library gives."""
+    return golden_encoders.library_error(network, arrays(), name, size)
