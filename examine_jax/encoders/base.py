@@ -159,6 +159,8 @@ def merge_adapter(
 ) -> None:
     """Writes an adapter and its base as one ordinary encoder's folder.
 
+    It squashes images to its size, as the adapter's training did, also where the base crops them.
+
     Args:
         folder: the adapter's.
         output: where.

@@ -89,7 +89,7 @@ def load_at(path: pathlib.Path, image_size: int | None) -> tuple[Encoder, str]:
     encoder = load_encoder(path)
     fingerprint = encoder.fingerprint
     if image_size is not None and image_size != encoder.image_size:
-        if "imported_from" in encoder.training:
+        if not _is_ours(path):
             encoder = load_encoder(path, image_size=image_size)
         else:
             encoder = at_size(encoder, image_size, path.name)

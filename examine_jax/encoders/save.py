@@ -27,6 +27,7 @@ def save_encoder(
     params: PyTree,
     state: PyTree,
     training: dict[str, Any] | None = None,
+    framing: Framing | None = None,
 ) -> None:
     """Writes an encoder's folder, whole or not at all; it replaces an existing encoder.
 
@@ -34,14 +35,28 @@ def save_encoder(
         folder: where.
         method, params, state: the trained method.
         training: notes on the training; plain values for config.json.
+        framing: how images of any shape come to the encoder's size, as `Encoder.framing`; None:
+            they are squashed, as they are in every training here.
 
     Raises:
         OSError: the folder cannot be written.
-        ValueError: a file, or a folder that is no encoder's, is in the way.
+        ValueError: the framing is for another size than the encoder's; or a file, or a folder that
+            is no encoder's, is in the way.
     """
     configuration = configuration_of(method, training)
+    if framing is not None:
+        _check_framing(framing, method, str(folder))
+        configuration["framing"] = to_plain(framing)
     tensors = {name: np.asarray(leaf) for name, leaf in tensor_names(params, state).items()}
     write_folder(pathlib.Path(folder), tensors, {"config.json": configuration}, "an encoder's")
+
+
+def _check_framing(framing: Framing, method: Method, where: str) -> None:
+    if framing.size != method.encoder.image_size:
+        raise ValueError(
+            f"{where}: framing makes images of {framing.size} pixels, the encoder takes "
+            f"{method.encoder.image_size}; give both the same size"
+        )
 
 
 def configuration_of(method: Method, training: dict[str, Any] | None) -> dict[str, Any]:
@@ -170,7 +185,21 @@ def read_encoder(
             raise ValueError(f"{folder} is not an encoder's folder: it has no {name}")
     configuration, method = read_configuration(folder, known, method)
     params, state = read_variables(folder / "model.safetensors", *shapes_of(method))
-    return Encoder(method, params, state, configuration.get("training", {}))
+    framing = _framing_in(configuration, method, folder / "config.json")
+    return Encoder(method, params, state, configuration.get("training", {}), framing=framing)
+
+
+def _framing_in(
+    configuration: dict[str, Any], method: Method, file: pathlib.Path
+) -> Framing | None:
+    stored = configuration.get("framing")
+    if stored is None:
+        return None
+    framing = from_plain(stored, (Framing,), f"{file}, framing")
+    if not isinstance(framing, Framing):
+        raise ValueError(f"{file}: framing is {stored!r}; it must be an object as it was written")
+    _check_framing(framing, method, str(file))
+    return framing
 
 
 def read_configuration(

@@ -1,0 +1,68 @@
+"""A saved encoder keeps how images come to its size."""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from examine_jax.encoders import load_encoder, save_encoder
+from examine_jax.encoders.base import load_base
+from examine_jax.images.decoding.framing import Framing
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "weights"
+FRAMING = Framing(24, "shorter_side", "bicubic", 30)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder that was made of another library's, whose images are cut."""
+    folder = tmp_path_factory.mktemp("framed")
+    shutil.copytree(GOLDEN / "vit", folder / "theirs")
+    said = {"resize": "shorter_side", "resize_side": 30, "interpolation": "bicubic"}
+    (folder / "theirs" / "encoder.json").write_text(json.dumps(said))
+    encoder = load_encoder(folder / "theirs")
+    assert encoder.framing == FRAMING
+    parts = (encoder.method, encoder.params, encoder.state, encoder.training)
+    save_encoder(folder / "ours", *parts, framing=encoder.framing)
+    save_encoder(folder / "squashed", *parts)
+    return folder
+
+
+def test_it_is_read_again(saved):
+    assert load_encoder(saved / "ours").load_size == FRAMING
+    assert load_encoder(saved / "squashed").load_size == 24
+    assert "framing" not in json.loads((saved / "squashed" / "config.json").read_text())
+
+
+def test_a_saved_copy_goes_to_another_size_as_ours(saved):
+    base = load_base(saved / "ours", image_size=30)
+    assert base.encoder.load_size == 30
+    assert base.fingerprint == load_base(saved / "theirs").fingerprint
+
+
+def test_a_framing_of_another_size_is_refused(saved, tmp_path):
+    encoder = load_encoder(saved / "ours")
+    parts = (encoder.method, encoder.params, encoder.state)
+    with pytest.raises(ValueError, match="framing makes images of 32 pixels, the encoder takes 24"):
+        save_encoder(tmp_path / "other", *parts, framing=Framing(32))
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ([1, 2], "it must be an object as it was written"),
+        ({"type": "Framing"}, "Framing lacks the field 'size'"),
+        ({"type": "Framing", "size": 24, "side": 30}, "side=30 is for the rule shorter_side"),
+        ({"type": "Framing", "size": 32}, "makes images of 32 pixels"),
+        ({"type": "Ratio", "size": 24}, "'Ratio' is none of the known settings"),
+    ],
+)
+def test_a_damaged_framing_names_the_file(saved, tmp_path, stored, message):
+    folder = pathlib.Path(shutil.copytree(saved / "ours", tmp_path / "damaged"))
+    content = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**content, "framing": stored}))
+    with pytest.raises(ValueError, match=message) as caught:
+        load_encoder(folder)
+    assert str(folder / "config.json") in str(caught.value)
