@@ -169,12 +169,16 @@ def adapter_of(params: PyTree) -> PyTree:
 def merged(params: PyTree, adapter: PyTree, low_rank: LowRank) -> PyTree:
     """The encoder's parameters with each pair's product added to its layer's weights.
 
-    The products are computed in float64 on the host.
+    The products are sums in float64 on the host, pair by pair: BLAS would add in an order that
+    depends on the processor.
     """
     joined = dict(params)
     if LOW_RANK_A in adapter:
         a, b = (np.asarray(adapter[name], np.float64) for name in (LOW_RANK_A, LOW_RANK_B))
-        kernel = np.asarray(params["kernel"], np.float64) + low_rank.factor * (a @ b)
+        product = np.zeros((a.shape[0], b.shape[1]))
+        for column, row in zip(a.T, b, strict=True):
+            product += column[:, None] * row
+        kernel = np.asarray(params["kernel"], np.float64) + low_rank.factor * product
         return {**joined, "kernel": jnp.asarray(kernel.astype(np.float32))}
     for name, part in adapter.items():
         joined[name] = merged(params[name], part, low_rank)

@@ -67,6 +67,23 @@ def test_an_adapter_of_peft_gives_the_same_features() -> None:
     assert np.abs(plain - golden["features"]).max() > 1e-2 * largest
 
 
+def test_a_merged_product_is_added_pair_by_pair() -> None:
+    """The order is fixed: to the bit, whatever BLAS would do."""
+    generator = np.random.default_rng(0)
+    a, b, kernel = (
+        generator.standard_normal(shape).astype(np.float32) for shape in ((5, 7), (7, 3), (5, 3))
+    )
+    low_rank = LowRank(rank=7, scale=3.0)
+    found = merged({"kernel": kernel}, {"low_rank_a": a, "low_rank_b": b}, low_rank)["kernel"]
+    expected = np.zeros((5, 3), np.float32)
+    for i, j in np.ndindex(5, 3):
+        total = 0.0
+        for k in range(7):
+            total += float(a[i, k]) * float(b[k, j])
+        expected[i, j] = float(kernel[i, j]) + 3.0 / 7 * total
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("network", SHARES)
 def test_layers_are_numbered_as_by_timm(network: str) -> None:
     shares = {_ours(name, network): share for name, share in SHARES[network].items()}
