@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from examine_jax.common.array_digest import digest_arrays
+from examine_jax.common.configuration import to_plain
 from examine_jax.common.shapes import UInt8
 from examine_jax.encoders import Encoder, load_encoder
 from examine_jax.encoders.base import Base, load_base, method_from
@@ -46,10 +47,18 @@ class GivenEncoder:
         """The encoder as it came."""
         return self.base.encoder
 
-    def digest(self) -> str:
-        """Returns a short text of its parameters and state."""
+    def described(self) -> dict[str, Any]:
+        """Returns all that its features depend on, as plain values.
+
+        The weights are a digest. The rest is in words, so that a difference can be named: the
+        network's configuration and the scale of its pixels, and how it crops images.
+        """
         leaves = jax.tree.leaves((self.encoder.params, self.encoder.state))
-        return digest_arrays(map(np.asarray, leaves))
+        return {
+            "weights": digest_arrays(map(np.asarray, leaves)),
+            "method": to_plain(self.encoder.method),
+            "framing": to_plain(self.encoder.framing),
+        }
 
 
 def read_encoders(texts: Sequence[str], settings: TransferSettings) -> tuple[GivenEncoder, ...]:

@@ -193,7 +193,7 @@ def check_folder(
     )
     for one in given:
         check_or_write_config(
-            home / "encoders" / one.name / "config.json", {"network": one.digest()}
+            home / "encoders" / one.name / "config.json", {"network": one.described()}
         )
 
 
