@@ -84,26 +84,22 @@ class BEiTFamily:
         )
         mean = is_on(configuration, "use_mean_pooling", where, default=True)
         pooled_norm = mean and not ("lm_head.weight" in arrays and "layernorm.weight" in arrays)
-        try:
-            scaled = float(configuration.get("layer_scale_init_value", 0.1)) > 0
-            parts = ViTExtras(
-                relative_bias=relative, shared_relative_bias=shared, pooled_norm=pooled_norm
-            )
-            config = transformer_config(
-                configuration,
-                where,
-                further=_FIELDS,
-                pooling="mean" if mean else "class_token",
-                final_norm=not pooled_norm,
-                positions="learned" if absolute else "relative",
-                layer_scale=1.0 if scaled else None,
-                extras=None if parts == ViTExtras() else parts,
-            )
-        except (TypeError, ValueError) as error:
-            message = str(error)
-            raise ValueError(
-                message if message.startswith(where) else f"{where}: {message}"
-            ) from error
+        scale = configuration.get("layer_scale_init_value", 0.1)
+        if isinstance(scale, bool) or not isinstance(scale, int | float):
+            raise ValueError(f"{where}: layer_scale_init_value is {scale!r}; it must be a number")
+        parts = ViTExtras(
+            relative_bias=relative, shared_relative_bias=shared, pooled_norm=pooled_norm
+        )
+        config = transformer_config(
+            configuration,
+            where,
+            further=_FIELDS,
+            pooling="mean" if mean else "class_token",
+            final_norm=not pooled_norm,
+            positions="learned" if absolute else "relative",
+            layer_scale=1.0 if scale > 0 else None,
+            extras=None if parts == ViTExtras() else parts,
+        )
         said = stored.preprocessor_normalisation()
         pixels = usual_pixels(said, HALVES, config.channels, where)
         network = read_transformer(

@@ -177,13 +177,7 @@ def read_convnext(
         ValueError: it is no ConvNeXt's; a tensor is missing, misshapen or left over; or nothing
             says how pixels are normalised.
     """
-    try:
-        config = _config(tensors, image_size, mlp, epsilon, head_epsilon)
-    except ValueError as error:
-        message = str(error)
-        raise ValueError(
-            message if message.startswith(tensors.where) else f"{tensors.where}: {message}"
-        ) from error
+    config = _config(tensors, image_size, mlp, epsilon, head_epsilon)
     params = _parameters(tensors, config)
     tensors.refuse_unused(_CLASSIFIER)
     if pixels is None or (config.channels != 3 and pixels == IMAGENET):

@@ -131,13 +131,7 @@ class EfficientNetFamily:
         pooling = configuration.get("pooling_type", "mean")
         if pooling != "mean":
             raise ValueError(f"{where}: pooling_type is {pooling!r}; only 'mean' can be read")
-        try:
-            config = _of_transformers(configuration, image_size, where)
-        except ValueError as error:
-            message = str(error)
-            raise ValueError(
-                message if message.startswith(where) else f"{where}: {message}"
-            ) from error
+        config = _of_transformers(configuration, image_size, where)
         pixels = usual_pixels(_transformers_pixels(stored), IMAGENET, config.channels, where)
         return read_efficientnet(stored.tensors, transformers_names(stored.tensors), config, pixels)
 

@@ -117,28 +117,22 @@ class FacebookDINOv2Family:
             | {"mlp_ratio", "layerscale_value"},
             where,
         )
-        try:
-            config = ViTConfig(
-                image_size=side * patch,
-                patch_size=patch,
-                channels=channels,
-                width=width,
-                depth=depth,
-                heads=heads_by_width(_HEADS, width, configuration, where),
-                mlp_width=mlp_width,
-                pooling="class_token",
-                layer_norm_epsilon=stored_epsilon(configuration, 1e-6, where),
-                positions="learned",
-                qkv_bias=qkv,
-                mlp="swiglu" if gated else "gelu",
-                layer_scale=1.0 if "blocks.0.ls1.gamma" in arrays else None,
-                extras=ViTExtras(registers=registers) if registers else None,
-            )
-        except ValueError as error:
-            message = str(error)
-            raise ValueError(
-                message if message.startswith(where) else f"{where}: {message}"
-            ) from error
+        config = ViTConfig(
+            image_size=side * patch,
+            patch_size=patch,
+            channels=channels,
+            width=width,
+            depth=depth,
+            heads=heads_by_width(_HEADS, width, configuration, where),
+            mlp_width=mlp_width,
+            pooling="class_token",
+            layer_norm_epsilon=stored_epsilon(configuration, 1e-6, where),
+            positions="learned",
+            qkv_bias=qkv,
+            mlp="swiglu" if gated else "gelu",
+            layer_scale=1.0 if "blocks.0.ls1.gamma" in arrays else None,
+            extras=ViTExtras(registers=registers) if registers else None,
+        )
         network = read_transformer(
             tensors,
             config,

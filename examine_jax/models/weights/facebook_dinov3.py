@@ -85,33 +85,25 @@ class FacebookDINOv3Family:
             | {"rope_theta"},
             where,
         )
-        try:
-            config = ViTConfig(
-                image_size=image_size or _IMAGE_SIZE // patch * patch,
-                patch_size=patch,
-                channels=channels,
-                width=width,
-                depth=depth,
-                heads=heads_by_width(_HEADS, width, configuration, where),
-                mlp_width=mlp_width,
-                pooling="class_token",
-                layer_norm_epsilon=stored_epsilon(configuration, 1e-5, where),
-                positions="rotary",
-                qkv_bias=qkv,
-                mlp="swiglu" if gated else "gelu",
-                layer_scale=1.0 if "blocks.0.ls1.gamma" in arrays else None,
-                extras=ViTExtras(
-                    registers=registers,
-                    rotary=RotaryPositions(
-                        positive_number(configuration, "rope_theta", 100.0, where)
-                    ),
-                ),
-            )
-        except ValueError as error:
-            message = str(error)
-            raise ValueError(
-                message if message.startswith(where) else f"{where}: {message}"
-            ) from error
+        config = ViTConfig(
+            image_size=image_size or _IMAGE_SIZE // patch * patch,
+            patch_size=patch,
+            channels=channels,
+            width=width,
+            depth=depth,
+            heads=heads_by_width(_HEADS, width, configuration, where),
+            mlp_width=mlp_width,
+            pooling="class_token",
+            layer_norm_epsilon=stored_epsilon(configuration, 1e-5, where),
+            positions="rotary",
+            qkv_bias=qkv,
+            mlp="swiglu" if gated else "gelu",
+            layer_scale=1.0 if "blocks.0.ls1.gamma" in arrays else None,
+            extras=ViTExtras(
+                registers=registers,
+                rotary=RotaryPositions(positive_number(configuration, "rope_theta", 100.0, where)),
+            ),
+        )
         _check_periods(tensors, config)
         network = read_transformer(
             tensors,

@@ -122,25 +122,21 @@ def _own_tower(
     if width % head:
         raise ValueError(f"{where}: head_width {head} does not divide width {width}")
     heads = stored.description.heads or width // head
-    try:
-        config = ViTConfig(
-            image_size=whole_number(fields, "image_size", where),
-            patch_size=whole_number(fields, "patch_size", where),
-            channels=3,
-            width=width,
-            depth=whole_number(fields, "layers", where),
-            heads=heads,
-            mlp_width=int(width * positive_number(fields, "mlp_ratio", 4.0, where)),
-            pooling="class_token",
-            layer_norm_epsilon=_epsilon(fields, where),
-            positions="learned",
-            mlp=_activation(model, fields, where),
-            layer_scale=None if fields.get("ls_init_value") is None else 1.0,
-            extras=ViTExtras(embedding_norm=not fields.get("no_ln_pre"), projection=outputs),
-        )
-    except (TypeError, ValueError) as error:
-        message = str(error)
-        raise ValueError(message if message.startswith(where) else f"{where}: {message}") from error
+    config = ViTConfig(
+        image_size=whole_number(fields, "image_size", where),
+        patch_size=whole_number(fields, "patch_size", where),
+        channels=3,
+        width=width,
+        depth=whole_number(fields, "layers", where),
+        heads=heads,
+        mlp_width=int(width * positive_number(fields, "mlp_ratio", 4.0, where)),
+        pooling="class_token",
+        layer_norm_epsilon=_epsilon(fields, where),
+        positions="learned",
+        mlp=_activation(model, fields, where),
+        layer_scale=None if fields.get("ls_init_value") is None else 1.0,
+        extras=ViTExtras(embedding_norm=not fields.get("no_ln_pre"), projection=outputs),
+    )
     tensors = renamed(stored.tensors, _FUSED)
     network = read_transformer(
         tensors,

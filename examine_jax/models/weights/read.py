@@ -1,8 +1,9 @@
 """Reads networks that others trained from a local file or folder."""
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -79,7 +80,8 @@ def read_network(
     if row is not None:
         stored = StoredNetwork(path.parent, row.configuration, tensors, UNSAID, path.name)
         described = _completed(UNSAID, row, stored)
-        network = _family(row.configuration, path).read(stored, image_size)
+        with _naming(path):
+            network = _family(row.configuration, path).read(stored, image_size)
         network = _as_described(network, described, path)
         framing = framing_of(stored, row, network.encoder.image_size)
         network = dataclasses.replace(network, known=row.name, framing=framing)
@@ -88,7 +90,8 @@ def read_network(
     told = configuration_of(tensors) if family is None else None
     if told is not None:
         stored = StoredNetwork(path.parent, told, tensors, UNSAID, path.name)
-        network = _family(told, path).read(stored, image_size)
+        with _naming(path):
+            network = _family(told, path).read(stored, image_size)
         return network if widen else _narrowed(network, tensors)
     if family is None:
         example = next(iter(sorted(tensors.arrays)), "none")
@@ -98,7 +101,8 @@ def read_network(
             f"{example}: put it into a folder as model.safetensors, with the config.json that "
             "belongs to it or an encoder.json that says what it is"
         )
-    network = family.read(tensors, image_size)
+    with _naming(path):
+        network = family.read(tensors, image_size)
     return network if widen else _narrowed(network, tensors)
 
 
@@ -139,7 +143,8 @@ def _read_folder(folder: pathlib.Path, image_size: int | None, widen: bool) -> I
         description = _completed(description, row, source)
         source = dataclasses.replace(source, description=description)
     size = image_size or description.image_size
-    network = _family(configuration, where).read(source, size)
+    with _naming(where, *folder.iterdir()):
+        network = _family(configuration, where).read(source, size)
     network = _as_described(network, description, folder / FILE)
     _check_channels(network, folder)
     network = dataclasses.replace(
@@ -148,6 +153,20 @@ def _read_folder(folder: pathlib.Path, image_size: int | None, widen: bool) -> I
         framing=framing_of(source, row, network.encoder.image_size),
     )
     return network if widen else _narrowed(network, tensors)
+
+
+@contextlib.contextmanager
+def _naming(where: pathlib.Path, *others: pathlib.Path) -> Iterator[None]:
+    """Puts `where` before a ValueError's message that begins with neither it nor one of the others.
+
+    Sizes that tensors or a configuration say may belong to no network, which knows no files.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if str(error).startswith(tuple(map(str, (where, *others)))):
+            raise
+        raise ValueError(f"{where}: {error}") from error
 
 
 def _family(configuration: Mapping[str, Any], where: pathlib.Path) -> Family:

@@ -139,25 +139,21 @@ def transformer_config(
     refuse_unknown_fields(configuration, _FIELDS | further, where)
     if "mlp" not in fields:
         fields["mlp"] = activation(configuration, where)
-    try:
-        return ViTConfig(
-            **{
-                "positions": "learned",
-                "qkv_bias": is_on(configuration, "qkv_bias", where, default=True),
-                **fields,
-            },
-            width=whole_number(configuration, "hidden_size", where),
-            mlp_width=mlp_width or whole_number(configuration, "intermediate_size", where),
-            image_size=whole_number(configuration, "image_size", where),
-            patch_size=whole_number(configuration, "patch_size", where),
-            channels=whole_number(configuration, "num_channels", where),
-            depth=whole_number(configuration, "num_hidden_layers", where),
-            heads=whole_number(configuration, "num_attention_heads", where),
-            layer_norm_epsilon=_epsilon(configuration, default_epsilon, where),
-        )
-    except (TypeError, ValueError) as error:
-        message = str(error)
-        raise ValueError(message if message.startswith(where) else f"{where}: {message}") from error
+    return ViTConfig(
+        **{
+            "positions": "learned",
+            "qkv_bias": is_on(configuration, "qkv_bias", where, default=True),
+            **fields,
+        },
+        width=whole_number(configuration, "hidden_size", where),
+        mlp_width=mlp_width or whole_number(configuration, "intermediate_size", where),
+        image_size=whole_number(configuration, "image_size", where),
+        patch_size=whole_number(configuration, "patch_size", where),
+        channels=whole_number(configuration, "num_channels", where),
+        depth=whole_number(configuration, "num_hidden_layers", where),
+        heads=whole_number(configuration, "num_attention_heads", where),
+        layer_norm_epsilon=_epsilon(configuration, default_epsilon, where),
+    )
 
 
 def _epsilon(configuration: Mapping[str, Any], default: float, where: str) -> float:
