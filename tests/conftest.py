@@ -49,7 +49,7 @@ import pytest
 # The files that take longest, longest first. They start first, so that no core waits for the last.
 LONGEST = (
     *("launch/test_assess.py", "training/test_sharded.py", "training/test_loop.py"),
-    "launch/test_two_processes.py",
+    *("training/test_interruptions.py", "launch/test_two_processes.py"),
     *("scoring/test_meshes.py", "scoring/test_leave_one_out.py", "launch/test_assess_to_label.py"),
     *("launch/test_intensity_range.py", "scoring/test_exact_ties.py", "test_exports.py"),
     *("pretraining/test_byol_tracin.py", "pretraining/test_outside_method.py"),

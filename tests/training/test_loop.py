@@ -1,15 +1,10 @@
-"""Runs: resumed, killed, refused."""
+"""Runs: repeated, resumed, refused."""
 
 import dataclasses
 import json
 import os
-import pathlib
-import resource
 import signal
-import subprocess
-import sys
 import threading
-import time
 
 import jax
 import numpy as np
@@ -18,7 +13,6 @@ from PIL import Image
 
 from examine_jax.common.configuration import differences
 from examine_jax.images import stream_folder
-from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.pretraining import (
     MAE,
     AdamW,
@@ -31,63 +25,21 @@ from examine_jax.pretraining import (
 from examine_jax.training.batches import BatchOrder
 from examine_jax.training.checkpoints import Checkpoints
 from examine_jax.training.step import initial_state
+from tests.support.small_mae import METHOD, STEPS, programs_kept_in, same, settings, smooth_blobs
+from tests.training.interrupted_process import start_child
 
-METHOD = MAE(
-    ViTConfig(
-        image_size=16,
-        patch_size=4,
-        channels=1,
-        width=16,
-        depth=1,
-        heads=2,
-        mlp_width=32,
-        class_token=False,
-    ),
-    DecoderConfig(width=8, depth=1, heads=2, mlp_width=16),
-)
-
-
-STEPS = 150
 CLOCK = ("seconds", "images_per_second")
-
-
-def settings(steps=STEPS, **changes):
-    return PretrainSettings(
-        phases=(Phase(steps=steps),), batch_size=8, schedule=WarmupCosine(0.1), **changes
-    )
 
 
 @pytest.fixture(scope="module")
 def images():
-    """Smooth blobs, which can be painted in from their surroundings."""
-    generator = np.random.default_rng(0)
-    centre = generator.uniform(0, 16, (44, 2, 1, 1))
-    row, column = np.mgrid[:16, :16]
-    return (255 * np.exp(-((row - centre[:, 0]) ** 2 + (column - centre[:, 1]) ** 2) / 60)).astype(
-        np.uint8
-    )[..., None]
+    return smooth_blobs()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compilation_cache(tmp_path_factory):
-    """These runs, their children's too, are of few programs: each is compiled once."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
-        "jax_persistent_cache_min_compile_time_secs": 0.1,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield {name.upper(): str(value) for name, value in settings.items()}
-    for name, value in before.items():
-        jax.config.update(name, value)
-
-
-def same(a, b):
-    return all(
-        np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    )
+    with programs_kept_in(tmp_path_factory.mktemp("programs")) as environment:
+        yield environment
 
 
 @pytest.fixture(scope="module")
@@ -127,63 +79,6 @@ def test_a_finished_run_comes_back_without_training(images, trained):
     assert same((run.params, run.history), (again.params, again.history))
 
 
-CHILD = """
-import signal
-import pathlib
-import sys
-import time
-# A shell's background processes ignore it.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-import numpy as np
-sys.path.insert(0, sys.argv[1])
-from test_loop import METHOD, settings
-from examine_jax.pretraining import pretrain
-from examine_jax.training.observer import Observer
-
-def wait(done, params, state):
-    # After 5 steps are recorded, so that no machine is too fast to be interrupted.
-    while done >= 10 and len(sys.argv) > 5 and not pathlib.Path(sys.argv[5]).exists():
-        time.sleep(0.002)
-    return {}
-
-try:
-    images, run = np.load(sys.argv[2]), settings(int(sys.argv[4]))
-    pretrain(
-        METHOD, images, run, sys.argv[3],
-        observer=Observer(5, wait), checkpoint_seconds=0.0, progress=False,
-    )
-except OSError as error:
-    # Not on stderr: the writer's threads end with the process and may write into the same line.
-    print(error, flush=True)
-    raise
-"""
-
-
-def start_child(folder, images, steps, environment, *, held=False, **pipes):
-    """A process that trains, once it has recorded 5 steps.
-
-    If `held`, it waits at step 10 until there is a file folder/go.
-    """
-    np.save(folder / "images.npy", images)
-    arguments = [
-        str(pathlib.Path(__file__).parent),
-        str(folder / "images.npy"),
-        str(folder / "run"),
-        str(steps),
-        *([str(folder / "go")] if held else []),
-    ]
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, *arguments], env={**os.environ, **environment}, **pipes
-    )
-    metrics = folder / "run" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not metrics.exists() or metrics.read_bytes().count(b"\n") < 5:
-        assert child.poll() is None, "the run ended before it could be interrupted"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    return child
-
-
 def test_a_run_killed_and_started_again_ends_with_the_same_parameters(
     images, trained, tmp_path, compilation_cache
 ):
@@ -202,27 +97,6 @@ def test_a_run_killed_and_started_again_ends_with_the_same_parameters(
         for run in (resumed, whole)
     ]
     assert without_clock[0] == without_clock[1]
-
-
-def test_sigterm_saves_and_exits(images, tmp_path, compilation_cache):
-    child = start_child(tmp_path, images, 100_000, compilation_cache)
-    child.send_signal(signal.SIGTERM)
-    assert child.wait(60) == 143
-    recorded = (tmp_path / "run" / "metrics.jsonl").read_bytes().count(b"\n")
-    assert str(recorded) in {folder.name for folder in (tmp_path / "run" / "checkpoints").iterdir()}
-
-
-def test_ctrl_c_saves_and_says_how_to_go_on(images, tmp_path, compilation_cache):
-    child = start_child(
-        tmp_path, images, 100_000, compilation_cache, stderr=subprocess.PIPE, text=True
-    )
-    child.send_signal(signal.SIGINT)
-    errors = child.communicate(timeout=60)[1]
-    assert child.returncode == -signal.SIGINT
-    assert "the same call again goes on" in errors.splitlines()[-1]
-    recorded = (tmp_path / "run" / "metrics.jsonl").read_bytes().count(b"\n")
-    assert f"saved after {recorded} of 100000 steps" in errors
-    assert str(recorded) in {folder.name for folder in (tmp_path / "run" / "checkpoints").iterdir()}
 
 
 def test_ctrl_c_is_the_callers_own_where_he_handles_it(images, tmp_path):
@@ -298,92 +172,6 @@ def test_parameters_do_not_depend_on_64_bit_types(images, tmp_path, on_demand):
         record["loss"] for record in wide.history
     ]
     assert same(run(tmp_path / "wide").params, plain.params)  # and a run goes on under the other
-
-
-@pytest.mark.skipif(
-    not hasattr(resource, "prlimit"), reason="limits of another process are Linux's"
-)
-def test_a_full_disk_stops_the_run_and_the_checkpoint_before_stays_whole(
-    images, tmp_path, compilation_cache
-):
-    steps = 40  # few enough that metrics.jsonl stays below the limit
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    child = start_child(tmp_path, images, steps, compilation_cache, held=True, **pipes)
-    checkpoints = tmp_path / "run" / "checkpoints"
-    while not any(folder.name.isdigit() for folder in checkpoints.iterdir()):
-        assert child.poll() is None
-        time.sleep(0.002)
-    # Files of this size and more cannot be written from now on: not a checkpoint, but the metrics
-    # still.
-    resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (30_000, 30_000))
-    (tmp_path / "go").touch()
-    message, stderr = child.communicate(timeout=120)
-    assert child.returncode == 1, stderr
-    whole = max(int(folder.name) for folder in checkpoints.iterdir() if folder.name.isdigit())
-    assert "cannot write a checkpoint in" in message, stderr
-    assert (
-        "File too large" in message or "CancelledError" in message
-    )  # whichever of the writer's tasks is heard of first
-    assert (
-        f"start the run again; the one of step {whole} is complete, and the run continues from it"
-        in message
-    )
-    assert whole < steps
-    resumed = pretrain(METHOD, images, settings(steps), tmp_path / "run", progress=False)
-    uninterrupted = pretrain(
-        METHOD, images, settings(steps), tmp_path / "uninterrupted", progress=False
-    )
-    assert same(resumed.params, uninterrupted.params)
-    assert all(folder.name.isdigit() for folder in checkpoints.iterdir()), (
-        "nothing half-written is left"
-    )
-
-
-IN_LITTLE_SPACE = """
-mount -t tmpfs -o size=1400k tmpfs "$0" || exit 77
-cp "$0"/../images.npy "$0"
-"$1" -c "$2" "$3" "$0"/images.npy "$0"/run 100000
-status=$?
-ls "$0"/run/checkpoints
-exit $status
-"""
-
-
-def test_a_checkpoint_without_room_is_not_begun(images, tmp_path, compilation_cache):
-    """On a file system of 1.4 MB, in a mount namespace of its own, that checkpoints fill up."""
-    (tmp_path / "small").mkdir()
-    np.save(tmp_path / "images.npy", images)
-    arguments = [str(tmp_path / "small"), sys.executable, CHILD, str(pathlib.Path(__file__).parent)]
-    command = [
-        "unshare",
-        "--user",
-        "--map-root-user",
-        "--mount",
-        "bash",
-        "-c",
-        IN_LITTLE_SPACE,
-        *arguments,
-    ]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            env={**os.environ, **compilation_cache},
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no unshare here")
-    if done.returncode == 77 or "unshare:" in done.stderr:
-        pytest.skip("small file systems cannot be mounted here")
-    assert done.returncode == 1
-    message, *there = done.stdout.splitlines()
-    whole = [name for name in there if name.isdigit()]
-    assert whole
-    assert there == whole, "nothing half-written is left"
-    assert message.startswith("cannot write a checkpoint"), done.stderr
-    assert "MB are free" in message
-    assert f"the one of step {max(whole, key=int)} is complete" in message
 
 
 def test_phases_train_on_their_own_images_and_resume(images, tmp_path, monkeypatch):
