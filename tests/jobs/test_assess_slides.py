@@ -4,16 +4,24 @@ import dataclasses
 import io
 import json
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from examine_jax.images import ImageSet
+from examine_jax.images.decoding.header_identity import HeaderIdentity
 from examine_jax.images.decoding.tiling import mark
+from examine_jax.images.decoding.unreadable import UnreadableImage
+from examine_jax.images.header_identities import SourceHeaders
+from examine_jax.jobs.assess import page
 from examine_jax.jobs.assess import slides as slides_on_page
 from examine_jax.jobs.assess.assessment import Assessment
+from examine_jax.jobs.assess.page import write_assessment
+from examine_jax.jobs.assess.settings import AssessSettings
 from examine_jax.jobs.assess.slides import SlidesOnPage, write_slides
+from examine_jax.jobs.headers import JobHeaders, PrivacySettings
 from examine_jax.scoring import examine
 from examine_jax.selection import Random, Selection
 from tests.support.quick_charts import quick_charts  # noqa: F401
@@ -131,3 +139,29 @@ def test_a_slide_that_is_gone_is_said_to_be(
     shown = write_slides(tmp_path, dataclasses.replace(assessment, names=names), slides)
     assert shown.tables[0].rows[1][:3] == ("missing.svs", "1", "the slide is not there any more")
     assert len(shown.figures) == 1
+
+
+@pytest.mark.usefixtures("plain_chart")
+def test_reasons_and_errors_name_no_patient(
+    slides: pathlib.Path,
+    assessment: Assessment,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = HeaderIdentity(patient="AB-47110", identifiers=("AB-47110",))
+    headers = JobHeaders({"s": SourceHeaders({"d.dcm": own})}, PrivacySettings())
+    private = dataclasses.replace(assessment, headers=headers)
+
+    def damaged(*_: object) -> Iterator[UnreadableImage]:
+        yield from [UnreadableImage("cannot read /x/AB-47110/b.svs")] * 2
+
+    monkeypatch.setattr(slides_on_page, "slide_overviews", damaged)
+    (table,) = write_slides(tmp_path, private, slides).tables
+    assert all(row[2].startswith("cannot read /x/name-") for row in table.rows)
+
+    def fails(*_: object) -> None:
+        raise OSError("cannot read /x/AB-47110/b.svs")
+
+    monkeypatch.setattr(page, "stored_images", fails)
+    with pytest.raises(OSError, match=r"cannot read /x/name-\w+/b.svs"):
+        write_assessment(tmp_path, private, AssessSettings(), source="s", device="cpu")

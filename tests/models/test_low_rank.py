@@ -10,10 +10,14 @@ import pytest
 from optax import constant_schedule
 
 from examine_jax.encoders import load_encoder
+from examine_jax.evaluation.classifier_training import ClassifierTraining, _Program
+from examine_jax.evaluation.mlp_probe import HeadOnFeatures
+from examine_jax.models.classifier_head import LINEAR_HEAD
 from examine_jax.models.layer_numbers import layer_numbers
 from examine_jax.models.low_rank import LowRank, adapted_layers, merged, with_adapter
 from examine_jax.training.layer_decay import scale_by_layer, with_layer_decay
-from examine_jax.training.optimiser import AdamW
+from examine_jax.training.optimiser import AdamW, Constant, LearningRate
+from examine_jax.training.settings import Phase, PretrainSettings
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 DECAY = 0.5
@@ -156,3 +160,19 @@ def test_a_layer_has_its_share_of_the_rate_and_of_the_weight_decay() -> None:
         np.testing.assert_allclose(part, expected["w"], rtol=1e-6)
     with pytest.raises(ValueError, match="layer_decay must be above 0 and at most 1, got 2"):
         with_layer_decay(optimiser, 2.0)
+
+
+def test_trainings_follow_their_settings_of_layers() -> None:
+    pretraining = PretrainSettings((Phase(steps=2),), layer_decay=DECAY)
+    classifier = ClassifierTraining(schedule=Constant(0.1), layer_decay=DECAY)
+    network = HeadOnFeatures(LINEAR_HEAD, width=2, num_classes=2)
+    weights = np.ones((2, 2), np.float32)
+    layers = {"encoder": {"stem": weights, "block_0": weights}, "head": weights}
+    for optimiser in (
+        pretraining.optimiser_of(LearningRate(constant_schedule(0.1), 0.1)),
+        _Program(network, classifier, batch_size=16, steps_per_epoch=5).optimiser,
+    ):
+        updates, _ = optimiser.update(layers, optimiser.init(layers), layers)
+        assert np.all(updates["head"] < -0.05)
+        for name, share in (("block_0", 0.5), ("stem", 0.25)):
+            np.testing.assert_allclose(updates["encoder"][name], share * updates["head"], rtol=1e-6)

@@ -107,6 +107,13 @@ def test_blocks_of_8_are_found_wherever_they_start(shift: int) -> None:
     assert detail.block_edges(edge) == 1
 
 
+def test_block_edges_of_black_and_white_are_exact_in_tall_pictures() -> None:
+    board = np.indices((600, 32)) // 8
+    picture = np.where(board.sum(axis=0) % 2, 255, 0).astype(np.uint8)
+    # All steps are at one place, and each is 255.
+    assert detail.block_edges(picture) == (255 + 0.25) / 0.25
+
+
 def test_half_size_is_scikit_images_local_mean() -> None:
     means = skimage.measure.block_reduce(GREY[:, :40], 2, np.mean)
     np.testing.assert_array_equal(detail.half_size(GREY), np.floor(means))
