@@ -1,10 +1,7 @@
 """The folder of a trained network: config.json and model.safetensors."""
 
 import json
-import os
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from examine_jax.common.atomic_folders import writing_folder
 from examine_jax.common.shapes import PyTree
 
 WEIGHTS = "model.safetensors"
@@ -45,24 +43,11 @@ def write_folder(
         and not (folder.is_dir() and not any(folder.iterdir()))
     ):
         raise ValueError(f"{folder} exists and is not {kind} folder; choose another name")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with writing_folder(folder) as temporary:
         # transformers reads no file that does not say of which framework it is.
         save_file(dict(tensors), temporary / weights, metadata={"format": "pt"})
         for name, content in files.items():
             (temporary / name).write_text(json.dumps(content, indent=2) + "\n")
-        for file in temporary.iterdir():
-            descriptor = os.open(file, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def read_tensors(file: pathlib.Path, wanted: Mapping[str, Any]) -> dict[str, np.ndarray]:

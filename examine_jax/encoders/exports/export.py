@@ -3,11 +3,10 @@
 import dataclasses
 import os
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 
+from examine_jax.common.atomic_folders import writing_folder
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.exports.card import ModelCard, card_text
 from examine_jax.encoders.exports.export_format import ExportFormat
@@ -57,25 +56,13 @@ def export_encoder(
     """
     folder = pathlib.Path(folder)
     check_free(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=".export-", dir=folder.parent))
-    try:
+    with writing_folder(folder) as temporary:
         usage = format.write(encoder, temporary)
         difference = _difference(encoder, format, temporary)
         text = card_text(encoder, format.name, usage, card, difference)
         (temporary / CARD).write_text(text, encoding="utf-8")
         for file in temporary.iterdir():
             file.chmod(0o644)
-            descriptor = os.open(file, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
-        temporary.chmod(0o755)
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     return Exported(tuple(sorted(file.name for file in folder.iterdir())), difference)
 
 
