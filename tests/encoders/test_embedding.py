@@ -133,7 +133,7 @@ def test_bfloat16_is_within_a_hundredth(name):
 
 
 def test_a_module_of_ones_own_has_one_feature_and_decides_its_precision():
-    network = FlaxEncoder(nn.Dense(1), image_size=4, channels=1, features=1)
+    network = FlaxEncoder(nn.Dense(1), image_size=4, channels=2, features=1)
     encoder = load_encoder(GOLDEN / "weights" / "vit")
     encoder = dataclasses.replace(
         encoder, method=dataclasses.replace(encoder.method, encoder=network)

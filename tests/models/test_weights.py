@@ -2,28 +2,31 @@
 
 import functools
 import importlib.util
-import json
-import pathlib
 import shlex
-import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from examine_jax.models import MaskedAutoencoder, patchify
 from examine_jax.models.weights import read_network, resample_positions
+from tests.support.golden_encoders import (
+    GOLDEN,
+    arrays,
+    copied,
+    relative_error,
+    with_configuration,
+    with_tensors,
+)
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 SAVED = GOLDEN / "weights"
 
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(GOLDEN / "weights.npz") as file:
-        return {name: file[name] for name in file.files}
+    return arrays("weights")
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -37,8 +40,7 @@ def pixels(golden, size, channels=3):
 
 
 def assert_close(actual, expected, relative):
-    assert actual.shape == expected.shape
-    assert np.abs(np.asarray(actual) - expected).max() <= relative * np.abs(expected).max()
+    assert relative_error(np.asarray(actual), expected) <= relative
 
 
 @pytest.mark.parametrize("size", [24, 30, 18])
@@ -109,26 +111,6 @@ def test_resampled_positions_are_not_widened_and_may_stay():
     np.testing.assert_allclose(resample_positions(np.ones((16, 2), np.float32), 7), 1, rtol=1e-6)
 
 
-@pytest.fixture
-def saved(tmp_path):
-    def copy(name):
-        shutil.copytree(SAVED / name, tmp_path / name)
-        return tmp_path / name
-
-    return copy
-
-
-def with_tensors(folder, change):
-    tensors = load_file(folder / "model.safetensors")
-    change(tensors)
-    save_file(tensors, folder / "model.safetensors")
-
-
-def with_configuration(folder, **changes):
-    configuration = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(configuration | changes))
-
-
 QUERY = "encoder.layer.1.attention.attention.query.weight"
 
 
@@ -168,8 +150,8 @@ QUERY = "encoder.layer.1.attention.attention.query.weight"
         ),
     ],
 )
-def test_missing_and_misshapen_tensors_are_named(saved, name, change, message):
-    folder = saved(name)
+def test_missing_and_misshapen_tensors_are_named(tmp_path, name, change, message):
+    folder = copied(SAVED / name, tmp_path)
     with_tensors(folder, change)
     with pytest.raises(ValueError, match=message):
         read_network(folder)
@@ -188,8 +170,8 @@ def test_missing_and_misshapen_tensors_are_named(saved, name, change, message):
         ({"num_attention_heads": 3}, "config.json: ViTConfig: width 16"),
     ],
 )
-def test_configurations_that_cannot_be_read_are_refused(saved, changes, message):
-    folder = saved("vit")
+def test_configurations_that_cannot_be_read_are_refused(tmp_path, changes, message):
+    folder = copied(SAVED / "vit", tmp_path)
     with_configuration(folder, **changes)
     with pytest.raises(ValueError, match=message):
         read_network(folder)
@@ -204,8 +186,8 @@ def test_configurations_that_cannot_be_read_are_refused(saved, changes, message)
         ("resnet_basic", "resnet.encoder.stages.0.layers.0.attention.weight"),
     ],
 )
-def test_a_tensor_that_is_not_used_is_refused_since_features_would_be_wrong(saved, name, tensor):
-    folder = saved(name)
+def test_a_tensor_that_is_not_used_is_refused_since_features_would_be_wrong(tmp_path, name, tensor):
+    folder = copied(SAVED / name, tmp_path)
     read_network(folder)
     with_tensors(folder, lambda t: t.update({tensor: np.ones((1, 4, 16), np.float32)}))
     with pytest.raises(ValueError, match="tensors that this network does not use"):
@@ -222,8 +204,8 @@ def test_a_tensor_that_is_not_used_is_refused_since_features_would_be_wrong(save
         ("resnet_basic", {"antialias": True}),
     ],
 )
-def test_a_field_that_is_not_known_is_refused_unless_it_is_off(saved, name, field):
-    folder = saved(name)
+def test_a_field_that_is_not_known_is_refused_unless_it_is_off(tmp_path, name, field):
+    folder = copied(SAVED / name, tmp_path)
     with_configuration(folder, **dict.fromkeys(field, None))
     if "hidden_act" not in field:
         read_network(folder)
@@ -232,8 +214,8 @@ def test_a_field_that_is_not_known_is_refused_unless_it_is_off(saved, name, fiel
         read_network(folder)
 
 
-def test_half_precision_is_read_as_float32(saved, golden):
-    folder = saved("vit")
+def test_half_precision_is_read_as_float32(tmp_path, golden):
+    folder = copied(SAVED / "vit", tmp_path)
     half = jnp.bfloat16
     with_tensors(
         folder,
@@ -247,7 +229,7 @@ def test_half_precision_is_read_as_float32(saved, golden):
     assert_close(tokens, golden["vit.24"], 0.05)
 
 
-def test_a_state_dict_in_memory_reads_like_a_file(saved, golden):
+def test_a_state_dict_in_memory_reads_like_a_file(tmp_path, golden):
     renamed = {
         "attention.attention.query": "attention.q_proj",
         "attention.attention.key": "attention.k_proj",
@@ -265,7 +247,7 @@ def test_a_state_dict_in_memory_reads_like_a_file(saved, golden):
                 new = new.replace(old, replacement)
             tensors[new] = tensors.pop(name)
 
-    folder = saved("vit")
+    folder = copied(SAVED / "vit", tmp_path)
     with_tensors(folder, rename)
     network = read_network(folder)
     tokens = outputs(network.encoder, "tokens", network.params, {}, pixels(golden, 24, 2))
@@ -301,8 +283,8 @@ def eval_strings(program):
     return [node.value for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Constant)]
 
 
-def test_a_folder_with_a_pickle_says_what_to_do(saved):
-    folder = saved("vit")
+def test_a_folder_with_a_pickle_says_what_to_do(tmp_path):
+    folder = copied(SAVED / "vit", tmp_path)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"pytorch_model.bin may be a pickle.*model\.safetensors"):
         read_network(folder)

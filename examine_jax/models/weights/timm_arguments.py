@@ -91,8 +91,8 @@ def timm_pixels(stored: StoredNetwork, channels: int) -> PixelNormalisation:
         pixels = normalisation(mean, deviation, 1.0, stored.folder / "config.json")
     if pixels is None:
         raise ValueError(
-            f"{stored.where}: pretrained_cfg has no mean and std, so it is not known how pixels "
-            'are normalised; say it in encoder.json: {"mean": [...], "deviation": [...]}'
+            f"{stored.where}: pretrained_cfg has no mean and std, and nothing says how pixels are "
+            'normalised; say it in an encoder.json beside it: {"mean": [...], "deviation": [...]}'
         )
     if len(pixels[0]) not in (1, channels) or len(pixels[1]) != len(pixels[0]):
         raise ValueError(
