@@ -28,17 +28,31 @@ class Sampling:
 
     Attributes:
         exact_rows: up to so many images, all are compared with all.
-        candidates: how many candidates are drawn; at least 4 a choice are.
-        covered: how many images are drawn that are to be covered; at least 8 a choice are.
+        candidates: how many candidates are drawn.
+        covered: how many images are drawn that are to be covered.
+        candidates_a_choice: for each image to choose, at least so many candidates are drawn.
+        covered_a_choice: and so many images that are to be covered.
     """
 
     exact_rows: int = 32_768
     candidates: int = 16_384
     covered: int = 32_768
+    candidates_a_choice: int = 4
+    covered_a_choice: int = 8
 
     def __post_init__(self) -> None:
-        if min(self.exact_rows, self.candidates, self.covered) < 1:
-            raise ValueError("exact_rows, candidates and covered must be at least 1")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value < 1:
+                raise ValueError(f"{field.name} must be at least 1, got {value}")
+
+    def num_candidates(self, chosen: int) -> int:
+        """How many candidates are drawn for so many chosen and labelled images."""
+        return max(self.candidates, self.candidates_a_choice * chosen)
+
+    def num_covered(self, chosen: int) -> int:
+        """How many images that are to be covered are drawn for so many chosen and labelled ones."""
+        return max(self.covered, self.covered_a_choice * chosen)
 
 
 ALL_PAIRS_IF_FEW = Sampling()
@@ -92,15 +106,14 @@ def greedy_cover(
         return Choice(rows, {"candidates": float(pool.open.sum()), "covered": float(len(pool))})
     # Of all rows, not of the open ones: a second round draws the same sample as one long round.
     order = np.asarray(jax.random.permutation(key, len(pool)))
-    size = max(sampling.candidates, 4 * (budget + len(pool.labelled)))
+    size = sampling.num_candidates(budget + len(pool.labelled))
     while True:
         drawn = np.sort(order[:size])
         candidates = drawn[pool.open[drawn]]
         if most_of(pool.groups[candidates], pool.left) >= budget or size >= len(pool):
             break
         size *= 2
-    num_covered = max(sampling.covered, 8 * (budget + len(pool.labelled)))
-    covered = np.sort(order[::-1][:num_covered])
+    covered = np.sort(order[::-1][: sampling.num_covered(budget + len(pool.labelled))])
     rows = cover(pool, budget, similarity, parameter, candidates, covered, medoid_first)
     return Choice(
         rows,

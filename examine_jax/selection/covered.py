@@ -93,7 +93,7 @@ class Covered:
 
     def gains(self, places: Int[np.ndarray, " q"]) -> Int[np.ndarray, " q"]:
         """What each of at most 256 candidates would add to the coverage."""
-        size = next(size for size in _SIZES if size >= len(places))
+        size = _size_of(places)
         with wide_types():
             if self._table is not None:
                 columns = padded(self._column[places].astype(np.int32), size, 0)
@@ -145,13 +145,14 @@ class Covered:
         `since` says how many of the changes concern each: the last ones.
         """
         rows, old, new = self._recent(window)
+        size = _size_of(places)
         with wide_types():
             lost = _lost(
                 *_filled(self._points.take(rows), window),
                 padded(old, window, 0),
                 padded(new, window, 0),
-                *_filled(self._candidates.take(places), MOST_QUERIES),
-                padded(since, MOST_QUERIES, 0),
+                *_filled(self._candidates.take(places), size),
+                padded(since, size, 0),
                 self._parameter,
                 similarity=self._similarity,
             )
@@ -197,6 +198,10 @@ class Covered:
                 self._parameter,
                 similarity=self._similarity,
             )
+
+
+def _size_of(queries: Int[np.ndarray, " q"]) -> int:
+    return next(size for size in _SIZES if size >= len(queries))
 
 
 def _filled(

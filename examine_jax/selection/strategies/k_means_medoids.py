@@ -43,17 +43,19 @@ class KMeansMedoids:
 
     def choose(self, pool: Pool, budget: int, key: Key[Array, ""]) -> Choice:
         """One image of each cluster; fewer where groups allow none of a cluster."""
-        far = pool.points.far
-        seeds = greedy_cover(pool, budget, closeness, far, self.sampling, key, medoid_first=True)
+        far, num_chosen = pool.points.far, budget + len(pool.labelled)
+        # The greedy choice is most of the work. It is the start and the order alone.
+        coarse = dataclasses.replace(self.sampling, candidates_a_choice=2, covered_a_choice=2)
+        seeds = greedy_cover(pool, budget, closeness, far, coarse, key, medoid_first=True)
         if len(pool) > self.sampling.exact_rows:
-            order = np.asarray(jax.random.permutation(key, len(pool)))
-            size = max(self.sampling.covered, 8 * (budget + len(pool.labelled)))
-            covered = np.sort(order[::-1][:size])
+            order = np.asarray(jax.random.permutation(key, len(pool)))[::-1]
+            averaged = np.sort(order[: self.sampling.num_covered(num_chosen)])
+            covered = np.sort(order[: coarse.num_covered(num_chosen)])
         else:
-            covered = np.arange(len(pool))
+            averaged = covered = np.arange(len(pool))
         start = np.concatenate([pool.labelled, seeds.rows])
         centres, _ = k_means(
-            pool.points.take(covered),
+            pool.points.take(averaged),
             pool.points.take(start),
             iterations=self.iterations,
             fixed=len(pool.labelled),
