@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from examine_jax.common.shapes import Bool, Float, Int
+from examine_jax.quality.descriptors.colour import GREY
 from examine_jax.quality.measures import Columns
 from examine_jax.quality.populations import COLOURED, centre_and_deviation
 
@@ -13,8 +14,6 @@ from examine_jax.quality.populations import COLOURED, centre_and_deviation
 _FEWEST = 5
 # Sides up to this factor apart are of one size.
 _FACTOR = 1.5
-# No pixel's saturation exceeds this in a grey image. The darkest picture in colour has more.
-_GREY = 1e-3
 # A tint or contrast is far if it is so many deviations away, and if one would see it.
 _DEVIATIONS, _VISIBLE, _VISIBLE_CONTRAST = 6.0, 0.1, 0.5
 # Of a kind that is so small a share of the usual images, these do not say what is usual.
@@ -55,7 +54,7 @@ def alone_of_its_kind(columns: Columns, usual: Int[np.ndarray, " m"]) -> Alone:
     count = len(columns["height"])
     own = np.zeros(count, np.int64)
     own[usual] = 1
-    grey = columns["saturation_p95"] <= _GREY
+    grey = columns["saturation_p95"] <= GREY
     num_grey = int(grey[usual].sum())
     # Noise gives a grey picture colours, but no tint: such a picture is like either kind.
     tinted = np.maximum(np.abs(columns["red_green"]), np.abs(columns["yellow_blue"])) > COLOURED

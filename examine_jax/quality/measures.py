@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 
 from examine_jax.common.shapes import Float, Int
-from examine_jax.quality.descriptors.colour import HUES
+from examine_jax.quality.descriptors.colour import GREY, HUES
 
 Columns = Mapping[str, Float[np.ndarray, " n"]]
 
@@ -112,6 +112,14 @@ def foreign_hues(columns: Columns, usual: Int[np.ndarray, " m"]) -> Float[np.nda
     foreign = (_apart(ranges[:, None], common) >= 3).all(axis=1)
     share = (shares * foreign).sum(axis=1)
     return np.where(share > 0.5, 0.0, share)
+
+
+def crossing_band(columns: Columns) -> Float[np.ndarray, " n"]:
+    """How much darker a band across a colour picture is than both its sides, in grey levels.
+
+    0 in a grey picture: a lung is such a band.
+    """
+    return np.where(columns["saturation_p95"] <= GREY, 0.0, columns["crossing_band"])
 
 
 def smooth_outlines(columns: Columns) -> Float[np.ndarray, " n"]:
@@ -307,6 +315,16 @@ MEASURES: tuple[Measure, ...] = (
         floor=3.0,
         visible=40.0,
         reason="a straight line across that is darker than the rest, in grey levels: fold or pen",
+    ),
+    Measure(
+        "crossing_band",
+        "dark_band",
+        lambda columns, usual: crossing_band(columns),
+        deviations=5.0,
+        floor=3.0,
+        visible=40.0,
+        long_tail=True,
+        reason="a band from edge to edge darker than both sides, in grey levels: pen or fold",
     ),
     Measure(
         "straight_step",

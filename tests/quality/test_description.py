@@ -180,6 +180,48 @@ def test_a_band_in_any_direction_is_dark() -> None:
     assert layout.dark_band(np.full((16, 16), 100.0)) == 0
 
 
+def crossing_band_by_loops(means: np.ndarray) -> float:
+    rows, columns = np.indices(means.shape)
+    lines = []
+    for turn in range(8):
+        angle = np.pi * turn / 8
+        place = np.rint(rows * np.cos(angle) + columns * np.sin(angle))
+        lines.append([means[place == at] for at in np.unique(place)])
+    longest = max(len(line) for parallel in lines for line in parallel)
+    found = -np.inf
+    for parallel in lines:
+        for number, line in enumerate(parallel):
+            before, after = (
+                [other.mean() for other in side if 4 * len(other) >= longest]
+                for side in (parallel[:number], parallel[number + 1 :])
+            )
+            if 2 * len(line) >= longest and before and after:
+                level = line.max() + (line.max() - line.min()) / 2
+                found = max(found, min(max(before), max(after)) - level)
+    return found
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3, 11), (12, 4), (14, 14)])
+def test_a_crossing_band_is_what_plain_loops_find(shape: tuple[int, int]) -> None:
+    for means in (RANDOM.normal(100, 30, shape), RANDOM.integers(0, 4, shape) * 60.0):
+        assert layout.crossing_band(means) == pytest.approx(crossing_band_by_loops(means))
+
+
+def test_a_band_from_edge_to_edge_crosses_but_a_spot_a_corner_and_a_frame_do_not() -> None:
+    rows, columns = np.indices((16, 16))
+    for angle in np.linspace(0, np.pi, 8, endpoint=False):
+        across = rows * np.cos(angle) + columns * np.sin(angle)
+        band = np.abs(across - across.mean()) < 2
+        assert layout.crossing_band(np.where(band, 50.0, 100.0)) == 50
+    spot = np.hypot(rows - 7, columns - 8) < 5
+    corner = rows + columns < 12
+    frame = np.minimum(np.minimum(rows, columns), np.minimum(15 - rows, 15 - columns)) < 3
+    side = columns < 5
+    for dark in (spot, corner, frame, side):
+        assert layout.crossing_band(np.where(dark, 50.0, 100.0)) <= 0
+    assert layout.crossing_band(np.where(side, 50.0, 100.0)[:2]) == 0
+
+
 def test_a_copy_has_nearly_the_same_hash_and_another_picture_has_not() -> None:
     smooth = scipy.ndimage.gaussian_filter(RANDOM.normal(size=(2, 90, 90)), (0, 12, 12))
     pictures = np.rint(128 + 900 * smooth / np.abs(smooth).max() / 10).astype(np.int16)

@@ -57,6 +57,16 @@ def test_damage_is_found_and_named(kind: str, finding: str) -> None:
     assert roc_auc_score(truth, found.outlier) > 0.97
 
 
+def test_strokes_of_ink_of_any_colour_are_bands_but_no_band_in_a_grey_picture_is() -> None:
+    described = with_damage("pen", range(20))
+    found = find(described)
+    assert sum("dark_band" in found.findings[row] for row in range(20)) >= 16
+    assert sum("dark_band" in names for names in found.findings[20:]) <= 2
+    grey = np.flatnonzero(np.array(DESCRIPTORS) == "saturation_p95")
+    described[:, grey] = 0
+    assert (find(described).values["crossing_band"] == 0).all()
+
+
 def test_a_quarter_of_damaged_images_that_are_alike_does_not_become_usual() -> None:
     damaged = np.arange(250) % 4 == 0
     found = find(with_damage("defocus", range(0, 250, 4)))

@@ -8,6 +8,8 @@ from examine_jax.common.shapes import Int, UInt8
 
 # A pixel is coloured if its channels differ by this many levels. JPEG's colour errors are smaller.
 COLOURED = 40
+# In a grey picture, hardly a pixel's saturation exceeds this. The darkest one in colour has more.
+GREY = 1e-3
 # Ink and folds of ink: the brightest channel is below this.
 _BLACK = 80
 # Light through tissue: optical density 0.15 in some channel. Macenko et al. 2009's beta.
