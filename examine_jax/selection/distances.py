@@ -52,9 +52,12 @@ class Blocks:
 
     def filled(self, value: int, padding: int, dtype: Any = np.int32) -> Int[Array, "blocks block"]:
         """One number a point: `value`, and `padding` after the last point."""
+        return self.holding(np.full(self.count, value, dtype), padding)
+
+    def holding(self, values: Int[np.ndarray, " n"], padding: int) -> Int[Array, "blocks block"]:
+        """These numbers, one a point, and `padding` after the last point."""
         shape = self.squares.shape
-        flat = np.full(shape[0] * shape[1], padding, dtype)
-        flat[: self.count] = value
+        flat = padded(values, shape[0] * shape[1], padding)
         with wide_types():
             # A copy: what is donated later must not be NumPy's memory.
             return jnp.copy(spread(flat.reshape(shape)))

@@ -4,7 +4,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.common.shapes import Bool, Int
-from examine_jax.selection.distances import Blocks, host_squared_distances, nearer, wide_types
+from examine_jax.selection.distances import (
+    Blocks,
+    host_squared_distances,
+    nearer,
+    nearest_centres,
+    wide_types,
+)
 from examine_jax.selection.pool import Allowance, Choice, Pool
 
 _AT_ONCE = 1024
@@ -36,8 +42,9 @@ def farthest_first(pool: Pool, budget: int) -> Int[np.ndarray, " chosen"]:
     """
     allowance, blocks = Allowance(pool), Blocks.of(pool.points)
     distance = blocks.filled(pool.points.far, -1, pool.points.squares.dtype)
-    for row in pool.labelled.tolist():
-        distance = _with(distance, blocks, pool, row)
+    if len(pool.labelled):
+        near = nearest_centres(pool.points, pool.points.take(pool.labelled))[1]
+        distance = blocks.holding(near, -1)
     chosen: list[int] = []
     while len(chosen) < budget and allowance.open.any():
         if not chosen and not len(pool.labelled):

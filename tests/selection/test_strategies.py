@@ -25,6 +25,7 @@ from examine_jax.selection.distances import (
     wide_types,
 )
 from examine_jax.selection.points import first_equals, points_of
+from examine_jax.selection.pool import Choice, Pool
 from examine_jax.selection.strategies.max_herding import kernel
 
 
@@ -174,6 +175,20 @@ def test_a_sampled_choice_is_nearly_as_good_and_goes_on(strategy: type) -> None:
     assert found.facts["coverage_error_bound"] == pytest.approx(np.sqrt(np.log(40) / 180))
     assert found.facts["candidates"] <= 60
     assert len(set(found.indices)) == 10
+
+
+def test_medoids_that_cover_no_sampled_image_are_chosen_too() -> None:
+    # 30 medoids and 30 images that are to be covered: some medoids cover none of these.
+    sampling = Sampling(exact_rows=10, candidates=60, covered=30, covered_a_choice=1)
+    choices = []
+
+    class Remembering(KMeansMedoids):
+        def choose(self, pool: Pool, budget: int, key: jax.Array) -> Choice:
+            choices.append(super().choose(pool, budget, key))
+            return choices[-1]
+
+    select(FEATURES, 30, strategy=Remembering(sampling=sampling))
+    assert len(set(choices[0].rows.tolist())) == 30
 
 
 def test_a_sampled_choice_is_nested_where_the_samples_are_the_same() -> None:

@@ -62,7 +62,9 @@ class KMeansMedoids:
         )
         medoids = _medoids(pool, centres, len(pool.labelled))
         rows = cover(pool, budget, closeness, far, np.sort(medoids), covered, medoid_first=True)
-        return Choice(rows, seeds.facts)
+        # Of a sample, some medoids cover no row: they come last, of the largest clusters first.
+        rest = medoids[~np.isin(medoids, rows)]
+        return Choice(np.concatenate([rows, rest]), seeds.facts)
 
 
 def _medoids(pool: Pool, centres: Points, fixed: int) -> Int[np.ndarray, " medoids"]:
