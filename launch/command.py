@@ -1,9 +1,7 @@
 """What all commands share: help texts, errors of one line, the exit code."""
 
-import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -12,29 +10,8 @@ from absl.flags import FlagValues
 
 from .device import DeviceFlags
 from .flags import define, help_text
+from .leaving import is_joined, leave, told_of_several
 from .urls import take_urls
-
-
-def _is_joined() -> bool:
-    """Whether this process is one of several."""
-    jax = sys.modules.get("jax")
-    return jax is not None and jax.distributed.is_initialized()
-
-
-def _leave(message: str, code: int) -> NoReturn:
-    """Prints the message and ends the process.
-
-    One of several processes ends without the usual wait for the others. They notice that its
-    connections are closed, and end too.
-    """
-    if not _is_joined():
-        print(message, file=sys.stderr)
-        sys.exit(code)
-    import jax
-
-    own = f"process {jax.process_index()} of {jax.process_count()}"
-    print(f"{own}: {message}", file=sys.__stderr__, flush=True)
-    os._exit(code)
 
 
 def _end_together() -> None:
@@ -42,19 +19,6 @@ def _end_together() -> None:
     from examine_jax.common.processes import wait_for_all
 
     wait_for_all("end")
-
-
-def _told_of_several(error: Exception) -> str:
-    """The message for an error in one of several processes: a traceback, unless another ended."""
-    import jax
-
-    if not isinstance(error, jax.errors.JaxRuntimeError):
-        return "".join(traceback.format_exception(error))
-    return (
-        "another process has ended or cannot be reached "
-        f"({' '.join(str(error).split())[:300]}). See its own message, then start all processes "
-        "again: the run continues from what is complete"
-    )
 
 
 def run(
@@ -77,7 +41,7 @@ def run(
     """
 
     def fail(error: Exception) -> NoReturn:
-        _leave(f"{name}: {' '.join(str(error).split())}", 1)
+        leave(f"{name}: {' '.join(str(error).split())}", 1)
 
     def parse(arguments: list[str]) -> tuple[FlagValues, list[str]]:
         try:
@@ -107,20 +71,20 @@ def run(
                 )
             take_urls(values)
             job(values)
-            if _is_joined():
+            if is_joined():
                 _end_together()
         except (ValueError, OSError, ImportError) as error:
             fail(error)
         except Exception as error:
-            if not _is_joined():
+            if not is_joined():
                 raise
-            _leave(f"{name}: {_told_of_several(error)}", 1)
+            leave(f"{name}: {told_of_several(error)}", 1)
 
     try:
         app.run(main, flags_parser=parse)
     except KeyboardInterrupt as interrupt:
         how = " ".join(str(interrupt).split()).replace("the same call", "the same command")
-        _leave(f"{name}: {how or 'interrupted'}", 128 + signal.SIGINT)
+        leave(f"{name}: {how or 'interrupted'}", 128 + signal.SIGINT)
     raise AssertionError("app.run exits")
 
 

@@ -10,6 +10,7 @@ from absl.flags import FlagValues
 from examine_jax.common.settings import setting
 
 from .flags import read, refuse_without_effect
+from .leaving import leave_with_others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +113,7 @@ def join_others(values: FlagValues, folder: str | os.PathLike[str] | None = None
     import jax
 
     from examine_jax.common.cluster import Cluster, code_digest, join
+    from examine_jax.common.ended_processes import watch_others
     from examine_jax.common.processes import check_same, check_shared, is_first
 
     given = read(values, DeviceFlags)
@@ -121,7 +123,9 @@ def join_others(values: FlagValues, folder: str | os.PathLike[str] | None = None
         print(message, file=sys.stderr, flush=True)
         os._exit(1)
 
+    _keep_stdout_clean()
     join(cluster, give_up)
+    watch_others(leave_with_others)
     check_same("code", {"jax": jax.__version__, "examine_jax's files": code_digest()})
     flags_given = {name: str(values[name].value) for name in values if values[name].present}
     check_same("flags", {name: text for name, text in flags_given.items() if name not in _OWN})
@@ -130,3 +134,19 @@ def join_others(values: FlagValues, folder: str | os.PathLike[str] | None = None
     if not is_first():
         # The first process alone shows notes and bars.
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # open until the process ends
+
+
+def _keep_stdout_clean() -> None:
+    """Discards what Gloo, by which CPUs exchange data, prints on stdout from C++.
+
+    What Python prints is kept.
+    """
+    stdout = sys.__stdout__
+    if stdout is None or stdout is not sys.stdout:
+        return  # it is closed, or somebody else has redirected it
+    stdout.flush()
+    own = os.fdopen(os.dup(1), "w")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    sys.stdout = own

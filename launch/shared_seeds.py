@@ -47,12 +47,23 @@ def spread_seeds(
 
 
 def spread(seeds: Sequence[int], run: Callable[[Sequence[int]], None]) -> None:
-    """Runs this process's share of the seeds; then, in the first process, all of them."""
-    from examine_jax.common.processes import is_first, process_count, process_index, wait_for_all
+    """Runs this process's share of the seeds; then, in the first process, all of them.
 
+    Where the seeds of a process fail, those of the others run to their end and are kept.
+
+    Raises:
+        ValueError: seeds have failed. All processes raise it.
+    """
+    from examine_jax.common.processes import gather_plain, is_first, process_count, process_index
+
+    failure = ""
     if own := seeds[process_index() :: process_count()]:
-        run(own)
-    wait_for_all("seeds")
+        try:
+            run(own)
+        except (ValueError, OSError) as error:
+            failure = str(error)
+    if failures := "; ".join(filter(None, gather_plain(failure))):
+        raise ValueError(failures)
     if is_first():
         run(seeds)
 
@@ -68,7 +79,7 @@ def _run(values: FlagValues, study: str, seeds: Sequence[int]) -> None:
     some = ",".join(map(str, seeds))
     command = [sys.executable, "-m", f"{__package__}.reproduce_{study}", *given, f"--seeds={some}"]
     environment = {**os.environ, **_own_accelerators()}
-    child = subprocess.Popen(command, env=environment, stderr=sys.__stderr__)
+    child = subprocess.Popen(command, env=environment, stdout=sys.stdout, stderr=sys.__stderr__)
 
     def end(number: int, frame: FrameType | None) -> None:
         child.terminate()  # it saves what it has

@@ -45,9 +45,12 @@ def is_first() -> bool:
 
 
 def share(count: int) -> range:
-    """This process's share of `count` rows: blocks of rows in the order of the processes."""
+    """This process's share of `count` rows: blocks of rows in the order of the processes.
+
+    Of a single row the first process, which shows progress, has it.
+    """
     index, processes = process_index(), process_count()
-    return range(index * count // processes, (index + 1) * count // processes)
+    return range(-(-index * count // processes), -(-(index + 1) * count // processes))
 
 
 def wait_for_all(name: str) -> None:
@@ -99,6 +102,25 @@ def gather_arrays(
 def first_decides(decide: Callable[[], Any]) -> Any:
     """What the first process decides, a plain value, in all processes. The others wait."""
     return gather_plain(decide() if is_first() else None)[0]
+
+
+def first_alone(work: Callable[[], None]) -> None:
+    """The first process does the work, such as writing a file; the others wait.
+
+    Raises:
+        ValueError, OSError: the work has failed. All processes raise an error with this message.
+    """
+    failure: Exception | None = None
+    try:
+        if is_first():
+            work()
+    except (ValueError, OSError) as error:
+        failure = error
+    message = first_decides(lambda: None if failure is None else str(failure))
+    if failure is not None:
+        raise failure
+    if message is not None:
+        raise ValueError(message)
 
 
 def check_same(what: str, value: Any) -> None:

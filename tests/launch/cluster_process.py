@@ -5,6 +5,7 @@ At the end the second process is killed at work.
 python -m tests.launch.cluster_process FOLDER --distributed --coordinator=HOST:PORT ...
 """
 
+import importlib
 import os
 import pathlib
 import signal
@@ -22,6 +23,7 @@ from examine_jax.common.atomic_files import replacing, write_text
 from examine_jax.common.processes import (
     check_same,
     check_shared,
+    first_alone,
     first_decides,
     gather_arrays,
     is_first,
@@ -38,7 +40,8 @@ from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.labelled_rows import LabelledRows
 from examine_jax.valuation import ValueSettings, value_features
 from launch.command import run
-from launch.device import choose_device
+from launch.device import DeviceFlags, choose_device
+from launch.flags import define
 from launch.shared_seeds import spread
 
 SHARD_ROWS = 3
@@ -63,7 +66,7 @@ def all_jobs(folder: pathlib.Path, process: int) -> None:
     saved = {"share": np.array(share(5))}
     saved |= exchanged(process)
     saved["refusals"] = np.array(
-        [refused(what, process, folder) for what in ("flags", "folder", "features", "rows")]
+        [refused(what, process, folder) for what in ("flags", "folder", "features", "rows", "room")]
     )
     found = score_features(
         ScoreSettings(
@@ -89,9 +92,8 @@ def all_jobs(folder: pathlib.Path, process: int) -> None:
     wait_for_all("removed")
     embed(folder)
     saved |= detected()
-    runs: list[Sequence[int]] = []
-    spread((3, 4, 5), runs.append)
-    saved["seeds"] = np.array([str(seeds) for seeds in runs])
+    saved |= seeds_shared()
+    commands(folder)
     np.savez(folder / f"found_{process}.npz", **saved)
     wait_for_all("end")
 
@@ -120,11 +122,13 @@ def refused(what: str, process: int, folder: pathlib.Path) -> str:
             own.mkdir(exist_ok=True)
             np.save(own / "f.npy", np.eye(3 + process, 3))
             score_features(ScoreSettings(own, folder / "never.csv"), progress=False)
+        elif what == "room":
+            first_alone(lambda: write_text(folder / "few.npy" / "x", "no folder"))
         else:
             rows, validation = game()
             other = LabelledRows(rows.features + process, rows.labels)
             value_features(other, own, values_settings(), validation=validation)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return str(error)
     return ""
 
@@ -146,6 +150,61 @@ def detected() -> dict[str, np.ndarray]:
     pixels[:, 0, 0, 0] = [2, 0, 1, 0, 3]
     found = together.predict_together(Detector(method, {}, {}), pixels, list("vwxyz"), batch_size=2)
     return {"image": found.image, "label": found.label, "score": np.asarray(found.score)}
+
+
+def seeds_shared() -> dict[str, np.ndarray]:
+    """The seeds that this process runs, without and with some that fail."""
+    runs: list[Sequence[int]] = []
+
+    def fail(seeds: Sequence[int]) -> None:
+        runs.append(seeds)
+        if 4 in seeds:
+            raise ValueError(f"the seeds {seeds} diverge")
+
+    spread((3, 4, 5), runs.append)
+    try:
+        spread((3, 4, 5), fail)
+    except ValueError as error:
+        message = str(error)
+    return {"seeds": np.array([str(seeds) for seeds in runs]), "failed": np.array(message)}
+
+
+def commands(folder: pathlib.Path) -> None:
+    """Whole commands, as their users give them; this process is joined already."""
+    for name, *flags in commands_of(folder, "together"):
+        script = importlib.import_module(f"launch.{name}")
+        values = FlagValues()
+        script.define_flags(values)
+        define(values, DeviceFlags)
+        values([name, *flags])
+        script._job(values)
+        wait_for_all(name)
+
+
+def commands_of(folder: pathlib.Path, results: str) -> list[list[str]]:
+    """Commands that are compared with one process, which writes into another folder."""
+    out = folder / results
+    return [
+        [
+            "select",
+            f"--features={folder / 'features'}",
+            "--budget=6",
+            f"--groups={folder / 'groups.csv'}",
+            "--per_group=2",
+            f"--output={out / 'to_label.csv'}",
+        ],
+        [
+            "assess",
+            f"--images={folder / 'images'}",
+            f"--encoder={folder / 'encoder'}",
+            f"--reference_images={folder / 'clean'}",
+            f"--labelled={folder / 'labelled.csv'}",
+            "--budget=2",
+            "--solver=dense_svd",
+            "--preprocessing=none",
+            f"--workdir={out / 'assessed'}",
+        ],
+    ]
 
 
 def embed(folder: pathlib.Path) -> None:

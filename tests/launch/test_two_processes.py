@@ -21,7 +21,7 @@ from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.pretraining import MAE
 from examine_jax.scoring import SpectralSummary
 from examine_jax.valuation import value_features
-from tests.launch.cluster_process import game, values_settings
+from tests.launch.cluster_process import commands_of, game, values_settings
 from tests.support.commands import run_here
 from tests.support.processes import flags_of_processes, free_port, run_together
 
@@ -46,11 +46,17 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, list[
         pq.write_table(table, folder / "features" / f"{number}.parquet", row_group_size=9)
     np.save(folder / "few.npy", rows[:1] + 1)  # fewer rows than processes
     (folder / "images").mkdir()
-    for number in range(7):
+    (folder / "clean").mkdir()
+    for number in range(17):
         pixels = random.integers(0, 256, (8, 8, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / "images" / f"{number}.png")
+        into = "images" if number < 7 else "clean"
+        Image.fromarray(pixels).save(folder / into / f"{number}.png")
     whole = (folder / "images" / "3.png").read_bytes()
     (folder / "images" / "damaged.png").write_bytes(whole[:-40])  # its header can be read
+    (folder / "labelled.csv").write_text("image\n5.png\n")
+    groups = "".join(f"{row},{row // 9}\n" for row in range(61))
+    (folder / "groups.csv").write_text(f"index,group\n{groups}")
+    (folder / "together").mkdir()
     params, state = METHOD.init(jax.random.key(0), {"image": np.zeros((1, 8, 8, 3), np.uint8)})
     save_encoder(folder / "encoder", METHOD, params, state)
     own = flags_of_processes(2, free_port())
@@ -72,7 +78,7 @@ def found(folder: pathlib.Path) -> list[dict[str, np.ndarray]]:
 
 
 def test_values_are_exchanged_as_they_are(found: list[dict[str, np.ndarray]]) -> None:
-    assert [one["share"].tolist() for one in found] == [[0, 1], [2, 3, 4]]
+    assert [one["share"].tolist() for one in found] == [[0, 1, 2], [3, 4]]
     for one in found:
         np.testing.assert_array_equal(one["floats"], np.arange(3) / 7)
         assert one["numbers"].tolist() == [0, 1]
@@ -81,12 +87,13 @@ def test_values_are_exchanged_as_they_are(found: list[dict[str, np.ndarray]]) ->
 
 def test_all_are_told_where_they_differ(found: list[dict[str, np.ndarray]]) -> None:
     for one in found:
-        same, shared, features, rows = one["refusals"].tolist()
+        same, shared, features, rows, room = one["refusals"].tolist()
         assert "process 1 of 2 has other flags than process 0 (seed: 0 in process 0, 1 in" in same
         assert "is not shared" in shared
         assert "not seen by process 1 of 2" in shared
         assert "process 1 of 2 has other features than process 0" in features
         assert "process 1 of 2 has other rows to value than process 0" in rows
+        assert "few.npy/x: Not a directory; make room or name another folder" in room
 
 
 def test_scores_are_those_of_one_process(
@@ -165,16 +172,46 @@ def test_shards_of_other_settings_are_refused(folder: pathlib.Path) -> None:
 
 
 def test_boxes_of_both_processes_are_put_together(found: list[dict[str, np.ndarray]]) -> None:
-    for one in found:  # the first process has the images 0 and 1, the second one 2, 3 and 4
+    for one in found:  # the first process has the images 0 to 3, the second one image 4
         assert one["image"].tolist() == [0, 0, 2, 4, 4, 4]
-        assert one["score"].tolist() == [0, 1, 0, 1, 2, 3]
+        assert one["score"].tolist() == [0, 1, 2, 0, 1, 2]
         assert one["label"].tolist() == [0, 0, 0, 0, 0, 0]
 
 
 def test_seeds_are_spread_and_the_first_process_ends_the_study(
     found: list[dict[str, np.ndarray]],
 ) -> None:
-    assert [one["seeds"].tolist() for one in found] == [["(3, 5)", "(3, 4, 5)"], ["(4,)"]]
+    runs = [["(3, 5)", "(3, 4, 5)", "(3, 5)"], ["(4,)", "(4,)"]]
+    assert [one["seeds"].tolist() for one in found] == runs
+    for one in found:  # the other seeds ran, and all processes end with the reason
+        assert one["failed"] == "the seeds (4,) diverge"
+
+
+def test_whole_commands_write_what_one_process_writes(
+    folder: pathlib.Path, found: list[dict[str, np.ndarray]]
+) -> None:
+    (folder / "one").mkdir()
+    for command in commands_of(folder, "one"):
+        code, printed = run_here(*command)
+        assert code == 0, printed
+    files = [
+        {path.relative_to(top) for path in top.rglob("*") if path.is_file()}
+        for top in (folder / "one", folder / "together")
+    ]
+    assert files[0] == files[1]
+    for name in ("to_label.csv", "assessed/to_label.csv", "assessed/skipped.csv"):
+        assert (folder / "together" / name).read_bytes() == (folder / "one" / name).read_bytes()
+    features, expected = (
+        np.load(folder / name / "assessed" / "features.npy") for name in ("together", "one")
+    )
+    np.testing.assert_allclose(features, expected, rtol=1e-6, atol=1e-6)
+    scores, expected_scores = (
+        _read(folder / name / "assessed" / "scores.csv") for name in ("together", "one")
+    )
+    for row, other in zip(scores, expected_scores, strict=True):
+        for column in ("image", "rank", "usable", "findings"):
+            assert row[column] == other[column]
+        assert float(row["gap"]) == pytest.approx(float(other["gap"]), rel=1e-4)
 
 
 def test_a_command_of_two_processes_and_one_that_is_killed(

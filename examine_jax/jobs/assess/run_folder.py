@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from examine_jax.common.configuration import check_or_write_config, to_plain
+from examine_jax.common.processes import first_alone
 from examine_jax.jobs.assess.settings import AssessSettings, DecisionSettings
 from examine_jax.jobs.headers import JobHeaders
 from examine_jax.scoring import Examination, examine
@@ -31,10 +32,11 @@ def check_config(
     decided = {name: value for name, value in to_plain(decision).items() if name != "type"}
     for name in ("labelled", "groups", "pilot", "reference_images"):
         decided[name] = shown_path(getattr(decision, name), headers)
-    check_or_write_config(
-        workdir / "config.json",
-        {**sources, "settings": to_plain(settings), "decision": decided},
-        replaceable=("decision",),
+    configuration = {**sources, "settings": to_plain(settings), "decision": decided}
+    first_alone(
+        lambda: check_or_write_config(
+            workdir / "config.json", configuration, replaceable=("decision",)
+        )
     )
 
 
