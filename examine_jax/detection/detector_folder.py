@@ -4,10 +4,10 @@ import os
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.common.configuration import from_plain, to_plain
+from examine_jax.common.on_device import on_device
 from examine_jax.common.tensor_folder import read_tensors, tensor_names, write_folder
 from examine_jax.detection.augmentation import BoxAugmentation
 from examine_jax.detection.faster_rcnn import FasterRCNN
@@ -91,6 +91,6 @@ def load_detector(folder: str | os.PathLike[str]) -> Detector:
     params, state = jax.eval_shape(lambda key: method.init(key, {}), jax.random.key(0))
     wanted = tensor_names(params, state)
     tensors = read_tensors(folder / "model.safetensors", wanted)
-    leaves = [jnp.asarray(tensors[name]) for name in wanted]
+    leaves = on_device([tensors[name] for name in wanted])
     params, state = jax.tree.unflatten(jax.tree.structure((params, state)), leaves)
     return Detector(method, params, state, configuration.get("training", {}))

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import Array, Key, PyTree
 from examine_jax.detection.faster_rcnn import FasterRCNN
 from examine_jax.encoders.encoder import Encoder
@@ -70,7 +71,7 @@ def detector_from_torchvision(
     params: dict[str, Any] = dict(stored.params)
     if "classes" not in params["box_head"]:
         params["box_head"] = {**params["box_head"], **_last_layers(detector, key)}
-    params, stats = jax.tree.map(jnp.asarray, (params, stored.batch_stats))
+    params, stats = on_device((params, stored.batch_stats))
     return *detector.divide(params, stats), (
         f"weights of {path.name}, by torchvision's names:",
         *stored.account,
@@ -145,8 +146,8 @@ def graft_encoder(
         account.append(f"encoder/{name}: {count} tensors of the same name")
     account.append("pyramid, proposal_head, box_head: as they were (random in a new detector)")
     params, state = detector.divide(
-        {**joined, "encoder": jax.tree.map(jnp.asarray, taken["params"])},
-        {**stats, "encoder": jax.tree.map(jnp.asarray, taken["batch_stats"])},
+        {**joined, "encoder": on_device(taken["params"])},
+        {**stats, "encoder": on_device(taken["batch_stats"])},
     )
     return params, state, tuple(account)
 

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from examine_jax.common.byte_order import native
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import Array, Float, Key, Num, PyTree, Shaped
 from examine_jax.evaluation.targets import as_targets, class_probabilities, summed_loss
 from examine_jax.training.batches import BatchOrder
@@ -228,7 +229,7 @@ def _train(
             )
         if epoch + 1 in training.kept_epochs:
             # Copies: the next step overwrites the state.
-            params, batch_stats = jax.tree.map(jnp.array, (state.params, state.method_state))
+            params, batch_stats = on_device((state.params, state.method_state))
             kept.append(
                 Kept(epoch + 1, params, batch_stats, float(program.learning_rate(len(losses) - 1)))
             )

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import Array, Float, Key, Num, PyTree
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.evaluation.classifier_training import (
@@ -57,7 +57,7 @@ class EncoderAndHead:
         if self.frozen:
             return {"head": params}, {"head": stats}
         # Copies: the training step overwrites its arguments.
-        start = jax.tree.map(jnp.array, fixed)
+        start = on_device(fixed)
         return {"encoder": start["params"], "head": params}, {
             "encoder": start["batch_stats"],
             "head": stats,

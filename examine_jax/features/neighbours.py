@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import Array, Float, Int, Num, Shaped
 from examine_jax.features.centring import largest_entry, near_mean, power_of_two_scale
 from examine_jax.labelled.class_codes import class_codes
@@ -187,9 +188,9 @@ def nearest_neighbours(
             for _ in starts
         ]
         for first in range(0, count, train_block):
-            rows = jnp.asarray(prepared(train_features, first, train_block))
+            rows = on_device(prepared(train_features, first, train_block))
             for place, start in enumerate(starts):
-                queries = jnp.asarray(prepared(features, start, query_block))
+                queries = on_device(prepared(features, start, query_block))
                 values = _values(
                     queries, rows, min(train_block, count - first), cosine=metric == "cosine"
                 )

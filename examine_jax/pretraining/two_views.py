@@ -181,7 +181,7 @@ def view_pictures(
     augmentation: TwoViews, images: Shaped[Array, "k height width channels"], key: Key[Array, ""]
 ) -> tuple[Picture, ...]:
     """Images and the two views of each, for the training's page."""
-    first, second = map(np.asarray, jax.jit(augmentation)(key, jnp.asarray(images)))
+    first, second = map(np.asarray, jax.jit(augmentation)(key, images))
     return (
         Picture(
             "views",

@@ -183,7 +183,7 @@ class SpectralSummary(NamedTuple):
 
         arrays = read_summary(path, cls._fields[:_REQUIRED], cls._fields[_REQUIRED:])
         with float64_types():
-            return _complete(cls(**{name: jnp.asarray(array) for name, array in arrays.items()}))
+            return _complete(cls(**jax.device_put(arrays, may_alias=False)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies keep float64, whatever JAX's own 64-bit setting."""

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import Array, Int
 from examine_jax.selection.points import Points
 
@@ -73,7 +74,8 @@ def spread(array: np.ndarray) -> Array:
     devices = jax.local_devices()
     with wide_types():
         if len(devices) == 1:
-            return jnp.asarray(array)
+            placed: Array = on_device(array)
+            return placed
         mesh = Mesh(np.array(devices), ("rows",))
         return jax.device_put(array, NamedSharding(mesh, PartitionSpec(None, "rows")))
 

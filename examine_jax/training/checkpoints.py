@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.training.step import TrainState
 
@@ -76,7 +77,7 @@ class Checkpoints:
             )
         with self._failures():
             # A copy, because the next step overwrites this state's memory.
-            self._manager.save(step, args=ocp.args.StandardSave(jax.tree.map(jnp.copy, flat)))
+            self._manager.save(step, args=ocp.args.StandardSave(_copies(flat)))
 
     def check(self) -> None:
         """Raises an OSError if a background save has failed. It does not wait for the save."""
@@ -169,6 +170,13 @@ def compare(
             raise ValueError(
                 f"{where} is of another architecture: it has a parameter {name} that this one lacks"
             )
+
+
+def _copies(flat: dict[str, Any]) -> dict[str, Any]:
+    """Copies on the same devices."""
+    alone = all(leaf.is_fully_addressable for leaf in flat.values())
+    copies: dict[str, Any] = on_device(flat) if alone else jax.tree.map(jnp.copy, flat)
+    return copies
 
 
 def _flat(state: PyTree) -> dict[str, Any]:

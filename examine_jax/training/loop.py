@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 
 from examine_jax.common.compilation_cache import QUICKLY
 from examine_jax.common.configuration import check_or_write_config, to_plain
+from examine_jax.common.on_device import on_device
 from examine_jax.common.processes import check_same, is_first, wait_for_all
 from examine_jax.common.shapes import Array, PyTree
 from examine_jax.training.batches import BatchOrder, Order, RepeatedOrder
@@ -341,7 +342,7 @@ def _feed(
 
 def _on_first_device(tree: PyTree) -> PyTree:
     """Copies the arrays to this process's first device, JAX's default."""
-    return jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), tree)
+    return on_device(jax.tree.map(np.asarray, tree))
 
 
 def _records(

@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import Array, Float, Key, PyTree, Shaped
 
 Batch = Mapping[str, Any]
@@ -167,4 +167,4 @@ def pictures(
 ) -> tuple[Picture, ...]:
     """The method's pictures on the training's page; by default none."""
     hook = getattr(method, "pictures", None)
-    return () if hook is None else tuple(hook(params, state, jnp.asarray(images), key))
+    return () if hook is None else tuple(hook(params, state, on_device(images), key))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.common.byte_order import native
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import Bool, Float, Int
 from examine_jax.valuation import compiled_worth as compiled
 from examine_jax.valuation.logistic.regression import Fitter, LogisticRegression
@@ -192,12 +193,12 @@ class LogisticGame:
             utility.metric, utility.num_classes, utility.model.objective == "liblinear"
         )
         with jax.enable_x64(True):
-            self._validation = jnp.asarray(utility.features)
+            self._validation = on_device(utility.features)
             self._labels = jnp.asarray(utility.labels, jnp.int32)
             self._once = jnp.ones(len(utility.labels), jnp.float64)
             # A change of the fit's unknowns is multiplied by the kernel with the rows (dual), or by
             # the features.
-            features = jnp.asarray(fitter.features)
+            features = on_device(fitter.features)
             if features.dtype != self._validation.dtype:
                 features = features.astype(jnp.float64)
             self._of_change = (
@@ -320,7 +321,7 @@ class LogisticGame:
         with jax.enable_x64(True):
             held = fits.coefficients.shape[2]
             rows = jnp.asarray(permutations[:, :held], jnp.int32) if self.fitter.is_dual else None
-            features = jnp.asarray(self.fitter.features)
+            features = on_device(self.fitter.features)
             dual, free = self.fitter.is_dual, self.utility.model.objective == "lbfgs"
             each = [
                 (jax.tree.map(lambda x: x[q], fits), None if rows is None else rows[q])  # noqa: B023

@@ -4,9 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
+from examine_jax.common.on_device import on_device
 from examine_jax.models.vit import ViTExtras
 from examine_jax.models.weights.block_parts import PartNames, add_block_parts
 from examine_jax.models.weights.imported import (
@@ -113,7 +111,7 @@ class BEiTFamily:
         add_block_parts(network, tensors, config, _PARTS, table_by_transformers)
         if pooled_norm:
             norm = tensors.norm("pooler.layernorm", config.width)
-            network.params["pooled_norm"] = jax.tree.map(jnp.asarray, norm)
+            network.params["pooled_norm"] = on_device(norm)
         tensors.refuse_unused(
             r"embeddings\.mask_token|classifier\.|lm_head\.|.*relative_position_index$"
         )

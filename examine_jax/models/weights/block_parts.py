@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.relative_positions import table_rows
 from examine_jax.models.rotary_positions import GridRotaryPositions
@@ -57,11 +57,11 @@ def add_block_parts(
         return resample(tensors.take(name, (rows, stored.heads)), side)
 
     if parts.shared_relative_bias:
-        params["relative_bias"] = jnp.asarray(table(names.shared_table))
+        params["relative_bias"] = on_device(table(names.shared_table))
     for i in range(stored.depth):
         block = params[f"block_{i}"]
         if parts.relative_bias:
-            block["attention"]["relative_bias"] = jnp.asarray(table(names.table.format(i)))
+            block["attention"]["relative_bias"] = on_device(table(names.table.format(i)))
         if parts.attention_norm:
             block["attention"]["norm"] = _norm(
                 tensors, names.attention_norm.format(i), stored.width
@@ -92,7 +92,7 @@ def with_fused_biases(tensors: Tensors) -> Tensors:
 
 
 def _norm(tensors: Tensors, name: str, width: int) -> PyTree:
-    return {key: jnp.asarray(array) for key, array in tensors.norm(name, width).items()}
+    return on_device(dict(tensors.norm(name, width)))
 
 
 def _sort_pairs(attention: PyTree, heads: int) -> None:
@@ -104,7 +104,7 @@ def _sort_pairs(attention: PyTree, heads: int) -> None:
     queries = (np.arange(heads)[:, None] * (width // heads) + order).reshape(-1)
     columns = np.concatenate([queries, width + queries, 2 * width + np.arange(width)])
     for name, array in qkv.items():
-        qkv[name] = jnp.asarray(np.asarray(array)[..., columns])
+        qkv[name] = on_device(np.asarray(array)[..., columns])
     for norm in ("query_norm", "key_norm"):
         for name, array in attention.get(norm, {}).items():
-            attention[norm][name] = jnp.asarray(np.asarray(array)[order])
+            attention[norm][name] = on_device(np.asarray(array)[order])

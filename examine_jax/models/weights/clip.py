@@ -4,8 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
-
+from examine_jax.common.on_device import on_device
 from examine_jax.models.vit import ViTExtras
 from examine_jax.models.weights.configuration import whole_number
 from examine_jax.models.weights.imported import ImportedNetwork, StoredNetwork, usual_pixels
@@ -69,6 +68,6 @@ class CLIPFamily:
         )
         if projection is not None:
             kernel = tensors.take(_PROJECTION, (projection, config.width)).T
-            network.params["projection"] = {"kernel": jnp.asarray(kernel)}
+            network.params["projection"] = {"kernel": on_device(kernel)}
         tensors.refuse_unused(OF_TEXTS)
         return network

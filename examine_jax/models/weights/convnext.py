@@ -5,10 +5,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.convnext import ConvNeXtConfig
 from examine_jax.models.weights.configuration import (
@@ -187,7 +186,7 @@ def read_convnext(
             '({"mean": [...], "deviation": [...]}; without a config.json, "architecture": '
             '"convnext_tiny" too)'
         )
-    return ImportedNetwork(config, jax.tree.map(jnp.asarray, params), {}, *pixels)
+    return ImportedNetwork(config, on_device(params), {}, *pixels)
 
 
 def _with_timms_names(tensors: Tensors) -> Tensors:

@@ -5,9 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.densenet import DenseNetConfig
 from examine_jax.models.weights.convolutions import batch_norm, convolution
@@ -98,7 +96,7 @@ def read_densenet(
     Raises:
         ValueError: a tensor is missing, misshapen or left over.
     """
-    params, stats = jax.tree.map(jnp.asarray, _variables(tensors, config))
+    params, stats = on_device(_variables(tensors, config))
     tensors.refuse_unused(_UNUSED)
     return ImportedNetwork(config, params, stats, *pixels)
 

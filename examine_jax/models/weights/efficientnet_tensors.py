@@ -4,9 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.efficientnet import EfficientNetConfig
 from examine_jax.models.weights.convolutions import batch_norm, convolution, pointwise
@@ -123,7 +121,7 @@ def read_efficientnet(
     """
     params, stats = _variables(tensors, names, config)
     tensors.refuse_unused(_CLASSIFIERS)
-    params, stats = jax.tree.map(jnp.asarray, (params, stats))
+    params, stats = on_device((params, stats))
     return ImportedNetwork(config, params, stats, *pixels)
 
 

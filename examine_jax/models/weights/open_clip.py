@@ -4,9 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
+from examine_jax.common.on_device import on_device
 from examine_jax.models.vit import ViTConfig, ViTExtras
 from examine_jax.models.weights.clip import CLIP_PIXELS
 from examine_jax.models.weights.configuration import positive_number, whole_number
@@ -149,7 +147,7 @@ def _own_tower(
     )
     # Stored as it multiplies from the right, unlike a dense layer's.
     kernel = tensors.take("visual.proj", (width, outputs))
-    network.params["projection"] = {"kernel": jnp.asarray(kernel)}
+    network.params["projection"] = {"kernel": on_device(kernel)}
     tensors.refuse_unused(_OF_TEXTS)
     return network
 
@@ -241,7 +239,7 @@ def _projected(
     name = "visual.trunk.head" if own else "visual.head.proj"
     layer = tensors.dense(name, encoder.width, outputs, bias=own)
     tensors.refuse_unused(used)
-    params = {**network.params, "projection": jax.tree.map(jnp.asarray, layer)}
+    params = {**network.params, "projection": on_device(layer)}
     return dataclasses.replace(network, encoder=encoder, params=params)
 
 

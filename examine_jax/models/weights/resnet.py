@@ -5,9 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.resnet import ResNetConfig
 from examine_jax.models.resnet_variant import ResNetVariant
@@ -164,7 +162,7 @@ def read_state_dict(
             f"says how pixels are normalised: {_IN_A_FOLDER}, or "
             '{"known": "torchxrayvision-resnet50"} for torchxrayvision\'s'
         )
-    params, stats = jax.tree.map(jnp.asarray, resnet_variables(tensors, config))
+    params, stats = on_device(resnet_variables(tensors, config))
     tensors.refuse_unused(r"(fc|classifier|head)\.")
     return ImportedNetwork(config, params, stats, *(pixels or IMAGENET))
 

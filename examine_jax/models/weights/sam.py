@@ -5,10 +5,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import Float, PyTree
 from examine_jax.models.sam import SAMConfig
 from examine_jax.models.weights.configuration import (
@@ -323,7 +322,7 @@ def _read(
     for i in range(stored.depth):
         params[f"block_{i}"] = _block(tensors, i, stored, asked)
     tensors.refuse_unused(_UNUSED)
-    return ImportedNetwork(asked, jax.tree.map(jnp.asarray, params), {}, *pixels)
+    return ImportedNetwork(asked, on_device(params), {}, *pixels)
 
 
 def _block(tensors: Tensors, number: int, stored: SAMConfig, asked: SAMConfig) -> PyTree:

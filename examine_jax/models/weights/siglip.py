@@ -4,10 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.attention_pooling import AttentionPooling
 from examine_jax.models.vit import ViTConfig, ViTExtras
@@ -80,7 +79,7 @@ class SigLIPFamily:
         if head:
             prefix = PREFIX if names.norm.startswith(PREFIX) else ""
             pooler = _pooler(tensors, f"{prefix}head", config)
-            network.params["attention_pooling"] = jax.tree.map(jnp.asarray, pooler)
+            network.params["attention_pooling"] = on_device(pooler)
         tensors.refuse_unused(rf"{OF_TEXTS}|classifier\.")
         return network
 

@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.swin import SwinConfig
 from examine_jax.models.weights.configuration import (
@@ -288,7 +287,7 @@ def _read(
             params[f"stage_{stage}_block_{i}"] = block
     params["norm"] = tensors.norm("norm", config.features)
     tensors.refuse_unused(_UNUSED)
-    params, statistics = jax.tree.map(jnp.asarray, (params, statistics))
+    params, statistics = on_device((params, statistics))
     return ImportedNetwork(config, params, statistics, *pixels)
 
 

@@ -4,9 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
+from examine_jax.common.on_device import on_device
 from examine_jax.models.vit import ViTConfig, ViTExtras
 from examine_jax.models.weights.block_parts import PartNames, add_block_parts, with_fused_biases
 from examine_jax.models.weights.imported import ImportedNetwork, StoredNetwork
@@ -123,7 +121,7 @@ class TimmBEiTFamily:
         add_block_parts(network, tensors, config, PartNames(), table_by_timm)
         if config.parts.pooled_norm:
             norm = tensors.norm("fc_norm", config.width)
-            network.params["pooled_norm"] = jax.tree.map(jnp.asarray, norm)
+            network.params["pooled_norm"] = on_device(norm)
         tensors.refuse_unused(r"head\.|mask_token$|lm_head\.|.*relative_position_index$")
         return network
 

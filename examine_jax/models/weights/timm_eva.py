@@ -4,10 +4,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.on_device import on_device
 from examine_jax.models.rotary_positions import GridRotaryPositions
 from examine_jax.models.vit import ViTConfig, ViTExtras
 from examine_jax.models.weights.block_parts import PartNames, add_block_parts, with_fused_biases
@@ -123,7 +122,7 @@ class TimmEVAFamily:
         add_block_parts(network, tensors, config, PartNames(), table_by_timm)
         if config.parts.pooled_norm:
             norm = tensors.norm("fc_norm", config.width)
-            network.params["pooled_norm"] = jax.tree.map(jnp.asarray, norm)
+            network.params["pooled_norm"] = on_device(norm)
         _check_rotary_tables(tensors, config)
         tensors.refuse_unused(rf"head\.|mask_token$|lm_head\.|(.*\.)?({'|'.join(_ROPE)})$")
         return network

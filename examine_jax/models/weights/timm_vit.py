@@ -4,9 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.attention_pooling import AttentionPooling
 from examine_jax.models.mlps import MLP_FORMS
@@ -281,4 +279,4 @@ def _pooling_parameters(tensors: Tensors, config: ViTConfig) -> dict[str, PyTree
             "expand": tensors.dense("attn_pool.mlp.fc1", width, pooler.mlp_width),
             "contract": tensors.dense("attn_pool.mlp.fc2", pooler.mlp_width, width),
         }
-    return jax.tree.map(jnp.asarray, params)
+    return on_device(params)

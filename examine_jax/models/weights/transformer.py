@@ -5,10 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.mlps import MLP_FORMS
 from examine_jax.models.vit import ViTConfig
@@ -247,7 +246,7 @@ def read_transformer(
         first = int(stored.class_token)
         if leading > first:
             params["registers"] = params["registers"] + positions[first:leading]
-    return ImportedNetwork(config, jax.tree.map(jnp.asarray, params), {}, *pixels)
+    return ImportedNetwork(config, on_device(params), {}, *pixels)
 
 
 def encoder_parameters(

@@ -5,10 +5,9 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.masked_autoencoder import DecoderConfig
 from examine_jax.models.positions import sincos_positions
@@ -79,7 +78,7 @@ def _decoder(tensors: Tensors, stored: StoredNetwork, encoder: ViTConfig) -> Imp
         raise ValueError(f"{where} lacks {error}") from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from error
-    params = jax.tree.map(jnp.asarray, decoder_parameters(tensors, encoder, config))
+    params = on_device(decoder_parameters(tensors, encoder, config))
     return ImportedDecoder(config, params, mask_ratio, norm_pix)
 
 

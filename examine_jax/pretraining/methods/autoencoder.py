@@ -107,9 +107,7 @@ class Autoencoder:
         key: Key[Array, ""],
     ) -> tuple[Picture, ...]:
         """Images and their reconstructions."""
-        painted = np.asarray(
-            jax.jit(self.reconstruct, compiler_options=QUICKLY)(params, jnp.asarray(images))
-        )
+        painted = np.asarray(jax.jit(self.reconstruct, compiler_options=QUICKLY)(params, images))
         return (
             Picture(
                 "reconstructions",

@@ -180,7 +180,7 @@ class MAE:
     ) -> tuple[Picture, ...]:
         """Reconstructions of images with hidden patches."""
         reconstruct = jax.jit(self.reconstruct, compiler_options=QUICKLY)
-        masked, painted = map(np.asarray, reconstruct(params, jnp.asarray(images), key))
+        masked, painted = map(np.asarray, reconstruct(params, images, key))
         return (
             Picture(
                 "reconstructions",

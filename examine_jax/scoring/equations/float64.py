@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.custom_batching import custom_vmap
 
@@ -76,7 +75,7 @@ def reduce_keeping_dtypes(value: Value) -> tuple[Callable[..., Value], tuple[Any
 
 def _restored(kind: Callable[..., Value], fields: tuple[Any, ...]) -> Value:
     with float64_types():
-        return kind(*jax.tree.map(jnp.asarray, fields))
+        return kind(*jax.device_put(fields, may_alias=False))
 
 
 def check_float64(value: tuple[Any, ...]) -> None:

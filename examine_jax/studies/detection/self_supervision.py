@@ -5,10 +5,10 @@ import pathlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.common.configuration import to_plain
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree, UInt8
 from examine_jax.detection.faster_rcnn import FasterRCNN
 from examine_jax.encoders.save import save_encoder
@@ -114,7 +114,7 @@ def pretrain_encoder(
     given = None
     if start is not None:
         params, state = method.init(jax.random.key(seed), {})
-        encoder, stats = jax.tree.map(jnp.asarray, start)
+        encoder, stats = on_device(start)
         given = (
             {**params, "encoder": encoder},
             {"batch_stats": {**state["batch_stats"], "encoder": stats}},

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from examine_jax.common.byte_order import native
+from examine_jax.common.on_device import on_device
 from examine_jax.common.settings import setting
 from examine_jax.common.shapes import Float, Int
 from examine_jax.valuation.logistic.blas_threads import one_blas_thread
@@ -147,7 +148,7 @@ class Fitter:
         )
         is_dual = count <= width
         with jax.enable_x64(True), one_blas_thread():
-            system = system_of(jnp.asarray(features), is_dual, model.objective == "liblinear")
+            system = system_of(on_device(features), is_dual, model.objective == "liblinear")
             wanted = jnp.asarray(targets, jnp.float64)
             unknowns = count if is_dual else width + 1
             zero = Fits(

@@ -1,0 +1,43 @@
+"""Copies on the device: NumPy's values, and none of its memory."""
+
+import jax
+import ml_dtypes
+import numpy as np
+
+from examine_jax.common.on_device import on_device
+
+
+def test_copies_have_the_values_and_share_no_memory() -> None:
+    given = {
+        "float": np.ones((64, 64), np.float32),
+        "part": np.arange(12, dtype=np.float32).reshape(3, 4)[:, ::2],
+        "half": np.ones(3, ml_dtypes.bfloat16),
+        "empty": np.zeros((0, 3), np.float32),
+        "none": None,
+    }
+    expected = {name: None if array is None else array.copy() for name, array in given.items()}
+    copies = on_device(given)
+    for array in given.values():
+        if array is not None:
+            array[...] = 7
+    for name, array in expected.items():
+        if array is None:
+            assert copies[name] is None
+            continue
+        assert isinstance(copies[name], jax.Array)
+        assert copies[name].dtype == array.dtype
+        np.testing.assert_array_equal(copies[name], array)
+
+
+def test_what_overwrites_a_copy_leaves_the_array_as_it_was() -> None:
+    first = jax.device_put(np.ones((64, 64), np.float32))
+    copy = on_device(first)
+    jax.jit(lambda x: x + 1, donate_argnums=0)(copy)
+    assert copy.is_deleted()
+    np.testing.assert_array_equal(first, np.ones((64, 64)))
+
+
+def test_float64_is_kept_where_64_bit_types_are_on() -> None:
+    with jax.enable_x64(True):
+        assert on_device(np.ones(3)).dtype == np.float64
+    assert on_device(np.ones(3)).dtype == np.float32
