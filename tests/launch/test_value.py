@@ -11,7 +11,7 @@ from examine_jax.jobs.value.page import write_values
 from examine_jax.labelled.labelled_rows import LabelledRows, as_text
 from examine_jax.labelled.tables import read_column
 from examine_jax.valuation import ValueSettings, value_features
-from tests.support.commands import run, run_each
+from tests.support.commands import run_each, run_here
 
 GENERATOR = np.random.default_rng(0)
 FEATURES = GENERATOR.normal(size=(24, 4)).astype(np.float32)
@@ -48,7 +48,7 @@ def test_every_row_gets_a_value_by_folds_and_a_page(folder: pathlib.Path) -> Non
         "--folds=2",
         "--device=cpu",
     ]
-    code, errors = run("value", *flags)
+    code, errors = run_here("value", *flags)
     assert code == 0, errors
     records = _read(folder / "out" / "values.csv")
     assert list(records[0]) == [

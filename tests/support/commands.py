@@ -1,12 +1,8 @@
-"""Runs the commands: in a process of their own as their users do, or in this process.
-
-python -m tests.support.commands SCRIPT < [["--flag=value", …], …] > [[exit code, stderr], …]
-"""
+"""Runs the commands: in a process of their own as their users do, or in this process."""
 
 import contextlib
 import importlib
 import io
-import json
 import logging
 import os
 import pathlib
@@ -52,11 +48,8 @@ def run_here(script: str, *flags: object) -> tuple[int, str]:
 
 
 def run_each(script: str, commands: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
-    """(exit code, stderr) of each command, all in one new process."""
-    process = _process("tests.support.commands", script)
-    output, errors = process.communicate(json.dumps(commands), timeout=1800)
-    assert process.returncode == 0, errors
-    return [(code, text) for code, text in json.loads(output)]
+    """(exit code, stdout and stderr) of each command, all in this process."""
+    return [run_here(script, *command) for command in commands]
 
 
 def _process(module: str, *arguments: str) -> "subprocess.Popen[str]":
@@ -66,7 +59,3 @@ def _process(module: str, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
     )
-
-
-if __name__ == "__main__":
-    json.dump([run_here(sys.argv[1], *command) for command in json.load(sys.stdin)], sys.stdout)
