@@ -1,8 +1,8 @@
 """The rooms of the package: imports go towards earlier rooms alone, and never in a circle."""
 
 import ast
+import functools
 import pathlib
-from collections.abc import Iterator
 
 import pytest
 
@@ -40,6 +40,7 @@ ONE_ROOM = {
 }
 
 
+@functools.cache
 def modules() -> dict[str, pathlib.Path]:
     found = {}
     for file in sorted(PACKAGE.rglob("*.py")):
@@ -48,17 +49,20 @@ def modules() -> dict[str, pathlib.Path]:
     return found
 
 
-def imports_of(file: pathlib.Path) -> Iterator[tuple[str, str]]:
-    """Yields (module, name) of every import of a file, those inside functions too.
+@functools.cache
+def imports_of(file: pathlib.Path) -> tuple[tuple[str, str], ...]:
+    """(module, name) of every import of a file, those inside functions too.
 
-    The name is empty for a plain `import`.
+    The name is empty for a plain `import`. Each file is parsed once.
     """
+    found: list[tuple[str, str]] = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
+            found += ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: imports are absolute"
-            yield from ((node.module or "", alias.name) for alias in node.names)
+            found += ((node.module or "", alias.name) for alias in node.names)
+    return tuple(found)
 
 
 def room_of(module: str) -> str:
