@@ -1,6 +1,7 @@
 """How long commands take."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from benchmarks.figures.cells import read_json, table
 
@@ -30,6 +31,43 @@ def job_rates() -> list[str]:
     return table(titles, rows())
 
 
+def default_training() -> list[str]:
+    runs = sorted(
+        read_json("2026-11-30-default-training.json")["runs"],
+        key=lambda run: (run["steps"] * run["batch_size"], run["pixels"], run["seed"]),
+    )
+    titles = (
+        "steps",
+        "batch",
+        "pixels",
+        "CPU seconds",
+        "sample: noise, rank correlation",
+        "histology: noise, rank correlation",
+        "histology: kNN",
+    )
+
+    def rows() -> Iterator[Sequence[str]]:
+        for training in dict.fromkeys(run["training"] for run in runs):
+            own = [run for run in runs if run["training"] == training]
+            first = own[0]
+            seconds = [run["cpu_seconds"] for run in own if run["cpu_seconds"] is not None]
+
+            def values(name: str, source: str, own: list[dict[str, Any]] = own) -> str:
+                return " ".join(f"{run[name]:.3f}" for run in own if run["set"] == source)
+
+            yield (
+                str(first["steps"]) if first["steps"] else "untrained",
+                str(first["batch_size"]) if first["steps"] else "",
+                "scaled" if first["pixels"] != [0.0, 1.0] else "0 to 1",
+                f"{sum(seconds) / len(seconds):.0f}" if seconds and first["steps"] else "",
+                values("separation", "sample"),
+                values("separation", "lc25000_96"),
+                values("knn", "lc25000_96"),
+            )
+
+    return table(titles, rows())
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
-    function.__name__: function for function in (job_rates,)
+    function.__name__: function for function in (job_rates, default_training)
 }

@@ -199,7 +199,7 @@ def main(_: list[str]) -> None:
                     "training": key,
                     "seed": seed,
                     **measure(encoder, images, seed),
-                    "cpu_seconds_of_the_last_start": seconds,
+                    "cpu_seconds": seconds,
                     **dataclasses.asdict(TRAININGS[key]),
                 }
                 folder.mkdir(parents=True, exist_ok=True)

@@ -101,6 +101,10 @@ LOW_RESOURCE_HEAD = HeadConfig(
 RECONSTRUCTION_SMALL = PretrainSettings(
     (Phase(steps=500),), batch_size=64, schedule=WarmupCosine(learning_rate=4e-3)
 )
+# A peak of 1e-3, as above: steps teach more than images do, so a batch is a quarter.
+RECONSTRUCTION_QUICK = PretrainSettings(
+    (Phase(steps=700),), batch_size=16, schedule=WarmupCosine(learning_rate=1.6e-2)
+)
 # AdamW, because LARS and SGD train transformers badly and suit batches of thousands. The rate is
 # the
 # better one of 1e-3 and 4e-3 for SimCLR after 140 steps on histology tiles (one seed; kNN accuracy

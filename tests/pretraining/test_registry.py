@@ -141,6 +141,14 @@ def test_what_does_not_exist_is_said_with_what_does():
         method_preset("byol", small, preset="tiny")
 
 
+def test_the_quick_preset_of_mae_has_the_peak_and_the_network_of_the_small_one():
+    small, settings = method_preset("mae", architecture("small"))
+    quick, same = method_preset("mae", architecture("small"), preset="quick")
+    assert dataclasses.replace(quick, pixels=small.pixels) == small
+    assert same.learning_rate((10,)).peak == settings.learning_rate((10,)).peak == 1e-3
+    assert same.phases[0].steps * same.batch_size < settings.phases[0].steps * 64 / 2
+
+
 @pytest.mark.parametrize("method", ["mae", "autoencoder"])
 def test_methods_of_patches_refuse_a_convolutional_encoder(method):
     with pytest.raises(ValueError, match="ViT architecture, or another method"):

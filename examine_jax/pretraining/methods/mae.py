@@ -23,7 +23,9 @@ from examine_jax.pretraining.named_method import NamedMethod
 from examine_jax.pretraining.pixels import PixelScale
 from examine_jax.pretraining.presets_shared import (
     EXAMINE,
+    RECONSTRUCTION_QUICK,
     RECONSTRUCTION_SMALL,
+    SMALL_PIXELS,
     imagenet,
     plain_transformer,
 )
@@ -232,6 +234,11 @@ def _small(architecture: Architecture) -> tuple[Method, PretrainSettings]:
     return MAE.of(plain_transformer("mae", architecture)), RECONSTRUCTION_SMALL
 
 
+def _quick(architecture: Architecture) -> tuple[Method, PretrainSettings]:
+    """A third of the time of `small`. Scaled pixels save some hundred steps."""
+    return MAE.of(plain_transformer("mae", architecture), pixels=SMALL_PIXELS), RECONSTRUCTION_QUICK
+
+
 def _paper(architecture: Architecture) -> tuple[Method, PretrainSettings]:
     """EXAMINE, section 4.1: 40 % masked. Raw pixels and flips are our inference."""
     return MAE.of(plain_transformer("mae", architecture)), EXAMINE
@@ -249,4 +256,10 @@ def _original(architecture: Architecture) -> tuple[Method, PretrainSettings]:
     return method, PretrainSettings((Phase(epochs=800),), batch_size=4096)
 
 
-NAMED = (NamedMethod("mae", {"small": _small, "paper": _paper, "original": _original}, (MAE,)),)
+NAMED = (
+    NamedMethod(
+        "mae",
+        {"small": _small, "quick": _quick, "paper": _paper, "original": _original},
+        (MAE,),
+    ),
+)
