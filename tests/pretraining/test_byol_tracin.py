@@ -79,9 +79,18 @@ def test_a_predictor_whose_last_layer_is_not_its_output_is_refused_where_gradien
         BYOLTracIn(small_byol(), TracInPositive(), scorer=load_scorer(tmp_path))
 
 
-@pytest.mark.parametrize("extra_views", ["both", "other"])
-@pytest.mark.parametrize("scored", ["first", "second", "both"])
-@pytest.mark.parametrize("bias", [False, True])
+# Each pair of two settings' values occurs.
+@pytest.mark.parametrize(
+    ("scored", "extra_views", "bias"),
+    [
+        ("first", "both", False),
+        ("first", "other", True),
+        ("second", "both", True),
+        ("second", "other", False),
+        ("both", "both", True),
+        ("both", "other", False),
+    ],
+)
 def test_the_step_s_extra_positives_are_those_of_an_explicit_loop_over_per_sample_gradients(
     batch, scored, extra_views, bias
 ):

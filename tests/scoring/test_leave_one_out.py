@@ -11,9 +11,9 @@ from tests.support.spectra import SPECTRA, reference_gaps
 
 SOLVERS = {"secular": Secular(), "masked-power": MaskedPower(), "dense": DenseSVD()}
 FAST = {name: SOLVERS[name] for name in ("secular", "masked-power")}
-# Compiled for [12, 5], the shape that most spectra have too, so that tests share programs.
-GAPS = {
-    name: jax.jit(lambda f, solver=solver: examine(f, solver=solver).gap)
+# Tests share these programs for one shape, [12, 5].
+JITTED = {
+    name: jax.jit(lambda f, solver=solver: examine(f, solver=solver))
     for name, solver in FAST.items()
 }
 
@@ -105,10 +105,9 @@ def test_works_inside_jit_vmap_and_scan(solver: str) -> None:
     def gap(matrix: jax.Array) -> jax.Array:
         return examine(matrix, solver=FAST[solver]).gap
 
-    alone = GAPS[solver](batch[0])
+    alone = JITTED[solver](batch[0]).gap
     np.testing.assert_allclose(alone, expected[0], rtol=1e-6)
-    np.testing.assert_allclose(jax.jit(jax.vmap(gap))(batch), expected, rtol=1e-6)
-    np.testing.assert_allclose(jax.vmap(GAPS[solver])(batch), expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(JITTED[solver])(batch).gap, expected, rtol=1e-6)
     np.testing.assert_allclose(jax.jit(lambda b: jax.lax.map(gap, b))(batch), expected, rtol=1e-6)
     assert alone.dtype == jnp.float32
 
@@ -148,7 +147,7 @@ def test_rows_with_nan_or_inf_are_named(solver: str) -> None:
 def test_under_jit_nan_or_inf_give_nan_and_never_a_number(solver: str, bad: float) -> None:
     features = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
     features[4, 1] = bad
-    result = jax.jit(lambda f: examine(f, solver=FAST[solver]))(features)
+    result = JITTED[solver](features)
     assert np.isnan(result.gap).all()
     assert np.isnan(result.score).all()
     assert np.isnan(result.singular_value)
