@@ -265,7 +265,7 @@ def test_what_cannot_be_read_says_why(name: str, reason: str) -> None:
     [
         ({"Rows": 60_000, "Columns": 60_000}, "60000 x 60000 pixels in its header"),
         ({"NumberOfFrames": 2_000_000_000}, "2000000000 frames in its header"),
-        ({"NumberOfFrames": 90_000}, "90000 frames, which take more than max_bytes"),
+        ({"NumberOfFrames": 30_000}, "30000 frames, which take more than max_bytes"),
         ({"NumberOfFrames": -3}, "-3 frames"),
         ({"Rows": 0}, "damaged"),
         ({"PixelData": None}, "without pixels"),
