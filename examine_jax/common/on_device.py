@@ -1,15 +1,21 @@
 """Arrays on JAX's device, without a compilation."""
 
 import jax
+import numpy as np
 
 from examine_jax.common.shapes import PyTree
 
 
 def on_device(tree: PyTree) -> PyTree:
-    """Copies the arrays of a tree to JAX's default device.
+    """Copies the arrays of a tree to JAX's default device. JAX's arrays stay on their own devices.
 
-    The copies are JAX's own: a step that overwrites its arguments changes no NumPy array. Outside a
-    jit, `jnp.asarray` and `jnp.copy` compile a small program for each new shape, which takes longer
-    than the copy.
+    The copies share no memory with what is given: either may be overwritten. Outside a jit,
+    `jnp.asarray` and `jnp.copy` compile a small program for each new shape, which takes longer than
+    the copy.
     """
-    return jax.device_put(tree, may_alias=False)
+    return jax.device_put(jax.tree.map(_own, tree), may_alias=False)
+
+
+def _own(leaf: object) -> object:
+    # JAX takes over NumPy's memory if it begins at a multiple of 64 bytes, whatever `may_alias`.
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf

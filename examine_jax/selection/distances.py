@@ -11,7 +11,6 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import Array, Int
 from examine_jax.selection.points import Points
 
@@ -70,12 +69,14 @@ def _power_of_two(count: int) -> int:
 
 
 def spread(array: np.ndarray) -> Array:
-    """The array on the devices: its second axis is shared out if there are several."""
+    """The array on the devices: its second axis is shared out if there are several.
+
+    The CPU may share NumPy's memory, so nothing may write to the array afterwards.
+    """
     devices = jax.local_devices()
     with wide_types():
         if len(devices) == 1:
-            placed: Array = on_device(array)
-            return placed
+            return jax.device_put(array)
         mesh = Mesh(np.array(devices), ("rows",))
         return jax.device_put(array, NamedSharding(mesh, PartitionSpec(None, "rows")))
 

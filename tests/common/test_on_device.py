@@ -1,5 +1,7 @@
 """Copies on the device: NumPy's values, and none of its memory."""
 
+import pathlib
+
 import jax
 import ml_dtypes
 import numpy as np
@@ -12,6 +14,7 @@ def test_copies_have_the_values_and_share_no_memory() -> None:
         "float": np.ones((64, 64), np.float32),
         "part": np.arange(12, dtype=np.float32).reshape(3, 4)[:, ::2],
         "half": np.ones(3, ml_dtypes.bfloat16),
+        "aligned": _aligned(64),
         "empty": np.zeros((0, 3), np.float32),
         "none": None,
     }
@@ -27,6 +30,21 @@ def test_copies_have_the_values_and_share_no_memory() -> None:
         assert isinstance(copies[name], jax.Array)
         assert copies[name].dtype == array.dtype
         np.testing.assert_array_equal(copies[name], array)
+
+
+def _aligned(count: int) -> np.ndarray:
+    """Memory that JAX takes over without a copy, if it may."""
+    memory = np.ones(4 * count + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + 4 * count].view(np.float32)
+
+
+def test_a_memory_map_may_change_after_the_copy(tmp_path: pathlib.Path) -> None:
+    mapped = np.memmap(tmp_path / "numbers", np.float32, "w+", shape=(1024,))
+    mapped[:] = 2
+    copy = jax.block_until_ready(on_device(mapped))
+    mapped[:] = 7
+    np.testing.assert_array_equal(copy, np.full(1024, 2, np.float32))
 
 
 def test_what_overwrites_a_copy_leaves_the_array_as_it_was() -> None:
