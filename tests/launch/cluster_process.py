@@ -33,11 +33,13 @@ from examine_jax.common.processes import (
     wait_for_all,
 )
 from examine_jax.detection.training import Detector
+from examine_jax.jobs.assess import page
 from examine_jax.jobs.detect import together
 from examine_jax.jobs.embed_shards import ShardSettings, embed_into_shards
 from examine_jax.jobs.score import ScoreSettings, score_features
 from examine_jax.labelled.boxes.box_set import BoxSet
 from examine_jax.labelled.labelled_rows import LabelledRows
+from examine_jax.reporting.page import Illustration
 from examine_jax.valuation import ValueSettings, value_features
 from launch.command import run
 from launch.device import DeviceFlags, choose_device
@@ -171,6 +173,7 @@ def seeds_shared() -> dict[str, np.ndarray]:
 
 def commands(folder: pathlib.Path) -> None:
     """Whole commands, as their users give them; this process is joined already."""
+    page._illustrations = no_pictures
     for name, *flags in commands_of(folder, "together"):
         script = importlib.import_module(f"launch.{name}")
         values = FlagValues()
@@ -179,6 +182,11 @@ def commands(folder: pathlib.Path) -> None:
         values([name, *flags])
         script._job(values)
         wait_for_all(name)
+
+
+def no_pictures(*results: object) -> dict[str, Illustration]:
+    """In place of charts, which take as long as all else."""
+    return {}
 
 
 def commands_of(folder: pathlib.Path, results: str) -> list[list[str]]:

@@ -15,13 +15,14 @@ from PIL import Image
 from examine_jax.common.cluster import Cluster, join
 from examine_jax.encoders import save_encoder
 from examine_jax.features.feature_chunks import open_features
+from examine_jax.jobs.assess import page
 from examine_jax.jobs.embed import embed_images
 from examine_jax.jobs.score import ScoreSettings, score_features
 from examine_jax.models import DecoderConfig, ViTConfig
 from examine_jax.pretraining import MAE
 from examine_jax.scoring import SpectralSummary
 from examine_jax.valuation import value_features
-from tests.launch.cluster_process import commands_of, game, values_settings
+from tests.launch.cluster_process import commands_of, game, no_pictures, values_settings
 from tests.support.commands import run_here
 from tests.support.processes import flags_of_processes, free_port, run_together
 
@@ -188,8 +189,9 @@ def test_seeds_are_spread_and_the_first_process_ends_the_study(
 
 
 def test_whole_commands_write_what_one_process_writes(
-    folder: pathlib.Path, found: list[dict[str, np.ndarray]]
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(page, "_illustrations", no_pictures)
     (folder / "one").mkdir()
     for command in commands_of(folder, "one"):
         code, printed = run_here(*command)
