@@ -21,8 +21,8 @@ from examine_jax.common.atomic_files import replacing, write_text
 from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.common.processes import (
     check_same,
+    first_alone,
     first_decides,
-    is_first,
     process_count,
     process_index,
     wait_for_all,
@@ -137,8 +137,7 @@ def embed_into_shards(
             **_reading(trained, shown, slicing, tiling),
         }
         check_same("images, encoder or settings", configuration)
-        if is_first():
-            check_or_write_config(folder / "embedding.json", configuration)
+        first_alone(lambda: check_or_write_config(folder / "embedding.json", configuration))
         missing = first_decides(parts.missing)
         with progress_bar("embedded", progress) as report:
             own = missing[process_index() :: process_count()]
