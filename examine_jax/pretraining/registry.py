@@ -6,7 +6,8 @@ Presets:
     small: for two CPU cores and tiles of tissue of 72 to 96 pixels: a batch of 64, some ten
         minutes. No paper's numbers: narrow heads, AdamW, a temperature for few negatives, views
         for tissue (`presets_shared.small_views`).
-    quick: mae in a third of the time of `small`: batches of 16, scaled pixels.
+    quick: mae with a third of the images of `small`, in half of the CPU time: batches of 16,
+        scaled pixels.
     paper: as the seed paper trains it. EXAMINE (section 4.1: 200 epochs, batch 256, AdamW(.9, .95)
         with weight decay .05, cosine; "the same strategy" for its other encoders) for mae,
         autoencoder and byol; Exploring SSL for Low-Resource Medical Image Analysis (section 3.1:
