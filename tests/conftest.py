@@ -48,14 +48,15 @@ import pytest
 
 # The files that take longest, longest first. They start first, so that no core waits for the last.
 LONGEST = (
-    *("launch/test_assess.py", "training/test_sharded.py", "training/test_loop.py"),
-    *("training/test_interruptions.py", "launch/test_two_processes.py"),
-    *("scoring/test_meshes.py", "scoring/test_leave_one_out.py", "launch/test_assess_to_label.py"),
-    *("launch/test_intensity_range.py", "scoring/test_exact_ties.py", "test_exports.py"),
-    *("pretraining/test_byol_tracin.py", "pretraining/test_outside_method.py"),
-    *("launch/test_reproduce_byol_tracin.py", "docs/test_examples.py"),
-    *("valuation/test_logistic.py", "test_byte_order_of_entries.py"),
-    *("pretraining/test_two_view_methods.py", "launch/test_value.py"),
+    *("test_exports.py", "scoring/test_leave_one_out.py", "scoring/test_exact_ties.py"),
+    *("scoring/test_meshes.py", "pretraining/test_byol_tracin.py", "launch/test_two_processes.py"),
+    *("training/test_sharded.py", "launch/test_assess_to_label.py", "launch/test_assess.py"),
+    *("launch/test_intensity_range.py", "launch/test_pretrain.py", "launch/test_value.py"),
+    *("docs/test_examples.py", "training/test_interruptions.py", "training/test_loop.py"),
+    *("pretraining/test_pretrained_scorer.py", "pretraining/test_two_view_methods.py"),
+    *("scoring/test_piecewise_products.py", "launch/test_detect.py", "reporting/test_charts.py"),
+    *("valuation/test_logistic.py", "test_byte_order_of_entries.py", "scoring/test_padding.py"),
+    *("scoring/test_groups.py", "scoring/test_offset_rows.py", "scoring/test_strict_settings.py"),
 )
 
 
