@@ -62,20 +62,19 @@ def _rules(folder: str) -> list[str]:
 
 
 def budget_histology() -> list[str]:
-    return _budget("histology")
+    return _budget("2026-11-29-selection/histology")
 
 
 def budget_dermoscopy() -> list[str]:
-    return _budget("dermoscopy")
+    return _budget("2026-11-30-selection/dermoscopy")
 
 
 def budget_x_ray() -> list[str]:
-    return _budget("x_ray")
+    return _budget("2026-11-29-selection/x_ray")
 
 
-def _budget(name: str) -> list[str]:
+def _budget(folder: str) -> list[str]:
     """Random's accuracy, and what every other choice is above it on the same pool."""
-    folder = f"2026-11-29-selection/{name}"
     gains = {
         tuple(row[column] for column in ("pool", "encoder", "choice")): row
         for row in read_csv(f"{folder}/against_random.csv")
