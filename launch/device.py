@@ -145,7 +145,7 @@ def _keep_stdout_clean() -> None:
     if stdout is None or stdout is not sys.stdout:
         return  # it is closed, or somebody else has redirected it
     stdout.flush()
-    own = os.fdopen(os.dup(1), "w")
+    own = os.fdopen(os.dup(1), "w", encoding=stdout.encoding, errors=stdout.errors)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

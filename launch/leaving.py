@@ -1,5 +1,6 @@
 """How a command ends that fails: one line on stderr, in each of several processes."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -30,6 +31,9 @@ def leave(message: str, code: int) -> NoReturn:
     with _leaving:
         _print_of_several(message)
         tell_others(message.strip().splitlines()[-1])  # of a traceback, the error
+        if sys.stdout is not None:
+            with contextlib.suppress(OSError, ValueError):  # the reader has gone, or it is closed
+                sys.stdout.flush()  # `os._exit` would lose what a pipe or file has not yet got
         os._exit(code)
 
 
