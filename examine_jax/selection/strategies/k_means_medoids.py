@@ -26,7 +26,8 @@ class KMeansMedoids:
     Attributes:
         preprocessing: of the features; see `points_of`.
         iterations: of k-means, at most.
-        sampling: how much of a large pool is looked at.
+        sampling: how much of a large pool is looked at. For the start and the order, two candidates
+            and two covered images a choice are enough, whatever it says.
 
     Source: clusters' medoids as the cold start of active learning: Zhu et al., Active learning with
         sampling by uncertainty and density, 2008; Jin et al., One-shot active learning for image
