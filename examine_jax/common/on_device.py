@@ -13,9 +13,10 @@ def on_device(tree: PyTree) -> PyTree:
     `jnp.asarray` and `jnp.copy` compile a small program for each new shape, which takes longer than
     the copy.
     """
-    return jax.device_put(jax.tree.map(_own, tree), may_alias=False)
+    return jax.tree.map(_copy, tree)
 
 
-def _own(leaf: object) -> object:
+def _copy(leaf: PyTree) -> PyTree:
     # JAX takes over NumPy's memory if it begins at a multiple of 64 bytes, whatever `may_alias`.
-    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+    own = leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+    return jax.device_put(own, may_alias=False)
