@@ -54,7 +54,9 @@ def encoder():
         projector=HeadConfig((4,)),
         pixels=PixelScale((0.5,), (0.25,)),
     )
-    params, state = method.init(jax.random.key(0), {"image": jnp.zeros((2, 8, 8, 3), jnp.uint8)})
+    params, state = jax.jit(method.init)(
+        jax.random.key(0), {"image": jnp.zeros((2, 8, 8, 3), jnp.uint8)}
+    )
     # Running statistics that differ from those of any batch.
     state = jax.tree.map(lambda leaf: leaf + 0.3, state)
     return Encoder(method, params, state)

@@ -34,7 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         )
     (folder / "images" / "text.png").write_text("not an image")
     (folder / "no encoder").mkdir()
-    params, state = METHOD.init(jax.random.key(0), {"image": np.zeros((1, 12, 12, 3), np.uint8)})
+    params, state = jax.jit(METHOD.init)(
+        jax.random.key(0), {"image": np.zeros((1, 12, 12, 3), np.uint8)}
+    )
     save_encoder(folder / "encoder", METHOD, params, state)
     return folder
 
@@ -115,7 +117,9 @@ def test_a_list_of_skipped_files_does_not_outlast_their_repair(tmp_path: pathlib
     folder.mkdir()
     for name in "ab":
         Image.new("RGB", (12, 12), (9 * ord(name) % 256, 1, 2)).save(folder / f"{name}.png")
-    params, state = METHOD.init(jax.random.key(0), {"image": np.zeros((1, 12, 12, 3), np.uint8)})
+    params, state = jax.jit(METHOD.init)(
+        jax.random.key(0), {"image": np.zeros((1, 12, 12, 3), np.uint8)}
+    )
     encoder = tmp_path / "encoder"
     save_encoder(encoder, METHOD, params, state)
 

@@ -49,7 +49,9 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     root = tmp_path_factory.mktemp("patients")
     names = write_patients(root / "images" / PATIENTS[0].identifier)
-    params, state = METHOD.init(jax.random.key(0), {"image": np.zeros((1, 12, 12, 1), np.uint8)})
+    params, state = jax.jit(METHOD.init)(
+        jax.random.key(0), {"image": np.zeros((1, 12, 12, 1), np.uint8)}
+    )
     save_encoder(root / "encoder", METHOD, params, state)
     (root / "results").mkdir()
     (root / "private").mkdir()
