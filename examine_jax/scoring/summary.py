@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from numpy.typing import ArrayLike
 
+from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations import double_double, moments
 from examine_jax.scoring.equations.double_double import Pair
@@ -183,7 +184,7 @@ class SpectralSummary(NamedTuple):
 
         arrays = read_summary(path, cls._fields[:_REQUIRED], cls._fields[_REQUIRED:])
         with float64_types():
-            return _complete(cls(**jax.device_put(arrays, may_alias=False)))
+            return _complete(cls(**on_device(arrays)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles and copies keep float64, whatever JAX's own 64-bit setting."""

@@ -82,6 +82,24 @@ def test_what_arrives_is_float64_and_gives_the_same_scores(way: str) -> None:
         _assert_same(one, other)
 
 
+def test_what_arrives_shares_no_memory_with_the_message() -> None:
+    summary = SpectralSummary.of(ROWS)
+    buffers: list[pickle.PickleBuffer] = []
+    message = pickle.dumps(summary, 5, buffer_callback=buffers.append)
+    received = []
+    for buffer in buffers:
+        content = np.frombuffer(buffer.raw(), np.uint8)
+        memory = np.zeros(len(content) + 64, np.uint8)
+        start = -memory.ctypes.data % 64  # where JAX takes over memory without a copy
+        received.append(memory[start : start + len(content)])
+        received[-1][:] = content
+    arrived = pickle.loads(message, buffers=received)  # noqa: S301
+    for memory in received:
+        memory[:] = 0
+    assert received
+    _assert_same(arrived, summary)
+
+
 def test_pickled_results_of_float64_rows_stay_float64() -> None:
     summary = SpectralSummary.of(ROWS)
     for result in (

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.custom_batching import custom_vmap
 
+from examine_jax.common.on_device import on_device
 from examine_jax.scoring.equations.replicated import replicated, without_mesh
 
 Result = TypeVar("Result")
@@ -75,7 +76,7 @@ def reduce_keeping_dtypes(value: Value) -> tuple[Callable[..., Value], tuple[Any
 
 def _restored(kind: Callable[..., Value], fields: tuple[Any, ...]) -> Value:
     with float64_types():
-        return kind(*jax.device_put(fields, may_alias=False))
+        return kind(*on_device(fields))
 
 
 def check_float64(value: tuple[Any, ...]) -> None:
