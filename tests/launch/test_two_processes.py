@@ -58,7 +58,9 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, list[
     groups = "".join(f"{row},{row // 9}\n" for row in range(61))
     (folder / "groups.csv").write_text(f"index,group\n{groups}")
     (folder / "together").mkdir()
-    params, state = METHOD.init(jax.random.key(0), {"image": np.zeros((1, 8, 8, 3), np.uint8)})
+    params, state = jax.jit(METHOD.init)(
+        jax.random.key(0), {"image": np.zeros((1, 8, 8, 3), np.uint8)}
+    )
     save_encoder(folder / "encoder", METHOD, params, state)
     own = flags_of_processes(2, free_port())
     ended = run_together("tests.launch.cluster_process", [[folder, *flags] for flags in own])

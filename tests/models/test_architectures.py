@@ -104,7 +104,7 @@ def test_a_vit_pools_by_its_setting():
     )
     module = config.module()
     images = jax.random.uniform(jax.random.key(0), (3, 8, 8, 1))
-    variables = module.init(jax.random.key(1), images)
+    variables = jax.jit(module.init)(jax.random.key(1), images)
     assert module.apply(variables, images, method="tokens").shape == (3, 5, 8)
     assert module.apply(variables, images).shape == (3, 8)
 

@@ -135,7 +135,7 @@ def test_the_step_s_extra_positives_are_those_of_an_explicit_loop_over_per_sampl
 def test_without_weight_it_is_byol_and_its_gradient_is_byol_s(batch):
     byol = small_byol()
     method = BYOLTracIn(byol, weight=0.0)
-    params, state = method.init(jax.random.key(1), batch)
+    params, state = jax.jit(method.init)(jax.random.key(1), batch)
     (loss, (after, _)), gradient = jax.jit(jax.value_and_grad(method.loss, has_aux=True))(
         params, state, batch, jax.random.key(2)
     )
