@@ -62,7 +62,7 @@ def _rules(folder: str) -> list[str]:
 
 
 def budget_histology() -> list[str]:
-    return _budget("2026-11-29-selection/histology")
+    return _budget("2026-11-30-selection/histology")
 
 
 def budget_dermoscopy() -> list[str]:
