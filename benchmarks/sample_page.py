@@ -1,7 +1,7 @@
 """The README's picture: the main job's page of the sample, in a browser.
 
 python -m benchmarks.sample_page --workdir=OUT, after `python -m launch.assess --workdir=OUT
---budget=24`. Needs playwright and chromium.
+--budget=18`. Needs playwright and chromium.
 """
 
 import argparse

@@ -26,7 +26,7 @@ from examine_jax.features.preprocessing import preprocess
 from examine_jax.images import ImageSet, load_images
 from examine_jax.models.architectures import architecture
 from examine_jax.pretraining import method_preset
-from examine_jax.pretraining.recipes import recipe
+from examine_jax.pretraining.recipes import recipe, recipe_preset
 from examine_jax.quality import describe, find
 from examine_jax.scoring import examine
 from examine_jax.selection import select
@@ -58,7 +58,7 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
 
 def training(images: np.ndarray) -> dict[str, float]:
     settings = recipe("small")
-    method, _ = method_preset("mae", architecture("small"), steps=500)
+    method, _ = method_preset("mae", architecture("small"), preset=recipe_preset("small"))
     optimiser = settings.optimiser_of(settings.learning_rate((500,)))
     index = np.arange(settings.batch_size, dtype=np.int32)
     batch = {"image": images[index], "index": index}

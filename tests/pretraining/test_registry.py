@@ -10,7 +10,7 @@ from examine_jax.encoders.load import KNOWN
 from examine_jax.models import architecture
 from examine_jax.models.heads import HeadConfig
 from examine_jax.pretraining import AdamW, PixelScale
-from examine_jax.pretraining.recipes import recipe, with_batch_size
+from examine_jax.pretraining.recipes import recipe, recipe_preset, with_batch_size
 from examine_jax.pretraining.registry import method_names, method_preset, preset_names
 from examine_jax.training.method import Method
 from examine_jax.training.optimiser import LARS, SGD, Constant, WarmupCosine
@@ -155,10 +155,15 @@ def test_methods_of_patches_refuse_a_convolutional_encoder(method):
         method_preset(method, architecture("resnet18"))
 
 
-def test_the_main_jobs_recipe_divides_its_own_batch_alone():
+def test_the_main_jobs_recipe_is_the_quick_preset_and_other_batches_have_their_own_peak():
     training = recipe("small")
-    assert (training.batch_size, training.accumulate) == (64, 4)
-    assert with_batch_size(training, 64) == training
-    other = with_batch_size(training, 33)
-    assert (other.batch_size, other.accumulate) == (33, 1)
-    assert recipe("vit_s8").accumulate == recipe("small", "simclr").accumulate == 1
+    assert training == method_preset("mae", architecture("small"), preset="quick")[1]
+    assert (recipe_preset("small"), recipe_preset("small", "simclr")) == ("quick", "small")
+    assert recipe_preset("vit_s8") == "small"
+    assert with_batch_size(training, 16) == training
+    for batch_size, peak in ((64, 2e-3), (4, 5e-4)):
+        other = with_batch_size(training, batch_size)
+        assert (other.batch_size, other.accumulate) == (batch_size, 1)
+        assert other.learning_rate((10,)).peak == pytest.approx(peak)
+    again = with_batch_size(with_batch_size(training, 64), 16)
+    assert again.learning_rate((10,)).peak == pytest.approx(1e-3)

@@ -26,7 +26,7 @@ from examine_jax.jobs.embedded_together import embed_together
 from examine_jax.jobs.headers import JobHeaders
 from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_preset
-from examine_jax.pretraining.recipes import recipe, with_batch_size
+from examine_jax.pretraining.recipes import recipe, recipe_preset, with_batch_size
 from examine_jax.quality import describe
 
 
@@ -141,7 +141,10 @@ def method_and_training(settings: AssessSettings) -> tuple[Method, PretrainSetti
             chosen, encoder=dataclasses.replace(encoder, pooling=settings.pooling)
         )
     training = settings.training or recipe(settings.architecture, settings.method)
-    method, _ = method_preset(settings.method, chosen, steps=training.phases[0].steps)
+    preset = recipe_preset(settings.architecture, settings.method)
+    method, _ = method_preset(
+        settings.method, chosen, preset=preset, steps=training.phases[0].steps
+    )
     return method, training
 
 
