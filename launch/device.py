@@ -10,6 +10,7 @@ from absl.flags import FlagValues
 from examine_jax.common.settings import setting
 
 from .flags import read, refuse_without_effect
+from .freed_memory import keep_freed_memory
 from .leaving import leave_with_others
 
 
@@ -60,6 +61,7 @@ def choose_device(
         ValueError: JAX finds no such device. (The CPU never silently takes its place.) The
             processes do not find each other, or differ.
     """
+    keep_freed_memory()
     import jax
 
     given = read(values, DeviceFlags)
