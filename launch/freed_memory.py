@@ -13,8 +13,9 @@ def keep_freed_memory() -> None:
     """Tells glibc to keep freed memory, before JAX starts its threads.
 
     XLA asks for a program's memory at each call and frees it after. glibc gives blocks above 32 MiB
-    back to the system at once, which clears each page of the next ones: a third of the time of a
-    training on two CPU cores. Only the first arena can keep so much, so all threads share it.
+    back to the system at once, and the system clears each page of the next ones: a quarter to a
+    third of the time of the main job's training on two CPU cores. Only the first arena can keep so
+    much, so all threads share it.
 
     Nothing is done with another C library, or where the environment sets glibc's malloc.
     """

@@ -61,7 +61,7 @@ def spread(seeds: Sequence[int], run: Callable[[Sequence[int]], None]) -> None:
         try:
             run(own)
         except (ValueError, OSError) as error:
-            failure = str(error)
+            failure = str(error) or type(error).__name__
     if failures := "; ".join(filter(None, gather_plain(failure))):
         raise ValueError(failures)
     if is_first():
