@@ -1,21 +1,17 @@
 """A training run: it computes parameters from a training set, and continues after any kill."""
 
 import dataclasses
-import functools
 import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from examine_jax.common.compilation_cache import QUICKLY
 from examine_jax.common.configuration import check_or_write_config, to_plain
 from examine_jax.common.on_device import on_device
 from examine_jax.common.processes import check_same, is_first, wait_for_all
@@ -33,7 +29,7 @@ from examine_jax.training.columns import (
     fingerprints,
     names_by_set,
 )
-from examine_jax.training.devices import data_mesh, gather_all, replicate, replicated
+from examine_jax.training.devices import data_mesh, gather_all, replicate
 from examine_jax.training.feeding import (
     MOST_STEPS_PER_DISPATCH,
     StepMetrics,
@@ -46,18 +42,11 @@ from examine_jax.training.method import Trainable, constant_state
 from examine_jax.training.non_finite import NonFiniteLossError, first_non_finite, non_finite_error
 from examine_jax.training.observer import Observer
 from examine_jax.training.optimiser import LearningRate
+from examine_jax.training.programs import Programs, programs_of, run_keys
 from examine_jax.training.run_lock import run_lock
 from examine_jax.training.run_log import Record, open_log
 from examine_jax.training.settings import PretrainSettings
 from examine_jax.training.start import Start, beginning, check_repeats, checked_start
-from examine_jax.training.step import (
-    Step,
-    Steps,
-    TrainState,
-    initial_state,
-    make_compiled_step,
-    make_steps,
-)
 from examine_jax.training.termination import terminations
 from examine_jax.training.throughput import share_of_peak_a_rate
 
@@ -214,8 +203,9 @@ def _train(
         wait_for_all("workdir")
 
     row = RowSpec.of(sets[0])
-    programs = _programs(method, dataclasses.replace(settings, seed=0), steps, mesh, row)
-    key, initial_key = _keys(settings.seed, mesh)
+    programs = programs_of(method, settings, steps, mesh, row)
+    programs.compile_together()
+    key, initial_key = run_keys(settings.seed, mesh)
     state = programs.start(initial_key)
     if start is not None:
         state = programs.start_from(*replicate(mesh, checked_start(start, state)))
@@ -290,49 +280,8 @@ def _train(
     )
 
 
-class _Programs(NamedTuple):
-    learning_rate: LearningRate
-    start: Callable[[Array], TrainState]  # from the initial key
-    start_from: Callable[[PyTree, PyTree], TrainState]  # from parameters and the method's state
-    steps: Steps  # for columns on the devices
-    step: Step  # for batches that are read ahead
-
-
-@functools.lru_cache(maxsize=8)
-def _programs(
-    method: Trainable, settings: PretrainSettings, steps: tuple[int, ...], mesh: Mesh, row: RowSpec
-) -> _Programs:
-    """The compiled programs. They are cached, so a run with another seed compiles nothing."""
-    learning_rate = settings.learning_rate(steps)
-    optimiser = settings.optimiser_of(learning_rate)
-
-    def start(key: Array) -> TrainState:
-        return initial_state(method, optimiser, key, row.example_batch(settings.batch_size))
-
-    def start_from(params: PyTree, method_state: PyTree) -> TrainState:
-        zero = jnp.zeros((), jnp.int32)
-        return TrainState(zero, params, method_state, optimiser.init(params))
-
-    return _Programs(
-        learning_rate,
-        jax.jit(start, out_shardings=replicated(mesh), compiler_options=QUICKLY),
-        jax.jit(start_from, out_shardings=replicated(mesh), compiler_options=QUICKLY),
-        make_steps(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
-        make_compiled_step(method, optimiser, accumulate=settings.accumulate, mesh=mesh),
-    )
-
-
-def _keys(seed: int, mesh: Mesh) -> tuple[Array, Array]:
-    """(key of the steps, key of the initial parameters), both on every device."""
-    keys = jax.random.key_data(jax.random.split(jax.random.key(seed)))
-    key, initial_key = (
-        jax.random.wrap_key_data(replicate(mesh, data)) for data in np.asarray(keys)
-    )
-    return key, initial_key
-
-
 def _feed(
-    programs: _Programs, columns: Columns, order: Order, steps: range, mesh: Mesh, key: Array
+    programs: Programs, columns: Columns, order: Order, steps: range, mesh: Mesh, key: Array
 ) -> AbstractContextManager[TrainSteps]:
     if fits(columns, mesh):
         return resident(programs.steps, columns, mesh, key)

@@ -253,6 +253,7 @@ def make_steps(
     *,
     accumulate: int = 1,
     mesh: Mesh | None = None,
+    compiled_step: Step | None = None,
 ) -> Steps:
     """Makes steps(state, columns, indices, count, key) -> (state, metrics): `count` compiled steps.
 
@@ -267,11 +268,16 @@ def make_steps(
     kernels: for a ResNet-18 they are seventeen times slower (jax-ml/jax issue 12868). And a
     dispatch on a CPU takes little time. Micro-batches are a loop too. Without convolutions they are
     faster inside the loop.
+
+    Args:
+        method, optimiser, accumulate, mesh: as for `make_step`.
+        compiled_step: the result of `make_compiled_step` for the same, which a CPU runs; None: it
+            is made.
     """
     if jax.default_backend() == "cpu":
-        return steps_one_by_one(
-            make_compiled_step(method, optimiser, accumulate=accumulate, mesh=mesh), mesh
-        )
+        if compiled_step is None:
+            compiled_step = make_compiled_step(method, optimiser, accumulate=accumulate, mesh=mesh)
+        return steps_one_by_one(compiled_step, mesh)
     return steps_together(make_step(method, optimiser, accumulate=accumulate, mesh=mesh), mesh)
 
 
@@ -315,7 +321,10 @@ def steps_one_by_one(step: Step, mesh: Mesh | None) -> Steps:
         step: the result of `make_compiled_step` for the same mesh.
         mesh: as for `make_step`.
     """
-    batch_of = jax.jit(functools.partial(_batch, mesh=mesh))
+    batch_of = jax.jit(
+        functools.partial(_batch, mesh=mesh),
+        out_shardings=None if mesh is None else sharded(mesh),
+    )
 
     def steps(
         state: TrainState,

@@ -1,6 +1,7 @@
 """The main job: which images to look at, which to label, and EXAMINE's scores of all."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import sys
@@ -29,6 +30,7 @@ from examine_jax.jobs.assess.deciding import (
 )
 from examine_jax.jobs.assess.encoding import (
     check_fits,
+    compile_while_reading,
     embedded,
     load_sets,
     method_and_training,
@@ -163,6 +165,11 @@ def _assess_images(
     seconds: dict[str, float] = {}
     kind: Preprocessing = settings.preprocessing or "zscore"
 
+    @functools.cache  # once: an unreadable path is reported without a wait
+    def on_first_image() -> None:
+        if training is not None:
+            compile_while_reading(method, training, settings)
+
     with stage("read images", seconds, progress):
         sets = load_sets(
             images,
@@ -171,6 +178,7 @@ def _assess_images(
             trained,
             asked,
             progress,
+            on_first_image=on_first_image,
             reference_images=decision.reference_images,
             slicing=slicing,
             tiling=tiling,

@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,9 @@ from examine_jax.models.architectures import architecture as named_architecture
 from examine_jax.pretraining import Method, PretrainSettings, method_preset
 from examine_jax.pretraining.recipes import recipe, recipe_preset, with_batch_size
 from examine_jax.quality import describe
+from examine_jax.training.columns import RowSpec
+from examine_jax.training.method import IMAGE
+from examine_jax.training.programs import compile_meanwhile
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,6 +60,7 @@ def load_sets(
     asked: Mapping[str, Any],
     progress: bool,
     *,
+    on_first_image: Callable[[], None],
     reference_images: Any = None,
     slicing: Slicing = EVERY_SLICE,
     tiling: Tiling = HALF_MICROMETRE,
@@ -64,7 +68,8 @@ def load_sets(
 ) -> LoadedSets:
     """Reads all images that the job needs; those that are assessed are described as stored.
 
-    Their names are hidden as `headers` says.
+    Their names are hidden as `headers` says. `on_first_image` is called once an image is read, and
+    maybe again.
     """
     stored_names: dict[str, tuple[str, ...]] = {}
     channels = method.encoder.channels
@@ -75,6 +80,11 @@ def load_sets(
         source: Any, bits: int | None, describe: Describe | None = None, unit: str = "images"
     ) -> ImageSet:
         with progress_bar(unit, progress) as report:
+
+            def on_progress(done: int, count: int) -> None:
+                on_first_image()
+                report(done, count)
+
             found = load_images(
                 source,
                 image_size=size,
@@ -84,7 +94,7 @@ def load_sets(
                 describe=describe,
                 slicing=slicing,
                 tiling=tiling,
-                on_progress=report,
+                on_progress=on_progress,
             )
         stored_names[os.fspath(source)] = found.names
         found = headers.images(source, found)
@@ -93,6 +103,7 @@ def load_sets(
         return found
 
     if images is None:
+        on_first_image()
         training = sample_region("training", image_size=size, channels=channels)
         assessed = sample_region("assessed", image_size=size, channels=channels, describe=describe)
     else:
@@ -148,6 +159,36 @@ def method_and_training(settings: AssessSettings) -> tuple[Method, PretrainSetti
     return method, training
 
 
+def compile_while_reading(
+    method: Method, training: PretrainSettings, settings: AssessSettings
+) -> None:
+    """Begins to compile what `train_encoder` runs first; see `compile_meanwhile`."""
+    side, channels = method.encoder.image_size, method.encoder.channels
+    row = RowSpec.of({IMAGE: np.empty((0, side, side, channels), np.uint8)})
+    # Where there are fewer images than a batch has, other programs are needed.
+    compile_meanwhile(method, _resolved(training, settings, training.batch_size), row)
+
+
+def _mixes(training: PretrainSettings, settings: AssessSettings) -> bool:
+    """Whether a second phase trains on clean and noisy images."""
+    return (
+        settings.noise is not None
+        and settings.noise_training == "clean_then_mixed"
+        and len(training.phases) == 1
+    )
+
+
+def _resolved(
+    training: PretrainSettings, settings: AssessSettings, images: int
+) -> PretrainSettings:
+    """The training settings for so many images."""
+    phases = training.phases
+    if _mixes(training, settings):
+        phases = clean_then_mixed(phases[0])
+    training = with_batch_size(training, min(training.batch_size, images))
+    return dataclasses.replace(training, seed=settings.seed, phases=phases)
+
+
 def train_encoder(
     method: Method,
     training: PretrainSettings,
@@ -159,16 +200,10 @@ def train_encoder(
     progress: bool,
 ) -> tuple[Encoder, tuple[np.ndarray, np.ndarray]]:
     clean = images.pixels
-    training = with_batch_size(training, min(training.batch_size, len(clean)))
-    training = dataclasses.replace(training, seed=settings.seed)
     sets = [clean]
-    if (
-        settings.noise is not None
-        and settings.noise_training == "clean_then_mixed"
-        and len(training.phases) == 1
-    ):
+    if settings.noise is not None and _mixes(training, settings):
         sets.append(mixed_training_set(clean, settings.noise, mean, settings.seed))
-        training = dataclasses.replace(training, phases=clean_then_mixed(training.phases[0]))
+    training = _resolved(training, settings, len(clean))
     encoder, history = train_and_save(
         method,
         sets,
