@@ -47,7 +47,6 @@ class AttentionPooler(nn.Module):
     config: AttentionPooling
     epsilon: float
     dtype: Any
-    wide: bool = False
 
     @nn.compact
     def __call__(self, tokens: Float[Array, "batch tokens width"]) -> Float[Array, "batch width"]:
@@ -64,7 +63,6 @@ class AttentionPooler(nn.Module):
             jnp.broadcast_to(heads_first(query), (batch, heads, 1, width // heads)),
             heads_first(keys_values[..., :width]),
             heads_first(keys_values[..., width:]),
-            self.wide,
         ).reshape(batch, width)
         pooled = Dense(width, self.dtype, name="projection")(pooled).astype(jnp.float32)
         hidden = Dense((2 if form.gated else 1) * self.config.mlp_width, self.dtype, name="expand")(

@@ -107,23 +107,30 @@ class ConvNeXt(nn.Module):
     config: ConvNeXtConfig
 
     @nn.compact
-    def _run(self, images: Array, pooled: bool) -> Any:
-        """The features, or (stride, map) of each stage."""
+    def _run(self, images: Array, pooled: bool, train: bool = False) -> Any:
+        """The features, or (stride, map) of each stage.
+
+        Outside training, the first convolution, depthwise convolutions and what products of a
+        narrower dtype add up to are not rounded.
+        """
         config, dtype = self.config, jnp.dtype(self.config.dtype)
+        wide = not train
         x, size = images, config.patch_size
         block = nn.remat(ConvNeXtBlock) if config.remat else ConvNeXtBlock
         maps, stride = [], 1
         for stage, (depth, width) in enumerate(zip(config.depths, config.widths)):
             if stage == 0:
-                x = Patches(width, size, dtype, name="stem")(x).astype(jnp.float32)
+                stem = Patches(width, size, jnp.float32 if wide else dtype, name="stem")
+                x = stem(x).astype(jnp.float32)
                 x = LayerNorm(config.layer_norm_epsilon, name="stem_norm")(x)
             else:
                 size = 2
                 x = LayerNorm(config.layer_norm_epsilon, name=f"downsample_{stage}_norm")(x)
-                x = Patches(width, size, dtype, name=f"downsample_{stage}")(x).astype(jnp.float32)
+                patches = Patches(width, size, dtype, wide, name=f"downsample_{stage}")
+                x = patches(x).astype(jnp.float32)
             stride *= size
             for i in range(depth):
-                x = block(config, width, name=f"stage_{stage}_block_{i}")(x)
+                x = block(config, width, wide, name=f"stage_{stage}_block_{i}")(x)
             maps.append((stride, x))
         if not pooled:
             return [(stride, x.astype(dtype)) for stride, x in maps]
@@ -137,8 +144,8 @@ class ConvNeXt(nn.Module):
         train: bool = False,
         frozen_stages: int = 0,
     ) -> dict[int, Float[Array, "batch rows columns _"]]:
-        """The output of each stage by its stride. `train` and `frozen_stages` change nothing."""
-        return dict(self._run(images, pooled=False))
+        """The output of each stage by its stride; `frozen_stages` changes nothing."""
+        return dict(self._run(images, False, train))
 
     def tokens(
         self, images: Float[Array, "batch height width channels"]
@@ -150,16 +157,20 @@ class ConvNeXt(nn.Module):
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool = False
     ) -> Float[Array, "batch features"]:
-        """The layer norm of the last map's mean, float32. `train` changes nothing."""
-        return self._run(images, pooled=True)
+        """The layer norm of the last map's mean, float32. `train`: what is rounded in bfloat16."""
+        return self._run(images, True, train)
 
 
 class Patches(nn.Module):
-    """A convolution with bias whose windows do not overlap: one matrix product."""
+    """A convolution with bias whose windows do not overlap: one matrix product.
+
+    `dtype` and `wide` are those of `Dense`.
+    """
 
     outputs: int
     size: int
     dtype: Any
+    wide: bool = False
 
     @nn.compact
     def __call__(
@@ -170,7 +181,7 @@ class Patches(nn.Module):
         x = x[:, : rows * size, : columns * size]
         x = x.reshape(batch, rows, size, columns, size, channels).transpose(0, 1, 3, 2, 4, 5)
         values = x.reshape(batch, rows, columns, size * size * channels)
-        return Dense(self.outputs, self.dtype, name="convolution")(values)
+        return Dense(self.outputs, self.dtype, wide=self.wide, name="convolution")(values)
 
 
 class ConvNeXtBlock(nn.Module):
@@ -178,6 +189,7 @@ class ConvNeXtBlock(nn.Module):
 
     config: ConvNeXtConfig
     width: int
+    wide: bool
 
     @nn.compact
     def __call__(
@@ -191,15 +203,16 @@ class ConvNeXtBlock(nn.Module):
             jnp.float32,
         )
         bias = self.param("bias", nn.initializers.zeros, (width,), jnp.float32)
-        y = depthwise(x.astype(dtype), kernel.astype(dtype)) + bias.astype(dtype)
+        exact = jnp.dtype(jnp.float32) if self.wide else dtype
+        y = depthwise(x.astype(exact), kernel.astype(exact)) + bias.astype(exact)
         y = LayerNorm(config.layer_norm_epsilon, name="norm")(y)
-        y = MLP_FORMS[config.mlp](Dense(4 * width, dtype, name="expand")(y))
+        y = MLP_FORMS[config.mlp](Dense(4 * width, dtype, wide=self.wide, name="expand")(y))
         if config.response_norm:
             y = ResponseNorm(name="response_norm")(y)
-        y = Dense(width, dtype, name="contract")(y)
+        y = Dense(width, dtype, wide=self.wide, name="contract")(y)
         if config.layer_scale is not None:
             initialiser = nn.initializers.constant(config.layer_scale)
-            y = y * self.param("scale", initialiser, (width,), jnp.float32).astype(dtype)
+            y = y * self.param("scale", initialiser, (width,), jnp.float32).astype(exact)
         return x + y  # in float32, also where the branches are not
 
 

@@ -21,6 +21,9 @@ class Convolution(nn.Module):
     Size 1 is a matrix product: on a CPU, XLA's convolution takes five times as long for the
     kernel's gradient. So is a convolution whose output is smaller than its kernel (the last stage
     for images up to 64 px): XLA's takes forty times as long.
+
+    The outputs are of `dtype`; with `wide`, float32: what products of a narrower dtype add up to is
+    not rounded.
     """
 
     outputs: int
@@ -29,6 +32,7 @@ class Convolution(nn.Module):
     dtype: Any
     padding: Padding | None = None
     groups: int = 1
+    wide: bool = False
 
     @nn.compact
     def __call__(
@@ -37,7 +41,9 @@ class Convolution(nn.Module):
         shape = (self.size, self.size, x.shape[-1] // self.groups, self.outputs)
         initialiser = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
         kernel = self.param("kernel", initialiser, shape, jnp.float32).astype(self.dtype)
-        return convolve(x.astype(self.dtype), kernel, self.stride, self.padding, self.groups)
+        sums = jnp.dtype(jnp.float32 if self.wide else self.dtype)
+        x = x.astype(self.dtype)
+        return convolve(x, kernel, self.stride, self.padding, self.groups, sums)
 
 
 def convolve(
@@ -46,11 +52,15 @@ def convolve(
     stride: int = 1,
     padding: Padding | None = None,
     groups: int = 1,
+    sums: Any = None,
 ) -> Float[Array, "batch rows columns outputs"]:
-    """A convolution padded by half the kernel's size or by `padding`, fast on a CPU too."""
+    """A convolution padded by half the kernel's size or by `padding`, fast on a CPU too.
+
+    `sums`: the dtype of what products add up to, and of the outputs; None: that of the images.
+    """
     size, outputs = kernel.shape[0], kernel.shape[-1]
     if size == 1 and groups == 1:
-        return x[:, ::stride, ::stride] @ kernel[0, 0]
+        return jnp.matmul(x[:, ::stride, ::stride], kernel[0, 0], preferred_element_type=sums)
     padding = padding or ((size // 2, size // 2),) * 2
     if groups > 1:
         return lax.conv_general_dilated(
@@ -60,12 +70,18 @@ def convolve(
             padding,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             feature_group_count=groups,
+            preferred_element_type=sums,
         )
     if -(-min(x.shape[1:3]) // stride) < size:
         windows = _windows(jnp.pad(x, ((0, 0), *padding, (0, 0))), size, stride)
-        return windows @ kernel.reshape(-1, outputs)
+        return jnp.matmul(windows, kernel.reshape(-1, outputs), preferred_element_type=sums)
     return lax.conv_general_dilated(
-        x, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x,
+        kernel,
+        (stride, stride),
+        padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        preferred_element_type=sums,
     )
 
 

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from examine_jax.common.shapes import Array, Float
 from examine_jax.models.convolution import Convolution, max_pool
-from examine_jax.models.staged_network import StagedNetwork, batch_norm
+from examine_jax.models.staged_network import StagedNetwork, batch_norm, unrounded
 from examine_jax.models.vit import ComputeDtype
 
 _STEM = 7  # side of the first convolution
@@ -93,8 +93,9 @@ class DenseNet(StagedNetwork):
     def stages(self, images: Array, train: bool, frozen_stages: int) -> list[tuple[int, Array]]:
         """As in `StagedNetwork`; the last output is normed and rectified."""
         config, dtype = self.config, jnp.dtype(self.config.dtype)
-        x = Convolution(config.stem_width, _STEM, 2, dtype, name="stem")(images)
-        x = nn.relu(batch_norm(train and not frozen_stages, "stem_norm", dtype)(x))
+        live = train and not frozen_stages
+        x = Convolution(config.stem_width, _STEM, 2, unrounded(dtype, live), name="stem")(images)
+        x = nn.relu(batch_norm(live, "stem_norm", dtype)(x))
         x = max_pool(x)
         layer = nn.remat(DenseLayer) if config.remat else DenseLayer
         outputs = []
@@ -122,9 +123,10 @@ class DenseLayer(nn.Module):
     ) -> Float[Array, "batch rows columns growth"]:
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         x = nn.relu(batch_norm(self.train, "norm_1", dtype)(x))
-        x = Convolution(config.bottleneck * config.growth, 1, 1, dtype, name="conv_1")(x)
+        width, wide = config.bottleneck * config.growth, not self.train
+        x = Convolution(width, 1, 1, dtype, wide=wide, name="conv_1")(x)
         x = nn.relu(batch_norm(self.train, "norm_2", dtype)(x))
-        return Convolution(config.growth, 3, 1, dtype, name="conv_2")(x)
+        return Convolution(config.growth, 3, 1, dtype, wide=wide, name="conv_2")(x)
 
 
 class Transition(nn.Module):
@@ -139,7 +141,7 @@ class Transition(nn.Module):
     ) -> Float[Array, "batch rows columns half"]:
         dtype = jnp.dtype(self.config.dtype)
         x = nn.relu(batch_norm(self.train, "norm", dtype)(x))
-        x = Convolution(x.shape[-1] // 2, 1, 1, dtype, name="conv")(x)
+        x = Convolution(x.shape[-1] // 2, 1, 1, dtype, wide=not self.train, name="conv")(x)
         rows, columns = (side // 2 for side in x.shape[1:3])
         x = x[:, : 2 * rows, : 2 * columns]
         return x.reshape(x.shape[0], rows, 2, columns, 2, x.shape[-1]).mean(axis=(2, 4))

@@ -16,11 +16,12 @@ from examine_jax.common.shapes import Array, Float
 from examine_jax.models.convolution import Convolution, Padding
 from examine_jax.models.depthwise import depthwise
 from examine_jax.models.squeeze_excite import SqueezeExcite
-from examine_jax.models.staged_network import StagedNetwork, batch_norm
+from examine_jax.models.staged_network import StagedNetwork, batch_norm, unrounded
 from examine_jax.models.vit import ComputeDtype
 
 ACTIVATIONS = {"silu": jax.nn.silu, "relu": jax.nn.relu, "relu6": jax.nn.relu6}
 _STEM = 3  # side of the first convolution
+_FEW = 32  # channels below which a convolution of size 1 is little work
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,8 +165,10 @@ class EfficientNet(StagedNetwork):
         norm = functools.partial(batch_norm, dtype=dtype, epsilon=config.batch_norm_epsilon)
         activation = ACTIVATIONS[config.activation]
         padding = config.padded(cast(Any, images.shape[1:3]), _STEM, 2, symmetric=False)
-        x = Convolution(config.stem_width, _STEM, 2, dtype, padding, name="stem")(images)
-        x = activation(norm(train and not frozen_stages, "stem_norm")(x))
+        live = train and not frozen_stages
+        stem_dtype = unrounded(dtype, live)
+        x = Convolution(config.stem_width, _STEM, 2, stem_dtype, padding, name="stem")(images)
+        x = activation(norm(live, "stem_norm")(x))
         block = nn.remat(InvertedResidual) if config.remat else InvertedResidual
         outputs, scale, number = [], 2, 0
         for stage, depth in enumerate(config.depths):
@@ -179,7 +182,7 @@ class EfficientNet(StagedNetwork):
                 number += 1
             scale *= config.stage_strides[stage]
             outputs.append((scale, x))
-        x = Convolution(config.head_width, 1, 1, dtype, name="head")(x)
+        x = Convolution(config.head_width, 1, 1, dtype, wide=not train, name="head")(x)
         x = activation(norm(train, "head_norm")(x))
         return [*outputs[:-1], (scale, x)]
 
@@ -187,7 +190,9 @@ class EfficientNet(StagedNetwork):
 class InvertedResidual(nn.Module):
     """MBConv: a wide depthwise convolution between two of size 1, the second without activation.
 
-    Its input is added where the shapes are equal.
+    Its input is added where the shapes are equal. Depthwise kernels are differences of near pixels,
+    and the second convolution's outputs are narrow and far from zero before their norm: outside
+    training, neither is rounded, nor is the first convolution where its inputs are few.
     """
 
     config: EfficientNetConfig
@@ -205,8 +210,11 @@ class InvertedResidual(nn.Module):
         activation, inputs = ACTIVATIONS[config.activation], x.shape[-1]
         size, expansion = config.kernels[self.stage], config.expansions[self.stage]
         outputs, y = config.widths[self.stage], x
+        exact = unrounded(dtype, self.train)
         if expansion > 1:
-            y = Convolution(expansion * inputs, 1, 1, dtype, name="expand")(y)
+            own = exact if inputs < _FEW else dtype
+            wide = not self.train
+            y = Convolution(expansion * inputs, 1, 1, own, wide=wide, name="expand")(y)
             y = activation(norm(self.train, "expand_norm")(y))
         kernel = self.param(
             "depthwise",
@@ -215,11 +223,11 @@ class InvertedResidual(nn.Module):
             jnp.float32,
         )
         padding = config.padded(cast(Any, y.shape[1:3]), size, self.stride, self.symmetric)
-        y = depthwise(y.astype(dtype), kernel.astype(dtype), self.stride, padding)
+        y = depthwise(y.astype(exact), kernel.astype(exact), self.stride, padding)
         y = activation(norm(self.train, "depthwise_norm")(y))
         if config.squeeze is not None:
             hidden = max(1, int(inputs * config.squeeze))
-            y = SqueezeExcite(hidden, activation, dtype, name="squeeze")(y)
-        y = Convolution(outputs, 1, 1, dtype, name="project")(y)
+            y = SqueezeExcite(hidden, activation, exact, name="squeeze")(y)
+        y = Convolution(outputs, 1, 1, exact, name="project")(y)
         y = norm(self.train, "project_norm")(y)
         return x + y if self.stride == 1 and inputs == outputs else y

@@ -14,8 +14,8 @@ from jax import lax
 from examine_jax.common.shapes import Array, Float
 
 
-def _plain(x: Array, y: Array) -> Array:
-    return lax.dot_general(x, y, (((1,), (0,)), ((), ())))
+def _plain(x: Array, y: Array, dtype: jnp.dtype | None = None) -> Array:
+    return lax.dot_general(x, y, (((1,), (0,)), ((), ())), preferred_element_type=dtype)
 
 
 @jax.custom_vjp
@@ -24,18 +24,22 @@ def dense(
     kernel: Float[Array, "width outputs"],
     bias: Float[Array, " outputs"],
 ) -> Float[Array, "rows outputs"]:
-    """x @ kernel + bias. The kernel's gradient is computed as x^T g, not (g^T x)^T."""
-    return _plain(x, kernel) + bias
+    """x @ kernel + bias, in the bias's dtype; a wider one keeps the sums of products unrounded.
+
+    The kernel's gradient is computed as x^T g, not (g^T x)^T.
+    """
+    return _plain(x, kernel, bias.dtype) + bias
 
 
 def _dense_forward(x: Array, kernel: Array, bias: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _plain(x, kernel) + bias, (x, kernel)
+    return _plain(x, kernel, bias.dtype) + bias, (x, kernel)
 
 
 def _dense_backward(residuals: tuple[Array, Array], gradient: Array) -> tuple[Array, Array, Array]:
     x, kernel = residuals
-    of_x = lax.dot_general(gradient, kernel, (((1,), (1,)), ((), ())))
-    of_kernel = lax.dot_general(x, gradient, (((0,), (0,)), ((), ())))
+    narrow = gradient.astype(x.dtype)
+    of_x = lax.dot_general(narrow, kernel, (((1,), (1,)), ((), ())))
+    of_kernel = lax.dot_general(x, narrow, (((0,), (0,)), ((), ())))
     return of_x, of_kernel, gradient.sum(axis=0)
 
 
@@ -118,29 +122,31 @@ def attend(
     query: Float[Array, "batch heads queries width"],
     key: Float[Array, "batch heads tokens width"],
     value: Float[Array, "batch heads tokens width"],
-    wide_logits: bool = False,
+    wide: bool = False,
 ) -> Float[Array, "batch heads queries width"]:
     """softmax(query key^T / sqrt(width)) value, with a float32 softmax.
 
-    `wide_logits`: whether the products of narrower queries and keys are float32 too, not rounded.
+    `wide`: whether what products of a narrower dtype add up to is float32 too, not rounded.
     """
-    return _attend_forward(query, key, value, wide_logits)[0]
+    return _attend_forward(query, key, value, wide)[0]
 
 
 def _attend_forward(
-    query: Array, key: Array, value: Array, wide_logits: bool
+    query: Array, key: Array, value: Array, wide: bool
 ) -> tuple[Array, tuple[Array, ...]]:
-    products = _batched(query, key, 3, 3, jnp.dtype(jnp.float32) if wide_logits else None)
+    dtype = jnp.dtype(jnp.float32) if wide else None
+    products = _batched(query, key, 3, 3, dtype)
     logits = products.astype(jnp.float32) * query.shape[-1] ** -0.5
     exponentials = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
     weights = (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(query.dtype)
-    return _batched(weights, value, 3, 2), (query, key, value, weights)
+    return _batched(weights, value, 3, 2, dtype), (query, key, value, weights)
 
 
 def _attend_backward(
-    wide_logits: bool, residuals: tuple[Array, ...], gradient: Array
+    wide: bool, residuals: tuple[Array, ...], gradient: Array
 ) -> tuple[Array, Array, Array]:
     query, key, value, weights = residuals
+    gradient = gradient.astype(value.dtype)
     of_value = _batched(weights, gradient, 2, 2)
     of_weights = _batched(gradient, value, 3, 3).astype(jnp.float32)
     of_logits = (
@@ -160,10 +166,11 @@ def attend_with_bias(
     key: Float[Array, "batch heads tokens width"],
     value: Float[Array, "batch heads tokens width"],
     bias: Float[Array, "*batch heads queries tokens"],
-    wide_logits: bool = False,
+    wide: bool = False,
 ) -> Float[Array, "batch heads queries width"]:
     """`attend` with a bias that is added to the logits."""
-    products = _batched(query, key, 3, 3, jnp.dtype(jnp.float32) if wide_logits else None)
+    dtype = jnp.dtype(jnp.float32) if wide else None
+    products = _batched(query, key, 3, 3, dtype)
     logits = products.astype(jnp.float32) * query.shape[-1] ** -0.5 + bias
     weights = jax.nn.softmax(logits, axis=-1).astype(query.dtype)
-    return _batched(weights, value, 3, 2)
+    return _batched(weights, value, 3, 2, dtype)

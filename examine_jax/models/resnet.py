@@ -14,7 +14,7 @@ from examine_jax.common.shapes import Array, Float
 from examine_jax.models.convolution import Convolution, max_pool
 from examine_jax.models.resnet_variant import PLAIN, ResNetVariant
 from examine_jax.models.squeeze_excite import SqueezeExcite
-from examine_jax.models.staged_network import StagedNetwork, batch_norm
+from examine_jax.models.staged_network import StagedNetwork, batch_norm, unrounded
 from examine_jax.models.vit import ComputeDtype
 
 
@@ -142,20 +142,24 @@ class ResidualBlock(nn.Module):
                 (1, 4 * width, 1, 1),
             ]
         outputs, dtype = layers[-1][1], jnp.dtype(config.dtype)
+        exact = unrounded(dtype, self.train)
         y = x
         for i, (size, channels, stride, groups) in enumerate(layers, start=1):
             last = i == len(layers)
-            y = Convolution(channels, size, stride, dtype, groups=groups, name=f"conv_{i}")(y)
+            convolution = Convolution(
+                channels, size, stride, dtype, groups=groups, wide=not self.train, name=f"conv_{i}"
+            )
+            y = convolution(y)
             zero = last and config.zero_init_residual
             y = batch_norm(self.train, f"norm_{i}", dtype, zero=zero)(y)
             y = y if last else nn.relu(y)
         if parts.squeeze_excite:
-            y = SqueezeExcite(parts.squeezed(outputs), nn.relu, dtype, name="squeeze")(y)
+            y = SqueezeExcite(parts.squeezed(outputs), nn.relu, exact, name="squeeze")(y)
         if self.stride != 1 or x.shape[-1] != outputs:
             stride = self.stride
             if parts.average_shortcut and stride == 2:
                 x, stride = _average_pool(x), 1
-            x = Convolution(outputs, 1, stride, dtype, name="shortcut")(x)
+            x = Convolution(outputs, 1, stride, dtype, wide=not self.train, name="shortcut")(x)
             x = batch_norm(self.train, "shortcut_norm", dtype)(x)
         return nn.relu(x + y)
 
@@ -171,12 +175,13 @@ class ResNet(StagedNetwork):
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         size, stride = (7, 2) if config.stem == "imagenet" else (3, 1)
         x, live = images, train and not frozen_stages
+        exact = unrounded(dtype, live)
         deep = config.parts.deep_stem or ()
         for i, width in enumerate(deep):
-            first = Convolution(width, 3, 2 if i == 0 else 1, dtype, name=f"stem_{i}")
+            first = Convolution(width, 3, 2 if i == 0 else 1, exact, name=f"stem_{i}")
             x = nn.relu(batch_norm(live, f"stem_{i}_norm", dtype)(first(x)))
         size, step = (3, 1) if deep else (size, stride)
-        x = Convolution(config.stem_width, size, step, dtype, name="stem")(x)
+        x = Convolution(config.stem_width, size, step, exact, name="stem")(x)
         x = nn.relu(batch_norm(live, "stem_norm", dtype)(x))
         if config.stem == "imagenet":
             x = max_pool(x)

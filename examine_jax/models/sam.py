@@ -139,14 +139,25 @@ class SAMEncoder(nn.Module):
     config: SAMConfig
 
     @nn.compact
-    def _run(self, images: Array, layers: tuple[int, ...] = (), pooled: bool = False) -> Any:
-        """The last map; with `layers`, those after these blocks; with `pooled`, features."""
-        config, dtype = self.config, jnp.dtype(self.config.dtype)
+    def _run(
+        self,
+        images: Array,
+        layers: tuple[int, ...] = (),
+        pooled: bool = False,
+        train: bool = False,
+    ) -> Any:
+        """The last map; with `layers`, those after these blocks; with `pooled`, features.
+
+        Outside training, the patch embedding and what products of a narrower dtype add up to are
+        not rounded.
+        """
+        config, dtype, wide = self.config, jnp.dtype(self.config.dtype), not train
         side, width = config.side, config.width
         images = images.astype(jnp.float32)
         if config.pixel_range == "image":
             images = _stretched(images)
-        x = Dense(width, dtype, name="patch_embedding")(patchify(images, config.patch_size))
+        stem = Dense(width, jnp.float32 if wide else dtype, name="patch_embedding")
+        x = stem(patchify(images, config.patch_size))
         x = x.astype(jnp.float32).reshape(-1, side, side, width)
         if config.absolute_positions:
             shape = (side * side, width)
@@ -155,14 +166,14 @@ class SAMEncoder(nn.Module):
         block = nn.remat(SAMBlock) if config.remat else SAMBlock
         after = {}
         for i in range(config.depth):
-            x = block(config, i, name=f"block_{i}")(x)
+            x = block(config, i, wide, name=f"block_{i}")(x)
             after[i + 1] = x
         if layers:
             return tuple(after[i] for i in layers)
         if not pooled:
             return x
         if config.pooling == "neck":
-            x = Neck(config.neck, dtype, name="neck")(x)
+            x = Neck(config.neck, dtype, wide, name="neck")(x)
         return x.mean(axis=(1, 2))
 
     def tokens(
@@ -194,8 +205,8 @@ class SAMEncoder(nn.Module):
     def __call__(
         self, images: Float[Array, "batch height width channels"], *, train: bool = False
     ) -> Float[Array, "batch features"]:
-        """The pooled features, float32, of normalised pixels. `train` changes nothing."""
-        return self._run(images, pooled=True)
+        """The pooled features, float32, of normalised pixels. `train`: what bfloat16 rounds."""
+        return self._run(images, pooled=True, train=train)
 
 
 def _flat(x: Float[Array, "batch rows columns width"]) -> Float[Array, "batch places width"]:
@@ -216,14 +227,16 @@ class Neck(nn.Module):
 
     outputs: int
     dtype: Any
+    wide: bool
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch rows columns width"]
     ) -> Float[Array, "batch rows columns outputs"]:
-        x = Dense(self.outputs, self.dtype, use_bias=False, name="convolution_1")(x)
+        wide = self.wide
+        x = Dense(self.outputs, self.dtype, use_bias=False, wide=wide, name="convolution_1")(x)
         x = LayerNorm(_NECK_EPSILON, name="norm_1")(x.astype(jnp.float32))
-        x = Convolution(self.outputs, 3, 1, self.dtype, name="convolution_2")(x)
+        x = Convolution(self.outputs, 3, 1, self.dtype, wide=wide, name="convolution_2")(x)
         return LayerNorm(_NECK_EPSILON, name="norm_2")(x.astype(jnp.float32))
 
 
@@ -232,6 +245,7 @@ class SAMBlock(nn.Module):
 
     config: SAMConfig
     number: int
+    wide: bool
 
     @nn.compact
     def __call__(
@@ -241,13 +255,19 @@ class SAMBlock(nn.Module):
         (rows, columns, width), epsilon = x.shape[1:], config.layer_norm_epsilon
         side = config.attention_side(self.number)
         attention = MapAttention(
-            config.heads, side, config.qkv_bias, config.relative_positions, dtype, name="attention"
+            config.heads,
+            side,
+            config.qkv_bias,
+            config.relative_positions,
+            dtype,
+            self.wide,
+            name="attention",
         )
         windows = cut_windows(pad_to_windows(LayerNorm(epsilon, name="norm_1")(x), side), side)
         x = x + join_windows(attention(windows), rows, columns)
-        y = Dense(config.mlp_width, dtype, name="expand")(LayerNorm(epsilon, name="norm_2")(x))
-        y = MLP_FORMS[config.mlp](y)
-        return x + Dense(width, dtype, name="contract")(y).astype(jnp.float32)
+        expand = Dense(config.mlp_width, dtype, wide=self.wide, name="expand")
+        y = MLP_FORMS[config.mlp](expand(LayerNorm(epsilon, name="norm_2")(x)))
+        return x + Dense(width, dtype, wide=self.wide, name="contract")(y).astype(jnp.float32)
 
 
 class MapAttention(nn.Module):
@@ -262,6 +282,7 @@ class MapAttention(nn.Module):
     qkv_bias: bool
     relative_positions: bool
     dtype: Any
+    wide: bool
 
     @nn.compact
     def __call__(
@@ -269,7 +290,8 @@ class MapAttention(nn.Module):
     ) -> Float[Array, "batch maps places width"]:
         width, side = x.shape[-1], self.side
         head = width // self.heads
-        fused = Dense(3 * width, self.dtype, self.qkv_bias, name="qkv")(x)
+        qkv = Dense(3 * width, self.dtype, self.qkv_bias, self.wide, name="qkv")
+        fused = qkv(x).astype(self.dtype)
         # [batch, maps, heads, places, head]
         shape = (*x.shape[:-1], 3, self.heads, head)
         query, key, value = jnp.moveaxis(fused.reshape(shape), (3, 4), (0, 3))
@@ -314,4 +336,5 @@ class MapAttention(nn.Module):
             parts = lax.map(one_row, (jnp.moveaxis(grid, 3, 0), by_row))
             mixed = jnp.moveaxis(parts, 0, 3).reshape(query.shape)
         mixed = jnp.moveaxis(mixed, 2, 3).reshape(x.shape)
-        return Dense(width, self.dtype, name="projection")(mixed).astype(jnp.float32)
+        projection = Dense(width, self.dtype, wide=self.wide, name="projection")
+        return projection(mixed).astype(jnp.float32)

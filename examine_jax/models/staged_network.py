@@ -1,4 +1,9 @@
-"""What convolutional networks in stages have in common: features, maps, batch norms."""
+"""What convolutional networks in stages have in common: features, maps, batch norms, precision.
+
+In bfloat16, networks that are not trained round the factors of their convolutions alone. What these
+add up to, norms and the maps between blocks are float32, and so is the first convolution, whose
+pixels all others follow. Training rounds all of them, which halves the memory that it keeps.
+"""
 
 from typing import Any
 
@@ -11,8 +16,10 @@ from examine_jax.common.shapes import Array, Float
 class StagedNetwork(nn.Module):
     """Maps images to features by stages, which `stages` of the network runs."""
 
+    config: Any
+
     def stages(self, images: Array, train: bool, frozen_stages: int) -> list[tuple[int, Array]]:
-        """(stride, output) of each stage, in the network's dtype.
+        """(stride, output) of each stage, in the network's dtype or wider.
 
         Args:
             images, train, frozen_stages: as in `feature_maps`.
@@ -41,7 +48,14 @@ class StagedNetwork(nn.Module):
             frozen_stages: with `train`, the stem and the first stages, this many, use the running
                 statistics nevertheless; 0: neither the stem nor a stage.
         """
-        return dict(self.stages(images, train, frozen_stages))
+        dtype = jnp.dtype(self.config.dtype)
+        outputs = self.stages(images, train, frozen_stages)
+        return {stride: x.astype(dtype) for stride, x in outputs}
+
+
+def unrounded(dtype: Any, train: bool) -> Any:
+    """The dtype of what is not rounded outside training: the network's own in training."""
+    return dtype if train else jnp.float32
 
 
 def batch_norm(
@@ -52,7 +66,7 @@ def batch_norm(
     Args:
         train: whether it uses the batch's statistics and moves the running ones.
         name: of its parameters.
-        dtype: of its outputs.
+        dtype: of its outputs in training; otherwise they are float32.
         epsilon: added to the variance.
         zero: whether its scale starts at zero, not at one.
     """
@@ -60,7 +74,7 @@ def batch_norm(
         use_running_average=not train,
         momentum=0.9,
         epsilon=epsilon,
-        dtype=dtype,
+        dtype=unrounded(dtype, train),
         scale_init=nn.initializers.zeros if zero else nn.initializers.ones,
         name=name,
     )

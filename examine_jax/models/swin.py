@@ -161,24 +161,27 @@ class Swin(nn.Module):
 
     @nn.compact
     def _run(self, images: Array, train: bool) -> list[tuple[int, Array]]:
-        """(stride, map) of each stage, float32, the last one after the final norm."""
-        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        """(stride, map) of each stage, float32, the last one after the final norm.
+
+        Outside training, the stem and what products of a narrower dtype add up to are not rounded.
+        """
+        config, dtype, wide = self.config, jnp.dtype(self.config.dtype), not train
         x = self._stem(images, train)
         block = nn.remat(SwinBlock) if config.remat else SwinBlock
         maps = []
         for stage, (depth, width) in enumerate(zip(config.depths, config.map_widths)):
             if stage > 0:
                 x = LayerNorm(_EPSILON, name=f"merge_{stage}_norm")(_merged(x))
-                x = Dense(width, dtype, use_bias=False, name=f"merge_{stage}")(x)
-                x = x.astype(jnp.float32)
+                merge = Dense(width, dtype, use_bias=False, wide=wide, name=f"merge_{stage}")
+                x = merge(x).astype(jnp.float32)
             for i in range(depth):
-                x = block(config, stage, bool(i % 2), name=f"stage_{stage}_block_{i}")(x)
+                x = block(config, stage, bool(i % 2), wide, name=f"stage_{stage}_block_{i}")(x)
             maps.append((config.strides[stage], x))
         stride, last = maps.pop()
         return [*maps, (stride, LayerNorm(config.layer_norm_epsilon, name="norm")(last))]
 
     def _stem(self, images: Array, train: bool) -> Array:
-        config, dtype = self.config, jnp.dtype(self.config.dtype)
+        config, dtype = self.config, jnp.dtype(self.config.dtype if train else jnp.float32)
         if config.stem == "patches":
             x = Patches(config.width, config.patch_size, dtype, name="stem")(images)
         else:
@@ -251,6 +254,7 @@ class SwinBlock(nn.Module):
     config: SwinConfig
     stage: int
     shifted: bool
+    wide: bool
 
     @nn.compact
     def __call__(
@@ -265,12 +269,14 @@ class SwinBlock(nn.Module):
             config.pads_first,
             config.qkv_bias,
             dtype,
+            self.wide,
             name="attention",
         )
         x = x + attention(LayerNorm(epsilon, name="norm_1")(x))
         y = LayerNorm(epsilon, name="norm_2")(x)
-        y = MLP_FORMS[config.mlp](Dense(int(config.mlp_ratio * width), dtype, name="expand")(y))
-        return x + Dense(width, dtype, name="contract")(y).astype(jnp.float32)
+        expand = Dense(int(config.mlp_ratio * width), dtype, wide=self.wide, name="expand")
+        y = MLP_FORMS[config.mlp](expand(y))
+        return x + Dense(width, dtype, wide=self.wide, name="contract")(y).astype(jnp.float32)
 
 
 class WindowAttention(nn.Module):
@@ -282,6 +288,7 @@ class WindowAttention(nn.Module):
     pads_first: bool
     qkv_bias: bool
     dtype: Any
+    wide: bool
 
     @nn.compact
     def __call__(
@@ -300,7 +307,9 @@ class WindowAttention(nn.Module):
             x = pad_to_windows(x, window)
         sides = x.shape[1:3]
 
-        fused = Dense(3 * width, self.dtype, self.qkv_bias, name="qkv")(cut_windows(x, window))
+        # The bias is added before the rounding that the products of queries and keys need.
+        qkv = Dense(3 * width, self.dtype, self.qkv_bias, self.wide, name="qkv")
+        fused = qkv(cut_windows(x, window)).astype(self.dtype)
         shape = (*fused.shape[:-1], 3, self.heads, width // self.heads)
         query, key, value = jnp.moveaxis(fused.reshape(shape), (3, 4), (0, 3))
         table = self.param(
@@ -317,7 +326,8 @@ class WindowAttention(nn.Module):
             bias = bias + jnp.where(apart, _MASKED, 0.0)
         mixed = attend_with_bias(query, key, value, bias)
         mixed = jnp.moveaxis(mixed, 2, 3).reshape(*fused.shape[:-1], width)
-        mixed = Dense(width, self.dtype, name="projection")(mixed).astype(jnp.float32)
+        projection = Dense(width, self.dtype, wide=self.wide, name="projection")
+        mixed = projection(mixed).astype(jnp.float32)
 
         x = join_windows(mixed, *(padded if self.pads_first else (rows, columns)))
         if any(shifts):

@@ -19,15 +19,17 @@ LOW_RANK_A, LOW_RANK_B, LOW_RANK_FACTOR = "low_rank_a", "low_rank_b", "low_rank_
 
 
 class Dense(nn.Module):
-    """A dense layer that computes in `dtype` with float32 parameters.
+    """A dense layer that multiplies in `dtype` with float32 parameters.
 
     Weights start as Xavier-uniform, biases as zero (facebookresearch/mae). Where the parameters
-    have a low-rank pair (low_rank.py), its output is added.
+    have a low-rank pair (low_rank.py), its output is added. The outputs are of `dtype`; with
+    `wide`, float32: what products of a narrower dtype add up to is not rounded.
     """
 
     outputs: int
     dtype: Any
     use_bias: bool = True
+    wide: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "*rows width"]) -> Float[Array, "*rows outputs"]:
@@ -39,12 +41,14 @@ class Dense(nn.Module):
         else:
             bias = jnp.zeros((self.outputs,), jnp.float32)
         rows = x.reshape(-1, x.shape[-1]).astype(self.dtype)
-        outputs = layers.dense(rows, kernel.astype(self.dtype), bias.astype(self.dtype))
+        bias = bias.astype(jnp.float32 if self.wide else self.dtype)
+        outputs = layers.dense(rows, kernel.astype(self.dtype), bias)
         if self.has_variable("params", LOW_RANK_A):
             a: Array = self.get_variable("params", LOW_RANK_A).astype(self.dtype)
             b: Array = self.get_variable("params", LOW_RANK_B).astype(self.dtype)
             factor: Array = self.get_variable("params", LOW_RANK_FACTOR).astype(self.dtype)
-            outputs = outputs + (rows @ a * factor) @ b
+            narrow = (rows @ a * factor).astype(self.dtype)
+            outputs = outputs + jnp.matmul(narrow, b, preferred_element_type=outputs.dtype)
         return outputs.reshape(*x.shape[:-1], self.outputs)
 
 
@@ -67,10 +71,11 @@ class Attention(nn.Module):
     Only tokens from index `outputs_from` on have queries and outputs; keys and values come from all
     tokens. A decoder whose loss uses the masked tokens alone so saves the rest of its last block.
     `turns` are the cosines and sines of rotary positions, one row a token. With
-    `query_key_epsilon`, each head's queries and keys pass a layer norm first. With `wide`, logits
-    are not rounded to a narrower dtype. `relative` are relative positions, whose biases the logits
-    get: those of a table of `bias_rows` rows, if that is no None, and those that all blocks share.
-    With `inner_epsilon`, a layer norm stands before the projection.
+    `query_key_epsilon`, each head's queries and keys pass a layer norm first. With `wide`, a
+    narrower dtype is that of the products' factors alone: logits and outputs are float32.
+    `relative` are relative positions, whose biases the logits get: those of a table of `bias_rows`
+    rows, if that is no None, and those that all blocks share. With `inner_epsilon`, a layer norm
+    stands before the projection.
     """
 
     heads: int
@@ -90,7 +95,7 @@ class Attention(nn.Module):
         relative: Relative | None = None,
     ) -> Float[Array, "batch outputs width"]:
         batch, count, width = tokens.shape
-        fused = Dense(3 * width, self.dtype, self.qkv_bias, name="qkv")(tokens)
+        fused = Dense(3 * width, self.dtype, self.qkv_bias, self.wide, name="qkv")(tokens)
 
         def heads_first(part: int, first: int) -> Float[Array, "batch heads tokens width"]:
             columns = fused[:, first:, part * width : (part + 1) * width]
@@ -107,15 +112,16 @@ class Attention(nn.Module):
                 query, (turns[0][..., outputs_from:, :], turns[1][..., outputs_from:, :])
             )
             key = rotate(key, turns)
+        factors = [x.astype(self.dtype) for x in (query, key, heads_first(2, 0))]
         if relative is None:
-            mixed = layers.attend(query, key, heads_first(2, 0), self.wide)
+            mixed = layers.attend(*factors, self.wide)
         else:
             bias = self._bias(relative)[..., outputs_from:, :]
-            mixed = layers.attend_with_bias(query, key, heads_first(2, 0), bias, self.wide)
+            mixed = layers.attend_with_bias(*factors, bias, self.wide)
         mixed = mixed.transpose(0, 2, 1, 3).reshape(batch, count - outputs_from, width)
         if self.inner_epsilon is not None:
             mixed = LayerNorm(self.inner_epsilon, name="norm")(mixed)
-        return Dense(width, self.dtype, name="projection")(mixed)
+        return Dense(width, self.dtype, wide=self.wide, name="projection")(mixed)
 
     def _bias(self, relative: Relative) -> Float[Array, "*batch heads tokens tokens"]:
         if self.bias_rows is None:
@@ -172,8 +178,9 @@ class Block(nn.Module):
             name="attention",
         )
         norm_1, norm_2 = (LayerNorm(self.epsilon, name=f"norm_{i}") for i in (1, 2))
-        expand = Dense((2 if form.gated else 1) * self.mlp_width, self.dtype, name="expand")
-        contract = Dense(width, self.dtype, name="contract")
+        hidden_width = (2 if form.gated else 1) * self.mlp_width
+        expand = Dense(hidden_width, self.dtype, wide=self.wide, name="expand")
+        contract = Dense(width, self.dtype, wide=self.wide, name="contract")
 
         def mlp(x: Float[Array, "batch outputs width"]) -> Float[Array, "batch outputs width"]:
             hidden = form(expand(x))

@@ -210,7 +210,8 @@ class VisionTransformer(nn.Module):
         config, dtype = self.config, jnp.dtype(self.config.dtype)
         parts = config.parts
         stream = jnp.dtype(jnp.float32) if parts.wide else dtype
-        tokens = Dense(config.width, dtype, name="patch_embedding")(patches).astype(stream)
+        # Of little work: a wide transformer does not round its pixels either.
+        tokens = Dense(config.width, stream, name="patch_embedding")(patches).astype(stream)
         tokens = self._with_positions(tokens, where)
         leading = [
             self.param(name, nn.initializers.normal(0.02), (*count, config.width), jnp.float32)
@@ -308,14 +309,13 @@ class VisionTransformer(nn.Module):
 
     def _pool(self, tokens: Array) -> Array:
         config, parts = self.config, self.config.parts
-        dtype = jnp.dtype(config.dtype)
+        dtype = jnp.dtype(jnp.float32 if parts.wide else config.dtype)
         if config.pooling == "attention":
             assert parts.attention_pooling is not None
             pooled = AttentionPooler(
                 parts.attention_pooling,
                 config.layer_norm_epsilon,
                 dtype,
-                parts.wide,
                 name="attention_pooling",
             )(tokens[:, config.leading :]).astype(jnp.float32)
         else:

@@ -25,8 +25,9 @@ class ViTExtras:
         pooled_norm: whether a layer norm follows the pooling (timm's fc_norm).
         projection: width of a linear map after the pooling; None: there is none.
         projection_bias: whether that map has a bias.
-        wide: whether the tokens between the branches and the attention's logits stay in float32
-            where the dtype is bfloat16, as in PyTorch's autocast. Deep encoders lose less by that.
+        wide: whether only the factors of the blocks' products are rounded where the dtype is
+            bfloat16: what they add up to, the tokens between the branches, norms, activations and
+            logits are float32, and so is what stands before and after the blocks.
     """
 
     registers: int = 0

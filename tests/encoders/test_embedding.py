@@ -119,9 +119,11 @@ def test_another_feature_leaves_the_projection_out_and_is_saved(tmp_path):
     np.testing.assert_allclose(again[:, :width], tokens[:, 0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["clip", "siglip", "timm_convnext"])
+@pytest.mark.parametrize(
+    "name", ["clip_convnext/siglip", "clip_convnext/timm_convnext", "beit_eva/eva02_clip"]
+)
 def test_bfloat16_is_within_a_hundredth(name):
-    folder = GOLDEN / "encoders_clip_convnext" / name
+    folder = GOLDEN / f"encoders_{name}"
     wide = load_encoder(folder)
     images = np.random.default_rng(0).integers(
         0, 256, (2, wide.image_size, wide.image_size, 3), np.uint8
