@@ -50,8 +50,7 @@ class Encoder:
     @property
     def load_size(self) -> ImageSize:
         """The image_size for `load_images`: the encoder's, or its framing."""
-        framed = self.framing is not None and self.framing.size == self.image_size
-        return self.framing if framed and self.framing is not None else self.image_size
+        return self.image_size if self.framing is None else self.framing.at(self.image_size)
 
     @property
     def channels(self) -> int:

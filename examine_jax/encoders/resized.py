@@ -21,12 +21,15 @@ _HOW = ("dtype", "remat")  # fields that say how a network is computed, not what
 def at_size(encoder: Encoder, image_size: int, name: str) -> Encoder:
     """An encoder of ours at another image size: a transformer's positions are resampled.
 
+    It sees of an image what it saw: a shorter side before a crop changes with the size.
+
     Raises:
         ValueError: a tensor of the network depends on the image size in another way.
     """
     config: Any = encoder.method.encoder
     try:
         changed = dataclasses.replace(config, image_size=image_size)
+        framing = None if encoder.framing is None else encoder.framing.at(image_size)
     except ValueError as error:
         raise ValueError(f"{name} at {image_size} pixels: {error}") from error
     params = dict(encoder.params["encoder"])
@@ -47,7 +50,8 @@ def at_size(encoder: Encoder, image_size: int, name: str) -> Encoder:
                 f"images of {config.image_size} pixels; leave image_size away"
             )
     method = with_network(encoder.method, changed)
-    return dataclasses.replace(encoder, method=method, params={**encoder.params, "encoder": params})
+    params = {**encoder.params, "encoder": params}
+    return dataclasses.replace(encoder, method=method, params=params, framing=framing)
 
 
 def same_weights(first: Any, other: Any) -> bool:

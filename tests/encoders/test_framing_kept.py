@@ -8,6 +8,7 @@ import pytest
 
 from examine_jax.encoders import load_encoder, save_encoder
 from examine_jax.encoders.base import load_base
+from examine_jax.encoders.save import framing_of
 from examine_jax.images.decoding.framing import Framing
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "weights"
@@ -35,10 +36,30 @@ def test_it_is_read_again(saved):
     assert "framing" not in json.loads((saved / "squashed" / "config.json").read_text())
 
 
-def test_a_saved_copy_goes_to_another_size_as_ours(saved):
-    base = load_base(saved / "ours", image_size=30)
-    assert base.encoder.load_size == 30
+@pytest.mark.parametrize(("size", "side"), [(30, 38), (48, 60), (18, 22)])
+def test_at_another_size_the_same_part_of_an_image_is_seen(saved, size, side):
+    # 30 of 24 pixels, whoever wrote the folder: Python rounds 37.5 to 38 and 22.5 to 22.
+    expected = Framing(size, "shorter_side", "bicubic", side)
+    for folder in ("ours", "theirs"):
+        encoder = load_base(saved / folder, image_size=size).encoder
+        assert encoder.framing == encoder.load_size == expected
+    assert load_encoder(saved / "theirs", image_size=size).framing == expected
+    assert load_base(saved / "squashed", image_size=size).encoder.load_size == size
+
+
+def test_an_encoder_at_another_size_is_saved_and_exported_with_its_crop(saved, tmp_path):
+    base = load_base(saved / "ours", image_size=48)
+    encoder = base.encoder
+    parts = (encoder.method, encoder.params, encoder.state)
+    save_encoder(tmp_path / "larger", *parts, framing=encoder.framing)
+    assert load_encoder(tmp_path / "larger").load_size == Framing(48, "shorter_side", "bicubic", 60)
+    assert framing_of(encoder) == encoder.framing
     assert base.fingerprint == load_base(saved / "theirs").fingerprint
+
+
+def test_a_shorter_side_that_grows_too_long_is_refused(saved):
+    with pytest.raises(ValueError, match=r"ours at 7200 pixels: .*must be 7200 .* to 8192"):
+        load_base(saved / "ours", image_size=7200)
 
 
 def test_a_framing_of_another_size_is_refused(saved, tmp_path):

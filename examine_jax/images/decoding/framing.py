@@ -49,6 +49,15 @@ class Framing:
         """Pixels of the shorter side before the crop."""
         return self.size if self.side is None else self.side
 
+    def at(self, size: int) -> "Framing":
+        """The same rule for another size: the shorter side changes with it.
+
+        Raises:
+            ValueError: the shorter side would be too long.
+        """
+        side = None if self.side is None else round(self.side * size / self.size)
+        return dataclasses.replace(self, size=size, side=None if side == size else side)
+
     @property
     def kernel(self) -> Image.Resampling:
         """Pillow's."""

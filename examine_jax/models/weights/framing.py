@@ -45,7 +45,9 @@ _TIMM_CROP, _KERNEL = 0.875, "bicubic"
 _WHOLE = 384  # from which size on transformers' ConvNeXt is squashed, not cropped
 
 
-def framing_of(stored: StoredNetwork, row: KnownEncoder | None, image_size: int) -> Framing | None:
+def framing_of(
+    stored: StoredNetwork, row: KnownEncoder | None, image_size: int, own_size: int | None = None
+) -> Framing | None:
     """How images come to an encoder's size; None: squashed by the Lanczos kernel.
 
     Args:
@@ -53,6 +55,7 @@ def framing_of(stored: StoredNetwork, row: KnownEncoder | None, image_size: int)
         row: the encoder's row in the table; None: it has none.
         image_size: that the encoder takes. If it is not the one that the folder is made for, the
             shorter side changes with it.
+        own_size: the size that encoder.json's resize_side belongs to; None: `image_size`.
 
     Raises:
         ValueError: encoder.json says a rule that cannot be.
@@ -62,7 +65,9 @@ def framing_of(stored: StoredNetwork, row: KnownEncoder | None, image_size: int)
         found: tuple[str, str, float | None] | None = (
             description.resize or "squash",
             description.interpolation or "lanczos",
-            None if description.resize_side is None else description.resize_side / image_size,
+            None
+            if description.resize_side is None
+            else description.resize_side / (own_size or image_size),
         )
     elif row is not None and row.shorter_side is not None:
         found = ("shorter_side", _KERNEL, row.shorter_side / row.image_size)

@@ -142,15 +142,17 @@ def _read_folder(folder: pathlib.Path, image_size: int | None, widen: bool) -> I
     if row is not None:
         description = _completed(description, row, source)
         source = dataclasses.replace(source, description=description)
-    size = image_size or description.image_size
+    family, own_size = _family(configuration, where), None
     with _naming(where, *folder.iterdir()):
-        network = _family(configuration, where).read(source, size)
+        network = family.read(source, image_size or description.image_size)
+        if image_size is not None and description.resize_side is not None:
+            own_size = description.image_size or family.read(source, None).encoder.image_size
     network = _as_described(network, description, folder / FILE)
     _check_channels(network, folder)
     network = dataclasses.replace(
         network,
         known=None if row is None else row.name,
-        framing=framing_of(source, row, network.encoder.image_size),
+        framing=framing_of(source, row, network.encoder.image_size, own_size),
     )
     return network if widen else _narrowed(network, tensors)
 
