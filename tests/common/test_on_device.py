@@ -55,6 +55,19 @@ def test_what_overwrites_a_copy_leaves_the_array_as_it_was() -> None:
     np.testing.assert_array_equal(first, np.ones((64, 64)))
 
 
+def test_random_keys_stay_where_they_are() -> None:
+    mesh = jax.make_mesh((1,), ("data",))
+    for spec in (jax.P(), jax.P("data")):
+        place = jax.sharding.NamedSharding(mesh, spec)
+        keys = jax.device_put(jax.random.split(jax.random.key(0), 4), place)
+        copy = on_device({"keys": keys})["keys"]
+        assert copy.sharding == place
+        jax.jit(lambda x: x, donate_argnums=0)(copy)
+        assert copy.is_deleted()
+        assert not keys.is_deleted()
+    assert not on_device(jax.random.key(1)).committed
+
+
 def test_float64_is_kept_where_64_bit_types_are_on() -> None:
     with jax.enable_x64(True):
         assert on_device(np.ones(3)).dtype == np.float64
