@@ -1,6 +1,7 @@
 """A study's seeds are spread over processes: each runs the study with its own seeds."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,7 +78,8 @@ def _run(values: FlagValues, study: str, seeds: Sequence[int]) -> None:
         if values[name].present and name == values[name].name and name not in left_out
     ]
     some = ",".join(map(str, seeds))
-    command = [sys.executable, "-m", f"{__package__}.reproduce_{study}", *given, f"--seeds={some}"]
+    module = f"{__package__}.reproduce_{study}"
+    command = ends_with_this([sys.executable, "-m", module, *given, f"--seeds={some}"])
     environment = {**os.environ, **_own_accelerators()}
     child = subprocess.Popen(command, env=environment, stdout=sys.stdout, stderr=sys.__stderr__)
 
@@ -100,6 +102,17 @@ def _run(values: FlagValues, study: str, seeds: Sequence[int]) -> None:
             f"the study's seeds {some} ended with code {code}: see the message above; start all "
             "processes again, and what is kept is not computed again"
         )
+
+
+def ends_with_this(command: list[str]) -> list[str]:
+    """The command such that its process gets SIGTERM when this one ends, however it ends.
+
+    This process cannot end its child when it is killed outright, and the child would go on in the
+    folder in which all are started again. Where there is no `setpriv`, which is Linux' own, the
+    command is unchanged.
+    """
+    setpriv = shutil.which("setpriv")
+    return command if setpriv is None else [setpriv, "--pdeathsig", "TERM", *command]
 
 
 def _own_accelerators() -> dict[str, str]:

@@ -1,8 +1,14 @@
 """Seeds that fail are never taken for seeds that are done."""
 
+import os
+import shutil
+import subprocess
+import sys
+import time
+
 import pytest
 
-from launch.shared_seeds import spread
+from launch.shared_seeds import ends_with_this, spread
 
 
 @pytest.mark.parametrize(
@@ -18,3 +24,35 @@ def test_seeds_that_fail_without_a_word_fail_too(error, message):
     with pytest.raises(ValueError, match=message):
         spread([3, 4], run)
     assert runs == [[3, 4]]
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv is Linux' own")
+def test_the_study_of_a_process_that_is_killed_ends_too():
+    study = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    parent = (
+        "import subprocess, sys\n"
+        "from launch.shared_seeds import ends_with_this\n"
+        f"command = ends_with_this([sys.executable, '-c', {study!r}])\n"
+        "subprocess.Popen(command).wait()"
+    )
+    command = [sys.executable, "-c", parent]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as killed:
+        child = int(killed.stdout.readline())
+        killed.kill()
+    until = time.monotonic() + 30
+    while _runs(child) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not _runs(child)
+
+
+def _runs(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"  # nobody may collect it here
+    except FileNotFoundError:
+        return False
+
+
+def test_where_no_process_can_be_bound_to_another_the_command_stays(monkeypatch):
+    monkeypatch.setenv("PATH", os.devnull)
+    assert ends_with_this(["python"]) == ["python"]
