@@ -22,8 +22,8 @@ class Convolution(nn.Module):
     kernel's gradient. So is a convolution whose output is smaller than its kernel (the last stage
     for images up to 64 px): XLA's takes forty times as long.
 
-    The outputs are of `dtype`; with `wide`, float32: what products of a narrower dtype add up to is
-    not rounded.
+    The outputs are of `dtype`; with `wide`, float32: what a product of a narrower dtype adds up to
+    is not rounded.
     """
 
     outputs: int
@@ -56,33 +56,26 @@ def convolve(
 ) -> Float[Array, "batch rows columns outputs"]:
     """A convolution padded by half the kernel's size or by `padding`, fast on a CPU too.
 
-    `sums`: the dtype of what products add up to, and of the outputs; None: that of the images.
+    `sums`: the outputs' dtype, and that of what a matrix product's factors add up to; None: that of
+    the images. Where XLA convolves, sums are rounded to the images' dtype first: for a GPU, it
+    would widen the factors otherwise, and convolve without the fast units of narrow numbers.
     """
     size, outputs = kernel.shape[0], kernel.shape[-1]
     if size == 1 and groups == 1:
         return jnp.matmul(x[:, ::stride, ::stride], kernel[0, 0], preferred_element_type=sums)
     padding = padding or ((size // 2, size // 2),) * 2
-    if groups > 1:
-        return lax.conv_general_dilated(
-            x,
-            kernel,
-            (stride, stride),
-            padding,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=groups,
-            preferred_element_type=sums,
-        )
-    if -(-min(x.shape[1:3]) // stride) < size:
+    if groups == 1 and -(-min(x.shape[1:3]) // stride) < size:
         windows = _windows(jnp.pad(x, ((0, 0), *padding, (0, 0))), size, stride)
         return jnp.matmul(windows, kernel.reshape(-1, outputs), preferred_element_type=sums)
-    return lax.conv_general_dilated(
+    convolved = lax.conv_general_dilated(
         x,
         kernel,
         (stride, stride),
         padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        preferred_element_type=sums,
+        feature_group_count=groups,
     )
+    return convolved.astype(sums or x.dtype)
 
 
 def _windows(
