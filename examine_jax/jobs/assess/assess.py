@@ -165,10 +165,13 @@ def _assess_images(
     seconds: dict[str, float] = {}
     kind: Preprocessing = settings.preprocessing or "zscore"
 
-    @functools.cache  # once: an unreadable path is reported without a wait
-    def on_first_image() -> None:
+    @functools.cache  # once
+    def compile_for(images: int) -> None:
         if training is not None:
-            compile_while_reading(method, training, settings)
+            compile_while_reading(method, training, settings, images)
+
+    def on_images(count: int) -> None:  # so an unreadable path is reported without a wait
+        compile_for(min(count, 1 if training is None else training.batch_size))
 
     with stage("read images", seconds, progress):
         sets = load_sets(
@@ -178,7 +181,7 @@ def _assess_images(
             trained,
             asked,
             progress,
-            on_first_image=on_first_image,
+            on_images=on_images,
             reference_images=decision.reference_images,
             slicing=slicing,
             tiling=tiling,

@@ -60,7 +60,7 @@ def load_sets(
     asked: Mapping[str, Any],
     progress: bool,
     *,
-    on_first_image: Callable[[], None],
+    on_images: Callable[[int], None],
     reference_images: Any = None,
     slicing: Slicing = EVERY_SLICE,
     tiling: Tiling = HALF_MICROMETRE,
@@ -68,8 +68,8 @@ def load_sets(
 ) -> LoadedSets:
     """Reads all images that the job needs; those that are assessed are described as stored.
 
-    Their names are hidden as `headers` says. `on_first_image` is called once an image is read, and
-    maybe again.
+    Their names are hidden as `headers` says. `on_images` is called with the number of files once one
+    is read, and maybe again.
     """
     stored_names: dict[str, tuple[str, ...]] = {}
     channels = method.encoder.channels
@@ -82,7 +82,8 @@ def load_sets(
         with progress_bar(unit, progress) as report:
 
             def on_progress(done: int, count: int) -> None:
-                on_first_image()
+                if done:
+                    on_images(count)
                 report(done, count)
 
             found = load_images(
@@ -103,8 +104,8 @@ def load_sets(
         return found
 
     if images is None:
-        on_first_image()
         training = sample_region("training", image_size=size, channels=channels)
+        on_images(len(training))
         assessed = sample_region("assessed", image_size=size, channels=channels, describe=describe)
     else:
         assessed = load(images, bits, describe)
@@ -160,13 +161,15 @@ def method_and_training(settings: AssessSettings) -> tuple[Method, PretrainSetti
 
 
 def compile_while_reading(
-    method: Method, training: PretrainSettings, settings: AssessSettings
+    method: Method, training: PretrainSettings, settings: AssessSettings, images: int
 ) -> None:
-    """Begins to compile what `train_encoder` runs first; see `compile_meanwhile`."""
+    """Begins to compile what `train_encoder` runs first on so many images.
+
+    See `compile_meanwhile`.
+    """
     side, channels = method.encoder.image_size, method.encoder.channels
     row = RowSpec.of({IMAGE: np.empty((0, side, side, channels), np.uint8)})
-    # Where there are fewer images than a batch has, other programs are needed.
-    compile_meanwhile(method, _resolved(training, settings, training.batch_size), row)
+    compile_meanwhile(method, _resolved(training, settings, images), row)
 
 
 def _mixes(training: PretrainSettings, settings: AssessSettings) -> bool:
