@@ -68,8 +68,8 @@ def load_sets(
 ) -> LoadedSets:
     """Reads all images that the job needs; those that are assessed are described as stored.
 
-    Their names are hidden as `headers` says. `on_images` is called with the number of files once one
-    is read, and maybe again.
+    Their names are hidden as `headers` says. `on_images` is called with the number of files once
+    one is read, and maybe again.
     """
     stored_names: dict[str, tuple[str, ...]] = {}
     channels = method.encoder.channels
