@@ -74,25 +74,39 @@ _EIGH = jnp.linalg.eigh
 def rotated_eigh(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     """`jnp.linalg.eigh`; while `Rotation.on`, results that another BLAS kernel could return.
 
-    Vectors are then rotated within tied spaces, and values are off by some roundings.
+    Vectors are then rotated within tied spaces, and values are off by some roundings. NumPy does
+    this outside the programs, which are compiled sooner without it.
     """
-    values, vectors = _EIGH(matrix)
+    # As bytes: JAX would hand float32 to a callback, whose thread knows nothing of `enable_x64`.
+    found = [jax.lax.bitcast_convert_type(one, jnp.uint8) for one in _EIGH(matrix)]
+    shapes = [jax.ShapeDtypeStruct(one.shape, one.dtype) for one in found]
+    rotate = functools.partial(_rotated, np.dtype(matrix.dtype))
+    values, vectors = jax.pure_callback(rotate, shapes, *found, vmap_method="broadcast_all")
+    return (
+        jax.lax.bitcast_convert_type(values, matrix.dtype),
+        jax.lax.bitcast_convert_type(vectors, matrix.dtype),
+    )
+
+
+def _rotated(dtype: np.dtype, *found: jax.Array) -> list[np.ndarray]:
+    if not Rotation.on:
+        return [np.asarray(one) for one in found]
+    values, vectors = (np.ascontiguousarray(one).view(dtype)[..., 0] for one in found)
     size = values.shape[-1]
     generator = np.random.default_rng(size)
-    on = jax.pure_callback(lambda: np.asarray(Rotation.on), jax.ShapeDtypeStruct((), bool))
-    on = on.astype(values.dtype)
-    rounding = 4 * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), -1, keepdims=True)
-    tied = jnp.abs(values[..., :, None] - values[..., None, :]) <= 2 * rounding[..., None]
-    skew = jnp.asarray(np.triu(generator.normal(size=(size, size)), 1), values.dtype)
-    skew = jnp.where(tied, skew - skew.T, 0) * on
-    identity = jnp.eye(size, dtype=values.dtype)
+    rounding = 4 * np.finfo(values.dtype).eps * np.abs(values).max(-1, keepdims=True)
+    tied = np.abs(values[..., :, None] - values[..., None, :]) <= 2 * rounding[..., None]
+    skew = np.triu(generator.normal(size=(size, size)), 1).astype(values.dtype)
+    skew = np.where(tied, skew - skew.T, 0)
+    identity = np.eye(size, dtype=values.dtype)
     # Cayley: orthogonal, and within the tied spaces alone.
-    rotation = jnp.linalg.solve(identity - skew, identity + skew)
-    moved = values + on * rounding * jnp.asarray(generator.uniform(-1, 1, size), values.dtype)
-    return jnp.sort(moved, -1), jnp.matmul(vectors, rotation, precision=jax.lax.Precision.HIGHEST)
+    rotation = np.linalg.solve(identity - skew, identity + skew)
+    moved = values + rounding * generator.uniform(-1, 1, size).astype(values.dtype)
+    changed = np.sort(moved, -1), vectors @ rotation
+    return [np.ascontiguousarray(one)[..., None].view(np.uint8) for one in changed]
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="class")
 def eigh_that_can_rotate() -> Iterator[None]:
     jax.clear_caches()
     with pytest.MonkeyPatch.context() as patch:
@@ -152,6 +166,7 @@ def hold(
     assert (error <= most * sizes + 8e-16 * sizes).all()
 
 
+@pytest.mark.usefixtures("eigh_that_can_rotate")
 @pytest.mark.parametrize("center", [False, True], ids=["as-is", "centred"])
 @pytest.mark.parametrize("shape", SHAPES)
 class TestExactTies:
