@@ -136,14 +136,19 @@ def _prepared(rows: Rows, block: Array, present: Array | None, dtype: DTypeLike)
 
 
 def reduce_blocks(
-    rows: Rows, contribution: Callable[[Tree, Array], Tree], initial: Tree, dtype: DTypeLike
+    rows: Rows,
+    contribution: Callable[[Tree, Array], Tree],
+    initial: Tree,
+    dtype: DTypeLike,
+    on_cpu: int = _ROWS_ON_CPU,
 ) -> Tree:
     """Sums over all rows on all devices: `contribution(sum, block [B, D]) -> sum`, from `initial`.
 
-    Each row is read once: the rows after the last whole block form a smaller block.
+    Each row is read once: the rows after the last whole block form a smaller block. On a CPU, a
+    block has `on_cpu` rows.
     """
     count = rows.features.shape[0]
-    size = block_rows(count)
+    size = block_rows(count, on_cpu)
     whole = count // size
 
     def step(carry: Tree, start: Array) -> tuple[Tree, None]:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -43,6 +44,8 @@ CHEAP_PRODUCT = 2**31
 # each gap that is over 1% of the largest gap.
 _SHARE_OF_LARGEST = 1e-6
 _SHARE_OF_OWN = 1e-5
+# So many rows with larger bounds are projected again in float64, before all products are.
+_FEW = 128
 
 
 def full_path_limits(width: int) -> tuple[int, ...]:
@@ -59,7 +62,8 @@ class Secular:
 
     For float32 features, matrix products are computed in float32 (at the device's highest
     precision), and in float64 wherever float32 would lose accuracy. If an error bound exceeds 1e-6
-    of the largest gap (or 1e-5 of a gap over 1% of the largest), the products are computed again in
+    of the largest gap (or 1e-5 of a gap over 1% of the largest), the row is projected again in
+    float64. If there are many such rows, or that does not help, all products are computed again in
     float64. For float64 features, everything is computed in float64.
 
     Attributes:
@@ -90,20 +94,32 @@ class Secular:
         """The examination of scaled rows; traced with 64-bit types on."""
         count, width = rows.total, rows.features.shape[1]
         if rows.features.dtype == jnp.float64:
-            return self._full(rows, jnp.float64)
+            return self._full(rows)
         if count <= width or count * width * width <= CHEAP_PRODUCT:
-            return self._full(rows, jnp.float64)
-        quick = self._full(rows, jnp.float32)
-        largest = over_devices(rows, jnp.max(quick.gap), lax.pmax)
-        allowed = jnp.where(
-            quick.gap > 0.01 * largest,
-            jnp.minimum(_SHARE_OF_OWN * quick.gap, _SHARE_OF_LARGEST * largest),
-            _SHARE_OF_LARGEST * largest,
+            return self._full(rows)
+        products = self.products or products_of_device()
+        system = refined_eigensystem(rows, scatter(rows, jnp.float32), products)
+        roots = self._roots(rows, system, jnp.float32, products)
+        excess, usable = _excess(roots, system, rows)
+        few = true_on_all_devices(rows, jnp.sum(excess > 0) <= _FEW)
+
+        def again() -> equation.Roots:
+            worst = lax.top_k(excess, min(_FEW, excess.shape[0]))[1]
+            renewed = self._roots(rows, system, jnp.float64, products, worst)
+            # All rows of a block take the same steps.
+            renewed = renewed._replace(steps=jnp.maximum(renewed.steps, roots.steps[worst]))
+            merged: equation.Roots = jax.tree.map(
+                lambda all_, new: all_.at[worst].set(new), roots, renewed
+            )
+            return merged
+
+        roots = lax.cond(few & ~usable, again, lambda: roots)
+        _, usable = _excess(roots, system, rows)
+        result: Examination = lax.cond(
+            usable,
+            lambda: examination_of(roots, system.values[0], rows, Path.FULL_FLOAT32),
+            lambda: self._full(rows),
         )
-        good = true_on_all_devices(
-            rows, jnp.all(quick.error_bound <= allowed + underflow_bound(rows))
-        ) | jnp.isnan(largest)
-        result: Examination = lax.cond(good, lambda: quick, lambda: self._full(rows, jnp.float64))
         return result
 
     def solve_decomposed(self, rows: Rows, system: Eigensystem) -> Examination:
@@ -117,19 +133,43 @@ class Secular:
     def _tolerance(self, rows: Rows) -> float:
         return self.tolerance or (4e-16 if rows.features.dtype == jnp.float64 else 1e-10)
 
-    def _full(self, rows: Rows, dtype: DTypeLike) -> Examination:
+    def _full(self, rows: Rows) -> Examination:
+        """The examination from float64 products."""
         count, width = rows.total, rows.features.shape[1]
         if count <= width:
             return self.solve_decomposed(rows, exact_eigensystem(gram_of_rows(rows), width))
-        matrix = scatter(rows, dtype)
-        products: Products = "float64"
-        if dtype == jnp.float64:
-            system, path = exact_eigensystem(matrix, count), Path.FULL_FLOAT64
-        else:
-            products = self.products or products_of_device()
-            system, path = refined_eigensystem(rows, matrix, products), Path.FULL_FLOAT32
-        roots = solve_rows(rows, system, dtype, self._tolerance(rows), products=products)
-        return examination_of(roots, system.values[0], rows, path)
+        system = exact_eigensystem(scatter(rows, jnp.float64), count)
+        roots = self._roots(rows, system, jnp.float64, "float64")
+        return examination_of(roots, system.values[0], rows, Path.FULL_FLOAT64)
+
+    def _roots(
+        self,
+        rows: Rows,
+        system: Eigensystem,
+        dtype: DTypeLike,
+        products: Products,
+        indices: Array | None = None,
+    ) -> equation.Roots:
+        return solve_rows(
+            rows, system, dtype, self._tolerance(rows), products=products, indices=indices
+        )
+
+
+def _excess(roots: equation.Roots, system: Eigensystem, rows: Rows) -> tuple[Array, Array]:
+    """By what factor each row's error bound exceeds the allowed one, minus 1, and if all are good.
+
+    With NaN features there is nothing to improve.
+    """
+    found = examination_of(roots, system.values[0], rows, Path.FULL_FLOAT32)
+    largest = over_devices(rows, jnp.max(found.gap), lax.pmax)
+    allowed = jnp.where(
+        found.gap > 0.01 * largest,
+        jnp.minimum(_SHARE_OF_OWN * found.gap, _SHARE_OF_LARGEST * largest),
+        _SHARE_OF_LARGEST * largest,
+    )
+    allowed += underflow_bound(rows)
+    good = true_on_all_devices(rows, jnp.all(found.error_bound <= allowed)) | jnp.isnan(largest)
+    return found.error_bound / allowed - 1, good
 
 
 def _poles(values: Array) -> tuple[Array, Array]:
@@ -174,8 +214,9 @@ def solve_rows(
     tolerance: float,
     row_error: Array | float = 0.0,
     products: Products = "float64",
+    indices: Array | None = None,
 ) -> equation.Roots:
-    """Roots of all rows from a D x D eigensystem, projected and solved block by block.
+    """Roots of rows from a D x D eigensystem, projected and solved block by block.
 
     Args:
         rows: [N, D].
@@ -185,9 +226,13 @@ def solve_rows(
         row_error: Euclidean norm of an error that all rows share, besides rounding, such as the
             error of a summary's mean.
         products: how products with the leading eigenvectors are computed.
+        indices: [M] the rows to solve. None: all.
     """
     if rows.mean_rest is not None:
         row_error += mean_rounding(rows.total, jnp.sum(system.values), rows.present)
+    if indices is not None:
+        where = None if rows.where is None else rows.where[indices]
+        rows = rows._replace(features=rows.features[indices], where=where)
     width = rows.features.shape[1]
     lead_vectors = system.vectors[:, : LEAD + 1]
     lead_vectors = jnp.pad(lead_vectors, ((0, 0), (0, LEAD + 1 - lead_vectors.shape[1])))
