@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
 from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations.blas_threads import call_for
 from examine_jax.scoring.equations.eigensystem import (
     Eigensystem,
     exact_eigensystem,
@@ -120,7 +121,8 @@ def examine_groups(
     compute = _grouper(groups, bool(center), padded.where is not None)
     masks = () if padded.where is None else (padded.where,)
     with float64_types():
-        result = compute(padded.rows, pad_vector(ids, size), *masks)
+        arguments = (padded.rows, pad_vector(ids, size), *masks)
+        result = call_for(min(matrix.shape), compute, *arguments)
     if not is_traced(result) and bool(jnp.isnan(result.singular_value)):
         raise ValueError(non_finite_rows(matrix, mask))
     return trim(result, groups, num_groups)

@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from numpy.typing import ArrayLike
 
 from examine_jax.scoring.decomposed import can_be_decomposed, examine_decomposed
+from examine_jax.scoring.equations.blas_threads import call_for
 from examine_jax.scoring.equations.derivative import differentiable
 from examine_jax.scoring.equations.float64 import float64_types, with_float64
 from examine_jax.scoring.equations.inputs import check_inputs, non_finite_rows
@@ -91,7 +92,8 @@ def examine(
     if not traced:
         compute = compiled
     with float64_types():  # or JAX would turn float64 NumPy features into float32
-        result = compute(padded.rows, padded.where) if masked else compute(padded.rows)
+        arguments = (padded.rows, padded.where) if masked else (padded.rows,)
+        result = call_for(min(rows.shape), compute, *arguments)
     if not is_traced(result) and np.isnan(result.singular_value):
         raise ValueError(non_finite_rows(rows, mask))
     return padded.trim(result)

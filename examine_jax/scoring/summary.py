@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import Array
 from examine_jax.scoring.equations import double_double, moments
+from examine_jax.scoring.equations.blas_threads import call_for
 from examine_jax.scoring.equations.double_double import Pair
 from examine_jax.scoring.equations.eigensystem import (
     Eigensystem,
@@ -150,7 +151,7 @@ class SpectralSummary(NamedTuple):
         """
         check_float64(self)
         with float64_types():
-            return _spectrum(bool(center))(self)
+            return call_for(self.mean.shape[0], _spectrum(bool(center)), self)
 
     def examine(self, rows: ArrayLike, center: bool = False) -> Examination:
         """`spectrum(center).examine(rows)`, for rows that are in the corpus."""

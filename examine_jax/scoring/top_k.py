@@ -12,6 +12,7 @@ from jax import lax
 from numpy.typing import ArrayLike
 
 from examine_jax.common.shapes import Array
+from examine_jax.scoring.equations.blas_threads import call_for
 from examine_jax.scoring.equations.eigensystem import (
     decompose,
     gram_of_rows,
@@ -127,7 +128,7 @@ def _run(
     compute = examiner(k, bool(center), padded.where is not None)
     masks = () if padded.where is None else (padded.where,)
     with float64_types():
-        result = compute(padded.rows, *masks)
+        result = call_for(size, compute, padded.rows, *masks)
     if not is_traced(result) and bool(np.isnan(jax.tree.leaves(result)[0]).any()):
         raise ValueError(non_finite_rows(matrix, mask))
     return padded.trim(result)

@@ -1,5 +1,6 @@
 """Direct calls with no more rows than columns, which NumPy decomposes at their own size."""
 
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -115,10 +116,29 @@ def test_nothing_is_transferred_unasked() -> None:
 
 
 def test_the_number_of_threads_is_restored() -> None:
-    libraries = blas_threads._libraries()
+    libraries = blas_threads._libraries(False)
     before = [library.number() for library in libraries]
     with blas_threads.one_blas_thread():
         with blas_threads.one_blas_thread():
             assert all(library.number() == 1 for library in libraries)
         assert all(library.number() == 1 for library in libraries)
     assert [library.number() for library in libraries] == before
+
+
+def test_programs_of_small_eigenproblems_run_with_one_thread() -> None:
+    seen: list[list[int]] = []
+
+    def compute(rows: jax.Array) -> jax.Array:
+        libraries = blas_threads._libraries(True)
+        seen.append([library.number() for library in libraries])
+        return rows
+
+    blas_threads.call_for(blas_threads.SMALL, compute, jnp.ones(2))
+    before = [library.number() for library in blas_threads._libraries(True)]
+    assert blas_threads._LAPACK_OF_JAX in sys.modules  # it is loaded before its first use
+    assert set(seen[0]) <= {1}
+    blas_threads.call_for(blas_threads.SMALL + 1, compute, jnp.ones(2))
+    assert seen[1] == before
+    # A trace does not wait, and changes no setting.
+    jax.jit(lambda rows: blas_threads.call_for(2, compute, rows))(jnp.ones(2))
+    assert seen[2] == before

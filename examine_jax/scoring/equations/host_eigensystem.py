@@ -8,11 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from examine_jax.scoring.equations.blas_threads import one_blas_thread
+from examine_jax.scoring.equations.blas_threads import SMALL, one_blas_thread
 from examine_jax.scoring.equations.eigensystem import share_of_noise
-
-# In one thread, LAPACK takes less time for a matrix of up to this size.
-_ONE_THREAD = 1024
 
 
 class HostEigensystem(NamedTuple):
@@ -49,7 +46,7 @@ def host_eigensystem(features: np.ndarray, center: bool) -> HostEigensystem | No
     if center:
         rows -= rows.mean(0)
         rows -= rows.mean(0)  # the rounding error of the first mean
-    with one_blas_thread() if len(rows) <= _ONE_THREAD else contextlib.nullcontext():
+    with one_blas_thread() if len(rows) <= SMALL else contextlib.nullcontext():
         values, vectors = np.linalg.eigh(rows @ rows.T)
     noise = share_of_noise(len(rows)) * values[-1]
     values = np.where(values < noise, 0, values)[::-1]
