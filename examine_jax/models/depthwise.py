@@ -49,13 +49,24 @@ def _of_shifted(x: Array, kernel: Array, stride: int, padding: Padding) -> Array
     size, wide = kernel.shape[0], kernel.astype(jnp.float32)
     padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     rows, columns = ((extent - size) // stride + 1 for extent in padded.shape[1:3])
-    total = jnp.zeros((x.shape[0], rows, columns, x.shape[-1]), jnp.float32)
-    for i, j in itertools.product(range(size), repeat=2):
-        seen = padded[
-            :, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride
-        ]
-        total = total + seen.astype(jnp.float32) * wide[i, j, 0]
-    return total.astype(x.dtype)
+    half = -(-rows // 2)
+
+    def of_half(first: Array) -> Array:
+        band = lax.dynamic_slice_in_dim(padded, first * stride, stride * (half - 1) + size, axis=1)
+        total = jnp.zeros((x.shape[0], half, columns, x.shape[-1]), jnp.float32)
+        for i, j in itertools.product(range(size), repeat=2):
+            seen = band[
+                :,
+                i : i + stride * (half - 1) + 1 : stride,
+                j : j + stride * (columns - 1) + 1 : stride,
+            ]
+            total = total + seen.astype(jnp.float32) * wide[i, j, 0]
+        return total.astype(x.dtype)
+
+    # A loop, over two halves of the rows, keeps the sum in one program. XLA would cut it up
+    # otherwise, and put what is left into that of the norm that follows: a fifth more time.
+    upper, lower = lax.map(of_half, jnp.array([0, rows - half]))
+    return jnp.concatenate([upper[:, : rows - half], lower], axis=1)
 
 
 def _forward(
