@@ -1,13 +1,14 @@
 """Configurations in JSON files, which are not trusted."""
 
 import json
-import math
 import pathlib
 import re
+import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
 _LARGEST = 1 << 22  # bytes
+_MOST = 1 << 24  # of widths, blocks, pixels: no network has as many
 # Fields of transformers' configurations that change no feature of an encoder.
 _WITHOUT_EFFECT = re.compile(
     "_.*|architectures|model_type|transformers_version|(torch_)?dtype|id2label|label2id|num_labels"
@@ -42,13 +43,28 @@ def read_json(file: pathlib.Path) -> dict[str, Any]:
             f"{file} is larger than {_LARGEST >> 20} MiB, too large for a configuration"
         )
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{file} is not readable JSON: it is not in UTF-8 ({error.reason}); save it in UTF-8, "
+            "or download it again"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is not readable JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(
             f"{file} is not readable JSON settings: it holds a {type(content).__name__}"
         )
+    return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names all differ."""
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            raise ValueError(f"it says {name} twice; leave one of them")
+        content[name] = value
     return content
 
 
@@ -61,10 +77,11 @@ def whole_number(configuration: Mapping[str, Any], name: str, where: str) -> int
     value = configuration.get(name)
     if isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
         value = value[0]
-    if not isinstance(value, int) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST:
+        shown = f"{value!r:.40}"
         raise ValueError(
-            f"{where}: {name} is {value!r}; it must be a whole number from 1 (squares alone can be "
-            "read)"
+            f"{where}: {name} is {shown}; it must be a whole number from 1 to {_MOST} (squares "
+            "alone can be read)"
         )
     return value
 
@@ -80,9 +97,16 @@ def positive_number(
     value = configuration.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError(f"{where}: {name} is {value!r}; it must be a positive number")
+    if not is_number(value) or value <= 0:
+        raise ValueError(f"{where}: {name} is {value!r:.40}; it must be a positive number")
     return float(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of a JSON file is a finite number, also as a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def refuse_unknown_fields(

@@ -66,7 +66,7 @@ class DINOv2Family:
         mlp_width = dinov2_mlp_width(width, ratio, swiglu)
         try:
             layer_scale = float(configuration.get("layerscale_value", 1.0))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{where}: {error}") from error
         config = transformer_config(
             configuration,

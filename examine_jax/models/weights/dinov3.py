@@ -75,7 +75,7 @@ class DINOv3Family:
                 rotary=RotaryPositions(float(configuration.get("rope_theta", 100.0))),
             )
             layer_scale = float(configuration.get("layerscale_value", 1.0))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{where}: {error}") from error
         biases = Biases(
             query=is_on(configuration, "query_bias", where, default=True),

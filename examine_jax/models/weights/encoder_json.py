@@ -1,13 +1,12 @@
 """encoder.json: what a user says of an encoder whose own files say too little, or it wrong."""
 
 import dataclasses
-import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any, get_args
 
 from examine_jax.images.decoding.framing import Interpolation, Rule
-from examine_jax.models.weights.configuration import read_json
+from examine_jax.models.weights.configuration import is_number, read_json
 
 FILE = "encoder.json"
 # What the file may say for a feature, and the pooling of a transformer that it stands for.
@@ -104,7 +103,7 @@ def read_description(folder: pathlib.Path) -> EncoderDescription:
             raise ValueError(f"{file}: {name} is no entry; there are {', '.join(known)}")
 
     def refuse(name: str, wanted: str) -> None:
-        raise ValueError(f"{file}: {name} is {content[name]!r}; it must be {wanted}")
+        raise ValueError(f"{file}: {name} is {content[name]!r:.40}; it must be {wanted}")
 
     values: dict[str, Any] = {}
     for name, value in content.items():
@@ -118,7 +117,7 @@ def read_description(folder: pathlib.Path) -> EncoderDescription:
                 refuse(name, "a whole number from 1")
         elif name in ("mean", "deviation"):
             numbers = value if isinstance(value, list) else [value]
-            if not numbers or not all(_is_number(number) for number in numbers):
+            if not numbers or not all(map(is_number, numbers)):
                 refuse(name, "a number, or a list with one for each channel")
             if name == "deviation" and min(numbers) <= 0:
                 refuse(name, "above 0")
@@ -149,10 +148,6 @@ def read_description(folder: pathlib.Path) -> EncoderDescription:
     if "weights" in values and pathlib.PurePath(values["weights"]).name != values["weights"]:
         refuse("weights", "the name of a file in the same folder")
     return EncoderDescription(**values)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

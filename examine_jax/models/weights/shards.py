@@ -1,6 +1,5 @@
 """Weights in several safetensors files, with the index that lists them."""
 
-import json
 import pathlib
 from typing import Any
 
@@ -17,7 +16,6 @@ def read_shards(index: pathlib.Path) -> Tensors:
             does not give to it; or as `read_tensors`. The message names it.
     """
     content = read_json(index)
-    _refuse_repeated_names(index)
     places = content.get("weight_map")
     if not isinstance(places, dict) or not places:
         raise ValueError(f"{index} has no weight_map from tensors to files")
@@ -36,6 +34,7 @@ def read_shards(index: pathlib.Path) -> Tensors:
             f"{'it' if len(missing) == 1 else 'them'}"
         )
     arrays: dict[str, Any] = {}
+    others: dict[str, str] = {}
     half = None
     for file in files:
         shard = read_tensors(index.parent / file)
@@ -44,18 +43,7 @@ def read_shards(index: pathlib.Path) -> Tensors:
                 given = f"gives it to {places[name]}" if name in places else "does not list it"
                 raise ValueError(f"{shard.where} holds the tensor {name}; {index.name} {given}")
         arrays |= shard.arrays
+        others |= shard.others
         half = half or shard.half
     # Whole numbers, such as counters, are listed and not read.
-    return Tensors(arrays, str(index), half)
-
-
-def _refuse_repeated_names(index: pathlib.Path) -> None:
-    def check(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        content: dict[str, Any] = {}
-        for name, value in pairs:
-            if name in content:
-                raise ValueError(f"{index} lists {name} twice")
-            content[name] = value
-        return content
-
-    json.loads(index.read_text(), object_pairs_hook=check)
+    return Tensors(arrays, str(index), half, others)

@@ -17,6 +17,10 @@ _FLOATS = ("F64", "F32", *_HALVES)
 # Types, and names of whole numbers, that only quantised weights have.
 _QUANTISED_TYPES = re.compile("[IU]8|[IUF]4|F[468]_.*|[IU]2")
 _QUANTISED_NAMES = re.compile(r".*\.(qweight|qzeros|g_idx|SCB|absmax|quant_map|weight_packed)")
+_RENAMED = (
+    "under another name: rename it to .pth (.npz if it is NumPy's), and give it again to be told "
+    "how it is converted"
+)
 # Files that stand for others, by how they begin.
 _STAND_INS = (
     (
@@ -36,6 +40,11 @@ _STAND_INS = (
         "is a refusal of the download, not the weights: accept the owner's terms, sign "
         "in, and download it again",
     ),
+    (b"PK\x03\x04", f"is a zip archive (PyTorch's or NumPy's) {_RENAMED}"),
+    *((bytes([0x80, protocol]), f"is a pickle {_RENAMED}") for protocol in range(2, 6)),
+    (b"\x89HDF", "is a Keras file (HDF5) under another name: take the owner's safetensors file"),
+    (b"GGUF", "is a GGUF file under another name: take the owner's safetensors file"),
+    (b"\x1f\x8b", "is compressed by gzip: unpack it (gunzip)"),
     (
         b'{"error',
         "is a refusal of the download, not the weights: accept the owner's terms, sign "
@@ -52,11 +61,13 @@ class Tensors:
         arrays: name -> float32 array.
         where: the file, for messages.
         half: the type of half precision that the file has tensors of; None: it has none.
+        others: name -> type of tensors that hold no floating-point numbers and are not read.
     """
 
     arrays: Mapping[str, np.ndarray]
     where: str
     half: np.dtype | None = None
+    others: Mapping[str, str] = dataclasses.field(default_factory=dict)
     _taken: set[str] = dataclasses.field(default_factory=set, init=False, repr=False)
 
     def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -65,6 +76,11 @@ class Tensors:
         Raises:
             ValueError: it is missing, of another shape, or holds values that are no finite numbers.
         """
+        if name in self.others:
+            raise ValueError(
+                f"{self.where}: the tensor {name} is {self.others[name]}, the network asks for "
+                "floating-point numbers; take the file in float32, bfloat16 or float16"
+            )
         if name not in self.arrays:
             raise ValueError(f"{self.where} lacks the tensor {name} {list(shape)}")
         array = self.arrays[name]
@@ -115,7 +131,12 @@ class Tensors:
         }
         if not arrays:
             raise ValueError(f"{self.where} has no tensor whose name begins with {prefix!r}")
-        return Tensors(arrays, self.where, self.half)
+        others = {
+            name[len(prefix) :]: kind
+            for name, kind in self.others.items()
+            if name.startswith(prefix)
+        }
+        return dataclasses.replace(self, arrays=arrays, others=others)
 
     def without(self, prefixes: Sequence[str]) -> "Tensors":
         """Those whose names begin with none of these."""
@@ -126,7 +147,7 @@ class Tensors:
             for name, array in self.arrays.items()
             if not name.startswith(tuple(prefixes))
         }
-        return Tensors(arrays, self.where, self.half)
+        return dataclasses.replace(self, arrays=arrays)
 
     def dense(self, name: str, inputs: int, outputs: int, bias: bool = True) -> PyTree:
         """A dense layer's parameters. PyTorch stores the kernel transposed."""
@@ -173,9 +194,13 @@ def read_tensors(file: pathlib.Path) -> Tensors:
                 if kind in _FLOATS
             }
     except SafetensorError as error:
-        raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
+        raise ValueError(
+            f"{file} is not a readable safetensors file: {error}; if it was downloaded or copied, "
+            "do that again"
+        ) from error
     half = next((_HALVES[kind] for kind in types.values() if kind in _HALVES), None)
-    return Tensors(arrays, str(file), half)
+    others = {name: kind for name, kind in types.items() if kind not in _FLOATS}
+    return Tensors(arrays, str(file), half, others)
 
 
 def _refuse_stand_ins(file: pathlib.Path) -> None:
@@ -183,6 +208,8 @@ def _refuse_stand_ins(file: pathlib.Path) -> None:
         beginning = stream.read(64)
     if not beginning:
         raise ValueError(f"{file} is empty: download it again")
+    if beginning[8:9] == b"{" and not any(beginning[4:8]):
+        return  # A header's length, which may begin as anything, and the header.
     for signature, message in _STAND_INS:
         if beginning.startswith(signature):
             raise ValueError(f"{file} {message}")

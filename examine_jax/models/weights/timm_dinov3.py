@@ -119,7 +119,7 @@ class TimmDINOv3Family:
                     rotary=RotaryPositions(float(given.get("rope_temperature", 100.0))),
                 ),
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{where}: {error}") from error
         pool = given.get("global_pool")
         facts = {

@@ -10,7 +10,7 @@ from examine_jax.common.on_device import on_device
 from examine_jax.models.rotary_positions import GridRotaryPositions
 from examine_jax.models.vit import ViTConfig, ViTExtras
 from examine_jax.models.weights.block_parts import PartNames, add_block_parts, with_fused_biases
-from examine_jax.models.weights.configuration import positive_number
+from examine_jax.models.weights.configuration import positive_number, whole_number
 from examine_jax.models.weights.imported import ImportedNetwork, StoredNetwork
 from examine_jax.models.weights.relative_tables import table_by_timm
 from examine_jax.models.weights.tensors import Tensors
@@ -260,13 +260,8 @@ def rotary_of(name: str, given: Mapping[str, Any], where: str) -> GridRotaryPosi
     if not is_on(given, "use_rot_pos_emb", where, default=default):
         return None
     reference = given.get("ref_feat_shape", 16 if default else None)
-    if isinstance(reference, list) and len(reference) == 2 and reference[0] == reference[1]:
-        reference = reference[0]
-    if reference is not None and (not isinstance(reference, int) or reference < 1):
-        raise ValueError(
-            f"{where}: ref_feat_shape is {reference!r}; it must be a whole number from 1 (squares "
-            "alone can be read)"
-        )
+    if reference is not None:
+        reference = whole_number({"ref_feat_shape": reference}, "ref_feat_shape", where)
     base = positive_number(given, "rope_temperature", 10000.0, where)
     return GridRotaryPositions(base, None if reference is None else float(reference))
 

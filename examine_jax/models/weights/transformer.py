@@ -11,7 +11,11 @@ from examine_jax.common.on_device import on_device
 from examine_jax.common.shapes import PyTree
 from examine_jax.models.mlps import MLP_FORMS
 from examine_jax.models.vit import ViTConfig
-from examine_jax.models.weights.configuration import refuse_unknown_fields, whole_number
+from examine_jax.models.weights.configuration import (
+    is_number,
+    refuse_unknown_fields,
+    whole_number,
+)
 from examine_jax.models.weights.imported import ImportedNetwork, PixelNormalisation
 from examine_jax.models.weights.positions import is_sincos, resample_positions
 from examine_jax.models.weights.tensors import Tensors
@@ -157,8 +161,8 @@ def transformer_config(
 
 def _epsilon(configuration: Mapping[str, Any], default: float, where: str) -> float:
     value = configuration.get("layer_norm_eps", default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{where}: layer_norm_eps is {value!r}; it must be a number from 0")
+    if not is_number(value):
+        raise ValueError(f"{where}: layer_norm_eps is {value!r:.40}; it must be a number from 0")
     return float(value)
 
 

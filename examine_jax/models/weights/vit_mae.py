@@ -76,7 +76,7 @@ def _decoder(tensors: Tensors, stored: StoredNetwork, encoder: ViTConfig) -> Imp
         )
     except KeyError as error:
         raise ValueError(f"{where} lacks {error}") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{where}: {error}") from error
     params = on_device(decoder_parameters(tensors, encoder, config))
     return ImportedDecoder(config, params, mask_ratio, norm_pix)
