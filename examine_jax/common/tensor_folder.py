@@ -14,6 +14,7 @@ from examine_jax.common.atomic_folders import writing_folder
 from examine_jax.common.shapes import PyTree
 
 WEIGHTS = "model.safetensors"
+_FLOATS = ("F32", "F64", "BF16", "F16")
 
 
 def write_folder(
@@ -58,8 +59,8 @@ def read_tensors(file: pathlib.Path, wanted: Mapping[str, Any]) -> dict[str, np.
         wanted: by name, anything with the tensor's `shape` and `dtype`.
 
     Raises:
-        ValueError: a tensor is missing, not used, or of another shape; the message names it; or the
-            file is unreadable.
+        ValueError: a tensor is missing, not used, of another shape, or holds no floating-point
+            numbers where those are wanted; the message names it; or the file is unreadable.
     """
     try:
         with safe_open(file, framework="numpy") as stored:
@@ -78,12 +79,20 @@ def read_tensors(file: pathlib.Path, wanted: Mapping[str, Any]) -> dict[str, np.
                         f"{file}: the tensor {name} is {list(shape)}, config.json asks for "
                         f"{list(leaf.shape)}"
                     )
+                kind = stored.get_slice(name).get_dtype()
+                if jax.numpy.issubdtype(leaf.dtype, np.floating) and kind not in _FLOATS:
+                    raise ValueError(
+                        f"{file}: the tensor {name} is {kind}, config.json asks for floating-point "
+                        f"numbers ({', '.join(_FLOATS)}); take the file as it was written"
+                    )
             return {
                 name: stored.get_tensor(name).astype(leaf.dtype, copy=False)
                 for name, leaf in wanted.items()
             }
     except SafetensorError as error:
-        raise ValueError(f"{file} is not a readable safetensors file: {error}") from error
+        raise ValueError(
+            f"{file} is not a readable safetensors file: {error}; if it was copied, do that again"
+        ) from error
 
 
 def tensor_names(params: PyTree, state: PyTree) -> dict[str, Any]:

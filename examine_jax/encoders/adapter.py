@@ -140,7 +140,10 @@ def read_adapter(
             f"{encoder.method.encoder}"
         )
     adapted = LowRankMethod(method, low_rank)
-    params, state = shapes_of(adapted)
+    try:
+        params, state = shapes_of(adapted)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
     params, own = read_variables(folder / ADAPTER, params, adapted.own_state(state))
     params, state = adapted.merged(params, adapted.with_base(own, encoder.params["encoder"]))
     return Encoder(method, params, state, configuration.get("training", {}))

@@ -118,13 +118,19 @@ def init_adapter(config: Any, low_rank: LowRank, key: Key[Array, ""]) -> PyTree:
         Nested as the encoder's parameters, with "low_rank_a" and "low_rank_b" for each layer.
 
     Raises:
-        ValueError: as `adapted_layers`.
+        ValueError: as `adapted_layers`; or the rank is above the width of a layer.
     """
     adapter: dict[str, Any] = {}
     layers = adapted_layers(config, low_rank.layers)
     if low_rank.rank == 0:
         return adapter
     for i, (path, (inputs, outputs)) in enumerate(sorted(layers.items())):
+        if low_rank.rank > min(inputs, outputs):
+            raise ValueError(
+                f"LoRA: rank {low_rank.rank} is above the width of {'.'.join(path)} ({inputs} "
+                f"inputs, {outputs} outputs), which has no more to learn: take at most "
+                f"{min(inputs, outputs)}, or train all of it without an adapter"
+            )
         bound = inputs**-0.5
         shape, own = (inputs, low_rank.rank), jax.random.fold_in(key, i)
         _at(adapter, path).update(

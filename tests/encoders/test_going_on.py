@@ -7,12 +7,15 @@ import shutil
 from typing import Any
 
 import jax
+import ml_dtypes
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from examine_jax.encoders import Encoder, load_encoder, save_encoder
 from examine_jax.encoders.base import Base, load_base, merge_adapter, method_from
 from examine_jax.encoders.imported import ImportedEncoder
+from examine_jax.encoders.save import shapes_of
 from examine_jax.encoders.train import train_and_save
 from examine_jax.jobs.pretrain.pretrain import train_encoder
 from examine_jax.jobs.pretrain.settings import TrainingSettings
@@ -228,7 +231,10 @@ def test_an_adapter_knows_its_base(base: Base, adapted: Any, tmp_path: pathlib.P
         (("adapter", "base"), [1], "base is not described as it should be"),
         (("adapter", "low_rank"), None, "low_rank is not described as it should be"),
         (("adapter", "low_rank", "rank"), 2.0, r"config\.json.*\brank\b"),
-        (("adapter", "low_rank", "rank"), 10**9, "config.json asks for"),
+        (("adapter", "low_rank", "rank"), 10**9, r"config\.json: LoRA: rank 1000000000 is above"),
+        (("adapter", "low_rank", "rank"), 3, "config.json asks for"),
+        (("adapter", "low_rank", "use_dora"), True, r"config\.json.*\buse_dora\b"),
+        (("adapter", "low_rank", "layers"), ["qkv", "modules_to_save"], "modules_to_save"),
         (("method", "encoder", "heads"), 4, "heads=4.*that of the adapter's base.*heads=2"),
         (("method", "encoder", "patch_size"), 2, "patch_size=2.*that of the adapter's base"),
     ],
@@ -245,6 +251,25 @@ def test_a_changed_adapter_is_refused(
     (folder / "config.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=f"(?s){message}"):
         load_encoder(folder)
+
+
+@pytest.mark.parametrize("kind", [ml_dtypes.bfloat16, np.float16, np.int8, np.bool_])
+def test_pairs_in_half_precision_are_read_and_whole_numbers_are_not(
+    adapted: Any, tmp_path: pathlib.Path, kind: Any
+) -> None:
+    folder = tmp_path / "adapter"
+    shutil.copytree(adapted[0] / "encoder", folder)
+    file = folder / "adapter.safetensors"
+    save_file({name: pair.astype(kind) for name, pair in load_file(file).items()}, file)
+    if np.dtype(kind).kind in "ib":
+        with pytest.raises(ValueError, match=r"adapter\.safetensors: the tensor \S+ is (I8|BOOL),"):
+            load_encoder(folder)
+    else:
+        for ours, whole in zip(
+            *map(jax.tree.leaves, (load_encoder(folder).params, adapted[1].params)), strict=True
+        ):
+            assert ours.dtype == whole.dtype
+            np.testing.assert_allclose(ours, whole, rtol=0.02, atol=0.02)
 
 
 def test_how_a_network_is_computed_is_no_difference(base: Base) -> None:
@@ -339,6 +364,13 @@ def test_positions_are_resampled_for_another_image_size(base: Base) -> None:
     assert larger.encoder.embed(np.zeros((1, 12, 12, 1), np.uint8)).shape == (1, 8)
     with pytest.raises(ValueError, match=r"vit at 10 pixels: .*patch_size 4"):
         load_base(base.path, image_size=10)
+
+
+def test_a_rank_above_a_layer_s_width_is_refused() -> None:
+    method = ImportedEncoder(VIT, PIXELS)
+    message = r"rank 9 is above the width of block_0\.attention\.qkv \(8 inputs, 24 outputs\)"
+    with pytest.raises(ValueError, match=message):
+        shapes_of(LowRankMethod(method, LowRank(9, layers=("qkv",))))
 
 
 def test_settings_of_pairs_are_checked() -> None:
