@@ -71,7 +71,7 @@ def bounds() -> dict[str, Any]:
 
     paths = {
         "float32 products": with_float64(
-            lambda x: Secular()._full(prepare(x, None, False), np.float32)
+            lambda x: Secular()._from_float32_products(prepare(x, None, False))[0]
         ),
         "float64 products": lambda x: examine(x, solver=Secular()),
         "Krylov": lambda x: examine(x, solver=AdaptiveSecular()),

@@ -97,29 +97,8 @@ class Secular:
             return self._full(rows)
         if count <= width or count * width * width <= CHEAP_PRODUCT:
             return self._full(rows)
-        products = self.products or products_of_device()
-        system = refined_eigensystem(rows, scatter(rows, jnp.float32), products)
-        roots = self._roots(rows, system, jnp.float32, products)
-        excess, usable = _excess(roots, system, rows)
-        few = true_on_all_devices(rows, jnp.sum(excess > 0) <= _FEW)
-
-        def again() -> equation.Roots:
-            worst = lax.top_k(excess, min(_FEW, excess.shape[0]))[1]
-            renewed = self._roots(rows, system, jnp.float64, products, worst)
-            # All rows of a block take the same steps.
-            renewed = renewed._replace(steps=jnp.maximum(renewed.steps, roots.steps[worst]))
-            merged: equation.Roots = jax.tree.map(
-                lambda all_, new: all_.at[worst].set(new), roots, renewed
-            )
-            return merged
-
-        roots = lax.cond(few & ~usable, again, lambda: roots)
-        _, usable = _excess(roots, system, rows)
-        result: Examination = lax.cond(
-            usable,
-            lambda: examination_of(roots, system.values[0], rows, Path.FULL_FLOAT32),
-            lambda: self._full(rows),
-        )
+        quick, usable = self._from_float32_products(rows)
+        result: Examination = lax.cond(usable, lambda: quick, lambda: self._full(rows))
         return result
 
     def solve_decomposed(self, rows: Rows, system: Eigensystem) -> Examination:
@@ -132,6 +111,32 @@ class Secular:
 
     def _tolerance(self, rows: Rows) -> float:
         return self.tolerance or (4e-16 if rows.features.dtype == jnp.float64 else 1e-10)
+
+    def _from_float32_products(self, rows: Rows) -> tuple[Examination, Array]:
+        """The examination from float32 products, and whether all error bounds are small enough.
+
+        A few rows whose bounds are too large are projected again in float64.
+        """
+        products = self.products or products_of_device()
+        system = refined_eigensystem(rows, scatter(rows, jnp.float32), products)
+        roots = self._roots(rows, system, jnp.float32, products)
+        excess = _excess(roots, system, rows)[1]
+        number = jnp.sum(excess > 0)
+        few = true_on_all_devices(rows, number <= _FEW)
+
+        def again() -> equation.Roots:
+            worst = lax.top_k(excess, min(_FEW, excess.shape[0]))[1]
+            renewed = self._roots(rows, system, jnp.float64, products, worst)
+            # All rows of a block take the same steps.
+            renewed = renewed._replace(steps=jnp.maximum(renewed.steps, roots.steps[worst]))
+            merged: equation.Roots = jax.tree.map(
+                lambda all_, new: all_.at[worst].set(new), roots, renewed
+            )
+            return merged
+
+        roots = lax.cond(few & (number > 0), again, lambda: roots)
+        quick, excess = _excess(roots, system, rows)
+        return quick, true_on_all_devices(rows, ~jnp.any(excess > 0))
 
     def _full(self, rows: Rows) -> Examination:
         """The examination from float64 products."""
@@ -155,10 +160,10 @@ class Secular:
         )
 
 
-def _excess(roots: equation.Roots, system: Eigensystem, rows: Rows) -> tuple[Array, Array]:
-    """By what factor each row's error bound exceeds the allowed one, minus 1, and if all are good.
+def _excess(roots: equation.Roots, system: Eigensystem, rows: Rows) -> tuple[Examination, Array]:
+    """The examination, and the factor by which each row's bound exceeds the allowed one, minus 1.
 
-    With NaN features there is nothing to improve.
+    It is 0 for good bounds. With NaN features there is nothing to improve, and all count as good.
     """
     found = examination_of(roots, system.values[0], rows, Path.FULL_FLOAT32)
     largest = over_devices(rows, jnp.max(found.gap), lax.pmax)
@@ -168,8 +173,9 @@ def _excess(roots: equation.Roots, system: Eigensystem, rows: Rows) -> tuple[Arr
         _SHARE_OF_LARGEST * largest,
     )
     allowed += underflow_bound(rows)
-    good = true_on_all_devices(rows, jnp.all(found.error_bound <= allowed)) | jnp.isnan(largest)
-    return found.error_bound / allowed - 1, good
+    good = (found.error_bound <= allowed) | jnp.isnan(largest)
+    excess = found.error_bound / allowed - 1
+    return found, jnp.where(good, 0, jnp.where(jnp.isnan(excess), jnp.inf, excess))
 
 
 def _poles(values: Array) -> tuple[Array, Array]:
