@@ -33,7 +33,7 @@ _TORCH_PYTHON = flags.DEFINE_string(
 _FULL_SIZE = flags.DEFINE_list("full_size", ["vit_large", "uni2_h"], "Of timm_encoder.ENCODERS.")
 _TINY = flags.DEFINE_bool("tiny", True, "Also compare the tiny networks of the golden files.")
 _GOLDEN = pathlib.Path(__file__).parents[2] / "tests" / "golden"
-_GOLDEN_FILES = ("encoders_vit", "encoders_beit_eva", "encoders_swin_sam")
+_GOLDEN_FILES = ("encoders_vit", "encoders_beit_eva", "encoders_swin_sam", "encoders_conch")
 
 
 def _features(network: ImportedNetwork, images: np.ndarray, scaled: bool, dtype: str) -> np.ndarray:

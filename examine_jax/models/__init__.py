@@ -3,6 +3,7 @@
 from examine_jax.models.architectures import ARCHITECTURES, Architecture, architecture
 from examine_jax.models.attention_pooling import AttentionPooling
 from examine_jax.models.convnext import ConvNeXt, ConvNeXtConfig
+from examine_jax.models.cross_pooling import CrossAttentionPooling
 from examine_jax.models.dense_autoencoder import DenseAutoencoder
 from examine_jax.models.densenet import DenseNet, DenseNetConfig
 from examine_jax.models.efficientnet import EfficientNet, EfficientNetConfig
@@ -24,6 +25,7 @@ CONFIGURATIONS: tuple[type, ...] = (
     ViTConfig,
     ViTExtras,
     AttentionPooling,
+    CrossAttentionPooling,
     RotaryPositions,
     GridRotaryPositions,
     ResNetConfig,
@@ -44,6 +46,7 @@ __all__ = [
     "AttentionPooling",
     "ConvNeXt",
     "ConvNeXtConfig",
+    "CrossAttentionPooling",
     "DecoderConfig",
     "DenseAutoencoder",
     "DenseNet",

@@ -40,6 +40,25 @@ class AttentionPooling:
                 f"AttentionPooling: mlp must be one of {', '.join(MLP_FORMS)}, got {self.mlp!r}"
             )
 
+    def features(self, width: int) -> int:
+        """The width of the features of a transformer of this width."""
+        return width
+
+    def check(self, width: int) -> None:
+        """Raises a ValueError if the head does not fit a transformer of this width."""
+        if width % self.heads:
+            raise ValueError(
+                f"ViTConfig: the attention pooling's heads ({self.heads}) must divide width {width}"
+            )
+
+    def leading(self, count: int) -> int:
+        """How many of the tokens before the patches it leaves out."""
+        return count
+
+    def module(self, epsilon: float, dtype: Any, name: str) -> "AttentionPooler":
+        """The head within a transformer whose layer norms have this epsilon."""
+        return AttentionPooler(self, epsilon, dtype, name=name)
+
 
 class AttentionPooler(nn.Module):
     """y + mlp(norm(y)), where y = attention of the learned query to the tokens."""

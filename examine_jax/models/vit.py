@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from examine_jax.common.shapes import Array, Float, Int
-from examine_jax.models.attention_pooling import AttentionPooler
 from examine_jax.models.mlps import MLP_FORMS
 from examine_jax.models.patches import patchify
 from examine_jax.models.positions import sincos_positions
@@ -41,7 +40,7 @@ class ViTConfig:
         width, depth, heads, mlp_width: of the transformer; heads divides width, 4 divides width.
         class_token: whether a learned token precedes the patches.
         pooling: the features: the mean of the patch tokens; the class token; both, one after the
-            other; or what an attention pooling head makes of the patch tokens.
+            other; or what an attention pooling head makes of the tokens.
         final_norm: whether the encoder ends with a layer norm (facebookresearch/mae). Without it
             (vit-pytorch in 2022) tokens keep their lengths, and features depend more on an image's
             contrast.
@@ -141,11 +140,8 @@ class ViTConfig:
         pooler = parts.attention_pooling
         if self.pooling == "attention" and pooler is None:
             raise ValueError("ViTConfig: pooling='attention' needs extras.attention_pooling")
-        if pooler is not None and self.width % pooler.heads:
-            raise ValueError(
-                f"ViTConfig: the attention pooling's heads ({pooler.heads}) must divide width "
-                f"{self.width}"
-            )
+        if pooler is not None:
+            pooler.check(self.width)
         if self.pooling == "class_and_mean" and (parts.pooled_norm or parts.projection):
             raise ValueError(
                 "ViTConfig: pooling='class_and_mean' has no norm or projection after it; choose "
@@ -186,7 +182,11 @@ class ViTConfig:
     @property
     def features(self) -> int:
         """Width of the pooled features."""
-        return self.parts.projection or self.width * (1 + (self.pooling == "class_and_mean"))
+        if self.parts.projection is not None:
+            return self.parts.projection
+        if self.pooling == "attention" and self.parts.attention_pooling is not None:
+            return self.parts.attention_pooling.features(self.width)
+        return self.width * (1 + (self.pooling == "class_and_mean"))
 
     def module(self) -> "VisionTransformer":
         return VisionTransformer(self)
@@ -311,13 +311,10 @@ class VisionTransformer(nn.Module):
         config, parts = self.config, self.config.parts
         dtype = jnp.dtype(jnp.float32 if parts.wide else config.dtype)
         if config.pooling == "attention":
-            assert parts.attention_pooling is not None
-            pooled = AttentionPooler(
-                parts.attention_pooling,
-                config.layer_norm_epsilon,
-                dtype,
-                name="attention_pooling",
-            )(tokens[:, config.leading :]).astype(jnp.float32)
+            head = parts.attention_pooling
+            assert head is not None
+            pooler = head.module(config.layer_norm_epsilon, dtype, "attention_pooling")
+            pooled = pooler(tokens[:, head.leading(config.leading) :]).astype(jnp.float32)
         else:
             tokens = tokens.astype(jnp.float32)
             if config.pooling == "class_token":

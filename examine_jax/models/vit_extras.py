@@ -3,6 +3,7 @@
 import dataclasses
 
 from examine_jax.models.attention_pooling import AttentionPooling
+from examine_jax.models.cross_pooling import CrossAttentionPooling
 from examine_jax.models.rotary_positions import GridRotaryPositions, RotaryPositions
 
 
@@ -39,7 +40,7 @@ class ViTExtras:
     relative_bias: bool = False
     shared_relative_bias: bool = False
     rotary: RotaryPositions | GridRotaryPositions | None = None
-    attention_pooling: AttentionPooling | None = None
+    attention_pooling: AttentionPooling | CrossAttentionPooling | None = None
     pooled_norm: bool = False
     projection: int | None = None
     projection_bias: bool = False

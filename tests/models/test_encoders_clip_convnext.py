@@ -141,7 +141,7 @@ def test_a_field_changes_the_numbers(golden, tmp_path, name, change):
             "pixels of 3 channels are normalised",
         ),
         ("clip", {"projection_dim": "x"}, "projection_dim is 'x'"),
-        ("clip", {"vision_config": {"layer_norm_eps": float("nan")}}, "layer_norm_epsilon"),
+        ("clip", {"vision_config": {"layer_norm_eps": float("nan")}}, "layer_norm_eps is nan"),
         ("timm_convnext", {"model_args": 3}, "model_args is 3; it must be an object"),
         ("convnext", {"depths": 3}, r"depths is 3, the tensors have"),
         ("convnext", {"layer_norm_eps": float("inf")}, "layer_norm_eps is inf"),

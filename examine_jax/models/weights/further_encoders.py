@@ -5,6 +5,7 @@ from typing import Any
 from examine_jax.models.weights.known_encoder import (
     CHEXZERO,
     CLIP,
+    HALVES,
     IMAGENET,
     PANDERM,
     TORCHXRAYVISION,
@@ -42,6 +43,19 @@ FURTHER: tuple[KnownEncoder, ...] = (
         "MIT",
         "none",
         "its open_clip_config.json",
+        says_all=True,
+    ),
+    KnownEncoder(
+        "medsiglip",
+        "google/medsiglip-448",
+        "SigLIP ViT-So400m/14, transformers",
+        "attention",
+        1152,
+        448,
+        HALVES,
+        "HAI-DEF terms",
+        "terms",
+        "its model card; a third party's copy of its config.json",
         says_all=True,
     ),
     KnownEncoder(

@@ -13,12 +13,13 @@ HALVES: Pixels = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 CLIP: Pixels = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 H_OPTIMUS: Pixels = ((0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517))
 HIBOU: Pixels = ((0.7068, 0.5755, 0.722), (0.195, 0.2316, 0.1816))
+LUNIT: Pixels = ((0.70322989, 0.53606487, 0.66096631), (0.21716536, 0.26081574, 0.20723464))
 PANDERM: Pixels = ((0.485, 0.456, 0.406), (0.228, 0.224, 0.225))
 CHEXZERO: Pixels = ((101.48761 / 255,) * 3, (83.43944 / 255,) * 3)
 # Grey values from -1024 to 1024.
 TORCHXRAYVISION: Pixels = ((0.5,), (1 / 2048,))
 _MEANS = {IMAGENET: "ImageNet", HALVES: "0.5 / 0.5", CLIP: "CLIP", H_OPTIMUS: "H-optimus"}
-_MEANS |= {HIBOU: "Hibou", CHEXZERO: "CheXzero", PANDERM: "ImageNet, but 0.228"}
+_MEANS |= {LUNIT: "Lunit", HIBOU: "Hibou", CHEXZERO: "CheXzero", PANDERM: "ImageNet, but 0.228"}
 _MEANS |= {TORCHXRAYVISION: "-1024 to 1024"}
 
 

@@ -5,6 +5,7 @@ from examine_jax.models.weights.known_encoder import (
     HALVES,
     HIBOU,
     IMAGENET,
+    LUNIT,
     KnownEncoder,
     timm_configuration,
 )
@@ -202,6 +203,27 @@ PATHOLOGY: tuple[KnownEncoder, ...] = (
         timm_configuration("vit_large_patch14_dinov2", IMAGENET, img_size=224),
     ),
     KnownEncoder(
+        "conch",
+        "MahmoodLab/CONCH",
+        "ViT-B/16 of timm with CoCa's attention pooling, under visual.",
+        "attention",
+        512,
+        448,
+        IMAGENET,
+        "CC-BY-NC-ND-4.0",
+        "institutional mail",
+        "mahmoodlab/CONCH conch/open_clip_custom (vision_tower.py, transformer.py, transform.py, "
+        "model_configs/conch_ViT-B-16.json)",
+        timm_configuration("conch_ViT-B-16", IMAGENET, 448),
+        {
+            "visual.trunk.pos_embed": (1, 785, 768),
+            "visual.attn_pool_contrast.query": (1, 512),
+            "visual.ln_contrast.weight": (512,),
+        },
+        ("visual.trunk.reg_token",),
+        shorter_side=448,
+    ),
+    KnownEncoder(
         "ctranspath",
         "Xiyue-Wang/TransPath (a download)",
         "Swin-T with a convolutional stem, names of timm 0.5.4",
@@ -219,5 +241,42 @@ PATHOLOGY: tuple[KnownEncoder, ...] = (
             "layers.3.blocks.1.attn.qkv.weight": (2304, 768),
         },
         ("layers.2.blocks.6.attn.qkv.weight",),
+    ),
+    *(
+        KnownEncoder(
+            f"kaiko-{name}",
+            f"1aurent/{architecture}.kaiko_ai_towards_large_pathology_fms",
+            network,
+            "class_token",
+            width,
+            224,
+            HALVES,
+            "kaiko-non-commercial",
+            "none seen",
+            "mahmoodlab/TRIDENT",
+        )
+        for name, architecture, network, width in (
+            ("vits8", "vit_small_patch8_224", "ViT-S/8, timm", 384),
+            ("vits16", "vit_small_patch16_224", "ViT-S/16, timm", 384),
+            ("vitb8", "vit_base_patch8_224", "ViT-B/8, timm", 768),
+            ("vitb16", "vit_base_patch16_224", "ViT-B/16, timm", 768),
+            (
+                *("vitl14", "vit_large_patch14_reg4_dinov2"),
+                *("ViT-L/14, 4 registers, timm (positions for 518)", 1024),
+            ),
+        )
+    ),
+    KnownEncoder(
+        "lunit-vits8",
+        "1aurent/vit_small_patch8_224.lunit_dino",
+        "ViT-S/8, timm",
+        "class_token",
+        384,
+        224,
+        LUNIT,
+        "not checked",
+        "none seen",
+        "mahmoodlab/TRIDENT; clemsgrs/slide2vec",
+        says_all=True,
     ),
 )

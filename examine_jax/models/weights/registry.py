@@ -2,6 +2,7 @@
 
 from examine_jax.models.weights.beit import BEiTFamily
 from examine_jax.models.weights.clip import CLIPFamily
+from examine_jax.models.weights.conch import CONCHFamily
 from examine_jax.models.weights.convnext import (
     BareConvNeXtFamily,
     ConvNeXtFamily,
@@ -37,6 +38,7 @@ _FAMILIES: tuple[Family, ...] = (
     DINOv2Family(),
     DINOv3Family(),
     TimmViTFamily(),
+    CONCHFamily(),
     TimmDINOv3Family(),
     BEiTFamily(),
     TimmBEiTFamily(),
