@@ -189,7 +189,7 @@ class ConvNeXtBlock(nn.Module):
 
     config: ConvNeXtConfig
     width: int
-    wide: bool
+    wide: bool = False
 
     @nn.compact
     def __call__(

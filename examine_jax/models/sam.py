@@ -227,7 +227,7 @@ class Neck(nn.Module):
 
     outputs: int
     dtype: Any
-    wide: bool
+    wide: bool = False
 
     @nn.compact
     def __call__(
@@ -245,7 +245,7 @@ class SAMBlock(nn.Module):
 
     config: SAMConfig
     number: int
-    wide: bool
+    wide: bool = False
 
     @nn.compact
     def __call__(
@@ -282,7 +282,7 @@ class MapAttention(nn.Module):
     qkv_bias: bool
     relative_positions: bool
     dtype: Any
-    wide: bool
+    wide: bool = False
 
     @nn.compact
     def __call__(

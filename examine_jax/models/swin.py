@@ -254,7 +254,7 @@ class SwinBlock(nn.Module):
     config: SwinConfig
     stage: int
     shifted: bool
-    wide: bool
+    wide: bool = False
 
     @nn.compact
     def __call__(
@@ -288,7 +288,7 @@ class WindowAttention(nn.Module):
     pads_first: bool
     qkv_bias: bool
     dtype: Any
-    wide: bool
+    wide: bool = False
 
     @nn.compact
     def __call__(
