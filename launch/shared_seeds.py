@@ -108,11 +108,15 @@ def ends_with_this(command: list[str]) -> list[str]:
     """The command such that its process gets SIGTERM when this one ends, however it ends.
 
     This process cannot end its child when it is killed outright, and the child would go on in the
-    folder in which all are started again. Where there is no `setpriv`, which is Linux' own, the
-    command is unchanged.
+    folder in which all are started again. Where `setpriv`, which is Linux' own, is missing or
+    cannot do that (an old one, BusyBox'), the command is unchanged.
     """
     setpriv = shutil.which("setpriv")
-    return command if setpriv is None else [setpriv, "--pdeathsig", "TERM", *command]
+    if setpriv is None:
+        return command
+    bound = [setpriv, "--pdeathsig", "TERM"]
+    tried = subprocess.run([*bound, "true"], stdin=subprocess.DEVNULL, capture_output=True)
+    return command if tried.returncode else [*bound, *command]
 
 
 def _own_accelerators() -> dict[str, str]:

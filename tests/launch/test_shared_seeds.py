@@ -1,6 +1,5 @@
 """Seeds that fail are never taken for seeds that are done."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +52,10 @@ def _runs(process):
         return False
 
 
-def test_where_no_process_can_be_bound_to_another_the_command_stays(monkeypatch):
-    monkeypatch.setenv("PATH", os.devnull)
+def test_where_no_process_can_be_bound_to_another_the_command_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert ends_with_this(["python"]) == ["python"]
+    other = tmp_path / "setpriv"  # BusyBox', or an older one
+    other.write_text("#!/bin/sh\necho unrecognized option >&2\nexit 1\n")
+    other.chmod(0o755)
     assert ends_with_this(["python"]) == ["python"]
