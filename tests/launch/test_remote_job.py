@@ -13,6 +13,7 @@ moto_server = pytest.importorskip("moto.server")
 import boto3
 
 from tests.support.commands import run
+from tests.support.tiny_architecture import TINY
 
 
 @pytest.mark.study
@@ -37,7 +38,7 @@ def test_images_in_a_bucket_are_assessed_and_train_an_encoder(
         Image.fromarray(pixels).save(stream, "png")
         client.put_object(Bucket="scans", Key=f"set/{name}", Body=stream.getvalue())
     client.put_object(Bucket="scans", Key="set/empty.png", Body=b"")
-    options = ("--images=s3://scans/set", "--steps=1", "--image_size=32", "--batch_size=8")
+    options = ("--images=s3://scans/set", "--steps=1", f"--architecture={TINY}", "--batch_size=8")
     code, shown = run("assess", *options, f"--workdir={tmp_path / 'assessed'}", "--budget=2")
     assert code == 0, shown
     rows = (tmp_path / "assessed" / "scores.csv").read_text().splitlines()

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support import official_miniatures as miniatures
 from tests.support.commands import run, run_each
+from tests.support.tiny_architecture import TINY
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,7 @@ def test_two_small_folders_run_to_the_page(
         f"--transfer_images={folders / 'second'}",
         f"--workdir={tmp_path}",
     ]
+    flags += [f"--architecture={TINY}"]
     flags += ["--steps=2", "--batch_size=4", "--epochs=1", "--seeds=0", "--methods=byol_tracin"]
     code, errors = run("reproduce_byol_tracin", *flags)
     assert code == 0, errors
