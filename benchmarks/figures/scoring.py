@@ -107,7 +107,7 @@ def scoring_speed() -> list[str]:
 
 
 def scoring_speed_one_core() -> list[str]:
-    small, large = (
+    small, middle, large = (
         next(iter(run["sizes"].values()))
         for run in read_json("2026-11-30-scoring-speed-one-core.json")["runs"]
     )
@@ -127,6 +127,18 @@ def scoring_speed_one_core() -> list[str]:
                 f"{loop / seconds(small, spectrum, 'MaskedPower'):.0f} times faster than the loop",
             )
         for spectrum, title in spectra.items():
+            work = seconds(middle, spectrum, "two products") + seconds(middle, spectrum, "eigh")
+            whole, adaptive = (
+                seconds(middle, spectrum, name) for name in ("Secular", "AdaptiveSecular")
+            )
+            yield (
+                f"5,000 x 768, {title}",
+                f"{whole:.2f} s, {whole / work:.2f} times its two products and LAPACK's "
+                "eigendecomposition",
+                f"{adaptive:.2f} s, {adaptive / work:.2f} times the same",
+                "",
+            )
+        for spectrum, title in spectra.items():
             products = seconds(large, spectrum, "two products")
             whole, adaptive = (
                 seconds(large, spectrum, name) for name in ("Secular", "AdaptiveSecular")
@@ -142,6 +154,23 @@ def scoring_speed_one_core() -> list[str]:
     return table(titles, rows())
 
 
+def scoring_threads() -> list[str]:
+    calls = read_json("2026-11-30-scoring-threads.json")["calls"]
+    titles = ("call, float32 features", "one BLAS thread", "two BLAS threads", "ratio")
+    return table(
+        titles,
+        (
+            (
+                name,
+                f"{one['one_thread_seconds'] * 1e3:.0f} ms",
+                f"{one['all_threads_seconds'] * 1e3:.0f} ms",
+                f"{one['ratio']:.1f}",
+            )
+            for name, one in calls.items()
+        ),
+    )
+
+
 def _largest_bound_share() -> str:
     found = read_json("2026-11-21-scoring-limits.json")["bounds"].values()
     if any(one["violations"] for one in found):
@@ -155,7 +184,7 @@ def _memory(solver: str) -> str:
 
 
 def _scoring_ratio() -> str:
-    small, _ = read_json("2026-11-30-scoring-speed-one-core.json")["runs"]
+    small = read_json("2026-11-30-scoring-speed-one-core.json")["runs"][0]
     (size,) = small["sizes"].values()
     loop = size["loops, scaled from a few rows"]["numpy SVD loop"]
     spectra = ("gaussian", "decaying", "encoder")
@@ -170,10 +199,28 @@ TABLES: dict[str, Callable[[], list[str]]] = {
         exports,
         scoring_speed,
         scoring_speed_one_core,
+        scoring_threads,
     )
 }
 
+
+def _flat(size: str, version: str) -> Callable[[], str]:
+    def seconds() -> str:
+        record = read_json("2026-11-30-scoring-speed-one-core.json")["before_and_after"]
+        return f"{sorted(record[size][version])[1]:.2f} s"
+
+    return seconds
+
+
 FIGURES: dict[str, Callable[[], str]] = {
+    **{
+        f"flat_{short}_{version}": _flat(size, version)
+        for short, size in (("5000", "5,000 x 768"), ("20000", "20,000 x 768"))
+        for version in ("before", "after")
+    },
+    "scoring_threads_load": lambda: (
+        f"{read_json('2026-11-30-scoring-threads.json')['machine']['load_at_the_end']:.0f}"
+    ),
     "scoring_times_faster": _scoring_ratio,
     "largest_share_of_a_bound": _largest_bound_share,
     "memory_secular": lambda: _memory("Secular"),
