@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 
-from examine_jax.training.loop import _programs
+from examine_jax.training.programs import _programs
 
 
 @contextmanager
