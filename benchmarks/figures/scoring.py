@@ -212,7 +212,13 @@ def _flat(size: str, version: str) -> Callable[[], str]:
     return seconds
 
 
+def _inside_a_jit() -> str:
+    found = read_json("2026-11-30-scoring-speed-one-core.json")["inside_a_jit_500x1024_gaussian"]
+    return f"{found['loop'] / found['jit']:.0f}"
+
+
 FIGURES: dict[str, Callable[[], str]] = {
+    "scoring_inside_a_jit": _inside_a_jit,
     **{
         f"flat_{short}_{version}": _flat(size, version)
         for short, size in (("5000", "5,000 x 768"), ("20000", "20,000 x 768"))
