@@ -112,12 +112,13 @@ class Attention(nn.Module):
                 query, (turns[0][..., outputs_from:, :], turns[1][..., outputs_from:, :])
             )
             key = rotate(key, turns)
-        factors = [x.astype(self.dtype) for x in (query, key, heads_first(2, 0))]
+        value = heads_first(2, 0)
+        query, key, value = (x.astype(self.dtype) for x in (query, key, value))
         if relative is None:
-            mixed = layers.attend(*factors, self.wide)
+            mixed = layers.attend(query, key, value, self.wide)
         else:
             bias = self._bias(relative)[..., outputs_from:, :]
-            mixed = layers.attend_with_bias(*factors, bias, self.wide)
+            mixed = layers.attend_with_bias(query, key, value, bias, self.wide)
         mixed = mixed.transpose(0, 2, 1, 3).reshape(batch, count - outputs_from, width)
         if self.inner_epsilon is not None:
             mixed = LayerNorm(self.inner_epsilon, name="norm")(mixed)

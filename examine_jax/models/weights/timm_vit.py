@@ -269,7 +269,7 @@ def _pooling_parameters(tensors: Tensors, config: ViTConfig) -> dict[str, PyTree
     if parts.pooled_norm:
         params["pooled_norm"] = tensors.norm("fc_norm", width)
     pooler = parts.attention_pooling
-    if pooler is not None:
+    if isinstance(pooler, AttentionPooling):
         params["attention_pooling"] = {
             "query": tensors.take("attn_pool.latent", (1, 1, width)).reshape(width),
             "query_projection": tensors.dense("attn_pool.q", width, width),
