@@ -1,7 +1,6 @@
 """The main job: which images to look at, which to label, and EXAMINE's scores of all."""
 
 import dataclasses
-import functools
 import os
 import pathlib
 import sys
@@ -165,13 +164,14 @@ def _assess_images(
     seconds: dict[str, float] = {}
     kind: Preprocessing = settings.preprocessing or "zscore"
 
-    @functools.cache  # once
-    def compile_for(images: int) -> None:
-        if training is not None:
-            compile_while_reading(method, training, settings, images)
+    begun = False
 
     def on_images(count: int) -> None:  # so an unreadable path is reported without a wait
-        compile_for(min(count, 1 if training is None else training.batch_size))
+        nonlocal begun
+        # A file may hold many images: how many a batch has is not known of fewer files than that.
+        if training is not None and count >= training.batch_size and not begun:
+            begun = True
+            compile_while_reading(method, training, settings)
 
     with stage("read images", seconds, progress):
         sets = load_sets(

@@ -68,10 +68,11 @@ def load_sets(
 ) -> LoadedSets:
     """Reads all images that the job needs; those that are assessed are described as stored.
 
-    Their names are hidden as `headers` says. `on_images` is called with the number of files once
-    one is read, and maybe again.
+    Their names are hidden as `headers` says. `on_images` is called with the number of files to
+    train on once one is read, and again after each.
     """
     stored_names: dict[str, tuple[str, ...]] = {}
+    trained_on = images if pretrain_images is None else pretrain_images
     channels = method.encoder.channels
     size = method.encoder.image_size if trained is None else trained.load_size
     bits = None if trained is None else trained.training.get("bits_stored")
@@ -82,7 +83,7 @@ def load_sets(
         with progress_bar(unit, progress) as report:
 
             def on_progress(done: int, count: int) -> None:
-                if done:
+                if done and source is trained_on:
                     on_images(count)
                 report(done, count)
 
@@ -105,7 +106,8 @@ def load_sets(
 
     if images is None:
         training = sample_region("training", image_size=size, channels=channels)
-        on_images(len(training))
+        if pretrain_images is None:
+            on_images(len(training))
         assessed = sample_region("assessed", image_size=size, channels=channels, describe=describe)
     else:
         assessed = load(images, bits, describe)
@@ -161,15 +163,15 @@ def method_and_training(settings: AssessSettings) -> tuple[Method, PretrainSetti
 
 
 def compile_while_reading(
-    method: Method, training: PretrainSettings, settings: AssessSettings, images: int
+    method: Method, training: PretrainSettings, settings: AssessSettings
 ) -> None:
-    """Begins to compile what `train_encoder` runs first on so many images.
+    """Begins to compile what `train_encoder` runs first on at least a batch of images.
 
     See `compile_meanwhile`.
     """
     side, channels = method.encoder.image_size, method.encoder.channels
     row = RowSpec.of({IMAGE: np.empty((0, side, side, channels), np.uint8)})
-    compile_meanwhile(method, _resolved(training, settings, images), row)
+    compile_meanwhile(method, _resolved(training, settings, training.batch_size), row)
 
 
 def _mixes(training: PretrainSettings, settings: AssessSettings) -> bool:
