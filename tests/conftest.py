@@ -57,6 +57,11 @@ LONGEST = (
     *("scoring/test_piecewise_products.py", "launch/test_detect.py", "reporting/test_charts.py"),
     *("valuation/test_logistic.py", "test_byte_order_of_entries.py", "scoring/test_padding.py"),
     *("scoring/test_groups.py", "scoring/test_offset_rows.py", "scoring/test_strict_settings.py"),
+    # Of studies alone, which run by themselves.
+    *("studies/byol_tracin/test_study.py", "studies/low_resource/test_study.py"),
+    *("studies/detection/test_study.py", "launch/test_reproduce_low_resource.py"),
+    *("launch/test_reproduce_byol_tracin.py", "studies/examine/test_study.py"),
+    *("launch/test_remote_job.py", "studies/transfer/test_study.py"),
 )
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.support.commands import ROOT, run, run_each, start
+from tests.support.tiny_architecture import TINY
 
 CLASSES = ("adipose", "tumour")
 QUICK = (
@@ -22,8 +23,7 @@ QUICK = (
 )
 SHORT = (
     "--methods=dcl",
-    "--architecture=small",
-    "--image_size=16",
+    f"--architecture={TINY}",
     "--steps=2",
     "--seeds=0,1",
     "--device=cpu",
