@@ -66,8 +66,11 @@ def _export(function, *arguments, exports=EXPORTS):
         assert jax.export.export(jitted, platforms=platforms)(*arguments).platforms == platforms
 
 
-@pytest.mark.parametrize("shape", SMALL, ids=str)
-@pytest.mark.parametrize("name", SCORERS)
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [(name, SMALL[0]) for name in SCORERS] + [(name, SMALL[1]) for name in (*BY_SHAPE, "grad")],
+    ids=str,
+)
 def test_a_scorer_lowers_for_every_platform(name, shape):
     _export(SCORERS[name], jax.ShapeDtypeStruct(shape, jnp.float32))
 
