@@ -197,7 +197,7 @@ def test_what_cannot_be_done_is_one_line_and_leaves_no_encoder(
 
 @pytest.mark.parametrize(
     ("method", "picture"),
-    [("autoencoder", "reconstructions"), ("simclr", "views"), ("byol", "views")],
+    [("autoencoder", "reconstructions"), ("simclr", "views")],  # BYOL's are those of byol_sup below
 )
 def test_the_page_shows_what_the_method_sees(
     folder: pathlib.Path, tmp_path: pathlib.Path, method: str, picture: str
@@ -231,6 +231,10 @@ def test_extra_positives_of_known_classes_are_counted_and_no_label_is_kept_in_th
     assert trained.history[0]["extra_positives_right"] == 1
     assert 0 < trained.history[0]["extra_positives_chance"] < 1
     assert "labels" not in json.loads((tmp_path / "encoder" / "config.json").read_text())["method"]
+    page = write_training(tmp_path, trained, settings, source="images", device="cpu")
+    assert "byol_sup" in page.read_text(encoding="utf-8")
+    with Image.open(tmp_path / "views.png") as shown:
+        assert shown.width >= 500
 
 
 def test_labels_of_some_images_are_enough_to_report_by_and_not_to_train_by(
