@@ -21,8 +21,26 @@ from absl import app
 from examine_jax.models.weights import read_network
 
 _GOLDEN = pathlib.Path(__file__).parents[2] / "tests" / "golden"
-_FOLDERS = ("encoders_clip_convnext", "encoders_vit", "weights")
-_VALUES = (None, "x", "gelu", [], [1, 2], {}, {"a": 1}, True, -1, 0, 3, 2.5, 10**9, 1e30, math.nan)
+_FOLDERS = ("encoders_clip_convnext", "encoders_vit", "encoders_beit_eva", "encoders_swin_sam")
+_FOLDERS += ("encoders_conch", "weights")
+_VALUES: tuple[Any, ...] = (
+    None,
+    "x",
+    "gelu",
+    [],
+    [1, 2],
+    {},
+    {"a": 1},
+    True,
+    -1,
+    0,
+    3,
+    2.5,
+    10**9,
+    1e30,
+    math.nan,
+)
+_VALUES += (10**400, -math.inf, "9" * 5000, [[1]], [None])
 
 
 def _paths(content: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

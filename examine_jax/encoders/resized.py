@@ -13,6 +13,7 @@ from examine_jax.encoders.encoder import Encoder
 from examine_jax.models import ViTConfig, sincos_positions
 from examine_jax.models.forward import init_network
 from examine_jax.models.weights import resample_positions
+from examine_jax.models.weights.encoder_json import LARGEST_IMAGE
 from examine_jax.pretraining.changed import with_network
 
 _HOW = ("dtype", "remat")  # fields that say how a network is computed, not what it is
@@ -27,6 +28,10 @@ def at_size(encoder: Encoder, image_size: int, name: str) -> Encoder:
         ValueError: a tensor of the network depends on the image size in another way.
     """
     config: Any = encoder.method.encoder
+    if not 1 <= image_size <= LARGEST_IMAGE:
+        raise ValueError(
+            f"{name} at {image_size} pixels: it must be a whole number from 1 to {LARGEST_IMAGE}"
+        )
     try:
         changed = dataclasses.replace(config, image_size=image_size)
         framing = None if encoder.framing is None else encoder.framing.at(image_size)

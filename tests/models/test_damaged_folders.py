@@ -134,6 +134,10 @@ def test_a_configuration_that_is_no_object_of_settings_is_refused(folder, conten
     [
         ('{"heads": 2, "heads": 4}', "it says heads twice"),
         ('{"mean": 1' + "0" * 400 + ', "deviation": 1}', "mean is 1000.*; it must be a number"),
+        (
+            '{"image_size": 6000000}',
+            "image_size is 6000000; it must be a whole number from 1 to 8192",
+        ),
         ('{"mean": NaN, "deviation": 1}', "mean is nan; it must be a number"),
         ('{"weights": "../x.safetensors"}', "the name of a file in the same folder"),
         ('{"weights": "/x.safetensors"}', "the name of a file in the same folder"),
@@ -142,6 +146,11 @@ def test_a_configuration_that_is_no_object_of_settings_is_refused(folder, conten
 def test_an_encoder_json_that_cannot_be_is_refused(folder, content, message):
     (folder / "encoder.json").write_text(content)
     refused(folder, "encoder.json", message)
+
+
+def test_an_image_size_whose_positions_fill_all_memory_is_refused(folder):
+    with pytest.raises(ValueError, match="image_size is 6000000; .* from 1 to 8192"):
+        read_network(folder, image_size=6_000_000)
 
 
 def test_a_link_to_a_file_elsewhere_is_followed_as_caches_of_downloads_have_them(folder, tmp_path):

@@ -9,6 +9,7 @@ from examine_jax.images.decoding.framing import Interpolation, Rule
 from examine_jax.models.weights.configuration import is_number, read_json
 
 FILE = "encoder.json"
+LARGEST_IMAGE = 1 << 13  # side in pixels; positions of more would fill any memory
 # What the file may say for a feature, and the pooling of a transformer that it stands for.
 FEATURES: dict[str, str] = {
     "class_token": "class_token",
@@ -113,8 +114,9 @@ def read_description(folder: pathlib.Path) -> EncoderDescription:
             if not isinstance(value, dict):
                 refuse(name, "an object with fields of config.json")
         elif name in ("heads", "image_size", "resize_side"):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                refuse(name, "a whole number from 1")
+            most = LARGEST_IMAGE
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+                refuse(name, f"a whole number from 1 to {most}")
         elif name in ("mean", "deviation"):
             numbers = value if isinstance(value, list) else [value]
             if not numbers or not all(map(is_number, numbers)):

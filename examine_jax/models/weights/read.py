@@ -15,6 +15,7 @@ from examine_jax.models.weights.configuration import read_json
 from examine_jax.models.weights.encoder_json import (
     FEATURES,
     FILE,
+    LARGEST_IMAGE,
     UNSAID,
     EncoderDescription,
     merged,
@@ -69,8 +70,10 @@ def read_network(
         ValueError: it is of another kind, a pickle (the message has the conversion to run), or a
             tensor is missing or of another shape.
     """
-    if image_size is not None and image_size < 1:
-        raise ValueError(f"image_size is {image_size}; it must be a whole number from 1")
+    if image_size is not None and not 1 <= image_size <= LARGEST_IMAGE:
+        raise ValueError(
+            f"image_size is {image_size}; it must be a whole number from 1 to {LARGEST_IMAGE}"
+        )
     if path.is_dir():
         return _read_folder(path, image_size, widen)
     if not path.is_file():
