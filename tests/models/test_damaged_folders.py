@@ -149,7 +149,7 @@ def test_an_encoder_json_that_cannot_be_is_refused(folder, content, message):
 
 
 def test_an_image_size_whose_positions_fill_all_memory_is_refused(folder):
-    with pytest.raises(ValueError, match="image_size is 6000000; .* from 1 to 8192"):
+    with pytest.raises(ValueError, match=r"image_size is 6000000; .* from 1 to 8192"):
         read_network(folder, image_size=6_000_000)
 
 
