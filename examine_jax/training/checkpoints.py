@@ -21,6 +21,14 @@ _KEPT = 2
 _BESIDE_ARRAYS = 1_000_000  # upper limit on the bytes of names, shapes and directories
 
 
+def newest_step(folder: pathlib.Path) -> int | None:
+    """The step of the newest complete checkpoint, or None."""
+    if not folder.is_dir():
+        return None
+    # A checkpoint that is being written has a name that is no number.
+    return max((int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()), default=None)
+
+
 class Checkpoints:
     """The folder of a run's checkpoints.
 
@@ -102,11 +110,11 @@ class Checkpoints:
             ) from error
 
     def _failure(self, reason: str, number: int | None) -> OSError:
-        whole = [int(entry.name) for entry in self._folder.iterdir() if entry.name.isdigit()]
+        whole = newest_step(self._folder)
         kept = (
-            f"the one of step {max(whole)} is complete, and the run continues from it"
-            if whole
-            else "there is no earlier checkpoint"
+            "there is no earlier checkpoint"
+            if whole is None
+            else f"the one of step {whole} is complete, and the run continues from it"
         )
         error = OSError(
             f"cannot write a checkpoint in {self._folder} ({reason}): free space and start the "

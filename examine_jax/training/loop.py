@@ -17,7 +17,7 @@ from examine_jax.common.on_device import on_device
 from examine_jax.common.processes import check_same, is_first, wait_for_all
 from examine_jax.common.shapes import Array, PyTree
 from examine_jax.training.batches import BatchOrder, Order, RepeatedOrder
-from examine_jax.training.checkpoints import Checkpoints
+from examine_jax.training.checkpoints import Checkpoints, newest_step
 from examine_jax.training.columns import (
     FILES,
     Columns,
@@ -204,7 +204,8 @@ def _train(
 
     row = RowSpec.of(sets[0])
     programs = programs_of(method, settings, steps, mesh, row)
-    programs.compile_together()
+    if newest_step(workdir / "checkpoints") != sum(steps):  # else no step is left
+        programs.compile_together()
     key, initial_key = run_keys(settings.seed, mesh)
     state = programs.start(initial_key)
     if start is not None:

@@ -23,22 +23,26 @@ def folder(path: pathlib.Path, files: int, pages: int = 1) -> pathlib.Path:
 
 
 @pytest.mark.parametrize(
-    ("images", "pretrain", "times"),
+    ("images", "pretrain", "finished", "times"),
     [
-        ((BATCH + 1, 1), None, 1),
-        ((3, BATCH), None, 0),  # A batch has more images than there are files.
-        ((BATCH, 1), (2, 1), 0),  # A batch has the two images that are trained on.
-        ((2, 1), (BATCH, 1), 1),
+        ((BATCH + 1, 1), None, False, 1),
+        ((3, BATCH), None, False, 0),  # A batch has more images than there are files.
+        ((BATCH, 1), (2, 1), False, 0),  # A batch has the two images that are trained on.
+        ((2, 1), (BATCH, 1), False, 1),
+        ((BATCH, 1), None, True, 0),
     ],
 )
 def test_a_batch_of_known_size_is_compiled_ahead_once(
     images: tuple[int, int],
     pretrain: tuple[int, int] | None,
+    finished: bool,
     times: int,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[object] = []
+    if finished:
+        (tmp_path / "work" / "encoder").mkdir(parents=True)
     monkeypatch.setattr(assess, "compile_while_reading", lambda *given: asked.append(given))
     with pytest.raises(ValueError, match="budget 1000"):  # which ends the job before the training
         assess.assess_images(

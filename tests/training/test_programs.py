@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax._src import monitoring
 
+from examine_jax.training import programs
 from examine_jax.training.columns import RowSpec
 from examine_jax.training.loop import train
 from examine_jax.training.optimiser import SGD, Constant
@@ -80,6 +81,16 @@ def test_start_and_step_are_compiled_once(tmp_path, compiled, ahead):
     assert len(begins(compiled)) == 2
     plain = train(Mean("plain"), NUMBERS, SETTINGS, tmp_path / "plain", progress=False)
     assert float(trained.params["mean"]) == float(plain.params["mean"])
+
+
+def test_a_run_that_is_finished_compiles_no_step(tmp_path, compiled):
+    method = Mean("finished")
+    first = train(method, NUMBERS, SETTINGS, tmp_path, progress=False)
+    programs._programs.cache_clear()  # as in another process
+    compiled.clear()
+    again = train(method, NUMBERS, SETTINGS, tmp_path, progress=False)
+    assert begins(compiled) in (["start"], ["jit(start)"])
+    assert float(again.params["mean"]) == float(first.params["mean"])
 
 
 def test_a_run_that_begins_meanwhile_waits(tmp_path, compiled):

@@ -164,7 +164,7 @@ def _assess_images(
     seconds: dict[str, float] = {}
     kind: Preprocessing = settings.preprocessing or "zscore"
 
-    begun = False
+    begun = (workdir / "encoder").exists()  # it is written when the training is complete
 
     def on_images(count: int) -> None:  # so an unreadable path is reported without a wait
         nonlocal begun
