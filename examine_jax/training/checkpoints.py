@@ -26,7 +26,8 @@ def newest_step(folder: pathlib.Path) -> int | None:
     if not folder.is_dir():
         return None
     # A checkpoint that is being written has a name that is no number.
-    return max((int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()), default=None)
+    steps = [int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()]
+    return max(steps, default=None)
 
 
 class Checkpoints:
