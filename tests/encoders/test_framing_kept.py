@@ -4,7 +4,9 @@ import json
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from examine_jax.encoders import load_encoder, save_encoder
 from examine_jax.encoders.base import load_base
@@ -45,6 +47,26 @@ def test_at_another_size_the_same_part_of_an_image_is_seen(saved, size, side):
         assert encoder.framing == encoder.load_size == expected
     assert load_encoder(saved / "theirs", image_size=size).framing == expected
     assert load_base(saved / "squashed", image_size=size).encoder.load_size == size
+
+
+def test_a_side_belongs_to_the_size_that_is_asked_where_a_folder_says_none(tmp_path):
+    def norm(name):
+        parts = ("weight", "bias", "running_mean", "running_var")
+        return {f"{name}.{part}": np.ones(8, np.float32) for part in parts}
+
+    block = "layer1.0"
+    tensors = {"conv1.weight": np.ones((8, 3, 3, 3), np.float32), **norm("bn1")}
+    for i in (1, 2):
+        tensors[f"{block}.conv{i}.weight"] = np.ones((8, 8, 3, 3), np.float32)
+        tensors |= norm(f"{block}.bn{i}")
+    save_file(tensors, tmp_path / "model.safetensors")
+    said = {"architecture": "resnet18", "mean": 0.5, "deviation": 0.5}
+    said |= {"resize": "shorter_side", "resize_side": 40}
+    (tmp_path / "encoder.json").write_text(json.dumps(said))
+    encoder = load_encoder(tmp_path, image_size=32)
+    assert encoder.framing == Framing(32, "shorter_side", "lanczos", 40)
+    with pytest.raises(ValueError, match="say of which size"):
+        load_encoder(tmp_path)
 
 
 def test_an_encoder_at_another_size_is_saved_and_exported_with_its_crop(saved, tmp_path):

@@ -145,11 +145,12 @@ def _read_folder(folder: pathlib.Path, image_size: int | None, widen: bool) -> I
     if row is not None:
         description = _completed(description, row, source)
         source = dataclasses.replace(source, description=description)
-    family, own_size = _family(configuration, where), None
+    family, own_size = _family(configuration, where), description.image_size
     with _naming(where, *folder.iterdir()):
-        network = family.read(source, image_size or description.image_size)
-        if image_size is not None and description.resize_side is not None:
-            own_size = description.image_size or family.read(source, None).encoder.image_size
+        network = family.read(source, image_size or own_size)
+    if image_size is not None and own_size is None and description.resize_side is not None:
+        with contextlib.suppress(ValueError):  # it says no size, as a ResNet for small images
+            own_size = family.read(source, None).encoder.image_size
     network = _as_described(network, description, folder / FILE)
     _check_channels(network, folder)
     network = dataclasses.replace(
