@@ -66,7 +66,7 @@ def test_a_pretrained_scorer_chooses_in_evaluation_mode_and_never_changes(batch,
         tmp_path / "scorer", dataclasses.replace(byol, augmentation=readable_views()), params, state
     )
     method = BYOLTracIn(byol, scorer=load_scorer(tmp_path / "scorer"))
-    own_params, own_state = method.init(jax.random.key(1), batch)
+    own_params, own_state = jax.jit(method.init)(jax.random.key(1), batch)
     jax.tree.map(np.testing.assert_array_equal, own_state["scorer"]["params"], params)
     (loss, (after, _)), _ = jax.jit(jax.value_and_grad(method.loss, has_aux=True))(
         own_params, own_state, batch, jax.random.key(2)
@@ -129,7 +129,7 @@ def test_a_pretrained_scorer_s_choice_is_that_of_a_loop_over_its_running_average
     chosen = scores.argmax(axis=1)
 
     method = BYOLTracIn(byol, choice, scorer=load_scorer(tmp_path))
-    own_params, own_state = method.init(jax.random.key(1), batch)
+    own_params, own_state = jax.jit(method.init)(jax.random.key(1), batch)
     loss, _ = jitted(method)(own_params, own_state, batch, key)
     of, to = passes(byol, own_params, own_state, batch, key)
     expected = 0.0
@@ -145,7 +145,8 @@ def test_a_scorer_s_folder_that_was_written_anew_is_read_anew(batch, tmp_path):
     for seed in (5, 6):
         params, state = started(byol, jax.random.key(seed), batch)
         save_encoder(tmp_path, byol, params, state)
-        _, own_state = BYOLTracIn(byol, scorer=load_scorer(tmp_path)).init(jax.random.key(1), batch)
+        method = BYOLTracIn(byol, scorer=load_scorer(tmp_path))
+        _, own_state = jax.jit(method.init)(jax.random.key(1), batch)
         jax.tree.map(np.testing.assert_array_equal, own_state["scorer"]["params"], params)
 
 
