@@ -70,7 +70,7 @@ def budget_dermoscopy() -> list[str]:
 
 
 def budget_x_ray() -> list[str]:
-    return _budget("2026-11-29-selection/x_ray")
+    return _budget("2026-11-30-selection/x_ray")
 
 
 def _budget(folder: str) -> list[str]:
