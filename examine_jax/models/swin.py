@@ -160,13 +160,13 @@ class Swin(nn.Module):
     config: SwinConfig
 
     @nn.compact
-    def _run(self, images: Array, train: bool) -> list[tuple[int, Array]]:
+    def _run(self, images: Array, train: bool, frozen_stages: int = 0) -> list[tuple[int, Array]]:
         """(stride, map) of each stage, float32, the last one after the final norm.
 
         Outside training, the stem and what products of a narrower dtype add up to are not rounded.
         """
         config, dtype, wide = self.config, jnp.dtype(self.config.dtype), not train
-        x = self._stem(images, train)
+        x = self._stem(images, train and not frozen_stages)
         block = nn.remat(SwinBlock) if config.remat else SwinBlock
         maps = []
         for stage, (depth, width) in enumerate(zip(config.depths, config.map_widths)):
@@ -218,10 +218,11 @@ class Swin(nn.Module):
 
         Args:
             images: normalised pixels.
-            train: whether the batch norms of a convolutional stem use the batch's statistics.
-            frozen_stages: from 1 on, they do not.
+            train: whether the batch norms of a convolutional stem use the batch's statistics, and
+                what bfloat16 rounds.
+            frozen_stages: from 1 on, the stem is as without `train`.
         """
-        maps = self._run(images, train and not frozen_stages)
+        maps = self._run(images, train, frozen_stages)
         return {stride: x.astype(jnp.dtype(self.config.dtype)) for stride, x in maps}
 
     def tokens(

@@ -114,7 +114,7 @@ def products(config, train: bool) -> list[tuple[np.dtype, np.dtype]]:
     return [(factors, outputs) for _, factors, outputs in operations(config, train)]
 
 
-def operations(config, train: bool) -> list[tuple[str, np.dtype, np.dtype]]:
+def operations(config, train: bool, **of_maps) -> list[tuple[str, np.dtype, np.dtype]]:
     """(kind, dtype of the factors, dtype of the outputs), in order."""
     half = (
         config.with_precision("bfloat16")
@@ -126,7 +126,7 @@ def operations(config, train: bool) -> list[tuple[str, np.dtype, np.dtype]]:
     variables = {"params": params, "batch_stats": stats}
     traced = jax.make_jaxpr(
         lambda variables: half.module().apply(
-            variables, images, train=train, mutable=["batch_stats"]
+            variables, images, train=train, mutable=["batch_stats"], **of_maps
         )
     )(variables)
     return [
@@ -156,6 +156,14 @@ def test_training_in_bfloat16_keeps_its_products_narrow(name):
     assert found[0] == (jnp.bfloat16, jnp.bfloat16)
     # ... but for attention's logits and the few numbers of a whole map's mean.
     assert sum(outputs == jnp.bfloat16 for _, outputs in found) > len(found) / 2
+
+
+@pytest.mark.parametrize("name", ["swin", "convnext"])
+def test_training_behind_frozen_stages_keeps_its_products_narrow(name):
+    of_maps = {"frozen_stages": 1, "method": "feature_maps"}
+    found = operations(NETWORKS[name], train=True, **of_maps)
+    narrow = [outputs == jnp.bfloat16 for kind, _, outputs in found if kind == "dot_general"]
+    assert sum(narrow) > len(narrow) / 2
 
 
 def test_an_efficientnet_rounds_no_depthwise_kernel_and_no_narrow_convolution():
