@@ -46,6 +46,7 @@ ROW = RowSpec.of(NUMBERS)
 @pytest.fixture
 def compiled():
     """Names of the programs that are compiled."""
+    wait()  # for what an earlier test has begun
     found = []
 
     def heard(event, seconds, **about):
