@@ -14,11 +14,13 @@ from examine_jax.common.tensor_folder import read_tensors, tensor_names, write_f
 from examine_jax.encoders.encoder import Encoder
 from examine_jax.images.decoding.framing import Framing
 from examine_jax.models.weights import read_json, vit_mae_tensors
+from examine_jax.models.weights.encoder_json import LARGEST_IMAGE
 from examine_jax.pretraining.methods.mae import MAE
 from examine_jax.pretraining.pixels import PixelScale
 from examine_jax.training.method import Method
 
 FORMAT_VERSION = 1
+_MOST_BLOCKS = 1 << 12  # more would take for ever to set up
 
 
 def save_encoder(
@@ -232,6 +234,17 @@ def read_configuration(
         changed = differences(stored, to_plain(method))
         if changed:
             raise ValueError(f"{file}: method is not the one that was trained: {changed[0]}")
+    decoder = getattr(method, "decoder", None)
+    for part, field, most in (
+        (method.encoder, "image_size", LARGEST_IMAGE),
+        (method.encoder, "depth", _MOST_BLOCKS),
+        (decoder, "depth", _MOST_BLOCKS),
+    ):
+        size = getattr(part, field, 1)
+        if not isinstance(size, int) or size > most:
+            raise ValueError(
+                f"{file}: {field} is {size!r:.40}; it must be a whole number from 1 to {most}"
+            )
     return configuration, method
 
 

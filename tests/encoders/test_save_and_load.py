@@ -167,6 +167,14 @@ NAME = "params.encoder.block_0.expand.kernel"
             edit_configuration(lambda c: c["method"]["encoder"].update(mlp_width=40)),
             r"contract.kernel is \[32, 16\], config.json asks for \[40, 16\]",
         ),
+        (
+            edit_configuration(lambda c: c["method"]["encoder"].update(image_size=8 * 10**9)),
+            r"config\.json: image_size is 8000000000; it must be a whole number from 1 to 8192",
+        ),
+        (
+            edit_configuration(lambda c: c["method"]["encoder"].update(depth=10**9)),
+            r"config\.json: depth is 1000000000; it must be a whole number from 1 to 4096",
+        ),
         (edit_tensors(lambda t: t.pop(NAME)), f"lacks the tensor {NAME}"),
         (
             edit_tensors(lambda t: t.update({"params.stranger": t[NAME]})),
