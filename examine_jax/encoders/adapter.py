@@ -15,6 +15,7 @@ from examine_jax.encoders.encoder import Encoder
 from examine_jax.encoders.resized import same_weights
 from examine_jax.encoders.save import (
     configuration_of,
+    naming_settings,
     read_configuration,
     read_variables,
     shapes_of,
@@ -141,7 +142,8 @@ def read_adapter(
         )
     adapted = LowRankMethod(method, low_rank)
     try:
-        params, state = shapes_of(adapted)
+        with naming_settings(file):
+            params, state = shapes_of(adapted)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     params, own = read_variables(folder / ADAPTER, params, adapted.own_state(state))

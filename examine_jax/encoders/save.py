@@ -1,8 +1,9 @@
 """A trained encoder's folder: config.json and model.safetensors, ours or transformers'."""
 
+import contextlib
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -186,7 +187,9 @@ def read_encoder(
         if not (folder / name).is_file():
             raise ValueError(f"{folder} is not an encoder's folder: it has no {name}")
     configuration, method = read_configuration(folder, known, method)
-    params, state = read_variables(folder / "model.safetensors", *shapes_of(method))
+    with naming_settings(folder / "config.json"):
+        shapes = shapes_of(method)
+    params, state = read_variables(folder / "model.safetensors", *shapes)
     framing = _framing_in(configuration, method, folder / "config.json")
     return Encoder(method, params, state, configuration.get("training", {}), framing=framing)
 
@@ -225,7 +228,8 @@ def read_configuration(
         )
     stored = configuration.get("method")
     if method is None:
-        method = from_plain(stored, tuple(known), str(file))
+        with naming_settings(file):
+            method = from_plain(stored, tuple(known), str(file))
         if not isinstance(method, Method):
             raise ValueError(
                 f"{file}: 'method' is {type(method).__name__}, which is no pretraining method"
@@ -246,6 +250,16 @@ def read_configuration(
                 f"{file}: {field} is {size!r:.40}; it must be a whole number from 1 to {most}"
             )
     return configuration, method
+
+
+@contextlib.contextmanager
+def naming_settings(file: pathlib.Path) -> Iterator[None]:
+    """Turns what settings of a wrong kind raise into a ValueError that names the file."""
+    try:
+        yield
+    except (TypeError, AttributeError, OverflowError) as error:
+        first = str(error).strip().split("\n")[0]
+        raise ValueError(f"{file}: its settings make no network: {first:.200}") from error
 
 
 def shapes_of(method: Method) -> tuple[PyTree, PyTree]:

@@ -175,6 +175,14 @@ NAME = "params.encoder.block_0.expand.kernel"
             edit_configuration(lambda c: c["method"]["encoder"].update(depth=10**9)),
             r"config\.json: depth is 1000000000; it must be a whole number from 1 to 4096",
         ),
+        *(
+            (
+                edit_configuration(lambda c, k=k, v=v: c["method"]["encoder"].update({k: v})),
+                # The tests check types as well, and say it first.
+                r"config\.json: (its settings make no network|Type-check error)",
+            )
+            for k, v in {"heads": 2.0, "mlp_width": 10**400, "extras": "x"}.items()
+        ),
         (edit_tensors(lambda t: t.pop(NAME)), f"lacks the tensor {NAME}"),
         (
             edit_tensors(lambda t: t.update({"params.stranger": t[NAME]})),
