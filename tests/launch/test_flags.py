@@ -154,6 +154,7 @@ def test_texts_name_only_flags_that_exist() -> None:
     commands = (*COMMANDS, *later, *studies)
     known = {flag for command in commands for flag in _flags_of(command)}
     known |= {"help", "helpshort", "helpfull", "verbosity", "flagfile", "name"}  # --name=value
+    known |= {"pdeathsig"}  # setpriv's
     unknown = {
         f"{file.name}: --{flag}"
         for folder in ("examine_jax", "launch")
