@@ -42,7 +42,36 @@ def cluster_prediction() -> list[str]:
     return table(("what", "predicted"), iter(rows))
 
 
+def two_processes() -> list[str]:
+    """Commands as one process on one core, and as two on a core each."""
+    record = read_json("2026-11-30-two-processes.json")
+
+    def rows() -> Iterator[Sequence[str]]:
+        for name, found in record["found"].items():
+            one, two = found["one"], found["two"]
+            yield (
+                f"`{name}`: {record['commands'][name]}",
+                *(
+                    " ".join(f"{turn[what]:.0f}" for turn in turns)
+                    for what in ("seconds", "cpu_seconds")
+                    for turns in (one, two)
+                ),
+                f"{found['largest_difference']:.0e}",
+            )
+
+    titles = (
+        "command",
+        "seconds, one",
+        "seconds, two",
+        "CPU seconds, one",
+        "CPU seconds, the busier of two",
+        "largest difference",
+    )
+    return table(titles, rows())
+
+
 TABLES: dict[str, Callable[[], list[str]]] = {
     "cluster_model": cluster_model,
     "cluster_prediction": cluster_prediction,
+    "two_processes": two_processes,
 }
