@@ -91,7 +91,7 @@ def _programs(
     def compile_together() -> None:
         nonlocal is_compiled
         with compiling:
-            if not is_compiled and _runs_alone(one_step):
+            if not is_compiled and _compiles_ahead(one_step):
                 key, _ = run_keys(0, mesh)
                 state = _placed(jax.eval_shape(compiled_start, key), everywhere)
                 batch = _placed(row.batch_shapes(settings.batch_size), sharded(mesh))
@@ -119,7 +119,7 @@ def run_keys(seed: int, mesh: Mesh) -> tuple[Array, Array]:
     return key, initial_key
 
 
-def _runs_alone(step: Step) -> bool:
+def _compiles_ahead(step: Step) -> bool:
     return process_count() == 1 and jax.default_backend() == "cpu" and hasattr(step, "lower")
 
 
